@@ -1,0 +1,129 @@
+//! The error type of every fallible operation.
+//!
+//! An [`Error`] is a kind, which a program acts on, and a message, which a person reads. The kinds are the
+//! C ABI's status codes; their numbers never change and are never used again for something else.
+
+use std::fmt;
+
+/// What went wrong, as a class that a program can act on.
+///
+/// The numbers are the C ABI's status codes (`omniid_status`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(i32)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// A parameter has a value that is never valid: NULL, zero photos, an absurd size, an unknown enum value.
+    InvalidArgument = 1,
+    /// The operating system refused: no such file, no permission, disk full.
+    Io = 2,
+    /// A file or a buffer does not hold what its format promises: truncated, lying header, missing key.
+    Format = 3,
+    /// Well-formed, but not something this build can do: a dtype, a device, a checkpoint family.
+    Unsupported = 4,
+    /// Two things that do not belong together: identity and model, adapter and host, tensor and layer.
+    Mismatch = 5,
+    /// No usable face in any of the photos.
+    NoFace = 6,
+    /// A limit set by the caller was reached: pixels, decoded bytes, file size.
+    LimitExceeded = 7,
+    /// The caller's progress callback asked to stop.
+    Cancelled = 8,
+    /// The GPU, its driver or its libraries failed.
+    Device = 9,
+    /// The caller was built for another major version of the C ABI.
+    AbiMismatch = 10,
+    /// A defect in OmniID itself. Please report it.
+    Internal = 255,
+}
+
+/// An error: a kind for programs, a message for people.
+///
+/// The message names the thing, the value seen and what would be right.
+#[derive(Debug)]
+pub struct Error {
+    kind: ErrorKind,
+    message: String,
+}
+
+/// A [`std::result::Result`] with OmniID's [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// An error of the given kind.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into() }
+    }
+
+    /// The class of the error.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// The text for people.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// Puts `context` and a colon before the message: what was being done when it failed.
+    pub fn context(mut self, context: impl fmt::Display) -> Self {
+        self.message = format!("{context}: {}", self.message);
+        self
+    }
+
+    /// [`ErrorKind::InvalidArgument`].
+    pub fn invalid(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::InvalidArgument, message)
+    }
+
+    /// [`ErrorKind::Format`].
+    pub fn format(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Format, message)
+    }
+
+    /// [`ErrorKind::Unsupported`].
+    pub fn unsupported(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Unsupported, message)
+    }
+
+    /// [`ErrorKind::Mismatch`].
+    pub fn mismatch(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Mismatch, message)
+    }
+
+    /// [`ErrorKind::LimitExceeded`].
+    pub fn limit(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::LimitExceeded, message)
+    }
+
+    /// [`ErrorKind::Io`], with the path that was touched.
+    pub fn io(path: &std::path::Path, error: std::io::Error) -> Self {
+        Self::new(ErrorKind::Io, format!("{}: {error}", path.display()))
+    }
+
+    /// [`ErrorKind::Internal`].
+    pub fn internal(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Internal, message)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// candle reports shapes and devices; what reaches the user through it is a defect of ours or a device failure.
+impl From<candle_core::Error> for Error {
+    fn from(error: candle_core::Error) -> Self {
+        let kind = match &error {
+            candle_core::Error::Cuda(_) => ErrorKind::Device,
+            candle_core::Error::NotCompiledWithCudaSupport => ErrorKind::Unsupported,
+            candle_core::Error::CannotFindTensor { .. } => ErrorKind::Format,
+            candle_core::Error::UnexpectedShape { .. } => ErrorKind::Format,
+            _ => ErrorKind::Internal,
+        };
+        Self::new(kind, error.to_string())
+    }
+}

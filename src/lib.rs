@@ -1,0 +1,10 @@
+//! OmniID gives any diffusion runtime a person's identity.
+#![warn(missing_docs)]
+#![deny(unsafe_op_in_unsafe_fn)]
+
+pub mod error;
+pub mod limits;
+pub mod progress;
+
+pub use error::{Error, ErrorKind, Result};
+pub use limits::Limits;
