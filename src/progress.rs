@@ -42,7 +42,9 @@ pub struct Reporter<'a> {
 impl<'a> Reporter<'a> {
     /// Reports to `callback`.
     pub fn new(callback: ProgressFn<'a>) -> Self {
-        Self { callback: Some(callback) }
+        Self {
+            callback: Some(callback),
+        }
     }
 
     /// Reports to nobody.
@@ -55,8 +57,14 @@ impl<'a> Reporter<'a> {
     /// # Errors
     /// [`ErrorKind::Cancelled`] when the callback asks to stop.
     pub fn report(&mut self, stage: Stage, done: usize, total: usize) -> Result<()> {
-        let Some(callback) = self.callback.as_mut() else { return Ok(()) };
-        match callback(Progress { stage, done: done as u64, total: total as u64 }) {
+        let Some(callback) = self.callback.as_mut() else {
+            return Ok(());
+        };
+        match callback(Progress {
+            stage,
+            done: done as u64,
+            total: total as u64,
+        }) {
             ControlFlow::Continue(()) => Ok(()),
             ControlFlow::Break(()) => Err(Error::new(
                 ErrorKind::Cancelled,
