@@ -103,6 +103,15 @@ impl Error {
         Self::new(ErrorKind::Io, format!("{}: {error}", path.display()))
     }
 
+    /// Wraps the error for a function that must return a candle error, such as a `VarBuilder` backend.
+    /// Converting it back with `?` or `From` restores kind and message.
+    pub fn into_candle(self) -> candle_core::Error {
+        candle_core::Error::WrappedContext {
+            wrapped: Box::new(self),
+            context: String::new(),
+        }
+    }
+
     /// [`ErrorKind::Internal`].
     pub fn internal(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Internal, message)
@@ -118,15 +127,49 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {}
 
 /// candle reports shapes and devices; what reaches the user through it is a defect of ours or a device failure.
+/// An [`Error`] that passed through candle (see [`Error::into_candle`]) comes out as it was.
 impl From<candle_core::Error> for Error {
     fn from(error: candle_core::Error) -> Self {
-        let kind = match &error {
-            candle_core::Error::Cuda(_) => ErrorKind::Device,
-            candle_core::Error::NotCompiledWithCudaSupport => ErrorKind::Unsupported,
-            candle_core::Error::CannotFindTensor { .. } => ErrorKind::Format,
-            candle_core::Error::UnexpectedShape { .. } => ErrorKind::Format,
+        use candle_core::Error as Candle;
+        let kind = match error {
+            Candle::WithBacktrace { inner, .. } => return Self::from(*inner),
+            Candle::Context { inner, context } => return Self::from(*inner).context(context),
+            Candle::WithPath { inner, path } => return Self::from(*inner).context(path.display()),
+            Candle::WrappedContext { wrapped, context } => {
+                return match wrapped.downcast::<Self>() {
+                    Ok(own) => *own,
+                    Err(other) => Self::new(ErrorKind::Internal, format!("{context}: {other}")),
+                };
+            }
+            Candle::Cuda(_) => ErrorKind::Device,
+            Candle::NotCompiledWithCudaSupport => ErrorKind::Unsupported,
+            Candle::CannotFindTensor { .. } | Candle::UnexpectedShape { .. } => ErrorKind::Format,
             _ => ErrorKind::Internal,
         };
         Self::new(kind, error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_survives_the_way_through_candle() {
+        let inside = || Error::format("tensor \"a\" is missing").into_candle();
+        let outside = Error::from(inside());
+        assert_eq!(
+            (outside.kind(), outside.message()),
+            (ErrorKind::Format, "tensor \"a\" is missing")
+        );
+        let outside = Error::from(inside().bt().context("layer 3"));
+        assert_eq!(
+            (outside.kind(), outside.message()),
+            (ErrorKind::Format, "layer 3: tensor \"a\" is missing")
+        );
+        assert_eq!(
+            Error::from(candle_core::Error::msg("x")).kind(),
+            ErrorKind::Internal
+        );
     }
 }

@@ -1,0 +1,175 @@
+//! A [`VarBuilder`] over a checkpoint, and the record of which tensors a model took.
+
+use super::Checkpoint;
+use crate::error::{Error, Result};
+use candle_core::{DType, Device, Shape, Tensor};
+use candle_nn::var_builder::SimpleBackend;
+use candle_nn::{Init, VarBuilder};
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Remembers which tensors of a checkpoint were read through its [`VarBuilder`].
+///
+/// A model that reads its checkpoint completely leaves nothing unused; what is left is a key that the model does
+/// not know. Clones share the record. Usable from any thread.
+#[derive(Clone)]
+pub struct UsageTracker {
+    checkpoint: Checkpoint,
+    used: Arc<Mutex<BTreeSet<String>>>,
+}
+
+impl UsageTracker {
+    fn lock(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        // A set of strings stays whole whatever happened to a thread that held it.
+        self.used.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts `name` as used, for a tensor that is deliberately not read.
+    pub fn mark(&self, name: &str) {
+        self.lock().insert(name.to_string());
+    }
+
+    /// The tensors that nothing has read yet, by their names in the file, sorted.
+    pub fn unused(&self) -> Vec<String> {
+        let used = self.lock();
+        let unused: BTreeSet<&str> = self
+            .checkpoint
+            .names()
+            .filter(|name| !used.contains(*name))
+            .filter_map(|name| self.checkpoint.origin(name))
+            .collect();
+        unused.into_iter().map(str::to_string).collect()
+    }
+
+    /// Nothing may be left over.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Format`](crate::ErrorKind::Format) naming the first unused tensors and their number.
+    pub fn expect_all_used(&self) -> Result<()> {
+        let unused = self.unused();
+        let Some(first) = unused.first() else {
+            return Ok(());
+        };
+        let shown = unused
+            .iter()
+            .take(5)
+            .map(|name| format!("{name:?}"))
+            .collect::<Vec<_>>()
+            .join(", ");
+        let file = self.checkpoint.label();
+        Err(Error::format(if unused.len() == 1 {
+            format!("{file}: unknown tensor {first:?}: no part of the model reads it")
+        } else {
+            format!(
+                "{file}: {} unknown tensors that no part of the model reads: {shown}",
+                unused.len()
+            )
+        }))
+    }
+}
+
+struct Backend(UsageTracker);
+
+impl Backend {
+    fn load(&self, shape: Option<&[usize]>, name: &str, dtype: DType, device: &Device) -> Result<Tensor> {
+        let checkpoint = &self.0.checkpoint;
+        let info = checkpoint.require(name)?;
+        if let Some(expected) = shape.filter(|expected| *expected != info.shape) {
+            return Err(Error::format(format!(
+                "{}: tensor {} has shape {:?}, expected {expected:?}",
+                checkpoint.label(),
+                checkpoint.quoted(name),
+                info.shape
+            )));
+        }
+        let tensor = checkpoint.tensor(name, dtype, device)?;
+        self.0.mark(name);
+        Ok(tensor)
+    }
+}
+
+impl SimpleBackend for Backend {
+    fn get(&self, s: Shape, name: &str, _: Init, dtype: DType, dev: &Device) -> candle_core::Result<Tensor> {
+        self.load(Some(s.dims()), name, dtype, dev)
+            .map_err(Error::into_candle)
+    }
+
+    fn get_unchecked(&self, name: &str, dtype: DType, dev: &Device) -> candle_core::Result<Tensor> {
+        self.load(None, name, dtype, dev).map_err(Error::into_candle)
+    }
+
+    fn contains_tensor(&self, name: &str) -> bool {
+        self.0.checkpoint.contains(name)
+    }
+}
+
+impl Checkpoint {
+    /// A builder that reads weights as `dtype` (f32, f16 or bf16) onto `device`, and the record of what was read.
+    ///
+    /// Every read copies: the checkpoint's pages are given back afterwards, so resident memory holds the weights
+    /// once. A missing key or another shape than asked for is an error that names the key; it reaches the caller
+    /// as an [`Error`] of kind [`Format`](crate::ErrorKind::Format) when the candle error is converted with `?`.
+    pub fn var_builder(&self, dtype: DType, device: &Device) -> (VarBuilder<'static>, UsageTracker) {
+        let tracker = UsageTracker {
+            checkpoint: self.clone(),
+            used: Arc::default(),
+        };
+        let backend: Box<dyn SimpleBackend> = Box::new(Backend(tracker.clone()));
+        (VarBuilder::new_with_args(backend, dtype, device), tracker)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checkpoint::safetensors_to_bytes;
+    use crate::error::ErrorKind;
+    use crate::limits::Limits;
+
+    fn sample() -> Checkpoint {
+        let tensor = |shape: (usize, usize)| {
+            let count = shape.0 * shape.1;
+            Tensor::arange(0f32, count as f32, &Device::Cpu)
+                .unwrap()
+                .reshape(shape)
+                .unwrap()
+        };
+        let tensors = [
+            ("a.weight".to_string(), tensor((2, 3))),
+            ("b.weight".to_string(), tensor((4, 1))),
+        ];
+        let bytes = safetensors_to_bytes(&tensors, &Default::default()).unwrap();
+        Checkpoint::from_bytes(bytes, &Limits::default()).unwrap()
+    }
+
+    #[test]
+    fn reads_and_remembers() {
+        let (builder, usage) = sample().var_builder(DType::F16, &Device::Cpu);
+        assert_eq!(usage.unused(), ["a.weight", "b.weight"]);
+        let a = builder.pp("a").get((2, 3), "weight").unwrap();
+        assert_eq!(a.dtype(), DType::F16);
+        let values = a.to_dtype(DType::F32).unwrap().to_vec2::<f32>().unwrap();
+        assert_eq!(values, [[0.0, 1.0, 2.0], [3.0, 4.0, 5.0]]);
+        assert_eq!(usage.unused(), ["b.weight"]);
+        let error = usage.expect_all_used().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Format);
+        assert!(error.message().contains("\"b.weight\""), "{error}");
+        usage.mark("b.weight");
+        usage.expect_all_used().unwrap();
+    }
+
+    #[test]
+    fn wrong_shape_and_missing_key_are_format_errors_that_name_the_key() {
+        let (builder, usage) = sample().var_builder(DType::F32, &Device::Cpu);
+        let error = Error::from(builder.pp("a").get((3, 2), "weight").unwrap_err());
+        assert_eq!(error.kind(), ErrorKind::Format);
+        for part in ["\"a.weight\"", "[2, 3]", "[3, 2]"] {
+            assert!(error.message().contains(part), "{error}");
+        }
+        let error = Error::from(builder.pp("a").get(3, "bias").unwrap_err());
+        assert_eq!(error.kind(), ErrorKind::Format);
+        assert!(error.message().contains("\"a.bias\""), "{error}");
+        assert!(builder.contains_tensor("a.weight") && !builder.contains_tensor("a.bias"));
+        assert_eq!(usage.unused().len(), 2);
+    }
+}

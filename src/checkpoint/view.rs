@@ -1,0 +1,75 @@
+//! Views of a checkpoint under other names.
+
+use super::entry::Entry;
+use super::Checkpoint;
+use crate::error::{Error, Result};
+use std::collections::BTreeMap;
+
+/// The two halves of an IP-Adapter file: prefix in the file, prefix that this library uses.
+const ADAPTER_PREFIXES: [(&str, &str); 3] = [
+    ("image_proj.", "image_proj."),
+    ("ip_adapter.", "ip_adapter."),
+    ("adapter_modules.", "ip_adapter."),
+];
+
+/// The name that this library uses for a tensor of an IP-Adapter file. Other names pass unchanged.
+fn unified(name: &str) -> String {
+    for (found, used) in ADAPTER_PREFIXES {
+        if let Some(rest) = name.strip_prefix(found) {
+            return format!("{used}{}", rest.replace(found, ""));
+        }
+    }
+    name.to_string()
+}
+
+/// Applies [`unified`] to all names.
+pub(super) fn unify_names(tensors: BTreeMap<String, Entry>) -> Result<BTreeMap<String, Entry>> {
+    if !tensors.keys().any(|name| unified(name) != *name) {
+        return Ok(tensors);
+    }
+    let mut renamed = BTreeMap::new();
+    for (name, entry) in tensors {
+        insert(&mut renamed, unified(&name), entry)?;
+    }
+    Ok(renamed)
+}
+
+/// Inserts under a name that must be free.
+fn insert(tensors: &mut BTreeMap<String, Entry>, name: String, entry: Entry) -> Result<()> {
+    if let Some(other) = tensors.get(&name) {
+        return Err(Error::format(format!(
+            "tensors {:?} and {:?} both mean {name:?}; remove one of them",
+            other.origin, entry.origin
+        )));
+    }
+    tensors.insert(name, entry);
+    Ok(())
+}
+
+impl Checkpoint {
+    /// The tensors below `prefix` (without its trailing dot), under the rest of their names.
+    ///
+    /// `sub("image_proj")` holds `latents` for the file's `image_proj.latents`. Empty when there are none.
+    pub fn sub(&self, prefix: &str) -> Self {
+        let below = |name: &String| name.strip_prefix(prefix)?.strip_prefix('.').map(str::to_string);
+        let tensors = self
+            .tensors
+            .iter()
+            .filter_map(|(name, entry)| Some((below(name)?, entry.clone())));
+        self.with_tensors(tensors.collect())
+    }
+
+    /// The tensors for which `rename` gives a name, under that name. Tensors with `None` are left out.
+    ///
+    /// # Errors
+    /// `Format` when two tensors get the same name.
+    pub fn renamed(&self, rename: impl Fn(&str) -> Option<String>) -> Result<Self> {
+        let mut tensors = BTreeMap::new();
+        for (name, entry) in self.tensors.iter() {
+            if let Some(new) = rename(name) {
+                insert(&mut tensors, new, entry.clone()).map_err(|error| error.context(self.label()))?;
+            }
+        }
+        Ok(self.with_tensors(tensors))
+    }
+}
