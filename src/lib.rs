@@ -2,9 +2,12 @@
 #![warn(missing_docs)]
 #![deny(unsafe_op_in_unsafe_fn)]
 
+pub mod adapter;
 pub mod checkpoint;
+pub mod conditioning;
 pub mod error;
 pub mod host;
+pub mod inject;
 pub mod limits;
 pub mod progress;
 

@@ -1,0 +1,263 @@
+//! Conditioning: identities projected for a host, once.
+//!
+//! Nobody's keys and values change from step to step, so they are computed here and kept. A host then either calls
+//! [`Conditioning::inject`] at each of its attention layers or takes the keys and values
+//! ([`Conditioning::keys`], [`Conditioning::values`]) into its own attention kernel.
+
+mod build;
+mod layer_scales;
+mod mask;
+mod options;
+mod resample;
+mod steps;
+mod weights;
+
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod weights_tests;
+
+pub use layer_scales::LayerScales;
+pub use mask::{Mask, MaskMode};
+pub use options::{ConditionOptions, EmbedsScaling, IdentityInput, Role, Unconditional};
+pub use steps::{NoiseSchedule, Step, StepRange};
+pub use weights::{layer_weight, LayerWeight, TokenSource, WeightType, Weights};
+
+use crate::adapter::Adapter;
+use crate::error::{Error, Result};
+use crate::host::HostSpec;
+use crate::progress::Reporter;
+use candle_core::{DType, Device, Tensor};
+use mask::MaskGrids;
+use std::sync::Arc;
+
+/// Keys and values of one or more identities for every attention layer of a host.
+///
+/// Immutable; clones share everything; every method may be called from any number of threads at once.
+#[derive(Debug, Clone)]
+pub struct Conditioning {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    host: HostSpec,
+    dtype: DType,
+    device: Device,
+    identities: Vec<ConditionedIdentity>,
+}
+
+/// One identity, ready for injection.
+#[derive(Debug)]
+pub(crate) struct ConditionedIdentity {
+    pub(crate) steps: StepRange,
+    pub(crate) mask: Option<MaskGrids>,
+    /// One entry per host layer; `None` where the identity has no weight.
+    pub(crate) layers: Vec<Option<ConditionedLayer>>,
+}
+
+/// One identity in one layer.
+#[derive(Debug)]
+pub(crate) struct ConditionedLayer {
+    /// Factor of the attention's output.
+    pub(crate) factor: f32,
+    pub(crate) conditional: Option<KeyValue>,
+    pub(crate) unconditional: Option<KeyValue>,
+}
+
+/// Keys and values, each `[tokens, heads * head_dim]`, contiguous.
+#[derive(Debug, Clone)]
+pub(crate) struct KeyValue {
+    pub(crate) keys: Tensor,
+    pub(crate) values: Tensor,
+}
+
+impl Conditioning {
+    /// Projects the keys and values of `identities` for every layer of `host` in which they have weight.
+    ///
+    /// Runs where the adapter's weights are. Products are computed in f32 and stored in `options.dtype`. `reporter`
+    /// is told about each finished layer and can cancel between two.
+    ///
+    /// # Errors
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for no identities, numbers that are not finite, or
+    /// malformed ranges; [`Mismatch`](crate::ErrorKind::Mismatch) when adapter, host and tokens do not belong together;
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) for a weight type that the host does not define or another
+    /// dtype; [`Cancelled`](crate::ErrorKind::Cancelled).
+    pub fn new(
+        adapter: &Adapter,
+        host: &HostSpec,
+        identities: &[IdentityInput<'_>],
+        options: &ConditionOptions,
+        reporter: &mut Reporter<'_>,
+    ) -> Result<Self> {
+        build::build(adapter, host, identities, options, reporter)
+    }
+
+    /// The host that this conditioning is for.
+    pub fn host(&self) -> &HostSpec {
+        &self.inner.host
+    }
+
+    /// Number type of the keys and values.
+    pub fn dtype(&self) -> DType {
+        self.inner.dtype
+    }
+
+    /// Where the keys and values are.
+    pub fn device(&self) -> &Device {
+        &self.inner.device
+    }
+
+    /// Number of identities.
+    pub fn identity_count(&self) -> usize {
+        self.inner.identities.len()
+    }
+
+    /// Number of layers of the host.
+    pub fn layer_count(&self) -> usize {
+        self.inner.host.layer_count()
+    }
+
+    /// Name of a layer.
+    ///
+    /// # Errors
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) when there is no such layer.
+    pub fn layer_name(&self, layer: usize) -> Result<&str> {
+        Ok(&self.inner.host.layer(layer)?.name)
+    }
+
+    /// Index of the layer with this name; see [`HostSpec::find_layer`].
+    ///
+    /// # Errors
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) when there is no such layer.
+    pub fn find_layer(&self, name: &str) -> Result<usize> {
+        self.inner.host.find_layer(name).ok_or_else(|| {
+            let host = &self.inner.host;
+            Error::invalid(format!(
+                "host {:?} has no layer {name:?}; its first one is {:?}",
+                host.name(),
+                host.layers()[0].name
+            ))
+        })
+    }
+
+    /// Keys of one identity in one layer, `[tokens, heads, head_dim]`; `None` where nothing is injected. Shares the
+    /// memory of this conditioning.
+    ///
+    /// A host that runs its own attention adds `factor × softmax(q Kᵀ / √head_dim) V`, with
+    /// [`factor`](Self::factor).
+    ///
+    /// # Errors
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) when there is no such layer or identity.
+    pub fn keys(&self, layer: usize, identity: usize, role: Role) -> Result<Option<Tensor>> {
+        self.hand_out(layer, identity, role, |pair| &pair.keys)
+    }
+
+    /// Values of one identity in one layer; see [`keys`](Self::keys).
+    ///
+    /// # Errors
+    /// As [`keys`](Self::keys).
+    pub fn values(&self, layer: usize, identity: usize, role: Role) -> Result<Option<Tensor>> {
+        self.hand_out(layer, identity, role, |pair| &pair.values)
+    }
+
+    /// Factor of one identity's attention output in one layer; 0 where nothing is injected. Masks and step ranges
+    /// are not part of it.
+    ///
+    /// # Errors
+    /// As [`keys`](Self::keys).
+    pub fn factor(&self, layer: usize, identity: usize) -> Result<f32> {
+        Ok(self.entry(layer, identity)?.map_or(0.0, |entry| entry.factor))
+    }
+
+    /// Whether one identity is injected at `step`.
+    ///
+    /// # Errors
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) when there is no such identity, or its range needs a value
+    /// that `step` lacks.
+    pub fn is_active(&self, identity: usize, step: &Step) -> Result<bool> {
+        self.identity(identity)?.steps.contains(step)
+    }
+
+    /// One identity's mask as one factor per image token of a layer; `None` when it has no mask.
+    ///
+    /// # Errors
+    /// As [`Mask::token_factors`].
+    pub fn mask_factors(
+        &self,
+        identity: usize,
+        tokens: usize,
+        latent: Option<(usize, usize)>,
+    ) -> Result<Option<Arc<[f32]>>> {
+        self.identity(identity)?
+            .mask
+            .as_ref()
+            .map(|mask| mask.factors(tokens, latent))
+            .transpose()
+    }
+
+    /// Bytes that all keys and values occupy.
+    pub fn byte_size(&self) -> usize {
+        let layers = self
+            .inner
+            .identities
+            .iter()
+            .flat_map(|identity| identity.layers.iter().flatten());
+        let pairs = layers.flat_map(|layer| layer.conditional.iter().chain(&layer.unconditional));
+        let bytes = |tensor: &Tensor| tensor.elem_count() * tensor.dtype().size_in_bytes();
+        pairs.map(|pair| bytes(&pair.keys) + bytes(&pair.values)).sum()
+    }
+
+    pub(crate) fn identities(&self) -> &[ConditionedIdentity] {
+        &self.inner.identities
+    }
+
+    fn identity(&self, identity: usize) -> Result<&ConditionedIdentity> {
+        self.inner.identities.get(identity).ok_or_else(|| {
+            Error::invalid(format!(
+                "there is no identity {identity}: this conditioning has {}",
+                self.identity_count()
+            ))
+        })
+    }
+
+    fn entry(&self, layer: usize, identity: usize) -> Result<Option<&ConditionedLayer>> {
+        self.inner.host.layer(layer)?;
+        Ok(self
+            .identity(identity)?
+            .layers
+            .get(layer)
+            .and_then(Option::as_ref))
+    }
+
+    fn hand_out(
+        &self,
+        layer: usize,
+        identity: usize,
+        role: Role,
+        pick: impl Fn(&KeyValue) -> &Tensor,
+    ) -> Result<Option<Tensor>> {
+        let place = self.inner.host.layer(layer)?;
+        let Some(entry) = self.entry(layer, identity)? else {
+            return Ok(None);
+        };
+        let Some(pair) = entry.side(role) else {
+            return Ok(None);
+        };
+        let tensor = pick(pair);
+        Ok(Some(tensor.reshape((
+            tensor.dim(0)?,
+            place.heads,
+            place.head_dim,
+        ))?))
+    }
+}
+
+impl ConditionedLayer {
+    pub(crate) fn side(&self, role: Role) -> Option<&KeyValue> {
+        match role {
+            Role::Conditional => self.conditional.as_ref(),
+            Role::Unconditional => self.unconditional.as_ref(),
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! What can be chosen when identities are conditioned for a host.
+
+use super::{LayerScales, Mask, MaskMode, StepRange, WeightType};
+use candle_core::{DType, Tensor};
+
+/// Which side of classifier-free guidance a batch row belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[repr(i32)]
+pub enum Role {
+    /// The row that follows the prompt.
+    #[default]
+    Conditional = 0,
+    /// The row that does not.
+    Unconditional = 1,
+}
+
+/// What the unconditional rows see instead of the identity.
+///
+/// The peers answer this in seven ways; [`Default`](Unconditional::Default) picks the one that the checkpoint's
+/// own reference code uses. The engine turns the answer into tokens.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub enum Unconditional<'a> {
+    /// As the reference of the encoder: a zero embedding through the projection (base IP-Adapter), the image of
+    /// zero pixels after normalisation (Plus, full-face), a black image (XLabs), zero tokens (Omni-ID).
+    #[default]
+    Default,
+    /// Nothing is injected into unconditional rows.
+    None,
+    /// A zero image embedding through the checkpoint's projection. Only for encoders that take an image embedding.
+    ZeroEmbedding,
+    /// The encoding of a picture whose values are zero after normalisation: a picture of the mean colour.
+    ZeroPixels,
+    /// The encoding of a black picture.
+    BlackImage,
+    /// The encoding of all-zero image features (penultimate hidden states).
+    ZeroFeatures,
+    /// Tokens that are zero.
+    ZeroTokens,
+    /// The model's mean identity, if the checkpoint has one.
+    MeanTokens,
+    /// The tokens `[tokens, width]` of another identity: a negative example.
+    Tokens(&'a Tensor),
+}
+
+/// How the weight acts on keys and values. Sources: "embeds scaling" of IPAdapter_plus.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[repr(i32)]
+pub enum EmbedsScaling {
+    /// The weight multiplies the output.
+    #[default]
+    ValuesOnly = 0,
+    /// The weight multiplies keys and values.
+    KeysAndValues = 1,
+    /// As before, with the weight times inner width / 1280.
+    KeysAndValuesPenalty = 2,
+    /// The weight times inner width / 1280 multiplies keys, and of the values only their mean over the tokens.
+    KeysAndMeanValuesPenalty = 3,
+}
+
+/// One identity for [`Conditioning::new`](super::Conditioning::new), as tokens.
+#[derive(Debug, Clone)]
+pub struct IdentityInput<'a> {
+    /// `[tokens, token width]`: all photos of the identity; they share one softmax.
+    pub tokens: &'a Tensor,
+    /// `[tokens, token width]` for unconditional rows; `None` leaves those rows alone.
+    pub unconditional: Option<&'a Tensor>,
+    /// `[tokens, token width]` of a second identity that the composition layers attend to under "style and
+    /// composition" weight types: transformer 3 of SDXL, 4 and 5 of SD1.5. (ComfyUI replaces transformer 3 in
+    /// SD1.5 too, which is a style layer there.)
+    pub composition: Option<&'a Tensor>,
+    /// Weight of the identity. 0 leaves it out.
+    pub scale: f32,
+    /// Where in the picture it is injected; everywhere by default.
+    pub mask: Option<Mask>,
+    /// When during sampling it is injected.
+    pub steps: StepRange,
+}
+
+impl<'a> IdentityInput<'a> {
+    /// An identity at weight 1, everywhere, at every step, without an unconditional side.
+    pub fn new(tokens: &'a Tensor) -> Self {
+        Self {
+            tokens,
+            unconditional: None,
+            composition: None,
+            scale: 1.0,
+            mask: None,
+            steps: StepRange::Always,
+        }
+    }
+}
+
+/// What holds for all identities of one [`Conditioning`](super::Conditioning).
+#[derive(Debug, Clone)]
+pub struct ConditionOptions {
+    /// How weights are spread over the layers.
+    pub weight_type: WeightType,
+    /// Weight of the composition layers under "style and composition" types; by default the identity's scale.
+    pub composition_scale: Option<f32>,
+    /// Weight of the swapped layers of "style transfer precise"; by default the identity's scale.
+    pub style_boost: Option<f32>,
+    /// Weight of the swapped layers of "composition precise"; by default the identity's scale.
+    pub composition_boost: Option<f32>,
+    /// Factors of single layers on top.
+    pub layer_scales: Option<LayerScales>,
+    /// How the weight acts on keys and values.
+    pub embeds_scaling: EmbedsScaling,
+    /// Number type of the stored keys and values: f32, f16 or bf16.
+    pub dtype: DType,
+    /// Whose way of placing masks is followed.
+    pub mask_mode: MaskMode,
+}
+
+impl Default for ConditionOptions {
+    fn default() -> Self {
+        Self {
+            weight_type: WeightType::Linear,
+            composition_scale: None,
+            style_boost: None,
+            composition_boost: None,
+            layer_scales: None,
+            embeds_scaling: EmbedsScaling::ValuesOnly,
+            dtype: DType::F32,
+            mask_mode: MaskMode::ComfyUi,
+        }
+    }
+}
