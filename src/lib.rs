@@ -9,7 +9,9 @@ pub mod error;
 pub mod host;
 pub mod inject;
 pub mod limits;
+pub mod nn;
 pub mod progress;
+pub mod vit;
 
 pub use error::{Error, ErrorKind, Result};
 pub use limits::Limits;

@@ -1,0 +1,128 @@
+use super::*;
+use crate::vit::vision_tensors;
+use crate::ErrorKind;
+use std::collections::HashMap;
+
+fn shapes(config: &VisionConfig, prefix: &str) -> HashMap<String, Vec<usize>> {
+    let name = |tail: String| {
+        if prefix.is_empty() {
+            tail
+        } else {
+            format!("{prefix}.{tail}")
+        }
+    };
+    vision_tensors(config)
+        .into_iter()
+        .map(|spec| (name(spec.name), spec.shape))
+        .collect()
+}
+
+fn infer(shapes: &HashMap<String, Vec<usize>>, prefix: &str, json: Option<&str>) -> Result<VisionConfig> {
+    VisionConfig::infer(&|name| shapes.get(name).cloned(), prefix, json)
+}
+
+#[test]
+fn presets_have_the_published_parameter_counts() {
+    // Parameters of `CLIPVisionModelWithProjection` at these sizes, counted with transformers 5.23.
+    for (config, expected) in [
+        (VisionConfig::clip_b32(), 87_849_216),
+        (VisionConfig::clip_l14(), 303_966_208),
+        (VisionConfig::clip_h14(), 632_076_800),
+        (VisionConfig::clip_bigg14(), 1_844_907_264),
+    ] {
+        let count: usize = vision_tensors(&config)
+            .iter()
+            .map(|s| s.shape.iter().product::<usize>())
+            .sum();
+        assert_eq!(count, expected, "{config:?}");
+    }
+}
+
+#[test]
+fn published_models_are_known_by_their_shapes() -> Result<()> {
+    for preset in [
+        VisionConfig::clip_l14(),
+        VisionConfig::clip_h14(),
+        VisionConfig::clip_bigg14(),
+    ] {
+        assert_eq!(infer(&shapes(&preset, "backbone"), "backbone", None)?, preset);
+    }
+    let larger = VisionConfig {
+        image_size: 336,
+        ..VisionConfig::clip_l14()
+    };
+    assert_eq!(infer(&shapes(&larger, ""), "", None)?, larger);
+    let headless = VisionConfig {
+        projection_dim: None,
+        ..VisionConfig::clip_h14()
+    };
+    assert_eq!(infer(&shapes(&headless, ""), "", None)?, headless);
+    Ok(())
+}
+
+#[test]
+fn an_unknown_size_asks_for_the_config() {
+    let odd = VisionConfig {
+        num_hidden_layers: 7,
+        ..VisionConfig::clip_h14()
+    };
+    let error = infer(&shapes(&odd, ""), "", None).expect_err("seven layers are no published model");
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    assert!(
+        error.message().contains("config.json") && error.message().contains("7 layers"),
+        "{error}"
+    );
+}
+
+#[test]
+fn config_json_is_read_flat_and_nested() -> Result<()> {
+    let flat = r#"{"model_type": "clip_vision_model", "hidden_size": 64, "intermediate_size": 128,
+        "num_hidden_layers": 4, "num_attention_heads": 4, "image_size": 56, "patch_size": 14,
+        "hidden_act": "gelu", "layer_norm_eps": 1e-5, "projection_dim": 32, "dropout": 0.0}"#;
+    let config = VisionConfig::from_config_json(flat)?;
+    assert_eq!(
+        (config.token_count(), config.hidden_act, config.projection_dim),
+        (17, Activation::Gelu, Some(32))
+    );
+    assert_eq!(infer(&shapes(&config, ""), "", Some(flat))?, config);
+    let nested = format!(r#"{{"projection_dim": 48, "vision_config": {flat}}}"#);
+    assert_eq!(VisionConfig::from_config_json(&nested)?.projection_dim, Some(48));
+    // transformers writes only what differs from ViT-B/32 into some files.
+    assert_eq!(VisionConfig::from_config_json("{}")?, VisionConfig::clip_b32());
+    Ok(())
+}
+
+#[test]
+fn wrong_configs_are_refused() -> Result<()> {
+    let h14 = shapes(&VisionConfig::clip_h14(), "");
+    let lying = r#"{"hidden_size": 1280, "intermediate_size": 5120, "num_hidden_layers": 31,
+        "num_attention_heads": 16, "patch_size": 14, "hidden_act": "gelu"}"#;
+    let error = infer(&h14, "", Some(lying)).expect_err("31 layers are not 32");
+    assert!(error.message().contains("num_hidden_layers 31"), "{error}");
+    for text in [
+        "[]",
+        "{",
+        r#"{"hidden_act": "relu6"}"#,
+        r#"{"num_attention_heads": 7}"#,
+        r#"{"num_attention_heads": 0}"#,
+        r#"{"patch_size": 512}"#,
+        r#"{"layer_norm_eps": -1}"#,
+        r#"{"hidden_size": 99999999999}"#,
+    ] {
+        assert_eq!(
+            VisionConfig::from_config_json(text).expect_err(text).kind(),
+            ErrorKind::Format
+        );
+    }
+    let mut broken = h14.clone();
+    broken.insert(
+        "vision_model.embeddings.patch_embedding.weight".into(),
+        vec![1280, 588],
+    );
+    assert_eq!(
+        infer(&broken, "", None).expect_err("two dimensions").kind(),
+        ErrorKind::Format
+    );
+    assert!(infer(&HashMap::new(), "", None).is_err());
+    Ok(())
+}
