@@ -7,6 +7,7 @@
 //! `ip_adapter.`, and a repeated prefix (`image_proj.image_proj.latents`) is dropped. Error messages and
 //! [`UsageTracker`] quote the names as the file has them.
 
+mod atomic;
 mod backend;
 mod element;
 mod entry;
@@ -15,6 +16,7 @@ mod safetensors_file;
 mod view;
 mod writer;
 
+pub use atomic::save_atomically;
 pub use backend::UsageTracker;
 pub use writer::{safetensors_to_bytes, write_safetensors, OutputTensor, SafetensorsWriter};
 

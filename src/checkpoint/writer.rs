@@ -8,7 +8,7 @@ use super::Checkpoint;
 use crate::error::{Error, Result};
 use candle_core::{DType, Device, Tensor};
 use std::collections::BTreeMap;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::path::Path;
 
 /// Largest header that readers of the format accept.
@@ -261,51 +261,7 @@ impl SafetensorsWriter {
     /// # Errors
     /// `Io` naming the path, also when the disk is full; otherwise as [`SafetensorsWriter::write_to`].
     pub fn save(&self, path: &Path, progress: impl FnMut(usize, usize) -> Result<()>) -> Result<()> {
-        self.save_inner(path, progress)
-            .map_err(|error| error.context(path.display()))
-    }
-
-    fn save_inner(&self, path: &Path, progress: impl FnMut(usize, usize) -> Result<()>) -> Result<()> {
-        let failed = |error: io::Error| Error::new(crate::ErrorKind::Io, error.to_string());
-        let target = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
-        if let Ok(existing) = std::fs::metadata(&target) {
-            if existing.is_dir() {
-                return Err(Error::invalid("is a folder, expected the name of a file"));
-            }
-            if !existing.is_file() {
-                let file = std::fs::OpenOptions::new()
-                    .write(true)
-                    .open(&target)
-                    .map_err(failed)?;
-                return self.write_to(&mut BufWriter::with_capacity(1 << 20, file), progress);
-            }
-        }
-        let folder = match target.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
-        };
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(".omniid-").suffix(".tmp");
-        #[cfg(unix)]
-        {
-            // What a plainly created file gets; the process' umask still applies.
-            use std::os::unix::fs::PermissionsExt;
-            builder.permissions(std::fs::Permissions::from_mode(0o666));
-        }
-        // Dropping the temporary file on any of the errors below removes it.
-        let mut file = builder.tempfile_in(folder).map_err(failed)?;
-        self.write_to(
-            &mut BufWriter::with_capacity(1 << 20, file.as_file_mut()),
-            progress,
-        )?;
-        file.as_file().sync_all().map_err(failed)?;
-        file.persist(&target).map_err(|error| failed(error.error))?;
-        #[cfg(unix)]
-        if let Ok(folder) = std::fs::File::open(folder) {
-            // The rename itself reaches the disk; some file systems refuse to sync folders, which is no failure.
-            let _ = folder.sync_all();
-        }
-        Ok(())
+        super::save_atomically(path, |out| self.write_to(out, progress))
     }
 }
 
