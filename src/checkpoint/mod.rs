@@ -9,15 +9,24 @@
 
 mod atomic;
 mod backend;
+mod clip_names;
+mod describe;
 mod element;
 mod entry;
+mod families;
+mod fingerprint;
+mod kind;
 mod map;
 mod safetensors_file;
+mod torch_file;
 mod view;
 mod writer;
 
 pub use atomic::save_atomically;
 pub use backend::UsageTracker;
+pub use describe::Description;
+pub use fingerprint::FINGERPRINT_KEY;
+pub use kind::{recognise, CheckpointKind, ClipNaming, HostFamily, ProjectionKind, IDENTITY_KEY, NATIVE_KEY};
 pub use writer::{safetensors_to_bytes, write_safetensors, OutputTensor, SafetensorsWriter};
 
 use crate::error::{Error, Result};
@@ -116,7 +125,7 @@ impl Checkpoint {
         let container = container_of(bytes)?;
         let (tensors, metadata) = match container {
             Container::Safetensors => safetensors_file::parse(bytes, limits)?,
-            Container::Torch => return Err(Error::unsupported("PyTorch zip archives")),
+            Container::Torch => (torch_file::parse(bytes, limits)?, BTreeMap::new()),
         };
         let tensors = Arc::new(view::unify_names(tensors)?);
         Ok(Self {

@@ -1,0 +1,175 @@
+//! A summary of a checkpoint for people and programs.
+
+use super::kind::{recognise, CheckpointKind, ProjectionKind};
+use super::{element, Checkpoint};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// What a checkpoint is and how large. Printed line by line by its [`fmt::Display`], serialised for programs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Description {
+    /// The file, if there is one.
+    pub path: Option<String>,
+    /// Name of the container.
+    pub container: &'static str,
+    /// What it is, for people.
+    pub name: String,
+    /// What it is, with sizes; `None` when it is not supported.
+    pub kind: Option<CheckpointKind>,
+    /// Why it is not supported.
+    pub problem: Option<String>,
+    /// Number of tensors.
+    pub tensors: usize,
+    /// Number of floating-point elements.
+    pub parameters: u64,
+    /// Bytes of all tensors.
+    pub bytes: u64,
+    /// Number of elements by element type (`F32`, `F16`, …).
+    pub elements: BTreeMap<&'static str, u64>,
+    /// See [`Checkpoint::fingerprint`], over all tensors.
+    pub fingerprint: String,
+    /// Text metadata of the file.
+    pub metadata: BTreeMap<String, String>,
+}
+
+impl Checkpoint {
+    /// Summarises the checkpoint. An unsupported family is described too, with the reason.
+    pub fn describe(&self) -> Description {
+        let (kind, problem) = match recognise(self) {
+            Ok(kind) => (Some(kind), None),
+            Err(error) => (None, Some(error.message().to_string())),
+        };
+        let mut elements = BTreeMap::new();
+        for entry in self.tensors.values() {
+            *elements
+                .entry(element::type_name(entry.dtype).unwrap_or("other"))
+                .or_default() += entry.count() as u64;
+        }
+        Description {
+            path: self.path().map(|path| path.display().to_string()),
+            container: self.container().name(),
+            name: kind
+                .as_ref()
+                .map_or("not supported", CheckpointKind::name)
+                .to_string(),
+            kind,
+            problem,
+            tensors: self.len(),
+            parameters: self.parameter_count(),
+            bytes: self.byte_count(),
+            elements,
+            fingerprint: self.fingerprint(&[]),
+            metadata: self.metadata().clone(),
+        }
+    }
+}
+
+impl Description {
+    /// The sizes of the kind as pairs of title and text.
+    fn sizes(&self) -> Vec<(&'static str, String)> {
+        let layers_of = |layers: &Vec<usize>| match (layers.first(), layers.last()) {
+            (Some(first), Some(last)) => format!("{} (indices {first} to {last})", layers.len()),
+            _ => "none".to_string(),
+        };
+        match &self.kind {
+            Some(
+                CheckpointKind::IpAdapter {
+                    projection,
+                    host,
+                    layers,
+                    context,
+                }
+                | CheckpointKind::XlabsFlux {
+                    projection,
+                    host,
+                    layers,
+                    context,
+                },
+            ) => {
+                let mut sizes = vec![("host", host.name().to_string()), ("layers", layers_of(layers))];
+                sizes.push(("context width", context.to_string()));
+                match projection {
+                    ProjectionKind::Resampler {
+                        tokens,
+                        width,
+                        heads,
+                        depth,
+                        input,
+                        ..
+                    } => {
+                        sizes.push(("tokens", format!("{tokens} per photo")));
+                        sizes.push(("image features", format!("{input} wide, all patches")));
+                        sizes.push((
+                            "resampler",
+                            format!("width {width}, {heads} heads, depth {depth}"),
+                        ));
+                    }
+                    ProjectionKind::FullFace { input, inner, .. } => {
+                        sizes.push(("tokens", "one per image token".to_string()));
+                        sizes.push(("image features", format!("{input} wide, all patches")));
+                        sizes.push(("projection", format!("inner width {inner}")));
+                    }
+                    ProjectionKind::Projection { tokens, input, .. } => {
+                        sizes.push(("tokens", format!("{tokens} per photo")));
+                        sizes.push(("image features", format!("{input} wide, pooled")));
+                    }
+                }
+                sizes
+            }
+            Some(CheckpointKind::ClipVision {
+                naming,
+                hidden,
+                layers,
+                patch,
+                tokens,
+                projection,
+            }) => vec![
+                ("names", format!("{naming:?}")),
+                ("width", hidden.to_string()),
+                ("layers", layers.to_string()),
+                ("patch", format!("{patch} pixels")),
+                ("tokens", tokens.to_string()),
+                (
+                    "projection",
+                    projection.map_or("none".to_string(), |width| width.to_string()),
+                ),
+            ],
+            _ => Vec::new(),
+        }
+    }
+}
+
+impl fmt::Display for Description {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut lines = Vec::new();
+        if let Some(path) = &self.path {
+            lines.push(("file", path.clone()));
+        }
+        lines.push(("kind", self.name.clone()));
+        if let Some(problem) = &self.problem {
+            lines.push(("reason", problem.clone()));
+        }
+        lines.push(("container", self.container.to_string()));
+        lines.extend(self.sizes());
+        let types = self
+            .elements
+            .iter()
+            .map(|(name, count)| format!("{name} {count}"));
+        lines.push(("elements", types.collect::<Vec<_>>().join(", ")));
+        lines.push(("tensors", self.tensors.to_string()));
+        lines.push(("parameters", self.parameters.to_string()));
+        lines.push(("size", format!("{:.1} MB", self.bytes as f64 / 1e6)));
+        lines.push(("fingerprint", self.fingerprint.clone()));
+        for (title, text) in lines {
+            writeln!(f, "{title:<15} {text}")?;
+        }
+        for (key, value) in &self.metadata {
+            // Long values, such as a configuration, are shown from their begin.
+            let shown: String = value.chars().take(100).collect();
+            let more = if shown.len() < value.len() { "…" } else { "" };
+            writeln!(f, "{:<15} {shown}{more}", format!("[{key}]"))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,176 @@
+//! The zip archive around a PyTorch file.
+
+use super::super::entry::Storage;
+use crate::error::{Error, Result};
+use crate::limits::Limits;
+use std::io::{Cursor, Read};
+use std::ops::Range;
+use std::sync::Arc;
+use zip::{CompressionMethod, ZipArchive};
+
+/// An opened archive.
+pub(super) struct Archive<'a> {
+    bytes: &'a [u8],
+    zip: ZipArchive<Cursor<&'a [u8]>>,
+    /// The folder in the archive that everything lies in, with its slash.
+    root: String,
+    limits: Limits,
+    /// Bytes that unpacking may still allocate.
+    unpack: u64,
+}
+
+/// A file of the archive before it is unpacked.
+struct Raw {
+    /// Where its bytes lie in the archive.
+    range: Range<usize>,
+    deflated: bool,
+    /// Bytes after unpacking, as the archive promises.
+    size: u64,
+    checksum: u32,
+}
+
+fn damaged(error: zip::result::ZipError) -> Error {
+    Error::format(format!("PyTorch file: zip archive: {error}"))
+}
+
+impl<'a> Archive<'a> {
+    /// Reads the archive's directory and finds the pickle program in it.
+    pub(super) fn open(bytes: &'a [u8], limits: &Limits) -> Result<Self> {
+        let zip = ZipArchive::new(Cursor::new(bytes)).map_err(damaged)?;
+        let mut root = None;
+        for name in zip.file_names() {
+            let name = name.map_err(damaged)?;
+            if let Some(folder) = name.strip_suffix("data.pkl") {
+                if (folder.is_empty() || folder.ends_with('/')) && root.replace(folder.to_string()).is_some()
+                {
+                    return Err(Error::format(
+                        "PyTorch file: the archive holds two programs (data.pkl)",
+                    ));
+                }
+            }
+        }
+        let root = root.ok_or_else(|| {
+            Error::format(
+                "a zip archive without data.pkl: not a file written by torch.save (unpack it first?)",
+            )
+        })?;
+        let mut archive = Self {
+            bytes,
+            zip,
+            root,
+            limits: *limits,
+            unpack: limits.max_decoded_bytes,
+        };
+        archive.check_byte_order()?;
+        Ok(archive)
+    }
+
+    fn check_byte_order(&mut self) -> Result<()> {
+        let name = format!("{}byteorder", self.root);
+        if self.zip.index_for_name(&name).is_none() {
+            // Files before PyTorch 2.1 do not say; they are little-endian.
+            return Ok(());
+        }
+        match &*self.contents(&name, 64)? {
+            b"little" => Ok(()),
+            other => Err(Error::unsupported(format!(
+                "PyTorch file: byte order {:?}, only little-endian files are read",
+                String::from_utf8_lossy(other)
+            ))),
+        }
+    }
+
+    /// The pickle program.
+    pub(super) fn program(&mut self) -> Result<Vec<u8>> {
+        let name = format!("{}data.pkl", self.root);
+        self.contents(&name, self.limits.max_header_bytes)
+    }
+
+    /// The bytes of a file as they lie in the archive, and how they are to be unpacked.
+    fn raw(&mut self, name: &str) -> Result<Raw> {
+        let index = self
+            .zip
+            .index_for_name(name)
+            .ok_or_else(|| Error::format(format!("PyTorch file: {name:?} is not in the archive")))?;
+        let file = self.zip.by_index_raw(index).map_err(damaged)?;
+        if file.encrypted() {
+            return Err(Error::unsupported(format!("PyTorch file: {name:?} is encrypted")));
+        }
+        let (start, packed) = (file.data_start(), file.compressed_size());
+        let range = start.and_then(|start| {
+            let end = start.checked_add(packed)?;
+            let range = usize::try_from(start).ok()?..usize::try_from(end).ok()?;
+            (range.end <= self.bytes.len()).then_some(range)
+        });
+        let range = range.ok_or_else(|| {
+            Error::format(format!(
+                "PyTorch file: {name:?} leaves the file of {} bytes",
+                self.bytes.len()
+            ))
+        })?;
+        let deflated = match file.compression() {
+            CompressionMethod::Stored => false,
+            CompressionMethod::DEFLATE => true,
+            other => {
+                return Err(Error::unsupported(format!(
+                    "PyTorch file: {name:?} is packed with {other}, not deflate"
+                )))
+            }
+        };
+        Ok(Raw {
+            range,
+            deflated,
+            size: file.size(),
+            checksum: file.crc32(),
+        })
+    }
+
+    /// A file of the archive, unpacked and checked against its length and checksum.
+    fn contents(&mut self, name: &str, limit: u64) -> Result<Vec<u8>> {
+        let raw = self.raw(name)?;
+        if raw.size > limit {
+            return Err(Error::limit(format!(
+                "PyTorch file: {name:?} has {} bytes, at most {limit} allowed",
+                raw.size
+            )));
+        }
+        let packed = self.bytes.get(raw.range).unwrap_or_default();
+        let mut contents = Vec::new();
+        let most = raw.size.saturating_add(1);
+        let outcome = match raw.deflated {
+            true => flate2::read::DeflateDecoder::new(packed)
+                .take(most)
+                .read_to_end(&mut contents),
+            false => packed.take(most).read_to_end(&mut contents),
+        };
+        outcome.map_err(|error| Error::format(format!("PyTorch file: {name:?}: {error}")))?;
+        if contents.len() as u64 != raw.size {
+            return Err(Error::format(format!(
+                "PyTorch file: {name:?} has another length than the {} bytes that the archive promises",
+                raw.size
+            )));
+        }
+        let mut checksum = flate2::Crc::new();
+        checksum.update(&contents);
+        if checksum.sum() != raw.checksum {
+            return Err(Error::format(format!(
+                "PyTorch file: the checksum of {name:?} does not fit: it is damaged"
+            )));
+        }
+        Ok(contents)
+    }
+
+    /// The elements of the storage `key`: a range of the file, or unpacked when the archive compresses them.
+    ///
+    /// The checksum of a range is not computed: that would read a file of gigabytes only to check it.
+    pub(super) fn storage(&mut self, key: &str) -> Result<Storage> {
+        let name = format!("{}data/{key}", self.root);
+        let raw = self.raw(&name)?;
+        if !raw.deflated {
+            return Ok(Storage::Range(raw.range));
+        }
+        let contents = self.contents(&name, self.unpack)?;
+        self.unpack = self.unpack.saturating_sub(contents.len() as u64);
+        Ok(Storage::Owned(Arc::new(contents)))
+    }
+}
