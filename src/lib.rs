@@ -6,12 +6,15 @@ pub mod adapter;
 pub mod checkpoint;
 pub mod conditioning;
 pub mod error;
+pub mod face;
 pub mod host;
 pub mod inject;
 pub mod limits;
 pub mod nn;
+pub mod photo;
 pub mod progress;
 pub mod vit;
 
 pub use error::{Error, ErrorKind, Result};
 pub use limits::Limits;
+pub use photo::Photo;

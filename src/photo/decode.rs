@@ -1,0 +1,167 @@
+//! From the bytes of an image file to upright 8-bit RGB.
+
+use super::{check_bytes, check_size};
+use crate::error::{Error, Result};
+use crate::limits::Limits;
+use image::metadata::Orientation;
+use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, RgbImage};
+use std::fs::File;
+use std::io::{Cursor, Read};
+use std::path::Path;
+
+/// Reads a whole file of at most [`Limits::max_photo_bytes`].
+pub(super) fn read_file(path: &Path, limits: &Limits) -> Result<Vec<u8>> {
+    // The caller puts the photo's name, which is the path, before the message.
+    let failed = |error: std::io::Error| Error::new(crate::error::ErrorKind::Io, error.to_string());
+    let file = File::open(path).map_err(failed)?;
+    let metadata = file.metadata().map_err(failed)?;
+    // A pipe or a device could block, or never end.
+    if !metadata.is_file() {
+        return Err(Error::invalid("is not a regular file"));
+    }
+    check_file_size(metadata.len(), limits)?;
+    // The file may grow while it is read: never take more than the size that was checked.
+    let mut bytes = Vec::new();
+    file.take(metadata.len())
+        .read_to_end(&mut bytes)
+        .map_err(failed)?;
+    Ok(bytes)
+}
+
+fn check_file_size(bytes: u64, limits: &Limits) -> Result<()> {
+    if bytes > limits.max_photo_bytes {
+        return Err(Error::limit(format!(
+            "encoded photo of {bytes} bytes, the limit is {} (max_photo_bytes)",
+            limits.max_photo_bytes
+        )));
+    }
+    Ok(())
+}
+
+/// Decodes JPEG, PNG, WebP, BMP or TIFF, told apart by content.
+pub(super) fn decode_bytes(bytes: &[u8], limits: &Limits) -> Result<RgbImage> {
+    check_file_size(bytes.len() as u64, limits)?;
+    let format = recognise(bytes)?;
+    if format == ImageFormat::Jpeg && !jpeg_is_complete(bytes) {
+        // The decoder would fill what is missing with grey and call it a success.
+        return Err(Error::format(
+            "JPEG ends before its image does (no end-of-image marker): truncated",
+        ));
+    }
+    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
+    reader.limits(decoder_limits(limits));
+    let mut decoder = reader.into_decoder().map_err(|error| explain(error, format))?;
+    let (width, height) = decoder.dimensions();
+    check_size(width, height, limits)?;
+    // Damaged metadata must not cost the photo: without a readable orientation it is taken as stored.
+    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    check_bytes(peak_bytes(&decoder, format, orientation), width, height, limits)?;
+    let image = DynamicImage::from_decoder(decoder).map_err(|error| explain(error, format))?;
+    let mut image = DynamicImage::ImageRgb8(image.into_rgb8());
+    image.apply_orientation(orientation);
+    Ok(image.into_rgb8())
+}
+
+/// Bytes that decoding allocates at its worst moment.
+fn peak_bytes(decoder: &impl ImageDecoder, format: ImageFormat, orientation: Orientation) -> u64 {
+    let (width, height) = decoder.dimensions();
+    let rgb = u64::from(width) * u64::from(height) * 3;
+    let decoded = decoder.total_bytes();
+    // A progressive JPEG keeps two bytes per coefficient; WebP keeps its planes beside the output.
+    let scratch = match format {
+        ImageFormat::Jpeg => rgb.saturating_mul(2),
+        ImageFormat::WebP => rgb,
+        _ => 0,
+    };
+    let converted = if decoder.color_type() == image::ColorType::Rgb8 {
+        0
+    } else {
+        rgb
+    };
+    let turned = if orientation == Orientation::NoTransforms {
+        0
+    } else {
+        rgb.saturating_mul(2)
+    };
+    decoded.saturating_add(scratch.max(converted)).max(turned)
+}
+
+fn decoder_limits(limits: &Limits) -> image::Limits {
+    let mut out = image::Limits::default();
+    out.max_image_width = Some(super::MAX_SIDE);
+    out.max_image_height = Some(super::MAX_SIDE);
+    out.max_alloc = Some(limits.max_decoded_bytes);
+    out
+}
+
+fn recognise(bytes: &[u8]) -> Result<ImageFormat> {
+    if bytes.is_empty() {
+        return Err(Error::format("the photo is empty (0 bytes)"));
+    }
+    let known = "JPEG, PNG, WebP, BMP and TIFF are read";
+    match image::guess_format(bytes) {
+        Ok(
+            format @ (ImageFormat::Jpeg
+            | ImageFormat::Png
+            | ImageFormat::WebP
+            | ImageFormat::Bmp
+            | ImageFormat::Tiff),
+        ) => Ok(format),
+        Ok(other) => Err(Error::unsupported(format!(
+            "{} image: {known}",
+            other.to_mime_type()
+        ))),
+        Err(_) => Err(Error::format(format!("not an image that can be read: {known}"))),
+    }
+}
+
+/// Puts an error of the image library into our classes.
+fn explain(error: ImageError, format: ImageFormat) -> Error {
+    let name = match format {
+        ImageFormat::Jpeg => "JPEG",
+        ImageFormat::Png => "PNG",
+        ImageFormat::WebP => "WebP",
+        ImageFormat::Bmp => "BMP",
+        _ => "TIFF",
+    };
+    match error {
+        ImageError::Limits(error) => Error::limit(format!(
+            "{name}: {error} (at most {} pixels a side and max_decoded_bytes)",
+            super::MAX_SIDE
+        )),
+        ImageError::Unsupported(error) => Error::unsupported(format!("{name}: {error}")),
+        other => Error::format(format!("{name} is damaged or truncated: {other}")),
+    }
+}
+
+/// Whether the end-of-image marker follows the scans of a JPEG.
+///
+/// Walks the marker segments (ITU T.81 annex B), so that the end of an embedded thumbnail does not count.
+fn jpeg_is_complete(bytes: &[u8]) -> bool {
+    let mut at = 2;
+    loop {
+        // Entropy-coded data, garbage and fill bytes end at 0xFF and a marker code other than 0x00.
+        while let Some(&byte) = bytes.get(at) {
+            let stuffed = !matches!(bytes.get(at + 1), Some(1..=0xFE));
+            if byte == 0xFF && !stuffed {
+                break;
+            }
+            at += 1;
+        }
+        let Some(&marker) = bytes.get(at + 1) else {
+            return false;
+        };
+        at += 2;
+        match marker {
+            0xD9 => return true,
+            // Start of image, restarts and TEM stand alone.
+            0x01 | 0xD0..=0xD8 => {}
+            _ => {
+                let Some(&[high, low]) = bytes.get(at..at + 2) else {
+                    return false;
+                };
+                at += usize::from(u16::from_be_bytes([high, low])).max(2);
+            }
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! Photos: where they come from, how they become upright 8-bit RGB, and how CLIP wants them prepared.
+//!
+//! A [`Photo`] names its source and says which face is meant. [`Photo::decode`] gives the upright image within the
+//! caller's [`Limits`]; [`ImageProcessor`] turns an image into the numbers that a CLIP image encoder reads.
+
+mod decode;
+mod pixels;
+mod processor;
+pub mod resample;
+
+pub use pixels::{ChannelOrder, PixelBuffer, PixelData};
+pub use processor::ImageProcessor;
+
+use crate::error::{Error, Result};
+use crate::face::{FaceBox, Landmarks};
+use crate::limits::Limits;
+use image::RgbImage;
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
+
+/// Longest side, in pixels, of a photo from any source: what JPEG can express.
+///
+/// Together with [`Limits::max_pixels`] it bounds the cost of resampling extreme shapes such as 1 × 100,000,000.
+pub const MAX_SIDE: u32 = 65_535;
+
+/// One photo of a person and which of its faces is meant.
+///
+/// Holds or borrows its source; nothing is read before [`Photo::decode`].
+#[derive(Debug, Clone)]
+pub struct Photo<'a> {
+    /// Where the pixels come from.
+    pub source: PhotoSource<'a>,
+    /// Which face is meant.
+    pub face: FaceHint,
+}
+
+/// Where a photo's pixels come from.
+#[derive(Debug, Clone)]
+pub enum PhotoSource<'a> {
+    /// A JPEG, PNG, WebP, BMP or TIFF file. The content decides which, not the name.
+    Path(Cow<'a, Path>),
+    /// The bytes of such a file.
+    Encoded(Cow<'a, [u8]>),
+    /// Raw pixels.
+    Pixels(PixelBuffer<'a>),
+}
+
+/// Which face of a photo is meant.
+///
+/// Coordinates are pixels of the upright photo: for files, after the EXIF orientation has been applied.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub enum FaceHint {
+    /// The largest face that the detector finds.
+    #[default]
+    Detect,
+    /// The n-th largest face that the detector finds; 0 is the largest.
+    Index(usize),
+    /// The face inside this box. Needs no detector.
+    Box(FaceBox),
+    /// The face with these five points. Needs no detector.
+    Landmarks(Landmarks),
+}
+
+impl<'a> Photo<'a> {
+    /// A photo from any source; the largest face is meant.
+    pub fn new(source: PhotoSource<'a>) -> Self {
+        Self {
+            source,
+            face: FaceHint::Detect,
+        }
+    }
+
+    /// A photo from the bytes of a JPEG, PNG, WebP, BMP or TIFF file.
+    pub fn from_bytes(bytes: &'a [u8]) -> Self {
+        Self::new(PhotoSource::Encoded(Cow::Borrowed(bytes)))
+    }
+
+    /// A photo from raw pixels.
+    pub fn from_pixels(pixels: PixelBuffer<'a>) -> Self {
+        Self::new(PhotoSource::Pixels(pixels))
+    }
+
+    /// The same photo with another face meant.
+    pub fn with_face(mut self, face: FaceHint) -> Self {
+        self.face = face;
+        self
+    }
+
+    /// What to call this photo in messages: its path, or `photo in memory`.
+    pub fn name(&self) -> String {
+        match &self.source {
+            PhotoSource::Path(path) => path.display().to_string(),
+            PhotoSource::Encoded(_) | PhotoSource::Pixels(_) => "photo in memory".to_owned(),
+        }
+    }
+
+    /// Reads and decodes the photo into upright 8-bit RGB.
+    ///
+    /// EXIF orientation is applied. Grey becomes RGB with equal channels. Alpha is dropped without blending, as
+    /// Pillow's `convert("RGB")` does. 16-bit and float samples are scaled to 8 bits and rounded. Of an animation or a
+    /// multi-page file the first picture is taken. Colour profiles are ignored, as in CLIP's own preparation.
+    ///
+    /// # Errors
+    /// [`Io`](crate::ErrorKind::Io) when the file cannot be read, [`Format`](crate::ErrorKind::Format) when it is
+    /// damaged or truncated, [`Unsupported`](crate::ErrorKind::Unsupported) for another format or an exotic variant,
+    /// [`LimitExceeded`](crate::ErrorKind::LimitExceeded) when it is larger than `limits` or [`MAX_SIDE`] admit,
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) when a raw buffer holds a NaN. The message begins with
+    /// [`Photo::name`].
+    pub fn decode(&self, limits: &Limits) -> Result<RgbImage> {
+        let image = match &self.source {
+            PhotoSource::Path(path) => {
+                decode::read_file(path, limits).and_then(|bytes| decode::decode_bytes(&bytes, limits))
+            }
+            PhotoSource::Encoded(bytes) => decode::decode_bytes(bytes, limits),
+            PhotoSource::Pixels(pixels) => pixels.to_rgb(limits),
+        };
+        image.map_err(|error| error.context(self.name()))
+    }
+}
+
+impl<'a> From<&'a Path> for Photo<'a> {
+    fn from(path: &'a Path) -> Self {
+        Self::new(PhotoSource::Path(Cow::Borrowed(path)))
+    }
+}
+
+impl From<PathBuf> for Photo<'static> {
+    fn from(path: PathBuf) -> Self {
+        Self::new(PhotoSource::Path(Cow::Owned(path)))
+    }
+}
+
+/// Refuses empty photos and photos beyond the limits, before anything of their size is allocated.
+fn check_size(width: u32, height: u32, limits: &Limits) -> Result<()> {
+    if width == 0 || height == 0 {
+        return Err(Error::format(format!(
+            "a photo of {width}x{height} pixels has no content"
+        )));
+    }
+    let pixels = u64::from(width) * u64::from(height);
+    if pixels > limits.max_pixels {
+        return Err(Error::limit(format!(
+            "{width}x{height} = {pixels} pixels, the limit is {} (max_pixels)",
+            limits.max_pixels
+        )));
+    }
+    if width > MAX_SIDE || height > MAX_SIDE {
+        return Err(Error::limit(format!(
+            "{width}x{height} pixels, no side may be longer than {MAX_SIDE}"
+        )));
+    }
+    Ok(())
+}
+
+/// Refuses to allocate more than [`Limits::max_decoded_bytes`] for one photo.
+fn check_bytes(needed: u64, width: u32, height: u32, limits: &Limits) -> Result<()> {
+    if needed > limits.max_decoded_bytes {
+        return Err(Error::limit(format!(
+            "decoding {width}x{height} pixels takes {needed} bytes, the limit is {} (max_decoded_bytes)",
+            limits.max_decoded_bytes
+        )));
+    }
+    Ok(())
+}
