@@ -1,5 +1,15 @@
 //! Faces: finding them, and cutting the photo so that the encoder sees the person.
+//!
+//! [`FaceDetector`] is the YuNet network. [`prepare`] goes from a [`Photo`](crate::Photo) to the square picture for
+//! the encoder, and says which face it used.
 
+pub mod crop;
+mod detector;
 mod geometry;
+mod network;
+mod onnx;
+mod select;
 
+pub use detector::{DetectOptions, FaceDetector};
 pub use geometry::{Face, FaceBox, Landmarks};
+pub use select::{cut, prepare, CropMode, FaceSelection, PreparedPhoto};
