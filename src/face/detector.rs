@@ -1,0 +1,396 @@
+//! Finding faces: scales, turned photos, post-processing.
+
+use super::geometry::{Face, FaceBox, Landmarks};
+use super::network::{expected_tensors, Level, Network};
+use super::onnx;
+use crate::error::{Error, Result};
+use crate::limits::Limits;
+use crate::photo::resample::{resize, Filter};
+use candle_core::{DType, Device, Tensor};
+use candle_nn::VarBuilder;
+use image::{imageops, RgbImage};
+use std::collections::HashMap;
+use std::io::Read;
+use std::path::Path;
+
+/// Largest detector file that is read. The published ones have 0.3 MB.
+const MAX_FILE_BYTES: u64 = 16 << 20;
+
+/// Longest side, in working pixels, of a face that the network was made to find.
+const LARGEST_FACE: f32 = 300.0;
+
+/// How [`FaceDetector::detect`] searches.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct DetectOptions {
+    /// Least confidence of a face, 0 to 1. Default 0.6.
+    pub score_threshold: f32,
+    /// Of two boxes that overlap by more than this intersection over union, the less confident is dropped.
+    /// Default 0.45.
+    pub overlap_threshold: f32,
+    /// Longer side, in pixels, to which larger photos are scaled down for the first search. Default 640.
+    pub side: u32,
+    /// Longer side for the second search, which finds faces that the first makes too small. Default 1920.
+    pub fine_side: u32,
+    /// Make the second search even if the first found faces. Default false.
+    pub exhaustive: bool,
+    /// When no search found a face, turn the photo by 90, 180 and 270 degrees and try again. Default true.
+    pub turn: bool,
+}
+
+impl Default for DetectOptions {
+    fn default() -> Self {
+        Self {
+            score_threshold: 0.6,
+            overlap_threshold: 0.45,
+            side: 640,
+            fine_side: 1920,
+            exhaustive: false,
+            turn: true,
+        }
+    }
+}
+
+/// The YuNet face detector. Immutable; may be used from any number of threads at once.
+pub struct FaceDetector {
+    network: Network,
+}
+
+impl FaceDetector {
+    /// Takes the weights `backbone.…`, `neck.…`, `head.…` (118 tensors, batch norm folded).
+    ///
+    /// # Errors
+    /// [`Format`](crate::ErrorKind::Format) for a missing tensor or a wrong shape.
+    pub fn load(vb: VarBuilder) -> Result<Self> {
+        Ok(Self {
+            network: Network::load(vb).map_err(|error| error.context("face detector"))?,
+        })
+    }
+
+    /// Reads a detector file: safetensors with the names that [`FaceDetector::load`] takes, or the ONNX file that the
+    /// authors of YuNet publish (`yunet_n_*.onnx`). The content decides which. Runs on the CPU.
+    ///
+    /// # Errors
+    /// [`Io`](crate::ErrorKind::Io), [`Format`](crate::ErrorKind::Format) for damaged files and other networks,
+    /// [`LimitExceeded`](crate::ErrorKind::LimitExceeded) above 16 MiB or with a header beyond `limits`.
+    pub fn open(path: impl AsRef<Path>, limits: &Limits) -> Result<Self> {
+        let path = path.as_ref();
+        let file = std::fs::File::open(path).map_err(|error| Error::io(path, error))?;
+        let metadata = file.metadata().map_err(|error| Error::io(path, error))?;
+        if !metadata.is_file() {
+            return Err(Error::invalid(format!(
+                "{}: is not a regular file",
+                path.display()
+            )));
+        }
+        let mut bytes = Vec::new();
+        file.take(MAX_FILE_BYTES + 1)
+            .read_to_end(&mut bytes)
+            .map_err(|error| Error::io(path, error))?;
+        Self::from_bytes(&bytes, limits).map_err(|error| error.context(path.display()))
+    }
+
+    /// As [`FaceDetector::open`], from memory.
+    ///
+    /// # Errors
+    /// As [`FaceDetector::open`].
+    pub fn from_bytes(bytes: &[u8], limits: &Limits) -> Result<Self> {
+        if bytes.len() as u64 > MAX_FILE_BYTES {
+            return Err(Error::limit(format!(
+                "face detector file has more than {MAX_FILE_BYTES} bytes"
+            )));
+        }
+        let tensors = if is_safetensors(bytes) {
+            read_safetensors(bytes, limits)?
+        } else {
+            onnx::read(bytes)?
+        };
+        Self::load(VarBuilder::from_tensors(tensors, DType::F32, &Device::Cpu))
+    }
+
+    /// Finds the faces of an image, largest first (by the longer side of the box).
+    ///
+    /// YuNet finds faces of about 10 to 300 pixels. The image is therefore searched at several scales; it is never
+    /// enlarged:
+    /// 1. scaled down so that the longer side is at most `options.side`;
+    /// 2. at half that scale, of which only faces that would be larger than 300 pixels in search 1 count;
+    /// 3. with the longer side at most `options.fine_side`, if that is larger, when nothing was found or
+    ///    `options.exhaustive` asks for it;
+    /// 4. when nothing was found and `options.turn` allows it: searches 1 to 3 with the image turned by 90, 180 and
+    ///    270 degrees, until one finds a face. The result is mapped back; the landmarks keep their meaning for the
+    ///    upright face, so that their order shows how the face is turned.
+    ///
+    /// # Errors
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for options out of range; failures of the device.
+    pub fn detect(&self, image: &RgbImage, options: &DetectOptions) -> Result<Vec<Face>> {
+        check_options(options)?;
+        let longer = image.width().max(image.height());
+        if image.width() == 0 || image.height() == 0 {
+            return Ok(Vec::new());
+        }
+        // All searches start from what the finest one needs; turning a 100 megapixel photo would be a waste.
+        let finest = options.side.max(options.fine_side);
+        let factor = scale_to(longer, finest);
+        let reduced;
+        let base = if factor < 1.0 {
+            reduced = scaled(image, factor);
+            &reduced
+        } else {
+            image
+        };
+        let mut faces = self.search(base, options)?;
+        if faces.is_empty() && options.turn {
+            for quarter_turns in 1..4 {
+                let turned = turn(base, quarter_turns);
+                faces = self.search(&turned, options)?;
+                if !faces.is_empty() {
+                    let (width, height) = (base.width() as f32, base.height() as f32);
+                    faces
+                        .iter_mut()
+                        .for_each(|face| *face = turn_back(face, quarter_turns, width, height));
+                    break;
+                }
+            }
+        }
+        let x = image.width() as f32 / base.width() as f32;
+        let y = image.height() as f32 / base.height() as f32;
+        let mut faces: Vec<Face> = faces
+            .iter()
+            .map(|face| map(face, |[px, py]| [px * x, py * y]))
+            .collect();
+        faces.sort_by(|a, b| b.bounds.side().total_cmp(&a.bounds.side()));
+        Ok(faces)
+    }
+
+    /// Searches 1 to 3 of [`FaceDetector::detect`].
+    fn search(&self, image: &RgbImage, options: &DetectOptions) -> Result<Vec<Face>> {
+        let longer = image.width().max(image.height());
+        let factor = scale_to(longer, options.side);
+        let normal = self.search_scale(image, factor, options)?;
+        let largest = LARGEST_FACE / factor as f32;
+        // A face beyond the network's range is measured better at half the scale.
+        let mut faces = Vec::new();
+        if f64::from(longer) * factor > f64::from(LARGEST_FACE) {
+            faces = self.search_scale(image, factor / 2.0, options)?;
+            faces.retain(|face| face.bounds.side() > largest);
+        }
+        merge(&mut faces, normal, options.overlap_threshold);
+        let fine = scale_to(longer, options.fine_side);
+        if fine > factor && (faces.is_empty() || options.exhaustive) {
+            let mut small = self.search_scale(image, fine, options)?;
+            small.retain(|face| face.bounds.side() <= LARGEST_FACE / fine as f32);
+            merge(&mut faces, small, options.overlap_threshold);
+        }
+        Ok(faces)
+    }
+
+    /// One pass of the network at one scale; results in pixels of `image`.
+    fn search_scale(&self, image: &RgbImage, factor: f64, options: &DetectOptions) -> Result<Vec<Face>> {
+        let reduced;
+        let input = if factor < 1.0 {
+            reduced = scaled(image, factor);
+            &reduced
+        } else {
+            image
+        };
+        let (planes, width, height) = to_planes(input);
+        let levels = self.network.forward(planes, width, height)?;
+        let mut faces: Vec<Face> = levels
+            .iter()
+            .flat_map(|level| decode(level, options.score_threshold))
+            .collect();
+        faces = suppress(faces, options.overlap_threshold);
+        let x = image.width() as f32 / input.width() as f32;
+        let y = image.height() as f32 / input.height() as f32;
+        Ok(faces
+            .iter()
+            .map(|face| map(face, |[px, py]| [px * x, py * y]))
+            .collect())
+    }
+}
+
+fn check_options(options: &DetectOptions) -> Result<()> {
+    let unit = 0.0..=1.0;
+    if !unit.contains(&options.score_threshold) || !unit.contains(&options.overlap_threshold) {
+        return Err(Error::invalid(format!(
+            "score threshold {} and overlap threshold {} must be between 0 and 1",
+            options.score_threshold, options.overlap_threshold
+        )));
+    }
+    for side in [options.side, options.fine_side] {
+        if !(32..=4096).contains(&side) {
+            return Err(Error::invalid(format!(
+                "detector side of {side} pixels must be between 32 and 4096"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// By how much to scale so that `longer` becomes at most `side`.
+fn scale_to(longer: u32, side: u32) -> f64 {
+    (f64::from(side) / f64::from(longer)).min(1.0)
+}
+
+fn scaled(image: &RgbImage, factor: f64) -> RgbImage {
+    let side = |side: u32| ((f64::from(side) * factor).round() as u32).max(1);
+    resize(image, side(image.width()), side(image.height()), Filter::Bilinear)
+}
+
+/// Planes B, G, R with sides padded by zeros, right and below, to multiples of 32.
+fn to_planes(image: &RgbImage) -> (Vec<f32>, usize, usize) {
+    let width = (image.width() as usize).next_multiple_of(32);
+    let height = (image.height() as usize).next_multiple_of(32);
+    let mut planes = vec![0f32; 3 * width * height];
+    for (plane, channel) in planes.chunks_exact_mut(width * height).zip([2, 1, 0]) {
+        let source = image.chunks_exact(image.width() as usize * 3);
+        for (to, from) in plane.chunks_exact_mut(width).zip(source) {
+            for (to, pixel) in to.iter_mut().zip(from.chunks_exact(3)) {
+                *to = f32::from(pixel[channel]);
+            }
+        }
+    }
+    (planes, width, height)
+}
+
+/// Faces of one level with at least the given score.
+fn decode(level: &Level, threshold: f32) -> Vec<Face> {
+    let stride = level.stride as f32;
+    let mut faces = Vec::new();
+    let scores = level
+        .class
+        .iter()
+        .zip(&level.object)
+        .map(|(class, object)| class * object);
+    for (cell, ((score, offsets), points)) in scores.zip(&level.boxes).zip(&level.points).enumerate() {
+        // NaN fails the comparison.
+        if !(score >= threshold) {
+            continue;
+        }
+        let x = (cell % level.columns) as f32 * stride;
+        let y = (cell / level.columns) as f32 * stride;
+        let [center_x, center_y] = [x + stride * offsets[0], y + stride * offsets[1]];
+        let [half_width, half_height] = [stride * offsets[2].exp() / 2.0, stride * offsets[3].exp() / 2.0];
+        let bounds = FaceBox {
+            left: center_x - half_width,
+            top: center_y - half_height,
+            right: center_x + half_width,
+            bottom: center_y + half_height,
+        };
+        let landmarks = std::array::from_fn(|k| [x + stride * points[2 * k], y + stride * points[2 * k + 1]]);
+        let finite = bounds.area().is_finite() && landmarks.iter().flatten().all(|v| v.is_finite());
+        if finite {
+            faces.push(Face {
+                bounds,
+                landmarks: Landmarks(landmarks),
+                score,
+            });
+        }
+    }
+    faces
+}
+
+/// Greedy non-maximum suppression: the most confident first.
+fn suppress(mut faces: Vec<Face>, overlap: f32) -> Vec<Face> {
+    faces.sort_by(|a, b| b.score.total_cmp(&a.score));
+    let mut kept = Vec::new();
+    merge(&mut kept, faces, overlap);
+    kept
+}
+
+/// Adds, in order, the faces that do not overlap one already kept.
+fn merge(kept: &mut Vec<Face>, faces: Vec<Face>, overlap: f32) {
+    for face in faces {
+        if kept
+            .iter()
+            .all(|other| other.bounds.overlap(&face.bounds) <= overlap)
+        {
+            kept.push(face);
+        }
+    }
+}
+
+/// Moves every point of a face.
+fn map(face: &Face, f: impl Fn([f32; 2]) -> [f32; 2]) -> Face {
+    let a = f([face.bounds.left, face.bounds.top]);
+    let b = f([face.bounds.right, face.bounds.bottom]);
+    Face {
+        bounds: FaceBox {
+            left: a[0].min(b[0]),
+            top: a[1].min(b[1]),
+            right: a[0].max(b[0]),
+            bottom: a[1].max(b[1]),
+        },
+        landmarks: Landmarks(face.landmarks.0.map(f)),
+        score: face.score,
+    }
+}
+
+/// Turns clockwise by quarter turns.
+pub(super) fn turn(image: &RgbImage, quarter_turns: u32) -> RgbImage {
+    match quarter_turns % 4 {
+        1 => imageops::rotate90(image),
+        2 => imageops::rotate180(image),
+        3 => imageops::rotate270(image),
+        _ => image.clone(),
+    }
+}
+
+/// From the turned image to the one before turning, which has `width` × `height` pixels.
+fn turn_back(face: &Face, quarter_turns: u32, width: f32, height: f32) -> Face {
+    map(face, |[x, y]| match quarter_turns % 4 {
+        1 => [y, height - x],
+        2 => [width - x, height - y],
+        3 => [width - y, x],
+        _ => [x, y],
+    })
+}
+
+/// A safetensors file begins with the length of its JSON header; ONNX, a protobuf, does not.
+fn is_safetensors(bytes: &[u8]) -> bool {
+    bytes.get(8) == Some(&b'{')
+}
+
+fn read_safetensors(bytes: &[u8], limits: &Limits) -> Result<HashMap<String, Tensor>> {
+    let length = bytes
+        .first_chunk::<8>()
+        .map_or(0, |length| u64::from_le_bytes(*length));
+    if length > limits.max_header_bytes {
+        return Err(Error::limit(format!(
+            "safetensors header of {length} bytes, the limit is {} (max_header_bytes)",
+            limits.max_header_bytes
+        )));
+    }
+    let file = safetensors::SafeTensors::deserialize(bytes)
+        .map_err(|error| Error::format(format!("safetensors file is damaged or truncated: {error}")))?;
+    let expected: HashMap<String, Vec<usize>> = expected_tensors().into_iter().collect();
+    let mut tensors = HashMap::new();
+    for (name, view) in file.iter() {
+        let Some(shape) = expected.get(name) else {
+            return Err(Error::format(format!(
+                "unknown tensor {name}: not a YuNet face detector"
+            )));
+        };
+        if view.shape() != shape {
+            return Err(Error::format(format!(
+                "tensor {name} has shape {:?}, expected {shape:?}",
+                view.shape()
+            )));
+        }
+        if view.dtype() != safetensors::Dtype::F32 {
+            return Err(Error::unsupported(format!(
+                "tensor {name} is {:?}, expected F32",
+                view.dtype()
+            )));
+        }
+        let values: Vec<f32> = view
+            .data()
+            .chunks_exact(4)
+            .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+            .collect();
+        tensors.insert(
+            name.to_owned(),
+            Tensor::from_vec(values, shape.as_slice(), &Device::Cpu)?,
+        );
+    }
+    Ok(tensors)
+}

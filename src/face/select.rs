@@ -1,0 +1,332 @@
+//! From a photo to the square picture that the encoder sees.
+
+use super::crop::{box_of_landmarks, crop_aligned, crop_box, crop_center, quarter_turns};
+use super::detector::{turn, DetectOptions, FaceDetector};
+use super::geometry::{Face, FaceBox, Landmarks};
+use crate::error::{Error, ErrorKind, Result};
+use crate::limits::Limits;
+use crate::photo::{FaceHint, ImageProcessor, Photo};
+use image::RgbImage;
+
+/// Largest [`CropMode::Face`] margin: nine times the face.
+const MAX_MARGIN: f32 = 4.0;
+
+/// Largest crop, in pixels a side.
+const MAX_SIZE: u32 = 4096;
+
+/// How a photo is cut before it is encoded.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub enum CropMode {
+    /// The photo as it is: CLIP's own preparation, which scales the short side and cuts out the centre.
+    #[default]
+    None,
+    /// The largest square in the middle. Faces are not looked for.
+    Center,
+    /// A square around the face with `margin` times the face's longer side on every side (0 to 4; 0.5 shows head and
+    /// hair). A face that lies on its side or on its head is turned upright in steps of 90 degrees.
+    Face {
+        /// Part of the face's longer side that is added on each side.
+        margin: f32,
+    },
+    /// The face turned upright, scaled and shifted so that its landmarks lie on the ArcFace template.
+    Aligned {
+        /// 1 is the template as published, which cuts off hair and chin; 0.5 shows twice as much.
+        scale: f32,
+    },
+}
+
+impl CropMode {
+    /// A face crop with the default margin of 0.5.
+    pub fn face() -> Self {
+        Self::Face { margin: 0.5 }
+    }
+
+    /// An aligned crop on the template as published.
+    pub fn aligned() -> Self {
+        Self::Aligned { scale: 1.0 }
+    }
+
+    /// Whether this mode has to know where the face is.
+    pub fn needs_face(self) -> bool {
+        matches!(self, Self::Face { .. } | Self::Aligned { .. })
+    }
+
+    fn check(self) -> Result<()> {
+        match self {
+            Self::Face { margin } if !(0.0..=MAX_MARGIN).contains(&margin) => Err(Error::invalid(format!(
+                "face margin {margin} must be between 0 and {MAX_MARGIN}"
+            ))),
+            Self::Aligned { scale } if !(0.1..=4.0).contains(&scale) => Err(Error::invalid(format!(
+                "alignment scale {scale} must be between 0.1 and 4"
+            ))),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// How photos are cut to what the encoder sees.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct FaceSelection {
+    /// How the photo is cut.
+    pub mode: CropMode,
+    /// Side of the result in pixels.
+    pub size: u32,
+    /// Smallest face, by the longer side of its box in pixels of the photo, that is of any use. Default 24.
+    pub min_face: f32,
+    /// How faces are searched.
+    pub detect: DetectOptions,
+}
+
+impl FaceSelection {
+    /// The defaults for crops of `size` × `size` pixels.
+    pub fn new(mode: CropMode, size: u32) -> Self {
+        Self {
+            mode,
+            size,
+            min_face: 24.0,
+            detect: DetectOptions::default(),
+        }
+    }
+}
+
+/// A photo cut for the encoder, and how that was done.
+#[derive(Debug, Clone)]
+pub struct PreparedPhoto {
+    /// `size` × `size` pixels.
+    pub image: RgbImage,
+    /// The face that was used, in pixels of the upright photo. `None` when the mode needs none or only a box was given.
+    pub face: Option<Face>,
+    /// The box that was cut around, in pixels of the upright photo. `None` when the mode needs no face.
+    pub bounds: Option<FaceBox>,
+    /// How many faces of useful size the detector found. `None` when it was not asked.
+    pub faces_found: Option<usize>,
+    /// The mode that was used: [`CropMode::Face`] where [`CropMode::Aligned`] was asked for and only a box was given.
+    pub mode: CropMode,
+    /// What the user should know although the photo was used.
+    pub note: Option<String>,
+}
+
+/// Which face: found by the detector, or named by the host.
+struct Choice {
+    bounds: FaceBox,
+    face: Option<Face>,
+    found: Option<usize>,
+    note: Option<String>,
+}
+
+/// Decodes a photo and cuts it for the encoder.
+///
+/// Whether a photo can be used is the result: `Err` says why not, and concerns this photo only.
+///
+/// - [`CropMode::None`] and [`CropMode::Center`] look for no face and ignore the photo's hint.
+/// - [`FaceHint::Detect`] takes the largest face, [`FaceHint::Index`] the n-th largest.
+/// - [`FaceHint::Box`] and [`FaceHint::Landmarks`] need no detector. With only a box, an aligned crop falls back to a
+///   face crop with a margin of 0.25, and the note says so.
+/// - A face smaller than [`FaceSelection::min_face`] counts as not found.
+/// - A face that fills the photo or reaches out of it is cut with the photo's border repeated.
+///
+/// # Errors
+/// Those of [`Photo::decode`]; [`ErrorKind::NoFace`] when there is no usable face, or fewer than the index needs;
+/// [`ErrorKind::InvalidArgument`] when a face is needed and there is neither detector nor box nor landmarks, or when a
+/// hint or an option is out of range. The message begins with the photo's name.
+pub fn prepare(
+    photo: &Photo<'_>,
+    selection: &FaceSelection,
+    detector: Option<&FaceDetector>,
+    limits: &Limits,
+) -> Result<PreparedPhoto> {
+    selection.mode.check()?;
+    if !(1..=MAX_SIZE).contains(&selection.size) {
+        return Err(Error::invalid(format!(
+            "crop of {} pixels must be between 1 and {MAX_SIZE}",
+            selection.size
+        )));
+    }
+    // Before the costly decoding: this can never work.
+    let named = matches!(photo.face, FaceHint::Box(_) | FaceHint::Landmarks(_));
+    if selection.mode.needs_face() && !named && detector.is_none() {
+        return Err(Error::invalid(format!(
+            "{}: crop mode {:?} must know where the face is: give a face detector, a face box or landmarks",
+            photo.name(),
+            selection.mode
+        )));
+    }
+    let image = photo.decode(limits)?;
+    cut(&image, photo.face, selection, detector).map_err(|error| error.context(photo.name()))
+}
+
+/// [`prepare`] for an image that is already decoded and upright.
+///
+/// # Errors
+/// As [`prepare`], without the photo's name.
+pub fn cut(
+    image: &RgbImage,
+    hint: FaceHint,
+    selection: &FaceSelection,
+    detector: Option<&FaceDetector>,
+) -> Result<PreparedPhoto> {
+    selection.mode.check()?;
+    let size = selection.size;
+    let (width, height) = image.dimensions();
+    if width == 0 || height == 0 {
+        return Err(Error::invalid("the image has no pixels"));
+    }
+    let plain = |image| PreparedPhoto {
+        image,
+        face: None,
+        bounds: None,
+        faces_found: None,
+        mode: selection.mode,
+        note: None,
+    };
+    match selection.mode {
+        CropMode::None => return Ok(plain(ImageProcessor::clip(size).resize_crop(image))),
+        CropMode::Center => return Ok(plain(crop_center(image, size))),
+        CropMode::Face { .. } | CropMode::Aligned { .. } => {}
+    }
+    let Choice {
+        bounds,
+        face,
+        found,
+        mut note,
+    } = choose(image, hint, selection, detector)?;
+    let (image, mode) = match (selection.mode, &face) {
+        (CropMode::Aligned { scale }, Some(face)) => {
+            (crop_aligned(image, &face.landmarks, scale, size)?, selection.mode)
+        }
+        (CropMode::Aligned { .. }, None) => {
+            let margin = 0.25;
+            note = Some(
+                "aligned crop needs landmarks; only a box was given, so a face crop was made".to_owned(),
+            );
+            (crop_box(image, &bounds, margin, size), CropMode::Face { margin })
+        }
+        (mode, face) => {
+            let margin = if let CropMode::Face { margin } = mode {
+                margin
+            } else {
+                0.0
+            };
+            let turns = face.as_ref().map_or(0, |face| quarter_turns(&face.landmarks));
+            let cut = crop_box(image, &bounds, margin, size);
+            (if turns == 0 { cut } else { turn(&cut, turns) }, mode)
+        }
+    };
+    Ok(PreparedPhoto {
+        image,
+        face,
+        bounds: Some(bounds),
+        faces_found: found,
+        mode,
+        note,
+    })
+}
+
+fn choose(
+    image: &RgbImage,
+    hint: FaceHint,
+    selection: &FaceSelection,
+    detector: Option<&FaceDetector>,
+) -> Result<Choice> {
+    let (width, height) = image.dimensions();
+    match hint {
+        FaceHint::Box(bounds) => {
+            bounds.check(width, height)?;
+            check_face_size(&bounds, selection.min_face)?;
+            Ok(Choice {
+                bounds,
+                face: None,
+                found: None,
+                note: None,
+            })
+        }
+        FaceHint::Landmarks(landmarks) => {
+            landmarks.check()?;
+            let bounds = named_box(&landmarks, width, height)?;
+            check_face_size(&bounds, selection.min_face)?;
+            Ok(Choice {
+                bounds,
+                face: Some(Face {
+                    bounds,
+                    landmarks,
+                    score: 1.0,
+                }),
+                found: None,
+                note: None,
+            })
+        }
+        FaceHint::Detect => detected(image, 0, selection, detector),
+        FaceHint::Index(index) => detected(image, index, selection, detector),
+    }
+}
+
+fn named_box(landmarks: &Landmarks, width: u32, height: u32) -> Result<FaceBox> {
+    let bounds = box_of_landmarks(landmarks)?;
+    bounds
+        .check(width, height)
+        .map_err(|error| error.context("box of the given landmarks"))?;
+    Ok(bounds)
+}
+
+fn check_face_size(bounds: &FaceBox, min_face: f32) -> Result<()> {
+    if bounds.side() < min_face {
+        return Err(Error::new(
+            ErrorKind::NoFace,
+            format!(
+                "the given face has {:.0} pixels, at least {min_face:.0} are needed",
+                bounds.side()
+            ),
+        ));
+    }
+    Ok(())
+}
+
+fn detected(
+    image: &RgbImage,
+    index: usize,
+    selection: &FaceSelection,
+    detector: Option<&FaceDetector>,
+) -> Result<Choice> {
+    let detector = detector.ok_or_else(|| {
+        Error::invalid(format!(
+            "crop mode {:?} must know where the face is: give a face detector, a face box or landmarks",
+            selection.mode
+        ))
+    })?;
+    let mut faces = detector.detect(image, &selection.detect)?;
+    if index >= faces.len() && !faces.is_empty() && !selection.detect.exhaustive {
+        // The first searches may have passed over small faces, and one of those is asked for.
+        faces = detector.detect(
+            image,
+            &DetectOptions {
+                exhaustive: true,
+                ..selection.detect
+            },
+        )?;
+    }
+    let largest = faces.first().map(|face| face.bounds);
+    faces.retain(|face| face.bounds.side() >= selection.min_face);
+    let no_face = |message: String| Err(Error::new(ErrorKind::NoFace, message));
+    let found = faces.len();
+    match (faces.get(index), largest) {
+        (Some(face), _) => {
+            let note = (found > 1)
+                .then(|| format!("{found} faces found, the one of rank {index} (0 is the largest) was used"));
+            Ok(Choice {
+                bounds: face.bounds,
+                face: Some(*face),
+                found: Some(found),
+                note,
+            })
+        }
+        (None, None) => no_face("no face found".to_owned()),
+        (None, Some(largest)) if found == 0 => no_face(format!(
+            "the largest face has {:.0} pixels, at least {:.0} are needed",
+            largest.side(),
+            selection.min_face
+        )),
+        (None, Some(_)) => no_face(format!(
+            "face {index} was asked for (0 is the largest), {found} found"
+        )),
+    }
+}
