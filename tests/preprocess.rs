@@ -174,8 +174,15 @@ fn float_samples_are_scaled_and_clamped() {
     let values: Vec<f32> = (0..6 * 4 * 3).map(|i| i as f32 / 60.0 - 0.1).collect();
     let image = image::Rgb32FImage::from_raw(6, 4, values.clone()).unwrap();
     let mut encoded = std::io::Cursor::new(Vec::new());
-    image::DynamicImage::ImageRgb32F(image).write_to(&mut encoded, image::ImageFormat::Tiff).unwrap();
-    let decoded = Photo::from_bytes(encoded.get_ref()).decode(&Limits::default()).unwrap();
-    let expected: Vec<u8> = values.iter().map(|v| (v.clamp(0.0, 1.0) * 255.0).round() as u8).collect();
+    image::DynamicImage::ImageRgb32F(image)
+        .write_to(&mut encoded, image::ImageFormat::Tiff)
+        .unwrap();
+    let decoded = Photo::from_bytes(encoded.get_ref())
+        .decode(&Limits::default())
+        .unwrap();
+    let expected: Vec<u8> = values
+        .iter()
+        .map(|v| (v.clamp(0.0, 1.0) * 255.0).round() as u8)
+        .collect();
     assert_eq!(decoded.into_raw(), expected);
 }
