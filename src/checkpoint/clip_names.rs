@@ -59,7 +59,7 @@ impl Checkpoint {
                 let wanted = name.starts_with("vision_model.") || name == "visual_projection.weight";
                 (wanted && name != "vision_model.embeddings.position_ids").then(|| name.to_string())
             }),
-            Some(ClipNaming::OpenClip) => self.from_open_clip(),
+            Some(ClipNaming::OpenClip) => self.open_clip_view(),
             None => Err(Error::format(format!(
                 "{}: no CLIP image encoder (neither {PATCHES:?} nor \"visual.conv1.weight\")",
                 self.label()
@@ -67,7 +67,7 @@ impl Checkpoint {
         }
     }
 
-    fn from_open_clip(&self) -> Result<Self> {
+    fn open_clip_view(&self) -> Result<Self> {
         let mut tensors = BTreeMap::new();
         for (name, entry) in self.tensors.iter() {
             let Some(rest) = name.strip_prefix("visual.") else {

@@ -162,7 +162,7 @@ impl<'a> Machine<'a> {
         let Value::Dict(node) = self.top()? else {
             return Err(self.damaged("setting items of what is no dict"));
         };
-        if values.len() % 2 != 0 {
+        if !values.len().is_multiple_of(2) {
             return Err(self.damaged("a key has no value"));
         }
         match self.arena.get_mut(node) {
