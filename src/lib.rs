@@ -9,6 +9,7 @@ pub mod error;
 pub mod face;
 pub mod host;
 pub mod inject;
+pub mod kernel;
 pub mod limits;
 pub mod nn;
 pub mod photo;

@@ -1,0 +1,223 @@
+//! Multi-head attention over strided memory, in place where the host wants it.
+
+use super::attention_block::{scratch_len, Block, Rows, Write, MAX_HEAD_DIM};
+use super::isa::{dispatch, Isa};
+use super::pool::ThreadPool;
+use super::scratch::with_scratch;
+use super::view::{TensorView, TensorViewMut};
+use crate::error::{Error, Result};
+
+/// Query rows below which a head is not split further among threads.
+const SMALLEST_CHUNK: usize = 96;
+
+/// Multiply-adds below which waking the other threads costs more than it brings.
+const SERIAL_WORK: usize = 1 << 18;
+
+/// Keys and values of one identity: `[batch, tokens, heads, head_dim]` each. A batch of one serves all.
+#[derive(Debug, Clone, Copy)]
+pub struct KeyValue<'a> {
+    /// The keys K.
+    pub keys: TensorView<'a>,
+    /// The values V, of the same shape as the keys.
+    pub values: TensorView<'a>,
+}
+
+/// What [`attention`] reads.
+#[derive(Debug, Clone, Copy)]
+pub struct AttentionInput<'a> {
+    /// The queries `[batch, rows, heads, head_dim]`.
+    pub query: TensorView<'a>,
+    /// The sets of keys and values to choose from.
+    pub key_values: &'a [KeyValue<'a>],
+    /// Per batch row the index into `key_values`, or `None` to leave its output alone. Without a table all
+    /// rows use the first set.
+    pub select: Option<&'a [Option<usize>]>,
+    /// Factor on the scores; by default 1/√head_dim.
+    pub scale: Option<f32>,
+}
+
+/// What [`attention`] does with its result.
+#[derive(Debug, Clone, Copy)]
+pub enum OutputMode<'a> {
+    /// `output = attention`
+    Overwrite,
+    /// `output[b, s] += factors[b] · row_weights[s] · attention[b, s]`, read, computed in f32 and rounded once
+    /// to the output's element type. Where the factor is zero no bit changes.
+    Add {
+        /// One factor per batch row.
+        factors: &'a [f32],
+        /// One weight per query row (a mask); without it 1.
+        row_weights: Option<&'a [f32]>,
+    },
+}
+
+/// `softmax(scale · Q Kᵀ) V` per batch row and head, written to or added to `output` `[batch, rows, heads, head_dim]`.
+///
+/// Sums and the softmax are f32 whatever the element types. The work is shared by the threads of `pool`; no
+/// memory is allocated once each thread has its working memory. A NaN or an infinity in a query row makes that
+/// row of that head NaN and touches no other; in keys or values it reaches every row of that head. With no
+/// tokens at all, `Overwrite` writes zeros and `Add` adds nothing.
+///
+/// # Errors
+/// `InvalidArgument` when shapes, tables or the head dimension (1 to 512) do not fit; nothing is written then.
+pub fn attention(
+    pool: &ThreadPool,
+    input: &AttentionInput<'_>,
+    output: &mut TensorViewMut<'_>,
+    mode: OutputMode<'_>,
+) -> Result<()> {
+    let [batch, rows, heads, head_dim] = input.query.shape();
+    check(input, output, mode)?;
+    if batch == 0 || rows == 0 || heads == 0 {
+        return Ok(());
+    }
+    let isa = Isa::current();
+    let output = output.as_view();
+    let scale = input.scale.unwrap_or(1.0 / (head_dim as f32).sqrt());
+    let most_tokens = input
+        .key_values
+        .iter()
+        .map(|set| set.keys.shape()[1])
+        .max()
+        .unwrap_or(0);
+    let pairs = batch * heads;
+    let work = rows
+        .saturating_mul(pairs)
+        .saturating_mul(most_tokens)
+        .saturating_mul(head_dim);
+    let wanted = if work < SERIAL_WORK { 1 } else { 4 * pool.threads() };
+    let chunks = wanted.div_ceil(pairs).min(rows.div_ceil(SMALLEST_CHUNK)).max(1);
+    // Whole register tiles, so that only the last chunk has a rest.
+    let chunk = rows.div_ceil(chunks).next_multiple_of(12);
+    let chunks = rows.div_ceil(chunk);
+
+    let task = |index: usize| {
+        let (pair, part) = (index / chunks, index % chunks);
+        let (b, h) = (pair / heads, pair % heads);
+        let set = match input.select {
+            Some(select) => select[b],
+            None => Some(0),
+        };
+        let write = match mode {
+            OutputMode::Overwrite => Write::Overwrite,
+            OutputMode::Add { factors, row_weights } => Write::Add {
+                factor: factors[b],
+                row_weights,
+            },
+        };
+        let skip = matches!(write, Write::Add { factor, .. } if factor == 0.0);
+        let Some(set) = set.filter(|_| !skip) else { return };
+        let set = &input.key_values[set];
+        let tokens = set.keys.shape()[1];
+        let first = part * chunk;
+        let last = rows.min(first + chunk);
+        let out = head_rows(&output, b, h);
+        if tokens == 0 {
+            if matches!(write, Write::Overwrite) {
+                // SAFETY: the rows belong to this task alone.
+                unsafe { out.zero(first, last, head_dim) };
+            }
+            return;
+        }
+        with_scratch(scratch_len(tokens, head_dim), |scratch| {
+            let block = Block {
+                query: head_rows(&input.query, b, h),
+                keys: head_rows(&set.keys, b, h),
+                values: head_rows(&set.values, b, h),
+                output: out,
+                first,
+                last,
+                tokens,
+                head_dim,
+                scale,
+                write,
+                scratch,
+            };
+            // SAFETY: the views vouch for their memory, the shapes were checked, no other task writes these
+            // rows of this head, and the working memory has the length that the block asks for.
+            unsafe { dispatch(isa, block) }
+        });
+    };
+    let tasks = pairs * chunks;
+    if work < SERIAL_WORK {
+        (0..tasks).for_each(task);
+    } else {
+        pool.run(tasks, &task);
+    }
+    Ok(())
+}
+
+/// The rows of one head of a view; a view with one batch entry serves every batch row.
+fn head_rows(view: &TensorView<'_>, batch: usize, head: usize) -> Rows {
+    let batch = if view.shape()[0] == 1 { 0 } else { batch };
+    let [_, row, _, column] = view.strides();
+    Rows {
+        pointer: view.at(batch, 0, head),
+        element: view.element(),
+        row,
+        column,
+    }
+}
+
+fn check(input: &AttentionInput<'_>, output: &TensorViewMut<'_>, mode: OutputMode<'_>) -> Result<()> {
+    let shape @ [batch, rows, heads, head_dim] = input.query.shape();
+    if output.as_view().shape() != shape {
+        let found = output.as_view().shape();
+        return Err(Error::invalid(format!(
+            "the output has shape {found:?}, the query {shape:?}: they must agree"
+        )));
+    }
+    if !(1..=MAX_HEAD_DIM).contains(&head_dim) {
+        return Err(Error::invalid(format!(
+            "the head dimension is {head_dim}, it must be 1 to {MAX_HEAD_DIM}"
+        )));
+    }
+    for (index, set) in input.key_values.iter().enumerate() {
+        let keys = set.keys.shape();
+        let values = set.values.shape();
+        if keys != values {
+            return Err(Error::invalid(format!(
+                "set {index} has keys {keys:?} and values {values:?}"
+            )));
+        }
+        if keys[2] != heads || keys[3] != head_dim || (keys[0] != 1 && keys[0] != batch) {
+            return Err(Error::invalid(format!(
+                "set {index} has keys {keys:?}, the query {shape:?} needs [1 or {batch}, tokens, {heads}, {head_dim}]"
+            )));
+        }
+    }
+    let sets = input.key_values.len();
+    match input.select {
+        Some(select) if select.len() != batch => {
+            let found = select.len();
+            return Err(Error::invalid(format!(
+                "the selection has {found} entries for a batch of {batch}"
+            )));
+        }
+        Some(select) => {
+            if let Some(index) = select.iter().flatten().find(|&&index| index >= sets) {
+                return Err(Error::invalid(format!(
+                    "set {index} is selected, but there are only {sets}"
+                )));
+            }
+        }
+        None if sets == 0 && batch > 0 => return Err(Error::invalid("no keys and values were given")),
+        None => {}
+    }
+    if let OutputMode::Add { factors, row_weights } = mode {
+        if factors.len() != batch {
+            let found = factors.len();
+            return Err(Error::invalid(format!("{found} factors for a batch of {batch}")));
+        }
+        if let Some(weights) = row_weights.filter(|weights| weights.len() != rows) {
+            let found = weights.len();
+            return Err(Error::invalid(format!(
+                "{found} row weights for {rows} query rows"
+            )));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,183 @@
+//! Vectors of f32 lanes: one trait, implemented per instruction set, and the functions built on it.
+
+use super::element::Element;
+
+/// A vector of [`WIDTH`](Self::WIDTH) f32 values and the operations on it.
+///
+/// All functions are `#[inline(always)]`: they must end up inside a function that enables the instructions.
+///
+/// # Safety
+/// Of every function: the processor has the instructions; pointers are valid for the lanes read or written
+/// (no alignment is needed), for the `_partial` ones only for the first `count` lanes, `count < WIDTH`.
+pub(super) trait Lanes: Copy + 'static {
+    /// The vector.
+    type V: Copy;
+    /// Lanes of the vector.
+    const WIDTH: usize;
+    /// Vector registers: bounds the size of the register tiles.
+    const REGISTERS: usize;
+    /// Whether [`dot_bf16`](Self::dot_bf16) exists.
+    const DOT_BF16: bool;
+    /// Lanes of half the width, where that is as fast per value; else `Self`.
+    type Narrow: Lanes;
+
+    unsafe fn splat(x: f32) -> Self::V;
+    unsafe fn load(p: *const f32) -> Self::V;
+    unsafe fn store(p: *mut f32, v: Self::V);
+    /// Lanes from `count` on are zero.
+    unsafe fn load_partial(p: *const f32, count: usize) -> Self::V;
+    unsafe fn store_partial(p: *mut f32, v: Self::V, count: usize);
+    unsafe fn add(a: Self::V, b: Self::V) -> Self::V;
+    unsafe fn sub(a: Self::V, b: Self::V) -> Self::V;
+    unsafe fn mul(a: Self::V, b: Self::V) -> Self::V;
+    unsafe fn div(a: Self::V, b: Self::V) -> Self::V;
+    /// `a * b + c`
+    unsafe fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    /// The greater one; `b` where one of them is NaN.
+    unsafe fn max(a: Self::V, b: Self::V) -> Self::V;
+    /// The smaller one; `b` where one of them is NaN.
+    unsafe fn min(a: Self::V, b: Self::V) -> Self::V;
+    /// To the nearest integer, for |x| < 2^22.
+    unsafe fn round(x: Self::V) -> Self::V;
+    /// `x * 2^n` for integral `n` from -127 (giving zero) to 128 (giving infinity).
+    unsafe fn scale_by_power(x: Self::V, n: Self::V) -> Self::V;
+    unsafe fn reduce_add(v: Self::V) -> f32;
+    unsafe fn reduce_max(v: Self::V) -> f32;
+    unsafe fn load_f16(p: *const u16) -> Self::V;
+    unsafe fn store_f16(p: *mut u16, v: Self::V);
+    unsafe fn load_bf16(p: *const u16) -> Self::V;
+    unsafe fn store_bf16(p: *mut u16, v: Self::V);
+    /// Splits pairs of bf16 in 32-bit words into the lower and the upper halves.
+    unsafe fn split_bf16(p: *const u32) -> (Self::V, Self::V);
+    /// `acc + a.0 * b.0 + a.1 * b.1` on pairs of bf16: one pair `a` for all lanes, one pair `b` per lane.
+    unsafe fn dot_bf16(acc: Self::V, a: u32, b: *const u32) -> Self::V;
+}
+
+/// 2^x, relative error about 1 unit in the last place; zero below -127, infinity from 128, NaN for NaN.
+#[inline(always)]
+pub(super) unsafe fn exp2<L: Lanes>(x: L::V) -> L::V {
+    // Interpolation of 2^f at the Chebyshev nodes of [-1/2, 1/2]; relative error 2.6e-9.
+    const C: [f32; 6] = [
+        1.546_144_5e-4,
+        1.340_042_8e-3,
+        9.618_057e-3,
+        5.550_327e-2,
+        2.402_265e-1,
+        6.931_472e-1,
+    ];
+    // SAFETY: the caller vouches for the instructions.
+    unsafe {
+        // The constant comes first, so that NaN in `x` stays.
+        let x = L::min(L::splat(128.0), L::max(L::splat(-127.0), x));
+        let n = L::round(x);
+        let f = L::sub(x, n);
+        let mut p = L::splat(C[0]);
+        for c in &C[1..] {
+            p = L::fma(p, f, L::splat(*c));
+        }
+        L::scale_by_power(L::fma(p, f, L::splat(1.0)), n)
+    }
+}
+
+/// e^x, relative error about 1 unit in the last place; zero below -88, NaN for NaN.
+#[inline(always)]
+pub(super) unsafe fn exp<L: Lanes>(x: L::V) -> L::V {
+    // Interpolation of e^r at the Chebyshev nodes of [-ln(2)/2, ln(2)/2]; relative error 2.6e-9.
+    const C: [f32; 5] = [1.394_110_8e-3, 8.375_126e-3, 4.166_635e-2, 1.666_641_6e-1, 5e-1];
+    // ln(2) in two parts; the first has few bits, so that its product with n is exact.
+    const LN2_HIGH: f32 = 0.693_359_4;
+    const LN2_LOW: f32 = -2.121_944_4e-4;
+    // SAFETY: the caller vouches for the instructions.
+    unsafe {
+        let x = L::min(L::splat(89.0), L::max(L::splat(-88.0), x));
+        let n = L::round(L::mul(x, L::splat(std::f32::consts::LOG2_E)));
+        let r = L::fma(n, L::splat(-LN2_HIGH), x);
+        let r = L::fma(n, L::splat(-LN2_LOW), r);
+        let mut p = L::splat(C[0]);
+        for c in &C[1..] {
+            p = L::fma(p, r, L::splat(*c));
+        }
+        p = L::fma(p, L::mul(r, r), r);
+        L::scale_by_power(L::add(p, L::splat(1.0)), n)
+    }
+}
+
+/// Loads a full vector of elements and widens it.
+#[inline(always)]
+pub(super) unsafe fn load_element<L: Lanes>(p: *const u8, element: Element) -> L::V {
+    // SAFETY: the caller vouches for the instructions and the memory.
+    unsafe {
+        match element {
+            Element::F32 => L::load(p.cast()),
+            Element::F16 => L::load_f16(p.cast()),
+            Element::BF16 => L::load_bf16(p.cast()),
+        }
+    }
+}
+
+/// Narrows a vector and stores it.
+#[inline(always)]
+pub(super) unsafe fn store_element<L: Lanes>(p: *mut u8, element: Element, v: L::V) {
+    // SAFETY: the caller vouches for the instructions and the memory.
+    unsafe {
+        match element {
+            Element::F32 => L::store(p.cast(), v),
+            Element::F16 => L::store_f16(p.cast(), v),
+            Element::BF16 => L::store_bf16(p.cast(), v),
+        }
+    }
+}
+
+/// One element as f32.
+///
+/// # Safety
+/// `p` points to an element; no alignment is needed.
+#[inline(always)]
+pub(super) unsafe fn load_one(p: *const u8, element: Element) -> f32 {
+    // SAFETY: the caller vouches for the memory.
+    unsafe {
+        match element {
+            Element::F32 => p.cast::<f32>().read_unaligned(),
+            Element::F16 => half::f16::from_bits(p.cast::<u16>().read_unaligned()).to_f32(),
+            Element::BF16 => half::bf16::from_bits(p.cast::<u16>().read_unaligned()).to_f32(),
+        }
+    }
+}
+
+/// Narrows one value, to nearest even, and stores it.
+///
+/// # Safety
+/// `p` points to an element; no alignment is needed.
+#[inline(always)]
+pub(super) unsafe fn store_one(p: *mut u8, element: Element, value: f32) {
+    // SAFETY: the caller vouches for the memory.
+    unsafe {
+        match element {
+            Element::F32 => p.cast::<f32>().write_unaligned(value),
+            Element::F16 => p
+                .cast::<u16>()
+                .write_unaligned(half::f16::from_f32(value).to_bits()),
+            Element::BF16 => p
+                .cast::<u16>()
+                .write_unaligned(half::bf16::from_f32(value).to_bits()),
+        }
+    }
+}
+
+/// Widens `count` consecutive elements to f32.
+#[inline(always)]
+pub(super) unsafe fn widen<L: Lanes>(from: *const u8, element: Element, to: *mut f32, count: usize) {
+    let size = element.size();
+    // SAFETY: the caller vouches for the instructions and `count` elements on both sides.
+    unsafe {
+        let mut i = 0;
+        while i + L::WIDTH <= count {
+            L::store(to.add(i), load_element::<L>(from.add(i * size), element));
+            i += L::WIDTH;
+        }
+        while i < count {
+            *to.add(i) = load_one(from.add(i * size), element);
+            i += 1;
+        }
+    }
+}

@@ -1,0 +1,293 @@
+//! Linear layers: weights packed once for the kernel, or used as they lie when they are needed only once.
+
+use super::activation::Activation;
+use super::element::{Element, Scalar};
+use super::isa::{dispatch, Isa};
+use super::linear_block::{scratch_len, Block, Weights, LARGEST_ROWS};
+use super::pool::ThreadPool;
+use super::scratch::with_scratch;
+use super::tile::COLUMNS;
+use crate::error::{Error, Result};
+use half::{bf16, f16};
+
+/// Multiply-adds below which waking the other threads costs more than it brings.
+const SERIAL_WORK: usize = 1 << 18;
+
+/// What happens to the product before it becomes the output.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Epilogue<'a> {
+    /// Added to every row: `[out]`.
+    pub bias: Option<&'a [f32]>,
+    /// Applied after the bias.
+    pub activation: Activation,
+    /// What the output is added to, after the activation.
+    pub combine: Combine<'a>,
+}
+
+/// What the result of a linear layer is added to.
+#[derive(Debug, Clone, Copy, Default)]
+pub enum Combine<'a> {
+    /// Nothing: the output is overwritten.
+    #[default]
+    None,
+    /// A tensor `[rows, out]`.
+    Residual(&'a [f32]),
+    /// What the output holds before. Only without activation.
+    Accumulate,
+}
+
+#[derive(Debug, Clone)]
+enum Storage {
+    /// `[panel][in][COLUMNS]`
+    F32(Vec<f32>),
+    /// `[panel][in][COLUMNS]`
+    F16(Vec<f16>),
+    /// `[panel][in / 2][COLUMNS]`, two neighbours along `in` per word: the order of the bf16 dot product.
+    BF16(Vec<u32>),
+}
+
+/// A weight matrix `[out, in]`, rearranged for [`forward`](Self::forward).
+///
+/// It takes the memory of the plain matrix, with `out` rounded up to 32. Products with bf16 weights round the
+/// input to bf16 too where the processor multiplies bf16 ([`Isa::Avx512Bf16`]); sums are f32 always.
+#[derive(Debug, Clone)]
+pub struct PackedMatrix {
+    storage: Storage,
+    inputs: usize,
+    outputs: usize,
+}
+
+impl PackedMatrix {
+    /// Packs the rows of a contiguous `[outputs, inputs]` matrix into storage of the given element type.
+    ///
+    /// # Errors
+    /// `InvalidArgument` when `weight` does not have `outputs · inputs` values.
+    pub fn pack<T: Scalar>(weight: &[T], outputs: usize, inputs: usize, element: Element) -> Result<Self> {
+        check_matrix(weight.len(), outputs, inputs)?;
+        let value = |o: usize, i: usize| {
+            if o < outputs && i < inputs {
+                weight[o * inputs + i].widen()
+            } else {
+                0.0
+            }
+        };
+        let panels = outputs.div_ceil(COLUMNS);
+        let storage = match element {
+            Element::F32 => Storage::F32(interleave(panels, inputs, value)),
+            Element::F16 => Storage::F16(interleave(panels, inputs, |o, i| f16::from_f32(value(o, i)))),
+            Element::BF16 => {
+                let bits = |o, i| u32::from(bf16::from_f32(value(o, i)).to_bits());
+                Storage::BF16(interleave(panels, inputs.div_ceil(2), |o, i| {
+                    bits(o, 2 * i) | bits(o, 2 * i + 1) << 16
+                }))
+            }
+        };
+        Ok(Self {
+            storage,
+            inputs,
+            outputs,
+        })
+    }
+
+    /// Values per input row.
+    pub fn inputs(&self) -> usize {
+        self.inputs
+    }
+
+    /// Values per output row.
+    pub fn outputs(&self) -> usize {
+        self.outputs
+    }
+
+    /// The element type of the storage.
+    pub fn element(&self) -> Element {
+        match self.storage {
+            Storage::F32(_) => Element::F32,
+            Storage::F16(_) => Element::F16,
+            Storage::BF16(_) => Element::BF16,
+        }
+    }
+
+    /// Bytes of the packed weights.
+    pub fn bytes(&self) -> usize {
+        match &self.storage {
+            Storage::F32(values) => 4 * values.len(),
+            Storage::F16(values) => 2 * values.len(),
+            Storage::BF16(values) => 4 * values.len(),
+        }
+    }
+
+    /// The plain matrix `[outputs, inputs]`, widened to f32, which is exact: narrowing it to
+    /// [`element`](Self::element) gives the stored values back.
+    pub fn unpack(&self) -> Vec<f32> {
+        let mut rows = Vec::with_capacity(self.outputs * self.inputs);
+        for o in 0..self.outputs {
+            let (panel, column) = (o / COLUMNS, o % COLUMNS);
+            let at = |depth: usize, i: usize| (panel * depth + i) * COLUMNS + column;
+            rows.extend((0..self.inputs).map(|i| match &self.storage {
+                Storage::F32(values) => values[at(self.inputs, i)],
+                Storage::F16(values) => values[at(self.inputs, i)].to_f32(),
+                Storage::BF16(words) => {
+                    let word = words[at(self.inputs.div_ceil(2), i / 2)];
+                    bf16::from_bits((word >> (16 * (i % 2))) as u16).to_f32()
+                }
+            }));
+        }
+        rows
+    }
+
+    /// `output = combine(activation(input · weightᵀ + bias))`, input `[rows, in]`, output `[rows, out]`.
+    ///
+    /// # Errors
+    /// `InvalidArgument` when a length does not fit; nothing is written then.
+    pub fn forward(
+        &self,
+        pool: &ThreadPool,
+        input: &[f32],
+        output: &mut [f32],
+        epilogue: Epilogue<'_>,
+    ) -> Result<()> {
+        let weights = match &self.storage {
+            Storage::F32(values) => Weights::PackedF32(values),
+            Storage::F16(values) => Weights::PackedF16(values),
+            Storage::BF16(words) => Weights::PackedBF16(words),
+        };
+        multiply(pool, weights, self.outputs, self.inputs, input, output, epilogue)
+    }
+}
+
+/// [`PackedMatrix::forward`] with a plain `[outputs, inputs]` matrix, for weights that are used once: each
+/// panel is packed in the cache just before its use. Nearly as fast, from some dozens of rows on.
+///
+/// # Errors
+/// `InvalidArgument` when a length does not fit; nothing is written then.
+pub fn linear<T: Scalar>(
+    pool: &ThreadPool,
+    weight: &[T],
+    outputs: usize,
+    inputs: usize,
+    input: &[f32],
+    output: &mut [f32],
+    epilogue: Epilogue<'_>,
+) -> Result<()> {
+    check_matrix(weight.len(), outputs, inputs)?;
+    let weights = Weights::Rows {
+        pointer: weight.as_ptr().cast(),
+        element: T::ELEMENT,
+    };
+    multiply(pool, weights, outputs, inputs, input, output, epilogue)
+}
+
+fn check_matrix(len: usize, outputs: usize, inputs: usize) -> Result<()> {
+    if inputs == 0 || outputs == 0 || outputs.checked_mul(inputs) != Some(len) {
+        return Err(Error::invalid(format!(
+            "{len} weights are not a matrix of {outputs} rows of {inputs}"
+        )));
+    }
+    Ok(())
+}
+
+/// Values in the order `[panel][depth][COLUMNS]`.
+fn interleave<T>(panels: usize, depth: usize, value: impl Fn(usize, usize) -> T) -> Vec<T> {
+    let mut packed = Vec::with_capacity(panels * depth * COLUMNS);
+    for panel in 0..panels {
+        for i in 0..depth {
+            packed.extend((0..COLUMNS).map(|column| value(panel * COLUMNS + column, i)));
+        }
+    }
+    packed
+}
+
+fn multiply(
+    pool: &ThreadPool,
+    weights: Weights<'_>,
+    outputs: usize,
+    inputs: usize,
+    input: &[f32],
+    output: &mut [f32],
+    epilogue: Epilogue<'_>,
+) -> Result<()> {
+    let rows = input.len() / inputs;
+    if rows * inputs != input.len() || rows.checked_mul(outputs) != Some(output.len()) {
+        return Err(Error::invalid(format!(
+            "{} input values and {} output values for a matrix of {outputs} rows of {inputs}",
+            input.len(),
+            output.len()
+        )));
+    }
+    if let Some(bias) = epilogue.bias.filter(|bias| bias.len() != outputs) {
+        return Err(Error::invalid(format!(
+            "{} biases for {outputs} outputs",
+            bias.len()
+        )));
+    }
+    match epilogue.combine {
+        Combine::Residual(residual) if residual.len() != output.len() => {
+            let found = residual.len();
+            return Err(Error::invalid(format!(
+                "a residual of {found} values for {} outputs",
+                output.len()
+            )));
+        }
+        Combine::Accumulate if epilogue.activation != Activation::None => {
+            return Err(Error::invalid(
+                "an activation cannot be combined with accumulation",
+            ));
+        }
+        _ => {}
+    }
+    if rows == 0 {
+        return Ok(());
+    }
+    let isa = Isa::current();
+    let serial = rows.saturating_mul(outputs).saturating_mul(inputs) < SERIAL_WORK;
+    let row_parts = rows.div_ceil(LARGEST_ROWS);
+    let row_part = rows.div_ceil(row_parts);
+    let panels = outputs.div_ceil(COLUMNS);
+    // Each task brings the input into the cache for itself, so tasks should not be too many.
+    let panel_parts = if serial {
+        1
+    } else {
+        (4 * pool.threads()).div_ceil(row_parts).min(panels)
+    };
+    let panel_part = panels.div_ceil(panel_parts);
+    let panel_parts = panels.div_ceil(panel_part);
+    let target = Target(output.as_mut_ptr());
+    let task = |index: usize| {
+        // Neighbouring tasks share the weights, the larger operand.
+        let (part, row) = (index / row_parts, index % row_parts);
+        let target = &target;
+        with_scratch(scratch_len(row_part), |scratch| {
+            let block = Block {
+                weights,
+                outputs,
+                inputs,
+                input,
+                output: target.0,
+                first_row: row * row_part,
+                last_row: rows.min((row + 1) * row_part),
+                first_panel: part * panel_part,
+                last_panel: panels.min((part + 1) * panel_part),
+                epilogue,
+                scratch,
+            };
+            // SAFETY: all lengths were checked above; each task writes rows and columns of its own.
+            unsafe { dispatch(isa, block) }
+        });
+    };
+    let tasks = row_parts * panel_parts;
+    if serial {
+        (0..tasks).for_each(task);
+    } else {
+        pool.run(tasks, &task);
+    }
+    Ok(())
+}
+
+/// Start of an output that tasks write disjoint parts of.
+struct Target(*mut f32);
+// SAFETY: the tasks write disjoint parts.
+unsafe impl Sync for Target {}
+
+#[cfg(test)]
+mod tests;

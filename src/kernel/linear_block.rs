@@ -1,0 +1,255 @@
+//! One thread's part of a matrix product: some rows by some panels of the weights.
+
+use super::element::Element;
+use super::isa::Kernel;
+use super::lanes::{widen, Lanes};
+use super::linear::{Combine, Epilogue};
+use super::tile::{product, product_bf16, COLUMNS, DEPTH, ROWS, STRIDE};
+use half::{bf16, f16};
+
+/// Input rows of one task: their part of one pass fills half of a second-level cache of 1 MiB.
+pub(super) const LARGEST_ROWS: usize = 264;
+
+/// Where the weights come from.
+#[derive(Clone, Copy)]
+pub(super) enum Weights<'a> {
+    PackedF32(&'a [f32]),
+    PackedF16(&'a [f16]),
+    PackedBF16(&'a [u32]),
+    /// Plain rows `[outputs, inputs]`.
+    Rows {
+        pointer: *const u8,
+        element: Element,
+    },
+}
+
+// SAFETY: the pointer stands for a shared slice, which the caller of the product borrows.
+unsafe impl Sync for Weights<'_> {}
+
+/// Rows `first_row..last_row` and panels `first_panel..last_panel` of a product.
+pub(super) struct Block<'a> {
+    pub(super) weights: Weights<'a>,
+    pub(super) outputs: usize,
+    pub(super) inputs: usize,
+    pub(super) input: &'a [f32],
+    pub(super) output: *mut f32,
+    pub(super) first_row: usize,
+    pub(super) last_row: usize,
+    pub(super) first_panel: usize,
+    pub(super) last_panel: usize,
+    pub(super) epilogue: Epilogue<'a>,
+    /// Working memory of [`scratch_len`] values.
+    pub(super) scratch: *mut f32,
+}
+
+/// Values of working memory for a task of so many rows.
+pub(super) fn scratch_len(rows: usize) -> usize {
+    rows * STRIDE + DEPTH * COLUMNS + ROWS * COLUMNS
+}
+
+impl Kernel for Block<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<L: Lanes>(self) {
+        let rows = self.last_row - self.first_row;
+        let dot = L::DOT_BF16 && matches!(self.weights, Weights::PackedBF16(_));
+        // A word holds two values for the bf16 dot product.
+        let step = if dot { 2 * DEPTH } else { DEPTH };
+        // SAFETY: the working memory has these three parts; rows and panels exist.
+        unsafe {
+            let left = self.scratch;
+            let panel = left.add(rows * STRIDE);
+            let result = panel.add(DEPTH * COLUMNS);
+            let mut start = 0;
+            while start < self.inputs {
+                let depth = step.min(self.inputs - start);
+                for r in 0..rows {
+                    let from = self
+                        .input
+                        .as_ptr()
+                        .add((self.first_row + r) * self.inputs + start);
+                    let to = left.add(r * STRIDE);
+                    if dot {
+                        pairs::<L>(from, depth, to.cast());
+                    } else {
+                        widen::<L>(from.cast(), Element::F32, to, depth);
+                    }
+                }
+                for p in self.first_panel..self.last_panel {
+                    let right = if dot {
+                        std::ptr::null()
+                    } else {
+                        self.panel::<L>(p, start, depth, panel)
+                    };
+                    let mut row = 0;
+                    while row < rows {
+                        let n = ROWS.min(rows - row);
+                        let a = left.add(row * STRIDE);
+                        let mut column = 0;
+                        while column < COLUMNS {
+                            let to = result.add(column);
+                            match self.weights {
+                                Weights::PackedBF16(words) if dot => {
+                                    let offset = (p * self.inputs.div_ceil(2) + start / 2) * COLUMNS + column;
+                                    let b = words.as_ptr().add(offset);
+                                    let depth = depth.div_ceil(2);
+                                    product_bf16::<L>(n, depth, a.cast(), b, COLUMNS, to, COLUMNS);
+                                }
+                                _ => {
+                                    let b = right.add(column);
+                                    product::<L, 2>(n, depth, a, b, COLUMNS, to, COLUMNS, false);
+                                }
+                            }
+                            column += 2 * L::WIDTH;
+                        }
+                        let last = start + depth == self.inputs;
+                        self.finish::<L>(result, row, n, p, start == 0, last);
+                        row += n;
+                    }
+                }
+                start += depth;
+            }
+        }
+    }
+}
+
+impl Block<'_> {
+    /// A panel of `depth` steps as f32 `[depth][COLUMNS]`: in place, or brought into `scratch`.
+    #[inline(always)]
+    unsafe fn panel<L: Lanes>(&self, p: usize, start: usize, depth: usize, scratch: *mut f32) -> *const f32 {
+        let offset = (p * self.inputs + start) * COLUMNS;
+        // SAFETY: the panel exists; `scratch` takes DEPTH steps, and `depth` is at most DEPTH.
+        unsafe {
+            match self.weights {
+                Weights::PackedF32(values) => return values.as_ptr().add(offset),
+                Weights::PackedF16(values) => {
+                    widen::<L>(
+                        values.as_ptr().add(offset).cast(),
+                        Element::F16,
+                        scratch,
+                        depth * COLUMNS,
+                    );
+                }
+                Weights::PackedBF16(words) => {
+                    // DEPTH is even, so a pass starts with a whole pair.
+                    let words = words
+                        .as_ptr()
+                        .add((p * self.inputs.div_ceil(2) + start / 2) * COLUMNS);
+                    for i in 0..depth.div_ceil(2) {
+                        let mut column = 0;
+                        while column < COLUMNS {
+                            let (even, odd) = L::split_bf16(words.add(i * COLUMNS + column));
+                            L::store(scratch.add(2 * i * COLUMNS + column), even);
+                            L::store(scratch.add((2 * i + 1) * COLUMNS + column), odd);
+                            column += L::WIDTH;
+                        }
+                    }
+                }
+                Weights::Rows { pointer, element } => {
+                    let size = element.size();
+                    for column in 0..COLUMNS {
+                        let output = p * COLUMNS + column;
+                        let to = scratch.add(column);
+                        if output < self.outputs {
+                            // Widened in short pieces that stay in registers and the nearest cache.
+                            let mut piece = [0.0_f32; 64];
+                            let from = pointer.add((output * self.inputs + start) * size);
+                            let mut i = 0;
+                            while i < depth {
+                                let n = piece.len().min(depth - i);
+                                widen::<L>(from.add(i * size), element, piece.as_mut_ptr(), n);
+                                for (k, value) in piece.iter().take(n).enumerate() {
+                                    *to.add((i + k) * COLUMNS) = *value;
+                                }
+                                i += n;
+                            }
+                        } else {
+                            for i in 0..depth {
+                                *to.add(i * COLUMNS) = 0.0;
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        scratch
+    }
+
+    /// Adds a tile `[n][COLUMNS]` to the output; with the last pass, completes it.
+    #[inline(always)]
+    unsafe fn finish<L: Lanes>(
+        &self,
+        tile: *const f32,
+        row: usize,
+        n: usize,
+        p: usize,
+        first: bool,
+        last: bool,
+    ) {
+        let columns = COLUMNS.min(self.outputs - p * COLUMNS);
+        let add = !first || matches!(self.epilogue.combine, Combine::Accumulate);
+        for r in 0..n {
+            let offset = (self.first_row + row + r) * self.outputs + p * COLUMNS;
+            let mut c = 0;
+            while c < columns {
+                let count = L::WIDTH.min(columns - c);
+                // SAFETY: `count` values exist in the tile, the output, the bias and the residual.
+                unsafe {
+                    let to = self.output.add(offset + c);
+                    let mut value = load::<L>(tile.add(r * COLUMNS + c), L::WIDTH);
+                    if add {
+                        value = L::add(value, load::<L>(to, count));
+                    }
+                    if last {
+                        if let Some(bias) = self.epilogue.bias {
+                            value = L::add(value, load::<L>(bias.as_ptr().add(p * COLUMNS + c), count));
+                        }
+                        value = self.epilogue.activation.vector::<L>(value);
+                        if let Combine::Residual(residual) = self.epilogue.combine {
+                            value = L::add(value, load::<L>(residual.as_ptr().add(offset + c), count));
+                        }
+                    }
+                    if count == L::WIDTH {
+                        L::store(to, value);
+                    } else {
+                        L::store_partial(to, value, count);
+                    }
+                }
+                c += L::WIDTH;
+            }
+        }
+    }
+}
+
+/// Loads `count` lanes, which may be all.
+#[inline(always)]
+unsafe fn load<L: Lanes>(p: *const f32, count: usize) -> L::V {
+    // SAFETY: the caller vouches for `count` values.
+    unsafe {
+        if count == L::WIDTH {
+            L::load(p)
+        } else {
+            L::load_partial(p, count)
+        }
+    }
+}
+
+/// Rounds `count` values to bf16, two per word; an odd rest gets a zero.
+#[inline(always)]
+unsafe fn pairs<L: Lanes>(from: *const f32, count: usize, to: *mut u32) {
+    // SAFETY: the caller vouches for `count` values and half as many words, rounded up.
+    unsafe {
+        let to = to.cast::<u16>();
+        let mut i = 0;
+        while i + L::WIDTH <= count {
+            L::store_bf16(to.add(i), L::load(from.add(i)));
+            i += L::WIDTH;
+        }
+        while i < count.next_multiple_of(2) {
+            let value = if i < count { *from.add(i) } else { 0.0 };
+            *to.add(i) = bf16::from_f32(value).to_bits();
+            i += 1;
+        }
+    }
+}

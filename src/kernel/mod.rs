@@ -1,0 +1,31 @@
+//! CPU compute kernels: a worker pool, strided attention, linear layers with fused activation, layer norm.
+//!
+//! The kernels work on slices and strided views and know nothing of tensors libraries. Each is written once
+//! over vector lanes and compiled for AVX-512 (with bf16 dot products where present), AVX2 and portable code;
+//! which one runs is decided at run time, see [`Isa`].
+
+mod activation;
+mod attention;
+mod attention_block;
+mod element;
+mod isa;
+mod lanes;
+mod lanes_portable;
+#[cfg(target_arch = "x86_64")]
+mod lanes_x86;
+mod linear;
+mod linear_block;
+mod norm;
+mod pool;
+mod scratch;
+mod tile;
+mod view;
+
+pub use activation::Activation;
+pub use attention::{attention, AttentionInput, KeyValue, OutputMode};
+pub use element::{Element, Scalar};
+pub use isa::Isa;
+pub use linear::{linear, Combine, Epilogue, PackedMatrix};
+pub use norm::{add_assign, layer_norm};
+pub use pool::ThreadPool;
+pub use view::{TensorView, TensorViewMut};

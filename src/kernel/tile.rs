@@ -1,0 +1,192 @@
+//! The register tile that every matrix product here is made of.
+
+use super::lanes::Lanes;
+
+/// Rows that the left operand is blocked by. Its blocks always have this many rows in memory.
+pub(super) const ROWS: usize = 12;
+
+/// Columns of a panel of the right operand: two AVX-512 vectors.
+pub(super) const COLUMNS: usize = 32;
+
+/// The longest part of the inner dimension in one pass.
+pub(super) const DEPTH: usize = 512;
+
+/// Distance between the rows of the left operand. Not a power of two: twelve rows would fall into the same
+/// few sets of the cache. A constant, so that the row offsets are part of the instructions.
+pub(super) const STRIDE: usize = DEPTH + 16;
+
+/// `R` rows by `N` vectors of `a · b` over `depth` steps: `a` in rows of [`STRIDE`], `b` in rows of `b_stride`.
+///
+/// # Safety
+/// `a` is readable for `R` rows of `depth` values, `b` for `depth` rows of `N` vectors; `L`'s instructions exist.
+#[inline(always)]
+pub(super) unsafe fn tile<L: Lanes, const R: usize, const N: usize>(
+    depth: usize,
+    a: *const f32,
+    b: *const f32,
+    b_stride: usize,
+) -> [[L::V; N]; R] {
+    // SAFETY: the caller vouches for the memory and the instructions.
+    unsafe {
+        let mut acc = [[L::splat(0.0); N]; R];
+        let mut a = a;
+        let mut b = b;
+        for _ in 0..depth {
+            let mut right = [L::splat(0.0); N];
+            for (n, vector) in right.iter_mut().enumerate() {
+                *vector = L::load(b.add(n * L::WIDTH));
+            }
+            for (r, row) in acc.iter_mut().enumerate() {
+                let left = L::splat(*a.add(r * STRIDE));
+                for n in 0..N {
+                    row[n] = L::fma(left, right[n], row[n]);
+                }
+            }
+            a = a.add(1);
+            b = b.add(b_stride);
+        }
+        acc
+    }
+}
+
+/// The same over pairs of bf16 in 32-bit words: `depth` counts pairs.
+///
+/// # Safety
+/// As [`tile`], and `L::DOT_BF16` holds.
+#[inline(always)]
+pub(super) unsafe fn tile_bf16<L: Lanes, const R: usize, const N: usize>(
+    depth: usize,
+    a: *const u32,
+    b: *const u32,
+    b_stride: usize,
+) -> [[L::V; N]; R] {
+    // SAFETY: the caller vouches for the memory and the instructions.
+    unsafe {
+        let mut acc = [[L::splat(0.0); N]; R];
+        let mut a = a;
+        let mut b = b;
+        for _ in 0..depth {
+            for (r, row) in acc.iter_mut().enumerate() {
+                let left = *a.add(r * STRIDE);
+                for (n, sum) in row.iter_mut().enumerate() {
+                    *sum = L::dot_bf16(*sum, left, b.add(n * L::WIDTH));
+                }
+            }
+            a = a.add(1);
+            b = b.add(b_stride);
+        }
+        acc
+    }
+}
+
+/// Whether the accumulators of an `rows` by `n` tile, `n` operands and one broadcast value fit in registers.
+#[inline(always)]
+const fn fits<L: Lanes>(rows: usize, n: usize) -> bool {
+    rows * n + n < L::REGISTERS
+}
+
+/// `c = a · b` or `c += a · b` for `rows` rows by `N` vectors; `a` in rows of [`STRIDE`], see [`tile`].
+///
+/// # Safety
+/// As [`tile`] for `rows` rows; `c` is writable for `rows` rows of `N` vectors at distance `c_stride`.
+#[inline(always)]
+#[allow(clippy::too_many_arguments)] // the arguments of a matrix product
+pub(super) unsafe fn product<L: Lanes, const N: usize>(
+    rows: usize,
+    depth: usize,
+    a: *const f32,
+    b: *const f32,
+    b_stride: usize,
+    c: *mut f32,
+    c_stride: usize,
+    accumulate: bool,
+) {
+    // SAFETY: the caller vouches for the memory and the instructions; tiles stay inside `rows`.
+    unsafe {
+        let mut row = 0;
+        while row < rows {
+            let left = rows - row;
+            let a = a.add(row * STRIDE);
+            let c = c.add(row * c_stride);
+            // The conditions on `fits` are constants: tiles that spill registers are not even compiled.
+            if fits::<L>(12, N) && left >= 12 {
+                put::<L, 12, N>(tile::<L, 12, N>(depth, a, b, b_stride), c, c_stride, accumulate);
+                row += 12;
+            } else if fits::<L>(8, N) && left >= 8 {
+                put::<L, 8, N>(tile::<L, 8, N>(depth, a, b, b_stride), c, c_stride, accumulate);
+                row += 8;
+            } else if fits::<L>(6, N) && left >= 6 {
+                put::<L, 6, N>(tile::<L, 6, N>(depth, a, b, b_stride), c, c_stride, accumulate);
+                row += 6;
+            } else if left >= 4 {
+                put::<L, 4, N>(tile::<L, 4, N>(depth, a, b, b_stride), c, c_stride, accumulate);
+                row += 4;
+            } else if left >= 2 {
+                put::<L, 2, N>(tile::<L, 2, N>(depth, a, b, b_stride), c, c_stride, accumulate);
+                row += 2;
+            } else {
+                put::<L, 1, N>(tile::<L, 1, N>(depth, a, b, b_stride), c, c_stride, accumulate);
+                row += 1;
+            }
+        }
+    }
+}
+
+/// [`product`] of pairs of bf16, two vectors wide.
+///
+/// # Safety
+/// As [`product`], and `L::DOT_BF16` holds.
+#[inline(always)]
+pub(super) unsafe fn product_bf16<L: Lanes>(
+    rows: usize,
+    depth: usize,
+    a: *const u32,
+    b: *const u32,
+    b_stride: usize,
+    c: *mut f32,
+    c_stride: usize,
+) {
+    // SAFETY: the caller vouches for the memory and the instructions; tiles stay inside `rows`.
+    unsafe {
+        let mut row = 0;
+        while row < rows {
+            let left = rows - row;
+            let a = a.add(row * STRIDE);
+            let c = c.add(row * c_stride);
+            if left >= 12 {
+                put::<L, 12, 2>(tile_bf16::<L, 12, 2>(depth, a, b, b_stride), c, c_stride, false);
+                row += 12;
+            } else if left >= 4 {
+                put::<L, 4, 2>(tile_bf16::<L, 4, 2>(depth, a, b, b_stride), c, c_stride, false);
+                row += 4;
+            } else {
+                put::<L, 1, 2>(tile_bf16::<L, 1, 2>(depth, a, b, b_stride), c, c_stride, false);
+                row += 1;
+            }
+        }
+    }
+}
+
+/// Stores a tile, or adds it to what is there.
+#[inline(always)]
+unsafe fn put<L: Lanes, const R: usize, const N: usize>(
+    acc: [[L::V; N]; R],
+    c: *mut f32,
+    c_stride: usize,
+    accumulate: bool,
+) {
+    // SAFETY: the caller vouches for the memory and the instructions.
+    unsafe {
+        for (r, row) in acc.iter().enumerate() {
+            for (n, sum) in row.iter().enumerate() {
+                let to = c.add(r * c_stride + n * L::WIDTH);
+                let sum = if accumulate {
+                    L::add(L::load(to), *sum)
+                } else {
+                    *sum
+                };
+                L::store(to, sum);
+            }
+        }
+    }
+}
