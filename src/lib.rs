@@ -5,6 +5,8 @@
 pub mod adapter;
 pub mod checkpoint;
 pub mod conditioning;
+#[cfg(any(feature = "cuda", test))]
+pub mod cuda;
 pub mod error;
 pub mod face;
 pub mod host;

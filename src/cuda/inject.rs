@@ -1,0 +1,240 @@
+//! The identity's attention, added to a host's output on the host's stream.
+
+use super::compile::{function, Kernel};
+use super::device::{check_pointer, driver_error, finish, resolve, CurrentContext};
+use super::layout::{may_overlap, DeviceTensor, Element, HeadLayout, Heads, Launch, BLOCK_THREADS};
+use super::lease::Lease;
+use super::stream::HostStream;
+use super::transfer::address;
+use crate::error::{Error, Result};
+use candle_core::cuda_backend::cudarc::driver::{DeviceRepr, LaunchConfig, PushKernelArg};
+use candle_core::{DType, Tensor};
+
+/// Entries of one launch; a call with more batch rows launches again. `MAX_ROWS` in inject.cu.
+const MAX_ROWS: usize = 64;
+
+/// What one row of the host's batch gets.
+#[derive(Debug, Clone, Copy)]
+pub struct AttentionRow<'a> {
+    /// Index of the row in the host's batch.
+    pub batch: usize,
+    /// Keys `[tokens, heads · head_dim]`, contiguous, on the engine's device.
+    pub keys: &'a Tensor,
+    /// Values, same shape and dtype as the keys.
+    pub values: &'a Tensor,
+    /// Strength. Rows of strength 0 may be left out; their output is not touched either way.
+    pub factor: f32,
+}
+
+/// Weights of the query tokens, from an identity's mask.
+#[derive(Debug, Clone, Copy)]
+pub struct QueryWeights<'a> {
+    /// `[tokens]` f32, contiguous, on the engine's device.
+    pub values: &'a Tensor,
+    /// Covers `values`.
+    pub lease: &'a Lease,
+}
+
+/// `RowTable` in inject.cu.
+#[repr(C)]
+struct RowTable {
+    keys: [u64; MAX_ROWS],
+    values: [u64; MAX_ROWS],
+    factor: [f32; MAX_ROWS],
+    batch: [i32; MAX_ROWS],
+    tokens: [i32; MAX_ROWS],
+}
+
+/// `Geometry` in inject.cu.
+#[repr(C)]
+struct Geometry {
+    query: [i64; 4],
+    output: [i64; 4],
+    key_token: i64,
+    key_head: i64,
+    weight_batch: i64,
+    weight_token: i64,
+    queries: i32,
+    head_dim: i32,
+    scale: f32,
+    padding: i32,
+}
+
+// SAFETY: both are plain C structs without pointers of the CPU, laid out like their namesakes in inject.cu.
+unsafe impl DeviceRepr for RowTable {}
+// SAFETY: as above.
+unsafe impl DeviceRepr for Geometry {}
+
+/// `output += factor · weight · softmax(query · Kᵀ / √head_dim) · V`, in place, on the host's stream.
+///
+/// `query` and `output` are the host's memory, viewed by `layout`, of shapes `[batch, tokens, heads · head_dim]`,
+/// `[batch, tokens, heads, head_dim]` or `[batch, heads, tokens, head_dim]`; they must not overlap. All keys must have
+/// one dtype. `lease` covers keys and values. Nothing is copied or allocated on the device, and the call does not wait
+/// for the GPU (except with [`HostStream::Blocking`]). Any number of threads may call at once.
+///
+/// # Errors
+///
+/// `InvalidArgument`, `Mismatch`, `Unsupported`: a tensor, a row or a stream that does not fit, named. `Device`: the
+/// driver or NVRTC failed. After an error the output is unchanged, unless the error is of kind `Device`.
+#[allow(clippy::too_many_arguments)]
+pub fn inject(
+    lease: &Lease,
+    rows: &[AttentionRow<'_>],
+    weights: Option<QueryWeights<'_>>,
+    heads: usize,
+    query: &DeviceTensor<'_>,
+    output: &DeviceTensor<'_>,
+    layout: HeadLayout,
+    stream: HostStream,
+) -> Result<()> {
+    let Some(first) = rows.iter().find(|row| row.factor != 0.0) else {
+        return Ok(());
+    };
+    let (_, inner) = first.keys.dims2()?;
+    if heads == 0 || inner % heads != 0 {
+        return Err(Error::mismatch(format!(
+            "keys of width {inner} cannot be split into {heads} heads"
+        )));
+    }
+    let head_dim = inner / heads;
+    let query = Heads::new(query, layout, heads, head_dim, "query")?;
+    let output = Heads::new(output, layout, heads, head_dim, "output")?;
+    if query.shape != output.shape {
+        return Err(Error::mismatch(format!(
+            "query is {:?} and output {:?} in [batch, tokens, heads, head_dim]; they must be equal",
+            query.shape, output.shape
+        )));
+    }
+    if may_overlap(&output.shape, &output.strides) {
+        return Err(Error::invalid(format!(
+            "output: with shape {:?} and strides {:?} two elements share an address",
+            output.shape, output.strides
+        )));
+    }
+    let [batch, queries, ..] = query.shape;
+    if batch == 0 || queries == 0 {
+        return Ok(());
+    }
+    let key = Element::of(first.keys.dtype(), "keys")?;
+    let tables = tables(rows, first.keys.dtype(), inner, batch)?;
+    let weight = weights
+        .map(|weights| weight_address(weights.values, queries))
+        .transpose()?
+        .unwrap_or(0);
+
+    let device = lease.device();
+    let _context = CurrentContext::enter(device)?;
+    check_pointer(query.data, device, "query")?;
+    check_pointer(output.data, device, "output")?;
+    let target = resolve(stream, device)?;
+    let launches = tables
+        .iter()
+        .map(|(_, count)| Launch::new(queries, heads, *count, head_dim))
+        .collect::<Result<Vec<_>>>()?;
+    let Some(&Launch { groups, .. }) = launches.first() else {
+        return Ok(());
+    };
+    let kernel = Kernel::Inject {
+        query: query.element,
+        output: output.element,
+        key,
+        groups,
+    };
+    let function = function(kernel, target.context())?;
+    lease.acquire_on(&target)?;
+    if let Some(weights) = weights {
+        weights.lease.acquire_on(&target)?;
+    }
+
+    let geometry = Geometry {
+        query: query.strides,
+        output: output.strides,
+        key_token: inner as i64,
+        key_head: head_dim as i64,
+        weight_batch: 0,
+        weight_token: 1,
+        queries: queries as i32,
+        head_dim: head_dim as i32,
+        scale: 1.0 / (head_dim as f32).sqrt(),
+        padding: 0,
+    };
+    for ((table, _), launch) in tables.iter().zip(launches) {
+        let config = LaunchConfig {
+            grid_dim: launch.grid,
+            block_dim: (BLOCK_THREADS, 1, 1),
+            shared_mem_bytes: launch.shared_bytes,
+        };
+        let mut arguments = target.launch_builder(&function);
+        arguments
+            .arg(&query.data)
+            .arg(&output.data)
+            .arg(&weight)
+            .arg(table)
+            .arg(&geometry);
+        // SAFETY: the arguments are those of `omniid_inject`, in type and order. `Heads` and `tables` have checked
+        // that every index the kernel forms lies in the tensors as the caller describes them; batch rows are below
+        // the batch size; keys, values and weights are contiguous tensors of the checked shapes on this device,
+        // complete because of `acquire_on` and kept until this launch is done by the leases' drop.
+        unsafe { arguments.launch(config) }.map_err(driver_error("launching the attention kernel"))?;
+    }
+    finish(stream, &target)
+}
+
+/// The rows that get anything, in tables of one launch each, with the number of entries.
+fn tables(
+    rows: &[AttentionRow<'_>],
+    dtype: DType,
+    inner: usize,
+    batch: usize,
+) -> Result<Vec<(RowTable, usize)>> {
+    let active: Vec<_> = rows.iter().filter(|row| row.factor != 0.0).collect();
+    let mut tables = Vec::with_capacity(active.len().div_ceil(MAX_ROWS));
+    for chunk in active.chunks(MAX_ROWS) {
+        let mut table = RowTable {
+            keys: [0; MAX_ROWS],
+            values: [0; MAX_ROWS],
+            factor: [0.0; MAX_ROWS],
+            batch: [0; MAX_ROWS],
+            tokens: [0; MAX_ROWS],
+        };
+        for (place, row) in chunk.iter().enumerate() {
+            let (tokens, width) = row.keys.dims2()?;
+            if row.batch >= batch {
+                return Err(Error::mismatch(format!(
+                    "batch row {} does not exist: the batch has {batch}",
+                    row.batch
+                )));
+            }
+            if width != inner || tokens == 0 || row.values.dims() != row.keys.dims() {
+                return Err(Error::internal(format!(
+                    "keys {:?} and values {:?} do not fit width {inner}",
+                    row.keys.dims(),
+                    row.values.dims()
+                )));
+            }
+            let index = |value: usize, what: &str| {
+                let fits = i32::try_from(value).ok().filter(|value| *value < i32::MAX - 32);
+                fits.ok_or_else(|| {
+                    Error::unsupported(format!("{value} {what} are more than the GPU kernel counts"))
+                })
+            };
+            table.keys[place] = address(row.keys, dtype)?;
+            table.values[place] = address(row.values, dtype)?;
+            table.factor[place] = row.factor;
+            table.batch[place] = index(row.batch, "batch rows")?;
+            table.tokens[place] = index(tokens, "tokens")?;
+        }
+        tables.push((table, chunk.len()));
+    }
+    Ok(tables)
+}
+
+fn weight_address(weights: &Tensor, queries: usize) -> Result<u64> {
+    if weights.dims() != [queries] {
+        return Err(Error::mismatch(format!(
+            "weights of shape {:?} for {queries} query tokens",
+            weights.dims()
+        )));
+    }
+    address(weights, DType::F32)
+}
