@@ -53,6 +53,8 @@ pub(super) fn build(
     }
     let device = adapter.device().cloned().unwrap_or(Device::Cpu);
     let inner = Inner {
+        #[cfg(feature = "cuda")]
+        device_state: crate::inject::DeviceState::new(&device)?,
         host: host.clone(),
         dtype: options.dtype,
         device,

@@ -41,6 +41,9 @@ pub struct Conditioning {
 
 #[derive(Debug)]
 struct Inner {
+    /// Before the tensors: its drop is the fence that must come before their release.
+    #[cfg(feature = "cuda")]
+    device_state: Option<crate::inject::DeviceState>,
     host: HostSpec,
     dtype: DType,
     device: Device,
@@ -206,6 +209,12 @@ impl Conditioning {
         let pairs = layers.flat_map(|layer| layer.conditional.iter().chain(&layer.unconditional));
         let bytes = |tensor: &Tensor| tensor.elem_count() * tensor.dtype().size_in_bytes();
         pairs.map(|pair| bytes(&pair.keys) + bytes(&pair.values)).sum()
+    }
+
+    /// What the GPU side keeps; `None` on the CPU.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn device_state(&self) -> Option<&crate::inject::DeviceState> {
+        self.inner.device_state.as_ref()
     }
 
     pub(crate) fn identities(&self) -> &[ConditionedIdentity] {

@@ -2,7 +2,7 @@
 
 use super::compile::{function, Kernel};
 use super::device::{check_pointer, driver_error, finish, resolve, CurrentContext};
-use super::layout::{may_overlap, DeviceTensor, Element, HeadLayout, Heads, Launch, BLOCK_THREADS};
+use super::layout::{DeviceView, Element, Launch};
 use super::lease::Lease;
 use super::stream::HostStream;
 use super::transfer::address;
@@ -67,54 +67,33 @@ unsafe impl DeviceRepr for Geometry {}
 
 /// `output += factor · weight · softmax(query · Kᵀ / √head_dim) · V`, in place, on the host's stream.
 ///
-/// `query` and `output` are the host's memory, viewed by `layout`, of shapes `[batch, tokens, heads · head_dim]`,
-/// `[batch, tokens, heads, head_dim]` or `[batch, heads, tokens, head_dim]`; they must not overlap. All keys must have
-/// one dtype. `lease` covers keys and values. Nothing is copied or allocated on the device, and the call does not wait
-/// for the GPU (except with [`HostStream::Blocking`]). Any number of threads may call at once.
+/// `query` and `output` are the host's memory, views `[batch, rows, heads, head_dim]`; they must not overlap. All keys
+/// must have one dtype. `lease` covers keys and values. Nothing is copied or allocated on the device, and the call does
+/// not wait for the GPU (except with [`HostStream::Blocking`]). Any number of threads may call at once.
 ///
 /// # Errors
-///
 /// `InvalidArgument`, `Mismatch`, `Unsupported`: a tensor, a row or a stream that does not fit, named. `Device`: the
-/// driver or NVRTC failed. After an error the output is unchanged, unless the error is of kind `Device`.
-#[allow(clippy::too_many_arguments)]
+/// driver or NVRTC failed. The output is unchanged after an error, unless it is of kind `Device`.
 pub fn inject(
     lease: &Lease,
     rows: &[AttentionRow<'_>],
     weights: Option<QueryWeights<'_>>,
-    heads: usize,
-    query: &DeviceTensor<'_>,
-    output: &DeviceTensor<'_>,
-    layout: HeadLayout,
+    query: &DeviceView,
+    output: &DeviceView,
     stream: HostStream,
 ) -> Result<()> {
     let Some(first) = rows.iter().find(|row| row.factor != 0.0) else {
         return Ok(());
     };
-    let (_, inner) = first.keys.dims2()?;
-    if heads == 0 || inner % heads != 0 {
+    let [batch, queries, heads, head_dim] = query.layout.shape;
+    if query.layout.shape != output.layout.shape {
         return Err(Error::mismatch(format!(
-            "keys of width {inner} cannot be split into {heads} heads"
+            "query is {:?} and output {:?} in [batch, rows, heads, head_dim]; they must be equal",
+            query.layout.shape, output.layout.shape
         )));
     }
-    let head_dim = inner / heads;
-    let query = Heads::new(query, layout, heads, head_dim, "query")?;
-    let output = Heads::new(output, layout, heads, head_dim, "output")?;
-    if query.shape != output.shape {
-        return Err(Error::mismatch(format!(
-            "query is {:?} and output {:?} in [batch, tokens, heads, head_dim]; they must be equal",
-            query.shape, output.shape
-        )));
-    }
-    if may_overlap(&output.shape, &output.strides) {
-        return Err(Error::invalid(format!(
-            "output: with shape {:?} and strides {:?} two elements share an address",
-            output.shape, output.strides
-        )));
-    }
-    let [batch, queries, ..] = query.shape;
-    if batch == 0 || queries == 0 {
-        return Ok(());
-    }
+    output.check_writable("output")?;
+    let inner = heads.saturating_mul(head_dim);
     let key = Element::of(first.keys.dtype(), "keys")?;
     let tables = tables(rows, first.keys.dtype(), inner, batch)?;
     let weight = weights
@@ -147,8 +126,8 @@ pub fn inject(
     }
 
     let geometry = Geometry {
-        query: query.strides,
-        output: output.strides,
+        query: query.strides(),
+        output: output.strides(),
         key_token: inner as i64,
         key_head: head_dim as i64,
         weight_batch: 0,
@@ -161,7 +140,7 @@ pub fn inject(
     for ((table, _), launch) in tables.iter().zip(launches) {
         let config = LaunchConfig {
             grid_dim: launch.grid,
-            block_dim: (BLOCK_THREADS, 1, 1),
+            block_dim: (launch.threads, 1, 1),
             shared_mem_bytes: launch.shared_bytes,
         };
         let mut arguments = target.launch_builder(&function);
@@ -171,7 +150,7 @@ pub fn inject(
             .arg(&weight)
             .arg(table)
             .arg(&geometry);
-        // SAFETY: the arguments are those of `omniid_inject`, in type and order. `Heads` and `tables` have checked
+        // SAFETY: the arguments are those of `omniid_inject`, in type and order. `DeviceView` and `tables` have checked
         // that every index the kernel forms lies in the tensors as the caller describes them; batch rows are below
         // the batch size; keys, values and weights are contiguous tensors of the checked shapes on this device,
         // complete because of `acquire_on` and kept until this launch is done by the leases' drop.

@@ -27,7 +27,7 @@ mod lease;
 #[cfg(feature = "cuda")]
 mod transfer;
 
-pub use layout::{DeviceTensor, HeadLayout, MAX_HEAD_DIM};
+pub use layout::{DeviceView, MAX_HEAD_DIM};
 pub use stream::HostStream;
 
 #[cfg(feature = "cuda")]

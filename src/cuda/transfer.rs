@@ -2,7 +2,7 @@
 
 use super::compile::{function, Kernel};
 use super::device::{check_pointer, driver_error, finish, resolve, CurrentContext};
-use super::layout::{check_extent, may_overlap, DeviceTensor, Element};
+use super::layout::{DeviceView, Element};
 use super::lease::{order, Lease};
 use super::stream::HostStream;
 use crate::error::{Error, Result};
@@ -14,15 +14,13 @@ use half::{bf16, f16};
 use std::sync::Arc;
 
 const COPY_THREADS: u32 = 256;
-/// Dimensions that the copy kernel walks over.
-const COPY_DIMS: usize = 4;
 
 /// `CopyGeometry` in copy.cu.
 #[repr(C)]
 struct CopyGeometry {
-    shape: [i64; COPY_DIMS],
-    source: [i64; COPY_DIMS],
-    target: [i64; COPY_DIMS],
+    shape: [i64; 4],
+    source: [i64; 4],
+    target: [i64; 4],
     count: i64,
 }
 
@@ -32,29 +30,26 @@ unsafe impl DeviceRepr for CopyGeometry {}
 /// Copies a tensor of the host into a new tensor of the engine, contiguous, of the same dtype.
 ///
 /// The copy runs on the engine's stream, after what the host has queued on `stream`; the host's stream waits for it,
-/// so the host may overwrite or free its memory in stream order right after the call. Up to four dimensions.
+/// so the host may overwrite or free its memory in stream order right after the call.
 ///
 /// # Errors
-///
 /// `InvalidArgument`, `Mismatch`, `Unsupported`: the tensor or the stream does not fit. `Device`: the driver failed.
-pub fn import(source: &DeviceTensor<'_>, device: &CudaDevice, stream: HostStream) -> Result<Tensor> {
-    let element = check_host(source, "tensor")?;
-    let target = Tensor::zeros(source.shape, source.dtype, &Device::Cuda(device.clone()))?;
-    if target.elem_count() == 0 {
-        return Ok(target);
-    }
-    let strides = contiguous(source.shape);
+pub fn import(source: &DeviceView, device: &CudaDevice, stream: HostStream) -> Result<Tensor> {
+    let target = Tensor::zeros(source.shape(), source.dtype, &Device::Cuda(device.clone()))?;
     let _context = CurrentContext::enter(device)?;
     check_pointer(source.data, device, "tensor")?;
     let host = resolve(stream, device)?;
     let own = device.cuda_stream();
     order(&host, &own)?;
-    let geometry = geometry(source.shape, source.strides, &strides)?;
+    let geometry = CopyGeometry::new(source.layout.shape, Some(source.strides()), None);
+    let kernel = Kernel::Copy {
+        source: source.element,
+        target: source.element,
+    };
     copy(
+        kernel,
         source.data,
-        element,
         address(&target, source.dtype)?,
-        element,
         &geometry,
         &own,
     )?;
@@ -68,40 +63,32 @@ pub fn import(source: &DeviceTensor<'_>, device: &CudaDevice, stream: HostStream
 /// The copy runs on the engine's stream, after what the host has queued on `stream` and before what it queues next.
 ///
 /// # Errors
-///
 /// `InvalidArgument`, `Mismatch`, `Unsupported`: the tensor or the stream does not fit. `Device`: the driver failed.
-pub fn copy_into(source: &Tensor, target: &DeviceTensor<'_>, stream: HostStream) -> Result<()> {
-    let element = check_host(target, "tensor")?;
-    let device = source.device().as_cuda_device()?;
-    if source.dims() != target.shape {
+pub fn copy_into(source: &Tensor, target: &DeviceView, stream: HostStream) -> Result<()> {
+    if source.dims() != target.shape() {
         return Err(Error::mismatch(format!(
             "tensor has shape {:?}; the result has shape {:?}",
-            target.shape,
+            target.shape(),
             source.dims()
         )));
     }
-    if may_overlap(target.shape, target.strides) {
-        return Err(Error::invalid(format!(
-            "tensor: with shape {:?} and strides {:?} two elements share an address",
-            target.shape, target.strides
-        )));
-    }
-    if source.elem_count() == 0 {
-        return Ok(());
-    }
+    target.check_writable("tensor")?;
+    let device = source.device().as_cuda_device()?;
     let source = source.contiguous()?;
-    let source_element = Element::of(source.dtype(), "result")?;
     let _context = CurrentContext::enter(device)?;
     check_pointer(target.data, device, "tensor")?;
     let host = resolve(stream, device)?;
     let own = device.cuda_stream();
     order(&host, &own)?;
-    let geometry = geometry(target.shape, &contiguous(target.shape), target.strides)?;
+    let geometry = CopyGeometry::new(target.layout.shape, None, Some(target.strides()));
+    let kernel = Kernel::Copy {
+        source: Element::of(source.dtype(), "result")?,
+        target: target.element,
+    };
     copy(
+        kernel,
         address(&source, source.dtype())?,
-        source_element,
         target.data,
-        element,
         &geometry,
         &own,
     )?;
@@ -177,7 +164,7 @@ pub(super) fn address(tensor: &Tensor, dtype: DType) -> Result<u64> {
         Element::F16 => base::<f16>(storage)?,
         Element::Bf16 => base::<bf16>(storage)?,
     };
-    Ok(base + layout.start_offset() as u64 * Element::of(dtype, "tensor")?.size())
+    Ok(base + (layout.start_offset() * dtype.size_in_bytes()) as u64)
 }
 
 fn base<T: candle_core::cuda_backend::CudaDType>(storage: &CudaStorage) -> Result<u64> {
@@ -186,57 +173,28 @@ fn base<T: candle_core::cuda_backend::CudaDType>(storage: &CudaStorage) -> Resul
     Ok(pointer)
 }
 
-fn check_host(tensor: &DeviceTensor<'_>, what: &str) -> Result<Element> {
-    let element = Element::of(tensor.dtype, what)?;
-    if tensor.shape.len() != tensor.strides.len() || tensor.shape.len() > COPY_DIMS {
-        return Err(Error::invalid(format!(
-            "{what} has {} dimensions and {} strides; as many strides as dimensions are needed, at most {COPY_DIMS}",
-            tensor.shape.len(),
-            tensor.strides.len()
-        )));
+impl CopyGeometry {
+    /// `source` and `target` are the strides of the two sides, `None` for a contiguous one.
+    fn new(shape: [usize; 4], source: Option<[i64; 4]>, target: Option<[i64; 4]>) -> Self {
+        // A `DeviceView` has checked that sizes and their product stay below 2⁶³.
+        let shape = shape.map(|size| size as i64);
+        let mut contiguous = [1; 4];
+        for dim in (0..3).rev() {
+            contiguous[dim] = contiguous[dim + 1] * shape[dim + 1];
+        }
+        Self {
+            shape,
+            source: source.unwrap_or(contiguous),
+            target: target.unwrap_or(contiguous),
+            count: contiguous[0] * shape[0],
+        }
     }
-    check_extent(tensor.data, element, tensor.shape, tensor.strides, what)?;
-    Ok(element)
-}
-
-fn contiguous(shape: &[usize]) -> Vec<i64> {
-    let mut strides = vec![1i64; shape.len()];
-    for dim in (1..shape.len()).rev() {
-        strides[dim - 1] = strides[dim].saturating_mul(i64::try_from(shape[dim]).unwrap_or(i64::MAX));
-    }
-    strides
-}
-
-/// Shape and strides, filled up in front with dimensions of size 1.
-fn geometry(shape: &[usize], source: &[i64], target: &[i64]) -> Result<CopyGeometry> {
-    let mut result = CopyGeometry {
-        shape: [1; COPY_DIMS],
-        source: [0; COPY_DIMS],
-        target: [0; COPY_DIMS],
-        count: 1,
-    };
-    let skip = COPY_DIMS - shape.len();
-    for (place, &size) in shape.iter().enumerate() {
-        let size = i64::try_from(size).ok();
-        let count = size.and_then(|size| result.count.checked_mul(size));
-        let (Some(size), Some(count)) = (size, count) else {
-            return Err(Error::invalid(format!(
-                "shape {shape:?} has more elements than 63 bits count"
-            )));
-        };
-        result.shape[skip + place] = size;
-        result.source[skip + place] = source[place];
-        result.target[skip + place] = target[place];
-        result.count = count;
-    }
-    Ok(result)
 }
 
 fn copy(
+    kernel: Kernel,
     source: u64,
-    source_element: Element,
     target: u64,
-    target_element: Element,
     geometry: &CopyGeometry,
     stream: &Arc<CudaStream>,
 ) -> Result<()> {
@@ -247,10 +205,6 @@ fn copy(
             geometry.count
         ))
     })?;
-    let kernel = Kernel::Copy {
-        source: source_element,
-        target: target_element,
-    };
     let function = function(kernel, stream.context())?;
     let config = LaunchConfig {
         grid_dim: (blocks, 1, 1),

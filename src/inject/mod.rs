@@ -3,11 +3,17 @@
 //! out += Σ scale · mask · softmax(q Kᵀ / √head_dim) V, summed over the identities; one softmax per identity.
 
 mod cpu;
+#[cfg(feature = "cuda")]
+mod cuda;
 mod view;
 
 #[cfg(test)]
 mod tests;
 
+#[cfg(feature = "cuda")]
+pub use cuda::DeviceInjectCall;
+#[cfg(feature = "cuda")]
+pub(crate) use cuda::DeviceState;
 pub use view::{check_disjoint, Elements, ElementsMut, OutputView, QueryView, ViewLayout};
 
 use crate::conditioning::{ConditionedLayer, Conditioning, Role, Step};
