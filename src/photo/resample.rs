@@ -2,7 +2,8 @@
 //!
 //! Two passes of a separable filter whose support grows with the scale when shrinking. 8-bit images use fixed-point
 //! coefficients with 22 fraction bits and are rounded to 8 bits after each pass: the arithmetic of Pillow's
-//! `Image.resize`, so results are equal, not close. One-channel f32 images follow Pillow's mode `F`: f64 coefficients
+//! `Image.resize`, so results are equal, not close. The order of the passes, which shows where the first one clips, is
+//! that of Pillow 13: rows first where the height shrinks by more than twice as many pixels as the width. One-channel f32 images follow Pillow's mode `F`: f64 coefficients
 //! and sums, rounded to f32 after each pass.
 
 use image::RgbImage;
@@ -205,19 +206,33 @@ pub fn resize(image: &RgbImage, width: u32, height: u32, filter: Filter) -> RgbI
 /// Parts of the window outside the resized image repeat its border.
 pub fn resize_window(image: &RgbImage, width: u64, height: u64, window: Window, filter: Filter) -> RgbImage {
     let (input_width, input_height) = (image.width() as usize, image.height() as usize);
-    if width == 0 || height == 0 || input_width == 0 || input_height == 0 {
+    let nothing = window.width == 0 || window.height == 0;
+    if nothing || width == 0 || height == 0 || input_width == 0 || input_height == 0 {
         return RgbImage::new(window.width, window.height);
     }
+    let shrinks_by = |from: u32, to: u64| i128::from(from) - i128::from(to);
+    let (fewer_columns, fewer_rows) = (
+        shrinks_by(image.width(), width),
+        shrinks_by(image.height(), height),
+    );
+    let rows_first = fewer_rows > 0 && fewer_rows > 2 * fewer_columns;
     let columns = (u64::from(image.width()) != width)
         .then(|| Axis::whole(input_width, width, window.left, window.width as usize));
     let rows = (u64::from(image.height()) != height)
         .then(|| Axis::whole(input_height, height, window.top, window.height as usize));
+    let order = if rows_first {
+        Order::RowsFirst
+    } else {
+        Order::ColumnsFirst
+    };
+    let size = (window.width, window.height);
     resize_axes(
         image,
         columns.ok_or(window.left),
         rows.ok_or(window.top),
-        (window.width, window.height),
+        size,
         filter,
+        order,
     )
 }
 
@@ -244,7 +259,14 @@ pub fn resize_square(
         border: Border::Repeat,
     };
     let (columns, rows) = (axis(image.width(), left), axis(image.height(), top));
-    resize_axes(image, Ok(columns), Ok(rows), (size, size), filter)
+    resize_axes(
+        image,
+        Ok(columns),
+        Ok(rows),
+        (size, size),
+        filter,
+        Order::ColumnsFirst,
+    )
 }
 
 /// Both passes. An axis that keeps its size (`Err`, with the first position) is copied, as Pillow does.
@@ -254,6 +276,7 @@ fn resize_axes(
     rows: Result<Axis, u64>,
     (width, height): (u32, u32),
     filter: Filter,
+    order: Order,
 ) -> RgbImage {
     let (width, height) = (width as usize, height as usize);
     let copy = |first: u64, input: usize, count: usize| Taps {
@@ -270,6 +293,22 @@ fn resize_axes(
     let columns = fixed(columns, image.width() as usize, width);
     let rows = fixed(rows, image.height() as usize, height);
 
+    let out = match order {
+        Order::ColumnsFirst => columns_first(image, &columns, &rows),
+        Order::RowsFirst => rows_first(image, &columns, &rows),
+    };
+    RgbImage::from_raw(width as u32, height as u32, out).unwrap_or_default()
+}
+
+/// Which pass comes first.
+#[derive(Clone, Copy)]
+enum Order {
+    ColumnsFirst,
+    RowsFirst,
+}
+
+fn columns_first(image: &RgbImage, columns: &Taps<i32>, rows: &Taps<i32>) -> Vec<u8> {
+    let (width, height) = (columns.spans.len(), rows.spans.len());
     // Input rows in order; each is shrunk once and added to the few output rows it contributes to. That needs no
     // intermediate image, and integer sums do not depend on the order.
     let mut out = vec![0u8; width * height * 3];
@@ -280,7 +319,7 @@ fn resize_axes(
     let end = rows.spans.iter().map(|span| span.0 + span.1).max().unwrap_or(0);
     let mut oldest = 0;
     for (y, source) in image.chunks_exact(stride).enumerate().take(end).skip(begin) {
-        shrink_row(source, &columns, &mut line);
+        shrink_row(source, columns, &mut line);
         // Spans move downwards with the output row, so finished rows are at the front.
         while oldest < height && rows.spans[oldest].0 + rows.spans[oldest].1 <= y {
             oldest += 1;
@@ -302,7 +341,28 @@ fn resize_axes(
     for (out, sum) in out.iter_mut().zip(sums) {
         *out = from_fixed(sum);
     }
-    RgbImage::from_raw(width as u32, height as u32, out).unwrap_or_default()
+    out
+}
+
+fn rows_first(image: &RgbImage, columns: &Taps<i32>, rows: &Taps<i32>) -> Vec<u8> {
+    let (width, stride) = (columns.spans.len(), image.width() as usize * 3);
+    let mut out = vec![0u8; width * rows.spans.len() * 3];
+    let mut sums = vec![0i32; stride];
+    let mut line = vec![0u8; stride];
+    for (index, out) in out.chunks_exact_mut(width * 3).enumerate() {
+        let (start, coefficients) = rows.get(index);
+        sums.fill(1 << (PRECISION_BITS - 1));
+        for (source, &coefficient) in image.chunks_exact(stride).skip(start).zip(coefficients) {
+            for (sum, &sample) in sums.iter_mut().zip(source) {
+                *sum += coefficient * i32::from(sample);
+            }
+        }
+        for (sample, &sum) in line.iter_mut().zip(&sums) {
+            *sample = from_fixed(sum);
+        }
+        shrink_row(&line, columns, out);
+    }
+    out
 }
 
 /// One row of RGB samples through the horizontal filter.
