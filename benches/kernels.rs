@@ -1,0 +1,150 @@
+//! Attention at the shapes of SD1.5 and SDXL, linear layers at those of ViT-H/14, and the arithmetic peak.
+//!
+//! `cargo bench --bench kernels`. Throughput is in floating-point operations: criterion's "Gelem/s" is GFLOP/s.
+//! `OMNIID_ISA` chooses a weaker instruction set, `OMNIID_THREADS` the number of threads.
+
+use criterion::{criterion_group, criterion_main, BenchmarkId, Criterion, Throughput};
+use omniid::kernel::{
+    attention, linear, Activation, AttentionInput, Element, Epilogue, KeyValue, OutputMode, PackedMatrix,
+    TensorView, TensorViewMut, ThreadPool,
+};
+use std::hint::black_box;
+
+fn values(len: usize) -> Vec<f32> {
+    (0..len)
+        .map(|i| ((i * 104_729) % 1000) as f32 / 500.0 - 1.0)
+        .collect()
+}
+
+/// Independent chains of multiply-adds in registers: what no kernel can exceed. Returns the operations.
+#[cfg(target_arch = "x86_64")]
+fn peak(rounds: u64) -> u64 {
+    use std::arch::x86_64::*;
+
+    #[target_feature(enable = "avx512f")]
+    fn wide(rounds: u64) -> f32 {
+        let (a, b) = (_mm512_set1_ps(black_box(0.999)), _mm512_set1_ps(black_box(0.001)));
+        let mut sums = [_mm512_set1_ps(1.0); 16];
+        for _ in 0..rounds {
+            for sum in &mut sums {
+                *sum = _mm512_fmadd_ps(*sum, a, b);
+            }
+        }
+        sums.iter().map(|&sum| _mm512_reduce_add_ps(sum)).sum()
+    }
+
+    #[target_feature(enable = "avx2,fma")]
+    fn narrow(rounds: u64) -> f32 {
+        let (a, b) = (_mm256_set1_ps(black_box(0.999)), _mm256_set1_ps(black_box(0.001)));
+        let mut sums = [_mm256_set1_ps(1.0); 12];
+        for _ in 0..rounds {
+            for sum in &mut sums {
+                *sum = _mm256_fmadd_ps(*sum, a, b);
+            }
+        }
+        sums.iter().map(|&sum| _mm256_cvtss_f32(sum)).sum()
+    }
+
+    if is_x86_feature_detected!("avx512f") {
+        // SAFETY: the processor has the instructions.
+        black_box(unsafe { wide(rounds) });
+        rounds * 16 * 16 * 2
+    } else if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+        // SAFETY: the processor has the instructions.
+        black_box(unsafe { narrow(rounds) });
+        rounds * 12 * 8 * 2
+    } else {
+        0
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+fn arithmetic_peak(c: &mut Criterion) {
+    const ROUNDS: u64 = 200_000;
+    let mut group = c.benchmark_group("peak");
+    for threads in [1, ThreadPool::global().threads()] {
+        let pool = ThreadPool::new(threads);
+        group.throughput(Throughput::Elements(peak(ROUNDS) * threads as u64));
+        group.bench_function(BenchmarkId::new("threads", threads), |b| {
+            b.iter(|| {
+                pool.run(threads, &|_| {
+                    peak(ROUNDS);
+                });
+            });
+        });
+    }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn arithmetic_peak(_: &mut Criterion) {}
+
+fn attention_layers(c: &mut Criterion) {
+    const TOKENS: usize = 256;
+    let mut group = c.benchmark_group("attention");
+    for [batch, rows, heads, dim] in [
+        [2, 4096, 8, 40],
+        [2, 1024, 8, 80],
+        [2, 256, 8, 160],
+        [2, 4096, 10, 64],
+        [2, 1024, 20, 64],
+    ] {
+        let shape = [batch, rows, heads, dim];
+        let query = values(shape.iter().product());
+        let tokens = values(TOKENS * heads * dim);
+        let mut output = vec![0.0_f32; query.len()];
+        let keys = TensorView::contiguous(&tokens, [1, TOKENS, heads, dim]).unwrap();
+        let set = [KeyValue { keys, values: keys }];
+        let query = TensorView::contiguous(&query, shape).unwrap();
+        let input = AttentionInput {
+            query,
+            key_values: &set,
+            select: None,
+            scale: None,
+        };
+        group.throughput(Throughput::Elements(
+            (4 * batch * rows * heads * dim * TOKENS) as u64,
+        ));
+        group.bench_function(format!("B{batch} S{rows} H{heads} D{dim} T{TOKENS}"), |b| {
+            b.iter(|| {
+                let mut output = TensorViewMut::contiguous(&mut output, shape).unwrap();
+                let mode = OutputMode::Add {
+                    factors: &[0.5, 0.5],
+                    row_weights: None,
+                };
+                attention(ThreadPool::global(), &input, &mut output, mode).unwrap();
+            });
+        });
+    }
+}
+
+fn linear_layers(c: &mut Criterion) {
+    let mut group = c.benchmark_group("linear");
+    let pool = ThreadPool::global();
+    for (rows, inputs, outputs) in [
+        (257, 1280, 1280),
+        (257, 1280, 5120),
+        (257, 5120, 1280),
+        (1, 1280, 5120),
+    ] {
+        let weight = values(inputs * outputs);
+        let input = values(rows * inputs);
+        let mut output = vec![0.0; rows * outputs];
+        let epilogue = Epilogue {
+            activation: Activation::Gelu,
+            ..Default::default()
+        };
+        group.throughput(Throughput::Elements((2 * rows * inputs * outputs) as u64));
+        for element in [Element::F32, Element::F16, Element::BF16] {
+            let packed = PackedMatrix::pack(&weight, outputs, inputs, element).unwrap();
+            group.bench_function(format!("{rows}x{inputs} to {outputs}, packed {element:?}"), |b| {
+                b.iter(|| packed.forward(pool, &input, &mut output, epilogue).unwrap());
+            });
+        }
+        group.bench_function(format!("{rows}x{inputs} to {outputs}, plain F32"), |b| {
+            b.iter(|| linear(pool, &weight, outputs, inputs, &input, &mut output, epilogue).unwrap());
+        });
+    }
+}
+
+criterion_group!(benches, arithmetic_peak, attention_layers, linear_layers);
+criterion_main!(benches);
