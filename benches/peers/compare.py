@@ -1,0 +1,200 @@
+"""Times OmniID beside its peers on the same weights in the same run, and prints ratios. See README.md."""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+CONTENDER = ROOT / "target" / "release" / "examples" / "contender"
+PHOTOS = sorted((ROOT / "examples" / "photos" / "person-1").glob("*.jpg"))[:3]
+
+# Cross-attention layers of one denoising step: (how many, width, heads, context width, latent tokens).
+HOSTS = {
+    "sd15": {
+        "title": "SD1.5 at 512×512",
+        "groups": [(5, 320, 8, 768, 4096), (5, 640, 8, 768, 1024), (5, 1280, 8, 768, 256), (1, 1280, 8, 768, 64)],
+    },
+    "sdxl": {
+        "title": "SDXL at 1024×1024",
+        "groups": [(10, 640, 10, 2048, 4096), (60, 1280, 20, 2048, 1024)],
+    },
+}
+
+
+class Contender:
+    """A process that computes one round per request."""
+
+    def __init__(self, name, command, environment=None):
+        self.name = name
+        self.seconds = []
+        self.peak_bytes = 0
+        self.process = subprocess.Popen(
+            [str(part) for part in command],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **(environment or {})},
+        )
+        self.facts = self._answer()
+
+    def _answer(self):
+        for line in self.process.stdout:
+            if line.startswith("{"):
+                return json.loads(line)
+        raise SystemExit(f"{self.name} ended with status {self.process.wait()} before it answered")
+
+    def round(self):
+        self.process.stdin.write("round\n")
+        self.process.stdin.flush()
+        answer = self._answer()
+        self.seconds.append(answer["seconds"])
+        self.peak_bytes = answer.get("peak_bytes", 0)
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+    @property
+    def median(self):
+        return statistics.median(self.seconds)
+
+    @property
+    def spread(self):
+        return (max(self.seconds) - min(self.seconds)) / self.median
+
+
+def race(contenders, rounds):
+    """Alternates the contenders' rounds."""
+    for _ in range(rounds):
+        for contender in contenders:
+            contender.round()
+    for contender in contenders:
+        contender.close()
+
+
+def python(task, *arguments):
+    return [sys.executable, HERE / "contender.py", task, *arguments]
+
+
+def measured_peak(threads):
+    """Fused multiply-add rate of the machine in GFLOP/s."""
+    output = subprocess.run(
+        [CONTENDER, "peak", "--threads", str(threads)], check=True, capture_output=True, text=True
+    )
+    return json.loads(output.stdout)["gflops"]
+
+
+def encode(options, peak):
+    from weights import FLOP_PER_PHOTO, export_onnx, encoder_flop, make_weights
+
+    print("\n## Encode: ViT-H/14 and Omni-ID 256 × 1280, seconds per call\n")
+    folder = Path(options.folder or tempfile.mkdtemp(prefix="omniid-peers-"))
+    weights = folder / "omniid.safetensors"
+    if not weights.exists():
+        make_weights(weights)
+    weight_bytes = weights.stat().st_size
+    threads = ["--threads", options.threads]
+    print(f"weights {weight_bytes / 1e9:.2f} GB in f32\n")
+    print("| photos | contender | median s | spread | × PyTorch f32 | peak memory GB | peak ÷ weights | of peak |")
+    print("|---|---|---|---|---|---|---|---|")
+    for count in (1, 3):
+        photos = PHOTOS[:count]
+        contenders = []
+        saved = folder / f"torch-{count}.safetensors"
+        for precision in ("f32", "bf16"):
+            name = f"OmniID {precision}"
+            command = [CONTENDER, "encode", "--checkpoint", weights, "--precision", precision, *threads]
+            if precision == "f32":
+                command += ["--save", folder / f"omniid-{count}.safetensors"]
+            contenders.append(Contender(name, [*command, "--photos", *photos]))
+        for dtype in ("float32", "bfloat16"):
+            command = python("torch-encode", "--weights", weights, "--dtype", dtype, *threads)
+            if dtype == "float32":
+                command += ["--save", saved]
+            contenders.append(Contender(f"PyTorch {dtype}", [*command, "--photos", *photos]))
+        onnx = folder / f"model-{count}.onnx"
+        if options.onnx:
+            if not onnx.exists():
+                export_onnx(weights, count, onnx)
+            contenders.append(
+                Contender("ONNX Runtime f32", python("ort-encode", "--weights", onnx, *threads, "--photos", *photos))
+            )
+        race(contenders, options.rounds)
+        reference = next(c for c in contenders if c.name == "PyTorch float32").median
+        gflop = (FLOP_PER_PHOTO * count + encoder_flop(count)) / 1e9
+        for contender in contenders:
+            size = weight_bytes / (2 if "16" in contender.name.split()[-1] and "f32" not in contender.name else 1)
+            if contender.name == "PyTorch bfloat16":
+                size = weight_bytes / 2
+            if "float32" in contender.name or "f32" in contender.name:
+                size = weight_bytes
+            print(
+                f"| {count} | {contender.name} | {contender.median:.3f} | {contender.spread:.0%} "
+                f"| {contender.median / reference:.2f} | {contender.peak_bytes / 1e9:.2f} "
+                f"| {contender.peak_bytes / size:.2f} | {gflop / contender.median / peak:.0%} |"
+            )
+        print_difference(folder / f"omniid-{count}.safetensors", saved)
+
+
+def print_difference(ours, theirs):
+    from safetensors.torch import load_file
+
+    a, b = load_file(ours)["tokens"], load_file(theirs)["tokens"]
+    print(f"\nlargest difference of tokens, OmniID f32 and PyTorch f32: {(a - b.reshape(a.shape)).abs().max():.1e}\n")
+
+
+def inject(options, peak):
+    print("\n## Inject: the identity part of one denoising step, batch 2, 256 tokens, milliseconds\n")
+    print("| host | type | OmniID | diffusers | ratio | OmniID GFLOP/s | of f32 peak |")
+    print("|---|---|---|---|---|---|---|")
+    for host in options.host:
+        layers = [
+            {"inner": inner, "heads": heads, "context": context, "rows": rows}
+            for count, inner, heads, context, rows in HOSTS[host]["groups"]
+            for _ in range(count)
+        ]
+        gflop = sum(4 * 2 * layer["rows"] * 256 * layer["inner"] for layer in layers) / 1e9
+        table = json.dumps(layers)
+        for precision, dtype in (("f32", "float32"), ("bf16", "bfloat16")):
+            common = ["--layers", table, "--threads", options.threads]
+            ours = Contender("OmniID", [CONTENDER, "inject", "--precision", precision, *common])
+            theirs = Contender(
+                "diffusers", python("diffusers-inject", "--dtype", dtype, "--identity", *common)
+            )
+            text = Contender("diffusers without identity", python("diffusers-inject", "--dtype", dtype, *common))
+            race([ours, theirs, text], options.rounds)
+            identity = statistics.median(a - b for a, b in zip(theirs.seconds, text.seconds))
+            print(
+                f"| {HOSTS[host]['title']} | {precision} | {ours.median * 1e3:.1f} | {identity * 1e3:.1f} "
+                f"| {ours.median / identity:.2f} | {gflop / ours.median:.0f} | {gflop / ours.median / peak:.0%} |"
+            )
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", nargs="?", choices=["encode", "inject", "all"], default="all")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--host", action="append", choices=list(HOSTS), help="default: all")
+    parser.add_argument("--folder", help="keep weights here and use them again")
+    parser.add_argument("--no-onnx", dest="onnx", action="store_false", help="leave ONNX Runtime out")
+    options = parser.parse_args()
+    options.host = options.host or list(HOSTS)
+    options.threads = str(options.threads)
+    peak = measured_peak(options.threads)
+    print(f"{platform.machine()}, {options.threads} threads, measured f32 peak {peak:.0f} GFLOP/s")
+    if options.what in ("encode", "all"):
+        encode(options, peak)
+    if options.what in ("inject", "all"):
+        inject(options, peak)
+
+
+if __name__ == "__main__":
+    main()

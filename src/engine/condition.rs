@@ -1,0 +1,235 @@
+//! Identities to per-layer keys and values for a host.
+
+use super::Engine;
+use crate::adapter::Adapter;
+use crate::conditioning::{ConditionOptions, Conditioning, IdentityInput, Mask, StepRange, Unconditional};
+use crate::encoder::{EncoderInput, EncoderKind};
+use crate::error::{Error, Result};
+use crate::host::HostFamily;
+use crate::identity::Identity;
+use crate::progress::Reporter;
+use candle_core::{DType, Device, Tensor};
+use std::sync::{Arc, MutexGuard, PoisonError};
+
+/// One identity for [`Engine::condition`], and how it acts.
+#[derive(Debug, Clone)]
+pub struct ConditionInput<'a> {
+    /// Who.
+    pub identity: &'a Identity,
+    /// Weight of the identity. 0 leaves it out.
+    pub scale: f32,
+    /// Where in the picture; everywhere by default.
+    pub mask: Option<Mask>,
+    /// When during sampling; always by default.
+    pub steps: StepRange,
+    /// What unconditional rows see instead.
+    pub unconditional: Unconditional<'a>,
+    /// An identity that unconditional rows see instead; overrides `unconditional`.
+    pub negative: Option<&'a Identity>,
+    /// A second identity for the composition layers, see [`IdentityInput::composition`].
+    pub composition: Option<&'a Identity>,
+}
+
+impl<'a> ConditionInput<'a> {
+    /// An identity at weight 1, everywhere, at every step, with the checkpoint's own unconditional side.
+    pub fn new(identity: &'a Identity) -> Self {
+        Self {
+            identity,
+            scale: 1.0,
+            mask: None,
+            steps: StepRange::Always,
+            unconditional: Unconditional::Default,
+            negative: None,
+            composition: None,
+        }
+    }
+}
+
+/// Unconditional tokens that cost a pass through a network, so that they are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Synthetic {
+    ZeroEmbedding,
+    ZeroPixels,
+    BlackImage,
+    ZeroFeatures,
+}
+
+impl Engine {
+    /// Projects the keys and values of one or several identities for every layer of the host, once.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) for no identities or a scale that is not
+    /// finite, [`ErrorKind::Mismatch`](crate::ErrorKind::Mismatch) when another model made an identity or the
+    /// adapter is for another host, [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) when the checkpoint
+    /// has no adapter, the host is not known, or the unconditional variant does not exist for this encoder.
+    pub fn condition(
+        &self,
+        identities: &[ConditionInput<'_>],
+        options: &ConditionOptions,
+        reporter: &mut Reporter<'_>,
+    ) -> Result<Conditioning> {
+        if identities.is_empty() {
+            return Err(Error::invalid("conditioning: 0 identities given, expected at least 1"));
+        }
+        for (index, input) in identities.iter().enumerate() {
+            for identity in [Some(input.identity), input.negative, input.composition].into_iter().flatten() {
+                identity
+                    .check_model(&self.inner.info.fingerprint)
+                    .map_err(|error| error.context(format!("conditioning, identity {index}")))?;
+            }
+        }
+        let host = self.inner.host.as_ref().ok_or_else(|| {
+            Error::unsupported(
+                "conditioning: the host is not known from the checkpoint; open the engine with the host's layer table",
+            )
+        })?;
+        let adapter = self.adapter()?;
+        let tensors = identities
+            .iter()
+            .map(|input| {
+                let unconditional = match input.negative {
+                    Some(negative) => Some(self.tokens(negative)?),
+                    None => self.unconditional(&input.unconditional, input.identity)?,
+                };
+                let composition = input.composition.map(|identity| self.tokens(identity)).transpose()?;
+                Ok((self.tokens(input.identity)?, unconditional, composition))
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let inputs: Vec<IdentityInput<'_>> = identities
+            .iter()
+            .zip(&tensors)
+            .map(|(input, (tokens, unconditional, composition))| IdentityInput {
+                tokens,
+                unconditional: unconditional.as_ref(),
+                composition: composition.as_ref(),
+                scale: input.scale,
+                mask: input.mask.clone(),
+                steps: input.steps,
+            })
+            .collect();
+        Conditioning::new(&adapter, host, &inputs, options, reporter)
+    }
+
+    /// The tokens of an identity on the engine's device, `[tokens, token width]`, f32 on the CPU.
+    pub fn tokens(&self, identity: &Identity) -> Result<Tensor> {
+        let shape = (identity.token_count(), identity.width());
+        self.place(Tensor::from_slice(identity.values(), shape, &Device::Cpu)?)
+    }
+
+    /// The adapter, read at the first call and kept.
+    fn adapter(&self) -> Result<Arc<Adapter>> {
+        let mut slot = lock(&self.inner.adapter);
+        if let Some(adapter) = slot.as_ref() {
+            return Ok(adapter.clone());
+        }
+        let (source, host) = match (&self.inner.adapter_source, &self.inner.host) {
+            (Some(source), Some(host)) => (source, host),
+            _ => return Err(Error::unsupported("conditioning: the checkpoint holds no adapter for a host")),
+        };
+        let adapter = super::open::load(
+            &source.checkpoint,
+            "adapter",
+            self.inner.info.precision.dtype(),
+            &self.inner.device,
+            |builder| Adapter::load(&source.layout, host, builder),
+        )?;
+        let adapter = Arc::new(adapter);
+        *slot = Some(adapter.clone());
+        Ok(adapter)
+    }
+
+    /// Tokens for unconditional rows, or `None` to leave them alone.
+    fn unconditional(&self, variant: &Unconditional<'_>, identity: &Identity) -> Result<Option<Tensor>> {
+        let kind = self.inner.info.kind;
+        let synthetic = match variant {
+            Unconditional::Default => match self.default_unconditional() {
+                Some(synthetic) => synthetic,
+                None if self.inner.token_mean.is_some() => return self.mean_tokens().map(Some),
+                None => return self.zero_tokens(identity).map(Some),
+            },
+            Unconditional::None => return Ok(None),
+            Unconditional::ZeroTokens => return self.zero_tokens(identity).map(Some),
+            Unconditional::MeanTokens => return self.mean_tokens().map(Some),
+            Unconditional::Tokens(tokens) => return self.place((*tokens).clone()).map(Some),
+            Unconditional::ZeroEmbedding if self.inner.encoder.input() == EncoderInput::ImageEmbeds => {
+                Synthetic::ZeroEmbedding
+            }
+            Unconditional::ZeroFeatures if self.inner.encoder.input() == EncoderInput::Penultimate => {
+                Synthetic::ZeroFeatures
+            }
+            Unconditional::ZeroPixels => Synthetic::ZeroPixels,
+            Unconditional::BlackImage => Synthetic::BlackImage,
+            other => {
+                return Err(Error::unsupported(format!(
+                    "unconditional variant {other:?} does not exist for the {} encoder",
+                    kind.name()
+                )))
+            }
+        };
+        self.synthetic(synthetic).map(Some)
+    }
+
+    /// What the reference code of this checkpoint's family does; `None` for Omni-ID, which has no public one.
+    fn default_unconditional(&self) -> Option<Synthetic> {
+        let flux = self.inner.host.as_ref().is_some_and(|host| host.family() == HostFamily::Flux);
+        match self.inner.info.kind {
+            EncoderKind::OmniId => None,
+            EncoderKind::Projection if flux => Some(Synthetic::BlackImage),
+            EncoderKind::Projection => Some(Synthetic::ZeroEmbedding),
+            _ => Some(Synthetic::ZeroPixels),
+        }
+    }
+
+    fn zero_tokens(&self, identity: &Identity) -> Result<Tensor> {
+        self.place(Tensor::zeros((identity.token_count(), identity.width()), DType::F32, &Device::Cpu)?)
+    }
+
+    fn mean_tokens(&self) -> Result<Tensor> {
+        let mean = self.inner.token_mean.as_ref().ok_or_else(|| {
+            Error::unsupported("unconditional variant mean tokens: the checkpoint brings no mean identity")
+        })?;
+        let shape = (self.inner.info.tokens, self.inner.info.token_width);
+        self.place(Tensor::from_slice(mean, shape, &Device::Cpu)?)
+    }
+
+    /// Runs a synthetic picture or feature through the model, or takes the result of an earlier run.
+    fn synthetic(&self, which: Synthetic) -> Result<Tensor> {
+        let mut kept = lock(&self.inner.synthetic);
+        if let Some((_, tokens)) = kept.iter().find(|(other, _)| *other == which) {
+            return Ok(tokens.clone());
+        }
+        let tokens = match which {
+            Synthetic::ZeroEmbedding | Synthetic::ZeroFeatures => {
+                self.inner.encoder.encode_zeros(self.inner.info.backbone.token_count(), &self.inner.device)?
+            }
+            Synthetic::ZeroPixels | Synthetic::BlackImage => self.inner.encoder.encode(&[self.plain_picture(which)?])?,
+        };
+        kept.push((which, tokens.clone()));
+        Ok(tokens)
+    }
+
+    /// The backbone's features of a picture of one colour.
+    fn plain_picture(&self, which: Synthetic) -> Result<Tensor> {
+        let processor = &self.inner.processor;
+        let area = (processor.size as usize).pow(2);
+        let level = |channel: usize| match which {
+            Synthetic::BlackImage => -processor.mean[channel] / processor.std[channel],
+            _ => 0.0,
+        };
+        let pixels: Vec<f32> = (0..3).flat_map(|channel| std::iter::repeat_n(level(channel), area)).collect();
+        let size = processor.size as usize;
+        let pixels = self.place(Tensor::from_vec(pixels, (1, 3, size, size), &Device::Cpu)?)?;
+        let output = self.backbone_features(&pixels)?;
+        Ok(output.squeeze(0)?)
+    }
+
+    /// Moves a tensor to the engine's device, in the type of its activations.
+    pub(super) fn place(&self, tensor: Tensor) -> Result<Tensor> {
+        Ok(tensor.to_device(&self.inner.device)?.to_dtype(self.activation_dtype())?)
+    }
+}
+
+/// What these locks guard is replaced whole, so it is sound even after a panic in another thread.
+fn lock<T>(mutex: &std::sync::Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

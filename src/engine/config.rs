@@ -1,0 +1,91 @@
+//! The JSON configuration inside a native checkpoint, metadata key `omniid.config`.
+
+use crate::encoder::EncoderConfig;
+use crate::error::{Error, Result};
+use crate::face::CropMode;
+use super::host_config::HostConfig;
+use crate::vit::VisionConfig;
+use serde::{Deserialize, Serialize};
+
+/// Version of the native format, in metadata under `omniid.format`.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// Everything about a native checkpoint that its tensors do not say.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NativeConfig {
+    /// A name for people.
+    #[serde(default)]
+    pub name: String,
+    /// The image encoder, tensors under `backbone.`.
+    pub backbone: VisionConfig,
+    /// Preparation of pixels for the backbone.
+    #[serde(default)]
+    pub pixels: PixelConfig,
+    /// The crop that the model was trained on.
+    #[serde(default, with = "CropConfig")]
+    pub crop: CropMode,
+    /// The identity encoder, tensors under `encoder.`.
+    pub encoder: EncoderConfig,
+    /// The host whose layers the adapter (tensors under `adapter.`) is for. Absent when there is no adapter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<HostConfig>,
+}
+
+/// [`CropMode`] as JSON: `{"mode": "face", "margin": 0.5}`.
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "CropMode", tag = "mode", rename_all = "snake_case", deny_unknown_fields)]
+enum CropConfig {
+    None,
+    Center,
+    Face { margin: f32 },
+    Aligned { scale: f32 },
+}
+
+/// Mean and standard deviation per channel (red, green, blue) of pixels in 0…1.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PixelConfig {
+    /// Subtracted.
+    pub mean: [f32; 3],
+    /// Divided by, after the subtraction.
+    pub std: [f32; 3],
+}
+
+impl Default for PixelConfig {
+    /// CLIP's constants.
+    fn default() -> Self {
+        let clip = crate::photo::ImageProcessor::clip(1);
+        Self { mean: clip.mean, std: clip.std }
+    }
+}
+
+impl NativeConfig {
+    /// Reads the configuration from a checkpoint's metadata.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for another format version,
+    /// [`ErrorKind::Format`](crate::ErrorKind::Format) when the key is missing or the JSON does not fit.
+    pub fn from_metadata(metadata: &std::collections::BTreeMap<String, String>) -> Result<Self> {
+        let version = metadata.get("omniid.format").map(String::as_str).unwrap_or("");
+        if version != FORMAT_VERSION.to_string() {
+            return Err(Error::unsupported(format!(
+                "native checkpoint: omniid.format is {version:?}, this library reads format {FORMAT_VERSION}"
+            )));
+        }
+        let text = metadata
+            .get("omniid.config")
+            .ok_or_else(|| Error::format("native checkpoint: metadata has no \"omniid.config\""))?;
+        serde_json::from_str(text).map_err(|error| Error::format(format!("native checkpoint: omniid.config: {error}")))
+    }
+
+    /// The metadata entries that [`NativeConfig::from_metadata`] reads.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Internal`](crate::ErrorKind::Internal) if the configuration cannot be written as JSON, as
+    /// with a mean that is not a number.
+    pub fn to_metadata(&self) -> Result<std::collections::BTreeMap<String, String>> {
+        let text = serde_json::to_string(self).map_err(|error| Error::internal(format!("configuration: {error}")))?;
+        Ok([("omniid.format".into(), FORMAT_VERSION.to_string()), ("omniid.config".into(), text)].into())
+    }
+}

@@ -1,0 +1,236 @@
+//! Photos to an identity, and more photos to an identity that exists.
+
+use super::options::{BadPhoto, EncodeOptions, Encoded, PhotoOutcome, PhotoReport};
+use super::Engine;
+use crate::encoder::EncoderInput;
+use crate::error::{Error, ErrorKind, Result};
+use crate::face::{self, FaceSelection};
+use crate::identity::{Identity, PhotoFeatures, Provenance};
+use crate::photo::Photo;
+use crate::progress::{Reporter, Stage};
+use candle_core::{DType, Device, Tensor};
+
+/// A photo after decoding and cropping.
+struct Prepared {
+    /// `[3, size, size]`, channel by channel, normalised for the backbone.
+    pixels: Vec<f32>,
+    outcome: PhotoOutcome,
+}
+
+impl Engine {
+    /// Makes one identity of one or many photos of the same person.
+    ///
+    /// A photo that cannot be used is left out and reported, unless [`EncodeOptions::bad_photo`] says otherwise.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidArgument`] for zero photos, [`ErrorKind::NoFace`] when no photo shows a face, the
+    /// first photo's own error when none could be used for other reasons, [`ErrorKind::LimitExceeded`] for too
+    /// many photos, [`ErrorKind::Cancelled`].
+    pub fn encode(
+        &self,
+        photos: &[Photo<'_>],
+        options: &EncodeOptions,
+        reporter: &mut Reporter<'_>,
+    ) -> Result<Encoded> {
+        self.check_photo_count(photos.len(), 0)?;
+        let (features, photos) = self.features(photos, options, reporter)?;
+        let identity = self.assemble(features, None, options)?;
+        Ok(Encoded { identity, photos })
+    }
+
+    /// Adds photos to an identity. Equal to encoding all photos at once, at the price of the new ones.
+    ///
+    /// Label and consent note of `identity` stay unless `options` gives new ones.
+    ///
+    /// # Errors
+    /// As [`Engine::encode`]; [`ErrorKind::Mismatch`] when another model made the identity,
+    /// [`ErrorKind::Unsupported`] when an Omni-ID identity was kept without its photos' features.
+    pub fn extend(
+        &self,
+        identity: &Identity,
+        photos: &[Photo<'_>],
+        options: &EncodeOptions,
+        reporter: &mut Reporter<'_>,
+    ) -> Result<Encoded> {
+        identity.check_model(&self.inner.info.fingerprint)?;
+        let had = identity.provenance().photos;
+        self.check_photo_count(photos.len(), had)?;
+        if identity.kind().is_fixed_size() && identity.features().len() != had {
+            return Err(Error::unsupported(format!(
+                "extending identity {:?}: the features of its {had} photos were not kept; encode all photos again \
+                 with features kept",
+                identity.provenance().label
+            )));
+        }
+        let (features, photos) = self.features(photos, options, reporter)?;
+        let identity = self.assemble(features, Some(identity), options)?;
+        Ok(Encoded { identity, photos })
+    }
+
+    fn check_photo_count(&self, new: usize, old: usize) -> Result<()> {
+        if new == 0 {
+            return Err(Error::invalid("encoding: 0 photos given, expected at least 1"));
+        }
+        let limit = self.inner.limits.max_photos;
+        if (new as u64).saturating_add(old as u64) > limit {
+            return Err(Error::limit(format!("encoding: {} photos, at most {limit} allowed", new.saturating_add(old))));
+        }
+        Ok(())
+    }
+
+    /// Decodes, crops and encodes photos, a batch at a time, so that memory does not grow with their number.
+    fn features(
+        &self,
+        photos: &[Photo<'_>],
+        options: &EncodeOptions,
+        reporter: &mut Reporter<'_>,
+    ) -> Result<(Vec<PhotoFeatures>, Vec<PhotoReport>)> {
+        if options.batch_size == 0 {
+            return Err(Error::invalid("encoding: batch size 0, expected at least 1"));
+        }
+        let mut features = Vec::new();
+        let mut reports = Vec::with_capacity(photos.len());
+        let mut batch = Vec::new();
+        reporter.report(Stage::Photos, 0, photos.len())?;
+        for (index, photo) in photos.iter().enumerate() {
+            let outcome = match self.prepare(photo, options) {
+                Ok(prepared) => {
+                    batch.push(prepared.pixels);
+                    prepared.outcome
+                }
+                Err(error) if options.bad_photo == BadPhoto::Fail => return Err(error),
+                Err(error) => {
+                    log::warn!("photo {} of {} is left out: {error}", index + 1, photos.len());
+                    PhotoOutcome::Skipped { kind: error.kind(), reason: error.message().to_string() }
+                }
+            };
+            reports.push(PhotoReport { name: photo.name(), outcome });
+            if batch.len() == options.batch_size || (index + 1 == photos.len() && !batch.is_empty()) {
+                self.encode_batch(&batch, &mut features)?;
+                batch.clear();
+                reporter.report(Stage::Encode, index + 1, photos.len())?;
+            }
+            reporter.report(Stage::Photos, index + 1, photos.len())?;
+        }
+        if features.is_empty() {
+            return Err(none_usable(&reports));
+        }
+        Ok((features, reports))
+    }
+
+    fn prepare(&self, photo: &Photo<'_>, options: &EncodeOptions) -> Result<Prepared> {
+        let selection = FaceSelection {
+            min_face: options.min_face,
+            detect: options.detect,
+            ..FaceSelection::new(options.crop.unwrap_or(self.inner.info.crop), self.inner.processor.size)
+        };
+        let prepared = face::prepare(photo, &selection, self.inner.detector.as_ref(), &self.inner.limits)?;
+        let pixels = self.inner.processor.normalise(&prepared.image);
+        let outcome = PhotoOutcome::Used { face: prepared.face, bounds: prepared.bounds, note: prepared.note };
+        Ok(Prepared { pixels, outcome })
+    }
+
+    fn encode_batch(&self, batch: &[Vec<f32>], features: &mut Vec<PhotoFeatures>) -> Result<()> {
+        let size = self.inner.processor.size as usize;
+        let pixels = batch.concat();
+        let pixels = self.place(Tensor::from_vec(pixels, (batch.len(), 3, size, size), &Device::Cpu)?)?;
+        let output = self.backbone_features(&pixels)?;
+        let (_, tokens, width) = output.dims3()?;
+        for photo in to_host(&output)?.chunks_exact(tokens * width) {
+            features.push(PhotoFeatures { tokens, width, values: photo.to_vec() });
+        }
+        Ok(())
+    }
+
+    /// What the encoder takes of pictures `[photos, 3, size, size]`: `[photos, tokens, width]`.
+    pub(super) fn backbone_features(&self, pixels: &Tensor) -> Result<Tensor> {
+        match self.inner.encoder.input() {
+            EncoderInput::Penultimate => self.inner.backbone.penultimate(pixels),
+            EncoderInput::ImageEmbeds => Ok(self.inner.backbone.image_embeds(pixels)?.unsqueeze(1)?),
+        }
+    }
+
+    /// Runs the encoder on the photos' features and puts the identity together.
+    fn assemble(
+        &self,
+        new: Vec<PhotoFeatures>,
+        old: Option<&Identity>,
+        options: &EncodeOptions,
+    ) -> Result<Identity> {
+        let kind = self.inner.info.kind;
+        let photos = new.len() + old.map_or(0, |old| old.provenance().photos);
+        let (values, features) = if kind.is_fixed_size() {
+            let mut all = old.map_or_else(Vec::new, |old| old.features().to_vec());
+            all.extend(new);
+            (self.encode_features(&all)?, if options.keep_features { all } else { Vec::new() })
+        } else {
+            let mut values = old.map_or_else(Vec::new, |old| old.values().to_vec());
+            values.extend(self.encode_features(&new)?);
+            (values, Vec::new())
+        };
+        let width = self.inner.info.token_width;
+        let note = |given: &str, kept: Option<&str>| match kept {
+            Some(kept) if given.is_empty() => kept.to_string(),
+            _ => given.to_string(),
+        };
+        let kept = old.map(Identity::provenance);
+        let provenance = Provenance {
+            model: self.inner.info.fingerprint.clone(),
+            photos,
+            label: note(&options.label, kept.map(|kept| kept.label.as_str())),
+            created: crate::identity::now(),
+            consent: note(&options.consent, kept.map(|kept| kept.consent.as_str())),
+        };
+        Identity::new(kind, [values.len() / width, width], values, features, provenance).map_err(|error| {
+            // The numbers are ours: if they are unusable, the weights are.
+            Error::format(format!("the model's output is unusable, are its weights intact? {error}"))
+        })
+    }
+
+    /// Identity tokens `[tokens, token width]` of photos' features.
+    pub(super) fn encode_features(&self, photos: &[PhotoFeatures]) -> Result<Vec<f32>> {
+        let tensors = photos
+            .iter()
+            .map(|photo| {
+                self.place(Tensor::from_slice(&photo.values, (photo.tokens, photo.width), &Device::Cpu)?)
+            })
+            .collect::<Result<Vec<_>>>()?;
+        to_host(&self.inner.encoder.encode(&tensors)?)
+    }
+
+    /// Number type of activations: f32 on the CPU whatever the weights are.
+    pub(super) fn activation_dtype(&self) -> DType {
+        match self.inner.device {
+            Device::Cpu => DType::F32,
+            _ => self.inner.info.precision.dtype(),
+        }
+    }
+}
+
+/// All values of a tensor as f32 in host memory.
+pub(super) fn to_host(tensor: &Tensor) -> Result<Vec<f32>> {
+    Ok(tensor.to_dtype(DType::F32)?.to_device(&Device::Cpu)?.flatten_all()?.to_vec1::<f32>()?)
+}
+
+/// The error when not one photo could be used: what happened to each.
+fn none_usable(reports: &[PhotoReport]) -> Error {
+    let skipped: Vec<(ErrorKind, String)> = reports
+        .iter()
+        .filter_map(|report| match &report.outcome {
+            PhotoOutcome::Skipped { kind, reason } => Some((*kind, reason.clone())),
+            PhotoOutcome::Used { .. } => None,
+        })
+        .collect();
+    let kind = if skipped.iter().all(|(kind, _)| *kind == ErrorKind::NoFace) {
+        ErrorKind::NoFace
+    } else {
+        // Photos without a face are the expected failure; another one tells more.
+        skipped.iter().map(|(kind, _)| *kind).find(|kind| *kind != ErrorKind::NoFace).unwrap_or(ErrorKind::NoFace)
+    };
+    const SHOWN: usize = 5;
+    let mut text = skipped.iter().take(SHOWN).map(|(_, text)| text.as_str()).collect::<Vec<_>>().join("; ");
+    if skipped.len() > SHOWN {
+        text.push_str(&format!("; and {} more", skipped.len() - SHOWN));
+    }
+    Error::new(kind, format!("none of {} photos could be used: {text}", reports.len()))
+}

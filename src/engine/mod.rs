@@ -1,0 +1,152 @@
+//! The engine: an identity model, opened once, used from any number of threads.
+//!
+//! ```text
+//! photos ─► crop ─► backbone ─► encoder ─► Identity ─► adapter ─► Conditioning ─► inject, or keys and values
+//! ```
+//!
+//! [`Engine::open`] recognises the checkpoint by its content. [`Engine::encode`] makes an identity of photos,
+//! [`Engine::extend`] adds photos to one, [`Engine::condition`] projects keys and values for a host, once.
+
+mod condition;
+mod config;
+mod host_config;
+mod encode;
+mod open;
+mod options;
+mod untrained;
+
+pub use condition::ConditionInput;
+pub use config::{NativeConfig, PixelConfig, FORMAT_VERSION};
+pub use host_config::{HostConfig, HostTable, LayerConfig};
+pub use untrained::{untrained_tensors, write_untrained};
+pub use options::{
+    BadPhoto, DeviceChoice, EncodeOptions, Encoded, EngineOptions, PhotoOutcome, PhotoReport, Precision, Source,
+};
+
+use crate::adapter::Adapter;
+use crate::checkpoint::Checkpoint;
+use crate::encoder::{Encoder, EncoderConfig, EncoderKind};
+use crate::error::{Error, Result};
+use crate::face::{CropMode, DetectOptions, Face, FaceDetector};
+use crate::host::HostSpec;
+use crate::identity::{similarity, Identity};
+use crate::limits::Limits;
+use crate::photo::ImageProcessor;
+use crate::progress::Reporter;
+use crate::vit::{VisionConfig, VisionTransformer};
+use candle_core::Device;
+use std::sync::{Arc, Mutex};
+
+/// What an opened engine is.
+#[derive(Debug, Clone)]
+pub struct EngineInfo {
+    /// A name for people; empty when the checkpoint has none.
+    pub name: String,
+    /// The encoder that the checkpoint holds.
+    pub kind: EncoderKind,
+    /// Fingerprint of backbone and encoder: identities made by it carry it.
+    pub fingerprint: String,
+    /// Identity tokens: of the whole identity for Omni-ID, per photo for the other encoders.
+    pub tokens: usize,
+    /// Width of an identity token.
+    pub token_width: usize,
+    /// Kind and sizes of the identity encoder.
+    pub encoder: EncoderConfig,
+    /// The image encoder's sizes.
+    pub backbone: VisionConfig,
+    /// How photos are cropped when [`EncodeOptions::crop`] does not say.
+    pub crop: CropMode,
+    /// Whether faces can be detected.
+    pub has_detector: bool,
+    /// Whether the checkpoint holds an adapter, so that identities can be conditioned for a host.
+    pub has_adapter: bool,
+    /// Where it computes.
+    pub device: DeviceChoice,
+    /// Number type of the weights.
+    pub precision: Precision,
+}
+
+/// An opened identity model.
+///
+/// Cheap to clone; clones share the weights. Every method takes `&self` and may be called from any number of
+/// threads at once.
+#[derive(Clone)]
+pub struct Engine {
+    inner: Arc<Inner>,
+}
+
+/// Where the adapter's tensors are. They are read when the first identity is conditioned: encoding needs none
+/// of them, and for SDXL they are 680 MB.
+#[derive(Clone)]
+struct AdapterSource {
+    checkpoint: Checkpoint,
+    layout: crate::adapter::AdapterLayout,
+}
+
+struct Inner {
+    info: EngineInfo,
+    device: Device,
+    limits: Limits,
+    processor: ImageProcessor,
+    backbone: VisionTransformer,
+    encoder: Encoder,
+    /// The model's average identity, `[tokens, token width]`, if the checkpoint brings one.
+    token_mean: Option<Vec<f32>>,
+    detector: Option<FaceDetector>,
+    host: Option<HostSpec>,
+    adapter_source: Option<AdapterSource>,
+    adapter: Mutex<Option<Arc<Adapter>>>,
+    /// Tokens of synthetic pictures, kept because each costs a pass through the backbone.
+    synthetic: Mutex<Vec<(condition::Synthetic, candle_core::Tensor)>>,
+}
+
+impl Engine {
+    /// Opens a checkpoint.
+    ///
+    /// `reporter` is told about each loaded part and can cancel between them.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`](crate::ErrorKind::Io) and [`ErrorKind::Format`](crate::ErrorKind::Format) for files that
+    /// cannot be read, [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for checkpoint families and
+    /// devices that this build cannot run, [`ErrorKind::Mismatch`](crate::ErrorKind::Mismatch) when image encoder,
+    /// checkpoint and host do not belong together.
+    pub fn open(options: EngineOptions, reporter: &mut Reporter<'_>) -> Result<Self> {
+        open::open(options, reporter)
+    }
+
+    /// What this engine is.
+    pub fn info(&self) -> &EngineInfo {
+        &self.inner.info
+    }
+
+    /// The host's layer table, if it is known.
+    pub fn host(&self) -> Option<&HostSpec> {
+        self.inner.host.as_ref()
+    }
+
+    /// The bounds that the engine was opened with.
+    pub fn limits(&self) -> &Limits {
+        &self.inner.limits
+    }
+
+    /// Faces in a photo, the largest first.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) when the engine has no detector.
+    pub fn detect_faces(&self, image: &image::RgbImage, options: &DetectOptions) -> Result<Vec<Face>> {
+        let detector = self.inner.detector.as_ref().ok_or_else(|| {
+            Error::unsupported("detecting faces: the engine was opened without a face detector")
+        })?;
+        detector.detect(image, options)
+    }
+
+    /// Cosine similarity of two identities of this model, centred on the model's mean identity if it has one.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Mismatch`](crate::ErrorKind::Mismatch) when either belongs to another model.
+    pub fn similarity(&self, a: &Identity, b: &Identity) -> Result<f32> {
+        a.check_model(&self.inner.info.fingerprint)?;
+        b.check_model(&self.inner.info.fingerprint)?;
+        similarity::cosine(a, b, self.inner.token_mean.as_deref())
+    }
+}

@@ -1,0 +1,322 @@
+//! Opening a checkpoint: recognise it, find its parts, load them, check that they fit together.
+
+use super::config::{NativeConfig, PixelConfig};
+use super::options::{DeviceChoice, EngineOptions, Source};
+use super::{AdapterSource, Engine, EngineInfo, Inner};
+use crate::adapter::AdapterLayout;
+use super::host_config::HostConfig;
+use crate::checkpoint::{recognise, Checkpoint, CheckpointKind};
+use crate::encoder::{Encoder, EncoderConfig, EncoderInput};
+use crate::error::{Error, ErrorKind, Result};
+use crate::face::{CropMode, FaceDetector};
+use crate::host::HostSpec;
+use crate::limits::Limits;
+use crate::photo::ImageProcessor;
+use crate::progress::{Reporter, Stage};
+use crate::vit::{vision_tensors, VisionConfig, VisionTransformer};
+use candle_core::{DType, Device};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+/// Loading steps that are reported: backbone, encoder, detector, adapter table.
+const STEPS: usize = 4;
+
+/// The parts of an identity model, still unread, whatever files they come from.
+struct Parts {
+    name: String,
+    backbone: Checkpoint,
+    backbone_config: VisionConfig,
+    encoder: Checkpoint,
+    encoder_config: EncoderConfig,
+    detector: Option<Checkpoint>,
+    adapter: Option<AdapterSource>,
+    host: Option<HostSpec>,
+    pixels: PixelConfig,
+    crop: CropMode,
+    fingerprint: String,
+}
+
+pub(super) fn open(options: EngineOptions, reporter: &mut Reporter<'_>) -> Result<Engine> {
+    let device = open_device(options.device)?;
+    let limits = options.limits;
+    let checkpoint = read(&options.checkpoint, &limits)?;
+    let parts = match recognise(&checkpoint)? {
+        CheckpointKind::Native => native(&checkpoint)?,
+        kind @ (CheckpointKind::IpAdapter { .. } | CheckpointKind::XlabsFlux { .. }) => {
+            public(&checkpoint.adapter_view()?, &kind, &options)?
+        }
+        other => {
+            return Err(Error::mismatch(format!(
+                "{}: this is a {}, expected a native OmniID checkpoint, an IP-Adapter or an XLabs FLUX adapter",
+                checkpoint.label(),
+                other.name()
+            )))
+        }
+    };
+    reporter.report(Stage::Load, 0, STEPS)?;
+    check_widths(&parts.encoder_config, &parts.backbone_config)?;
+    let dtype = options.precision.dtype();
+    let backbone = load_backbone(&parts, dtype, &device)?;
+    reporter.report(Stage::Load, 1, STEPS)?;
+    let encoder = load(&parts.encoder, "encoder", dtype, &device, |vb| {
+        Encoder::load(&parts.encoder_config, vb)
+    })?;
+    reporter.report(Stage::Load, 2, STEPS)?;
+    let detector = match (&options.detector, &parts.detector) {
+        (Some(source), _) => Some(open_detector(source, &limits)?),
+        (None, Some(part)) => {
+            // The detector is small and runs before the GPU is involved.
+            Some(load(part, "face detector", DType::F32, &Device::Cpu, FaceDetector::load)?)
+        }
+        (None, None) => None,
+    };
+    reporter.report(Stage::Load, 3, STEPS)?;
+    let host = options.host.or(parts.host);
+    let token_mean = encoder.token_mean().map(super::encode::to_host).transpose()?;
+    let mut processor = ImageProcessor::clip(parts.backbone_config.image_size as u32);
+    processor.mean = parts.pixels.mean;
+    processor.std = parts.pixels.std;
+    let info = EngineInfo {
+        name: parts.name,
+        kind: encoder.kind(),
+        fingerprint: parts.fingerprint,
+        tokens: encoder.tokens().of(1, parts.backbone_config.token_count()),
+        token_width: encoder.token_width(),
+        encoder: parts.encoder_config,
+        backbone: parts.backbone_config,
+        crop: default_crop(parts.crop, detector.is_some()),
+        has_detector: detector.is_some(),
+        has_adapter: parts.adapter.is_some(),
+        device: options.device,
+        precision: options.precision,
+    };
+    let inner = Inner {
+        info,
+        device,
+        limits,
+        processor,
+        backbone,
+        encoder,
+        token_mean,
+        detector,
+        host,
+        adapter_source: parts.adapter,
+        adapter: Mutex::new(None),
+        synthetic: Mutex::new(Vec::new()),
+    };
+    reporter.report(Stage::Load, STEPS, STEPS)?;
+    Ok(Engine { inner: Arc::new(inner) })
+}
+
+fn open_device(choice: DeviceChoice) -> Result<Device> {
+    match choice {
+        DeviceChoice::Cpu => Ok(Device::Cpu),
+        #[cfg(feature = "cuda")]
+        DeviceChoice::Cuda(ordinal) => Device::new_cuda(ordinal)
+            .map_err(|error| Error::new(ErrorKind::Device, format!("CUDA device {ordinal}: {error}"))),
+        #[cfg(not(feature = "cuda"))]
+        DeviceChoice::Cuda(ordinal) => Err(Error::new(
+            ErrorKind::Unsupported,
+            format!("CUDA device {ordinal}: this library was built without the feature `cuda`"),
+        )),
+    }
+}
+
+/// Opens a source and puts its name before what goes wrong.
+pub(super) fn read(source: &Source, limits: &Limits) -> Result<Checkpoint> {
+    match source {
+        Source::Path(path) => Checkpoint::open(path, limits).map_err(|error| in_file(path, error)),
+        Source::Bytes(bytes) => Checkpoint::from_bytes(bytes.clone(), limits)
+            .map_err(|error| error.context("checkpoint in memory")),
+    }
+}
+
+/// Names the file, unless the message begins with it already.
+fn in_file(path: &Path, error: Error) -> Error {
+    let name = path.display().to_string();
+    if error.message().starts_with(&name) {
+        error
+    } else {
+        error.context(name)
+    }
+}
+
+/// Loads one part and refuses tensors that it does not know: a misspelt key must not go unnoticed.
+pub(super) fn load<T>(
+    checkpoint: &Checkpoint,
+    what: &str,
+    dtype: DType,
+    device: &Device,
+    build: impl FnOnce(candle_nn::VarBuilder<'static>) -> Result<T>,
+) -> Result<T> {
+    let (builder, usage) = checkpoint.var_builder(dtype, device);
+    let part = build(builder).map_err(|error| error.context(what))?;
+    usage.expect_all_used().map_err(|error| error.context(what))?;
+    Ok(part)
+}
+
+/// Loads the backbone, as much of it as the encoder needs.
+fn load_backbone(parts: &Parts, dtype: DType, device: &Device) -> Result<VisionTransformer> {
+    let config = &parts.backbone_config;
+    let (builder, usage) = parts.backbone.var_builder(dtype, device);
+    let backbone = if parts.encoder_config.input() == EncoderInput::ImageEmbeds {
+        VisionTransformer::load(config, builder)
+    } else {
+        VisionTransformer::load_for_penultimate(config, builder)
+    }
+    .map_err(|error| error.context("image encoder"))?;
+    // What a complete model has but this encoder does not need is left unread, and is no surprise.
+    for tensor in vision_tensors(config) {
+        usage.mark(&tensor.name);
+    }
+    usage.mark("vision_model.post_layernorm.weight");
+    usage.mark("vision_model.post_layernorm.bias");
+    usage.expect_all_used().map_err(|error| error.context("image encoder"))?;
+    Ok(backbone)
+}
+
+/// The backbone's sizes from its shapes and, if there is one, its configuration file.
+fn vision_config(backbone: &Checkpoint, config_json: Option<&str>) -> Result<VisionConfig> {
+    VisionConfig::infer(backbone, config_json).map_err(|error| error.context("image encoder"))
+}
+
+/// Takes a native checkpoint apart.
+fn native(checkpoint: &Checkpoint) -> Result<Parts> {
+    const PREFIXES: [&str; 4] = ["backbone.", "encoder.", "adapter.", "detector."];
+    if let Some(name) = checkpoint.names().find(|name| !PREFIXES.iter().any(|prefix| name.starts_with(prefix))) {
+        return Err(Error::format(format!(
+            "native checkpoint: unexpected tensor {name:?}, names begin with one of {}",
+            PREFIXES.join(", ")
+        )));
+    }
+    let config = NativeConfig::from_metadata(checkpoint.metadata())?;
+    let has = |prefix: &str| checkpoint.names().any(|name| name.starts_with(prefix));
+    let adapter = if has("adapter.") {
+        if config.host.is_none() {
+            return Err(Error::format("native checkpoint: holds adapter tensors, but its configuration names no host"));
+        }
+        adapter_source(checkpoint)?
+    } else {
+        None
+    };
+    let host = config.host.as_ref().map(HostConfig::resolve).transpose()?;
+    Ok(Parts {
+        name: config.name,
+        backbone: checkpoint.sub("backbone"),
+        backbone_config: config.backbone,
+        encoder: checkpoint.sub("encoder"),
+        encoder_config: config.encoder,
+        detector: has("detector.").then(|| checkpoint.sub("detector")),
+        adapter,
+        host,
+        pixels: config.pixels,
+        crop: config.crop,
+        fingerprint: checkpoint.fingerprint(&["backbone.", "encoder."]),
+    })
+}
+
+/// The adapter of a checkpoint, if it has one: its tensors under their full names, and how they are called.
+fn adapter_source(checkpoint: &Checkpoint) -> Result<Option<AdapterSource>> {
+    let ours = |name: &str| name.starts_with("adapter.") || name.starts_with("ip_adapter.");
+    let checkpoint = checkpoint.renamed(|name| ours(name).then(|| name.to_string()))?;
+    let shapes = checkpoint.names().filter_map(|name| Some((name, checkpoint.shape(name)?)));
+    let layout = AdapterLayout::infer(shapes)?;
+    Ok(layout.map(|layout| AdapterSource { checkpoint: checkpoint.clone(), layout }))
+}
+
+/// Takes a public checkpoint, under unified names, and the image encoder that goes with it.
+fn public(checkpoint: &Checkpoint, kind: &CheckpointKind, options: &EngineOptions) -> Result<Parts> {
+    let encoder = checkpoint.sub("image_proj");
+    let encoder_config = EncoderConfig::infer(&encoder)?;
+    let source = options.image_encoder.as_ref().ok_or_else(|| {
+        Error::invalid(format!(
+            "{} is a {} checkpoint, which needs the CLIP vision model it was trained with: give it as image encoder",
+            checkpoint.label(),
+            kind.name()
+        ))
+    })?;
+    let file = read(source, &options.limits)?;
+    let found = recognise(&file)?;
+    if !matches!(found, CheckpointKind::ClipVision { .. }) {
+        return Err(Error::mismatch(format!(
+            "image encoder {}: expected a CLIP vision model, found a {}",
+            file.label(),
+            found.name()
+        )));
+    }
+    let backbone = file.clip_vision_view()?;
+    let config_text = match &options.image_encoder_config {
+        Some(text) => Some(text.clone()),
+        None => config_beside(source)?,
+    };
+    let backbone_config = vision_config(&backbone, config_text.as_deref())?;
+    // Half of each part's fingerprint: a pair is another model when either part is.
+    let fingerprint = format!("{}{}", &backbone.fingerprint(&[])[..16], &encoder.fingerprint(&[])[..16]);
+    let adapter = adapter_source(checkpoint)?;
+    let host = match &options.host {
+        Some(host) => Some(host.clone()),
+        None => adapter.as_ref().and_then(|adapter| adapter.layout.host()),
+    };
+    if let (Some(adapter), Some(host)) = (&adapter, &host) {
+        adapter.layout.check_host(host)?;
+    }
+    Ok(Parts {
+        name: String::new(),
+        backbone,
+        backbone_config,
+        encoder,
+        encoder_config,
+        detector: None,
+        adapter,
+        host,
+        pixels: PixelConfig::default(),
+        crop: CropMode::None,
+        fingerprint,
+    })
+}
+
+/// The `config.json` in the folder of a file, if there is one.
+fn config_beside(source: &Source) -> Result<Option<String>> {
+    let Source::Path(path) = source else { return Ok(None) };
+    let config = path.with_file_name("config.json");
+    match std::fs::read_to_string(&config) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::io(&config, error)),
+    }
+}
+
+fn open_detector(source: &Source, limits: &Limits) -> Result<FaceDetector> {
+    match source {
+        Source::Path(path) => FaceDetector::open(path, limits),
+        Source::Bytes(bytes) => FaceDetector::from_bytes(bytes, limits),
+    }
+}
+
+/// A model trained on face crops needs a detector; without one the photo's centre is the best guess, and saying
+/// so beats failing on every photo. Photos that come with a box or landmarks are cropped to them either way.
+fn default_crop(crop: CropMode, has_detector: bool) -> CropMode {
+    if crop.needs_face() && !has_detector {
+        log::info!("no face detector: photos without a face box are not cropped to the face");
+    }
+    crop
+}
+
+/// The image encoder must deliver what the identity encoder was built for.
+fn check_widths(encoder: &EncoderConfig, backbone: &VisionConfig) -> Result<()> {
+    let (what, found) = match encoder.input() {
+        EncoderInput::Penultimate => ("hidden states", Some(backbone.hidden_size)),
+        EncoderInput::ImageEmbeds => ("image embeddings", backbone.projection_dim),
+    };
+    let expected = encoder.input_width();
+    match found {
+        Some(found) if found == expected => Ok(()),
+        Some(found) => Err(Error::mismatch(format!(
+            "image encoder and checkpoint do not belong together: the checkpoint expects {what} of width \
+             {expected}, the image encoder's have width {found}"
+        ))),
+        None => Err(Error::mismatch(format!(
+            "the checkpoint expects {what} of width {expected}, but the image encoder has no projection"
+        ))),
+    }
+}

@@ -1,0 +1,200 @@
+//! What an engine is opened with, and what a call to it may choose.
+
+use crate::error::ErrorKind;
+use crate::face::{CropMode, DetectOptions, Face, FaceBox, FaceSelection};
+use crate::host::HostSpec;
+use crate::identity::Identity;
+use crate::limits::Limits;
+use std::path::{Path, PathBuf};
+
+/// Where a file's content comes from.
+#[derive(Debug, Clone)]
+pub enum Source {
+    /// A file. Weights are mapped into memory: the file must not be changed while the engine lives.
+    Path(PathBuf),
+    /// The whole content of a file.
+    Bytes(Vec<u8>),
+}
+
+impl From<&Path> for Source {
+    fn from(path: &Path) -> Self {
+        Self::Path(path.to_path_buf())
+    }
+}
+
+impl From<PathBuf> for Source {
+    fn from(path: PathBuf) -> Self {
+        Self::Path(path)
+    }
+}
+
+/// The device that an engine computes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DeviceChoice {
+    /// The processor. Its instruction set is found at run time.
+    #[default]
+    Cpu,
+    /// The NVIDIA GPU with this ordinal. Needs the cargo feature `cuda`.
+    Cuda(usize),
+}
+
+/// Number type of the weights.
+///
+/// On the CPU activations are always f32; on a GPU they have the weights' type and softmax runs in f32.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Precision {
+    /// 32-bit floating point: equal to the reference implementations within rounding.
+    #[default]
+    F32,
+    /// 16-bit floating point with 11 significant bits: half the memory.
+    F16,
+    /// 16-bit floating point with 8 significant bits: half the memory, the range of f32, fastest where the
+    /// processor has bf16 instructions.
+    Bf16,
+}
+
+impl Precision {
+    /// The same type in candle's terms.
+    pub fn dtype(self) -> candle_core::DType {
+        match self {
+            Self::F32 => candle_core::DType::F32,
+            Self::F16 => candle_core::DType::F16,
+            Self::Bf16 => candle_core::DType::BF16,
+        }
+    }
+}
+
+/// What to open an [`Engine`](super::Engine) with.
+#[derive(Debug, Clone)]
+pub struct EngineOptions {
+    /// The identity model: a native Omni-ID checkpoint, or a public IP-Adapter or XLabs file.
+    pub checkpoint: Source,
+    /// The CLIP vision model that a public checkpoint needs. A native checkpoint brings its own.
+    pub image_encoder: Option<Source>,
+    /// The text of the image encoder's `config.json`. Without it the file of that name beside
+    /// `image_encoder` is read; without that, published models are known by their shapes.
+    pub image_encoder_config: Option<String>,
+    /// Weights of the face detector: safetensors with OmniID's names, or the upstream YuNet `.onnx` file.
+    /// Overrides the one inside a native checkpoint.
+    pub detector: Option<Source>,
+    /// The host's layer table. Without it, it is taken from the checkpoint: SD1.5, SDXL and FLUX by their
+    /// shapes. Anything else needs it here before [`Engine::condition`](super::Engine::condition).
+    pub host: Option<HostSpec>,
+    /// Where to compute.
+    pub device: DeviceChoice,
+    /// Number type of the weights.
+    pub precision: Precision,
+    /// Bounds for everything read from outside, photos included.
+    pub limits: Limits,
+}
+
+impl EngineOptions {
+    /// The defaults for a checkpoint: CPU, f32, default limits, nothing else given.
+    pub fn new(checkpoint: impl Into<Source>) -> Self {
+        Self {
+            checkpoint: checkpoint.into(),
+            image_encoder: None,
+            image_encoder_config: None,
+            detector: None,
+            host: None,
+            device: DeviceChoice::Cpu,
+            precision: Precision::F32,
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// What to do with a photo that cannot be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum BadPhoto {
+    /// Leave it out, say so in the report, go on with the others.
+    #[default]
+    Skip,
+    /// Fail the whole call with that photo's error.
+    Fail,
+}
+
+/// How photos become an identity.
+#[derive(Debug, Clone)]
+pub struct EncodeOptions {
+    /// How the photo is cropped before the image encoder. `None`: the model's own way, see
+    /// [`EngineInfo::crop`](super::EngineInfo::crop).
+    pub crop: Option<CropMode>,
+    /// Smallest face that is of any use, by the longer side of its box in pixels of the photo. Default 24.
+    pub min_face: f32,
+    /// How faces are searched.
+    pub detect: DetectOptions,
+    /// Photos that pass the image encoder together. More is faster on a GPU and takes more memory. Default 4.
+    pub batch_size: usize,
+    /// Keep each photo's features with the identity, so that it can be extended later. Default true.
+    /// Only Omni-ID models need them; for other encoders nothing is kept.
+    pub keep_features: bool,
+    /// What to do with a photo that cannot be used.
+    pub bad_photo: BadPhoto,
+    /// A name for people, stored with the identity.
+    pub label: String,
+    /// What the person agreed to, stored with the identity.
+    pub consent: String,
+}
+
+impl Default for EncodeOptions {
+    fn default() -> Self {
+        Self {
+            crop: None,
+            min_face: FaceSelection::new(CropMode::None, 1).min_face,
+            detect: DetectOptions::default(),
+            batch_size: 4,
+            keep_features: true,
+            bad_photo: BadPhoto::Skip,
+            label: String::new(),
+            consent: String::new(),
+        }
+    }
+}
+
+/// An identity, and what became of each photo.
+#[derive(Debug, Clone)]
+pub struct Encoded {
+    /// The identity of all photos that could be used.
+    pub identity: Identity,
+    /// One entry per photo handed in, in that order.
+    pub photos: Vec<PhotoReport>,
+}
+
+/// What became of one photo.
+#[derive(Debug, Clone)]
+pub struct PhotoReport {
+    /// The path, or a description of a photo from memory.
+    pub name: String,
+    /// Used or not, and why.
+    pub outcome: PhotoOutcome,
+}
+
+/// Whether a photo went into the identity.
+#[derive(Debug, Clone)]
+pub enum PhotoOutcome {
+    /// It did.
+    Used {
+        /// The face it was cropped to, in pixels of the upright photo; `None` when the crop needs none or the
+        /// host gave a box.
+        face: Option<Face>,
+        /// The box that was cut around, in pixels of the upright photo; `None` when the crop needs no face.
+        bounds: Option<FaceBox>,
+        /// What should be known although the photo was used, as another crop than asked for.
+        note: Option<String>,
+    },
+    /// It did not.
+    Skipped {
+        /// The class of the reason.
+        kind: ErrorKind,
+        /// The reason for people.
+        reason: String,
+    },
+}
+
+impl PhotoReport {
+    /// True when the photo went into the identity.
+    pub fn is_used(&self) -> bool {
+        matches!(self.outcome, PhotoOutcome::Used { .. })
+    }
+}

@@ -1,0 +1,166 @@
+//! The `.omniid` file: an identity as safetensors, without pickle.
+//!
+//! | entry | content |
+//! |---|---|
+//! | tensor `tokens` | f32 or f16 `[tokens, width]` |
+//! | tensor `features.{i}` | f32 or f16 `[feature tokens, feature width]` of photo `i`; all photos or none |
+//! | metadata `omniid.identity` | format version, `1` |
+//! | metadata `omniid.encoder` | encoder kind, see [`EncoderKind::name`] |
+//! | metadata `omniid.model` | fingerprint of the model that made it |
+//! | metadata `omniid.photos` | number of photos |
+//! | metadata `omniid.label`, `omniid.created`, `omniid.consent` | text for people |
+//!
+//! A reader refuses unknown tensors and unknown versions. Saving replaces the file in one step or not at all.
+
+use super::{Identity, PhotoFeatures, Provenance};
+use crate::checkpoint::{self, Checkpoint};
+use crate::encoder::EncoderKind;
+use crate::error::{Error, Result};
+use crate::limits::Limits;
+use candle_core::{DType, Device, Tensor};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// Version of the format, in metadata under [`VERSION_KEY`].
+pub const VERSION: u32 = 1;
+
+/// Metadata key that marks a safetensors file as an identity.
+pub const VERSION_KEY: &str = "omniid.identity";
+
+/// Number type of the tensors in the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Precision {
+    /// Exact: extending a loaded identity equals encoding all photos at once.
+    #[default]
+    F32,
+    /// Half the size; tokens and features are rounded to 11 bits.
+    F16,
+}
+
+impl Precision {
+    fn dtype(self) -> DType {
+        match self {
+            Self::F32 => DType::F32,
+            Self::F16 => DType::F16,
+        }
+    }
+}
+
+impl Identity {
+    /// Writes the identity to `path`, replacing what was there in one step.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`](crate::ErrorKind::Io) naming the path; the old file is untouched then.
+    pub fn save(&self, path: &Path, precision: Precision) -> Result<()> {
+        let (tensors, metadata) = self.parts(precision)?;
+        checkpoint::write_safetensors(path, &tensors, &metadata)
+    }
+
+    /// The bytes that [`Identity::save`] writes.
+    pub fn to_bytes(&self, precision: Precision) -> Result<Vec<u8>> {
+        let (tensors, metadata) = self.parts(precision)?;
+        checkpoint::safetensors_to_bytes(&tensors, &metadata)
+    }
+
+    /// Reads an identity from a file.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`](crate::ErrorKind::Io) or [`ErrorKind::Format`](crate::ErrorKind::Format), naming the path
+    /// and what is wrong.
+    pub fn load(path: &Path, limits: &Limits) -> Result<Self> {
+        Checkpoint::open(path, limits)
+            .and_then(|file| read(&file, limits))
+            .map_err(|error| error.context(path.display()))
+    }
+
+    /// Reads an identity from the bytes of a file.
+    pub fn from_bytes(bytes: &[u8], limits: &Limits) -> Result<Self> {
+        read(&Checkpoint::from_bytes(bytes.to_vec(), limits)?, limits)
+    }
+
+    fn parts(&self, precision: Precision) -> Result<(Vec<(String, Tensor)>, BTreeMap<String, String>)> {
+        let tensor = |values: &[f32], shape: (usize, usize)| -> Result<Tensor> {
+            Ok(Tensor::from_slice(values, shape, &Device::Cpu)?.to_dtype(precision.dtype())?)
+        };
+        let mut tensors = vec![("tokens".to_string(), tensor(&self.values, (self.tokens, self.width))?)];
+        for (index, photo) in self.features.iter().enumerate() {
+            tensors.push((format!("features.{index}"), tensor(&photo.values, (photo.tokens, photo.width))?));
+        }
+        let provenance = &self.provenance;
+        let metadata = [
+            (VERSION_KEY, VERSION.to_string()),
+            ("omniid.encoder", self.kind.name().to_string()),
+            ("omniid.model", provenance.model.clone()),
+            ("omniid.photos", provenance.photos.to_string()),
+            ("omniid.label", provenance.label.clone()),
+            ("omniid.created", provenance.created.clone()),
+            ("omniid.consent", provenance.consent.clone()),
+        ];
+        Ok((tensors, metadata.into_iter().map(|(key, value)| (key.to_string(), value)).collect()))
+    }
+}
+
+/// Reads an identity from an opened safetensors container.
+fn read(file: &Checkpoint, limits: &Limits) -> Result<Identity> {
+    let metadata = file.metadata();
+    let text = |key: &str| -> Result<&str> {
+        metadata
+            .get(key)
+            .map(String::as_str)
+            .ok_or_else(|| Error::format(format!("not an identity file: metadata has no {key:?}")))
+    };
+    let version = text(VERSION_KEY)?;
+    if version != VERSION.to_string() {
+        return Err(Error::unsupported(format!(
+            "identity format {version:?}: this library reads format {VERSION}"
+        )));
+    }
+    let kind_name = text("omniid.encoder")?;
+    let kind = EncoderKind::from_name(kind_name)
+        .ok_or_else(|| Error::format(format!("identity: unknown encoder kind {kind_name:?}")))?;
+    let photos: usize = text("omniid.photos")?
+        .parse()
+        .map_err(|_| Error::format(format!("identity: {:?} is no number of photos", metadata["omniid.photos"])))?;
+    if photos as u64 > limits.max_photos {
+        return Err(Error::limit(format!("identity: {photos} photos, at most {} allowed", limits.max_photos)));
+    }
+    let matrix = |name: &str| -> Result<(usize, usize, Vec<f32>)> {
+        let info = file.info(name).ok_or_else(|| Error::format(format!("identity: tensor {name:?} is missing")))?;
+        if !matches!(info.dtype, DType::F32 | DType::F16 | DType::BF16) || info.shape.len() != 2 {
+            return Err(Error::format(format!(
+                "identity: tensor {name:?} is {:?} {:?}, expected f32, f16 or bf16 of rank 2",
+                info.dtype, info.shape
+            )));
+        }
+        let (rows, columns) = (info.shape[0], info.shape[1]);
+        let values = file.tensor(name, DType::F32, &Device::Cpu)?.flatten_all()?.to_vec1::<f32>()?;
+        Ok((rows, columns, values))
+    };
+    let mut features = Vec::new();
+    for index in 0..photos {
+        let name = format!("features.{index}");
+        if file.info(&name).is_none() {
+            break;
+        }
+        let (tokens, width, values) = matrix(&name)?;
+        features.push(PhotoFeatures { tokens, width, values });
+    }
+    let known = features.len();
+    if let Some(name) = file.names().find(|name| {
+        let feature = name.strip_prefix("features.").and_then(|index| index.parse::<usize>().ok());
+        *name != "tokens" && !feature.is_some_and(|index| index < known)
+    }) {
+        return Err(Error::format(format!("identity: unexpected tensor {name:?}")));
+    }
+    let (tokens, width, values) = matrix("tokens")?;
+    let provenance = Provenance {
+        model: text("omniid.model")?.to_string(),
+        photos,
+        label: text("omniid.label")?.to_string(),
+        created: text("omniid.created")?.to_string(),
+        consent: text("omniid.consent")?.to_string(),
+    };
+    // The same checks as for an identity of the library's own making, but a file that fails them is malformed.
+    Identity::new(kind, [tokens, width], values, features, provenance)
+        .map_err(|error| Error::format(error.message().to_string()))
+}

@@ -1,0 +1,269 @@
+//! The engine end to end on small random models: photos in, identity out, conditioned for a host.
+
+use omniid::conditioning::{ConditionOptions, Role, Unconditional};
+use omniid::encoder::{EncoderConfig, OmniIdConfig};
+use omniid::engine::{
+    write_untrained, BadPhoto, ConditionInput, EncodeOptions, Engine, EngineOptions, HostConfig, NativeConfig,
+    PhotoOutcome,
+};
+use omniid::face::CropMode;
+use omniid::host::{HostLayer, HostSpec};
+use omniid::identity::file::Precision;
+use omniid::identity::Identity;
+use omniid::nn::Activation;
+use omniid::photo::{ChannelOrder, Photo, PixelBuffer};
+use omniid::progress::{Progress, Reporter};
+use omniid::vit::VisionConfig;
+use omniid::{ErrorKind, Limits};
+use std::ops::ControlFlow;
+use std::path::Path;
+
+/// A model small enough to open in milliseconds: 56-pixel photos, 17 patch tokens, 6 identity tokens.
+fn config() -> NativeConfig {
+    let backbone = VisionConfig {
+        hidden_size: 32,
+        intermediate_size: 64,
+        num_hidden_layers: 3,
+        num_attention_heads: 4,
+        image_size: 56,
+        patch_size: 14,
+        hidden_act: Activation::Gelu,
+        layer_norm_eps: 1e-5,
+        projection_dim: None,
+    };
+    let encoder = OmniIdConfig {
+        queries: 6,
+        width: 32,
+        depth: 2,
+        heads: 2,
+        head_width: 16,
+        feed_forward_multiplier: 2,
+        feature_width: 32,
+        feature_tokens: 17,
+        token_width: 24,
+        key_position: true,
+        include_class_token: true,
+    };
+    let layers = vec![HostLayer::new("first", 2, 8, 20), HostLayer::new("second", 4, 8, 20)];
+    NativeConfig {
+        name: "test".into(),
+        backbone,
+        pixels: Default::default(),
+        crop: CropMode::None,
+        encoder: EncoderConfig::OmniId(encoder),
+        host: Some(HostConfig::from(&HostSpec::custom("two layers", layers).unwrap())),
+    }
+}
+
+fn engine(folder: &Path, seed: u64) -> Engine {
+    let path = folder.join(format!("model-{seed}.safetensors"));
+    write_untrained(&path, &config(), seed).unwrap();
+    Engine::open(EngineOptions::new(path), &mut Reporter::silent()).unwrap()
+}
+
+/// A smooth picture that differs with `seed`.
+fn picture(seed: u32) -> Vec<u8> {
+    (0..60 * 80 * 3u32)
+        .map(|index| {
+            let (x, y, channel) = (index / 3 % 80, index / 240, index % 3);
+            let wave = ((x * (seed + 1) + y * 3) as f32 / 11.0 + channel as f32).sin();
+            (127.5 + 120.0 * wave) as u8
+        })
+        .collect()
+}
+
+fn photo(pixels: &[u8]) -> Photo<'_> {
+    Photo::from_pixels(PixelBuffer::new(pixels, 80, 60, 240, ChannelOrder::Rgb).unwrap())
+}
+
+fn encode(engine: &Engine, photos: &[Photo<'_>]) -> Identity {
+    engine.encode(photos, &EncodeOptions::default(), &mut Reporter::silent()).unwrap().identity
+}
+
+fn largest_difference(a: &[f32], b: &[f32]) -> f32 {
+    assert_eq!(a.len(), b.len());
+    a.iter().zip(b).map(|(x, y)| (x - y).abs()).fold(0.0, f32::max)
+}
+
+#[test]
+fn order_of_photos_does_not_matter_and_extending_equals_encoding_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = engine(folder.path(), 1);
+    let pictures: Vec<_> = (0..5).map(picture).collect();
+    let photos: Vec<_> = pictures.iter().map(|pixels| photo(pixels)).collect();
+    let all = encode(&engine, &photos);
+    assert_eq!((all.token_count(), all.width(), all.provenance().photos), (6, 24, 5));
+
+    let reversed: Vec<_> = pictures.iter().rev().map(|pixels| photo(pixels)).collect();
+    assert!(largest_difference(all.values(), encode(&engine, &reversed).values()) <= 1e-5);
+
+    let first = encode(&engine, &photos[..2]);
+    assert!(largest_difference(all.values(), first.values()) > 1e-3, "more photos must change the identity");
+    let path = folder.path().join("first.omniid");
+    first.save(&path, Precision::F32).unwrap();
+    let first = Identity::load(&path, &Limits::default()).unwrap();
+    let extended =
+        engine.extend(&first, &photos[2..], &EncodeOptions::default(), &mut Reporter::silent()).unwrap().identity;
+    assert!(largest_difference(all.values(), extended.values()) <= 1e-5);
+    assert_eq!(extended.provenance().photos, 5);
+}
+
+#[test]
+fn batch_size_changes_memory_not_numbers() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = engine(folder.path(), 2);
+    let pictures: Vec<_> = (0..5).map(picture).collect();
+    let photos: Vec<_> = pictures.iter().map(|pixels| photo(pixels)).collect();
+    let whole = encode(&engine, &photos);
+    for batch_size in [1, 2, 5, 64] {
+        let options = EncodeOptions { batch_size, ..EncodeOptions::default() };
+        let identity = engine.encode(&photos, &options, &mut Reporter::silent()).unwrap().identity;
+        assert!(largest_difference(whole.values(), identity.values()) <= 1e-5, "batch size {batch_size}");
+    }
+}
+
+#[test]
+fn one_bad_photo_does_not_lose_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = engine(folder.path(), 3);
+    let (a, b) = (picture(1), picture(2));
+    let good = encode(&engine, &[photo(&a), photo(&b)]);
+    let mixed = [photo(&a), Photo::from_bytes(b"no picture"), photo(&b), Photo::from(Path::new("absent.png"))];
+    let encoded = engine.encode(&mixed, &EncodeOptions::default(), &mut Reporter::silent()).unwrap();
+    assert_eq!(encoded.identity.values(), good.values());
+    let used: Vec<_> = encoded.photos.iter().map(|report| report.is_used()).collect();
+    assert_eq!(used, [true, false, true, false]);
+    match &encoded.photos[3].outcome {
+        PhotoOutcome::Skipped { kind, reason } => {
+            assert_eq!(*kind, ErrorKind::Io);
+            assert!(reason.contains("absent.png"), "{reason}");
+        }
+        other => panic!("{other:?}"),
+    }
+
+    let strict = EncodeOptions { bad_photo: BadPhoto::Fail, ..EncodeOptions::default() };
+    let error = engine.encode(&mixed, &strict, &mut Reporter::silent()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Format);
+    let error = engine.encode(&mixed[3..], &EncodeOptions::default(), &mut Reporter::silent()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Io);
+    assert!(error.message().contains("none of 1 photos") && error.message().contains("absent.png"), "{error}");
+    let error = engine.encode(&[], &EncodeOptions::default(), &mut Reporter::silent()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+}
+
+#[test]
+fn identities_belong_to_their_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let (ours, other) = (engine(folder.path(), 4), engine(folder.path(), 5));
+    let picture = picture(3);
+    let identity = encode(&ours, &[photo(&picture)]);
+    let condition = |engine: &Engine| {
+        engine.condition(
+            &[ConditionInput::new(&identity)],
+            &ConditionOptions::default(),
+            &mut Reporter::silent(),
+        )
+    };
+    condition(&ours).unwrap();
+    let error = condition(&other).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Mismatch);
+    for fingerprint in [&ours.info().fingerprint, &other.info().fingerprint] {
+        assert!(error.message().contains(fingerprint.as_str()), "{error}");
+    }
+    assert!(ours.similarity(&identity, &identity).unwrap() > 0.999_999);
+    assert_eq!(other.similarity(&identity, &identity).unwrap_err().kind(), ErrorKind::Mismatch);
+}
+
+#[test]
+fn unconditional_variants_exist_where_they_should() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = engine(folder.path(), 6);
+    let picture = picture(4);
+    let identity = encode(&engine, &[photo(&picture)]);
+    let keys = |unconditional: Unconditional<'_>| {
+        let input = ConditionInput { unconditional, ..ConditionInput::new(&identity) };
+        let conditioning =
+            engine.condition(&[input], &ConditionOptions::default(), &mut Reporter::silent())?;
+        let keys = conditioning.keys(0, 0, Role::Unconditional)?;
+        Ok::<_, omniid::Error>(keys.map(|keys| keys.flatten_all().unwrap().to_vec1::<f32>().unwrap()))
+    };
+    assert_eq!(keys(Unconditional::None).unwrap(), None);
+    let zero = keys(Unconditional::ZeroTokens).unwrap();
+    assert!(zero.is_some());
+    assert_ne!(keys(Unconditional::ZeroPixels).unwrap(), zero);
+    assert_ne!(keys(Unconditional::BlackImage).unwrap(), keys(Unconditional::ZeroPixels).unwrap());
+    // There is no embedding to set to zero in an Omni-ID model.
+    assert_eq!(keys(Unconditional::ZeroEmbedding).unwrap_err().kind(), ErrorKind::Unsupported);
+}
+
+#[test]
+fn cancelling_stops_the_call() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = engine(folder.path(), 7);
+    let pictures: Vec<_> = (0..3).map(picture).collect();
+    let photos: Vec<_> = pictures.iter().map(|pixels| photo(pixels)).collect();
+    let mut calls = 0;
+    let mut callback = |_: Progress| {
+        calls += 1;
+        if calls == 2 {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    };
+    let error =
+        engine.encode(&photos, &EncodeOptions::default(), &mut Reporter::new(&mut callback)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Cancelled);
+    assert_eq!(calls, 2);
+}
+
+#[test]
+fn threads_share_an_engine() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = engine(folder.path(), 8);
+    let picture = picture(5);
+    let expected = encode(&engine, &[photo(&picture)]);
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..8)
+            .map(|_| scope.spawn(|| (0..5).map(|_| encode(&engine, &[photo(&picture)])).collect::<Vec<_>>()))
+            .collect();
+        for thread in threads {
+            for identity in thread.join().unwrap() {
+                assert_eq!(identity.values(), expected.values());
+            }
+        }
+    });
+}
+
+#[test]
+fn unknown_and_missing_tensors_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.safetensors");
+    let tensors = omniid::engine::untrained_tensors(&config(), 9).unwrap();
+    let metadata = config().to_metadata().unwrap();
+    let open = |tensors: &[(String, candle_core::Tensor)]| {
+        omniid::checkpoint::write_safetensors(&path, tensors, &metadata).unwrap();
+        Engine::open(EngineOptions::new(path.as_path()), &mut Reporter::silent())
+    };
+    for part in ["backbone", "encoder", "adapter"] {
+        let mut more = tensors.clone();
+        more.push((format!("{part}.surplus"), tensors[0].1.clone()));
+        let opened = open(&more).and_then(|engine| {
+            // The adapter is read when it is first needed.
+            let picture = picture(1);
+            let identity = encode(&engine, &[photo(&picture)]);
+            engine.condition(
+                &[ConditionInput::new(&identity)],
+                &ConditionOptions::default(),
+                &mut Reporter::silent(),
+            )
+        });
+        let error = opened.err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::Format, "{error}");
+        assert!(error.message().contains(&format!("{part}.surplus")), "{error}");
+    }
+    let without: Vec<_> = tensors.iter().filter(|(name, _)| name != "encoder.queries").cloned().collect();
+    let error = open(&without).err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::Format);
+    assert!(error.message().contains("queries"), "{error}");
+}
