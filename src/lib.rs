@@ -7,6 +7,7 @@ pub mod checkpoint;
 pub mod conditioning;
 #[cfg(any(feature = "cuda", test))]
 pub mod cuda;
+pub mod encoder;
 pub mod error;
 pub mod face;
 pub mod host;

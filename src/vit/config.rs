@@ -1,5 +1,6 @@
 //! Sizes of a vision transformer: presets, Hugging Face `config.json`, and what tensor shapes tell.
 
+use crate::checkpoint::Checkpoint;
 use crate::error::{Error, Result};
 use crate::nn::Activation;
 use serde::{Deserialize, Serialize};
@@ -113,6 +114,19 @@ impl VisionConfig {
         Ok(config)
     }
 
+    /// Finds the sizes of the vision transformer in `checkpoint`, whose names begin with `vision_model.`; a view
+    /// of a part is fine. See [`VisionConfig::infer_shapes`].
+    ///
+    /// # Errors
+    /// As [`VisionConfig::infer_shapes`].
+    pub fn infer(checkpoint: &Checkpoint, config_json: Option<&str>) -> Result<Self> {
+        Self::infer_shapes(
+            &|name| checkpoint.shape(name).map(<[usize]>::to_vec),
+            "",
+            config_json,
+        )
+    }
+
     /// Finds the sizes of the vision transformer whose tensors have names beginning with `prefix`.
     ///
     /// `shape` gives a tensor's dimensions by its full name, `None` if the file does not hold it. Shapes tell
@@ -123,7 +137,7 @@ impl VisionConfig {
     /// [`ErrorKind::Format`](crate::ErrorKind::Format) when tensors are missing or contradict `config_json`;
     /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) when no preset matches and there is no
     /// `config_json`.
-    pub fn infer(
+    pub fn infer_shapes(
         shape: &dyn Fn(&str) -> Option<Vec<usize>>,
         prefix: &str,
         config_json: Option<&str>,

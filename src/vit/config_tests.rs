@@ -18,7 +18,7 @@ fn shapes(config: &VisionConfig, prefix: &str) -> HashMap<String, Vec<usize>> {
 }
 
 fn infer(shapes: &HashMap<String, Vec<usize>>, prefix: &str, json: Option<&str>) -> Result<VisionConfig> {
-    VisionConfig::infer(&|name| shapes.get(name).cloned(), prefix, json)
+    VisionConfig::infer_shapes(&|name| shapes.get(name).cloned(), prefix, json)
 }
 
 #[test]
