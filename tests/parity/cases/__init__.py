@@ -1,0 +1,5 @@
+"""The areas of the parity fixtures, one module each."""
+
+from . import omni_id, projections, vision
+
+AREAS = [vision, projections, omni_id]
