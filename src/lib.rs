@@ -8,9 +8,11 @@ pub mod conditioning;
 #[cfg(any(feature = "cuda", test))]
 pub mod cuda;
 pub mod encoder;
+pub mod engine;
 pub mod error;
 pub mod face;
 pub mod host;
+pub mod identity;
 pub mod inject;
 pub mod kernel;
 pub mod limits;
