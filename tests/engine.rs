@@ -3,8 +3,8 @@
 use omniid::conditioning::{ConditionOptions, Role, Unconditional};
 use omniid::encoder::{EncoderConfig, OmniIdConfig};
 use omniid::engine::{
-    write_untrained, BadPhoto, ConditionInput, EncodeOptions, Engine, EngineOptions, HostConfig, NativeConfig,
-    PhotoOutcome,
+    write_untrained, BadPhoto, ConditionInput, EncodeOptions, Engine, EngineOptions, HostConfig,
+    NativeConfig, PhotoOutcome,
 };
 use omniid::face::CropMode;
 use omniid::host::{HostLayer, HostSpec};
@@ -44,7 +44,10 @@ fn config() -> NativeConfig {
         key_position: true,
         include_class_token: true,
     };
-    let layers = vec![HostLayer::new("first", 2, 8, 20), HostLayer::new("second", 4, 8, 20)];
+    let layers = vec![
+        HostLayer::new("first", 2, 8, 20),
+        HostLayer::new("second", 4, 8, 20),
+    ];
     NativeConfig {
         name: "test".into(),
         backbone,
@@ -77,7 +80,10 @@ fn photo(pixels: &[u8]) -> Photo<'_> {
 }
 
 fn encode(engine: &Engine, photos: &[Photo<'_>]) -> Identity {
-    engine.encode(photos, &EncodeOptions::default(), &mut Reporter::silent()).unwrap().identity
+    engine
+        .encode(photos, &EncodeOptions::default(), &mut Reporter::silent())
+        .unwrap()
+        .identity
 }
 
 fn largest_difference(a: &[f32], b: &[f32]) -> f32 {
@@ -92,18 +98,31 @@ fn order_of_photos_does_not_matter_and_extending_equals_encoding_at_once() {
     let pictures: Vec<_> = (0..5).map(picture).collect();
     let photos: Vec<_> = pictures.iter().map(|pixels| photo(pixels)).collect();
     let all = encode(&engine, &photos);
-    assert_eq!((all.token_count(), all.width(), all.provenance().photos), (6, 24, 5));
+    assert_eq!(
+        (all.token_count(), all.width(), all.provenance().photos),
+        (6, 24, 5)
+    );
 
     let reversed: Vec<_> = pictures.iter().rev().map(|pixels| photo(pixels)).collect();
     assert!(largest_difference(all.values(), encode(&engine, &reversed).values()) <= 1e-5);
 
     let first = encode(&engine, &photos[..2]);
-    assert!(largest_difference(all.values(), first.values()) > 1e-3, "more photos must change the identity");
+    assert!(
+        largest_difference(all.values(), first.values()) > 1e-3,
+        "more photos must change the identity"
+    );
     let path = folder.path().join("first.omniid");
     first.save(&path, Precision::F32).unwrap();
     let first = Identity::load(&path, &Limits::default()).unwrap();
-    let extended =
-        engine.extend(&first, &photos[2..], &EncodeOptions::default(), &mut Reporter::silent()).unwrap().identity;
+    let extended = engine
+        .extend(
+            &first,
+            &photos[2..],
+            &EncodeOptions::default(),
+            &mut Reporter::silent(),
+        )
+        .unwrap()
+        .identity;
     assert!(largest_difference(all.values(), extended.values()) <= 1e-5);
     assert_eq!(extended.provenance().photos, 5);
 }
@@ -116,9 +135,18 @@ fn batch_size_changes_memory_not_numbers() {
     let photos: Vec<_> = pictures.iter().map(|pixels| photo(pixels)).collect();
     let whole = encode(&engine, &photos);
     for batch_size in [1, 2, 5, 64] {
-        let options = EncodeOptions { batch_size, ..EncodeOptions::default() };
-        let identity = engine.encode(&photos, &options, &mut Reporter::silent()).unwrap().identity;
-        assert!(largest_difference(whole.values(), identity.values()) <= 1e-5, "batch size {batch_size}");
+        let options = EncodeOptions {
+            batch_size,
+            ..EncodeOptions::default()
+        };
+        let identity = engine
+            .encode(&photos, &options, &mut Reporter::silent())
+            .unwrap()
+            .identity;
+        assert!(
+            largest_difference(whole.values(), identity.values()) <= 1e-5,
+            "batch size {batch_size}"
+        );
     }
 }
 
@@ -128,8 +156,15 @@ fn one_bad_photo_does_not_lose_the_others() {
     let engine = engine(folder.path(), 3);
     let (a, b) = (picture(1), picture(2));
     let good = encode(&engine, &[photo(&a), photo(&b)]);
-    let mixed = [photo(&a), Photo::from_bytes(b"no picture"), photo(&b), Photo::from(Path::new("absent.png"))];
-    let encoded = engine.encode(&mixed, &EncodeOptions::default(), &mut Reporter::silent()).unwrap();
+    let mixed = [
+        photo(&a),
+        Photo::from_bytes(b"no picture"),
+        photo(&b),
+        Photo::from(Path::new("absent.png")),
+    ];
+    let encoded = engine
+        .encode(&mixed, &EncodeOptions::default(), &mut Reporter::silent())
+        .unwrap();
     assert_eq!(encoded.identity.values(), good.values());
     let used: Vec<_> = encoded.photos.iter().map(|report| report.is_used()).collect();
     assert_eq!(used, [true, false, true, false]);
@@ -141,13 +176,25 @@ fn one_bad_photo_does_not_lose_the_others() {
         other => panic!("{other:?}"),
     }
 
-    let strict = EncodeOptions { bad_photo: BadPhoto::Fail, ..EncodeOptions::default() };
-    let error = engine.encode(&mixed, &strict, &mut Reporter::silent()).unwrap_err();
+    let strict = EncodeOptions {
+        bad_photo: BadPhoto::Fail,
+        ..EncodeOptions::default()
+    };
+    let error = engine
+        .encode(&mixed, &strict, &mut Reporter::silent())
+        .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Format);
-    let error = engine.encode(&mixed[3..], &EncodeOptions::default(), &mut Reporter::silent()).unwrap_err();
+    let error = engine
+        .encode(&mixed[3..], &EncodeOptions::default(), &mut Reporter::silent())
+        .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Io);
-    assert!(error.message().contains("none of 1 photos") && error.message().contains("absent.png"), "{error}");
-    let error = engine.encode(&[], &EncodeOptions::default(), &mut Reporter::silent()).unwrap_err();
+    assert!(
+        error.message().contains("none of 1 photos") && error.message().contains("absent.png"),
+        "{error}"
+    );
+    let error = engine
+        .encode(&[], &EncodeOptions::default(), &mut Reporter::silent())
+        .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidArgument);
 }
 
@@ -171,7 +218,10 @@ fn identities_belong_to_their_model() {
         assert!(error.message().contains(fingerprint.as_str()), "{error}");
     }
     assert!(ours.similarity(&identity, &identity).unwrap() > 0.999_999);
-    assert_eq!(other.similarity(&identity, &identity).unwrap_err().kind(), ErrorKind::Mismatch);
+    assert_eq!(
+        other.similarity(&identity, &identity).unwrap_err().kind(),
+        ErrorKind::Mismatch
+    );
 }
 
 #[test]
@@ -181,7 +231,10 @@ fn unconditional_variants_exist_where_they_should() {
     let picture = picture(4);
     let identity = encode(&engine, &[photo(&picture)]);
     let keys = |unconditional: Unconditional<'_>| {
-        let input = ConditionInput { unconditional, ..ConditionInput::new(&identity) };
+        let input = ConditionInput {
+            unconditional,
+            ..ConditionInput::new(&identity)
+        };
         let conditioning =
             engine.condition(&[input], &ConditionOptions::default(), &mut Reporter::silent())?;
         let keys = conditioning.keys(0, 0, Role::Unconditional)?;
@@ -191,9 +244,15 @@ fn unconditional_variants_exist_where_they_should() {
     let zero = keys(Unconditional::ZeroTokens).unwrap();
     assert!(zero.is_some());
     assert_ne!(keys(Unconditional::ZeroPixels).unwrap(), zero);
-    assert_ne!(keys(Unconditional::BlackImage).unwrap(), keys(Unconditional::ZeroPixels).unwrap());
+    assert_ne!(
+        keys(Unconditional::BlackImage).unwrap(),
+        keys(Unconditional::ZeroPixels).unwrap()
+    );
     // There is no embedding to set to zero in an Omni-ID model.
-    assert_eq!(keys(Unconditional::ZeroEmbedding).unwrap_err().kind(), ErrorKind::Unsupported);
+    assert_eq!(
+        keys(Unconditional::ZeroEmbedding).unwrap_err().kind(),
+        ErrorKind::Unsupported
+    );
 }
 
 #[test]
@@ -211,8 +270,13 @@ fn cancelling_stops_the_call() {
             ControlFlow::Continue(())
         }
     };
-    let error =
-        engine.encode(&photos, &EncodeOptions::default(), &mut Reporter::new(&mut callback)).unwrap_err();
+    let error = engine
+        .encode(
+            &photos,
+            &EncodeOptions::default(),
+            &mut Reporter::new(&mut callback),
+        )
+        .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Cancelled);
     assert_eq!(calls, 2);
 }
@@ -225,7 +289,13 @@ fn threads_share_an_engine() {
     let expected = encode(&engine, &[photo(&picture)]);
     std::thread::scope(|scope| {
         let threads: Vec<_> = (0..8)
-            .map(|_| scope.spawn(|| (0..5).map(|_| encode(&engine, &[photo(&picture)])).collect::<Vec<_>>()))
+            .map(|_| {
+                scope.spawn(|| {
+                    (0..5)
+                        .map(|_| encode(&engine, &[photo(&picture)]))
+                        .collect::<Vec<_>>()
+                })
+            })
             .collect();
         for thread in threads {
             for identity in thread.join().unwrap() {
@@ -262,7 +332,11 @@ fn unknown_and_missing_tensors_are_named() {
         assert_eq!(error.kind(), ErrorKind::Format, "{error}");
         assert!(error.message().contains(&format!("{part}.surplus")), "{error}");
     }
-    let without: Vec<_> = tensors.iter().filter(|(name, _)| name != "encoder.queries").cloned().collect();
+    let without: Vec<_> = tensors
+        .iter()
+        .filter(|(name, _)| name != "encoder.queries")
+        .cloned()
+        .collect();
     let error = open(&without).err().unwrap();
     assert_eq!(error.kind(), ErrorKind::Format);
     assert!(error.message().contains("queries"), "{error}");

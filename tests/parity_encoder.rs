@@ -25,9 +25,15 @@ fn cases(area: &str) -> Vec<PathBuf> {
     };
     let folder = root.join(area);
     let entries = std::fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
-    let mut cases: Vec<PathBuf> = entries.map(|entry| entry.expect("a readable folder").path()).collect();
+    let mut cases: Vec<PathBuf> = entries
+        .map(|entry| entry.expect("a readable folder").path())
+        .collect();
     cases.sort();
-    assert!(cases.len() >= 2, "{} holds fewer than two cases", folder.display());
+    assert!(
+        cases.len() >= 2,
+        "{} holds fewer than two cases",
+        folder.display()
+    );
     cases
 }
 
@@ -51,7 +57,10 @@ fn check(case: &Path, what: &str, dtype: DType, limit: f32, got: &Tensor, expect
     let difference = difference(got, expected)?;
     let name = case.file_name().unwrap_or_default().to_string_lossy();
     println!("{name} {what} {dtype:?}: {difference:.2e} (limit {limit:.0e})");
-    assert!(difference <= limit, "{name}: {what} with {dtype:?} weights differs by {difference:.2e}");
+    assert!(
+        difference <= limit,
+        "{name}: {what} with {dtype:?} weights differs by {difference:.2e}"
+    );
     Ok(())
 }
 
@@ -78,9 +87,23 @@ fn hidden_states_and_image_embeds_equal_transformers() -> Outcome {
                 check(&case, &name, dtype, limit, state, &expected(&case, &name)?)?;
             }
             let penultimate = model.penultimate_in_batches(&pixels, 1)?;
-            check(&case, "penultimate", dtype, limit, &penultimate, &expected(&case, "penultimate")?)?;
+            check(
+                &case,
+                "penultimate",
+                dtype,
+                limit,
+                &penultimate,
+                &expected(&case, "penultimate")?,
+            )?;
             let embeds = model.image_embeds(&pixels)?;
-            check(&case, "image_embeds", dtype, limit, &embeds, &expected(&case, "image_embeds")?)?;
+            check(
+                &case,
+                "image_embeds",
+                dtype,
+                limit,
+                &embeds,
+                &expected(&case, "image_embeds")?,
+            )?;
         }
     }
     Ok(())
@@ -96,13 +119,20 @@ fn a_wrong_activation_is_noticed() -> Outcome {
             if wrong == config.hidden_act {
                 continue;
             }
-            let config = VisionConfig { hidden_act: wrong, ..config.clone() };
+            let config = VisionConfig {
+                hidden_act: wrong,
+                ..config.clone()
+            };
             let (builder, _) = checkpoint.var_builder(DType::F32, &Device::Cpu);
             let model = VisionTransformer::load(&config, builder)?;
             let got = model.penultimate(&expected(&case, "pixels")?)?;
             let difference = difference(&got, &expected(&case, "penultimate")?)?;
             println!("{} with {wrong}: {difference:.2e}", case.display());
-            assert!(difference > 1e-4, "{wrong} passes for {}: {difference:.2e}", case.display());
+            assert!(
+                difference > 1e-4,
+                "{wrong} passes for {}: {difference:.2e}",
+                case.display()
+            );
         }
     }
     Ok(())
@@ -113,7 +143,11 @@ fn projections_equal_diffusers() -> Outcome {
     let mut kinds = Vec::new();
     for case in cases("projection") {
         let safetensors = case.join("ip-adapter.safetensors");
-        let path = if safetensors.exists() { safetensors } else { case.join("ip-adapter.bin") };
+        let path = if safetensors.exists() {
+            safetensors
+        } else {
+            case.join("ip-adapter.bin")
+        };
         let checkpoint = open(&path)?.sub("image_proj");
         let config = EncoderConfig::infer(&checkpoint)?;
         kinds.push(config.kind());
@@ -125,13 +159,21 @@ fn projections_equal_diffusers() -> Outcome {
             assert_eq!(usage.unused(), Vec::<String>::new());
             // Two photos: their tokens one after the other.
             let photos = [features.get(0)?, features.get(1)?];
-            let rank = if encoder.input() == EncoderInput::ImageEmbeds { 1 } else { 2 };
+            let rank = if encoder.input() == EncoderInput::ImageEmbeds {
+                1
+            } else {
+                2
+            };
             assert_eq!(photos[0].rank(), rank);
             let got = encoder.encode(&photos)?;
             check(&case, "tokens", dtype, limit, &got, &tokens.flatten(0, 1)?)?;
         }
     }
-    for kind in [EncoderKind::Resampler, EncoderKind::FullFace, EncoderKind::Projection] {
+    for kind in [
+        EncoderKind::Resampler,
+        EncoderKind::FullFace,
+        EncoderKind::Projection,
+    ] {
         let count = kinds.iter().filter(|&&found| found == kind).count();
         assert!(count >= 2, "only {count} cases of {kind:?}");
     }
@@ -144,15 +186,31 @@ fn omni_id_equals_the_reference() -> Outcome {
         let config: OmniIdConfig = serde_json::from_str(&std::fs::read_to_string(case.join("config.json"))?)?;
         let checkpoint = open(&case.join("encoder.safetensors"))?;
         let photos = expected(&case, "photos")?;
-        let list = (0..photos.dim(0)?).map(|n| photos.get(n)).collect::<Result<Vec<_>, _>>()?;
+        let list = (0..photos.dim(0)?)
+            .map(|n| photos.get(n))
+            .collect::<Result<Vec<_>, _>>()?;
         for (dtype, limit) in PRECISIONS {
             let (builder, usage) = checkpoint.var_builder(dtype, &Device::Cpu);
             let encoder = Encoder::load(&EncoderConfig::OmniId(config.clone()), builder)?;
             assert_eq!(usage.unused(), Vec::<String>::new());
             let tokens = encoder.encode(&list)?;
-            check(&case, "tokens", dtype, limit, &tokens, &expected(&case, "tokens")?)?;
+            check(
+                &case,
+                "tokens",
+                dtype,
+                limit,
+                &tokens,
+                &expected(&case, "tokens")?,
+            )?;
             let one = encoder.encode(&list[..1])?;
-            check(&case, "one photo", dtype, limit, &one, &expected(&case, "one_photo")?)?;
+            check(
+                &case,
+                "one photo",
+                dtype,
+                limit,
+                &one,
+                &expected(&case, "one_photo")?,
+            )?;
             let mut reversed = list.clone();
             reversed.reverse();
             let order = difference(&encoder.encode(&reversed)?, &tokens)?;

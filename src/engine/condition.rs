@@ -69,10 +69,15 @@ impl Engine {
         reporter: &mut Reporter<'_>,
     ) -> Result<Conditioning> {
         if identities.is_empty() {
-            return Err(Error::invalid("conditioning: 0 identities given, expected at least 1"));
+            return Err(Error::invalid(
+                "conditioning: 0 identities given, expected at least 1",
+            ));
         }
         for (index, input) in identities.iter().enumerate() {
-            for identity in [Some(input.identity), input.negative, input.composition].into_iter().flatten() {
+            for identity in [Some(input.identity), input.negative, input.composition]
+                .into_iter()
+                .flatten()
+            {
                 identity
                     .check_model(&self.inner.info.fingerprint)
                     .map_err(|error| error.context(format!("conditioning, identity {index}")))?;
@@ -91,7 +96,10 @@ impl Engine {
                     Some(negative) => Some(self.tokens(negative)?),
                     None => self.unconditional(&input.unconditional, input.identity)?,
                 };
-                let composition = input.composition.map(|identity| self.tokens(identity)).transpose()?;
+                let composition = input
+                    .composition
+                    .map(|identity| self.tokens(identity))
+                    .transpose()?;
                 Ok((self.tokens(input.identity)?, unconditional, composition))
             })
             .collect::<Result<Vec<_>>>()?;
@@ -124,7 +132,11 @@ impl Engine {
         }
         let (source, host) = match (&self.inner.adapter_source, &self.inner.host) {
             (Some(source), Some(host)) => (source, host),
-            _ => return Err(Error::unsupported("conditioning: the checkpoint holds no adapter for a host")),
+            _ => {
+                return Err(Error::unsupported(
+                    "conditioning: the checkpoint holds no adapter for a host",
+                ))
+            }
         };
         let adapter = super::open::load(
             &source.checkpoint,
@@ -171,7 +183,11 @@ impl Engine {
 
     /// What the reference code of this checkpoint's family does; `None` for Omni-ID, which has no public one.
     fn default_unconditional(&self) -> Option<Synthetic> {
-        let flux = self.inner.host.as_ref().is_some_and(|host| host.family() == HostFamily::Flux);
+        let flux = self
+            .inner
+            .host
+            .as_ref()
+            .is_some_and(|host| host.family() == HostFamily::Flux);
         match self.inner.info.kind {
             EncoderKind::OmniId => None,
             EncoderKind::Projection if flux => Some(Synthetic::BlackImage),
@@ -181,7 +197,11 @@ impl Engine {
     }
 
     fn zero_tokens(&self, identity: &Identity) -> Result<Tensor> {
-        self.place(Tensor::zeros((identity.token_count(), identity.width()), DType::F32, &Device::Cpu)?)
+        self.place(Tensor::zeros(
+            (identity.token_count(), identity.width()),
+            DType::F32,
+            &Device::Cpu,
+        )?)
     }
 
     fn mean_tokens(&self) -> Result<Tensor> {
@@ -199,10 +219,13 @@ impl Engine {
             return Ok(tokens.clone());
         }
         let tokens = match which {
-            Synthetic::ZeroEmbedding | Synthetic::ZeroFeatures => {
-                self.inner.encoder.encode_zeros(self.inner.info.backbone.token_count(), &self.inner.device)?
+            Synthetic::ZeroEmbedding | Synthetic::ZeroFeatures => self
+                .inner
+                .encoder
+                .encode_zeros(self.inner.info.backbone.token_count(), &self.inner.device)?,
+            Synthetic::ZeroPixels | Synthetic::BlackImage => {
+                self.inner.encoder.encode(&[self.plain_picture(which)?])?
             }
-            Synthetic::ZeroPixels | Synthetic::BlackImage => self.inner.encoder.encode(&[self.plain_picture(which)?])?,
         };
         kept.push((which, tokens.clone()));
         Ok(tokens)
@@ -216,7 +239,9 @@ impl Engine {
             Synthetic::BlackImage => -processor.mean[channel] / processor.std[channel],
             _ => 0.0,
         };
-        let pixels: Vec<f32> = (0..3).flat_map(|channel| std::iter::repeat_n(level(channel), area)).collect();
+        let pixels: Vec<f32> = (0..3)
+            .flat_map(|channel| std::iter::repeat_n(level(channel), area))
+            .collect();
         let size = processor.size as usize;
         let pixels = self.place(Tensor::from_vec(pixels, (1, 3, size, size), &Device::Cpu)?)?;
         let output = self.backbone_features(&pixels)?;
@@ -225,7 +250,9 @@ impl Engine {
 
     /// Moves a tensor to the engine's device, in the type of its activations.
     pub(super) fn place(&self, tensor: Tensor) -> Result<Tensor> {
-        Ok(tensor.to_device(&self.inner.device)?.to_dtype(self.activation_dtype())?)
+        Ok(tensor
+            .to_device(&self.inner.device)?
+            .to_dtype(self.activation_dtype())?)
     }
 }
 

@@ -1,9 +1,9 @@
 //! The JSON configuration inside a native checkpoint, metadata key `omniid.config`.
 
+use super::host_config::HostConfig;
 use crate::encoder::EncoderConfig;
 use crate::error::{Error, Result};
 use crate::face::CropMode;
-use super::host_config::HostConfig;
 use crate::vit::VisionConfig;
 use serde::{Deserialize, Serialize};
 
@@ -34,7 +34,12 @@ pub struct NativeConfig {
 
 /// [`CropMode`] as JSON: `{"mode": "face", "margin": 0.5}`.
 #[derive(Serialize, Deserialize)]
-#[serde(remote = "CropMode", tag = "mode", rename_all = "snake_case", deny_unknown_fields)]
+#[serde(
+    remote = "CropMode",
+    tag = "mode",
+    rename_all = "snake_case",
+    deny_unknown_fields
+)]
 enum CropConfig {
     None,
     Center,
@@ -56,7 +61,10 @@ impl Default for PixelConfig {
     /// CLIP's constants.
     fn default() -> Self {
         let clip = crate::photo::ImageProcessor::clip(1);
-        Self { mean: clip.mean, std: clip.std }
+        Self {
+            mean: clip.mean,
+            std: clip.std,
+        }
     }
 }
 
@@ -76,7 +84,8 @@ impl NativeConfig {
         let text = metadata
             .get("omniid.config")
             .ok_or_else(|| Error::format("native checkpoint: metadata has no \"omniid.config\""))?;
-        serde_json::from_str(text).map_err(|error| Error::format(format!("native checkpoint: omniid.config: {error}")))
+        serde_json::from_str(text)
+            .map_err(|error| Error::format(format!("native checkpoint: omniid.config: {error}")))
     }
 
     /// The metadata entries that [`NativeConfig::from_metadata`] reads.
@@ -85,7 +94,12 @@ impl NativeConfig {
     /// [`ErrorKind::Internal`](crate::ErrorKind::Internal) if the configuration cannot be written as JSON, as
     /// with a mean that is not a number.
     pub fn to_metadata(&self) -> Result<std::collections::BTreeMap<String, String>> {
-        let text = serde_json::to_string(self).map_err(|error| Error::internal(format!("configuration: {error}")))?;
-        Ok([("omniid.format".into(), FORMAT_VERSION.to_string()), ("omniid.config".into(), text)].into())
+        let text = serde_json::to_string(self)
+            .map_err(|error| Error::internal(format!("configuration: {error}")))?;
+        Ok([
+            ("omniid.format".into(), FORMAT_VERSION.to_string()),
+            ("omniid.config".into(), text),
+        ]
+        .into())
     }
 }

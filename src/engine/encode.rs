@@ -73,7 +73,10 @@ impl Engine {
         }
         let limit = self.inner.limits.max_photos;
         if (new as u64).saturating_add(old as u64) > limit {
-            return Err(Error::limit(format!("encoding: {} photos, at most {limit} allowed", new.saturating_add(old))));
+            return Err(Error::limit(format!(
+                "encoding: {} photos, at most {limit} allowed",
+                new.saturating_add(old)
+            )));
         }
         Ok(())
     }
@@ -101,10 +104,16 @@ impl Engine {
                 Err(error) if options.bad_photo == BadPhoto::Fail => return Err(error),
                 Err(error) => {
                     log::warn!("photo {} of {} is left out: {error}", index + 1, photos.len());
-                    PhotoOutcome::Skipped { kind: error.kind(), reason: error.message().to_string() }
+                    PhotoOutcome::Skipped {
+                        kind: error.kind(),
+                        reason: error.message().to_string(),
+                    }
                 }
             };
-            reports.push(PhotoReport { name: photo.name(), outcome });
+            reports.push(PhotoReport {
+                name: photo.name(),
+                outcome,
+            });
             if batch.len() == options.batch_size || (index + 1 == photos.len() && !batch.is_empty()) {
                 self.encode_batch(&batch, &mut features)?;
                 batch.clear();
@@ -122,22 +131,42 @@ impl Engine {
         let selection = FaceSelection {
             min_face: options.min_face,
             detect: options.detect,
-            ..FaceSelection::new(options.crop.unwrap_or(self.inner.info.crop), self.inner.processor.size)
+            ..FaceSelection::new(
+                options.crop.unwrap_or(self.inner.info.crop),
+                self.inner.processor.size,
+            )
         };
-        let prepared = face::prepare(photo, &selection, self.inner.detector.as_ref(), &self.inner.limits)?;
+        let prepared = face::prepare(
+            photo,
+            &selection,
+            self.inner.detector.as_ref(),
+            &self.inner.limits,
+        )?;
         let pixels = self.inner.processor.normalise(&prepared.image);
-        let outcome = PhotoOutcome::Used { face: prepared.face, bounds: prepared.bounds, note: prepared.note };
+        let outcome = PhotoOutcome::Used {
+            face: prepared.face,
+            bounds: prepared.bounds,
+            note: prepared.note,
+        };
         Ok(Prepared { pixels, outcome })
     }
 
     fn encode_batch(&self, batch: &[Vec<f32>], features: &mut Vec<PhotoFeatures>) -> Result<()> {
         let size = self.inner.processor.size as usize;
         let pixels = batch.concat();
-        let pixels = self.place(Tensor::from_vec(pixels, (batch.len(), 3, size, size), &Device::Cpu)?)?;
+        let pixels = self.place(Tensor::from_vec(
+            pixels,
+            (batch.len(), 3, size, size),
+            &Device::Cpu,
+        )?)?;
         let output = self.backbone_features(&pixels)?;
         let (_, tokens, width) = output.dims3()?;
         for photo in to_host(&output)?.chunks_exact(tokens * width) {
-            features.push(PhotoFeatures { tokens, width, values: photo.to_vec() });
+            features.push(PhotoFeatures {
+                tokens,
+                width,
+                values: photo.to_vec(),
+            });
         }
         Ok(())
     }
@@ -162,7 +191,10 @@ impl Engine {
         let (values, features) = if kind.is_fixed_size() {
             let mut all = old.map_or_else(Vec::new, |old| old.features().to_vec());
             all.extend(new);
-            (self.encode_features(&all)?, if options.keep_features { all } else { Vec::new() })
+            (
+                self.encode_features(&all)?,
+                if options.keep_features { all } else { Vec::new() },
+            )
         } else {
             let mut values = old.map_or_else(Vec::new, |old| old.values().to_vec());
             values.extend(self.encode_features(&new)?);
@@ -183,7 +215,9 @@ impl Engine {
         };
         Identity::new(kind, [values.len() / width, width], values, features, provenance).map_err(|error| {
             // The numbers are ours: if they are unusable, the weights are.
-            Error::format(format!("the model's output is unusable, are its weights intact? {error}"))
+            Error::format(format!(
+                "the model's output is unusable, are its weights intact? {error}"
+            ))
         })
     }
 
@@ -192,7 +226,11 @@ impl Engine {
         let tensors = photos
             .iter()
             .map(|photo| {
-                self.place(Tensor::from_slice(&photo.values, (photo.tokens, photo.width), &Device::Cpu)?)
+                self.place(Tensor::from_slice(
+                    &photo.values,
+                    (photo.tokens, photo.width),
+                    &Device::Cpu,
+                )?)
             })
             .collect::<Result<Vec<_>>>()?;
         to_host(&self.inner.encoder.encode(&tensors)?)
@@ -209,7 +247,11 @@ impl Engine {
 
 /// All values of a tensor as f32 in host memory.
 pub(super) fn to_host(tensor: &Tensor) -> Result<Vec<f32>> {
-    Ok(tensor.to_dtype(DType::F32)?.to_device(&Device::Cpu)?.flatten_all()?.to_vec1::<f32>()?)
+    Ok(tensor
+        .to_dtype(DType::F32)?
+        .to_device(&Device::Cpu)?
+        .flatten_all()?
+        .to_vec1::<f32>()?)
 }
 
 /// The error when not one photo could be used: what happened to each.
@@ -225,12 +267,24 @@ fn none_usable(reports: &[PhotoReport]) -> Error {
         ErrorKind::NoFace
     } else {
         // Photos without a face are the expected failure; another one tells more.
-        skipped.iter().map(|(kind, _)| *kind).find(|kind| *kind != ErrorKind::NoFace).unwrap_or(ErrorKind::NoFace)
+        skipped
+            .iter()
+            .map(|(kind, _)| *kind)
+            .find(|kind| *kind != ErrorKind::NoFace)
+            .unwrap_or(ErrorKind::NoFace)
     };
     const SHOWN: usize = 5;
-    let mut text = skipped.iter().take(SHOWN).map(|(_, text)| text.as_str()).collect::<Vec<_>>().join("; ");
+    let mut text = skipped
+        .iter()
+        .take(SHOWN)
+        .map(|(_, text)| text.as_str())
+        .collect::<Vec<_>>()
+        .join("; ");
     if skipped.len() > SHOWN {
         text.push_str(&format!("; and {} more", skipped.len() - SHOWN));
     }
-    Error::new(kind, format!("none of {} photos could be used: {text}", reports.len()))
+    Error::new(
+        kind,
+        format!("none of {} photos could be used: {text}", reports.len()),
+    )
 }

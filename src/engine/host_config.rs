@@ -59,22 +59,32 @@ const FAMILIES: [(HostFamily, &str); 4] = [
     (HostFamily::Other, "other"),
 ];
 
-const KINDS: [BlockKind; 5] =
-    [BlockKind::Input, BlockKind::Middle, BlockKind::Output, BlockKind::Double, BlockKind::Other];
+const KINDS: [BlockKind; 5] = [
+    BlockKind::Input,
+    BlockKind::Middle,
+    BlockKind::Output,
+    BlockKind::Double,
+    BlockKind::Other,
+];
 
 impl From<&HostSpec> for HostConfig {
     fn from(host: &HostSpec) -> Self {
         if HostSpec::named(host.name()).as_ref() == Some(host) {
             return Self::Named(host.name().to_string());
         }
-        let family = FAMILIES.iter().find(|(family, _)| *family == host.family()).map_or("other", |(_, name)| name);
+        let family = FAMILIES
+            .iter()
+            .find(|(family, _)| *family == host.family())
+            .map_or("other", |(_, name)| name);
         let layers = host
             .layers()
             .iter()
             .map(|layer| LayerConfig {
                 name: layer.name.clone(),
                 ldm_name: layer.ldm_name.clone(),
-                hook: layer.hook.map(|hook| (hook.kind.name().to_string(), hook.number, hook.index)),
+                hook: layer
+                    .hook
+                    .map(|hook| (hook.kind.name().to_string(), hook.number, hook.index)),
                 kind: layer.kind.name().to_string(),
                 key: layer.key,
                 heads: layer.heads,
@@ -83,7 +93,11 @@ impl From<&HostSpec> for HostConfig {
                 execution: layer.execution,
             })
             .collect();
-        Self::Table(HostTable { name: host.name().to_string(), family: family.to_string(), layers })
+        Self::Table(HostTable {
+            name: host.name().to_string(),
+            family: family.to_string(),
+            layers,
+        })
     }
 }
 
@@ -96,7 +110,9 @@ impl HostConfig {
     pub fn resolve(&self) -> Result<HostSpec> {
         match self {
             Self::Named(name) => HostSpec::named(name).ok_or_else(|| {
-                Error::format(format!("configuration: unknown host {name:?}, expected sd15, sdxl, flux or a table"))
+                Error::format(format!(
+                    "configuration: unknown host {name:?}, expected sd15, sdxl, flux or a table"
+                ))
             }),
             Self::Table(table) => table.resolve(),
         }
@@ -111,7 +127,10 @@ impl HostTable {
                 .find(|kind| kind.name() == name)
                 .ok_or_else(|| Error::format(format!("host {:?}: unknown block kind {name:?}", self.name)))
         };
-        let family = FAMILIES.iter().find(|(_, name)| *name == self.family).map(|(family, _)| *family);
+        let family = FAMILIES
+            .iter()
+            .find(|(_, name)| *name == self.family)
+            .map(|(family, _)| *family);
         let family = family.ok_or_else(|| {
             Error::format(format!("host {:?}: unknown family {:?}", self.name, self.family))
         })?;
@@ -120,9 +139,11 @@ impl HostTable {
             .iter()
             .map(|layer| {
                 let hook = match &layer.hook {
-                    Some((kind, number, index)) => {
-                        Some(HookAddress { kind: kind_of(kind)?, number: *number, index: *index })
-                    }
+                    Some((kind, number, index)) => Some(HookAddress {
+                        kind: kind_of(kind)?,
+                        number: *number,
+                        index: *index,
+                    }),
                     None => None,
                 };
                 Ok(HostLayer {

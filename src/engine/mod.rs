@@ -9,8 +9,8 @@
 
 mod condition;
 mod config;
-mod host_config;
 mod encode;
+mod host_config;
 mod open;
 mod options;
 mod untrained;
@@ -18,10 +18,11 @@ mod untrained;
 pub use condition::ConditionInput;
 pub use config::{NativeConfig, PixelConfig, FORMAT_VERSION};
 pub use host_config::{HostConfig, HostTable, LayerConfig};
-pub use untrained::{untrained_tensors, write_untrained};
 pub use options::{
-    BadPhoto, DeviceChoice, EncodeOptions, Encoded, EngineOptions, PhotoOutcome, PhotoReport, Precision, Source,
+    BadPhoto, DeviceChoice, EncodeOptions, Encoded, EngineOptions, PhotoOutcome, PhotoReport, Precision,
+    Source,
 };
+pub use untrained::{untrained_tensors, write_untrained};
 
 use crate::adapter::Adapter;
 use crate::checkpoint::Checkpoint;

@@ -1,10 +1,10 @@
 //! Opening a checkpoint: recognise it, find its parts, load them, check that they fit together.
 
 use super::config::{NativeConfig, PixelConfig};
+use super::host_config::HostConfig;
 use super::options::{DeviceChoice, EngineOptions, Source};
 use super::{AdapterSource, Engine, EngineInfo, Inner};
 use crate::adapter::AdapterLayout;
-use super::host_config::HostConfig;
 use crate::checkpoint::{recognise, Checkpoint, CheckpointKind};
 use crate::encoder::{Encoder, EncoderConfig, EncoderInput};
 use crate::error::{Error, ErrorKind, Result};
@@ -45,13 +45,11 @@ pub(super) fn open(options: EngineOptions, reporter: &mut Reporter<'_>) -> Resul
         kind @ (CheckpointKind::IpAdapter { .. } | CheckpointKind::XlabsFlux { .. }) => {
             public(&checkpoint.adapter_view()?, &kind, &options)?
         }
-        other => {
-            return Err(Error::mismatch(format!(
-                "{}: this is a {}, expected a native OmniID checkpoint, an IP-Adapter or an XLabs FLUX adapter",
-                checkpoint.label(),
-                other.name()
-            )))
-        }
+        other => return Err(Error::mismatch(format!(
+            "{}: this is a {}, expected a native OmniID checkpoint, an IP-Adapter or an XLabs FLUX adapter",
+            checkpoint.label(),
+            other.name()
+        ))),
     };
     reporter.report(Stage::Load, 0, STEPS)?;
     check_widths(&parts.encoder_config, &parts.backbone_config)?;
@@ -66,7 +64,13 @@ pub(super) fn open(options: EngineOptions, reporter: &mut Reporter<'_>) -> Resul
         (Some(source), _) => Some(open_detector(source, &limits)?),
         (None, Some(part)) => {
             // The detector is small and runs before the GPU is involved.
-            Some(load(part, "face detector", DType::F32, &Device::Cpu, FaceDetector::load)?)
+            Some(load(
+                part,
+                "face detector",
+                DType::F32,
+                &Device::Cpu,
+                FaceDetector::load,
+            )?)
         }
         (None, None) => None,
     };
@@ -105,7 +109,9 @@ pub(super) fn open(options: EngineOptions, reporter: &mut Reporter<'_>) -> Resul
         synthetic: Mutex::new(Vec::new()),
     };
     reporter.report(Stage::Load, STEPS, STEPS)?;
-    Ok(Engine { inner: Arc::new(inner) })
+    Ok(Engine {
+        inner: Arc::new(inner),
+    })
 }
 
 fn open_device(choice: DeviceChoice) -> Result<Device> {
@@ -171,7 +177,9 @@ fn load_backbone(parts: &Parts, dtype: DType, device: &Device) -> Result<VisionT
     }
     usage.mark("vision_model.post_layernorm.weight");
     usage.mark("vision_model.post_layernorm.bias");
-    usage.expect_all_used().map_err(|error| error.context("image encoder"))?;
+    usage
+        .expect_all_used()
+        .map_err(|error| error.context("image encoder"))?;
     Ok(backbone)
 }
 
@@ -183,7 +191,10 @@ fn vision_config(backbone: &Checkpoint, config_json: Option<&str>) -> Result<Vis
 /// Takes a native checkpoint apart.
 fn native(checkpoint: &Checkpoint) -> Result<Parts> {
     const PREFIXES: [&str; 4] = ["backbone.", "encoder.", "adapter.", "detector."];
-    if let Some(name) = checkpoint.names().find(|name| !PREFIXES.iter().any(|prefix| name.starts_with(prefix))) {
+    if let Some(name) = checkpoint
+        .names()
+        .find(|name| !PREFIXES.iter().any(|prefix| name.starts_with(prefix)))
+    {
         return Err(Error::format(format!(
             "native checkpoint: unexpected tensor {name:?}, names begin with one of {}",
             PREFIXES.join(", ")
@@ -193,7 +204,9 @@ fn native(checkpoint: &Checkpoint) -> Result<Parts> {
     let has = |prefix: &str| checkpoint.names().any(|name| name.starts_with(prefix));
     let adapter = if has("adapter.") {
         if config.host.is_none() {
-            return Err(Error::format("native checkpoint: holds adapter tensors, but its configuration names no host"));
+            return Err(Error::format(
+                "native checkpoint: holds adapter tensors, but its configuration names no host",
+            ));
         }
         adapter_source(checkpoint)?
     } else {
@@ -219,9 +232,14 @@ fn native(checkpoint: &Checkpoint) -> Result<Parts> {
 fn adapter_source(checkpoint: &Checkpoint) -> Result<Option<AdapterSource>> {
     let ours = |name: &str| name.starts_with("adapter.") || name.starts_with("ip_adapter.");
     let checkpoint = checkpoint.renamed(|name| ours(name).then(|| name.to_string()))?;
-    let shapes = checkpoint.names().filter_map(|name| Some((name, checkpoint.shape(name)?)));
+    let shapes = checkpoint
+        .names()
+        .filter_map(|name| Some((name, checkpoint.shape(name)?)));
     let layout = AdapterLayout::infer(shapes)?;
-    Ok(layout.map(|layout| AdapterSource { checkpoint: checkpoint.clone(), layout }))
+    Ok(layout.map(|layout| AdapterSource {
+        checkpoint: checkpoint.clone(),
+        layout,
+    }))
 }
 
 /// Takes a public checkpoint, under unified names, and the image encoder that goes with it.
@@ -251,7 +269,11 @@ fn public(checkpoint: &Checkpoint, kind: &CheckpointKind, options: &EngineOption
     };
     let backbone_config = vision_config(&backbone, config_text.as_deref())?;
     // Half of each part's fingerprint: a pair is another model when either part is.
-    let fingerprint = format!("{}{}", &backbone.fingerprint(&[])[..16], &encoder.fingerprint(&[])[..16]);
+    let fingerprint = format!(
+        "{}{}",
+        &backbone.fingerprint(&[])[..16],
+        &encoder.fingerprint(&[])[..16]
+    );
     let adapter = adapter_source(checkpoint)?;
     let host = match &options.host {
         Some(host) => Some(host.clone()),
@@ -277,7 +299,9 @@ fn public(checkpoint: &Checkpoint, kind: &CheckpointKind, options: &EngineOption
 
 /// The `config.json` in the folder of a file, if there is one.
 fn config_beside(source: &Source) -> Result<Option<String>> {
-    let Source::Path(path) = source else { return Ok(None) };
+    let Source::Path(path) = source else {
+        return Ok(None);
+    };
     let config = path.with_file_name("config.json");
     match std::fs::read_to_string(&config) {
         Ok(text) => Ok(Some(text)),

@@ -18,7 +18,10 @@ pub fn untrained_tensors(config: &NativeConfig, seed: u64) -> Result<Vec<(String
     let under = |prefix: &str, specs: Vec<TensorSpec>| {
         specs
             .into_iter()
-            .map(|spec| TensorSpec { name: format!("{prefix}.{}", spec.name), ..spec })
+            .map(|spec| TensorSpec {
+                name: format!("{prefix}.{}", spec.name),
+                ..spec
+            })
             .collect::<Vec<_>>()
     };
     let mut specs = under("backbone", vision_tensors(&config.backbone));
@@ -42,7 +45,9 @@ pub fn write_untrained(path: &Path, config: &NativeConfig, seed: u64) -> Result<
 
 /// Tensors of a native adapter: the token projection, and keys and values of every layer.
 fn adapter_tensors(layout: &AdapterLayout) -> Result<Vec<TensorSpec>> {
-    let width = layout.token_width.ok_or_else(|| Error::internal("a native adapter without token projection"))?;
+    let width = layout
+        .token_width
+        .ok_or_else(|| Error::internal("a native adapter without token projection"))?;
     let context = layout.shapes.first().map_or(width, |shape| shape.context);
     let mut specs = vec![
         TensorSpec::linear("adapter.proj.0.weight", width, width),

@@ -82,9 +82,15 @@ impl Identity {
         let tensor = |values: &[f32], shape: (usize, usize)| -> Result<Tensor> {
             Ok(Tensor::from_slice(values, shape, &Device::Cpu)?.to_dtype(precision.dtype())?)
         };
-        let mut tensors = vec![("tokens".to_string(), tensor(&self.values, (self.tokens, self.width))?)];
+        let mut tensors = vec![(
+            "tokens".to_string(),
+            tensor(&self.values, (self.tokens, self.width))?,
+        )];
         for (index, photo) in self.features.iter().enumerate() {
-            tensors.push((format!("features.{index}"), tensor(&photo.values, (photo.tokens, photo.width))?));
+            tensors.push((
+                format!("features.{index}"),
+                tensor(&photo.values, (photo.tokens, photo.width))?,
+            ));
         }
         let provenance = &self.provenance;
         let metadata = [
@@ -96,7 +102,13 @@ impl Identity {
             ("omniid.created", provenance.created.clone()),
             ("omniid.consent", provenance.consent.clone()),
         ];
-        Ok((tensors, metadata.into_iter().map(|(key, value)| (key.to_string(), value)).collect()))
+        Ok((
+            tensors,
+            metadata
+                .into_iter()
+                .map(|(key, value)| (key.to_string(), value))
+                .collect(),
+        ))
     }
 }
 
@@ -118,14 +130,22 @@ fn read(file: &Checkpoint, limits: &Limits) -> Result<Identity> {
     let kind_name = text("omniid.encoder")?;
     let kind = EncoderKind::from_name(kind_name)
         .ok_or_else(|| Error::format(format!("identity: unknown encoder kind {kind_name:?}")))?;
-    let photos: usize = text("omniid.photos")?
-        .parse()
-        .map_err(|_| Error::format(format!("identity: {:?} is no number of photos", metadata["omniid.photos"])))?;
+    let photos: usize = text("omniid.photos")?.parse().map_err(|_| {
+        Error::format(format!(
+            "identity: {:?} is no number of photos",
+            metadata["omniid.photos"]
+        ))
+    })?;
     if photos as u64 > limits.max_photos {
-        return Err(Error::limit(format!("identity: {photos} photos, at most {} allowed", limits.max_photos)));
+        return Err(Error::limit(format!(
+            "identity: {photos} photos, at most {} allowed",
+            limits.max_photos
+        )));
     }
     let matrix = |name: &str| -> Result<(usize, usize, Vec<f32>)> {
-        let info = file.info(name).ok_or_else(|| Error::format(format!("identity: tensor {name:?} is missing")))?;
+        let info = file
+            .info(name)
+            .ok_or_else(|| Error::format(format!("identity: tensor {name:?} is missing")))?;
         if !matches!(info.dtype, DType::F32 | DType::F16 | DType::BF16) || info.shape.len() != 2 {
             return Err(Error::format(format!(
                 "identity: tensor {name:?} is {:?} {:?}, expected f32, f16 or bf16 of rank 2",
@@ -133,7 +153,10 @@ fn read(file: &Checkpoint, limits: &Limits) -> Result<Identity> {
             )));
         }
         let (rows, columns) = (info.shape[0], info.shape[1]);
-        let values = file.tensor(name, DType::F32, &Device::Cpu)?.flatten_all()?.to_vec1::<f32>()?;
+        let values = file
+            .tensor(name, DType::F32, &Device::Cpu)?
+            .flatten_all()?
+            .to_vec1::<f32>()?;
         Ok((rows, columns, values))
     };
     let mut features = Vec::new();
@@ -143,11 +166,17 @@ fn read(file: &Checkpoint, limits: &Limits) -> Result<Identity> {
             break;
         }
         let (tokens, width, values) = matrix(&name)?;
-        features.push(PhotoFeatures { tokens, width, values });
+        features.push(PhotoFeatures {
+            tokens,
+            width,
+            values,
+        });
     }
     let known = features.len();
     if let Some(name) = file.names().find(|name| {
-        let feature = name.strip_prefix("features.").and_then(|index| index.parse::<usize>().ok());
+        let feature = name
+            .strip_prefix("features.")
+            .and_then(|index| index.parse::<usize>().ok());
         *name != "tokens" && !feature.is_some_and(|index| index < known)
     }) {
         return Err(Error::format(format!("identity: unexpected tensor {name:?}")));

@@ -111,10 +111,19 @@ impl Identity {
                 )));
             }
             if photo.values.iter().any(|value| !value.is_finite()) {
-                return Err(Error::invalid(format!("identity: features.{index} holds values that are not finite")));
+                return Err(Error::invalid(format!(
+                    "identity: features.{index} holds values that are not finite"
+                )));
             }
         }
-        Ok(Self { kind, tokens, width, values, features, provenance })
+        Ok(Self {
+            kind,
+            tokens,
+            width,
+            values,
+            features,
+            provenance,
+        })
     }
 
     /// The encoder that made it.

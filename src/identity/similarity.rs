@@ -13,7 +13,8 @@ use crate::error::{Error, Result};
 /// [`ErrorKind::Mismatch`](crate::ErrorKind::Mismatch) when the two were made by different models or have
 /// different shapes.
 pub fn cosine(a: &Identity, b: &Identity, mean: Option<&[f32]>) -> Result<f32> {
-    b.check_model(&a.provenance.model).map_err(|error| error.context("comparing two identities"))?;
+    b.check_model(&a.provenance.model)
+        .map_err(|error| error.context("comparing two identities"))?;
     let (first, second) = (pooled(a), pooled(b));
     if first.len() != second.len() {
         return Err(Error::mismatch(format!(
@@ -39,12 +40,20 @@ pub fn cosine(a: &Identity, b: &Identity, mean: Option<&[f32]>) -> Result<f32> {
     }
     // A zero vector has no direction; it is like nothing, itself included.
     let norm = (norm_a * norm_b).sqrt();
-    Ok(if norm > 0.0 { (dot / norm).clamp(-1.0, 1.0) as f32 } else { 0.0 })
+    Ok(if norm > 0.0 {
+        (dot / norm).clamp(-1.0, 1.0) as f32
+    } else {
+        0.0
+    })
 }
 
 /// Tokens averaged over the photos' groups, `[tokens per photo × width]`.
 fn pooled(identity: &Identity) -> Vec<f64> {
-    let groups = if identity.kind.is_fixed_size() { 1 } else { identity.provenance.photos };
+    let groups = if identity.kind.is_fixed_size() {
+        1
+    } else {
+        identity.provenance.photos
+    };
     let size = identity.values.len() / groups;
     let mut sum = vec![0f64; size];
     for group in identity.values.chunks_exact(size) {
@@ -63,8 +72,19 @@ mod tests {
     use crate::encoder::EncoderKind;
 
     fn identity(kind: EncoderKind, photos: usize, values: &[f32]) -> Identity {
-        let provenance = Provenance { model: "m".into(), photos, ..Provenance::default() };
-        Identity::new(kind, [values.len() / 2, 2], values.to_vec(), Vec::new(), provenance).unwrap()
+        let provenance = Provenance {
+            model: "m".into(),
+            photos,
+            ..Provenance::default()
+        };
+        Identity::new(
+            kind,
+            [values.len() / 2, 2],
+            values.to_vec(),
+            Vec::new(),
+            provenance,
+        )
+        .unwrap()
     }
 
     #[test]
@@ -80,7 +100,11 @@ mod tests {
     #[test]
     fn photo_groups_are_averaged() {
         let one = identity(EncoderKind::Resampler, 1, &[1.0, 2.0, 3.0, 4.0]);
-        let two = identity(EncoderKind::Resampler, 2, &[0.0, 2.0, 3.0, 5.0, 2.0, 2.0, 3.0, 3.0]);
+        let two = identity(
+            EncoderKind::Resampler,
+            2,
+            &[0.0, 2.0, 3.0, 5.0, 2.0, 2.0, 3.0, 3.0],
+        );
         assert!((cosine(&one, &two, None).unwrap() - 1.0).abs() < 1e-6);
     }
 
