@@ -3,11 +3,14 @@
 //! `cargo bench --bench kernels`. Throughput is in floating-point operations: criterion's "Gelem/s" is GFLOP/s.
 //! `OMNIID_ISA` chooses a weaker instruction set, `OMNIID_THREADS` the number of threads.
 
+mod peak;
+
 use criterion::{criterion_group, criterion_main, BenchmarkId, Criterion, Throughput};
 use omniid::kernel::{
     attention, linear, Activation, AttentionInput, Element, Epilogue, KeyValue, OutputMode, PackedMatrix,
     TensorView, TensorViewMut, ThreadPool,
 };
+use peak::{operations, peak};
 use std::hint::black_box;
 
 fn values(len: usize) -> Vec<f32> {
@@ -16,55 +19,12 @@ fn values(len: usize) -> Vec<f32> {
         .collect()
 }
 
-/// Independent chains of multiply-adds in registers: what no kernel can exceed. Returns the operations.
-#[cfg(target_arch = "x86_64")]
-fn peak(rounds: u64) -> u64 {
-    use std::arch::x86_64::*;
-
-    #[target_feature(enable = "avx512f")]
-    fn wide(rounds: u64) -> f32 {
-        let (a, b) = (_mm512_set1_ps(black_box(0.999)), _mm512_set1_ps(black_box(0.001)));
-        let mut sums = [_mm512_set1_ps(1.0); 16];
-        for _ in 0..rounds {
-            for sum in &mut sums {
-                *sum = _mm512_fmadd_ps(*sum, a, b);
-            }
-        }
-        sums.iter().map(|&sum| _mm512_reduce_add_ps(sum)).sum()
-    }
-
-    #[target_feature(enable = "avx2,fma")]
-    fn narrow(rounds: u64) -> f32 {
-        let (a, b) = (_mm256_set1_ps(black_box(0.999)), _mm256_set1_ps(black_box(0.001)));
-        let mut sums = [_mm256_set1_ps(1.0); 12];
-        for _ in 0..rounds {
-            for sum in &mut sums {
-                *sum = _mm256_fmadd_ps(*sum, a, b);
-            }
-        }
-        sums.iter().map(|&sum| _mm256_cvtss_f32(sum)).sum()
-    }
-
-    if is_x86_feature_detected!("avx512f") {
-        // SAFETY: the processor has the instructions.
-        black_box(unsafe { wide(rounds) });
-        rounds * 16 * 16 * 2
-    } else if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-        // SAFETY: the processor has the instructions.
-        black_box(unsafe { narrow(rounds) });
-        rounds * 12 * 8 * 2
-    } else {
-        0
-    }
-}
-
-#[cfg(target_arch = "x86_64")]
 fn arithmetic_peak(c: &mut Criterion) {
     const ROUNDS: u64 = 200_000;
     let mut group = c.benchmark_group("peak");
     for threads in [1, ThreadPool::global().threads()] {
         let pool = ThreadPool::new(threads);
-        group.throughput(Throughput::Elements(peak(ROUNDS) * threads as u64));
+        group.throughput(Throughput::Elements(operations(ROUNDS) * threads as u64));
         group.bench_function(BenchmarkId::new("threads", threads), |b| {
             b.iter(|| {
                 pool.run(threads, &|_| {
@@ -74,9 +34,6 @@ fn arithmetic_peak(c: &mut Criterion) {
         });
     }
 }
-
-#[cfg(not(target_arch = "x86_64"))]
-fn arithmetic_peak(_: &mut Criterion) {}
 
 fn attention_layers(c: &mut Criterion) {
     const TOKENS: usize = 256;

@@ -1,0 +1,209 @@
+//! OmniID's contender in the comparison with its peers; started by `benches/peers/compare.py`.
+//!
+//! `encode` and `inject` prepare, print a JSON line, then compute one round for each line of standard input and
+//! answer with the seconds it took. `peak` measures the fused multiply-add rate of the machine.
+
+#[path = "../benches/peak/mod.rs"]
+mod peak;
+
+use candle_core::{DType, Device, Tensor};
+use half::bf16;
+use omniid::adapter::{Adapter, AdapterLayer, Affine};
+use omniid::conditioning::{ConditionOptions, Conditioning, IdentityInput, Role};
+use omniid::engine::{EncodeOptions, Engine, EngineOptions, Precision};
+use omniid::host::{HostLayer, HostSpec};
+use omniid::inject::{Elements, ElementsMut, InjectCall, OutputView, QueryView, ViewLayout};
+use omniid::photo::Photo;
+use omniid::progress::Reporter;
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::io::BufRead;
+use std::path::PathBuf;
+use std::time::Instant;
+
+type Outcome<T = ()> = Result<T, Box<dyn Error>>;
+
+fn main() -> Outcome {
+    let mut arguments = std::env::args().skip(1);
+    let task = arguments.next().ok_or("usage: contender encode|inject|peak [options]")?;
+    let options = Options::parse(arguments)?;
+    if let Some(threads) = options.one("threads") {
+        // Before the first computation: the worker pool is made then.
+        std::env::set_var("OMNIID_THREADS", threads);
+    }
+    match task.as_str() {
+        "encode" => encode(&options),
+        "inject" => inject(&options),
+        "peak" => peak(&options),
+        other => Err(format!("unknown task {other:?}").into()),
+    }
+}
+
+/// `--name value…` pairs.
+struct Options(BTreeMap<String, Vec<String>>);
+
+impl Options {
+    fn parse(arguments: impl Iterator<Item = String>) -> Outcome<Self> {
+        let mut options = BTreeMap::<String, Vec<String>>::new();
+        let mut name = String::new();
+        for argument in arguments {
+            match argument.strip_prefix("--") {
+                Some(new) => {
+                    name = new.to_string();
+                    options.entry(name.clone()).or_default();
+                }
+                None => options.get_mut(&name).ok_or("expected an option first")?.push(argument),
+            }
+        }
+        Ok(Self(options))
+    }
+
+    fn one(&self, name: &str) -> Option<&str> {
+        self.0.get(name)?.first().map(String::as_str)
+    }
+
+    fn need(&self, name: &str) -> Outcome<&str> {
+        self.one(name).ok_or_else(|| format!("--{name} is missing").into())
+    }
+}
+
+/// Warms up, then runs one round per line of standard input.
+fn serve(mut round: impl FnMut() -> Outcome) -> Outcome {
+    round()?;
+    println!("{{\"ready\": true}}");
+    for line in std::io::stdin().lock().lines() {
+        line?;
+        let start = Instant::now();
+        round()?;
+        let seconds = start.elapsed().as_secs_f64();
+        println!("{{\"seconds\": {seconds}, \"peak_bytes\": {}}}", peak_resident_bytes());
+    }
+    Ok(())
+}
+
+/// Largest resident memory of this process so far; 0 where the system does not tell.
+fn peak_resident_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kilobytes = line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse::<u64>().ok());
+    kilobytes.map_or(0, |kilobytes| kilobytes * 1024)
+}
+
+fn encode(options: &Options) -> Outcome {
+    let mut engine_options = EngineOptions::new(PathBuf::from(options.need("checkpoint")?));
+    engine_options.precision = match options.need("precision")? {
+        "f32" => Precision::F32,
+        "f16" => Precision::F16,
+        "bf16" => Precision::Bf16,
+        other => return Err(format!("unknown precision {other:?}").into()),
+    };
+    let engine = Engine::open(engine_options, &mut Reporter::silent())?;
+    let paths: Vec<PathBuf> = options.0.get("photos").into_iter().flatten().map(PathBuf::from).collect();
+    let photos: Vec<Photo<'_>> = paths.iter().map(|path| Photo::from(path.as_path())).collect();
+    let encode = || engine.encode(&photos, &EncodeOptions::default(), &mut Reporter::silent());
+    if let Some(path) = options.one("save") {
+        let identity = encode()?.identity;
+        let shape = (identity.token_count(), identity.width());
+        let tokens = Tensor::from_slice(identity.values(), shape, &Device::Cpu)?;
+        omniid::checkpoint::write_safetensors(path.as_ref(), &[("tokens".into(), tokens)], &BTreeMap::new())?;
+    }
+    serve(|| {
+        encode()?;
+        Ok(())
+    })
+}
+
+/// Queries and outputs of one layer in the host's number type.
+enum Buffers {
+    F32(Vec<f32>, Vec<f32>),
+    Bf16(Vec<bf16>, Vec<bf16>),
+}
+
+impl Buffers {
+    fn new(size: usize, half: bool) -> Self {
+        let query = (0..size).map(|index| (index as f32).sin());
+        match half {
+            false => Self::F32(query.collect(), vec![0.0; size]),
+            true => Self::Bf16(query.map(bf16::from_f32).collect(), vec![bf16::ZERO; size]),
+        }
+    }
+
+    fn views(&mut self) -> (Elements<'_>, ElementsMut<'_>) {
+        match self {
+            Self::F32(query, output) => (Elements::F32(query), ElementsMut::F32(output)),
+            Self::Bf16(query, output) => (Elements::Bf16(query), ElementsMut::Bf16(output)),
+        }
+    }
+}
+
+/// The host's layer table and the number of latent tokens in each layer.
+fn host(options: &Options) -> Outcome<(HostSpec, Vec<usize>)> {
+    let table: serde_json::Value = serde_json::from_str(options.need("layers")?)?;
+    let (mut layers, mut rows) = (Vec::new(), Vec::new());
+    for (index, layer) in table.as_array().ok_or("--layers is no list")?.iter().enumerate() {
+        let number = |key: &str| layer[key].as_u64().map(|value| value as usize).ok_or("a layer lacks a number");
+        let (inner, heads) = (number("inner")?, number("heads")?);
+        layers.push(HostLayer::new(format!("layer {index}"), heads, inner / heads, number("context")?));
+        rows.push(number("rows")?);
+    }
+    Ok((HostSpec::custom("benchmark", layers)?, rows))
+}
+
+/// 256 random tokens, projected for every layer of the host, for both sides of guidance.
+fn conditioning(host: &HostSpec, dtype: DType) -> Outcome<Conditioning> {
+    const TOKENS: usize = 256;
+    let tokens = Tensor::randn(0f32, 1.0, (TOKENS, host.layers()[0].context), &Device::Cpu)?;
+    let projections = host
+        .layers()
+        .iter()
+        .map(|layer| {
+            let weight = Tensor::randn(0f32, 0.03, (layer.inner, layer.context), &Device::Cpu)?;
+            Ok(AdapterLayer { to_k: Affine::new(weight.clone(), None)?, to_v: Affine::new(weight, None)? })
+        })
+        .collect::<Outcome<Vec<_>>>()?;
+    let input = IdentityInput { unconditional: Some(&tokens), ..IdentityInput::new(&tokens) };
+    let options = ConditionOptions { dtype, ..ConditionOptions::default() };
+    let adapter = Adapter::new(None, projections);
+    Ok(Conditioning::new(&adapter, host, &[input], &options, &mut Reporter::silent())?)
+}
+
+fn inject(options: &Options) -> Outcome {
+    const ROLES: [Role; 2] = [Role::Unconditional, Role::Conditional];
+    let half = match options.need("precision")? {
+        "f32" => false,
+        "bf16" => true,
+        other => return Err(format!("unknown precision {other:?}").into()),
+    };
+    let (host, rows) = host(options)?;
+    let conditioning = conditioning(&host, if half { DType::BF16 } else { DType::F32 })?;
+    let sizes = host.layers().iter().zip(&rows).map(|(layer, rows)| ROLES.len() * rows * layer.inner);
+    let mut buffers: Vec<Buffers> = sizes.map(|size| Buffers::new(size, half)).collect();
+    serve(|| {
+        for (index, (buffer, layer)) in buffers.iter_mut().zip(host.layers()).enumerate() {
+            let layout = ViewLayout::rows_first(ROLES.len(), rows[index], layer.heads, layer.head_dim);
+            let (query, output) = buffer.views();
+            let (query, output) = (QueryView::new(query, layout)?, OutputView::new(output, layout)?);
+            conditioning.inject(InjectCall { roles: &ROLES, ..InjectCall::new(index, query, output) })?;
+        }
+        Ok(())
+    })
+}
+
+/// Multiply-adds per second that all threads reach together on registers alone, best of several rounds.
+fn peak(options: &Options) -> Outcome {
+    const ROUNDS: u64 = 2_000_000;
+    let threads: usize = options.one("threads").unwrap_or("1").parse()?;
+    let pool = omniid::kernel::ThreadPool::new(threads);
+    let mut gflops = 0f64;
+    for _ in 0..10 {
+        let start = Instant::now();
+        pool.run(threads, &|_| {
+            peak::peak(ROUNDS);
+        });
+        // The work of one call is known only from its result; it is the same for every thread.
+        let seconds = start.elapsed().as_secs_f64();
+        gflops = gflops.max(peak::operations(ROUNDS) as f64 * threads as f64 / seconds / 1e9);
+    }
+    println!("{{\"gflops\": {gflops}}}");
+    Ok(())
+}
