@@ -25,7 +25,9 @@ type Outcome<T = ()> = Result<T, Box<dyn Error>>;
 
 fn main() -> Outcome {
     let mut arguments = std::env::args().skip(1);
-    let task = arguments.next().ok_or("usage: contender encode|inject|peak [options]")?;
+    let task = arguments
+        .next()
+        .ok_or("usage: contender encode|inject|peak [options]")?;
     let options = Options::parse(arguments)?;
     if let Some(threads) = options.one("threads") {
         // Before the first computation: the worker pool is made then.
@@ -52,7 +54,10 @@ impl Options {
                     name = new.to_string();
                     options.entry(name.clone()).or_default();
                 }
-                None => options.get_mut(&name).ok_or("expected an option first")?.push(argument),
+                None => options
+                    .get_mut(&name)
+                    .ok_or("expected an option first")?
+                    .push(argument),
             }
         }
         Ok(Self(options))
@@ -63,7 +68,8 @@ impl Options {
     }
 
     fn need(&self, name: &str) -> Outcome<&str> {
-        self.one(name).ok_or_else(|| format!("--{name} is missing").into())
+        self.one(name)
+            .ok_or_else(|| format!("--{name} is missing").into())
     }
 }
 
@@ -76,7 +82,10 @@ fn serve(mut round: impl FnMut() -> Outcome) -> Outcome {
         let start = Instant::now();
         round()?;
         let seconds = start.elapsed().as_secs_f64();
-        println!("{{\"seconds\": {seconds}, \"peak_bytes\": {}}}", peak_resident_bytes());
+        println!(
+            "{{\"seconds\": {seconds}, \"peak_bytes\": {}}}",
+            peak_resident_bytes()
+        );
     }
     Ok(())
 }
@@ -98,7 +107,13 @@ fn encode(options: &Options) -> Outcome {
         other => return Err(format!("unknown precision {other:?}").into()),
     };
     let engine = Engine::open(engine_options, &mut Reporter::silent())?;
-    let paths: Vec<PathBuf> = options.0.get("photos").into_iter().flatten().map(PathBuf::from).collect();
+    let paths: Vec<PathBuf> = options
+        .0
+        .get("photos")
+        .into_iter()
+        .flatten()
+        .map(PathBuf::from)
+        .collect();
     let photos: Vec<Photo<'_>> = paths.iter().map(|path| Photo::from(path.as_path())).collect();
     let encode = || engine.encode(&photos, &EncodeOptions::default(), &mut Reporter::silent());
     if let Some(path) = options.one("save") {
@@ -141,9 +156,19 @@ fn host(options: &Options) -> Outcome<(HostSpec, Vec<usize>)> {
     let table: serde_json::Value = serde_json::from_str(options.need("layers")?)?;
     let (mut layers, mut rows) = (Vec::new(), Vec::new());
     for (index, layer) in table.as_array().ok_or("--layers is no list")?.iter().enumerate() {
-        let number = |key: &str| layer[key].as_u64().map(|value| value as usize).ok_or("a layer lacks a number");
+        let number = |key: &str| {
+            layer[key]
+                .as_u64()
+                .map(|value| value as usize)
+                .ok_or("a layer lacks a number")
+        };
         let (inner, heads) = (number("inner")?, number("heads")?);
-        layers.push(HostLayer::new(format!("layer {index}"), heads, inner / heads, number("context")?));
+        layers.push(HostLayer::new(
+            format!("layer {index}"),
+            heads,
+            inner / heads,
+            number("context")?,
+        ));
         rows.push(number("rows")?);
     }
     Ok((HostSpec::custom("benchmark", layers)?, rows))
@@ -158,13 +183,28 @@ fn conditioning(host: &HostSpec, dtype: DType) -> Outcome<Conditioning> {
         .iter()
         .map(|layer| {
             let weight = Tensor::randn(0f32, 0.03, (layer.inner, layer.context), &Device::Cpu)?;
-            Ok(AdapterLayer { to_k: Affine::new(weight.clone(), None)?, to_v: Affine::new(weight, None)? })
+            Ok(AdapterLayer {
+                to_k: Affine::new(weight.clone(), None)?,
+                to_v: Affine::new(weight, None)?,
+            })
         })
         .collect::<Outcome<Vec<_>>>()?;
-    let input = IdentityInput { unconditional: Some(&tokens), ..IdentityInput::new(&tokens) };
-    let options = ConditionOptions { dtype, ..ConditionOptions::default() };
+    let input = IdentityInput {
+        unconditional: Some(&tokens),
+        ..IdentityInput::new(&tokens)
+    };
+    let options = ConditionOptions {
+        dtype,
+        ..ConditionOptions::default()
+    };
     let adapter = Adapter::new(None, projections);
-    Ok(Conditioning::new(&adapter, host, &[input], &options, &mut Reporter::silent())?)
+    Ok(Conditioning::new(
+        &adapter,
+        host,
+        &[input],
+        &options,
+        &mut Reporter::silent(),
+    )?)
 }
 
 fn inject(options: &Options) -> Outcome {
@@ -176,14 +216,21 @@ fn inject(options: &Options) -> Outcome {
     };
     let (host, rows) = host(options)?;
     let conditioning = conditioning(&host, if half { DType::BF16 } else { DType::F32 })?;
-    let sizes = host.layers().iter().zip(&rows).map(|(layer, rows)| ROLES.len() * rows * layer.inner);
+    let sizes = host
+        .layers()
+        .iter()
+        .zip(&rows)
+        .map(|(layer, rows)| ROLES.len() * rows * layer.inner);
     let mut buffers: Vec<Buffers> = sizes.map(|size| Buffers::new(size, half)).collect();
     serve(|| {
         for (index, (buffer, layer)) in buffers.iter_mut().zip(host.layers()).enumerate() {
             let layout = ViewLayout::rows_first(ROLES.len(), rows[index], layer.heads, layer.head_dim);
             let (query, output) = buffer.views();
             let (query, output) = (QueryView::new(query, layout)?, OutputView::new(output, layout)?);
-            conditioning.inject(InjectCall { roles: &ROLES, ..InjectCall::new(index, query, output) })?;
+            conditioning.inject(InjectCall {
+                roles: &ROLES,
+                ..InjectCall::new(index, query, output)
+            })?;
         }
         Ok(())
     })

@@ -45,11 +45,13 @@ pub(super) fn open(options: EngineOptions, reporter: &mut Reporter<'_>) -> Resul
         kind @ (CheckpointKind::IpAdapter { .. } | CheckpointKind::XlabsFlux { .. }) => {
             public(&checkpoint.adapter_view()?, &kind, &options)?
         }
-        other => return Err(Error::mismatch(format!(
+        other => {
+            return Err(Error::mismatch(format!(
             "{}: this is a {}, expected a native OmniID checkpoint, an IP-Adapter or an XLabs FLUX adapter",
             checkpoint.label(),
             other.name()
-        ))),
+        )))
+        }
     };
     reporter.report(Stage::Load, 0, STEPS)?;
     check_widths(&parts.encoder_config, &parts.backbone_config)?;
