@@ -5,6 +5,7 @@
 pub mod adapter;
 pub mod checkpoint;
 pub mod conditioning;
+pub mod convert;
 #[cfg(any(feature = "cuda", test))]
 pub mod cuda;
 pub mod encoder;

@@ -28,6 +28,9 @@ const SPELLINGS: [AdapterSpelling; 4] = [
 /// Prefix of the token projection in a native checkpoint.
 pub(super) const NATIVE_PROJECTION: &str = "adapter.proj";
 
+/// Prefix of the token projection in an IP-Adapter full-face file.
+const FULL_FACE_PROJECTION: &str = "image_proj.proj";
+
 impl AdapterSpelling {
     /// What stands before and after the layer's number, for keys (`k`) or values (`v`).
     fn parts(self, side: char) -> (&'static str, String) {
@@ -157,6 +160,52 @@ impl AdapterLayout {
             token_width,
             shapes,
         }))
+    }
+
+    /// Names of all the adapter's tensors, each with the name that it has in another spelling. The token projection
+    /// becomes `image_proj.proj` in IP-Adapter's.
+    ///
+    /// # Errors
+    /// [`Mismatch`](crate::ErrorKind::Mismatch) when the adapter is not for `host`.
+    pub fn renamed(&self, host: &HostSpec, to: AdapterSpelling) -> Result<Vec<(String, String)>> {
+        self.check_host(host)?;
+        let mut names = Vec::new();
+        if self.token_width.is_some() {
+            let prefix = if to == AdapterSpelling::Native {
+                NATIVE_PROJECTION
+            } else {
+                FULL_FACE_PROJECTION
+            };
+            for place in [0, 2, 3] {
+                for tensor in ["weight", "bias"] {
+                    let rest = format!("{place}.{tensor}");
+                    names.push((format!("{NATIVE_PROJECTION}.{rest}"), format!("{prefix}.{rest}")));
+                }
+            }
+        }
+        let tensors: &[&str] = if self.bias {
+            &["weight", "bias"]
+        } else {
+            &["weight"]
+        };
+        for (place, layer) in host.layers().iter().enumerate() {
+            let number = |spelling| {
+                if spelling == AdapterSpelling::Native {
+                    place
+                } else {
+                    layer.key
+                }
+            };
+            for side in ['k', 'v'] {
+                for tensor in tensors {
+                    let name = |spelling: AdapterSpelling| {
+                        format!("{}.{tensor}", spelling.prefix(number(spelling), side))
+                    };
+                    names.push((name(self.spelling), name(to)));
+                }
+            }
+        }
+        Ok(names)
     }
 
     /// The built-in host that this adapter was made for, if it is one.

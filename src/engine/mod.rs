@@ -18,6 +18,7 @@ mod untrained;
 pub use condition::ConditionInput;
 pub use config::{NativeConfig, PixelConfig, FORMAT_VERSION};
 pub use host_config::{HostConfig, HostTable, LayerConfig};
+pub(crate) use open::Parts;
 pub use options::{
     BadPhoto, DeviceChoice, EncodeOptions, Encoded, EngineOptions, PhotoOutcome, PhotoReport, Precision,
     Source,
@@ -79,9 +80,9 @@ pub struct Engine {
 /// Where the adapter's tensors are. They are read when the first identity is conditioned: encoding needs none
 /// of them, and for SDXL they are 680 MB.
 #[derive(Clone)]
-struct AdapterSource {
-    checkpoint: Checkpoint,
-    layout: crate::adapter::AdapterLayout,
+pub(crate) struct AdapterSource {
+    pub(crate) checkpoint: Checkpoint,
+    pub(crate) layout: crate::adapter::AdapterLayout,
 }
 
 struct Inner {

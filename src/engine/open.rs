@@ -22,37 +22,48 @@ use std::sync::{Arc, Mutex};
 const STEPS: usize = 4;
 
 /// The parts of an identity model, still unread, whatever files they come from.
-struct Parts {
-    name: String,
-    backbone: Checkpoint,
-    backbone_config: VisionConfig,
-    encoder: Checkpoint,
-    encoder_config: EncoderConfig,
-    detector: Option<Checkpoint>,
-    adapter: Option<AdapterSource>,
-    host: Option<HostSpec>,
-    pixels: PixelConfig,
-    crop: CropMode,
-    fingerprint: String,
+pub(crate) struct Parts {
+    pub(crate) name: String,
+    pub(crate) backbone: Checkpoint,
+    pub(crate) backbone_config: VisionConfig,
+    pub(crate) encoder: Checkpoint,
+    pub(crate) encoder_config: EncoderConfig,
+    pub(crate) detector: Option<Checkpoint>,
+    pub(crate) adapter: Option<AdapterSource>,
+    pub(crate) host: Option<HostSpec>,
+    pub(crate) pixels: PixelConfig,
+    pub(crate) crop: CropMode,
+    pub(crate) fingerprint: String,
+}
+
+impl Parts {
+    /// Finds the parts that an engine opened with `options` would use, without reading their tensors.
+    pub(crate) fn find(options: &EngineOptions) -> Result<Self> {
+        Self::of(&read(&options.checkpoint, &options.limits)?, options)
+    }
+
+    fn of(checkpoint: &Checkpoint, options: &EngineOptions) -> Result<Self> {
+        match recognise(checkpoint)? {
+            CheckpointKind::Native => native(checkpoint),
+            kind @ (CheckpointKind::IpAdapter { .. } | CheckpointKind::XlabsFlux { .. }) => {
+                public(&checkpoint.adapter_view()?, &kind, options)
+        }
+            other => {
+                return Err(Error::mismatch(format!(
+                "{}: this is a {}, expected a native OmniID checkpoint, an IP-Adapter or an XLabs FLUX adapter",
+                checkpoint.label(),
+                other.name()
+            )))
+        }
+        }
+    }
 }
 
 pub(super) fn open(options: EngineOptions, reporter: &mut Reporter<'_>) -> Result<Engine> {
     let device = open_device(options.device)?;
     let limits = options.limits;
     let checkpoint = read(&options.checkpoint, &limits)?;
-    let parts = match recognise(&checkpoint)? {
-        CheckpointKind::Native => native(&checkpoint)?,
-        kind @ (CheckpointKind::IpAdapter { .. } | CheckpointKind::XlabsFlux { .. }) => {
-            public(&checkpoint.adapter_view()?, &kind, &options)?
-        }
-        other => {
-            return Err(Error::mismatch(format!(
-            "{}: this is a {}, expected a native OmniID checkpoint, an IP-Adapter or an XLabs FLUX adapter",
-            checkpoint.label(),
-            other.name()
-        )))
-        }
-    };
+    let parts = Parts::of(&checkpoint, &options)?;
     reporter.report(Stage::Load, 0, STEPS)?;
     check_widths(&parts.encoder_config, &parts.backbone_config)?;
     let dtype = options.precision.dtype();

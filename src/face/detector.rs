@@ -74,6 +74,12 @@ impl FaceDetector {
     /// [`LimitExceeded`](crate::ErrorKind::LimitExceeded) above 16 MiB or with a header beyond `limits`.
     pub fn open(path: impl AsRef<Path>, limits: &Limits) -> Result<Self> {
         let path = path.as_ref();
+        let weights = Self::weights(path, limits)?;
+        Self::from_weights(weights).map_err(|error| error.context(path.display()))
+    }
+
+    /// The tensors of a detector file under OmniID's names; see [`FaceDetector::open`].
+    pub(crate) fn weights(path: &Path, limits: &Limits) -> Result<HashMap<String, Tensor>> {
         let file = std::fs::File::open(path).map_err(|error| Error::io(path, error))?;
         let metadata = file.metadata().map_err(|error| Error::io(path, error))?;
         if !metadata.is_file() {
@@ -86,7 +92,7 @@ impl FaceDetector {
         file.take(MAX_FILE_BYTES + 1)
             .read_to_end(&mut bytes)
             .map_err(|error| Error::io(path, error))?;
-        Self::from_bytes(&bytes, limits).map_err(|error| error.context(path.display()))
+        Self::weights_from_bytes(&bytes, limits).map_err(|error| error.context(path.display()))
     }
 
     /// As [`FaceDetector::open`], from memory.
@@ -94,16 +100,24 @@ impl FaceDetector {
     /// # Errors
     /// As [`FaceDetector::open`].
     pub fn from_bytes(bytes: &[u8], limits: &Limits) -> Result<Self> {
+        Self::from_weights(Self::weights_from_bytes(bytes, limits)?)
+    }
+
+    /// As [`FaceDetector::weights`], from memory.
+    pub(crate) fn weights_from_bytes(bytes: &[u8], limits: &Limits) -> Result<HashMap<String, Tensor>> {
         if bytes.len() as u64 > MAX_FILE_BYTES {
             return Err(Error::limit(format!(
                 "face detector file has more than {MAX_FILE_BYTES} bytes"
             )));
         }
-        let tensors = if is_safetensors(bytes) {
-            read_safetensors(bytes, limits)?
+        if is_safetensors(bytes) {
+            read_safetensors(bytes, limits)
         } else {
-            onnx::read(bytes)?
-        };
+            onnx::read(bytes)
+        }
+    }
+
+    fn from_weights(tensors: HashMap<String, Tensor>) -> Result<Self> {
         Self::load(VarBuilder::from_tensors(tensors, DType::F32, &Device::Cpu))
     }
 
@@ -262,7 +276,8 @@ fn decode(level: &Level, threshold: f32) -> Vec<Face> {
         .zip(&level.object)
         .map(|(class, object)| class * object);
     for (cell, ((score, offsets), points)) in scores.zip(&level.boxes).zip(&level.points).enumerate() {
-        if score.is_nan() || score < threshold {
+        // NaN fails the comparison.
+        if !(score >= threshold) {
             continue;
         }
         let x = (cell % level.columns) as f32 * stride;

@@ -20,8 +20,6 @@ pub struct ImageProcessor {
 
 impl ImageProcessor {
     /// The constants of OpenAI's CLIP, which all CLIP and OpenCLIP encoders use.
-    // The digits are those of the published configuration; f32 rounds them as every reader of it does.
-    #[allow(clippy::excessive_precision)]
     pub fn clip(size: u32) -> Self {
         Self {
             size,

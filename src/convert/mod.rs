@@ -1,0 +1,21 @@
+//! Conversion: checkpoints to OmniID's own format, adapters and identities to what other programs read.
+//!
+//! | from | to | for |
+//! |---|---|---|
+//! | public checkpoint, image encoder, detector | [`to_native`]: one native file | OmniID |
+//! | native checkpoint | [`to_native`]: the same in another number type | OmniID |
+//! | native Omni-ID checkpoint | [`to_full_face`]: a full-face IP-Adapter | diffusers, ComfyUI |
+//! | identities | [`Embeddings`]: precomputed image embeddings | diffusers, ComfyUI |
+//!
+//! Tensors are streamed from file to file; nothing larger than one tensor is held in memory. Files are written in
+//! one step or not at all.
+
+mod embeddings;
+mod full_face;
+mod native;
+mod torch;
+
+pub use embeddings::{Embeddings, Negative};
+pub use full_face::to_full_face;
+pub use native::{to_native, Converted, NativeOptions};
+pub use torch::{torch_to_bytes, DenseTensor, TorchObject};

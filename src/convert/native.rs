@@ -1,0 +1,137 @@
+//! Any checkpoint to one native file.
+
+use crate::adapter::AdapterSpelling;
+use crate::checkpoint::{Checkpoint, OutputTensor, SafetensorsWriter, FINGERPRINT_KEY};
+use crate::engine::{EngineOptions, HostConfig, NativeConfig, Parts, Precision, Source};
+use crate::error::{Error, Result};
+use crate::face::FaceDetector;
+use crate::progress::{Reporter, Stage};
+use candle_core::{DType, Device};
+use candle_nn::VarBuilder;
+use std::path::Path;
+
+/// How a native file is written.
+#[derive(Debug, Clone, Default)]
+pub struct NativeOptions {
+    /// A name for people; `None` keeps the one that the checkpoint has.
+    pub name: Option<String>,
+    /// Number type of backbone, encoder and adapter; `None` keeps each tensor's own. The detector stays f32: it is
+    /// small, and its boxes should not move.
+    pub precision: Option<Precision>,
+}
+
+/// What a conversion wrote.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Converted {
+    /// Fingerprint of backbone and encoder, the same as before the conversion: identities stay valid.
+    pub fingerprint: String,
+    /// Number of tensors in the file.
+    pub tensors: usize,
+    /// Size of the file in bytes.
+    pub bytes: u64,
+    /// Whether there is an adapter in it.
+    pub adapter: bool,
+    /// Whether there is a face detector in it.
+    pub detector: bool,
+}
+
+/// Writes everything that an engine opened with `source` would use into one native file.
+///
+/// `source` names a public checkpoint with its image encoder, or a native checkpoint; a detector, if one is given,
+/// goes into the file too. Device and precision of `source` play no part. The engine's checks for sizes that do not
+/// belong together are done when the file is opened.
+///
+/// # Errors
+/// As [`Engine::open`](crate::engine::Engine::open) for files that cannot be read or do not belong together;
+/// [`Mismatch`](crate::ErrorKind::Mismatch) for an adapter without a known host;
+/// [`Io`](crate::ErrorKind::Io) when the file cannot be written; [`Cancelled`](crate::ErrorKind::Cancelled). After an
+/// error there is no new file.
+pub fn to_native(
+    source: &EngineOptions,
+    options: &NativeOptions,
+    output: &Path,
+    reporter: &mut Reporter<'_>,
+) -> Result<Converted> {
+    let parts = Parts::find(source)?;
+    let dtype = options.precision.map(Precision::dtype);
+    let mut tensors = below("backbone", &parts.backbone, dtype)?;
+    tensors.extend(below("encoder", &parts.encoder, dtype)?);
+    let before = tensors.len();
+    tensors.extend(detector(source, &parts)?);
+    let has_detector = tensors.len() > before;
+    if let Some(adapter) = &parts.adapter {
+        let host = parts.host.as_ref().ok_or_else(|| {
+            Error::mismatch(
+                "converting a checkpoint: its adapter is for an unknown host; give the host's layer table",
+            )
+        })?;
+        for (found, name) in adapter.layout.renamed(host, AdapterSpelling::Native)? {
+            tensors.push(OutputTensor::from_checkpoint(
+                name,
+                &adapter.checkpoint,
+                &found,
+                dtype,
+            )?);
+        }
+    }
+    let config = NativeConfig {
+        name: options.name.clone().unwrap_or(parts.name),
+        backbone: parts.backbone_config,
+        pixels: parts.pixels,
+        crop: parts.crop,
+        encoder: parts.encoder_config,
+        host: parts
+            .host
+            .as_ref()
+            .filter(|_| parts.adapter.is_some())
+            .map(HostConfig::from),
+    };
+    let mut metadata = config.to_metadata()?;
+    metadata.insert(FINGERPRINT_KEY.to_string(), parts.fingerprint.clone());
+    let count = tensors.len();
+    let writer = SafetensorsWriter::new(tensors, &metadata)?;
+    reporter.report(Stage::Save, 0, count)?;
+    writer.save(output, |done, total| reporter.report(Stage::Save, done, total))?;
+    Ok(Converted {
+        fingerprint: parts.fingerprint,
+        tensors: count,
+        bytes: writer.size() as u64,
+        adapter: parts.adapter.is_some(),
+        detector: has_detector,
+    })
+}
+
+/// The detector that is given, else the one that the checkpoint has.
+fn detector(source: &EngineOptions, parts: &Parts) -> Result<Vec<OutputTensor>> {
+    let weights = match &source.detector {
+        Some(Source::Path(path)) => FaceDetector::weights(path, &source.limits)?,
+        Some(Source::Bytes(bytes)) => FaceDetector::weights_from_bytes(bytes, &source.limits)?,
+        None => {
+            return parts
+                .detector
+                .as_ref()
+                .map_or(Ok(Vec::new()), |part| below("detector", part, None))
+        }
+    };
+    // Loading proves that it is a detector before anything is written.
+    FaceDetector::load(VarBuilder::from_tensors(
+        weights.clone(),
+        DType::F32,
+        &Device::Cpu,
+    ))?;
+    Ok(weights
+        .iter()
+        .map(|(name, tensor)| OutputTensor::new(format!("detector.{name}"), tensor))
+        .collect())
+}
+
+/// All tensors of a part, under `prefix`.
+fn below(prefix: &str, part: &Checkpoint, dtype: Option<DType>) -> Result<Vec<OutputTensor>> {
+    part.names()
+        .map(|name| {
+            // Tensors that are no weights, such as position numbers, keep their type.
+            let float = part.info(name).is_some_and(|info| info.dtype.is_float());
+            OutputTensor::from_checkpoint(format!("{prefix}.{name}"), part, name, dtype.filter(|_| float))
+        })
+        .collect()
+}
