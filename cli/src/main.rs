@@ -1,1 +1,47 @@
-fn main() {}
+//! The `omniid` program: photos in, identities out, and the tools around them.
+//!
+//! Results go to standard output, everything else to standard error. Exit codes are in [`failure`].
+
+mod args;
+mod commands;
+mod failure;
+mod output;
+mod photos;
+mod picture;
+mod progress;
+
+use clap::Parser;
+use std::process::ExitCode;
+
+const AFTER_HELP: &str = "\
+Exit codes:
+  0  done
+  1  failed; the message begins with error[KIND], where KIND is io, format, unsupported, mismatch, limit, device
+     or internal
+  2  wrong usage or an invalid value, before any work was done
+  3  no usable face in any photo (error[no-face])
+
+Environment:
+  OMNIID_CHECKPOINT, OMNIID_IMAGE_ENCODER, OMNIID_DETECTOR, OMNIID_DEVICE and OMNIID_PRECISION
+  stand in for the options of the same name.
+
+Examples:
+  omniid demo --out demo-output
+  omniid encode -c omniid.safetensors photos/anna -o anna.omniid --label Anna
+  omniid compare anna.omniid ben.omniid
+  omniid convert native -c ip-adapter-plus.safetensors --image-encoder clip.safetensors -o all-in-one.safetensors";
+
+/// Identity conditioning for any diffusion runtime: photos of a person in, identity out.
+#[derive(Parser)]
+#[command(name = "omniid", version, after_help = AFTER_HELP, max_term_width = 110)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: commands::Command,
+}
+
+fn main() -> ExitCode {
+    match commands::run(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}

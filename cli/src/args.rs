@@ -1,0 +1,319 @@
+//! Options that several commands share.
+
+use crate::failure::{Failure, Outcome};
+use crate::progress::with_bar;
+use clap::ValueEnum;
+use omniid::engine::{
+    BadPhoto, DeviceChoice, EncodeOptions, Engine, EngineOptions, HostConfig, Precision, Source,
+};
+use omniid::face::CropMode;
+use omniid::host::HostSpec;
+use omniid::photo::{FaceHint, Photo};
+use omniid::{Error, ErrorKind, Limits};
+use std::path::{Path, PathBuf};
+
+/// The identity model and where it runs.
+#[derive(clap::Args, Clone)]
+#[command(next_help_heading = "Model")]
+pub struct ModelArgs {
+    /// Identity model: a native Omni-ID, an IP-Adapter or an XLabs FLUX file.
+    #[arg(
+        short,
+        long,
+        value_name = "FILE",
+        env = "OMNIID_CHECKPOINT",
+        hide_env_values = true
+    )]
+    pub checkpoint: Option<PathBuf>,
+    #[command(flatten)]
+    pub parts: PartArgs,
+    /// Host of an adapter that is for none of the known ones: sd15, sdxl, flux, or a JSON file with its layer table.
+    #[arg(long, value_name = "HOST")]
+    pub host: Option<String>,
+    /// Where to compute: cpu, cuda or cuda:N.
+    #[arg(long, value_name = "DEVICE", env = "OMNIID_DEVICE", hide_env_values = true, default_value = "cpu",
+          value_parser = parse_device)]
+    pub device: DeviceChoice,
+    /// Number type of the weights in memory.
+    #[arg(long, env = "OMNIID_PRECISION", hide_env_values = true, default_value = "f32")]
+    pub precision: PrecisionArg,
+    #[command(flatten)]
+    pub limits: LimitArgs,
+}
+
+/// Files that complete a public checkpoint.
+#[derive(clap::Args, Clone)]
+pub struct PartArgs {
+    /// CLIP vision model; IP-Adapter and XLabs files need the one that they were trained with.
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "OMNIID_IMAGE_ENCODER",
+        hide_env_values = true
+    )]
+    pub image_encoder: Option<PathBuf>,
+    /// Its config.json [default: the one beside it, else its shapes tell].
+    #[arg(long, value_name = "FILE")]
+    pub image_encoder_config: Option<PathBuf>,
+    /// Face detector: YuNet as .safetensors or .onnx [default: the one inside a native checkpoint].
+    #[arg(long, value_name = "FILE", env = "OMNIID_DETECTOR", hide_env_values = true)]
+    pub detector: Option<PathBuf>,
+}
+
+/// Bounds on what a file may cost.
+#[derive(clap::Args, Clone, Copy)]
+#[command(next_help_heading = "Limits")]
+pub struct LimitArgs {
+    /// Most pixels of a photo [default: 100 million].
+    #[arg(long, value_name = "N")]
+    max_pixels: Option<u64>,
+    /// Most bytes of an encoded photo [default: 256 MiB].
+    #[arg(long, value_name = "N")]
+    max_photo_bytes: Option<u64>,
+    /// Most bytes that decoding a photo may take [default: 1 GiB].
+    #[arg(long, value_name = "N")]
+    max_decoded_bytes: Option<u64>,
+    /// Most photos of an identity [default: 4096].
+    #[arg(long, value_name = "N")]
+    max_photos: Option<u64>,
+}
+
+/// How photos become an identity.
+#[derive(clap::Args, Clone)]
+#[command(next_help_heading = "Photos")]
+pub struct PhotoArgs {
+    /// Search the folders below a folder too.
+    #[arg(short, long)]
+    pub recursive: bool,
+    /// How photos are cropped [default: the model's way].
+    #[arg(long)]
+    crop: Option<CropArg>,
+    /// Room around the face with --crop face, as a part of its size.
+    #[arg(long, value_name = "PART", requires = "crop")]
+    margin: Option<f32>,
+    /// Which face to take where there are several: 0 is the largest.
+    #[arg(long, value_name = "N")]
+    face: Option<usize>,
+    /// Photos that pass the image encoder together.
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    batch_size: u32,
+    /// Stop at the first photo that cannot be used, instead of leaving it out.
+    #[arg(long)]
+    strict: bool,
+}
+
+/// How an identity is written.
+#[derive(clap::Args, Clone)]
+#[command(next_help_heading = "Identity")]
+pub struct NoteArgs {
+    /// A name for people, stored in the identity.
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub label: String,
+    /// What the person agreed to, stored in the identity.
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    pub consent: String,
+    /// Do not keep the photos' features: a smaller file, which cannot be extended later.
+    #[arg(long)]
+    pub no_features: bool,
+    /// Number type in the file; f32 is exact.
+    #[arg(long, value_name = "TYPE", default_value = "f32")]
+    pub store: StoreArg,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PrecisionArg {
+    F32,
+    F16,
+    Bf16,
+}
+
+impl From<PrecisionArg> for Precision {
+    fn from(arg: PrecisionArg) -> Self {
+        match arg {
+            PrecisionArg::F32 => Self::F32,
+            PrecisionArg::F16 => Self::F16,
+            PrecisionArg::Bf16 => Self::Bf16,
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum StoreArg {
+    F32,
+    F16,
+}
+
+impl From<StoreArg> for omniid::identity::file::Precision {
+    fn from(arg: StoreArg) -> Self {
+        match arg {
+            StoreArg::F32 => Self::F32,
+            StoreArg::F16 => Self::F16,
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum CropArg {
+    /// The whole photo.
+    None,
+    /// The centre square.
+    Center,
+    /// A square around the face.
+    Face,
+    /// Turned and scaled so that eyes and mouth are where the model expects them.
+    Aligned,
+}
+
+fn parse_device(text: &str) -> Result<DeviceChoice, String> {
+    if text == "cpu" {
+        return Ok(DeviceChoice::Cpu);
+    }
+    let ordinal = match text.strip_prefix("cuda") {
+        Some("") => Some(0),
+        Some(rest) => rest.strip_prefix(':').and_then(|number| number.parse().ok()),
+        None => None,
+    };
+    ordinal
+        .map(DeviceChoice::Cuda)
+        .ok_or_else(|| format!("{text:?} is no device; cpu, cuda or cuda:N"))
+}
+
+impl LimitArgs {
+    /// The limits with the library's defaults where nothing was given.
+    pub fn limits(&self) -> Limits {
+        let default = Limits::default();
+        Limits {
+            max_pixels: self.max_pixels.unwrap_or(default.max_pixels),
+            max_photo_bytes: self.max_photo_bytes.unwrap_or(default.max_photo_bytes),
+            max_decoded_bytes: self.max_decoded_bytes.unwrap_or(default.max_decoded_bytes),
+            max_photos: self.max_photos.unwrap_or(default.max_photos),
+            ..default
+        }
+    }
+}
+
+impl PartArgs {
+    /// Puts the parts into the options of an engine or a conversion.
+    fn fill(&self, options: &mut EngineOptions) -> Outcome {
+        options.image_encoder = self.image_encoder.clone().map(Source::Path);
+        options.detector = self.detector.clone().map(Source::Path);
+        if let Some(path) = &self.image_encoder_config {
+            if self.image_encoder.is_none() {
+                return Err(Failure::usage("--image-encoder-config needs --image-encoder"));
+            }
+            let text = std::fs::read_to_string(path).map_err(|error| Error::io(path, error))?;
+            options.image_encoder_config = Some(text);
+        }
+        Ok(())
+    }
+}
+
+impl ModelArgs {
+    /// The checkpoint, which most commands cannot do without.
+    pub fn required_checkpoint(&self) -> Outcome<&Path> {
+        self.checkpoint.as_deref().ok_or_else(|| {
+            Failure::usage("no identity model: give --checkpoint FILE or set OMNIID_CHECKPOINT")
+        })
+    }
+
+    /// What to open an engine, or convert a checkpoint, with.
+    pub fn engine_options(&self) -> Outcome<EngineOptions> {
+        let mut options = EngineOptions::new(self.required_checkpoint()?);
+        self.parts.fill(&mut options)?;
+        options.host = self.host.as_deref().map(host).transpose()?;
+        options.device = self.device;
+        options.precision = self.precision.into();
+        options.limits = self.limits.limits();
+        Ok(options)
+    }
+
+    /// Opens the engine.
+    pub fn open(&self, quiet: bool) -> Outcome<Engine> {
+        let options = self.engine_options()?;
+        Ok(with_bar(quiet, |reporter| Engine::open(options, reporter))?)
+    }
+}
+
+/// A built-in host by its name, or one from a file.
+fn host(text: &str) -> Outcome<HostSpec> {
+    if let Some(host) = HostSpec::named(text) {
+        return Ok(host);
+    }
+    let path = Path::new(text);
+    let json = std::fs::read_to_string(path).map_err(|error| Error::io(path, error))?;
+    let config: HostConfig = serde_json::from_str(&json)
+        .map_err(|error| Error::new(ErrorKind::Format, format!("{text}: no layer table: {error}")))?;
+    Ok(config.resolve().map_err(|error| error.context(text))?)
+}
+
+impl PhotoArgs {
+    /// The photos behind `paths`, with the face that was asked for.
+    pub fn collect(&self, paths: &[PathBuf]) -> Outcome<Vec<Photo<'static>>> {
+        let found = crate::photos::collect(paths, self.recursive)?;
+        Ok(found.into_iter().map(|path| self.photo(path)).collect())
+    }
+
+    /// One photo with the face that was asked for.
+    pub fn photo(&self, path: PathBuf) -> Photo<'static> {
+        let photo = Photo::from(path);
+        match self.face {
+            Some(index) => photo.with_face(FaceHint::Index(index)),
+            None => photo,
+        }
+    }
+
+    /// Options for [`Engine::encode`] without notes.
+    pub fn encode_options(&self) -> Outcome<EncodeOptions> {
+        Ok(EncodeOptions {
+            crop: self.crop()?,
+            batch_size: self.batch_size as usize,
+            bad_photo: if self.strict {
+                BadPhoto::Fail
+            } else {
+                BadPhoto::Skip
+            },
+            ..EncodeOptions::default()
+        })
+    }
+
+    fn crop(&self) -> Outcome<Option<CropMode>> {
+        let crop = match (self.crop, self.margin) {
+            (Some(CropArg::Face), margin) => CropMode::Face {
+                margin: margin.unwrap_or(DEFAULT_MARGIN),
+            },
+            (_, Some(_)) => return Err(Failure::usage("--margin belongs to --crop face")),
+            (None, None) => return Ok(None),
+            (Some(CropArg::None), None) => CropMode::None,
+            (Some(CropArg::Center), None) => CropMode::Center,
+            (Some(CropArg::Aligned), None) => CropMode::aligned(),
+        };
+        Ok(Some(crop))
+    }
+}
+
+/// Room around the face that shows the whole head.
+const DEFAULT_MARGIN: f32 = 0.5;
+
+impl NoteArgs {
+    /// Adds the notes to the options of a call.
+    pub fn fill(&self, options: &mut EncodeOptions) {
+        options.label.clone_from(&self.label);
+        options.consent.clone_from(&self.consent);
+        options.keep_features = !self.no_features;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn devices() {
+        assert_eq!(parse_device("cpu"), Ok(DeviceChoice::Cpu));
+        assert_eq!(parse_device("cuda"), Ok(DeviceChoice::Cuda(0)));
+        assert_eq!(parse_device("cuda:3"), Ok(DeviceChoice::Cuda(3)));
+        for text in ["gpu", "cuda:", "cuda:x", "cuda3", "cuda:-1"] {
+            assert!(parse_device(text).unwrap_err().contains(text), "{text}");
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! `omniid compare`
+
+use crate::args::{ModelArgs, PhotoArgs};
+use crate::failure::{Failure, Outcome};
+use crate::output;
+use crate::progress::with_bar;
+use omniid::engine::Engine;
+use omniid::identity::{similarity, Identity};
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+
+const EXAMPLES: &str = "\
+An identity file and a photo are one row each; a folder is one row made of all its photos. Photos need a model;
+identities alone do not, but with it their similarity is centred on the model's average identity, if it has one.
+
+Examples:
+  omniid compare anna.omniid ben.omniid
+  omniid compare -c omniid.safetensors photos/anna photos/ben stranger.jpg --csv";
+
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// Identities (.omniid), photos, and folders of photos of one person.
+    #[arg(required = true, num_args = 2.., value_name = "FILE")]
+    inputs: Vec<PathBuf>,
+    /// Print JSON instead of a table.
+    #[arg(long)]
+    json: bool,
+    /// Print comma-separated values instead of a table.
+    #[arg(long, conflicts_with = "json")]
+    csv: bool,
+    /// No progress bar.
+    #[arg(short, long)]
+    quiet: bool,
+    #[command(flatten)]
+    photo: PhotoArgs,
+    #[command(flatten)]
+    model: ModelArgs,
+}
+
+/// The matrix and the names of its rows and columns.
+#[derive(Serialize)]
+pub struct Matrix {
+    /// Names of rows and columns.
+    pub names: Vec<String>,
+    /// Cosine similarity, −1 to 1, row by row.
+    pub similarity: Vec<Vec<f32>>,
+}
+
+pub fn run(args: Args) -> Outcome {
+    let engine = match args.model.checkpoint {
+        Some(_) => Some(args.model.open(args.quiet)?),
+        None => None,
+    };
+    let identities = args
+        .inputs
+        .iter()
+        .map(|path| identity(path, &args, engine.as_ref()))
+        .collect::<Outcome<Vec<_>>>()?;
+    let names = args
+        .inputs
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect();
+    let matrix = Matrix::new(names, &identities, engine.as_ref())?;
+    if args.json {
+        output::print_json(&matrix)
+    } else if args.csv {
+        output::print(matrix.csv())
+    } else {
+        output::print(matrix.table())
+    }
+}
+
+/// One row: an identity file as it is, photos encoded.
+fn identity(path: &Path, args: &Args, engine: Option<&Engine>) -> Outcome<Identity> {
+    if path.is_file() && !crate::photos::is_image(path) {
+        return Ok(Identity::load(path, &args.model.limits.limits())?);
+    }
+    let photos = args.photo.collect(&[path.to_path_buf()])?;
+    let engine = engine.ok_or_else(|| {
+        Failure::usage(format!(
+            "{} is no identity: comparing photos needs a model, give --checkpoint FILE",
+            path.display()
+        ))
+    })?;
+    let options = args.photo.encode_options()?;
+    let encoded = with_bar(args.quiet, |reporter| engine.encode(&photos, &options, reporter))?;
+    for photo in encoded.photos.iter().filter(|photo| !photo.is_used()) {
+        if let omniid::engine::PhotoOutcome::Skipped { reason, .. } = &photo.outcome {
+            eprintln!("left out {}: {reason}", photo.name);
+        }
+    }
+    Ok(encoded.identity)
+}
+
+impl Matrix {
+    /// Compares every identity with every other one.
+    pub fn new(names: Vec<String>, identities: &[Identity], engine: Option<&Engine>) -> Outcome<Self> {
+        let mut rows = vec![vec![1.0f32; identities.len()]; identities.len()];
+        for (i, a) in identities.iter().enumerate() {
+            for (j, b) in identities.iter().enumerate().skip(i) {
+                let value = match engine {
+                    Some(engine) => engine.similarity(a, b)?,
+                    None => similarity::cosine(a, b, None)?,
+                };
+                rows[i][j] = value;
+                rows[j][i] = value;
+            }
+        }
+        Ok(Self {
+            names,
+            similarity: rows,
+        })
+    }
+
+    /// A table for people: numbered rows, so that long names do not break it.
+    pub fn table(&self) -> String {
+        let mut text = String::new();
+        for (index, name) in self.names.iter().enumerate() {
+            text.push_str(&format!("{:>4}  {name}\n", index + 1));
+        }
+        text.push_str("\n    ");
+        for index in 1..=self.names.len() {
+            text.push_str(&format!("{index:>8}"));
+        }
+        for (index, row) in self.similarity.iter().enumerate() {
+            text.push_str(&format!("\n{:>4}", index + 1));
+            for value in row {
+                text.push_str(&format!("{value:>8.3}"));
+            }
+        }
+        text.push('\n');
+        text
+    }
+
+    fn csv(&self) -> String {
+        let quote = |name: &String| format!("\"{}\"", name.replace('"', "\"\""));
+        let mut text = String::new();
+        for name in &self.names {
+            text.push(',');
+            text.push_str(&quote(name));
+        }
+        text.push('\n');
+        for (name, row) in self.names.iter().zip(&self.similarity) {
+            text.push_str(&quote(name));
+            for value in row {
+                text.push_str(&format!(",{value}"));
+            }
+            text.push('\n');
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn matrices_as_text() {
+        let matrix = Matrix {
+            names: vec!["a,\"b\"".into(), "c".into()],
+            similarity: vec![vec![1.0, -0.25], vec![-0.25, 1.0]],
+        };
+        assert_eq!(
+            matrix.csv(),
+            ",\"a,\"\"b\"\"\",\"c\"\n\"a,\"\"b\"\"\",1,-0.25\n\"c\",-0.25,1\n"
+        );
+        let table = matrix.table();
+        assert_eq!(table.lines().last(), Some("   2  -0.250   1.000"));
+        assert!(table.starts_with("   1  a,\"b\"\n   2  c\n"), "{table}");
+    }
+}

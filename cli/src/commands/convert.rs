@@ -1,0 +1,307 @@
+//! `omniid convert`
+
+use crate::args::{LimitArgs, ModelArgs, PrecisionArg, StoreArg};
+use crate::failure::{Failure, Outcome};
+use crate::output::{self, bytes_text};
+use crate::progress::with_bar;
+use omniid::convert::{self, Converted, Embeddings, NativeOptions, Negative};
+use omniid::engine::Precision;
+use omniid::identity::Identity;
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+
+const EXAMPLES: &str = "\
+Examples:
+  omniid convert native -c ip-adapter-plus-face_sd15.safetensors --image-encoder clip-vit-h/model.safetensors \\
+      --detector yunet.onnx --dtype bf16 -o plus-face.safetensors
+  omniid convert native -c omniid.safetensors --dtype f16 -o omniid-f16.safetensors
+  omniid convert full-face -c omniid-sd15.safetensors -o omniid-full-face_sd15.safetensors
+  omniid convert diffusers anna.omniid -o anna.safetensors
+  omniid convert comfyui anna.omniid -o anna.ipadpt --negative-output anna-negative.ipadpt";
+
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    #[command(subcommand)]
+    target: Target,
+}
+
+#[derive(clap::Subcommand)]
+enum Target {
+    /// A checkpoint with its image encoder and detector to one native Omni-ID file; or another number type.
+    Native(NativeArgs),
+    /// A native Omni-ID checkpoint's adapter to an IP-Adapter full-face file for diffusers and ComfyUI.
+    FullFace(FullFaceArgs),
+    /// Identities to image embeddings for diffusers.
+    Diffusers(DiffusersArgs),
+    /// Identities to image embeddings (.ipadpt) for ComfyUI.
+    Comfyui(ComfyUiArgs),
+}
+
+/// Where the result goes and how it is reported.
+#[derive(clap::Args)]
+struct OutputArgs {
+    /// The file to write.
+    #[arg(short, long, value_name = "FILE")]
+    output: PathBuf,
+    /// Replace outputs that exist.
+    #[arg(long)]
+    force: bool,
+    /// Print a JSON report instead of text.
+    #[arg(long)]
+    json: bool,
+    /// No progress bar.
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+#[derive(clap::Args)]
+struct NativeArgs {
+    #[command(flatten)]
+    output: OutputArgs,
+    /// Number type of the weights [default: as they are]. The detector stays f32.
+    #[arg(long, value_name = "TYPE")]
+    dtype: Option<PrecisionArg>,
+    /// A name for people, stored in the file.
+    #[arg(long)]
+    name: Option<String>,
+    #[command(flatten)]
+    model: ModelArgs,
+}
+
+#[derive(clap::Args)]
+struct FullFaceArgs {
+    #[command(flatten)]
+    output: OutputArgs,
+    /// Number type of the weights [default: as they are].
+    #[arg(long, value_name = "TYPE")]
+    dtype: Option<PrecisionArg>,
+    #[command(flatten)]
+    model: ModelArgs,
+}
+
+/// Identities for another program.
+#[derive(clap::Args)]
+struct IdentityArgs {
+    /// Identities of one Omni-ID model; several are seen side by side.
+    #[arg(required = true, value_name = "IDENTITY")]
+    identities: Vec<PathBuf>,
+    /// An identity for the unconditional side [default: zero tokens].
+    #[arg(long, value_name = "IDENTITY")]
+    negative: Option<PathBuf>,
+    /// Number type in the file.
+    #[arg(long, value_name = "TYPE", default_value = "f32")]
+    dtype: StoreArg,
+    #[command(flatten)]
+    limits: LimitArgs,
+}
+
+#[derive(clap::Args)]
+struct DiffusersArgs {
+    #[command(flatten)]
+    identities: IdentityArgs,
+    /// For pipelines that run without guidance: leave the unconditional side out.
+    #[arg(long)]
+    no_guidance: bool,
+    /// The file's form [default: torch if the name ends in .pt, .pth, .bin or .ipadpt, else safetensors].
+    #[arg(long)]
+    format: Option<FileFormat>,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum FileFormat {
+    /// Tensor `image_embeds` in a safetensors file.
+    Safetensors,
+    /// A list with one tensor, as torch.save writes it.
+    Torch,
+}
+
+#[derive(clap::Args)]
+struct ComfyUiArgs {
+    #[command(flatten)]
+    identities: IdentityArgs,
+    /// The file for neg_embed, which the node needs too [default: OUTPUT with "-negative" in its name].
+    #[arg(long, value_name = "FILE")]
+    negative_output: Option<PathBuf>,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+pub fn run(args: Args) -> Outcome {
+    match args.target {
+        Target::Native(args) => native(args),
+        Target::FullFace(args) => full_face(args),
+        Target::Diffusers(args) => diffusers(args),
+        Target::Comfyui(args) => comfyui(args),
+    }
+}
+
+/// What a conversion of a checkpoint reports.
+#[derive(Serialize)]
+struct CheckpointReport {
+    output: String,
+    model: String,
+    tensors: usize,
+    bytes: u64,
+    adapter: bool,
+    detector: bool,
+}
+
+impl OutputArgs {
+    fn check(&self) -> Outcome {
+        output::check_target(&self.output, self.force)
+    }
+
+    fn report(&self, done: Converted) -> Outcome {
+        let report = CheckpointReport {
+            output: self.output.display().to_string(),
+            model: done.fingerprint,
+            tensors: done.tensors,
+            bytes: done.bytes,
+            adapter: done.adapter,
+            detector: done.detector,
+        };
+        if self.json {
+            return output::print_json(&report);
+        }
+        let part = |there| if there { "with" } else { "without" };
+        output::print(format!(
+            "{}: {} tensors, {}, model {}, {} adapter, {} detector",
+            report.output,
+            report.tensors,
+            bytes_text(report.bytes),
+            report.model,
+            part(report.adapter),
+            part(report.detector)
+        ))
+    }
+}
+
+fn native(args: NativeArgs) -> Outcome {
+    args.output.check()?;
+    let source = args.model.engine_options()?;
+    let options = NativeOptions {
+        name: args.name,
+        precision: args.dtype.map(Precision::from),
+    };
+    let target = &args.output.output;
+    let done = with_bar(args.output.quiet, |reporter| {
+        convert::to_native(&source, &options, target, reporter)
+    })?;
+    args.output.report(done)
+}
+
+fn full_face(args: FullFaceArgs) -> Outcome {
+    args.output.check()?;
+    let source = args.model.engine_options()?;
+    let precision = args.dtype.map(Precision::from);
+    let target = &args.output.output;
+    let done = with_bar(args.output.quiet, |reporter| {
+        convert::to_full_face(&source, precision, target, reporter)
+    })?;
+    args.output.report(done)
+}
+
+impl IdentityArgs {
+    fn embeddings(&self) -> Outcome<Embeddings> {
+        let limits = self.limits.limits();
+        let load = |path: &PathBuf| Identity::load(path, &limits);
+        let identities = self.identities.iter().map(load).collect::<Result<Vec<_>, _>>()?;
+        let negative = self.negative.as_ref().map(load).transpose()?;
+        let side = negative.as_ref().map_or(Negative::ZeroTokens, Negative::Identity);
+        Ok(Embeddings::new(&identities.iter().collect::<Vec<_>>(), side)?)
+    }
+
+    fn precision(&self) -> Precision {
+        match self.dtype {
+            StoreArg::F32 => Precision::F32,
+            StoreArg::F16 => Precision::F16,
+        }
+    }
+}
+
+/// What a conversion of identities reports.
+#[derive(Serialize)]
+struct EmbeddingsReport {
+    outputs: Vec<String>,
+    shape: Vec<usize>,
+}
+
+fn report_embeddings(outputs: &[&Path], shape: Vec<usize>, json: bool, hint: &str) -> Outcome {
+    let outputs = outputs.iter().map(|path| path.display().to_string()).collect();
+    let report = EmbeddingsReport { outputs, shape };
+    if json {
+        return output::print_json(&report);
+    }
+    output::print(format!(
+        "{}: {:?}\n{hint}",
+        report.outputs.join(", "),
+        report.shape
+    ))
+}
+
+fn diffusers(args: DiffusersArgs) -> Outcome {
+    args.output.check()?;
+    let embeddings = args.identities.embeddings()?;
+    let (target, precision, guidance) = (
+        &args.output.output,
+        args.identities.precision(),
+        !args.no_guidance,
+    );
+    let ending = target
+        .extension()
+        .and_then(|ending| ending.to_str())
+        .unwrap_or("");
+    let torch = match args.format {
+        Some(format) => format == FileFormat::Torch,
+        None => ["pt", "pth", "bin", "ipadpt"].contains(&ending),
+    };
+    let hint = if torch {
+        embeddings.save_diffusers_torch(target, guidance, precision)?;
+        "In Python: pipeline(…, ip_adapter_image_embeds=torch.load(path))"
+    } else {
+        embeddings.save_diffusers(target, guidance, precision)?;
+        "In Python: pipeline(…, ip_adapter_image_embeds=[safetensors.torch.load_file(path)[\"image_embeds\"]])"
+    };
+    report_embeddings(
+        &[target],
+        embeddings.diffusers(guidance).shape,
+        args.output.json,
+        hint,
+    )
+}
+
+fn comfyui(args: ComfyUiArgs) -> Outcome {
+    let target = &args.output.output;
+    let negative = args.negative_output.unwrap_or_else(|| negative_beside(target));
+    if negative == *target {
+        return Err(Failure::usage(format!(
+            "--output and --negative-output are both {}",
+            target.display()
+        )));
+    }
+    args.output.check()?;
+    output::check_target(&negative, args.output.force)?;
+    let embeddings = args.identities.embeddings()?;
+    embeddings.save_comfyui(target, &negative, args.identities.precision())?;
+    let [tensor, _] = embeddings.comfyui();
+    report_embeddings(
+        &[target, &negative],
+        tensor.shape,
+        args.output.json,
+        "In ComfyUI: two \"IPAdapter Load Embeds\" nodes, to pos_embed and neg_embed of \"IPAdapter Embeds\"",
+    )
+}
+
+/// `anna.ipadpt` to `anna-negative.ipadpt`.
+fn negative_beside(path: &Path) -> PathBuf {
+    let mut name = path.file_stem().unwrap_or_default().to_os_string();
+    name.push("-negative");
+    if let Some(ending) = path.extension() {
+        name.push(".");
+        name.push(ending);
+    }
+    path.with_file_name(name)
+}

@@ -1,0 +1,196 @@
+//! `omniid encode`
+
+use crate::args::{ModelArgs, NoteArgs, PhotoArgs};
+use crate::failure::{kind_name, Outcome};
+use crate::output;
+use crate::progress::with_bar;
+use omniid::engine::{Encoded, Engine, PhotoOutcome, PhotoReport};
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+const EXAMPLES: &str = "\
+Examples:
+  omniid encode -c omniid.safetensors anna-1.jpg anna-2.jpg -o anna.omniid --label Anna
+  omniid encode -c ip-adapter-plus-face_sd15.safetensors --image-encoder clip-vit-h/model.safetensors \\
+      --detector yunet.onnx photos/anna -r -o anna.omniid --json";
+
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// Photos of one person, and folders of them.
+    #[arg(required = true, value_name = "PHOTO")]
+    photos: Vec<PathBuf>,
+    /// The identity to write.
+    #[arg(short, long, value_name = "FILE")]
+    output: PathBuf,
+    /// Replace the output if it exists.
+    #[arg(long)]
+    force: bool,
+    /// Print a JSON report instead of text.
+    #[arg(long)]
+    json: bool,
+    /// No progress bar.
+    #[arg(short, long)]
+    quiet: bool,
+    #[command(flatten)]
+    photo: PhotoArgs,
+    #[command(flatten)]
+    notes: NoteArgs,
+    #[command(flatten)]
+    model: ModelArgs,
+}
+
+pub fn run(args: Args) -> Outcome {
+    output::check_target(&args.output, args.force)?;
+    let photos = args.photo.collect(&args.photos)?;
+    let mut options = args.photo.encode_options()?;
+    args.notes.fill(&mut options);
+    let engine = args.model.open(args.quiet)?;
+    let start = Instant::now();
+    let encoded = with_bar(args.quiet, |reporter| engine.encode(&photos, &options, reporter))?;
+    let seconds = start.elapsed().as_secs_f64();
+    encoded.identity.save(&args.output, args.notes.store.into())?;
+    report(&args.output, &engine, &encoded, seconds, args.json)
+}
+
+/// What [`report`] prints as JSON.
+#[derive(Serialize)]
+struct Report<'a> {
+    identity: String,
+    label: &'a str,
+    encoder: &'a str,
+    model: &'a str,
+    tokens: usize,
+    width: usize,
+    photos_in_identity: usize,
+    photos: Vec<PhotoLine<'a>>,
+    seconds: f64,
+}
+
+/// What became of one photo.
+#[derive(Serialize)]
+struct PhotoLine<'a> {
+    path: &'a str,
+    used: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    face: Option<FaceLine>,
+    /// What to know about the photo although it was used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kind: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+}
+
+/// A face in pixels of the upright photo.
+#[derive(Serialize)]
+pub struct FaceLine {
+    /// Left, top, right, bottom.
+    #[serde(rename = "box")]
+    bounds: [f32; 4],
+    /// Eye at image left, eye at image right, nose tip, mouth corner left, mouth corner right.
+    landmarks: [[f32; 2]; 5],
+    score: f32,
+}
+
+impl From<&omniid::face::Face> for FaceLine {
+    fn from(face: &omniid::face::Face) -> Self {
+        let bounds = &face.bounds;
+        Self {
+            bounds: [bounds.left, bounds.top, bounds.right, bounds.bottom],
+            landmarks: face.landmarks.0,
+            score: face.score,
+        }
+    }
+}
+
+impl<'a> From<&'a PhotoReport> for PhotoLine<'a> {
+    fn from(report: &'a PhotoReport) -> Self {
+        let line = Self {
+            path: &report.name,
+            used: true,
+            face: None,
+            note: None,
+            kind: None,
+            reason: None,
+        };
+        match &report.outcome {
+            PhotoOutcome::Used { face, note, .. } => Self {
+                face: face.as_ref().map(FaceLine::from),
+                note: note.as_deref(),
+                ..line
+            },
+            PhotoOutcome::Skipped { kind, reason } => Self {
+                used: false,
+                kind: Some(kind_name(*kind)),
+                reason: Some(reason),
+                ..line
+            },
+        }
+    }
+}
+
+/// Says which photos went into an identity that was just written.
+pub fn report(path: &Path, engine: &Engine, encoded: &Encoded, seconds: f64, json: bool) -> Outcome {
+    let identity = &encoded.identity;
+    let report = Report {
+        identity: path.display().to_string(),
+        label: &identity.provenance().label,
+        encoder: identity.kind().name(),
+        model: &engine.info().fingerprint,
+        tokens: identity.token_count(),
+        width: identity.width(),
+        photos_in_identity: identity.provenance().photos,
+        photos: encoded.photos.iter().map(PhotoLine::from).collect(),
+        seconds,
+    };
+    if json {
+        return output::print_json(&report);
+    }
+    let mut text = String::new();
+    for photo in &report.photos {
+        match (photo.kind, photo.reason) {
+            (Some(kind), Some(reason)) => {
+                text.push_str(&format!("left out  {}: {kind}: {reason}\n", photo.path));
+            }
+            _ => {
+                let note = photo.note.map(|note| format!("  ({note})")).unwrap_or_default();
+                text.push_str(&format!(
+                    "used      {}{}{note}\n",
+                    photo.path,
+                    face_text(photo.face.as_ref())
+                ));
+            }
+        }
+    }
+    let used = report.photos.iter().filter(|photo| photo.used).count();
+    text.push_str(&format!(
+        "{}: {} tokens of width {} from {} photos ({used} of {} given), model {}, {seconds:.2} s\n",
+        report.identity,
+        report.tokens,
+        report.width,
+        report.photos_in_identity,
+        report.photos.len(),
+        report.model
+    ));
+    output::print(text)
+}
+
+impl FaceLine {
+    /// Size, place and score for people.
+    pub fn text(&self) -> String {
+        let [left, top, right, bottom] = self.bounds;
+        format!(
+            "face {:.0}×{:.0} at {left:.0},{top:.0}, score {:.2}",
+            right - left,
+            bottom - top,
+            self.score
+        )
+    }
+}
+
+fn face_text(face: Option<&FaceLine>) -> String {
+    face.map(|face| format!("  {}", face.text())).unwrap_or_default()
+}

@@ -1,0 +1,248 @@
+//! `omniid faces`
+
+use super::encode::FaceLine;
+use crate::args::LimitArgs;
+use crate::failure::{Failure, Outcome};
+use crate::output;
+use crate::picture::{save_png, Canvas};
+use image::RgbImage;
+use omniid::checkpoint::{recognise, Checkpoint, CheckpointKind};
+use omniid::face::{DetectOptions, Face, FaceDetector};
+use omniid::photo::Photo;
+use omniid::{Error, ErrorKind, Limits};
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+
+const EXAMPLES: &str = "\
+Examples:
+  omniid faces group.jpg --detector yunet.onnx -o group-faces.png
+  omniid faces photos/ --detector yunet.onnx --json
+  omniid faces a.jpg b.jpg --detector omniid.safetensors --output-folder drawn";
+
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// Photos, and folders of them.
+    #[arg(required = true, value_name = "PHOTO")]
+    photos: Vec<PathBuf>,
+    /// Face detector: YuNet as .safetensors or .onnx, or a native checkpoint that has one.
+    #[arg(long, value_name = "FILE", env = "OMNIID_DETECTOR", hide_env_values = true)]
+    detector: PathBuf,
+    /// The PNG to draw into, for a single photo.
+    #[arg(short, long, value_name = "FILE", conflicts_with = "output_folder")]
+    output: Option<PathBuf>,
+    /// A folder for one PNG per photo; it is made if it is missing.
+    #[arg(long, value_name = "FOLDER")]
+    output_folder: Option<PathBuf>,
+    /// Lowest score of a face, 0 to 1 [default: the library's].
+    #[arg(long, value_name = "SCORE", value_parser = parse_score)]
+    threshold: Option<f32>,
+    /// Search the folders below a folder too.
+    #[arg(short, long)]
+    recursive: bool,
+    /// Replace outputs that exist.
+    #[arg(long)]
+    force: bool,
+    /// Print JSON instead of text.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    limits: LimitArgs,
+}
+
+/// The faces of one photo.
+#[derive(Serialize)]
+struct Report {
+    photo: String,
+    width: u32,
+    height: u32,
+    /// The largest first.
+    faces: Vec<FaceLine>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    picture: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+fn parse_score(text: &str) -> Result<f32, String> {
+    match text.parse() {
+        Ok(score) if (0.0..=1.0).contains(&score) => Ok(score),
+        _ => Err(format!("{text:?} is no score, 0 to 1")),
+    }
+}
+
+pub fn run(args: Args) -> Outcome {
+    let limits = args.limits.limits();
+    let photos = crate::photos::collect(&args.photos, args.recursive)?;
+    let targets = targets(&photos, &args)?;
+    let detector = open_detector(&args.detector, &limits)?;
+    let mut options = DetectOptions::default();
+    if let Some(threshold) = args.threshold {
+        options.score_threshold = threshold;
+    }
+    let mut reports = Vec::with_capacity(photos.len());
+    let mut first_error = None;
+    for (path, target) in photos.iter().zip(&targets) {
+        let report = match look(path, target.as_deref(), &detector, &options, &limits) {
+            Ok(report) => report,
+            // One bad photo does not lose the others.
+            Err(Failure::Library(error)) if photos.len() > 1 => {
+                let report = Report::failed(path, &error);
+                first_error.get_or_insert(error);
+                report
+            }
+            Err(failure) => return Err(failure),
+        };
+        if !args.json {
+            output::print(report.text())?;
+        }
+        reports.push(report);
+    }
+    if args.json {
+        output::print_json(&reports)?;
+    }
+    if reports.iter().all(|report| report.error.is_some()) {
+        if let Some(error) = first_error {
+            return Err(error.into());
+        }
+    }
+    if reports.iter().all(|report| report.faces.is_empty()) {
+        return Err(Error::new(ErrorKind::NoFace, format!("no face in {} photo(s)", photos.len())).into());
+    }
+    Ok(())
+}
+
+/// Where each photo's picture goes, checked before the work.
+fn targets(photos: &[PathBuf], args: &Args) -> Outcome<Vec<Option<PathBuf>>> {
+    let targets = match (&args.output, &args.output_folder) {
+        (Some(file), _) if photos.len() == 1 => vec![Some(file.clone())],
+        (Some(_), _) => {
+            return Err(Failure::usage(format!(
+                "--output is one picture, but there are {} photos; --output-folder takes them all",
+                photos.len()
+            )));
+        }
+        (None, Some(folder)) => {
+            output::make_folder(folder)?;
+            let name = |photo: &PathBuf| {
+                let mut name = photo.file_stem().unwrap_or_default().to_os_string();
+                name.push("-faces.png");
+                folder.join(name)
+            };
+            photos.iter().map(|photo| Some(name(photo))).collect()
+        }
+        (None, None) => vec![None; photos.len()],
+    };
+    for (index, target) in targets.iter().enumerate() {
+        let Some(path) = target else { continue };
+        if targets[..index].contains(target) {
+            return Err(Failure::usage(format!(
+                "two photos would both be drawn into {}",
+                path.display()
+            )));
+        }
+        output::check_target(path, args.force)?;
+    }
+    Ok(targets)
+}
+
+fn open_detector(path: &Path, limits: &Limits) -> Outcome<FaceDetector> {
+    let native = match Checkpoint::open(path, limits) {
+        Ok(file) if matches!(recognise(&file), Ok(CheckpointKind::Native)) => Some(file.sub("detector")),
+        _ => None,
+    };
+    let Some(part) = native else {
+        return Ok(FaceDetector::open(path, limits)?);
+    };
+    if part.is_empty() {
+        return Err(Error::unsupported(format!("{} has no face detector in it", path.display())).into());
+    }
+    let (builder, _) = part.var_builder(candle_core::DType::F32, &candle_core::Device::Cpu);
+    Ok(FaceDetector::load(builder)?)
+}
+
+fn look(
+    path: &Path,
+    target: Option<&Path>,
+    detector: &FaceDetector,
+    options: &DetectOptions,
+    limits: &Limits,
+) -> Outcome<Report> {
+    let image = Photo::from(path).decode(limits)?;
+    let faces = detector.detect(&image, options)?;
+    let (width, height) = image.dimensions();
+    if let Some(target) = target {
+        save_png(&drawn(image, &faces), target)?;
+    }
+    Ok(Report {
+        photo: path.display().to_string(),
+        width,
+        height,
+        faces: faces.iter().map(FaceLine::from).collect(),
+        picture: target.map(|target| target.display().to_string()),
+        error: None,
+    })
+}
+
+/// The photo with a box around each face and a dot on each landmark. The largest face is green, the others yellow.
+fn drawn(image: RgbImage, faces: &[Face]) -> RgbImage {
+    const COLOURS: [[u8; 3]; 5] = [
+        [255, 0, 0],
+        [0, 0, 255],
+        [0, 255, 0],
+        [255, 0, 255],
+        [0, 255, 255],
+    ];
+    let thick = i64::from(image.width().max(image.height()) / 300).max(1);
+    let mut canvas = Canvas::from(image);
+    for (index, face) in faces.iter().enumerate() {
+        let colour = if index == 0 { [40, 220, 60] } else { [240, 200, 40] };
+        let bounds = &face.bounds;
+        let corners = [bounds.left, bounds.top, bounds.right, bounds.bottom].map(|edge| edge.round() as i64);
+        canvas.frame(corners, thick, colour);
+        let [left, top, ..] = corners;
+        canvas.text(
+            &format!("{index} {:.2}", face.score),
+            left,
+            top - 7 * thick,
+            thick,
+            colour,
+        );
+        for (point, colour) in face.landmarks.0.iter().zip(COLOURS) {
+            canvas.dot(
+                point[0].round() as i64,
+                point[1].round() as i64,
+                thick + 1,
+                colour,
+            );
+        }
+    }
+    canvas.into_image()
+}
+
+impl Report {
+    fn failed(path: &Path, error: &Error) -> Self {
+        Self {
+            photo: path.display().to_string(),
+            width: 0,
+            height: 0,
+            faces: Vec::new(),
+            picture: None,
+            error: Some(error.to_string()),
+        }
+    }
+
+    fn text(&self) -> String {
+        if let Some(error) = &self.error {
+            return format!("{}: {error}\n", self.photo);
+        }
+        let mut text = format!("{}: {} face(s)\n", self.photo, self.faces.len());
+        for (index, face) in self.faces.iter().enumerate() {
+            text.push_str(&format!("  {index}  {}\n", face.text()));
+        }
+        if let Some(picture) = &self.picture {
+            text.push_str(&format!("  drawn into {picture}\n"));
+        }
+        text
+    }
+}

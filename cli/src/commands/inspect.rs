@@ -1,0 +1,243 @@
+//! `omniid inspect`
+
+use super::encode::FaceLine;
+use crate::args::LimitArgs;
+use crate::failure::{Failure, Outcome};
+use crate::output::{self, bytes_text};
+use omniid::checkpoint::{Checkpoint, CheckpointKind, Description};
+use omniid::face::{DetectOptions, FaceDetector};
+use omniid::identity::Identity;
+use omniid::photo::Photo;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+const EXAMPLES: &str = "\
+Examples:
+  omniid inspect ip-adapter-plus-face_sd15.safetensors
+  omniid inspect anna.omniid photo.jpg --detector yunet.onnx --json
+  omniid inspect omniid.safetensors --tensors";
+
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// Checkpoints, identities, embeddings or photos.
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// List every tensor with type and shape.
+    #[arg(long)]
+    tensors: bool,
+    /// Face detector, to say which faces a photo shows.
+    #[arg(long, value_name = "FILE", env = "OMNIID_DETECTOR", hide_env_values = true)]
+    detector: Option<PathBuf>,
+    /// Print JSON: one object per file, in a list.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    limits: LimitArgs,
+}
+
+/// What a file is.
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Finding {
+    Checkpoint {
+        #[serde(flatten)]
+        description: Box<Description>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        tensor_list: Option<BTreeMap<String, TensorLine>>,
+    },
+    Identity {
+        path: String,
+        label: String,
+        encoder: String,
+        model: String,
+        photos: usize,
+        tokens: usize,
+        width: usize,
+        features: usize,
+        created: String,
+        consent: String,
+        norm: f64,
+    },
+    Photo {
+        path: String,
+        format: String,
+        width: u32,
+        height: u32,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        faces: Option<Vec<FaceLine>>,
+    },
+}
+
+/// Type and shape of a tensor.
+#[derive(Serialize)]
+struct TensorLine {
+    dtype: String,
+    shape: Vec<usize>,
+}
+
+pub fn run(args: Args) -> Outcome {
+    let limits = args.limits.limits();
+    let detector = match &args.detector {
+        Some(path) => Some(FaceDetector::open(path, &limits)?),
+        None => None,
+    };
+    let mut findings = Vec::new();
+    for path in &args.files {
+        let finding = if crate::photos::is_image(path) {
+            photo(path, detector.as_ref(), &args)?
+        } else {
+            file(path, &args)?
+        };
+        if !args.json {
+            output::print(finding.text())?;
+        }
+        findings.push(finding);
+    }
+    if args.json {
+        output::print_json(&findings)?;
+    }
+    Ok(())
+}
+
+fn photo(path: &Path, detector: Option<&FaceDetector>, args: &Args) -> Outcome<Finding> {
+    let image = Photo::from(path).decode(&args.limits.limits())?;
+    let format = image::ImageReader::open(path)
+        .and_then(|reader| reader.with_guessed_format())
+        .map_err(|error| omniid::Error::io(path, error))?
+        .format();
+    let faces = match detector {
+        Some(detector) => {
+            let found = detector.detect(&image, &DetectOptions::default())?;
+            Some(found.iter().map(FaceLine::from).collect())
+        }
+        None => None,
+    };
+    Ok(Finding::Photo {
+        path: path.display().to_string(),
+        format: format.map_or_else(
+            || "unknown".to_string(),
+            |format| format!("{format:?}").to_uppercase(),
+        ),
+        width: image.width(),
+        height: image.height(),
+        faces,
+    })
+}
+
+fn file(path: &Path, args: &Args) -> Outcome<Finding> {
+    if path.is_dir() {
+        return Err(Failure::usage(format!(
+            "{} is a folder; inspect takes files",
+            path.display()
+        )));
+    }
+    let limits = args.limits.limits();
+    let checkpoint = Checkpoint::open(path, &limits)?;
+    let description = checkpoint.describe();
+    if description.kind == Some(CheckpointKind::Identity) {
+        return Ok(identity(path, &Identity::load(path, &limits)?));
+    }
+    let line = |name: &str| {
+        let info = checkpoint.info(name)?;
+        Some((
+            name.to_string(),
+            TensorLine {
+                dtype: format!("{:?}", info.dtype),
+                shape: info.shape,
+            },
+        ))
+    };
+    let tensor_list = args
+        .tensors
+        .then(|| checkpoint.names().filter_map(line).collect());
+    Ok(Finding::Checkpoint {
+        description: Box::new(description),
+        tensor_list,
+    })
+}
+
+fn identity(path: &Path, identity: &Identity) -> Finding {
+    let provenance = identity.provenance();
+    Finding::Identity {
+        path: path.display().to_string(),
+        label: provenance.label.clone(),
+        encoder: identity.kind().name().to_string(),
+        model: provenance.model.clone(),
+        photos: provenance.photos,
+        tokens: identity.token_count(),
+        width: identity.width(),
+        features: identity.features().len(),
+        created: provenance.created.clone(),
+        consent: provenance.consent.clone(),
+        norm: identity
+            .values()
+            .iter()
+            .map(|value| f64::from(*value).powi(2))
+            .sum::<f64>()
+            .sqrt(),
+    }
+}
+
+impl Finding {
+    fn text(&self) -> String {
+        match self {
+            Self::Checkpoint {
+                description,
+                tensor_list,
+            } => {
+                let mut text = format!("{description}\n");
+                for (name, line) in tensor_list.iter().flatten() {
+                    text.push_str(&format!("  {name}  {} {:?}\n", line.dtype, line.shape));
+                }
+                text
+            }
+            Self::Identity {
+                path,
+                label,
+                encoder,
+                model,
+                photos,
+                tokens,
+                width,
+                features,
+                created,
+                consent,
+                norm,
+            } => {
+                let size = std::fs::metadata(path).map_or(0, |file| file.len());
+                let kept = if *features > 0 {
+                    "features kept, can be extended"
+                } else {
+                    "no features kept"
+                };
+                format!(
+                    "{path}: OmniID identity, {}\n  label        {label}\n  encoder      {encoder}\n  \
+                     model        {model}\n  tokens       {tokens} of width {width}, norm {norm:.3}\n  \
+                     photos       {photos} ({kept})\n  created      {created}\n  consent      {consent}\n",
+                    bytes_text(size)
+                )
+            }
+            Self::Photo {
+                path,
+                format,
+                width,
+                height,
+                faces,
+            } => {
+                let mut text = format!("{path}: photo, {format}, {width}×{height} pixels upright\n");
+                match faces {
+                    Some(faces) => {
+                        text.push_str(&format!("  {} face(s), the largest first\n", faces.len()));
+                        for face in faces {
+                            text.push_str(&format!("  {}\n", face.text()));
+                        }
+                    }
+                    None => text.push_str("  faces not looked for: no --detector\n"),
+                }
+                text
+            }
+        }
+    }
+}

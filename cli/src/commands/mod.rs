@@ -1,0 +1,47 @@
+//! The commands, one file each.
+
+mod compare;
+mod completions;
+mod convert;
+mod demo;
+mod encode;
+mod extend;
+mod faces;
+mod inspect;
+
+use crate::failure::Outcome;
+use clap::Subcommand;
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Makes an identity (.omniid) of photos of one person.
+    Encode(encode::Args),
+    /// Adds photos to an identity that exists.
+    Extend(extend::Args),
+    /// Says what a file is: checkpoint, identity, embeddings or photo.
+    Inspect(inspect::Args),
+    /// Prints how alike identities or photos are.
+    Compare(compare::Args),
+    /// Rewrites checkpoints, and identities for other programs.
+    Convert(convert::Args),
+    /// Finds faces and draws their boxes and landmarks.
+    Faces(faces::Args),
+    /// Shows the whole way on a small model with random weights.
+    Demo(demo::Args),
+    /// Prints a completion script for a shell.
+    Completions(completions::Args),
+}
+
+/// Runs a command.
+pub fn run(command: Command) -> Outcome {
+    match command {
+        Command::Encode(args) => encode::run(args),
+        Command::Extend(args) => extend::run(args),
+        Command::Inspect(args) => inspect::run(args),
+        Command::Compare(args) => compare::run(args),
+        Command::Convert(args) => convert::run(args),
+        Command::Faces(args) => faces::run(args),
+        Command::Demo(args) => demo::run(args),
+        Command::Completions(args) => completions::run(args),
+    }
+}

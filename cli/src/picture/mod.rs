@@ -1,0 +1,27 @@
+//! Pictures for people: boxes on photos, matrices as heat maps, sheets of thumbnails.
+
+mod canvas;
+mod font;
+mod heat;
+
+pub use canvas::Canvas;
+pub use heat::{matrix_picture, overlay_heat};
+
+use crate::failure::{Failure, Outcome};
+use image::{ImageFormat, RgbImage};
+use omniid::checkpoint::save_atomically;
+use omniid::{Error, ErrorKind};
+use std::io::Cursor;
+use std::path::Path;
+
+/// Writes a picture as PNG, in one step.
+pub fn save_png(image: &RgbImage, path: &Path) -> Outcome {
+    let mut bytes = Cursor::new(Vec::new());
+    image
+        .write_to(&mut bytes, ImageFormat::Png)
+        .map_err(|error| Failure::Library(Error::internal(format!("PNG: {error}"))))?;
+    let io = |error: std::io::Error| Error::new(ErrorKind::Io, error.to_string());
+    Ok(save_atomically(path, |out| {
+        out.write_all(bytes.get_ref()).map_err(io)
+    })?)
+}
