@@ -1,20 +1,37 @@
 //! The affine layer.
 
-use super::{load_parameter, load_tensor, Activation};
+use super::{cpu_values, load_parameter, load_tensor, Activation};
 use crate::error::{Error, Result};
-use candle_core::Tensor;
+use crate::kernel::{self, Combine, Element, Epilogue, PackedMatrix, ThreadPool};
+use candle_core::{DType, Tensor};
 use candle_nn::{Init, VarBuilder};
+use std::sync::Arc;
 
 /// y = activation(x Wᵀ + b), with the bias and the activation optional.
 ///
-/// The weight is stored in the dtype of the [`VarBuilder`]; the product has the dtype of the input.
+/// The weight is stored in the dtype of the [`VarBuilder`]; the product has the dtype of the input. A weight on the
+/// CPU that is no variable is packed for the CPU kernel, the tensor it came from is dropped, and the layer has no
+/// gradient. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Linear {
-    weight: Tensor,
-    bias: Option<Tensor>,
+    weight: Weight,
     activation: Option<Activation>,
     input: usize,
     output: usize,
+}
+
+#[derive(Debug, Clone)]
+enum Weight {
+    /// Differentiable, any device.
+    Plain { weight: Tensor, bias: Option<Tensor> },
+    /// For inference on the CPU.
+    Packed(Arc<Packed>),
+}
+
+#[derive(Debug)]
+struct Packed {
+    weight: PackedMatrix,
+    bias: Option<Vec<f32>>,
 }
 
 impl Linear {
@@ -50,9 +67,21 @@ impl Linear {
                 bias.dims()
             )));
         }
+        let element = match weight.dtype() {
+            DType::F32 => Some(Element::F32),
+            DType::F16 => Some(Element::F16),
+            DType::BF16 => Some(Element::BF16),
+            _ => None,
+        };
+        let trains = weight.track_op() || bias.as_ref().is_some_and(Tensor::track_op);
+        let weight = match element {
+            Some(element) if weight.device().is_cpu() && !trains => {
+                Weight::Packed(Arc::new(Packed::new(weight, bias, element)?))
+            }
+            _ => Weight::Plain { weight, bias },
+        };
         Ok(Self {
             weight,
-            bias,
             activation: None,
             input,
             output,
@@ -78,8 +107,22 @@ impl Linear {
     /// `x` `[…, input]` to `[…, output]`, in the dtype of `x`.
     ///
     /// # Errors
-    /// [`ErrorKind::Mismatch`](crate::ErrorKind::Mismatch) when the last dimension of `x` is not the input width.
+    /// [`ErrorKind::Mismatch`](crate::ErrorKind::Mismatch) when the last dimension of `x` is not the input width or
+    /// `x` is on another device; [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) when a gradient should
+    /// pass through a packed layer.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        self.run(x, None)
+    }
+
+    /// [`Linear::forward`] plus `residual` `[…, output]`, in one pass where the weight is packed.
+    ///
+    /// # Errors
+    /// As [`Linear::forward`]; also when `residual` has another shape than the result.
+    pub fn forward_add(&self, x: &Tensor, residual: &Tensor) -> Result<Tensor> {
+        self.run(x, Some(residual))
+    }
+
+    fn run(&self, x: &Tensor, residual: Option<&Tensor>) -> Result<Tensor> {
         let Some((&last, leading)) = x.dims().split_last() else {
             return Err(Error::mismatch(
                 "a linear layer got a scalar; it needs at least one dimension",
@@ -92,18 +135,93 @@ impl Linear {
                 x.dims()
             )));
         }
-        let rows: usize = leading.iter().product();
         let mut shape = leading.to_vec();
         shape.push(self.output);
-        let weight = self.weight.to_dtype(x.dtype())?;
-        let mut y = x.reshape((rows, self.input))?.matmul(&weight.t()?)?;
-        if let Some(bias) = &self.bias {
-            y = y.broadcast_add(&bias.to_dtype(x.dtype())?)?;
+        if let Some(residual) = residual.filter(|residual| residual.dims() != shape) {
+            return Err(Error::mismatch(format!(
+                "a linear layer with a result of shape {shape:?} got a residual of shape {:?}",
+                residual.dims()
+            )));
         }
-        if let Some(activation) = self.activation {
-            y = activation.forward(&y)?;
+        match &self.weight {
+            Weight::Packed(packed) => packed.run(x, residual, self.activation, shape),
+            Weight::Plain { weight, bias } => {
+                let rows: usize = leading.iter().product();
+                let weight = weight.to_dtype(x.dtype())?;
+                let mut y = x.reshape((rows, self.input))?.matmul(&weight.t()?)?;
+                if let Some(bias) = bias {
+                    y = y.broadcast_add(&bias.to_dtype(x.dtype())?)?;
+                }
+                if let Some(activation) = self.activation {
+                    y = activation.forward(&y)?;
+                }
+                let y = y.reshape(shape)?;
+                Ok(match residual {
+                    Some(residual) => (residual + y)?,
+                    None => y,
+                })
+            }
         }
-        Ok(y.reshape(shape)?)
+    }
+}
+
+impl Packed {
+    fn new(weight: Tensor, bias: Option<Tensor>, element: Element) -> Result<Self> {
+        let (output, input) = weight.dims2()?;
+        let weight = match element {
+            Element::F32 => cpu_values::<f32, _>(&weight, |values| {
+                PackedMatrix::pack(values, output, input, element)
+            })?,
+            Element::F16 => cpu_values::<half::f16, _>(&weight, |values| {
+                PackedMatrix::pack(values, output, input, element)
+            })?,
+            Element::BF16 => cpu_values::<half::bf16, _>(&weight, |values| {
+                PackedMatrix::pack(values, output, input, element)
+            })?,
+        };
+        let bias = match bias {
+            Some(bias) => Some(bias.to_dtype(DType::F32)?.to_vec1()?),
+            None => None,
+        };
+        Ok(Self { weight, bias })
+    }
+
+    fn run(
+        &self,
+        x: &Tensor,
+        residual: Option<&Tensor>,
+        activation: Option<Activation>,
+        shape: Vec<usize>,
+    ) -> Result<Tensor> {
+        if x.track_op() || residual.is_some_and(Tensor::track_op) {
+            return Err(Error::unsupported(
+                "a gradient was asked of a layer whose weights were packed for inference; load the layer's weights as \
+                 variables (candle_nn::VarMap)",
+            ));
+        }
+        let rows: usize = shape.iter().rev().skip(1).product();
+        let mut output = vec![0f32; rows * self.weight.outputs()];
+        let wide = x.to_dtype(DType::F32)?;
+        let residual = residual
+            .map(|residual| residual.to_dtype(DType::F32))
+            .transpose()?;
+        let activation = activation.map_or(kernel::Activation::None, Into::into);
+        let mut multiply = |combine: Combine<'_>| {
+            cpu_values::<f32, _>(&wide, |input| {
+                let epilogue = Epilogue {
+                    bias: self.bias.as_deref(),
+                    activation,
+                    combine,
+                };
+                self.weight
+                    .forward(ThreadPool::global(), input, &mut output, epilogue)
+            })
+        };
+        match &residual {
+            Some(residual) => cpu_values::<f32, _>(residual, |values| multiply(Combine::Residual(values)))?,
+            None => multiply(Combine::None)?,
+        }
+        Ok(Tensor::from_vec(output, shape, x.device())?.to_dtype(x.dtype())?)
     }
 }
 
@@ -161,6 +279,34 @@ mod tests {
             .get(weight.as_tensor())
             .expect("the weight takes part in the sum");
         assert_eq!(gradient.to_vec2::<f32>()?, [[4.0, 6.0]]);
+        Ok(())
+    }
+
+    #[test]
+    fn packed_and_plain_weights_agree() -> Result<()> {
+        let draw = |name: &str, shape: &[usize]| {
+            crate::nn::TensorSpec::new(name, shape, crate::nn::Initial::Normal(1.0)).tensor(1)
+        };
+        let (weight, bias) = (draw("weight", &[37, 19])?, draw("bias", &[37])?);
+        let (x, residual) = (draw("x", &[2, 5, 19])?, draw("residual", &[2, 5, 37])?);
+        let variable = Var::from_tensor(&weight)?.as_tensor().clone();
+        let packed = Linear::from_tensors(weight, Some(bias.clone()))?.with_activation(Activation::Gelu);
+        let plain = Linear::from_tensors(variable, Some(bias))?.with_activation(Activation::Gelu);
+        assert!(matches!(packed.weight, Weight::Packed(_)) && matches!(plain.weight, Weight::Plain { .. }));
+        let difference = (packed.forward_add(&x, &residual)? - plain.forward_add(&x, &residual)?)?;
+        assert!(difference.abs()?.flatten_all()?.max(0)?.to_scalar::<f32>()? < 1e-5);
+        // A column of a wider tensor: not contiguous.
+        let strided = draw("wide", &[5, 40])?.narrow(1, 3, 19)?;
+        let difference = (packed.forward(&strided)? - plain.forward(&strided)?)?;
+        assert!(difference.abs()?.flatten_all()?.max(0)?.to_scalar::<f32>()? < 1e-5);
+        let error = packed
+            .forward(Var::from_tensor(&x)?.as_tensor())
+            .expect_err("packed weights have no gradient");
+        assert_eq!(error.kind(), crate::ErrorKind::Unsupported);
+        assert!(
+            packed.forward_add(&x, &x).is_err(),
+            "the residual has another width"
+        );
         Ok(())
     }
 
