@@ -276,8 +276,7 @@ fn decode(level: &Level, threshold: f32) -> Vec<Face> {
         .zip(&level.object)
         .map(|(class, object)| class * object);
     for (cell, ((score, offsets), points)) in scores.zip(&level.boxes).zip(&level.points).enumerate() {
-        // NaN fails the comparison.
-        if !(score >= threshold) {
+        if score.is_nan() || score < threshold {
             continue;
         }
         let x = (cell % level.columns) as f32 * stride;

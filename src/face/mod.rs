@@ -4,6 +4,7 @@
 //! the encoder, and says which face it used.
 
 pub mod crop;
+mod depthwise;
 mod detector;
 mod geometry;
 mod network;

@@ -1,7 +1,8 @@
 //! The YuNet network (Wu, Peng, Yu: "YuNet: A Tiny Millisecond-level Face Detector", 2023; libfacedetection.train).
 
+use super::depthwise::Depthwise;
 use crate::error::{Error, Result};
-use candle_core::{DType, Device, Tensor, D};
+use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 
 /// Strides of the three output levels, in pixels.
@@ -13,35 +14,19 @@ struct Unit {
     pointwise: Tensor,
     /// `[out, 1]`
     pointwise_bias: Tensor,
-    /// Nine tensors `[1, out, 1, 1]`: the taps of the depthwise kernel, row by row.
-    depthwise: Vec<Tensor>,
-    /// `[1, out, 1, 1]`
-    depthwise_bias: Tensor,
-    relu: bool,
+    depthwise: Depthwise,
 }
 
 impl Unit {
     fn load(vb: VarBuilder, input: usize, output: usize, relu: bool) -> Result<Self> {
-        let pointwise = vb
-            .get((output, input, 1, 1), "pointwise.weight")?
-            .reshape((output, input))?;
-        let kernel = vb
-            .get((output, 1, 3, 3), "depthwise.weight")?
-            .reshape((1, output, 9))?;
-        let depthwise = (0..9)
-            .map(|tap| {
-                Ok(kernel
-                    .narrow(D::Minus1, tap, 1)?
-                    .reshape((1, output, 1, 1))?
-                    .contiguous()?)
-            })
-            .collect::<Result<_>>()?;
+        let kernel = vb.get((output, 1, 3, 3), "depthwise.weight")?;
+        let bias = vb.get(output, "depthwise.bias")?;
         Ok(Self {
-            pointwise,
+            pointwise: vb
+                .get((output, input, 1, 1), "pointwise.weight")?
+                .reshape((output, input))?,
             pointwise_bias: vb.get(output, "pointwise.bias")?.reshape((output, 1))?,
-            depthwise,
-            depthwise_bias: vb.get(output, "depthwise.bias")?.reshape((1, output, 1, 1))?,
-            relu,
+            depthwise: Depthwise::new(kernel, bias, relu)?,
         })
     }
 
@@ -53,17 +38,7 @@ impl Unit {
         let mixed = mixed
             .broadcast_add(&self.pointwise_bias)?
             .reshape((1, outputs, height, width))?;
-        // A grouped convolution would run one small convolution per channel; nine shifted sums cost less.
-        let padded = mixed.pad_with_zeros(2, 1, 1)?.pad_with_zeros(3, 1, 1)?;
-        let mut sum = self
-            .depthwise_bias
-            .broadcast_as((1, outputs, height, width))?
-            .contiguous()?;
-        for (tap, weight) in self.depthwise.iter().enumerate() {
-            let shifted = padded.narrow(2, tap / 3, height)?.narrow(3, tap % 3, width)?;
-            sum = (sum + shifted.broadcast_mul(weight)?)?;
-        }
-        Ok(if self.relu { sum.relu()? } else { sum })
+        self.depthwise.forward(mixed)
     }
 }
 

@@ -180,7 +180,7 @@ impl<'a> PixelBuffer<'a> {
         check_bytes(bytes, self.width, self.height, limits)?;
         let mut image = RgbImage::new(self.width, self.height);
         match &self.data {
-            PixelData::U8(data) => self.copy_rows(data, &mut image, |sample| Some(sample))?,
+            PixelData::U8(data) => self.copy_rows(data, &mut image, Some)?,
             PixelData::F32(data) => self.copy_rows(data, &mut image, quantise)?,
         }
         Ok(image)
