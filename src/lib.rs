@@ -3,6 +3,7 @@
 #![deny(unsafe_op_in_unsafe_fn)]
 
 pub mod adapter;
+pub mod capi;
 pub mod checkpoint;
 pub mod conditioning;
 pub mod convert;

@@ -1,0 +1,1831 @@
+/*
+ * OmniID gives any diffusion runtime a person's identity: photos in, identity tokens out, injected as
+ * cross-attention into the host's own layers.
+ *
+ * Error handling. Every function that can fail returns an omniid_status and writes results through its last
+ * parameters. When the status is not OMNIID_OK, omniid_last_error() gives the calling thread's message: what
+ * failed, the value seen and what would be right. After a failure, results are untouched, except that places for
+ * handles and owned tensors are set to NULL. No input, however wrong, makes the library abort, and no call unwinds.
+ *
+ * Thread safety. Engines, identities, conditionings and reports never change after they were made. A function that
+ * takes a pointer to const may be called from any number of threads at once with the same handle. A handle may be
+ * freed on any thread, once no other call uses it.
+ *
+ * Ownership. What a function hands out belongs to the caller and is freed with the function named after its type;
+ * freeing NULL is fine. Handles made from another handle do not need it: an engine may be freed before its
+ * identities. Texts reached through a handle live as long as that handle. Everything the caller passes is borrowed
+ * for the duration of the call, callbacks and their user_data included; only the log callback is kept.
+ *
+ * Aliasing. Memory that a call writes must not overlap memory that the same call reads. It must not be used by
+ * another thread during the call.
+ *
+ * Compatibility. Structs begin with struct_size. Initialise each with its OMNIID_..._INIT macro: programs built with
+ * an older header keep working with a newer library, because fields that they do not have count as 0, and 0 always
+ * means what older releases did. Programs built with a newer header work with an older library as long as they leave
+ * the fields that it does not know at 0. In arrays of structs all elements have one struct_size. Numbers of enums
+ * and statuses never change their meaning. Texts are NUL-terminated UTF-8; paths are in the system's own encoding on
+ * Unix and UTF-8 on Windows.
+ *
+ * Unloading. Do not unload the library (dlclose, FreeLibrary): it keeps worker threads and thread-local data.
+ */
+#ifndef OMNIID_H
+#define OMNIID_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/*
+ * Versions. The release tells which OmniID this is; the ABI version tells which callers it can serve.
+ */
+
+/**
+ * Major version of the ABI. Programs built for another major version cannot use this library; it is also the
+ * number in the library's SONAME.
+ */
+#define OMNIID_ABI_MAJOR 0
+
+/**
+ * Minor version of the ABI. It grows with every function and struct field that is added.
+ */
+#define OMNIID_ABI_MINOR 1
+
+/**
+ * The ABI version as one number: `major << 16 | minor`.
+ */
+#define OMNIID_ABI_VERSION ((OMNIID_ABI_MAJOR << 16) | OMNIID_ABI_MINOR)
+
+/**
+ * The ABI version of the loaded library: `major << 16 | minor`.
+ *
+ * Compare its upper half with `OMNIID_ABI_MAJOR` after loading the library by hand. `omniid_engine_open` does
+ * so by itself.
+ */
+uint32_t omniid_abi_version(void);
+
+/**
+ * The release of the loaded library, such as `0.1.0`. The text is static.
+ */
+const char *omniid_version(void);
+
+/**
+ * The release that this header belongs to.
+ */
+#define OMNIID_VERSION "0.1.0"
+
+/*
+ * Status codes and error messages.
+ *
+ * Every function that can fail returns an `omniid_status`. When it is not `OMNIID_OK`, `omniid_last_error` has
+ * the message: what failed, the value seen and what would be right.
+ */
+
+/**
+ * The result of a call: `OMNIID_OK` or the class of the error.
+ *
+ * Numbers are never changed and never used again for something else. A later release may add some: treat an
+ * unknown one as a failure.
+ */
+typedef int32_t omniid_status;
+
+/**
+ * Success.
+ */
+#define OMNIID_OK 0
+
+/**
+ * A parameter has a value that is never valid: NULL, zero photos, an absurd size, an unknown enum value.
+ */
+#define OMNIID_INVALID_ARGUMENT 1
+
+/**
+ * The operating system refused: no such file, no permission, disk full.
+ */
+#define OMNIID_IO 2
+
+/**
+ * A file or a buffer does not hold what its format promises: truncated, lying header, missing key.
+ */
+#define OMNIID_FORMAT 3
+
+/**
+ * Well-formed, but not something this build can do: a dtype, a device, a checkpoint family.
+ */
+#define OMNIID_UNSUPPORTED 4
+
+/**
+ * Two things that do not belong together: identity and model, adapter and host, tensor and layer.
+ */
+#define OMNIID_MISMATCH 5
+
+/**
+ * No usable face in any of the photos.
+ */
+#define OMNIID_NO_FACE 6
+
+/**
+ * A limit set by the caller was reached: pixels, decoded bytes, file size.
+ */
+#define OMNIID_LIMIT_EXCEEDED 7
+
+/**
+ * The caller's progress callback asked to stop.
+ */
+#define OMNIID_CANCELLED 8
+
+/**
+ * The GPU, its driver or its libraries failed.
+ */
+#define OMNIID_DEVICE 9
+
+/**
+ * The caller was built for another major version of the ABI.
+ */
+#define OMNIID_ABI_MISMATCH 10
+
+/**
+ * A defect in OmniID itself. Please report it with the message.
+ */
+#define OMNIID_INTERNAL 255
+
+/**
+ * A short English text for a status. Static; never NULL, also not for unknown numbers.
+ */
+const char *omniid_status_text(omniid_status status);
+
+/**
+ * The message of the calling thread's last failed call; empty if none failed yet. Never NULL.
+ *
+ * Belongs to the library and stays valid until the next call of this thread fails or the thread ends. Calls that
+ * succeed do not touch it. A host that moves between threads must read it on the thread that made the call.
+ */
+const char *omniid_last_error(void);
+
+/*
+ * Log messages. The library is silent unless a callback is installed.
+ */
+
+/**
+ * Something failed.
+ */
+#define OMNIID_LOG_ERROR 1
+
+/**
+ * Something was left out or looks wrong; the call goes on.
+ */
+#define OMNIID_LOG_WARN 2
+
+/**
+ * What a user may want to know.
+ */
+#define OMNIID_LOG_INFO 3
+
+/**
+ * What a developer of the host may want to know.
+ */
+#define OMNIID_LOG_DEBUG 4
+
+/**
+ * Everything.
+ */
+#define OMNIID_LOG_TRACE 5
+
+/**
+ * Receives log messages, on whatever thread they arise, possibly several at once.
+ *
+ * `target` names the part of the library. Both texts are UTF-8 and valid during the call only. The callback must
+ * not unwind; messages that arise inside it are dropped.
+ */
+typedef void (*omniid_log_fn)(void *user_data, int32_t level, const char *target, const char *message);
+
+/**
+ * Installs the process's log callback, or removes it when `callback` is NULL.
+ *
+ * `max_level` is the most detailed level wanted, `OMNIID_LOG_ERROR` to `OMNIID_LOG_TRACE`; it is ignored on
+ * removal. Returns after all calls of the previous callback have ended: its `user_data` may be freed then.
+ *
+ * Fails with `OMNIID_INVALID_ARGUMENT` for an unknown level or when called from inside the callback, and with
+ * `OMNIID_UNSUPPORTED` in a Rust program that has installed a logger of its own.
+ *
+ * The caller's part:
+ * `callback` must be callable with `user_data` from any thread until it is replaced or removed.
+ */
+omniid_status omniid_log_set(omniid_log_fn callback, void *user_data, int32_t max_level);
+
+/*
+ * Progress and cancellation of long calls.
+ */
+
+/**
+ * Weights are being read. Unit: tensors.
+ */
+#define OMNIID_STAGE_LOAD 0
+
+/**
+ * Photos are being decoded and cropped. Unit: photos.
+ */
+#define OMNIID_STAGE_PHOTOS 1
+
+/**
+ * Photos pass the image encoder. Unit: photos.
+ */
+#define OMNIID_STAGE_ENCODE 2
+
+/**
+ * Keys and values are being projected. Unit: host layers.
+ */
+#define OMNIID_STAGE_CONDITION 3
+
+/**
+ * A file is being written. Unit: tensors.
+ */
+#define OMNIID_STAGE_SAVE 4
+
+/**
+ * Hears that `done` of `total` units of a stage (`OMNIID_STAGE_...`) are finished.
+ *
+ * Called on the thread of the long call, with the `user_data` given beside it. Return 0 to go on; anything else
+ * cancels: the call fails with `OMNIID_CANCELLED`. Must not unwind; throw no exceptions, no longjmp.
+ */
+typedef int32_t (*omniid_progress_fn)(void *user_data, int32_t stage, uint64_t done, uint64_t total);
+
+/*
+ * Tensors: DLPack 1.x, so that they pass to and from every tensor library without copies.
+ *
+ * Three ways: a tensor in the host's memory is lent to a call, a tensor of the host is filled by a call, or a call
+ * hands out a tensor that the host owns and frees with its deleter. f32, f16 and bf16, up to 4 dimensions, on the
+ * CPU or on a CUDA device; strides may be NULL, may skip, but not run backwards; byte_offset counts; the first
+ * number must be aligned to its own size.
+ */
+
+/*
+ * The tensor types. Where dlpack.h (1.x) was included first they are its own types; otherwise they are structs of
+ * the same layout, and a pointer to the one may be cast to a pointer to the other. DLPack's names and include guard
+ * are never defined here.
+ */
+#if defined(DLPACK_MAJOR_VERSION) && DLPACK_MAJOR_VERSION == 1
+
+typedef DLDevice omniid_tensor_device;
+typedef DLDataType omniid_tensor_type;
+typedef DLPackVersion omniid_tensor_version;
+typedef DLTensor omniid_tensor;
+typedef DLManagedTensorVersioned omniid_managed_tensor;
+
+#else
+
+/** Where a tensor's memory is; DLDevice. */
+typedef struct omniid_tensor_device {
+  /** OMNIID_DEVICE_CPU or OMNIID_DEVICE_CUDA. */
+  int32_t device_type;
+  /** Ordinal of the device; 0 for the CPU. */
+  int32_t device_id;
+} omniid_tensor_device;
+
+/** A number type; DLDataType. */
+typedef struct omniid_tensor_type {
+  /** OMNIID_TYPE_FLOAT or OMNIID_TYPE_BFLOAT. */
+  uint8_t code;
+  /** Bits of a number: 32 or 16. */
+  uint8_t bits;
+  /** 1. */
+  uint16_t lanes;
+} omniid_tensor_type;
+
+/** A version of DLPack; DLPackVersion. */
+typedef struct omniid_tensor_version {
+  uint32_t major;
+  uint32_t minor;
+} omniid_tensor_version;
+
+/** A tensor in somebody else's memory; DLTensor. */
+typedef struct omniid_tensor {
+  /** Start of the memory, on the device. */
+  void *data;
+  omniid_tensor_device device;
+  /** Number of dimensions. */
+  int32_t ndim;
+  omniid_tensor_type dtype;
+  /** Sizes, ndim of them. */
+  int64_t *shape;
+  /** Distance of two neighbours in each dimension, in numbers; NULL for row-major without gaps. */
+  int64_t *strides;
+  /** Where the first number is, in bytes from data. */
+  uint64_t byte_offset;
+} omniid_tensor;
+
+/** A tensor that its holder frees with the deleter; DLManagedTensorVersioned. */
+typedef struct omniid_managed_tensor {
+  omniid_tensor_version version;
+  /** The producer's own. */
+  void *manager_ctx;
+  /** Frees the tensor; may be called from any thread. */
+  void (*deleter)(struct omniid_managed_tensor *self);
+  /** Bit 0: read only. */
+  uint64_t flags;
+  omniid_tensor dl_tensor;
+} omniid_managed_tensor;
+
+#endif
+
+#if UINTPTR_MAX == UINT64_MAX
+typedef char omniid_assert_tensor[sizeof(omniid_tensor) == 48 && offsetof(omniid_tensor, device) == 8 &&
+                                  offsetof(omniid_tensor, dtype) == 20 && offsetof(omniid_tensor, shape) == 24 &&
+                                  offsetof(omniid_tensor, byte_offset) == 40 ? 1 : -1];
+typedef char omniid_assert_managed_tensor[sizeof(omniid_managed_tensor) == 80 &&
+                                          offsetof(omniid_managed_tensor, deleter) == 16 &&
+                                          offsetof(omniid_managed_tensor, flags) == 24 &&
+                                          offsetof(omniid_managed_tensor, dl_tensor) == 32 ? 1 : -1];
+#endif
+
+/**
+ * The processor's memory; kDLCPU.
+ */
+#define OMNIID_DEVICE_CPU 1
+
+/**
+ * The memory of an NVIDIA GPU; kDLCUDA.
+ */
+#define OMNIID_DEVICE_CUDA 2
+
+/**
+ * IEEE floating point, 32 or 16 bits; kDLFloat.
+ */
+#define OMNIID_TYPE_FLOAT 2
+
+/**
+ * bfloat16, 16 bits; kDLBfloat.
+ */
+#define OMNIID_TYPE_BFLOAT 4
+
+/**
+ * Frees a tensor that a call has handed out, through its deleter. NULL is fine.
+ *
+ * The caller's part:
+ * `tensor` is NULL or an owned DLPack tensor that nobody uses any more.
+ */
+void omniid_tensor_free(omniid_managed_tensor *tensor);
+
+/*
+ * The engine: an identity model, opened once, used from any number of threads.
+ */
+
+/**
+ * 32-bit floating point: equal to the reference implementations within rounding.
+ */
+#define OMNIID_PRECISION_F32 0
+
+/**
+ * IEEE half precision: half the memory.
+ */
+#define OMNIID_PRECISION_F16 1
+
+/**
+ * bfloat16: half the memory, the range of f32.
+ */
+#define OMNIID_PRECISION_BF16 2
+
+/**
+ * The native Omni-ID encoder: a fixed number of tokens, however many photos.
+ */
+#define OMNIID_ENCODER_OMNI_ID 0
+
+/**
+ * IP-Adapter Plus and Plus-Face: a fixed number of tokens for each photo.
+ */
+#define OMNIID_ENCODER_RESAMPLER 1
+
+/**
+ * IP-Adapter full-face: a token per feature token and photo.
+ */
+#define OMNIID_ENCODER_FULL_FACE 2
+
+/**
+ * Base IP-Adapter and XLabs FLUX: a fixed number of tokens for each photo.
+ */
+#define OMNIID_ENCODER_PROJECTION 3
+
+/**
+ * An opened identity model. Never changes; may be used from any number of threads at once.
+ */
+typedef struct omniid_engine omniid_engine;
+
+/**
+ * One attention layer of a host.
+ */
+typedef struct omniid_host_layer {
+  /**
+   * Set by OMNIID_HOST_LAYER_INIT.
+   */
+  uint32_t struct_size;
+  /**
+   * Number of attention heads.
+   */
+  uint32_t heads;
+  /**
+   * Width of one head.
+   */
+  uint32_t head_dim;
+  /**
+   * Width of the tokens that keys and values are projected from: 768 in SD1.5, 2048 in SDXL, 4096 in FLUX.
+   */
+  uint32_t context;
+  /**
+   * The host's own name of the layer; must be unique.
+   */
+  const char *name;
+} omniid_host_layer;
+
+/** Initialises a omniid_host_layer. */
+#define OMNIID_HOST_LAYER_INIT { sizeof(omniid_host_layer), 0, 0, 0, NULL }
+
+/**
+ * What to open an engine with. Fields left at 0 have the defaults stated.
+ */
+typedef struct omniid_engine_options {
+  /**
+   * Set by OMNIID_ENGINE_OPTIONS_INIT.
+   */
+  uint32_t struct_size;
+  /**
+   * The ABI version that the caller was built for; OMNIID_ENGINE_OPTIONS_INIT sets OMNIID_ABI_VERSION.
+   */
+  uint32_t abi_version;
+  /**
+   * The identity model: a native Omni-ID checkpoint or a public IP-Adapter or XLabs file, safetensors or PyTorch.
+   * Recognised by its content. The file must not change while the engine lives.
+   */
+  const char *checkpoint_path;
+  /**
+   * The same as the bytes of the file, instead of a path; copied.
+   */
+  const void *checkpoint_data;
+  /**
+   * Bytes of checkpoint_data.
+   */
+  size_t checkpoint_size;
+  /**
+   * The CLIP vision model that a public checkpoint needs; a native one brings its own.
+   */
+  const char *image_encoder_path;
+  /**
+   * The same as the bytes of the file, instead of a path; copied.
+   */
+  const void *image_encoder_data;
+  /**
+   * Bytes of image_encoder_data.
+   */
+  size_t image_encoder_size;
+  /**
+   * The text of the image encoder's config.json. Default: the file of that name beside image_encoder_path, or
+   * a published model of the same shape.
+   */
+  const char *image_encoder_config;
+  /**
+   * Weights of the face detector, safetensors or the upstream YuNet ONNX file. Default: the one in a native
+   * checkpoint, if any.
+   */
+  const char *detector_path;
+  /**
+   * The same as the bytes of the file, instead of a path; copied.
+   */
+  const void *detector_data;
+  /**
+   * Bytes of detector_data.
+   */
+  size_t detector_size;
+  /**
+   * "sd15", "sdxl" or "flux"; with host_layers, any name for the host's own table. Default: what the checkpoint
+   * is for.
+   */
+  const char *host;
+  /**
+   * The host's own layer table, in the order of the adapter in the checkpoint. Default: the host's built-in one.
+   */
+  const struct omniid_host_layer *host_layers;
+  /**
+   * Number of host_layers.
+   */
+  size_t host_layer_count;
+  /**
+   * OMNIID_DEVICE_CPU or OMNIID_DEVICE_CUDA. Default: CPU.
+   */
+  int32_t device_type;
+  /**
+   * Ordinal of the GPU.
+   */
+  int32_t device_id;
+  /**
+   * Number type of the weights, OMNIID_PRECISION_... Default: f32.
+   */
+  int32_t precision;
+  /**
+   * Leave at 0.
+   */
+  uint32_t reserved;
+  /**
+   * Most pixels of one photo. Default: 100 million.
+   */
+  uint64_t max_pixels;
+  /**
+   * Most bytes that decoding one photo may take. Default: 1 GiB.
+   */
+  uint64_t max_decoded_bytes;
+  /**
+   * Most bytes of one encoded photo. Default: 256 MiB.
+   */
+  uint64_t max_photo_bytes;
+  /**
+   * Most bytes of a checkpoint's header. Default: 100 MB.
+   */
+  uint64_t max_header_bytes;
+  /**
+   * Most photos of one identity. Default: 4096.
+   */
+  uint64_t max_photos;
+  /**
+   * Hears about progress and can cancel. Default: none.
+   */
+  omniid_progress_fn progress;
+  /**
+   * Passed to progress.
+   */
+  void *progress_user_data;
+} omniid_engine_options;
+
+/** Initialises an omniid_engine_options. */
+#define OMNIID_ENGINE_OPTIONS_INIT { sizeof(omniid_engine_options), OMNIID_ABI_VERSION, NULL, NULL, 0, NULL, NULL, 0, NULL, NULL, NULL, 0, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL }
+
+/**
+ * What an engine is. Texts live as long as the engine.
+ */
+typedef struct omniid_engine_info {
+  /**
+   * Set by OMNIID_ENGINE_INFO_INIT.
+   */
+  uint32_t struct_size;
+  /**
+   * OMNIID_ENCODER_...
+   */
+  int32_t encoder;
+  /**
+   * The model's name for people; empty if it has none.
+   */
+  const char *name;
+  /**
+   * Fingerprint of the model; its identities carry it.
+   */
+  const char *fingerprint;
+  /**
+   * The host's name; NULL if no host is known.
+   */
+  const char *host;
+  /**
+   * Layers of the host; 0 if no host is known.
+   */
+  uint64_t host_layer_count;
+  /**
+   * Identity tokens: of an identity for Omni-ID, of each photo otherwise.
+   */
+  uint64_t tokens;
+  /**
+   * Width of an identity token.
+   */
+  uint64_t token_width;
+  /**
+   * Side of the square picture that the image encoder sees, in pixels.
+   */
+  uint32_t image_size;
+  /**
+   * 1 if faces can be detected.
+   */
+  int32_t has_detector;
+  /**
+   * 1 if the checkpoint holds an adapter, so that omniid_condition works.
+   */
+  int32_t has_adapter;
+  /**
+   * OMNIID_DEVICE_...
+   */
+  int32_t device_type;
+  /**
+   * Ordinal of the GPU; 0 on the CPU.
+   */
+  int32_t device_id;
+  /**
+   * OMNIID_PRECISION_...
+   */
+  int32_t precision;
+} omniid_engine_info;
+
+/** Initialises an omniid_engine_info. */
+#define OMNIID_ENGINE_INFO_INIT { sizeof(omniid_engine_info), 0, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+
+/**
+ * Opens an identity model.
+ *
+ * Fails with `OMNIID_ABI_MISMATCH` when the program was built for another major version of the ABI, with
+ * `OMNIID_IO` or `OMNIID_FORMAT` for files that cannot be read, with `OMNIID_UNSUPPORTED` for checkpoint families
+ * and devices that this build cannot run, with `OMNIID_MISMATCH` when image encoder, checkpoint and host do not
+ * belong together.
+ *
+ * The caller's part:
+ * `options` is initialised with OMNIID_ENGINE_OPTIONS_INIT and its pointers are NULL or valid; `out` is writable.
+ */
+omniid_status omniid_engine_open(const struct omniid_engine_options *options,
+                                 struct omniid_engine **out);
+
+/**
+ * Frees an engine. NULL is fine. What was made with it stays valid.
+ *
+ * The caller's part:
+ * `engine` is NULL or came from `omniid_engine_open`, and no call uses it any more.
+ */
+void omniid_engine_free(struct omniid_engine *engine);
+
+/**
+ * Tells what an engine is.
+ *
+ * The caller's part:
+ * `engine` is a live engine; `out` is initialised with OMNIID_ENGINE_INFO_INIT.
+ */
+omniid_status omniid_engine_describe(const struct omniid_engine *engine, struct omniid_engine_info *out);
+
+/**
+ * Describes layer `layer` of the engine's host, in the order of the adapter. Its name lives as long as the engine.
+ *
+ * The caller's part:
+ * `engine` is a live engine; `out` is initialised with OMNIID_HOST_LAYER_INIT.
+ */
+omniid_status omniid_engine_host_layer(const struct omniid_engine *engine,
+                                       size_t layer,
+                                       struct omniid_host_layer *out);
+
+/*
+ * Photos: encoded files, in memory or by path, or raw pixels; and the faces in them.
+ */
+
+/**
+ * 8 bits per channel, 0 to 255.
+ */
+#define OMNIID_PIXEL_U8 0
+
+/**
+ * 32-bit floating point per channel, 0 to 1, sRGB-encoded like 8-bit pixels.
+ */
+#define OMNIID_PIXEL_F32 1
+
+/**
+ * Red, green, blue.
+ */
+#define OMNIID_ORDER_RGB 0
+
+/**
+ * Red, green, blue, alpha; alpha is ignored.
+ */
+#define OMNIID_ORDER_RGBA 1
+
+/**
+ * Blue, green, red.
+ */
+#define OMNIID_ORDER_BGR 2
+
+/**
+ * Blue, green, red, alpha; alpha is ignored.
+ */
+#define OMNIID_ORDER_BGRA 3
+
+/**
+ * The largest face that the detector finds.
+ */
+#define OMNIID_FACE_DETECT 0
+
+/**
+ * The face_index-th largest face that the detector finds; 0 is the largest.
+ */
+#define OMNIID_FACE_INDEX 1
+
+/**
+ * The face in face_box. Needs no detector.
+ */
+#define OMNIID_FACE_BOX 2
+
+/**
+ * The face with the five face_landmarks. Needs no detector.
+ */
+#define OMNIID_FACE_LANDMARKS 3
+
+/**
+ * One photo of a person: exactly one of path, data and pixels is given.
+ */
+typedef struct omniid_photo {
+  /**
+   * Set by OMNIID_PHOTO_INIT.
+   */
+  uint32_t struct_size;
+  /**
+   * Which face is meant, OMNIID_FACE_...
+   */
+  int32_t face;
+  /**
+   * A JPEG, PNG, WebP, BMP or TIFF file.
+   */
+  const char *path;
+  /**
+   * The bytes of such a file.
+   */
+  const void *data;
+  /**
+   * Number of bytes of data.
+   */
+  size_t data_size;
+  /**
+   * Raw pixels: interleaved channels, rows from top to bottom. f32 pixels must be aligned to 4 bytes.
+   */
+  const void *pixels;
+  /**
+   * Bytes from one row of pixels to the next; 0 for rows without gaps.
+   */
+  size_t row_stride;
+  /**
+   * Width of pixels.
+   */
+  uint32_t width;
+  /**
+   * Height of pixels.
+   */
+  uint32_t height;
+  /**
+   * Type of a channel, OMNIID_PIXEL_...
+   */
+  int32_t pixel_type;
+  /**
+   * Order of the channels, OMNIID_ORDER_...
+   */
+  int32_t channel_order;
+  /**
+   * With OMNIID_FACE_BOX: left, top, right, bottom in pixels of the upright photo.
+   */
+  float face_box[4];
+  /**
+   * With OMNIID_FACE_LANDMARKS: x and y of the eye at the image's left, the eye at its right, the nose tip, the
+   * mouth corner at its left and the one at its right, in pixels of the upright photo.
+   */
+  float face_landmarks[10];
+  /**
+   * With OMNIID_FACE_INDEX: which face, counted from the largest.
+   */
+  uint32_t face_index;
+  /**
+   * Leave at 0.
+   */
+  uint32_t reserved;
+} omniid_photo;
+
+/** Initialises a omniid_photo. */
+#define OMNIID_PHOTO_INIT { sizeof(omniid_photo), 0, NULL, NULL, 0, NULL, 0, 0, 0, 0, 0, { 0 }, { 0 }, 0, 0 }
+
+/**
+ * How faces are detected. Fields left at 0 have the defaults stated.
+ */
+typedef struct omniid_detect_options {
+  /**
+   * Set by OMNIID_DETECT_OPTIONS_INIT.
+   */
+  uint32_t struct_size;
+  /**
+   * Least confidence of a face, above 0 up to 1. Default: the detector's own.
+   */
+  float score_threshold;
+  /**
+   * Boxes that overlap more than this (intersection over union, above 0 up to 1) are one face. Default: the
+   * detector's own.
+   */
+  float overlap_threshold;
+  /**
+   * Longer side in pixels to which larger photos are scaled down for the first search. Default: 640.
+   */
+  uint32_t side;
+  /**
+   * Longer side for the second search, which finds faces that the first makes too small. Default: 1920.
+   */
+  uint32_t fine_side;
+  /**
+   * 1: make the second search even if the first found faces.
+   */
+  int32_t exhaustive;
+  /**
+   * 1: do not turn the photo by 90, 180 and 270 degrees when no face was found.
+   */
+  int32_t upright_only;
+  /**
+   * Leave at 0.
+   */
+  uint32_t reserved;
+} omniid_detect_options;
+
+/** Initialises a omniid_detect_options. */
+#define OMNIID_DETECT_OPTIONS_INIT { sizeof(omniid_detect_options), 0.0f, 0.0f, 0, 0, 0, 0, 0 }
+
+/**
+ * A face in a photo, in pixels of the upright photo.
+ */
+typedef struct omniid_face {
+  /**
+   * Set by OMNIID_FACE_INIT.
+   */
+  uint32_t struct_size;
+  /**
+   * Confidence, 0 to 1; 1 for a face that the host named.
+   */
+  float score;
+  /**
+   * Left, top, right, bottom.
+   */
+  float bounds[4];
+  /**
+   * x and y of the eye at the image's left, the eye at its right, the nose tip, the mouth corner at its left and
+   * the one at its right.
+   */
+  float landmarks[10];
+} omniid_face;
+
+/** Initialises a omniid_face. */
+#define OMNIID_FACE_INIT { sizeof(omniid_face), 0.0f, { 0 }, { 0 } }
+
+/**
+ * Finds the faces in a photo, the largest first.
+ *
+ * Writes at most `capacity` of them to `faces`, of which only the first element must be initialised (with
+ * OMNIID_FACE_INIT), and their number to `count`, which may be larger. `faces` may be NULL when `capacity` is 0;
+ * `options` may be NULL. A photo without faces is no error: `count` is 0. The `face` field of the photo is ignored.
+ *
+ * The caller's part:
+ * `engine` is a live engine; `photo` and `options` are initialised structs; `faces` has room for `capacity` structs;
+ * `count` is writable.
+ */
+omniid_status omniid_detect_faces(const omniid_engine *engine,
+                                  const struct omniid_photo *photo,
+                                  const struct omniid_detect_options *options,
+                                  struct omniid_face *faces,
+                                  size_t capacity,
+                                  size_t *count);
+
+/*
+ * Identities: what the encoder makes of one person's photos. Never pickled, never tied to the engine that made them.
+ */
+
+/**
+ * The identity tokens of one person. Never changes; may be used from any number of threads at once.
+ */
+typedef struct omniid_identity omniid_identity;
+
+/**
+ * What is known about an identity. Texts live as long as the identity.
+ */
+typedef struct omniid_identity_info {
+  /**
+   * Set by OMNIID_IDENTITY_INFO_INIT.
+   */
+  uint32_t struct_size;
+  /**
+   * The encoder that made it, OMNIID_ENCODER_...
+   */
+  int32_t encoder;
+  /**
+   * Number of tokens.
+   */
+  uint64_t tokens;
+  /**
+   * Width of a token.
+   */
+  uint64_t token_width;
+  /**
+   * Photos that went in.
+   */
+  uint64_t photos;
+  /**
+   * Photos whose features were kept, so that an Omni-ID identity can be extended: all or none.
+   */
+  uint64_t features;
+  /**
+   * Fingerprint of the model that made it.
+   */
+  const char *model;
+  /**
+   * A name for people; may be empty.
+   */
+  const char *label;
+  /**
+   * When it was made: UTC, RFC 3339.
+   */
+  const char *created;
+  /**
+   * What the person agreed to; may be empty.
+   */
+  const char *consent;
+} omniid_identity_info;
+
+/** Initialises an omniid_identity_info. */
+#define OMNIID_IDENTITY_INFO_INIT { sizeof(omniid_identity_info), 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL }
+
+/**
+ * Reads an identity from an `.omniid` file.
+ *
+ * The caller's part:
+ * `path` is NUL-terminated; `out` is writable.
+ */
+omniid_status omniid_identity_load(const char *path, struct omniid_identity **out);
+
+/**
+ * Reads an identity from the bytes of an `.omniid` file.
+ *
+ * The caller's part:
+ * `data` points to `size` readable bytes; `out` is writable.
+ */
+omniid_status omniid_identity_from_bytes(const void *data, size_t size, struct omniid_identity **out);
+
+/**
+ * Writes an identity to a file, as `OMNIID_PRECISION_F32` or, at half the size, `OMNIID_PRECISION_F16`. The file
+ * appears complete or not at all.
+ *
+ * The caller's part:
+ * `identity` is a live identity; `path` is NUL-terminated.
+ */
+omniid_status omniid_identity_save(const struct omniid_identity *identity,
+                                   const char *path,
+                                   int32_t precision);
+
+/**
+ * Writes an identity to memory: what `omniid_identity_save` puts into the file.
+ *
+ * `size` gets the number of bytes. With `buffer` NULL that is all; otherwise `capacity` must be at least that, else
+ * the call fails with `OMNIID_INVALID_ARGUMENT` and `size` says what is needed.
+ *
+ * The caller's part:
+ * `identity` is a live identity; `buffer` is NULL or has room for `capacity` bytes; `size` is writable.
+ */
+omniid_status omniid_identity_to_bytes(const struct omniid_identity *identity,
+                                       int32_t precision,
+                                       void *buffer,
+                                       size_t capacity,
+                                       size_t *size);
+
+/**
+ * Tells what is known about an identity.
+ *
+ * The caller's part:
+ * `identity` is a live identity; `out` is initialised with OMNIID_IDENTITY_INFO_INIT.
+ */
+omniid_status omniid_identity_describe(const struct omniid_identity *identity,
+                                       struct omniid_identity_info *out);
+
+/**
+ * Hands out the tokens, f32 `[tokens, token_width]`, read-only, without a copy. They stay valid after the identity
+ * is freed; free them with `omniid_tensor_free` or their deleter.
+ *
+ * The caller's part:
+ * `identity` is a live identity; `out` is writable.
+ */
+omniid_status omniid_identity_tokens(const struct omniid_identity *identity,
+                                     omniid_managed_tensor **out);
+
+/**
+ * Copies the tokens into a tensor of the host: `[tokens, token_width]` on the CPU, f32, f16 or bf16, any strides.
+ *
+ * The caller's part:
+ * `identity` is a live identity; `out` describes writable memory.
+ */
+omniid_status omniid_identity_copy_tokens(const struct omniid_identity *identity,
+                                          const omniid_tensor *out);
+
+/**
+ * Makes a copy of an identity with another label and consent note; NULL keeps the one it has.
+ *
+ * The caller's part:
+ * `identity` is a live identity; the texts are NULL or NUL-terminated; `out` is writable.
+ */
+omniid_status omniid_identity_with_notes(const struct omniid_identity *identity,
+                                         const char *label,
+                                         const char *consent,
+                                         struct omniid_identity **out);
+
+/**
+ * Makes a copy of an identity without the photos' features: smaller, but an Omni-ID identity cannot be extended
+ * any more.
+ *
+ * The caller's part:
+ * `identity` is a live identity; `out` is writable.
+ */
+omniid_status omniid_identity_without_features(const struct omniid_identity *identity,
+                                               struct omniid_identity **out);
+
+/**
+ * Compares two identities of this engine's model: cosine similarity, -1 to 1, centred on the model's average
+ * identity if it has one.
+ *
+ * The caller's part:
+ * `engine`, `first` and `second` are live; `out` is writable.
+ */
+omniid_status omniid_identity_similarity(const omniid_engine *engine,
+                                         const struct omniid_identity *first,
+                                         const struct omniid_identity *second,
+                                         float *out);
+
+/**
+ * Frees an identity. NULL is fine.
+ *
+ * The caller's part:
+ * `identity` is NULL or came from this library, and no call uses it any more.
+ */
+void omniid_identity_free(struct omniid_identity *identity);
+
+/*
+ * Encoding: photos to an identity, and more photos to an identity that exists.
+ */
+
+/**
+ * The model's own way.
+ */
+#define OMNIID_CROP_DEFAULT 0
+
+/**
+ * The photo as it is: the image encoder's own preparation scales the short side and cuts out the centre.
+ */
+#define OMNIID_CROP_NONE 1
+
+/**
+ * The largest square in the middle of the photo.
+ */
+#define OMNIID_CROP_CENTER 2
+
+/**
+ * A square around the face, with a margin.
+ */
+#define OMNIID_CROP_FACE 3
+
+/**
+ * The face turned, scaled and shifted so that its landmarks lie on the ArcFace template.
+ */
+#define OMNIID_CROP_ALIGNED 4
+
+/**
+ * Leave out a photo that cannot be used, and say so in the report.
+ */
+#define OMNIID_BAD_PHOTO_SKIP 0
+
+/**
+ * Fail the call.
+ */
+#define OMNIID_BAD_PHOTO_FAIL 1
+
+/**
+ * What became of each photo of a call. Never changes; may be used from any number of threads at once.
+ */
+typedef struct omniid_report omniid_report;
+
+/**
+ * How photos become an identity. Fields left at 0 have the defaults stated.
+ */
+typedef struct omniid_encode_options {
+  /**
+   * Set by OMNIID_ENCODE_OPTIONS_INIT.
+   */
+  uint32_t struct_size;
+  /**
+   * How photos are cropped, OMNIID_CROP_... Default: the model's own way.
+   */
+  int32_t crop;
+  /**
+   * With OMNIID_CROP_FACE: margin on each side as a share of the face's longer side, 0 to 4; below 0 for the
+   * library's default, 0.5. OMNIID_ENCODE_OPTIONS_INIT sets -1.0f.
+   */
+  float crop_margin;
+  /**
+   * With OMNIID_CROP_ALIGNED: 1 is the template as published, 0.5 shows twice as much. Default: 1.
+   */
+  float crop_scale;
+  /**
+   * Photos that pass the image encoder together. Default: 4.
+   */
+  uint32_t batch_size;
+  /**
+   * What to do with a photo that cannot be used, OMNIID_BAD_PHOTO_... Default: leave it out.
+   */
+  int32_t bad_photo;
+  /**
+   * 1: do not keep the photos' features. The identity is smaller, but one of Omni-ID cannot be extended.
+   */
+  int32_t drop_features;
+  /**
+   * Leave at 0.
+   */
+  uint32_t reserved;
+  /**
+   * A name for people, stored with the identity. Default: none; when extending, the identity's own.
+   */
+  const char *label;
+  /**
+   * What the person agreed to, stored with the identity. Default as for label.
+   */
+  const char *consent;
+  /**
+   * Where to put a report on each photo, to be freed with omniid_report_free. NULL: no report is made. A call that
+   * fails sets it to NULL; its message then says what was wrong with the photos.
+   */
+  struct omniid_report **report;
+  /**
+   * Hears about progress and can cancel. Default: none.
+   */
+  omniid_progress_fn progress;
+  /**
+   * Passed to progress.
+   */
+  void *progress_user_data;
+} omniid_encode_options;
+
+/** Initialises an omniid_encode_options. */
+#define OMNIID_ENCODE_OPTIONS_INIT { sizeof(omniid_encode_options), 0, -1.0f, 0.0f, 0, 0, 0, 0, NULL, NULL, NULL, NULL, NULL }
+
+/**
+ * What became of one photo. Texts live as long as the report.
+ */
+typedef struct omniid_photo_report {
+  /**
+   * Set by OMNIID_PHOTO_REPORT_INIT.
+   */
+  uint32_t struct_size;
+  /**
+   * OMNIID_OK if the photo went into the identity; otherwise why it was left out.
+   */
+  omniid_status status;
+  /**
+   * The photo's path, or a description of a photo in memory.
+   */
+  const char *name;
+  /**
+   * Why it was left out; or what should be known although it was used, as another crop than asked for. May be empty.
+   */
+  const char *reason;
+  /**
+   * 1 if the photo was cut around face_bounds.
+   */
+  int32_t has_bounds;
+  /**
+   * 1 if the face was found by the detector or given with landmarks, so that face_score and face_landmarks are set.
+   */
+  int32_t has_landmarks;
+  /**
+   * Left, top, right, bottom in pixels of the upright photo.
+   */
+  float face_bounds[4];
+  /**
+   * As in omniid_face.
+   */
+  float face_landmarks[10];
+  /**
+   * Confidence of the face.
+   */
+  float face_score;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
+} omniid_photo_report;
+
+/** Initialises a omniid_photo_report. */
+#define OMNIID_PHOTO_REPORT_INIT { sizeof(omniid_photo_report), 0, NULL, NULL, 0, 0, { 0 }, { 0 }, 0.0f, 0 }
+
+/**
+ * Makes one identity of one or many photos of the same person.
+ *
+ * A photo that cannot be used is left out and reported, unless the options say otherwise. Fails with
+ * `OMNIID_NO_FACE` when no photo shows a face, with the first photo's own error when none could be used for other
+ * reasons. `options` may be NULL.
+ *
+ * The caller's part:
+ * `engine` is a live engine; `photos` points to `photo_count` structs initialised with OMNIID_PHOTO_INIT; `options` is
+ * NULL or initialised with OMNIID_ENCODE_OPTIONS_INIT; `out` is writable.
+ */
+omniid_status omniid_encode(const omniid_engine *engine,
+                            const omniid_photo *photos,
+                            size_t photo_count,
+                            const struct omniid_encode_options *options,
+                            omniid_identity **out);
+
+/**
+ * Makes a new identity of an identity and more photos. Equal to encoding all photos at once, at the price of the
+ * new ones.
+ *
+ * Fails with `OMNIID_MISMATCH` when another model made the identity and with `OMNIID_UNSUPPORTED` when an Omni-ID
+ * identity was kept without its photos' features. `options` may be NULL.
+ *
+ * The caller's part:
+ * As `omniid_encode`; `identity` is a live identity.
+ */
+omniid_status omniid_identity_extend(const omniid_engine *engine,
+                                     const omniid_identity *identity,
+                                     const omniid_photo *photos,
+                                     size_t photo_count,
+                                     const struct omniid_encode_options *options,
+                                     omniid_identity **out);
+
+/**
+ * Number of photos in a report: one entry for each photo handed in, in that order.
+ *
+ * The caller's part:
+ * `report` is a live report; `out` is writable.
+ */
+omniid_status omniid_report_photo_count(const struct omniid_report *report, size_t *out);
+
+/**
+ * Tells what became of photo `index`.
+ *
+ * The caller's part:
+ * `report` is a live report; `out` is initialised with OMNIID_PHOTO_REPORT_INIT.
+ */
+omniid_status omniid_report_photo(const struct omniid_report *report,
+                                  size_t index,
+                                  struct omniid_photo_report *out);
+
+/**
+ * Frees a report. NULL is fine.
+ *
+ * The caller's part:
+ * `report` is NULL or came from this library, and no call uses it any more.
+ */
+void omniid_report_free(struct omniid_report *report);
+
+/*
+ * Conditioning: identities projected to the keys and values of every attention layer of a host, once.
+ */
+
+/**
+ * The weight w everywhere.
+ */
+#define OMNIID_WEIGHT_LINEAR 0
+
+/**
+ * Strong in early layers.
+ */
+#define OMNIID_WEIGHT_EASE_IN 1
+
+/**
+ * Strong in late layers.
+ */
+#define OMNIID_WEIGHT_EASE_OUT 2
+
+/**
+ * Strong in the middle.
+ */
+#define OMNIID_WEIGHT_EASE_IN_OUT 3
+
+/**
+ * Weak in the middle.
+ */
+#define OMNIID_WEIGHT_REVERSE_IN_OUT 4
+
+/**
+ * 0.2 w on the down-sampling half.
+ */
+#define OMNIID_WEIGHT_WEAK_INPUT 5
+
+/**
+ * 0.2 w on the up-sampling half.
+ */
+#define OMNIID_WEIGHT_WEAK_OUTPUT 6
+
+/**
+ * 0.2 w on the middle block.
+ */
+#define OMNIID_WEIGHT_WEAK_MIDDLE 7
+
+/**
+ * 0.2 w everywhere but in the middle block.
+ */
+#define OMNIID_WEIGHT_STRONG_MIDDLE 8
+
+/**
+ * Only the style layers. This and the following are for SD1.5 and SDXL.
+ */
+#define OMNIID_WEIGHT_STYLE_TRANSFER 9
+
+/**
+ * Only the composition layers.
+ */
+#define OMNIID_WEIGHT_COMPOSITION 10
+
+/**
+ * Everything but the composition layers.
+ */
+#define OMNIID_WEIGHT_STRONG_STYLE_TRANSFER 11
+
+/**
+ * Style and composition layers, each with its own weight.
+ */
+#define OMNIID_WEIGHT_STYLE_AND_COMPOSITION 12
+
+/**
+ * Every layer, the composition layers with their own weight.
+ */
+#define OMNIID_WEIGHT_STRONG_STYLE_AND_COMPOSITION 13
+
+/**
+ * Style layers, with composition pushed away.
+ */
+#define OMNIID_WEIGHT_STYLE_TRANSFER_PRECISE 14
+
+/**
+ * Composition layers, with style pushed away.
+ */
+#define OMNIID_WEIGHT_COMPOSITION_PRECISE 15
+
+/**
+ * At every step.
+ */
+#define OMNIID_STEPS_ALWAYS 0
+
+/**
+ * While step_end <= sigma <= step_start; step_start is the larger number.
+ */
+#define OMNIID_STEPS_SIGMA 1
+
+/**
+ * While step_start <= fraction <= step_end, both within 0 to 1.
+ */
+#define OMNIID_STEPS_FRACTION 2
+
+/**
+ * What the checkpoint's own reference code does.
+ */
+#define OMNIID_UNCONDITIONAL_DEFAULT 0
+
+/**
+ * Nothing is injected into unconditional rows.
+ */
+#define OMNIID_UNCONDITIONAL_NONE 1
+
+/**
+ * A zero image embedding through the projection.
+ */
+#define OMNIID_UNCONDITIONAL_ZERO_EMBEDDING 2
+
+/**
+ * A picture whose values are zero after normalisation.
+ */
+#define OMNIID_UNCONDITIONAL_ZERO_PIXELS 3
+
+/**
+ * A black picture.
+ */
+#define OMNIID_UNCONDITIONAL_BLACK_IMAGE 4
+
+/**
+ * All-zero image features.
+ */
+#define OMNIID_UNCONDITIONAL_ZERO_FEATURES 5
+
+/**
+ * Tokens that are zero.
+ */
+#define OMNIID_UNCONDITIONAL_ZERO_TOKENS 6
+
+/**
+ * The model's average identity, if the checkpoint has one.
+ */
+#define OMNIID_UNCONDITIONAL_MEAN_TOKENS 7
+
+/**
+ * The weight multiplies the attention's output.
+ */
+#define OMNIID_SCALING_VALUES 0
+
+/**
+ * The weight multiplies keys and values.
+ */
+#define OMNIID_SCALING_KEYS_AND_VALUES 1
+
+/**
+ * As before, with the weight times inner width / 1280.
+ */
+#define OMNIID_SCALING_KEYS_AND_VALUES_PENALTY 2
+
+/**
+ * The weight times inner width / 1280 multiplies the keys, and of the values only their mean over the tokens.
+ */
+#define OMNIID_SCALING_KEYS_AND_MEAN_VALUES_PENALTY 3
+
+/**
+ * Masks follow ComfyUI: grid from the latent size, bilinear.
+ */
+#define OMNIID_MASK_COMFYUI 0
+
+/**
+ * Masks follow diffusers: grid from the mask's proportions, bicubic.
+ */
+#define OMNIID_MASK_DIFFUSERS 1
+
+/**
+ * The rows that follow the prompt.
+ */
+#define OMNIID_ROLE_CONDITIONAL 0
+
+/**
+ * The rows that do not.
+ */
+#define OMNIID_ROLE_UNCONDITIONAL 1
+
+/**
+ * Keys and values of identities for every layer of a host. Never changes; may be used from any number of threads at
+ * once.
+ */
+typedef struct omniid_conditioning omniid_conditioning;
+
+/**
+ * One identity to condition on. Fields left at 0 have the defaults stated.
+ */
+typedef struct omniid_condition_input {
+  /**
+   * Set by OMNIID_CONDITION_INPUT_INIT.
+   */
+  uint32_t struct_size;
+  /**
+   * Weight of the identity; 0 leaves it out. OMNIID_CONDITION_INPUT_INIT sets 1.0f.
+   */
+  float scale;
+  /**
+   * Who.
+   */
+  const omniid_identity *identity;
+  /**
+   * Where in the picture: mask_height rows of mask_width values from 0 to 1, copied. Default: everywhere.
+   */
+  const float *mask;
+  /**
+   * Rows of the mask.
+   */
+  uint32_t mask_height;
+  /**
+   * Columns of the mask.
+   */
+  uint32_t mask_width;
+  /**
+   * When during sampling, OMNIID_STEPS_... Default: always.
+   */
+  int32_t steps;
+  /**
+   * What unconditional rows see instead, OMNIID_UNCONDITIONAL_... Default: as the checkpoint's reference code.
+   */
+  int32_t unconditional;
+  /**
+   * First sigma or fraction.
+   */
+  double step_start;
+  /**
+   * Last sigma or fraction.
+   */
+  double step_end;
+  /**
+   * An identity that unconditional rows see instead; overrides unconditional. Default: none.
+   */
+  const omniid_identity *negative;
+  /**
+   * A second identity for the composition layers of the weight types "style and composition". Default: the same.
+   */
+  const omniid_identity *composition;
+} omniid_condition_input;
+
+/** Initialises a omniid_condition_input. */
+#define OMNIID_CONDITION_INPUT_INIT { sizeof(omniid_condition_input), 1.0f, NULL, NULL, 0, 0, 0, 0, 0.0f, 0.0f, NULL, NULL }
+
+/**
+ * What holds for all identities of a conditioning. Fields left at 0 have the defaults stated.
+ */
+typedef struct omniid_condition_options {
+  /**
+   * Set by OMNIID_CONDITION_OPTIONS_INIT.
+   */
+  uint32_t struct_size;
+  /**
+   * How weights are spread over the layers, OMNIID_WEIGHT_... Default: linear.
+   */
+  int32_t weight_type;
+  /**
+   * One more factor for each layer of the host, in the order of its table. Default: 1 everywhere.
+   */
+  const float *layer_scales;
+  /**
+   * Number of layer_scales: 0 or the number of layers.
+   */
+  size_t layer_scale_count;
+  /**
+   * How the weight acts on keys and values, OMNIID_SCALING_... Default: it multiplies the output.
+   */
+  int32_t embeds_scaling;
+  /**
+   * Whose way of placing masks is followed, OMNIID_MASK_... Default: ComfyUI's.
+   */
+  int32_t mask_mode;
+  /**
+   * Number type of the stored keys and values, OMNIID_PRECISION_... Default: f32.
+   */
+  int32_t precision;
+  /**
+   * Leave at 0.
+   */
+  uint32_t reserved;
+  /**
+   * Weight of the composition layers of the weight types "style and composition". Default: the identity's scale.
+   */
+  const float *composition_scale;
+  /**
+   * Weight of the swapped layers of "style transfer precise". Default: the identity's scale.
+   */
+  const float *style_boost;
+  /**
+   * Weight of the swapped layers of "composition precise". Default: the identity's scale.
+   */
+  const float *composition_boost;
+  /**
+   * Hears about progress and can cancel. Default: none.
+   */
+  omniid_progress_fn progress;
+  /**
+   * Passed to progress.
+   */
+  void *progress_user_data;
+} omniid_condition_options;
+
+/** Initialises a omniid_condition_options. */
+#define OMNIID_CONDITION_OPTIONS_INIT { sizeof(omniid_condition_options), 0, NULL, 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL, NULL }
+
+/**
+ * Projects the keys and values of one or several identities for every layer of the engine's host. Each identity has
+ * its own softmax; their contributions are added. `options` may be NULL.
+ *
+ * Fails with `OMNIID_MISMATCH` when another model made an identity or the adapter is for another host, with
+ * `OMNIID_UNSUPPORTED` when the checkpoint has no adapter, the host is not known, or the weight type or unconditional
+ * variant does not exist for it.
+ *
+ * The caller's part:
+ * `engine` is a live engine; `identities` points to `identity_count` structs initialised with
+ * OMNIID_CONDITION_INPUT_INIT; `options` is NULL or initialised with OMNIID_CONDITION_OPTIONS_INIT; `out` is writable.
+ */
+omniid_status omniid_condition(const omniid_engine *engine,
+                               const struct omniid_condition_input *identities,
+                               size_t identity_count,
+                               const struct omniid_condition_options *options,
+                               struct omniid_conditioning **out);
+
+/**
+ * Number of layers of the host.
+ *
+ * The caller's part:
+ * `conditioning` is a live conditioning; `out` is writable.
+ */
+omniid_status omniid_conditioning_layer_count(const struct omniid_conditioning *conditioning, size_t *out);
+
+/**
+ * Number of identities.
+ *
+ * The caller's part:
+ * `conditioning` is a live conditioning; `out` is writable.
+ */
+omniid_status omniid_conditioning_identity_count(const struct omniid_conditioning *conditioning, size_t *out);
+
+/**
+ * Bytes that all keys and values occupy.
+ *
+ * The caller's part:
+ * `conditioning` is a live conditioning; `out` is writable.
+ */
+omniid_status omniid_conditioning_byte_size(const struct omniid_conditioning *conditioning, size_t *out);
+
+/**
+ * Name of a layer. Lives as long as the conditioning.
+ *
+ * The caller's part:
+ * `conditioning` is a live conditioning; `out` is writable.
+ */
+omniid_status omniid_conditioning_layer_name(const struct omniid_conditioning *conditioning,
+                                             size_t layer,
+                                             const char **out);
+
+/**
+ * Heads, widths and name of a layer. The name lives as long as the conditioning.
+ *
+ * The caller's part:
+ * `conditioning` is a live conditioning; `out` is initialised with OMNIID_HOST_LAYER_INIT.
+ */
+omniid_status omniid_conditioning_layer(const struct omniid_conditioning *conditioning,
+                                        size_t layer,
+                                        omniid_host_layer *out);
+
+/**
+ * Index of the layer with a name. diffusers and LDM spellings are known for the built-in hosts, with or without a
+ * trailing `.attn2`, `.attn` or `.processor`; so are ComfyUI addresses such as `output,1,3`.
+ *
+ * The caller's part:
+ * `conditioning` is a live conditioning; `name` is NUL-terminated; `out` is writable.
+ */
+omniid_status omniid_conditioning_find_layer(const struct omniid_conditioning *conditioning,
+                                             const char *name,
+                                             size_t *out);
+
+/**
+ * Hands out the keys of one identity in one layer, `[tokens, heads, head_dim]`, read-only, without a copy. NULL, with
+ * `OMNIID_OK`, where nothing is injected. Stays valid after the conditioning is freed.
+ *
+ * A host that runs its own attention adds factor x mask x softmax(q Kt / sqrt(head_dim)) V for each identity that is
+ * active at the step; see `omniid_conditioning_factor`, `_mask_factors` and `_is_active`.
+ *
+ * The caller's part:
+ * `conditioning` is a live conditioning; `out` is writable.
+ */
+omniid_status omniid_conditioning_keys(const struct omniid_conditioning *conditioning,
+                                       size_t layer,
+                                       size_t identity,
+                                       int32_t role,
+                                       omniid_managed_tensor **out);
+
+/**
+ * Hands out the values of one identity in one layer; see `omniid_conditioning_keys`.
+ *
+ * The caller's part:
+ * As `omniid_conditioning_keys`.
+ */
+omniid_status omniid_conditioning_values(const struct omniid_conditioning *conditioning,
+                                         size_t layer,
+                                         size_t identity,
+                                         int32_t role,
+                                         omniid_managed_tensor **out);
+
+/**
+ * Factor of one identity's attention output in one layer; 0 where nothing is injected.
+ *
+ * The caller's part:
+ * `conditioning` is a live conditioning; `out` is writable.
+ */
+omniid_status omniid_conditioning_factor(const struct omniid_conditioning *conditioning,
+                                         size_t layer,
+                                         size_t identity,
+                                         float *out);
+
+/**
+ * Writes 1 if one identity is injected at a step, else 0. `sigma` and `fraction` may be NULL where the identity's
+ * range does not need them.
+ *
+ * The caller's part:
+ * `conditioning` is a live conditioning; `sigma` and `fraction` are NULL or point to a number; `out` is writable.
+ */
+omniid_status omniid_conditioning_is_active(const struct omniid_conditioning *conditioning,
+                                            size_t identity,
+                                            const double *sigma,
+                                            const double *fraction,
+                                            int32_t *out);
+
+/**
+ * Writes one identity's mask as one factor for each of a layer's `token_count` image tokens; 1 everywhere when it
+ * has no mask. The latent picture's height and width may both be 0 where the mask does not need them.
+ *
+ * The caller's part:
+ * `conditioning` is a live conditioning; `out` has room for `token_count` numbers.
+ */
+omniid_status omniid_conditioning_mask_factors(const struct omniid_conditioning *conditioning,
+                                               size_t identity,
+                                               size_t token_count,
+                                               uint32_t latent_height,
+                                               uint32_t latent_width,
+                                               float *out);
+
+/**
+ * Frees a conditioning. NULL is fine.
+ *
+ * The caller's part:
+ * `conditioning` is NULL or came from `omniid_condition`, and no call uses it any more.
+ */
+void omniid_conditioning_free(struct omniid_conditioning *conditioning);
+
+/*
+ * Injection: at each attention layer and step the host hands over its queries, and the identities' attention is
+ * added to its output, in its own memory.
+ */
+
+/**
+ * `[batch, rows, heads * head_dim]` or `[batch, rows, heads, head_dim]`.
+ */
+#define OMNIID_LAYOUT_ROWS_FIRST 0
+
+/**
+ * `[batch, heads, rows, head_dim]`.
+ */
+#define OMNIID_LAYOUT_HEADS_FIRST 1
+
+/**
+ * The call's sigma is set.
+ */
+#define OMNIID_INJECT_SIGMA 1
+
+/**
+ * The call's fraction is set.
+ */
+#define OMNIID_INJECT_FRACTION 2
+
+/**
+ * Do not look for values in the query that are not finite. The look costs under one percent of the attention.
+ */
+#define OMNIID_INJECT_UNCHECKED 4
+
+/**
+ * One attention layer at one step. Fields left at 0 have the defaults stated.
+ */
+typedef struct omniid_inject_call {
+  /**
+   * Set by OMNIID_INJECT_CALL_INIT.
+   */
+  uint32_t struct_size;
+  /**
+   * Multiplies every identity's scale; 0 leaves the output as it is. OMNIID_INJECT_CALL_INIT sets 1.0f.
+   */
+  float scale;
+  /**
+   * Index of the layer in the host's table.
+   */
+  size_t layer;
+  /**
+   * The layer's queries: f32, f16 or bf16, any strides that do not run backwards.
+   */
+  const omniid_tensor *query;
+  /**
+   * What the identities' attention is added to: the layer's text attention before its output projection. Same shape,
+   * number type and device as the query; must not overlap it.
+   */
+  omniid_tensor *output;
+  /**
+   * Order of the dimensions of query and output, OMNIID_LAYOUT_...
+   */
+  int32_t layout;
+  /**
+   * Sum of OMNIID_INJECT_...
+   */
+  uint32_t flags;
+  /**
+   * The side of guidance of each batch row, OMNIID_ROLE_..., in any order. NULL: all rows are conditional.
+   */
+  const int32_t *roles;
+  /**
+   * Number of roles: 0 or the batch size.
+   */
+  size_t role_count;
+  /**
+   * Noise level of the step, with OMNIID_INJECT_SIGMA. Needed by identities that are limited to a range of it.
+   */
+  double sigma;
+  /**
+   * Share of sampling that is done, 0 to 1, with OMNIID_INJECT_FRACTION. Needed as sigma is.
+   */
+  double fraction;
+  /**
+   * Height of the latent picture. Needed by identities with a mask.
+   */
+  uint32_t latent_height;
+  /**
+   * Width of the latent picture. Needed by identities with a mask.
+   */
+  uint32_t latent_width;
+  /**
+   * The CUDA stream of query and output in DLPack's numbering: 1 the legacy default stream, 2 the per-thread default
+   * stream, -1 no ordering wanted, otherwise the stream's handle. Ignored on the CPU.
+   */
+  int64_t stream;
+} omniid_inject_call;
+
+/** Initialises an omniid_inject_call. */
+#define OMNIID_INJECT_CALL_INIT { sizeof(omniid_inject_call), 1.0f, 0, NULL, NULL, 0, 0, NULL, 0, 0.0f, 0.0f, 0, 0, 0 }
+
+/**
+ * Adds the identities' attention to a layer's output, in place:
+ * output += sum over identities of scale x mask x softmax(query Kt / sqrt(head_dim)) V.
+ *
+ * Softmax and sums are computed in f32. Layers without weight, identities outside their step range and rows without
+ * a counterpart leave the output bit for bit as it is; so does an error. After the first call with each shape
+ * nothing is allocated.
+ *
+ * Fails with `OMNIID_MISMATCH` when shapes or number types of query, output and layer differ, with
+ * `OMNIID_INVALID_ARGUMENT` for a layer that does not exist or a query that is not finite (naming its row), with
+ * `OMNIID_UNSUPPORTED` when the tensors are not where the keys and values are.
+ *
+ * The caller's part:
+ * `conditioning` is a live conditioning; `call` is initialised with OMNIID_INJECT_CALL_INIT; query and output describe
+ * memory that is readable and, for output, writable, and that no other thread writes during the call.
+ */
+omniid_status omniid_inject(const omniid_conditioning *conditioning,
+                            const struct omniid_inject_call *call);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
