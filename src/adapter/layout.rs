@@ -12,16 +12,13 @@ pub enum AdapterSpelling {
     Native,
     /// IP-Adapter: `ip_adapter.{key}.to_k_ip.weight`. FLUX files in this spelling have biases.
     IpAdapter,
-    /// What IP-Adapter's training scripts write: `adapter_modules.{key}.to_k_ip.weight`.
-    AdapterModules,
     /// XLabs FLUX: `double_blocks.{key}.processor.ip_adapter_double_stream_k_proj.weight`.
     Xlabs,
 }
 
-const SPELLINGS: [AdapterSpelling; 4] = [
+const SPELLINGS: [AdapterSpelling; 3] = [
     AdapterSpelling::Native,
     AdapterSpelling::IpAdapter,
-    AdapterSpelling::AdapterModules,
     AdapterSpelling::Xlabs,
 ];
 
@@ -37,7 +34,6 @@ impl AdapterSpelling {
         match self {
             Self::Native => ("adapter.layers.", format!(".to_{side}")),
             Self::IpAdapter => ("ip_adapter.", format!(".to_{side}_ip")),
-            Self::AdapterModules => ("adapter_modules.", format!(".to_{side}_ip")),
             Self::Xlabs => (
                 "double_blocks.",
                 format!(".processor.ip_adapter_double_stream_{side}_proj"),

@@ -1,7 +1,7 @@
 //! Factors of single layers, on top of the weight type.
 
 use crate::error::{Error, Result};
-use crate::host::HostSpec;
+use crate::host::{BlockKind, HostLayer, HostSpec};
 use serde_json::Value;
 
 /// A factor for every layer of a host. It multiplies what the weight type gives.
@@ -117,6 +117,17 @@ impl LayerScales {
             ));
         }
         Self::by_transformer(host, &pairs)
+    }
+
+    /// Leaves the middle block out and all other layers as they are, as IPAdapter_plus for ComfyUI does without
+    /// meaning to (it hooks a middle block number 1, which does not exist; its issues 806 and 810). For comparisons
+    /// with it only.
+    ///
+    /// # Errors
+    /// As [`per_layer`](Self::per_layer).
+    pub fn without_middle(host: &HostSpec) -> Result<Self> {
+        let factor = |layer: &HostLayer| if layer.kind == BlockKind::Middle { 0.0 } else { 1.0 };
+        Self::per_layer(host, &host.layers().iter().map(factor).collect::<Vec<_>>())
     }
 
     /// What `diffusers`' `set_ip_adapter_scale` takes for one adapter, as JSON: a number, a list with one number per
@@ -295,6 +306,17 @@ mod tests {
             "[1]",
         ] {
             assert!(LayerScales::from_diffusers(&host, bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn comfyuis_skipped_middle_is_60_of_70_and_15_of_16() {
+        for (host, kept) in [(HostSpec::sdxl(), 60), (HostSpec::sd15(), 15)] {
+            let scales = LayerScales::without_middle(&host).unwrap();
+            assert_eq!(
+                scales.factors().iter().filter(|factor| **factor == 1.0).count(),
+                kept
+            );
         }
     }
 

@@ -5,7 +5,7 @@
 mod cpu;
 #[cfg(feature = "cuda")]
 mod cuda;
-mod view;
+mod overlap;
 
 #[cfg(test)]
 mod tests;
@@ -14,10 +14,11 @@ mod tests;
 pub use cuda::DeviceInjectCall;
 #[cfg(feature = "cuda")]
 pub(crate) use cuda::DeviceState;
-pub use view::{check_disjoint, Elements, ElementsMut, OutputView, QueryView, ViewLayout};
+pub use overlap::check_disjoint;
 
 use crate::conditioning::{ConditionedLayer, Conditioning, Role, Step};
 use crate::error::{Error, Result};
+use crate::kernel::{TensorView, TensorViewMut};
 use std::sync::Arc;
 
 /// One call of [`Conditioning::inject`]: one attention layer at one step.
@@ -25,11 +26,12 @@ use std::sync::Arc;
 pub struct InjectCall<'a> {
     /// Index of the layer in the host's table.
     pub layer: usize,
-    /// The layer's queries `[batch, rows, heads, head_dim]`, f32, f16 or bf16.
-    pub query: QueryView<'a>,
+    /// The layer's queries `[batch, rows, heads, head_dim]`, f32, f16 or bf16, with any strides: `[B, S, H·D]` and
+    /// `[B, H, S, D]` memory are both fine.
+    pub query: TensorView<'a>,
     /// What the identity's attention is added to: the layer's text attention, before its output projection. Same
     /// shape and number type as the query.
-    pub output: OutputView<'a>,
+    pub output: TensorViewMut<'a>,
     /// Where sampling stands. Needed only by identities that are limited to a step range.
     pub step: Step,
     /// The side of guidance of each batch row, in any order; empty means that all rows are conditional.
@@ -45,7 +47,7 @@ pub struct InjectCall<'a> {
 
 impl<'a> InjectCall<'a> {
     /// A call with all rows conditional, at no particular step, without latent size, at scale 1.
-    pub fn new(layer: usize, query: QueryView<'a>, output: OutputView<'a>) -> Self {
+    pub fn new(layer: usize, query: TensorView<'a>, output: TensorViewMut<'a>) -> Self {
         Self {
             layer,
             query,

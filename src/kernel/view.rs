@@ -46,10 +46,11 @@ fn span(shape: [usize; 4], strides: [usize; 4]) -> Option<usize> {
 /// Whether each index has memory of its own: sorted by stride, every stride must step over all that the
 /// smaller ones reach.
 fn distinct(shape: [usize; 4], strides: [usize; 4]) -> bool {
-    let mut dims: Vec<(usize, usize)> = strides.into_iter().zip(shape).filter(|&(_, n)| n > 1).collect();
+    // An array: views are made at every call of a kernel, and that shall not allocate.
+    let mut dims: [(usize, usize); 4] = std::array::from_fn(|i| (strides[i], shape[i]));
     dims.sort_unstable();
     let mut reach = 0_usize;
-    for (stride, extent) in dims {
+    for (stride, extent) in dims.into_iter().filter(|&(_, extent)| extent > 1) {
         if stride <= reach {
             return false;
         }
