@@ -5,6 +5,7 @@
 mod cpu;
 #[cfg(feature = "cuda")]
 mod cuda;
+mod layout;
 mod overlap;
 
 #[cfg(test)]
@@ -14,6 +15,7 @@ mod tests;
 pub use cuda::DeviceInjectCall;
 #[cfg(feature = "cuda")]
 pub(crate) use cuda::DeviceState;
+pub use layout::ViewLayout;
 pub use overlap::check_disjoint;
 
 use crate::conditioning::{ConditionedLayer, Conditioning, Role, Step};
