@@ -10,12 +10,13 @@ use candle_core::{CpuStorage, Storage, Tensor};
 const USUAL_BATCH: usize = 64;
 
 pub(super) fn inject(conditioning: &Conditioning, mut call: InjectCall<'_>) -> Result<()> {
+    let (query, output, roles) = (call.query.0, &mut call.output.0, call.roles);
     let request = Request {
         layer: call.layer,
-        query_shape: call.query.shape(),
-        output_shape: call.output.as_view().shape(),
+        query_shape: query.shape(),
+        output_shape: output.as_view().shape(),
         step: call.step,
-        roles: call.roles,
+        roles,
         latent: call.latent,
         scale: call.scale,
     };
@@ -24,14 +25,13 @@ pub(super) fn inject(conditioning: &Conditioning, mut call: InjectCall<'_>) -> R
             "injecting into memory of the CPU: the keys and values of this conditioning are on a GPU",
         ));
     }
-    if call.query.element() != call.output.as_view().element() {
+    if query.element() != output.as_view().element() {
         return Err(Error::mismatch(format!(
             "the query is {:?}, the output {:?}; they must have one number type",
-            call.query.element(),
-            call.output.as_view().element()
+            query.element(),
+            output.as_view().element()
         )));
     }
-    let (query, output, roles) = (call.query, &mut call.output, call.roles);
     let mut unchecked = call.check_query;
     conditioning.passes(&request, |pass| {
         // Only a query that is used is looked at, and only once.

@@ -7,6 +7,7 @@ mod cpu;
 mod cuda;
 mod layout;
 mod overlap;
+mod view;
 
 #[cfg(test)]
 mod tests;
@@ -17,10 +18,10 @@ pub use cuda::DeviceInjectCall;
 pub(crate) use cuda::DeviceState;
 pub use layout::ViewLayout;
 pub use overlap::check_disjoint;
+pub use view::{Elements, ElementsMut, OutputView, QueryView};
 
 use crate::conditioning::{ConditionedLayer, Conditioning, Role, Step};
 use crate::error::{Error, Result};
-use crate::kernel::{TensorView, TensorViewMut};
 use std::sync::Arc;
 
 /// One call of [`Conditioning::inject`]: one attention layer at one step.
@@ -30,10 +31,10 @@ pub struct InjectCall<'a> {
     pub layer: usize,
     /// The layer's queries `[batch, rows, heads, head_dim]`, f32, f16 or bf16, with any strides: `[B, S, H·D]` and
     /// `[B, H, S, D]` memory are both fine.
-    pub query: TensorView<'a>,
+    pub query: QueryView<'a>,
     /// What the identity's attention is added to: the layer's text attention, before its output projection. Same
     /// shape and number type as the query.
-    pub output: TensorViewMut<'a>,
+    pub output: OutputView<'a>,
     /// Where sampling stands. Needed only by identities that are limited to a step range.
     pub step: Step,
     /// The side of guidance of each batch row, in any order; empty means that all rows are conditional.
@@ -49,11 +50,11 @@ pub struct InjectCall<'a> {
 
 impl<'a> InjectCall<'a> {
     /// A call with all rows conditional, at no particular step, without latent size, at scale 1.
-    pub fn new(layer: usize, query: TensorView<'a>, output: TensorViewMut<'a>) -> Self {
+    pub fn new(layer: usize, query: impl Into<QueryView<'a>>, output: impl Into<OutputView<'a>>) -> Self {
         Self {
             layer,
-            query,
-            output,
+            query: query.into(),
+            output: output.into(),
             step: Step::default(),
             roles: &[],
             latent: None,

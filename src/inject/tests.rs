@@ -3,7 +3,7 @@ use crate::adapter::{Adapter, AdapterLayer, Affine};
 use crate::conditioning::{ConditionOptions, IdentityInput, Mask, MaskMode, StepRange};
 use crate::error::ErrorKind;
 use crate::host::{HostLayer, HostSpec};
-use crate::kernel::Scalar;
+use crate::kernel::{Scalar, TensorView, TensorViewMut};
 use crate::progress::Reporter;
 use candle_core::{DType, Device, Tensor};
 use half::{bf16, f16};

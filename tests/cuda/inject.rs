@@ -7,8 +7,9 @@ use candle_core::{DType, Device};
 use half::{bf16, f16};
 use omniid::conditioning::{Conditioning, IdentityInput, Mask, Role};
 use omniid::cuda::{DeviceView, HostStream};
-use omniid::inject::{DeviceInjectCall, InjectCall, ViewLayout};
-use omniid::kernel::{TensorView, TensorViewMut};
+use omniid::inject::{
+    DeviceInjectCall, Elements, ElementsMut, InjectCall, OutputView, QueryView, ViewLayout,
+};
 use omniid::ErrorKind;
 
 /// Injects on the CPU, in `dtype`, into a copy of `output`.
@@ -21,13 +22,13 @@ fn on_cpu(
     adjust: impl FnOnce(&mut InjectCall<'_>),
 ) -> Vec<f32> {
     macro_rules! run {
-        ($element:ty, $convert:expr) => {{
+        ($element:ty, $variant:ident, $convert:expr) => {{
             let query: Vec<$element> = query.iter().copied().map($convert).collect();
             let mut output: Vec<$element> = output.iter().copied().map($convert).collect();
             let mut call = InjectCall::new(
                 0,
-                TensorView::new(&query, layout.shape, layout.strides).unwrap(),
-                TensorViewMut::new(&mut output, layout.shape, layout.strides).unwrap(),
+                QueryView::new(Elements::$variant(&query), layout).unwrap(),
+                OutputView::new(ElementsMut::$variant(&mut output), layout).unwrap(),
             );
             adjust(&mut call);
             conditioning.inject(call).unwrap();
@@ -35,9 +36,9 @@ fn on_cpu(
         }};
     }
     match dtype {
-        DType::F16 => run!(f16, f16::from_f32),
-        DType::BF16 => run!(bf16, bf16::from_f32),
-        _ => run!(f32, std::convert::identity::<f32>),
+        DType::F16 => run!(f16, F16, f16::from_f32),
+        DType::BF16 => run!(bf16, Bf16, bf16::from_f32),
+        _ => run!(f32, F32, std::convert::identity::<f32>),
     }
 }
 
