@@ -11,7 +11,6 @@ use omniid::kernel::{
     TensorView, TensorViewMut, ThreadPool,
 };
 use peak::{operations, peak};
-use std::hint::black_box;
 
 fn values(len: usize) -> Vec<f32> {
     (0..len)

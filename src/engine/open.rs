@@ -47,14 +47,12 @@ impl Parts {
             CheckpointKind::Native => native(checkpoint),
             kind @ (CheckpointKind::IpAdapter { .. } | CheckpointKind::XlabsFlux { .. }) => {
                 public(&checkpoint.adapter_view()?, &kind, options)
-        }
-            other => {
-                return Err(Error::mismatch(format!(
+            }
+            other => Err(Error::mismatch(format!(
                 "{}: this is a {}, expected a native OmniID checkpoint, an IP-Adapter or an XLabs FLUX adapter",
                 checkpoint.label(),
                 other.name()
-            )))
-        }
+            ))),
         }
     }
 }

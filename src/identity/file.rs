@@ -27,6 +27,9 @@ pub const VERSION: u32 = 1;
 /// Metadata key that marks a safetensors file as an identity.
 pub const VERSION_KEY: &str = "omniid.identity";
 
+/// Named tensors and metadata of a file.
+type Parts = (Vec<(String, Tensor)>, BTreeMap<String, String>);
+
 /// Number type of the tensors in the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Precision {
@@ -78,7 +81,7 @@ impl Identity {
         read(&Checkpoint::from_bytes(bytes.to_vec(), limits)?, limits)
     }
 
-    fn parts(&self, precision: Precision) -> Result<(Vec<(String, Tensor)>, BTreeMap<String, String>)> {
+    fn parts(&self, precision: Precision) -> Result<Parts> {
         let tensor = |values: &[f32], shape: (usize, usize)| -> Result<Tensor> {
             Ok(Tensor::from_slice(values, shape, &Device::Cpu)?.to_dtype(precision.dtype())?)
         };
@@ -177,7 +180,7 @@ fn read(file: &Checkpoint, limits: &Limits) -> Result<Identity> {
         let feature = name
             .strip_prefix("features.")
             .and_then(|index| index.parse::<usize>().ok());
-        *name != "tokens" && !feature.is_some_and(|index| index < known)
+        *name != "tokens" && feature.is_none_or(|index| index >= known)
     }) {
         return Err(Error::format(format!("identity: unexpected tensor {name:?}")));
     }

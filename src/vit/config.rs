@@ -204,7 +204,7 @@ impl VisionConfig {
                 )));
             }
         }
-        if self.hidden_size % self.num_attention_heads != 0 {
+        if !self.hidden_size.is_multiple_of(self.num_attention_heads) {
             return Err(Error::format(format!(
                 "hidden_size {} of the image encoder is not a multiple of its {} heads",
                 self.hidden_size, self.num_attention_heads
