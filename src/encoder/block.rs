@@ -26,6 +26,6 @@ impl FeedForward {
     /// `x` plus the feed-forward of `x`; `[batch, tokens, width]`.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let inner = self.up.forward(&self.norm.forward(x)?)?;
-        Ok((x + self.down.forward(&inner)?)?)
+        self.down.forward_add(&inner, x)
     }
 }

@@ -150,7 +150,7 @@ impl OmniId {
                 other.dims()
             )));
         }
-        let features = Tensor::stack(photos, 0)?.unsqueeze(0)?;
+        let features = Tensor::stack(&sorted(photos)?, 0)?.unsqueeze(0)?;
         Ok(self.forward_batch(&features)?.squeeze(0)?)
     }
 
@@ -205,6 +205,35 @@ impl OmniId {
     }
 }
 
+/// The photos in an order that depends on their features alone.
+///
+/// Sums in floating point depend on the order of their terms in the last bits, and 16-bit products amplify that.
+/// Sorting makes the identity the same to the last bit for every order of the same photos.
+fn sorted(photos: &[Tensor]) -> Result<Vec<Tensor>> {
+    let mut keyed = photos
+        .iter()
+        .map(|photo| {
+            Ok((
+                photo
+                    .detach()
+                    .flatten_all()?
+                    .to_dtype(DType::F32)?
+                    .to_vec1::<f32>()?,
+                photo.clone(),
+            ))
+        })
+        .collect::<Result<Vec<_>>>()?;
+    keyed.sort_by(|(a, _), (b, _)| {
+        let differing = a
+            .iter()
+            .zip(b)
+            .map(|(a, b)| a.total_cmp(b))
+            .find(|order| order.is_ne());
+        differing.unwrap_or(std::cmp::Ordering::Equal)
+    });
+    Ok(keyed.into_iter().map(|(_, photo)| photo).collect())
+}
+
 impl Block {
     fn load(config: &OmniIdConfig, vb: VarBuilder) -> Result<Self> {
         let width = config.width;
@@ -238,17 +267,15 @@ impl CrossAttention {
             Some(position) => values.broadcast_add(position)?,
             None => values.clone(),
         };
-        let update = self
-            .projections
-            .forward(&self.norm_queries.forward(x)?, &keys, &values)?;
-        Ok((x + update)?)
+        self.projections
+            .add_to(x, &self.norm_queries.forward(x)?, &keys, &values)
     }
 }
 
 impl SelfAttention {
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let normal = self.norm.forward(x)?;
-        Ok((x + self.projections.forward(&normal, &normal, &normal)?)?)
+        self.projections.add_to(x, &normal, &normal, &normal)
     }
 }
 
@@ -264,12 +291,13 @@ impl Projections {
         })
     }
 
-    fn forward(&self, x: &Tensor, keys: &Tensor, values: &Tensor) -> Result<Tensor> {
+    /// `x` plus the attention of `queries` to `keys` and `values`.
+    fn add_to(&self, x: &Tensor, queries: &Tensor, keys: &Tensor, values: &Tensor) -> Result<Tensor> {
         let (q, k, v) = (
-            self.to_q.forward(x)?,
+            self.to_q.forward(queries)?,
             self.to_k.forward(keys)?,
             self.to_v.forward(values)?,
         );
-        self.to_out.forward(&attention(&q, &k, &v, self.heads)?)
+        self.to_out.forward_add(&attention(&q, &k, &v, self.heads)?, x)
     }
 }

@@ -180,7 +180,9 @@ impl Resampler {
             let kv = layer.to_kv.forward(&all)?;
             let k = kv.narrow(2, 0, inner)?;
             let v = kv.narrow(2, inner, inner)?;
-            z = (z + layer.to_out.forward(&attention(&q, &k, &v, self.config.heads)?)?)?;
+            z = layer
+                .to_out
+                .forward_add(&attention(&q, &k, &v, self.config.heads)?, &z)?;
             z = layer.feed_forward.forward(&z)?;
         }
         self.norm_out.forward(&self.proj_out.forward(&z)?)

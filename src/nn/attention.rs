@@ -1,7 +1,8 @@
 //! Multi-head attention on tensors of layout `[batch, tokens, heads · head width]`.
 
 use crate::error::{Error, Result};
-use candle_core::{DType, Tensor, D};
+use crate::kernel::{self, AttentionInput, KeyValue, OutputMode, TensorView, TensorViewMut, ThreadPool};
+use candle_core::{DType, Layout, Storage, Tensor, D};
 
 /// Scaled dot-product attention: softmax(q kᵀ / √d) v per head, with the softmax in f32.
 ///
@@ -14,6 +15,13 @@ pub fn attention(query: &Tensor, key: &Tensor, value: &Tensor, heads: usize) -> 
     check(query, key, value, heads)?;
     let (batch, queries, inner) = query.dims3()?;
     let head_width = inner / heads;
+    let tensors = [query, key, value];
+    let inference = tensors
+        .iter()
+        .all(|x| x.device().is_cpu() && x.dtype() == DType::F32 && !x.track_op());
+    if inference && head_width <= WIDEST_HEAD {
+        return on_cpu(query, key, value, heads);
+    }
     // Scaling the query rather than the scores keeps f16 scores inside the range of f16.
     let scale = 1.0 / (head_width as f64).sqrt();
     let q = split_heads(&(query * scale)?, heads)?;
@@ -27,6 +35,49 @@ pub fn attention(query: &Tensor, key: &Tensor, value: &Tensor, heads: usize) -> 
     };
     let out = weights.to_dtype(query.dtype())?.matmul(&v)?;
     Ok(out.transpose(1, 2)?.reshape((batch, queries, inner))?)
+}
+
+/// The kernel's widest head; wider ones take the way of the GPU.
+const WIDEST_HEAD: usize = 512;
+
+/// Attention by the CPU kernel, on the tensors as they lie in memory.
+fn on_cpu(query: &Tensor, key: &Tensor, value: &Tensor, heads: usize) -> Result<Tensor> {
+    let (batch, queries, inner) = query.dims3()?;
+    let mut output = vec![0f32; query.elem_count()];
+    let (q_storage, q_layout) = query.storage_and_layout();
+    let (k_storage, k_layout) = key.storage_and_layout();
+    let (v_storage, v_layout) = value.storage_and_layout();
+    let set = KeyValue {
+        keys: view(&k_storage, k_layout, heads)?,
+        values: view(&v_storage, v_layout, heads)?,
+    };
+    let input = AttentionInput {
+        query: view(&q_storage, q_layout, heads)?,
+        key_values: std::slice::from_ref(&set),
+        select: None,
+        scale: None,
+    };
+    let mut target = TensorViewMut::contiguous(&mut output, [batch, queries, heads, inner / heads])?;
+    kernel::attention(ThreadPool::global(), &input, &mut target, OutputMode::Overwrite)?;
+    Ok(Tensor::from_vec(output, query.shape(), query.device())?)
+}
+
+/// A tensor `[batch, tokens, heads · d]` with any strides as `[batch, tokens, heads, d]`.
+fn view<'a>(storage: &'a Storage, layout: &Layout, heads: usize) -> Result<TensorView<'a>> {
+    let (Storage::Cpu(storage), &[batch, tokens, inner], &[by_batch, by_token, by_value]) =
+        (storage, layout.dims(), layout.stride())
+    else {
+        return Err(Error::internal(
+            "attention on the CPU got a tensor that is not on the CPU or not of rank 3",
+        ));
+    };
+    let values = storage
+        .as_slice::<f32>()?
+        .get(layout.start_offset()..)
+        .unwrap_or_default();
+    let head_width = inner / heads;
+    let strides = [by_batch, by_token, head_width * by_value, by_value];
+    TensorView::new(values, [batch, tokens, heads, head_width], strides)
 }
 
 /// `[batch, tokens, heads · d]` to a contiguous `[batch, heads, tokens, d]`.
@@ -119,6 +170,18 @@ mod tests {
             for (a, b) in got.iter().zip(&expected) {
                 assert!((*a as f64 - b).abs() < 1e-6, "{a} against {b}");
             }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn keys_and_values_may_be_parts_of_one_tensor() -> Result<()> {
+        let (q, kv) = (random("q", &[2, 5, 12])?, random("kv", &[2, 7, 24])?);
+        let (k, v) = (kv.narrow(2, 0, 12)?, kv.narrow(2, 12, 12)?);
+        let expected = formula(&q, &k, &v, 3)?;
+        let got = attention(&q, &k, &v, 3)?.flatten_all()?.to_vec1::<f32>()?;
+        for (a, b) in got.iter().zip(&expected) {
+            assert!((*a as f64 - b).abs() < 1e-6, "{a} against {b}");
         }
         Ok(())
     }

@@ -1,7 +1,8 @@
 //! Layer normalisation.
 
-use super::load_parameter;
+use super::{cpu_values, load_parameter};
 use crate::error::{Error, Result};
+use crate::kernel::{self, ThreadPool};
 use candle_core::{DType, Tensor, D};
 use candle_nn::{Init, VarBuilder};
 
@@ -47,11 +48,11 @@ impl LayerNorm {
                 x.dims()
             )));
         }
-        if !x.track_op()
-            && !self.weight.track_op()
-            && !self.bias.track_op()
-            && x.dtype() == self.weight.dtype()
-        {
+        let trains = x.track_op() || self.weight.track_op() || self.bias.track_op();
+        if !trains && x.dtype() == self.weight.dtype() {
+            if x.device().is_cpu() && x.dtype() == DType::F32 {
+                return self.forward_cpu(x);
+            }
             let x = x.contiguous()?;
             return Ok(candle_nn::ops::layer_norm(
                 &x,
@@ -69,6 +70,26 @@ impl LayerNorm {
         Ok(scaled
             .broadcast_add(&self.bias.to_dtype(DType::F32)?)?
             .to_dtype(x.dtype())?)
+    }
+
+    fn forward_cpu(&self, x: &Tensor) -> Result<Tensor> {
+        let mut output = vec![0f32; x.elem_count()];
+        cpu_values::<f32, _>(x, |input| {
+            cpu_values::<f32, _>(&self.weight, |weight| {
+                cpu_values::<f32, _>(&self.bias, |bias| {
+                    let epsilon = self.epsilon as f32;
+                    kernel::layer_norm(
+                        ThreadPool::global(),
+                        input,
+                        weight,
+                        Some(bias),
+                        epsilon,
+                        &mut output,
+                    )
+                })
+            })
+        })?;
+        Ok(Tensor::from_vec(output, x.shape(), x.device())?)
     }
 }
 

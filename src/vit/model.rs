@@ -265,9 +265,9 @@ impl Block {
         let q = self.query.forward(&normal)?;
         let k = self.key.forward(&normal)?;
         let v = self.value.forward(&normal)?;
-        let x = (x + self.out.forward(&attention(&q, &k, &v, self.heads)?)?)?;
+        let x = self.out.forward_add(&attention(&q, &k, &v, self.heads)?, x)?;
         let inner = self.up.forward(&self.norm2.forward(&x)?)?;
-        Ok((&x + self.down.forward(&inner)?)?)
+        self.down.forward_add(&inner, &x)
     }
 }
 
