@@ -1,5 +1,5 @@
 """The areas of the parity fixtures, one module each."""
 
-from . import omni_id, projections, vision
+from . import injection, omni_id, projections, vision
 
-AREAS = [vision, projections, omni_id]
+AREAS = [vision, projections, omni_id, injection]
