@@ -504,7 +504,7 @@ typedef struct omniid_engine_options {
   /**
    * The host's own layer table, in the order of the adapter in the checkpoint. Default: the host's built-in one.
    */
-  const struct omniid_host_layer *host_layers;
+  const omniid_host_layer *host_layers;
   /**
    * Number of host_layers.
    */
@@ -634,8 +634,8 @@ typedef struct omniid_engine_info {
  * The caller's part:
  * `options` is initialised with OMNIID_ENGINE_OPTIONS_INIT and its pointers are NULL or valid; `out` is writable.
  */
-omniid_status omniid_engine_open(const struct omniid_engine_options *options,
-                                 struct omniid_engine **out);
+omniid_status omniid_engine_open(const omniid_engine_options *options,
+                                 omniid_engine **out);
 
 /**
  * Frees an engine. NULL is fine. What was made with it stays valid.
@@ -643,7 +643,7 @@ omniid_status omniid_engine_open(const struct omniid_engine_options *options,
  * The caller's part:
  * `engine` is NULL or came from `omniid_engine_open`, and no call uses it any more.
  */
-void omniid_engine_free(struct omniid_engine *engine);
+void omniid_engine_free(omniid_engine *engine);
 
 /**
  * Tells what an engine is.
@@ -651,7 +651,7 @@ void omniid_engine_free(struct omniid_engine *engine);
  * The caller's part:
  * `engine` is a live engine; `out` is initialised with OMNIID_ENGINE_INFO_INIT.
  */
-omniid_status omniid_engine_describe(const struct omniid_engine *engine, struct omniid_engine_info *out);
+omniid_status omniid_engine_describe(const omniid_engine *engine, omniid_engine_info *out);
 
 /**
  * Describes layer `layer` of the engine's host, in the order of the adapter. Its name lives as long as the engine.
@@ -659,9 +659,9 @@ omniid_status omniid_engine_describe(const struct omniid_engine *engine, struct 
  * The caller's part:
  * `engine` is a live engine; `out` is initialised with OMNIID_HOST_LAYER_INIT.
  */
-omniid_status omniid_engine_host_layer(const struct omniid_engine *engine,
+omniid_status omniid_engine_host_layer(const omniid_engine *engine,
                                        size_t layer,
-                                       struct omniid_host_layer *out);
+                                       omniid_host_layer *out);
 
 /*
  * Photos: encoded files, in memory or by path, or raw pixels; and the faces in them.
@@ -867,9 +867,9 @@ typedef struct omniid_face {
  * `count` is writable.
  */
 omniid_status omniid_detect_faces(const omniid_engine *engine,
-                                  const struct omniid_photo *photo,
-                                  const struct omniid_detect_options *options,
-                                  struct omniid_face *faces,
+                                  const omniid_photo *photo,
+                                  const omniid_detect_options *options,
+                                  omniid_face *faces,
                                   size_t capacity,
                                   size_t *count);
 
@@ -937,7 +937,7 @@ typedef struct omniid_identity_info {
  * The caller's part:
  * `path` is NUL-terminated; `out` is writable.
  */
-omniid_status omniid_identity_load(const char *path, struct omniid_identity **out);
+omniid_status omniid_identity_load(const char *path, omniid_identity **out);
 
 /**
  * Reads an identity from the bytes of an `.omniid` file.
@@ -945,7 +945,7 @@ omniid_status omniid_identity_load(const char *path, struct omniid_identity **ou
  * The caller's part:
  * `data` points to `size` readable bytes; `out` is writable.
  */
-omniid_status omniid_identity_from_bytes(const void *data, size_t size, struct omniid_identity **out);
+omniid_status omniid_identity_from_bytes(const void *data, size_t size, omniid_identity **out);
 
 /**
  * Writes an identity to a file, as `OMNIID_PRECISION_F32` or, at half the size, `OMNIID_PRECISION_F16`. The file
@@ -954,7 +954,7 @@ omniid_status omniid_identity_from_bytes(const void *data, size_t size, struct o
  * The caller's part:
  * `identity` is a live identity; `path` is NUL-terminated.
  */
-omniid_status omniid_identity_save(const struct omniid_identity *identity,
+omniid_status omniid_identity_save(const omniid_identity *identity,
                                    const char *path,
                                    int32_t precision);
 
@@ -967,7 +967,7 @@ omniid_status omniid_identity_save(const struct omniid_identity *identity,
  * The caller's part:
  * `identity` is a live identity; `buffer` is NULL or has room for `capacity` bytes; `size` is writable.
  */
-omniid_status omniid_identity_to_bytes(const struct omniid_identity *identity,
+omniid_status omniid_identity_to_bytes(const omniid_identity *identity,
                                        int32_t precision,
                                        void *buffer,
                                        size_t capacity,
@@ -979,8 +979,8 @@ omniid_status omniid_identity_to_bytes(const struct omniid_identity *identity,
  * The caller's part:
  * `identity` is a live identity; `out` is initialised with OMNIID_IDENTITY_INFO_INIT.
  */
-omniid_status omniid_identity_describe(const struct omniid_identity *identity,
-                                       struct omniid_identity_info *out);
+omniid_status omniid_identity_describe(const omniid_identity *identity,
+                                       omniid_identity_info *out);
 
 /**
  * Hands out the tokens, f32 `[tokens, token_width]`, read-only, without a copy. They stay valid after the identity
@@ -989,7 +989,7 @@ omniid_status omniid_identity_describe(const struct omniid_identity *identity,
  * The caller's part:
  * `identity` is a live identity; `out` is writable.
  */
-omniid_status omniid_identity_tokens(const struct omniid_identity *identity,
+omniid_status omniid_identity_tokens(const omniid_identity *identity,
                                      omniid_managed_tensor **out);
 
 /**
@@ -998,7 +998,7 @@ omniid_status omniid_identity_tokens(const struct omniid_identity *identity,
  * The caller's part:
  * `identity` is a live identity; `out` describes writable memory.
  */
-omniid_status omniid_identity_copy_tokens(const struct omniid_identity *identity,
+omniid_status omniid_identity_copy_tokens(const omniid_identity *identity,
                                           const omniid_tensor *out);
 
 /**
@@ -1007,10 +1007,10 @@ omniid_status omniid_identity_copy_tokens(const struct omniid_identity *identity
  * The caller's part:
  * `identity` is a live identity; the texts are NULL or NUL-terminated; `out` is writable.
  */
-omniid_status omniid_identity_with_notes(const struct omniid_identity *identity,
+omniid_status omniid_identity_with_notes(const omniid_identity *identity,
                                          const char *label,
                                          const char *consent,
-                                         struct omniid_identity **out);
+                                         omniid_identity **out);
 
 /**
  * Makes a copy of an identity without the photos' features: smaller, but an Omni-ID identity cannot be extended
@@ -1019,8 +1019,8 @@ omniid_status omniid_identity_with_notes(const struct omniid_identity *identity,
  * The caller's part:
  * `identity` is a live identity; `out` is writable.
  */
-omniid_status omniid_identity_without_features(const struct omniid_identity *identity,
-                                               struct omniid_identity **out);
+omniid_status omniid_identity_without_features(const omniid_identity *identity,
+                                               omniid_identity **out);
 
 /**
  * Compares two identities of this engine's model: cosine similarity, -1 to 1, centred on the model's average
@@ -1030,8 +1030,8 @@ omniid_status omniid_identity_without_features(const struct omniid_identity *ide
  * `engine`, `first` and `second` are live; `out` is writable.
  */
 omniid_status omniid_identity_similarity(const omniid_engine *engine,
-                                         const struct omniid_identity *first,
-                                         const struct omniid_identity *second,
+                                         const omniid_identity *first,
+                                         const omniid_identity *second,
                                          float *out);
 
 /**
@@ -1040,7 +1040,7 @@ omniid_status omniid_identity_similarity(const omniid_engine *engine,
  * The caller's part:
  * `identity` is NULL or came from this library, and no call uses it any more.
  */
-void omniid_identity_free(struct omniid_identity *identity);
+void omniid_identity_free(omniid_identity *identity);
 
 /*
  * Encoding: photos to an identity, and more photos to an identity that exists.
@@ -1135,7 +1135,7 @@ typedef struct omniid_encode_options {
    * Where to put a report on each photo, to be freed with omniid_report_free. NULL: no report is made. A call that
    * fails sets it to NULL; its message then says what was wrong with the photos.
    */
-  struct omniid_report **report;
+  omniid_report **report;
   /**
    * Hears about progress and can cancel. Default: none.
    */
@@ -1212,7 +1212,7 @@ typedef struct omniid_photo_report {
 omniid_status omniid_encode(const omniid_engine *engine,
                             const omniid_photo *photos,
                             size_t photo_count,
-                            const struct omniid_encode_options *options,
+                            const omniid_encode_options *options,
                             omniid_identity **out);
 
 /**
@@ -1229,7 +1229,7 @@ omniid_status omniid_identity_extend(const omniid_engine *engine,
                                      const omniid_identity *identity,
                                      const omniid_photo *photos,
                                      size_t photo_count,
-                                     const struct omniid_encode_options *options,
+                                     const omniid_encode_options *options,
                                      omniid_identity **out);
 
 /**
@@ -1238,7 +1238,7 @@ omniid_status omniid_identity_extend(const omniid_engine *engine,
  * The caller's part:
  * `report` is a live report; `out` is writable.
  */
-omniid_status omniid_report_photo_count(const struct omniid_report *report, size_t *out);
+omniid_status omniid_report_photo_count(const omniid_report *report, size_t *out);
 
 /**
  * Tells what became of photo `index`.
@@ -1246,9 +1246,9 @@ omniid_status omniid_report_photo_count(const struct omniid_report *report, size
  * The caller's part:
  * `report` is a live report; `out` is initialised with OMNIID_PHOTO_REPORT_INIT.
  */
-omniid_status omniid_report_photo(const struct omniid_report *report,
+omniid_status omniid_report_photo(const omniid_report *report,
                                   size_t index,
-                                  struct omniid_photo_report *out);
+                                  omniid_photo_report *out);
 
 /**
  * Frees a report. NULL is fine.
@@ -1256,7 +1256,7 @@ omniid_status omniid_report_photo(const struct omniid_report *report,
  * The caller's part:
  * `report` is NULL or came from this library, and no call uses it any more.
  */
-void omniid_report_free(struct omniid_report *report);
+void omniid_report_free(omniid_report *report);
 
 /*
  * Conditioning: identities projected to the keys and values of every attention layer of a host, once.
@@ -1428,16 +1428,6 @@ void omniid_report_free(struct omniid_report *report);
 #define OMNIID_MASK_DIFFUSERS 1
 
 /**
- * The rows that follow the prompt.
- */
-#define OMNIID_ROLE_CONDITIONAL 0
-
-/**
- * The rows that do not.
- */
-#define OMNIID_ROLE_UNCONDITIONAL 1
-
-/**
  * Keys and values of identities for every layer of a host. Never changes; may be used from any number of threads at
  * once.
  */
@@ -1574,10 +1564,32 @@ typedef struct omniid_condition_options {
  * OMNIID_CONDITION_INPUT_INIT; `options` is NULL or initialised with OMNIID_CONDITION_OPTIONS_INIT; `out` is writable.
  */
 omniid_status omniid_condition(const omniid_engine *engine,
-                               const struct omniid_condition_input *identities,
+                               const omniid_condition_input *identities,
                                size_t identity_count,
-                               const struct omniid_condition_options *options,
-                               struct omniid_conditioning **out);
+                               const omniid_condition_options *options,
+                               omniid_conditioning **out);
+
+/**
+ * Frees a conditioning. NULL is fine.
+ *
+ * The caller's part:
+ * `conditioning` is NULL or came from `omniid_condition`, and no call uses it any more.
+ */
+void omniid_conditioning_free(omniid_conditioning *conditioning);
+
+/*
+ * What a conditioning holds: layers by index and name, keys and values for hosts that run their own attention.
+ */
+
+/**
+ * The rows that follow the prompt.
+ */
+#define OMNIID_ROLE_CONDITIONAL 0
+
+/**
+ * The rows that do not.
+ */
+#define OMNIID_ROLE_UNCONDITIONAL 1
 
 /**
  * Number of layers of the host.
@@ -1585,7 +1597,7 @@ omniid_status omniid_condition(const omniid_engine *engine,
  * The caller's part:
  * `conditioning` is a live conditioning; `out` is writable.
  */
-omniid_status omniid_conditioning_layer_count(const struct omniid_conditioning *conditioning, size_t *out);
+omniid_status omniid_conditioning_layer_count(const omniid_conditioning *conditioning, size_t *out);
 
 /**
  * Number of identities.
@@ -1593,7 +1605,7 @@ omniid_status omniid_conditioning_layer_count(const struct omniid_conditioning *
  * The caller's part:
  * `conditioning` is a live conditioning; `out` is writable.
  */
-omniid_status omniid_conditioning_identity_count(const struct omniid_conditioning *conditioning, size_t *out);
+omniid_status omniid_conditioning_identity_count(const omniid_conditioning *conditioning, size_t *out);
 
 /**
  * Bytes that all keys and values occupy.
@@ -1601,7 +1613,7 @@ omniid_status omniid_conditioning_identity_count(const struct omniid_conditionin
  * The caller's part:
  * `conditioning` is a live conditioning; `out` is writable.
  */
-omniid_status omniid_conditioning_byte_size(const struct omniid_conditioning *conditioning, size_t *out);
+omniid_status omniid_conditioning_byte_size(const omniid_conditioning *conditioning, size_t *out);
 
 /**
  * Name of a layer. Lives as long as the conditioning.
@@ -1609,7 +1621,7 @@ omniid_status omniid_conditioning_byte_size(const struct omniid_conditioning *co
  * The caller's part:
  * `conditioning` is a live conditioning; `out` is writable.
  */
-omniid_status omniid_conditioning_layer_name(const struct omniid_conditioning *conditioning,
+omniid_status omniid_conditioning_layer_name(const omniid_conditioning *conditioning,
                                              size_t layer,
                                              const char **out);
 
@@ -1619,7 +1631,7 @@ omniid_status omniid_conditioning_layer_name(const struct omniid_conditioning *c
  * The caller's part:
  * `conditioning` is a live conditioning; `out` is initialised with OMNIID_HOST_LAYER_INIT.
  */
-omniid_status omniid_conditioning_layer(const struct omniid_conditioning *conditioning,
+omniid_status omniid_conditioning_layer(const omniid_conditioning *conditioning,
                                         size_t layer,
                                         omniid_host_layer *out);
 
@@ -1630,13 +1642,14 @@ omniid_status omniid_conditioning_layer(const struct omniid_conditioning *condit
  * The caller's part:
  * `conditioning` is a live conditioning; `name` is NUL-terminated; `out` is writable.
  */
-omniid_status omniid_conditioning_find_layer(const struct omniid_conditioning *conditioning,
+omniid_status omniid_conditioning_find_layer(const omniid_conditioning *conditioning,
                                              const char *name,
                                              size_t *out);
 
 /**
  * Hands out the keys of one identity in one layer, `[tokens, heads, head_dim]`, read-only, without a copy. NULL, with
- * `OMNIID_OK`, where nothing is injected. Stays valid after the conditioning is freed.
+ * `OMNIID_OK`, where nothing is injected. Stays valid after the conditioning is freed. On a GPU they may be read on
+ * `stream`, a CUDA stream in the numbering of `omniid_inject_call`; on the CPU it is ignored.
  *
  * A host that runs its own attention adds factor x mask x softmax(q Kt / sqrt(head_dim)) V for each identity that is
  * active at the step; see `omniid_conditioning_factor`, `_mask_factors` and `_is_active`.
@@ -1644,10 +1657,11 @@ omniid_status omniid_conditioning_find_layer(const struct omniid_conditioning *c
  * The caller's part:
  * `conditioning` is a live conditioning; `out` is writable.
  */
-omniid_status omniid_conditioning_keys(const struct omniid_conditioning *conditioning,
+omniid_status omniid_conditioning_keys(const omniid_conditioning *conditioning,
                                        size_t layer,
                                        size_t identity,
                                        int32_t role,
+                                       int64_t stream,
                                        omniid_managed_tensor **out);
 
 /**
@@ -1656,10 +1670,11 @@ omniid_status omniid_conditioning_keys(const struct omniid_conditioning *conditi
  * The caller's part:
  * As `omniid_conditioning_keys`.
  */
-omniid_status omniid_conditioning_values(const struct omniid_conditioning *conditioning,
+omniid_status omniid_conditioning_values(const omniid_conditioning *conditioning,
                                          size_t layer,
                                          size_t identity,
                                          int32_t role,
+                                         int64_t stream,
                                          omniid_managed_tensor **out);
 
 /**
@@ -1668,7 +1683,7 @@ omniid_status omniid_conditioning_values(const struct omniid_conditioning *condi
  * The caller's part:
  * `conditioning` is a live conditioning; `out` is writable.
  */
-omniid_status omniid_conditioning_factor(const struct omniid_conditioning *conditioning,
+omniid_status omniid_conditioning_factor(const omniid_conditioning *conditioning,
                                          size_t layer,
                                          size_t identity,
                                          float *out);
@@ -1680,7 +1695,7 @@ omniid_status omniid_conditioning_factor(const struct omniid_conditioning *condi
  * The caller's part:
  * `conditioning` is a live conditioning; `sigma` and `fraction` are NULL or point to a number; `out` is writable.
  */
-omniid_status omniid_conditioning_is_active(const struct omniid_conditioning *conditioning,
+omniid_status omniid_conditioning_is_active(const omniid_conditioning *conditioning,
                                             size_t identity,
                                             const double *sigma,
                                             const double *fraction,
@@ -1693,20 +1708,12 @@ omniid_status omniid_conditioning_is_active(const struct omniid_conditioning *co
  * The caller's part:
  * `conditioning` is a live conditioning; `out` has room for `token_count` numbers.
  */
-omniid_status omniid_conditioning_mask_factors(const struct omniid_conditioning *conditioning,
+omniid_status omniid_conditioning_mask_factors(const omniid_conditioning *conditioning,
                                                size_t identity,
                                                size_t token_count,
                                                uint32_t latent_height,
                                                uint32_t latent_width,
                                                float *out);
-
-/**
- * Frees a conditioning. NULL is fine.
- *
- * The caller's part:
- * `conditioning` is NULL or came from `omniid_condition`, and no call uses it any more.
- */
-void omniid_conditioning_free(struct omniid_conditioning *conditioning);
 
 /*
  * Injection: at each attention layer and step the host hands over its queries, and the identities' attention is
@@ -1797,13 +1804,14 @@ typedef struct omniid_inject_call {
   uint32_t latent_width;
   /**
    * The CUDA stream of query and output in DLPack's numbering: 1 the legacy default stream, 2 the per-thread default
-   * stream, -1 no ordering wanted, otherwise the stream's handle. Ignored on the CPU.
+   * stream, -1 to wait until the work is done, otherwise the stream's handle; never 0. Ignored on the CPU.
+   * OMNIID_INJECT_CALL_INIT sets 1.
    */
   int64_t stream;
 } omniid_inject_call;
 
 /** Initialises an omniid_inject_call. */
-#define OMNIID_INJECT_CALL_INIT { sizeof(omniid_inject_call), 1.0f, 0, NULL, NULL, 0, 0, NULL, 0, 0.0f, 0.0f, 0, 0, 0 }
+#define OMNIID_INJECT_CALL_INIT { sizeof(omniid_inject_call), 1.0f, 0, NULL, NULL, 0, 0, NULL, 0, 0.0f, 0.0f, 0, 0, 1 }
 
 /**
  * Adds the identities' attention to a layer's output, in place:
@@ -1822,7 +1830,7 @@ typedef struct omniid_inject_call {
  * memory that is readable and, for output, writable, and that no other thread writes during the call.
  */
 omniid_status omniid_inject(const omniid_conditioning *conditioning,
-                            const struct omniid_inject_call *call);
+                            const omniid_inject_call *call);
 
 #ifdef __cplusplus
 }

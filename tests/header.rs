@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 /// The header's sections: files of `src/capi/`, in an order in which every type comes before its use.
-const SECTIONS: [&str; 11] = [
+const SECTIONS: [&str; 12] = [
     "version",
     "status",
     "log",
@@ -16,6 +16,7 @@ const SECTIONS: [&str; 11] = [
     "photo",
     "identity",
     "encode",
+    "condition",
     "conditioning",
     "inject",
 ];
@@ -82,7 +83,16 @@ fn declarations(file: &Path) -> String {
         .unwrap_or_else(|error| panic!("{}: {error}", file.display()))
         .write(&mut bytes);
     let text = String::from_utf8(bytes).expect("cbindgen writes UTF-8");
-    text.replace(" * # Safety", " * The caller's part:")
+    // Structs are used by their short names; the tag stays where they are defined.
+    let lines = text
+        .lines()
+        .map(|line| match line.starts_with("typedef struct ") {
+            true => line.to_string(),
+            false => line
+                .replace("struct omniid_", "omniid_")
+                .replace(" * # Safety", " * The caller's part:"),
+        });
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// Constants that are texts, which cbindgen leaves out.

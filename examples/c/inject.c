@@ -70,8 +70,8 @@ static void attend(const float *query, float *output, const omniid_host_layer *l
 static void attend_with(const omniid_conditioning *conditioning, size_t index, const omniid_host_layer *layer,
                         int32_t role, const float *query, float *output, float scale) {
     omniid_managed_tensor *keys, *values;
-    check(omniid_conditioning_keys(conditioning, index, 0, role, &keys), "keys");
-    check(omniid_conditioning_values(conditioning, index, 0, role, &values), "values");
+    check(omniid_conditioning_keys(conditioning, index, 0, role, 1, &keys), "keys");
+    check(omniid_conditioning_values(conditioning, index, 0, role, 1, &values), "values");
     if (keys != NULL && values != NULL) {
         float factor;
         check(omniid_conditioning_factor(conditioning, index, 0, &factor), "factor");

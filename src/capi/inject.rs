@@ -1,7 +1,8 @@
 //! Injection: at each attention layer and step the host hands over its queries, and the identities' attention is
 //! added to its output, in its own memory.
 
-use super::conditioning::{latent_size, omniid_conditioning, role};
+use super::condition::omniid_conditioning;
+use super::conditioning::{latent_size, role};
 use super::dlpack::omniid_tensor;
 use super::pointer;
 use super::status::{fallible, omniid_status};
@@ -56,7 +57,8 @@ pub struct omniid_inject_call {
     /// Width of the latent picture. Needed by identities with a mask.
     pub latent_width: u32,
     /// The CUDA stream of query and output in DLPack's numbering: 1 the legacy default stream, 2 the per-thread default
-    /// stream, -1 no ordering wanted, otherwise the stream's handle. Ignored on the CPU.
+    /// stream, -1 to wait until the work is done, otherwise the stream's handle; never 0. Ignored on the CPU.
+    /// OMNIID_INJECT_CALL_INIT sets 1.
     pub stream: i64,
 }
 

@@ -28,6 +28,7 @@
 //! Unloading. Do not unload the library (dlclose, FreeLibrary): it keeps worker threads and thread-local data.
 #![allow(non_camel_case_types)]
 
+mod condition;
 mod conditioning;
 mod dlpack;
 mod encode;
@@ -43,6 +44,7 @@ mod structs;
 mod tensor;
 mod version;
 
+pub use self::condition::*;
 pub use self::conditioning::*;
 pub use self::dlpack::*;
 pub use self::encode::*;

@@ -412,8 +412,8 @@ pub(super) fn managed_values<M: Send + Sync + 'static>(
     managed(data, ON_CPU, DType::F32, sizes, Box::new(memory))
 }
 
-/// An owned tensor of a contiguous candle tensor; shares its memory.
-pub(super) fn managed_tensor(tensor: &Tensor) -> Result<*mut omniid_managed_tensor> {
+/// An owned tensor of a contiguous candle tensor; shares its memory. `stream` is for tensors that are not on the CPU.
+pub(super) fn managed_tensor(tensor: &Tensor, _stream: i64) -> Result<*mut omniid_managed_tensor> {
     let tensor = tensor.contiguous()?;
     let (data, device) = {
         let (storage, layout) = tensor.storage_and_layout();

@@ -244,8 +244,8 @@ fn owned_tensors_keep_their_memory() {
 fn candle_tensors_are_shared_not_copied() {
     let tensor = Tensor::new(&[[1f32, 2.0], [3.0, 4.0], [5.0, 6.0]], &candle_core::Device::Cpu).unwrap();
     let rows = tensor.narrow(0, 1, 2).unwrap();
-    let first = managed_tensor(&rows).unwrap();
-    let second = managed_tensor(&tensor).unwrap();
+    let first = managed_tensor(&rows, 1).unwrap();
+    let second = managed_tensor(&tensor, 1).unwrap();
     // SAFETY: just made, freed once.
     unsafe {
         assert_eq!(
@@ -259,5 +259,5 @@ fn candle_tensors_are_shared_not_copied() {
         omniid_tensor_free(first);
         omniid_tensor_free(second);
     }
-    assert!(managed_tensor(&tensor.to_dtype(DType::I64).unwrap()).is_err());
+    assert!(managed_tensor(&tensor.to_dtype(DType::I64).unwrap(), 1).is_err());
 }

@@ -7,6 +7,18 @@
 
 static omniid_engine *engine;
 
+static void *read_file(const char *path, size_t *size) {
+    FILE *file = fopen(path, "rb");
+    EXPECT(file != NULL && fseek(file, 0, SEEK_END) == 0);
+    long length = ftell(file);
+    EXPECT(length >= 0 && fseek(file, 0, SEEK_SET) == 0);
+    void *bytes = malloc((size_t)length);
+    EXPECT(bytes != NULL && fread(bytes, 1, (size_t)length, file) == (size_t)length);
+    fclose(file);
+    *size = (size_t)length;
+    return bytes;
+}
+
 static void versions(void) {
     EXPECT(omniid_abi_version() == OMNIID_ABI_VERSION);
     EXPECT(omniid_abi_version() >> 16 == OMNIID_ABI_MAJOR);
@@ -259,14 +271,14 @@ static void conditionings(omniid_identity *identity) {
     OK(omniid_conditioning_layer_name(conditioning, 0, &name));
     EXPECT(strcmp(name, "down.attn") == 0);
     omniid_managed_tensor *keys;
-    OK(omniid_conditioning_keys(conditioning, 0, 0, OMNIID_ROLE_CONDITIONAL, &keys));
+    OK(omniid_conditioning_keys(conditioning, 0, 0, OMNIID_ROLE_CONDITIONAL, 1, &keys));
     EXPECT(keys->dl_tensor.ndim == 3 && keys->dl_tensor.shape[0] == 6 && keys->dl_tensor.shape[1] == 2);
     EXPECT(keys->dl_tensor.shape[2] == 8);
     omniid_tensor_free(keys);
-    OK(omniid_conditioning_values(conditioning, 1, 0, OMNIID_ROLE_CONDITIONAL, &keys));
+    OK(omniid_conditioning_values(conditioning, 1, 0, OMNIID_ROLE_CONDITIONAL, 1, &keys));
     EXPECT(keys == NULL); /* its layer scale is 0 */
-    REFUSED(omniid_conditioning_keys(conditioning, 0, 0, 2, &keys), OMNIID_INVALID_ARGUMENT, "role: 2");
-    REFUSED(omniid_conditioning_keys(conditioning, 0, 2, 0, &keys), OMNIID_INVALID_ARGUMENT, "no identity 2");
+    REFUSED(omniid_conditioning_keys(conditioning, 0, 0, 2, 1, &keys), OMNIID_INVALID_ARGUMENT, "role: 2");
+    REFUSED(omniid_conditioning_keys(conditioning, 0, 2, 0, 1, &keys), OMNIID_INVALID_ARGUMENT, "no identity 2");
     float factor;
     OK(omniid_conditioning_factor(conditioning, 0, 1, &factor));
     EXPECT(factor == 1.0f);

@@ -37,15 +37,3 @@ static omniid_photo pixels(int number) {
     photo.height = 60;
     return photo;
 }
-
-static void *read_file(const char *path, size_t *size) {
-    FILE *file = fopen(path, "rb");
-    EXPECT(file != NULL && fseek(file, 0, SEEK_END) == 0);
-    long length = ftell(file);
-    EXPECT(length >= 0 && fseek(file, 0, SEEK_SET) == 0);
-    void *bytes = malloc((size_t)length);
-    EXPECT(bytes != NULL && fread(bytes, 1, (size_t)length, file) == (size_t)length);
-    fclose(file);
-    *size = (size_t)length;
-    return bytes;
-}
