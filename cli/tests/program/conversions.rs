@@ -1,0 +1,274 @@
+//! convert native, full-face, diffusers, comfyui.
+
+use super::support::{host, Workplace};
+use omniid::checkpoint::Checkpoint;
+use omniid::Limits;
+
+fn open(place: &Workplace, name: &str) -> Checkpoint {
+    Checkpoint::open(&place.path(name), &Limits::default()).unwrap()
+}
+
+#[test]
+fn identities_stay_valid_across_number_types() {
+    let place = Workplace::new();
+    place.ok(&["encode", "a.png", "-c", "model.safetensors", "-o", "a.omniid"]);
+    for dtype in ["f16", "bf16"] {
+        let output = format!("{dtype}.safetensors");
+        let done = place.json(&[
+            "convert",
+            "native",
+            "-c",
+            "model.safetensors",
+            "--dtype",
+            dtype,
+            "-o",
+            &output,
+            "--json",
+        ]);
+        let original = place.json(&["inspect", "a.omniid", "--json"]);
+        assert_eq!(done["model"], original[0]["model"]);
+        let file = open(&place, &output);
+        assert!(file
+            .names()
+            .all(|name| format!("{:?}", file.info(name).unwrap().dtype).to_lowercase() == dtype));
+        place.ok(&[
+            "extend",
+            "a.omniid",
+            "b.png",
+            "-c",
+            &output,
+            "-o",
+            &format!("{dtype}.omniid"),
+        ]);
+        // Rounded weights, nearly the same identity.
+        let both = place.json(&[
+            "compare",
+            "-c",
+            "model.safetensors",
+            "a.png",
+            &format!("{dtype}.omniid"),
+            "--json",
+        ]);
+        assert!(both["similarity"][0][1].as_f64().unwrap() <= 1.0);
+    }
+    // Back to f32: what f16 can hold comes back exactly.
+    place.ok(&[
+        "convert",
+        "native",
+        "-c",
+        "f16.safetensors",
+        "--dtype",
+        "f32",
+        "-o",
+        "back.safetensors",
+    ]);
+    let (half, back) = (open(&place, "f16.safetensors"), open(&place, "back.safetensors"));
+    let values = |file: &Checkpoint, name: &str| {
+        let tensor = file
+            .tensor(name, candle_core::DType::F32, &candle_core::Device::Cpu)
+            .unwrap();
+        tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap()
+    };
+    for name in half.names() {
+        assert_eq!(values(&half, name), values(&back, name), "{name}");
+    }
+}
+
+#[test]
+fn a_public_checkpoint_becomes_one_file_with_the_same_numbers() {
+    let place = Workplace::new();
+    place.add_public();
+    let public = [
+        "-c",
+        "plus.safetensors",
+        "--image-encoder",
+        "clip/model.safetensors",
+        "--host",
+        "host.json",
+    ];
+    let done = place.json(
+        &[
+            &["convert", "native", "-o", "one.safetensors", "--json"],
+            &public[..],
+        ]
+        .concat(),
+    );
+    assert_eq!(
+        (done["adapter"].as_bool(), done["detector"].as_bool()),
+        (Some(true), Some(false))
+    );
+    place.ok(&[&["encode", "a.png", "b.png", "-o", "public.omniid"], &public[..]].concat());
+    place.ok(&[
+        "encode",
+        "a.png",
+        "b.png",
+        "-c",
+        "one.safetensors",
+        "-o",
+        "native.omniid",
+    ]);
+    let values = |name: &str| open(&place, name).bytes("tokens").unwrap().into_owned();
+    assert_eq!(values("public.omniid"), values("native.omniid"));
+    assert!(place
+        .ok(&["compare", "public.omniid", "native.omniid"])
+        .contains("1.000"));
+    let args = [
+        "convert",
+        "native",
+        "-c",
+        "plus.safetensors",
+        "-o",
+        "x.safetensors",
+    ];
+    place.fails(&args, 2, "image encoder");
+    let without_host = [
+        "-c",
+        "plus.safetensors",
+        "--image-encoder",
+        "clip/model.safetensors",
+    ];
+    place.fails(
+        &[&["convert", "native", "-o", "x.safetensors"], &without_host[..]].concat(),
+        1,
+        "host",
+    );
+    place.fails(
+        &[
+            "convert",
+            "full-face",
+            "-c",
+            "one.safetensors",
+            "-o",
+            "x.safetensors",
+        ],
+        1,
+        "full-face",
+    );
+}
+
+#[test]
+fn the_full_face_file_has_the_public_names_and_the_same_bytes() {
+    let place = Workplace::new();
+    place.ok(&[
+        "convert",
+        "full-face",
+        "-c",
+        "model.safetensors",
+        "-o",
+        "ff.safetensors",
+    ]);
+    let (native, file) = (open(&place, "model.safetensors"), open(&place, "ff.safetensors"));
+    let mut pairs = Vec::new();
+    for rest in ["0.weight", "0.bias", "2.weight", "2.bias", "3.weight", "3.bias"] {
+        pairs.push((format!("adapter.proj.{rest}"), format!("image_proj.proj.{rest}")));
+    }
+    // Cross-attention layers have the odd numbers, the middle block the last one.
+    for (place, layer) in host().layers().iter().enumerate() {
+        assert_eq!(layer.key, 2 * place + 1);
+        for side in ["k", "v"] {
+            let name = format!("ip_adapter.{}.to_{side}_ip.weight", layer.key);
+            pairs.push((format!("adapter.layers.{place}.to_{side}.weight"), name));
+        }
+    }
+    assert_eq!(file.len(), pairs.len());
+    for (ours, theirs) in pairs {
+        assert_eq!(native.shape(&ours), file.shape(&theirs), "{theirs}");
+        assert_eq!(
+            native.bytes(&ours).unwrap(),
+            file.bytes(&theirs).unwrap(),
+            "{theirs}"
+        );
+    }
+    let seen = place.json(&["inspect", "ff.safetensors", "--json"]);
+    assert_eq!(seen[0]["kind"]["projection"]["projection"], "full_face");
+}
+
+#[test]
+fn embeddings_hold_the_tokens_with_the_negative_first() {
+    let place = Workplace::new();
+    for (photo, identity) in [("a.png", "a.omniid"), ("b.png", "b.omniid")] {
+        place.ok(&["encode", photo, "-c", "model.safetensors", "-o", identity]);
+    }
+    let bytes = |file: &str, tensor: &str| open(&place, file).bytes(tensor).unwrap().into_owned();
+    let (a, b) = (bytes("a.omniid", "tokens"), bytes("b.omniid", "tokens"));
+    let done = place.json(&[
+        "convert",
+        "diffusers",
+        "a.omniid",
+        "-o",
+        "a.safetensors",
+        "--json",
+    ]);
+    assert_eq!(done["shape"], serde_json::json!([2, 1, 6, 24]));
+    assert_eq!(
+        bytes("a.safetensors", "image_embeds"),
+        [vec![0; a.len()], a.clone()].concat()
+    );
+    place.ok(&[
+        "convert",
+        "diffusers",
+        "a.omniid",
+        "--negative",
+        "b.omniid",
+        "-o",
+        "n.safetensors",
+    ]);
+    assert_eq!(
+        bytes("n.safetensors", "image_embeds"),
+        [b.clone(), a.clone()].concat()
+    );
+    place.ok(&[
+        "convert",
+        "diffusers",
+        "a.omniid",
+        "b.omniid",
+        "--no-guidance",
+        "-o",
+        "ab.safetensors",
+    ]);
+    assert_eq!(
+        bytes("ab.safetensors", "image_embeds"),
+        [a.clone(), b.clone()].concat()
+    );
+    // The two other forms are PyTorch archives whose elements lie in the file as they are.
+    let holds = |file: &str, elements: &[u8]| {
+        let content = std::fs::read(place.path(file)).unwrap();
+        assert_eq!(content[..4], *b"PK\x03\x04", "{file}");
+        content.windows(elements.len()).any(|window| window == elements)
+    };
+    place.ok(&["convert", "diffusers", "a.omniid", "-o", "a.pt"]);
+    assert!(holds("a.pt", &a));
+    place.ok(&[
+        "convert",
+        "comfyui",
+        "a.omniid",
+        "-o",
+        "a.ipadpt",
+        "--negative",
+        "b.omniid",
+    ]);
+    assert!(holds("a.ipadpt", &a) && holds("a-negative.ipadpt", &b));
+    place.fails(
+        &["convert", "comfyui", "a.omniid", "-o", "a.ipadpt"],
+        2,
+        "--force",
+    );
+    place.fails(
+        &[
+            "convert",
+            "comfyui",
+            "a.omniid",
+            "-o",
+            "c.ipadpt",
+            "--negative-output",
+            "c.ipadpt",
+        ],
+        2,
+        "both",
+    );
+    place.fails(
+        &["convert", "diffusers", "model.safetensors", "-o", "c.pt"],
+        1,
+        "model.safetensors",
+    );
+}

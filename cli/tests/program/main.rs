@@ -1,0 +1,5 @@
+//! The built program on small random models, photos and folders.
+
+mod commands;
+mod conversions;
+mod support;
