@@ -1,8 +1,8 @@
 // Enough of CUDA's device language to run a kernel's own source on the CPU.
 //
 // Every CUDA thread of a block is a fiber; all fibers of a block run on one CPU thread and switch only at barriers and
-// shuffles. That shows wrong indices, missing barriers between a write and a read of another warp (because warps run
-// one after the other from barrier to barrier) and reads of shared memory that nobody wrote (it starts as NaN). It shows
+// shuffles. That shows wrong indices, missing barriers between warps (each runs as far ahead of the others as the
+// barriers allow) and reads of shared memory that nobody wrote (it starts as NaN). It shows
 // nothing about speed, nor about races inside a warp.
 #pragma once
 
@@ -47,6 +47,7 @@ struct Fiber {
     ucontext_t context;
     std::unique_ptr<char[]> stack = std::make_unique<char[]>(256 * 1024);
     bool done = false;
+    bool at_block_barrier = false;
 };
 
 inline Fiber fibers[kThreads];
@@ -69,7 +70,9 @@ inline void wait(Barrier &barrier, int count) {
         ++barrier.generation;
         return;
     }
+    fibers[current].at_block_barrier = &barrier == &block_barrier;
     while (barrier.generation == generation) yield();
+    fibers[current].at_block_barrier = false;
 }
 
 inline void wait_block() { wait(block_barrier, kThreads); }
@@ -95,20 +98,28 @@ inline void run_block() {
         fiber.done = false;
         makecontext(&fiber.context, enter, 0);
     }
-    for (int round = 0, left = kThreads; left > 0; ++round) {
-        if (round > 10'000'000) {
-            std::fprintf(stderr, "the block does not end: threads wait at different barriers\n");
-            std::exit(1);
+    // A warp runs until all of it waits for the block or has ended; only then the next one gets its turn. So a warp is
+    // as far ahead of the others as the barriers allow, and a missing one shows.
+    for (int round = 0; round < 1'000'000; ++round) {
+        bool ended = true;
+        for (int warp = 0; warp < kThreads / kWarp; ++warp) {
+            bool stuck = false;
+            while (!stuck) {
+                stuck = true;
+                for (int thread = warp * kWarp; thread < (warp + 1) * kWarp; ++thread) {
+                    if (fibers[thread].done) continue;
+                    ended = false;
+                    current = thread;
+                    threadIdx = {static_cast<unsigned int>(thread), 0, 0};
+                    swapcontext(&scheduler, &fibers[thread].context);
+                    if (!fibers[thread].done && !fibers[thread].at_block_barrier) stuck = false;
+                }
+            }
         }
-        left = 0;
-        for (int thread = 0; thread < kThreads; ++thread) {
-            if (fibers[thread].done) continue;
-            ++left;
-            current = thread;
-            threadIdx = {static_cast<unsigned int>(thread), 0, 0};
-            swapcontext(&scheduler, &fibers[thread].context);
-        }
+        if (ended) return;
     }
+    std::fprintf(stderr, "the block does not end: threads wait at different barriers\n");
+    std::exit(1);
 }
 
 template <typename Call>
