@@ -129,8 +129,7 @@ fn open_device(choice: DeviceChoice) -> Result<Device> {
     match choice {
         DeviceChoice::Cpu => Ok(Device::Cpu),
         #[cfg(feature = "cuda")]
-        DeviceChoice::Cuda(ordinal) => Device::new_cuda(ordinal)
-            .map_err(|error| Error::new(ErrorKind::Device, format!("CUDA device {ordinal}: {error}"))),
+        DeviceChoice::Cuda(ordinal) => crate::cuda::open(ordinal),
         #[cfg(not(feature = "cuda"))]
         DeviceChoice::Cuda(ordinal) => Err(Error::new(
             ErrorKind::Unsupported,

@@ -3,6 +3,7 @@
 //! Every test needs an NVIDIA GPU. Without one it says so and passes. Without the feature `cuda` there are none.
 #![cfg(feature = "cuda")]
 
+mod engine;
 mod host;
 mod inject;
 mod transfer;
