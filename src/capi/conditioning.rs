@@ -170,6 +170,8 @@ unsafe fn hand_out(
 /// Hands out the keys of one identity in one layer, `[tokens, heads, head_dim]`, read-only, without a copy. NULL, with
 /// `OMNIID_OK`, where nothing is injected. Stays valid after the conditioning is freed. On a GPU they may be read on
 /// `stream`, a CUDA stream in the numbering of `omniid_inject_call`; on the CPU it is ignored.
+/// There the deleter may run while queued work still reads them, but not while a stream of the device is being captured
+/// into a CUDA graph.
 ///
 /// A host that runs its own attention adds factor x mask x softmax(q Kt / sqrt(head_dim)) V for each identity that is
 /// active at the step; see `omniid_conditioning_factor`, `_mask_factors` and `_is_active`.

@@ -108,7 +108,7 @@ pub(super) fn view_layout(view: &View, layout: i32, layer: &HostLayer, name: &st
 ///
 /// # Safety
 /// `raw.roles` is NULL or points to `raw.role_count` numbers valid for `'a`.
-unsafe fn roles<'a>(raw: &omniid_inject_call) -> Result<&'a [Role]> {
+pub(super) unsafe fn roles<'a>(raw: &omniid_inject_call) -> Result<&'a [Role]> {
     if raw.roles.is_null() && raw.role_count == 0 {
         return Ok(&[]);
     }
@@ -122,7 +122,7 @@ unsafe fn roles<'a>(raw: &omniid_inject_call) -> Result<&'a [Role]> {
 }
 
 /// Position of the call in sampling.
-fn step(raw: &omniid_inject_call) -> Result<Step> {
+pub(super) fn step(raw: &omniid_inject_call) -> Result<Step> {
     let known = OMNIID_INJECT_SIGMA | OMNIID_INJECT_FRACTION | OMNIID_INJECT_UNCHECKED;
     if raw.flags & !known != 0 {
         return Err(Error::unsupported(format!(
@@ -176,6 +176,11 @@ unsafe fn inject_cpu(
 /// a counterpart leave the output bit for bit as it is; so does an error. After the first call with each shape
 /// nothing is allocated.
 ///
+/// On a GPU the attention runs on the call's stream, in order with the host's own work there, and the call does not
+/// wait for it. The first call compiles the kernel, about a second. The query is not searched for values that are not
+/// finite. Make one call outside before a capture into a CUDA graph; the graph must not outlive the conditioning. The
+/// conditioning may be freed as soon as the call returns.
+///
 /// Fails with `OMNIID_MISMATCH` when shapes or number types of query, output and layer differ, with
 /// `OMNIID_INVALID_ARGUMENT` for a layer that does not exist or a query that is not finite (naming its row), with
 /// `OMNIID_UNSUPPORTED` when the tensors are not where the keys and values are.
@@ -201,6 +206,11 @@ pub unsafe extern "C" fn omniid_inject(
         match (query.place, output.place) {
             // SAFETY: as above.
             (Place::Cpu, Place::Cpu) => unsafe { inject_cpu(&handle.conditioning, &call, &query, &output) },
+            // SAFETY: as above.
+            #[cfg(feature = "cuda")]
+            _ if !handle.conditioning.device().is_cpu() => unsafe {
+                super::cuda::inject(&handle.conditioning, &call, &query, &output)
+            },
             _ => {
                 query.require_cpu("query")?;
                 output.require_cpu("output")

@@ -30,6 +30,8 @@
 
 mod condition;
 mod conditioning;
+#[cfg(feature = "cuda")]
+mod cuda;
 mod dlpack;
 mod encode;
 mod engine;

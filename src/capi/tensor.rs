@@ -339,7 +339,7 @@ struct Owner {
 }
 
 /// Makes an owned, read-only, contiguous tensor of memory that `memory` keeps alive.
-fn managed(
+pub(super) fn managed(
     data: *mut c_void,
     device: TensorDevice,
     dtype: DType,
@@ -412,8 +412,13 @@ pub(super) fn managed_values<M: Send + Sync + 'static>(
     managed(data, ON_CPU, DType::F32, sizes, Box::new(memory))
 }
 
-/// An owned tensor of a contiguous candle tensor; shares its memory. `stream` is for tensors that are not on the CPU.
-pub(super) fn managed_tensor(tensor: &Tensor, _stream: i64) -> Result<*mut omniid_managed_tensor> {
+/// An owned tensor of a contiguous candle tensor; shares its memory. On a GPU, `stream` may read it after the call.
+#[cfg_attr(not(feature = "cuda"), allow(unused_variables))]
+pub(super) fn managed_tensor(tensor: &Tensor, stream: i64) -> Result<*mut omniid_managed_tensor> {
+    #[cfg(feature = "cuda")]
+    if tensor.device().is_cuda() {
+        return super::cuda::managed_tensor(tensor, stream);
+    }
     let tensor = tensor.contiguous()?;
     let (data, device) = {
         let (storage, layout) = tensor.storage_and_layout();

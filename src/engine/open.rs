@@ -7,7 +7,7 @@ use super::{AdapterSource, Engine, EngineInfo, Inner};
 use crate::adapter::AdapterLayout;
 use crate::checkpoint::{recognise, Checkpoint, CheckpointKind};
 use crate::encoder::{Encoder, EncoderConfig, EncoderInput};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::face::{CropMode, FaceDetector};
 use crate::host::HostSpec;
 use crate::limits::Limits;
@@ -131,10 +131,9 @@ fn open_device(choice: DeviceChoice) -> Result<Device> {
         #[cfg(feature = "cuda")]
         DeviceChoice::Cuda(ordinal) => crate::cuda::open(ordinal),
         #[cfg(not(feature = "cuda"))]
-        DeviceChoice::Cuda(ordinal) => Err(Error::new(
-            ErrorKind::Unsupported,
-            format!("CUDA device {ordinal}: this library was built without the feature `cuda`"),
-        )),
+        DeviceChoice::Cuda(ordinal) => Err(Error::unsupported(format!(
+            "CUDA device {ordinal}: this library was built without the feature `cuda`"
+        ))),
     }
 }
 

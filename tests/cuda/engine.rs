@@ -75,7 +75,13 @@ fn encode(engine: &Engine) -> Identity {
             .collect::<Vec<_>>()
     });
     let photos = pictures.each_ref().map(|pixels| {
-        let buffer = PixelBuffer::new(pixels, SIZE, SIZE, (SIZE * 3) as usize, ChannelOrder::Rgb);
+        let buffer = PixelBuffer::new(
+            pixels.as_slice(),
+            SIZE,
+            SIZE,
+            (SIZE * 3) as usize,
+            ChannelOrder::Rgb,
+        );
         Photo::from_pixels(buffer.unwrap())
     });
     engine

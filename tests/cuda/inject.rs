@@ -19,7 +19,8 @@ fn on_cpu(
     output: &[f32],
     dtype: DType,
     layout: ViewLayout,
-    adjust: impl FnOnce(&mut InjectCall<'_>),
+    roles: &[Role],
+    latent: Option<(usize, usize)>,
 ) -> Vec<f32> {
     macro_rules! run {
         ($element:ty, $variant:ident, $convert:expr) => {{
@@ -30,7 +31,8 @@ fn on_cpu(
                 QueryView::new(Elements::$variant(&query), layout).unwrap(),
                 OutputView::new(ElementsMut::$variant(&mut output), layout).unwrap(),
             );
-            adjust(&mut call);
+            call.roles = roles;
+            call.latent = latent;
             conditioning.inject(call).unwrap();
             output.iter().map(|value| f32::from(*value)).collect()
         }};
@@ -81,10 +83,7 @@ fn device_and_cpu_agree() {
                 ViewLayout::heads_first(3, rows, heads, head_dim),
             ] {
                 let latent = Some((rows, 1));
-                let expected = on_cpu(&cpu, &query, &output, dtype, layout, |call| {
-                    call.roles = &roles;
-                    call.latent = latent;
-                });
+                let expected = on_cpu(&cpu, &query, &output, dtype, layout, &roles, latent);
                 let (q, o) = (
                     Buffer::new(&own, &query, dtype),
                     Buffer::new(&own, &output, dtype),
@@ -159,7 +158,7 @@ fn two_streams_stay_in_order() {
     let zeros = vec![0f32; count];
     let expected: Vec<_> = queries
         .iter()
-        .map(|query| on_cpu(&cpu, query, &zeros, DType::F32, layout, |_| ()))
+        .map(|query| on_cpu(&cpu, query, &zeros, DType::F32, layout, &[], None))
         .collect();
     let mut pairs: Vec<_> = streams
         .iter()
@@ -214,7 +213,7 @@ fn two_threads_share_one_conditioning() {
             scope.spawn(move || {
                 let (own, number) = stream();
                 let query = noise(count, 30 + seed);
-                let expected = on_cpu(cpu, &query, output, DType::F32, layout, |_| ());
+                let expected = on_cpu(cpu, &query, output, DType::F32, layout, &[], None);
                 for _ in 0..50 {
                     let (q, o) = (
                         Buffer::new(&own, &query, DType::F32),
@@ -243,7 +242,7 @@ fn default_streams_and_blocking_calls_work() {
         &[IdentityInput::new(&tokens(8, 5, &Device::Cpu))],
         DType::F32,
     );
-    let expected = on_cpu(&cpu, &query, &output, DType::F32, layout, |_| ());
+    let expected = on_cpu(&cpu, &query, &output, DType::F32, layout, &[], None);
     let identity = tokens(8, 5, &device);
     let conditioning = condition(&host, &device, &[IdentityInput::new(&identity)], DType::F32);
     let context = CudaContext::new(0).unwrap();
