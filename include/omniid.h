@@ -1650,6 +1650,8 @@ omniid_status omniid_conditioning_find_layer(const omniid_conditioning *conditio
  * Hands out the keys of one identity in one layer, `[tokens, heads, head_dim]`, read-only, without a copy. NULL, with
  * `OMNIID_OK`, where nothing is injected. Stays valid after the conditioning is freed. On a GPU they may be read on
  * `stream`, a CUDA stream in the numbering of `omniid_inject_call`; on the CPU it is ignored.
+ * There the deleter may run while queued work still reads them, but not while a stream of the device is being captured
+ * into a CUDA graph.
  *
  * A host that runs its own attention adds factor x mask x softmax(q Kt / sqrt(head_dim)) V for each identity that is
  * active at the step; see `omniid_conditioning_factor`, `_mask_factors` and `_is_active`.
@@ -1820,6 +1822,11 @@ typedef struct omniid_inject_call {
  * Softmax and sums are computed in f32. Layers without weight, identities outside their step range and rows without
  * a counterpart leave the output bit for bit as it is; so does an error. After the first call with each shape
  * nothing is allocated.
+ *
+ * On a GPU the attention runs on the call's stream, in order with the host's own work there, and the call does not
+ * wait for it; no memory of the device is allocated but for masks. The first call compiles the kernel, about a second. The query is not searched for values that are not
+ * finite. Make one call outside before a capture into a CUDA graph; the graph must not outlive the conditioning. The
+ * conditioning may be freed as soon as the call returns.
  *
  * Fails with `OMNIID_MISMATCH` when shapes or number types of query, output and layer differ, with
  * `OMNIID_INVALID_ARGUMENT` for a layer that does not exist or a query that is not finite (naming its row), with

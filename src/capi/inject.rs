@@ -177,7 +177,7 @@ unsafe fn inject_cpu(
 /// nothing is allocated.
 ///
 /// On a GPU the attention runs on the call's stream, in order with the host's own work there, and the call does not
-/// wait for it. The first call compiles the kernel, about a second. The query is not searched for values that are not
+/// wait for it; no memory of the device is allocated but for masks. The first call compiles the kernel, about a second. The query is not searched for values that are not
 /// finite. Make one call outside before a capture into a CUDA graph; the graph must not outlive the conditioning. The
 /// conditioning may be freed as soon as the call returns.
 ///
