@@ -6,10 +6,14 @@ mod boundary;
 mod compilers;
 #[path = "c_abi/exports.rs"]
 mod exports;
+#[path = "c_abi/hostile.rs"]
+mod hostile;
 #[path = "c_abi/null.rs"]
 mod null;
 #[path = "c_abi/programs.rs"]
 mod programs;
+#[path = "c_abi/structs.rs"]
+mod structs;
 #[path = "c_abi/support.rs"]
 mod support;
 #[path = "../examples/untrained_model.rs"]
