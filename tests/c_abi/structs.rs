@@ -43,7 +43,7 @@ impl Bytes<'_> {
             memory.0.len() / 2
         };
         // Dense: any bytes. Sparse: mostly zero words, some small numbers, so that calls come past the first check.
-        let dense = self.next() % 8 == 0;
+        let dense = self.next().is_multiple_of(8);
         for word in memory.0[4..filled].chunks_exact_mut(4) {
             match self.next() % 32 {
                 _ if self.0.is_empty() => break,
@@ -194,13 +194,14 @@ impl Session {
                 null()
             };
             let least = u32::from(bytes.next() & 32);
-            ((*photo).width, (*photo).height) = ((*photo).width % 64 | least, (*photo).height % 64 | least);
+            ((*photo).width, (*photo).height) =
+                (((*photo).width % 64) | least, ((*photo).height % 64) | least);
             (*photo).row_stride %= 1024;
             (*raw).label = if bytes.flag() { c"\xff".as_ptr() } else { null() };
             ((*raw).consent, (*raw).report) = (null(), if bytes.flag() { &mut report } else { null_mut() });
             ((*raw).progress, (*raw).progress_user_data) = (None, null_mut());
             let options = if bytes.flag() { raw } else { null_mut() };
-            let count = usize::from(bytes.next() % 8 != 0);
+            let count = usize::from(!bytes.next().is_multiple_of(8));
             let status = match bytes.flag() {
                 true => omniid_identity_extend(self.engine, self.identity, photo, count, options, &mut out),
                 false => omniid_encode(self.engine, photo, count, options, &mut out),
