@@ -95,6 +95,9 @@ pub(super) fn infallible<T>(default: T, body: impl FnOnce() -> T) -> T {
 
 /// The one place where unwinding stops.
 fn guard<T>(body: impl FnOnce() -> T) -> Result<T> {
+    // Whatever a call does to the thread's CUDA context is undone when it returns.
+    #[cfg(feature = "cuda")]
+    let _context = crate::cuda::CurrentContext::save();
     // Unwind safety: handles are immutable, and what a panic leaves half-written on the library's side is
     // either dropped with the closure or behind a lock that marks itself poisoned.
     catch_unwind(AssertUnwindSafe(body)).map_err(|payload| {

@@ -47,14 +47,20 @@ pub(super) fn driver_error(doing: &'static str) -> impl Fn(DriverError) -> Error
 
 /// Remembers the calling thread's CUDA context and puts it back when dropped.
 ///
-/// candle and cudarc make the engine's context current and leave it so. A host that works with another context on
-/// the same thread must not notice.
-pub(super) struct CurrentContext(Option<sys::CUcontext>);
+/// candle and cudarc make the engine's context current and leave it so. A host that works with another device on the
+/// same thread must not notice: the runtime API allocates on the device whose context is current.
+#[derive(Debug)]
+pub(crate) struct CurrentContext(sys::CUcontext);
 
 impl CurrentContext {
-    fn save() -> Self {
-        // Before the driver is initialised there is no context to remember.
-        Self(result::ctx::get_current().ok().flatten())
+    pub(crate) fn save() -> Self {
+        // Before the driver is initialised there is none, which the driver spells NULL.
+        Self(
+            result::ctx::get_current()
+                .ok()
+                .flatten()
+                .unwrap_or(std::ptr::null_mut()),
+        )
     }
 
     /// Makes the context of `device` current until the returned value is dropped.
@@ -71,11 +77,9 @@ impl CurrentContext {
 
 impl Drop for CurrentContext {
     fn drop(&mut self) {
-        if let Some(context) = self.0 {
-            // SAFETY: the context was current on this thread when it was saved. Should the host have destroyed it
-            // since, from another thread, the driver answers with an error, which nothing here depends on.
-            let _ = unsafe { result::ctx::set_current(context) };
-        }
+        // SAFETY: the context was current on this thread when it was saved, or is NULL for none. Should the host have
+        // destroyed it since, from another thread, the driver answers with an error, which nothing here depends on.
+        let _ = unsafe { result::ctx::set_current(self.0) };
     }
 }
 

@@ -60,6 +60,9 @@ struct Geometry {
     padding: i32,
 }
 
+// What the CUDA compiler makes of their namesakes.
+const _: () = assert!(size_of::<RowTable>() == 1792 && size_of::<Geometry>() == 112);
+
 // SAFETY: both are plain C structs without pointers of the CPU, laid out like their namesakes in inject.cu.
 unsafe impl DeviceRepr for RowTable {}
 // SAFETY: as above.

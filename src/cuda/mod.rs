@@ -31,6 +31,8 @@ pub use layout::{DeviceView, MAX_HEAD_DIM};
 pub use stream::HostStream;
 
 #[cfg(feature = "cuda")]
+pub(crate) use device::CurrentContext;
+#[cfg(feature = "cuda")]
 pub use device::{device_count, open};
 #[cfg(feature = "cuda")]
 pub use inject::{inject, AttentionRow, QueryWeights};

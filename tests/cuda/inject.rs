@@ -2,7 +2,7 @@
 
 use crate::gpu;
 use crate::host::{adapter, bytes, condition, floats, noise, spec, stream, tokens, Buffer};
-use candle_core::cuda_backend::cudarc::driver::CudaContext;
+use candle_core::cuda_backend::cudarc::driver::{result, CudaContext};
 use candle_core::{DType, Device};
 use half::{bf16, f16};
 use omniid::conditioning::{Conditioning, IdentityInput, Mask, Role};
@@ -260,6 +260,29 @@ fn default_streams_and_blocking_calls_work() {
         conditioning.inject_on_device(&call).unwrap();
         assert!(largest_difference(&o.read(), &expected) <= 1e-5, "{number:?}");
     }
+}
+
+/// A host that works on another device on this thread must find its context as it left it.
+#[test]
+fn the_threads_context_is_put_back() {
+    let Some(device) = gpu("the_threads_context_is_put_back") else {
+        return;
+    };
+    let (own, number) = stream();
+    let host = spec(&[(2, 8)]);
+    let identity = tokens(4, 1, &device);
+    let conditioning = condition(&host, &device, &[IdentityInput::new(&identity)], DType::F32);
+    let layout = ViewLayout::rows_first(1, 6, 2, 8);
+    let values = noise(96, 1);
+    let (q, o) = (
+        Buffer::new(&own, &values, DType::F32),
+        Buffer::new(&own, &values, DType::F32),
+    );
+    let call = DeviceInjectCall::new(0, q.view(layout), o.view(layout), number);
+    let other = CudaContext::new_non_primary(0, 0).unwrap();
+    other.bind_to_thread().unwrap();
+    conditioning.inject_on_device(&call).unwrap();
+    assert_eq!(result::ctx::get_current().unwrap(), Some(other.cu_ctx()));
 }
 
 #[test]
