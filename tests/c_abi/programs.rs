@@ -70,6 +70,16 @@ fn eight_threads_get_the_numbers_of_one() {
 }
 
 #[test]
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+fn inject_allocates_nothing_after_warm_up() {
+    let folder = tempfile::tempdir().unwrap();
+    start(
+        &build(&root().join("tests/c/allocations.c"), folder.path(), false),
+        &[model()],
+    );
+}
+
+#[test]
 fn null_is_answered_with_a_status() {
     let folder = tempfile::tempdir().unwrap();
     let source = folder.path().join("null.c");
