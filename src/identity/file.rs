@@ -18,7 +18,8 @@ use crate::encoder::EncoderKind;
 use crate::error::{Error, Result};
 use crate::limits::Limits;
 use candle_core::{DType, Device, Tensor};
-use std::collections::BTreeMap;
+use half::f16;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// Version of the format, in metadata under [`VERSION_KEY`].
@@ -53,13 +54,17 @@ impl Identity {
     /// Writes the identity to `path`, replacing what was there in one step.
     ///
     /// # Errors
-    /// [`ErrorKind::Io`](crate::ErrorKind::Io) naming the path; the old file is untouched then.
+    /// [`ErrorKind::Io`](crate::ErrorKind::Io) naming the path; [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported)
+    /// for a value beyond the range of f16. The old file is untouched then.
     pub fn save(&self, path: &Path, precision: Precision) -> Result<()> {
         let (tensors, metadata) = self.parts(precision)?;
         checkpoint::write_safetensors(path, &tensors, &metadata)
     }
 
     /// The bytes that [`Identity::save`] writes.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for a value beyond the range of f16.
     pub fn to_bytes(&self, precision: Precision) -> Result<Vec<u8>> {
         let (tensors, metadata) = self.parts(precision)?;
         checkpoint::safetensors_to_bytes(&tensors, &metadata)
@@ -72,8 +77,7 @@ impl Identity {
     /// and what is wrong.
     pub fn load(path: &Path, limits: &Limits) -> Result<Self> {
         Checkpoint::open(path, limits)
-            .and_then(|file| read(&file, limits))
-            .map_err(|error| error.context(path.display()))
+            .and_then(|file| read(&file, limits).map_err(|error| error.context(path.display())))
     }
 
     /// Reads an identity from the bytes of a file.
@@ -82,18 +86,23 @@ impl Identity {
     }
 
     fn parts(&self, precision: Precision) -> Result<Parts> {
-        let tensor = |values: &[f32], shape: (usize, usize)| -> Result<Tensor> {
+        let tensor = |name: &str, values: &[f32], shape: (usize, usize)| -> Result<Tensor> {
+            let fits = |value: &&f32| precision == Precision::F32 || f16::from_f32(**value).is_finite();
+            if let Some(value) = values.iter().find(|value| !fits(value)) {
+                return Err(Error::unsupported(format!(
+                    "identity: value {value} in {name} is beyond the range of f16; write f32"
+                )));
+            }
             Ok(Tensor::from_slice(values, shape, &Device::Cpu)?.to_dtype(precision.dtype())?)
         };
         let mut tensors = vec![(
             "tokens".to_string(),
-            tensor(&self.values, (self.tokens, self.width))?,
+            tensor("tokens", &self.values, (self.tokens, self.width))?,
         )];
         for (index, photo) in self.features.iter().enumerate() {
-            tensors.push((
-                format!("features.{index}"),
-                tensor(&photo.values, (photo.tokens, photo.width))?,
-            ));
+            let name = format!("features.{index}");
+            let tensor = tensor(&name, &photo.values, (photo.tokens, photo.width))?;
+            tensors.push((name, tensor));
         }
         let provenance = &self.provenance;
         let metadata = [
@@ -175,13 +184,14 @@ fn read(file: &Checkpoint, limits: &Limits) -> Result<Identity> {
             values,
         });
     }
-    let known = features.len();
-    if let Some(name) = file.names().find(|name| {
-        let feature = name
-            .strip_prefix("features.")
-            .and_then(|index| index.parse::<usize>().ok());
-        *name != "tokens" && feature.is_none_or(|index| index >= known)
-    }) {
+    // Compared with the names that were read: an index may be spelt in more than one way.
+    let known: BTreeSet<String> = (0..features.len())
+        .map(|index| format!("features.{index}"))
+        .collect();
+    if let Some(name) = file
+        .names()
+        .find(|name| *name != "tokens" && !known.contains(*name))
+    {
         return Err(Error::format(format!("identity: unexpected tensor {name:?}")));
     }
     let (tokens, width, values) = matrix("tokens")?;
