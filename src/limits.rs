@@ -8,12 +8,14 @@
 pub struct Limits {
     /// Most pixels (width × height) of one photo. Default 100 million.
     pub max_pixels: u64,
-    /// Most bytes that decoding one photo may allocate. Default 1 GiB.
+    /// Most bytes that decoding one photo may allocate, and most bytes that the compressed entries of one PyTorch
+    /// checkpoint may unpack to, all together. (Entries stored without compression, as `torch.save` writes them,
+    /// are used where they lie and do not count.) Default 1 GiB.
     pub max_decoded_bytes: u64,
     /// Most bytes of one encoded photo, in a file or in memory. Default 256 MiB.
     pub max_photo_bytes: u64,
-    /// Most bytes of the header of a safetensors file or of the pickle program of a `.bin` file. Default 100 MB,
-    /// the limit of the safetensors library.
+    /// Most bytes of the header of a safetensors file, of the pickle program of a `.bin` file, or of a `config.json`.
+    /// Default 100 MB, the limit of the safetensors library.
     pub max_header_bytes: u64,
     /// Most photos in one call, and most photos of one identity. Default 4096.
     pub max_photos: u64,

@@ -148,6 +148,15 @@ impl AdapterLayout {
                     "{NATIVE_PROJECTION}.0.weight has shape {dims:?}, not two dimensions"
                 )));
             }
+            None if spelling == AdapterSpelling::Native
+                && tensors
+                    .keys()
+                    .any(|name| name.starts_with(&format!("{NATIVE_PROJECTION}."))) =>
+            {
+                return Err(Error::format(format!(
+                    "{NATIVE_PROJECTION}.0.weight is missing, but other parts of that projection are there"
+                )));
+            }
             _ => None,
         };
         Ok(Some(Self {

@@ -1,6 +1,6 @@
 //! A [`VarBuilder`] over a checkpoint, and the record of which tensors a model took.
 
-use super::Checkpoint;
+use super::{element, Checkpoint};
 use crate::error::{Error, Result};
 use candle_core::{DType, Device, Shape, Tensor};
 use candle_nn::var_builder::SimpleBackend;
@@ -82,6 +82,15 @@ impl Backend {
                 info.shape
             )));
         }
+        if !element::is_float(info.dtype) {
+            // Quantised or misnamed: read as plain numbers, the model would compute nonsense.
+            return Err(Error::format(format!(
+                "{}: tensor {} has elements of type {:?}, expected f32, f16, bf16 or f64",
+                checkpoint.label(),
+                checkpoint.quoted(name),
+                info.dtype
+            )));
+        }
         let tensor = checkpoint.tensor(name, dtype, device)?;
         self.0.mark(name);
         Ok(tensor)
@@ -107,7 +116,8 @@ impl Checkpoint {
     /// A builder that reads weights as `dtype` (f32, f16 or bf16) onto `device`, and the record of what was read.
     ///
     /// Every read copies: the checkpoint's pages are given back afterwards, so resident memory holds the weights
-    /// once. A missing key or another shape than asked for is an error that names the key; it reaches the caller
+    /// once. A missing key, another shape than asked for or whole numbers are an error that names the key; it reaches
+    /// the caller
     /// as an [`Error`] of kind [`Format`](crate::ErrorKind::Format) when the candle error is converted with `?`.
     pub fn var_builder(&self, dtype: DType, device: &Device) -> (VarBuilder<'static>, UsageTracker) {
         let tracker = UsageTracker {

@@ -75,8 +75,8 @@ impl Mask {
     /// [`MaskMode::Diffusers`] takes the proportions of the mask instead and only checks it where given.
     ///
     /// # Errors
-    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) when `latent` is missing or zero, or the tokens cannot be
-    /// that picture at any whole reduction.
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) when `latent` is missing, zero or absurdly large, or the
+    /// tokens cannot be that picture at any whole reduction.
     pub fn token_factors(
         &self,
         mode: MaskMode,
@@ -133,9 +133,10 @@ fn grid(tokens: usize, height: usize) -> (usize, usize) {
 
 /// Layers see the latent at 1, 1/2, 1/4, … of its size, each halving rounded up or down.
 fn check_grid(tokens: usize, height: usize, width: usize) -> Result<()> {
-    if height == 0 || width == 0 {
+    // The bound also keeps the search below short.
+    if height == 0 || width == 0 || height > MAX_SIDE || width > MAX_SIDE {
         return Err(Error::invalid(format!(
-            "latent size {height} × {width}; both must be at least 1"
+            "latent size {height} × {width}; both must be 1 to {MAX_SIDE}"
         )));
     }
     let fits = (1..=height.max(width)).any(|reduction| {

@@ -57,6 +57,21 @@ pub struct PixelConfig {
     pub std: [f32; 3],
 }
 
+impl PixelConfig {
+    /// Fails unless the numbers turn pixels into finite values.
+    fn check(&self) -> Result<()> {
+        let sound = self.mean.iter().all(|mean| mean.is_finite())
+            && self.std.iter().all(|std| std.is_finite() && *std > 0.0);
+        if sound {
+            return Ok(());
+        }
+        Err(Error::format(format!(
+            "native checkpoint: omniid.config: pixels have mean {:?} and std {:?}; all must be finite, std above 0",
+            self.mean, self.std
+        )))
+    }
+}
+
 impl Default for PixelConfig {
     /// CLIP's constants.
     fn default() -> Self {
@@ -84,8 +99,14 @@ impl NativeConfig {
         let text = metadata
             .get("omniid.config")
             .ok_or_else(|| Error::format("native checkpoint: metadata has no \"omniid.config\""))?;
-        serde_json::from_str(text)
-            .map_err(|error| Error::format(format!("native checkpoint: omniid.config: {error}")))
+        let wrong = |error: &dyn std::fmt::Display| {
+            Error::format(format!("native checkpoint: omniid.config: {error}"))
+        };
+        let config: Self = serde_json::from_str(text).map_err(|error| wrong(&error))?;
+        config.backbone.validate()?;
+        config.pixels.check()?;
+        config.crop.check().map_err(|error| wrong(&error))?;
+        Ok(config)
     }
 
     /// The metadata entries that [`NativeConfig::from_metadata`] reads.

@@ -15,6 +15,7 @@ use crate::photo::ImageProcessor;
 use crate::progress::{Reporter, Stage};
 use crate::vit::{vision_tensors, VisionConfig, VisionTransformer};
 use candle_core::{DType, Device};
+use std::io::Read;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
@@ -274,7 +275,7 @@ fn public(checkpoint: &Checkpoint, kind: &CheckpointKind, options: &EngineOption
     let backbone = file.clip_vision_view()?;
     let config_text = match &options.image_encoder_config {
         Some(text) => Some(text.clone()),
-        None => config_beside(source)?,
+        None => config_beside(source, &options.limits)?,
     };
     let backbone_config = vision_config(&backbone, config_text.as_deref())?;
     // Half of each part's fingerprint: a pair is another model when either part is.
@@ -307,16 +308,27 @@ fn public(checkpoint: &Checkpoint, kind: &CheckpointKind, options: &EngineOption
 }
 
 /// The `config.json` in the folder of a file, if there is one.
-fn config_beside(source: &Source) -> Result<Option<String>> {
+fn config_beside(source: &Source, limits: &Limits) -> Result<Option<String>> {
     let Source::Path(path) = source else {
         return Ok(None);
     };
-    let config = path.with_file_name("config.json");
-    match std::fs::read_to_string(&config) {
-        Ok(text) => Ok(Some(text)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Error::io(&config, error)),
+    let path = path.with_file_name("config.json");
+    let file = match std::fs::File::open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(Error::io(&path, error)),
+    };
+    let (mut text, most) = (String::new(), limits.max_header_bytes);
+    file.take(most.saturating_add(1))
+        .read_to_string(&mut text)
+        .map_err(|error| Error::io(&path, error))?;
+    if text.len() as u64 > most {
+        return Err(Error::limit(format!(
+            "{}: more than {most} bytes (max_header_bytes)",
+            path.display()
+        )));
     }
+    Ok(Some(text))
 }
 
 fn open_detector(source: &Source, limits: &Limits) -> Result<FaceDetector> {
@@ -341,6 +353,16 @@ fn check_widths(encoder: &EncoderConfig, backbone: &VisionConfig) -> Result<()> 
         EncoderInput::Penultimate => ("hidden states", Some(backbone.hidden_size)),
         EncoderInput::ImageEmbeds => ("image embeddings", backbone.projection_dim),
     };
+    if let EncoderConfig::OmniId(config) = encoder {
+        if config.feature_tokens != backbone.token_count() {
+            return Err(Error::mismatch(format!(
+                "image encoder and checkpoint do not belong together: the checkpoint expects {} feature tokens, the \
+                 image encoder gives {}",
+                config.feature_tokens,
+                backbone.token_count()
+            )));
+        }
+    }
     let expected = encoder.input_width();
     match found {
         Some(found) if found == expected => Ok(()),

@@ -51,7 +51,8 @@ impl CropMode {
         matches!(self, Self::Face { .. } | Self::Aligned { .. })
     }
 
-    fn check(self) -> Result<()> {
+    /// Fails for a margin or scale outside of what [`prepare`] takes.
+    pub(crate) fn check(self) -> Result<()> {
         match self {
             Self::Face { margin } if !(0.0..=MAX_MARGIN).contains(&margin) => Err(Error::invalid(format!(
                 "face margin {margin} must be between 0 and {MAX_MARGIN}"

@@ -37,6 +37,10 @@ fn default_epsilon() -> f64 {
 /// Largest size that a configuration may name; far above every published model, far below overflow.
 const MOST: usize = 1 << 20;
 
+/// Largest side of the input in pixels, as for crops of photos. A patch as large as the input needs few weights, so
+/// a small file could otherwise ask for a picture of any size.
+const MOST_PIXELS: usize = 4096;
+
 impl VisionConfig {
     /// OpenAI CLIP ViT-B/32 (`openai/clip-vit-base-patch32`).
     pub fn clip_b32() -> Self {
@@ -198,9 +202,10 @@ impl VisionConfig {
             ("projection_dim", self.projection_dim.unwrap_or(1)),
         ];
         for (name, size) in sizes {
-            if size == 0 || size > MOST {
+            let most = if name == "image_size" { MOST_PIXELS } else { MOST };
+            if size == 0 || size > most {
                 return Err(Error::format(format!(
-                    "{name} of the image encoder is {size}; it must be 1 to {MOST}"
+                    "{name} of the image encoder is {size}; it must be 1 to {most}"
                 )));
             }
         }
