@@ -6,7 +6,9 @@
 //! | 1 | failed: `error[KIND]` on standard error says how |
 //! | 2 | wrong usage, from this program or from the argument parser |
 //! | 3 | no usable face in any photo |
+//! | 130 | cancelled by Ctrl-C |
 
+use crate::progress::INTERRUPTED_CODE;
 use omniid::{Error, ErrorKind};
 use std::process::ExitCode;
 
@@ -48,6 +50,7 @@ impl Failure {
                 ExitCode::from(match error.kind() {
                     ErrorKind::InvalidArgument => 2,
                     ErrorKind::NoFace => 3,
+                    ErrorKind::Cancelled => INTERRUPTED_CODE,
                     _ => 1,
                 })
             }

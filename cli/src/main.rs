@@ -20,6 +20,7 @@ Exit codes:
      or internal
   2  wrong usage or an invalid value, before any work was done
   3  no usable face in any photo (error[no-face])
+  130  cancelled by Ctrl-C; no output was written
 
 Environment:
   OMNIID_CHECKPOINT, OMNIID_IMAGE_ENCODER, OMNIID_DETECTOR, OMNIID_DEVICE and OMNIID_PRECISION
@@ -40,7 +41,9 @@ pub(crate) struct Cli {
 }
 
 fn main() -> ExitCode {
-    match commands::run(Cli::parse().command) {
+    let command = Cli::parse().command;
+    progress::watch_interrupts();
+    match commands::run(command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
     }

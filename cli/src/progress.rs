@@ -1,8 +1,27 @@
-//! A progress bar on standard error.
+//! A progress bar on standard error, and the way out on Ctrl-C.
 
 use indicatif::{ProgressBar, ProgressStyle};
 use omniid::progress::{Progress, Reporter, Stage};
 use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Whether Ctrl-C was pressed.
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+/// The exit code after Ctrl-C: 128 and the number of the signal, as shells have it.
+pub const INTERRUPTED_CODE: u8 = 130;
+
+/// Makes Ctrl-C cancel the running call, so that its temporary files go away. Pressed again, it ends the program.
+pub fn watch_interrupts() {
+    let watched = ctrlc::set_handler(|| {
+        if INTERRUPTED.swap(true, Ordering::Relaxed) {
+            std::process::exit(i32::from(INTERRUPTED_CODE));
+        }
+    });
+    if let Err(error) = watched {
+        eprintln!("warning: Ctrl-C may leave temporary files: {error}");
+    }
+}
 
 /// Runs `work` with a reporter that draws a bar. Nothing is drawn when `quiet` or when standard error is no
 /// terminal.
@@ -23,7 +42,11 @@ pub fn with_bar<T>(quiet: bool, work: impl FnOnce(&mut Reporter<'_>) -> T) -> T 
         }
         bar.set_length(progress.total);
         bar.set_position(progress.done);
-        ControlFlow::Continue(())
+        if INTERRUPTED.load(Ordering::Relaxed) {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
     };
     let result = work(&mut Reporter::new(&mut step));
     bar.finish_and_clear();

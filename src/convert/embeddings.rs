@@ -7,22 +7,47 @@
 use super::torch::{torch_to_bytes, DenseTensor, TorchObject};
 use crate::checkpoint;
 use crate::encoder::EncoderKind;
-use crate::engine::Precision;
+use crate::engine::{EngineOptions, Parts, Precision};
 use crate::error::{Error, Result};
-use crate::identity::Identity;
-use candle_core::{Device, Tensor};
+use crate::identity::{Identity, Provenance};
+use candle_core::{DType, Device, Tensor};
 use std::path::Path;
 
 /// Metadata key that marks a safetensors file as embeddings.
-pub const VERSION_KEY: &str = "omniid.embeddings";
+pub const EMBEDDINGS_KEY: &str = "omniid.embeddings";
 
 /// Version of the safetensors form.
 const VERSION: &str = "1";
 
+/// The average identity of a native model, which its engine shows to the unconditional side by itself: a
+/// [`Negative::Identity`] for the model's own identities.
+///
+/// # Errors
+/// [`Unsupported`](crate::ErrorKind::Unsupported) for a checkpoint that brings none; as
+/// [`Engine::open`](crate::engine::Engine::open) for files that cannot be read.
+pub fn mean_identity(source: &EngineOptions) -> Result<Identity> {
+    const NAME: &str = "token_mean";
+    let parts = Parts::find(source)?;
+    let shape = match parts.encoder.shape(NAME) {
+        Some(&[tokens, width]) if parts.encoder_config.kind() == EncoderKind::OmniId => [tokens, width],
+        _ => return Err(Error::unsupported("the checkpoint brings no mean identity")),
+    };
+    let tensor = parts.encoder.tensor(NAME, DType::F32, &Device::Cpu)?;
+    let values = tensor.flatten_all()?.to_vec1::<f32>()?;
+    let provenance = Provenance {
+        model: parts.fingerprint,
+        photos: 1,
+        label: "mean".to_string(),
+        ..Provenance::default()
+    };
+    Identity::new(EncoderKind::OmniId, shape, values, Vec::new(), provenance)
+}
+
 /// What the unconditional side of classifier-free guidance sees.
 #[derive(Debug, Clone, Copy)]
 pub enum Negative<'a> {
-    /// Tokens that are zero, before the adapter's projection: what an Omni-ID model is trained with.
+    /// Tokens that are zero, before the adapter's projection. What the engine itself shows when the model brings no
+    /// mean identity.
     ZeroTokens,
     /// Another identity of the same model: a negative example. It stands against each of the identities.
     Identity(&'a Identity),
@@ -131,7 +156,7 @@ impl Embeddings {
         let DenseTensor { shape, values } = self.diffusers(guidance);
         let tensor = Tensor::from_vec(values, shape, &Device::Cpu)?.to_dtype(precision.dtype())?;
         let metadata = [
-            (VERSION_KEY.to_string(), VERSION.to_string()),
+            (EMBEDDINGS_KEY.to_string(), VERSION.to_string()),
             ("omniid.model".to_string(), self.model.clone()),
             // Loaders of transformers and diffusers ask which framework's layout it is.
             ("format".to_string(), "pt".to_string()),
@@ -178,7 +203,6 @@ fn save(path: &Path, bytes: &[u8]) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::identity::Provenance;
     use crate::{ErrorKind, Limits};
 
     fn identity(kind: EncoderKind, model: &str, values: &[f32]) -> Identity {

@@ -15,7 +15,7 @@ mod full_face;
 mod native;
 mod torch;
 
-pub use embeddings::{Embeddings, Negative};
+pub use embeddings::{mean_identity, Embeddings, Negative, EMBEDDINGS_KEY};
 pub use full_face::to_full_face;
 pub use native::{to_native, Converted, NativeOptions};
 pub use torch::{torch_to_bytes, DenseTensor, TorchObject};

@@ -5,7 +5,7 @@ use crate::failure::{Failure, Outcome};
 use crate::output::{self, bytes_text};
 use crate::progress::with_bar;
 use omniid::convert::{self, Converted, Embeddings, NativeOptions, Negative};
-use omniid::engine::Precision;
+use omniid::engine::{EngineOptions, Precision};
 use omniid::identity::Identity;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -89,6 +89,10 @@ struct IdentityArgs {
     /// An identity for the unconditional side [default: zero tokens].
     #[arg(long, value_name = "IDENTITY")]
     negative: Option<PathBuf>,
+    /// Take the average identity of the model in this native checkpoint for the unconditional side. Models that have
+    /// one were trained with it there.
+    #[arg(long, value_name = "CHECKPOINT", conflicts_with = "negative")]
+    negative_mean: Option<PathBuf>,
     /// Number type in the file.
     #[arg(long, value_name = "TYPE", default_value = "f32")]
     dtype: StoreArg,
@@ -209,7 +213,17 @@ impl IdentityArgs {
         let limits = self.limits.limits();
         let load = |path: &PathBuf| Identity::load(path, &limits);
         let identities = self.identities.iter().map(load).collect::<Result<Vec<_>, _>>()?;
-        let negative = self.negative.as_ref().map(load).transpose()?;
+        let negative = match (&self.negative, &self.negative_mean) {
+            (Some(path), _) => Some(load(path)?),
+            (None, Some(path)) => {
+                let options = EngineOptions {
+                    limits,
+                    ..EngineOptions::new(path.as_path())
+                };
+                Some(convert::mean_identity(&options).map_err(|error| error.context(path.display()))?)
+            }
+            (None, None) => None,
+        };
         let side = negative.as_ref().map_or(Negative::ZeroTokens, Negative::Identity);
         Ok(Embeddings::new(&identities.iter().collect::<Vec<_>>(), side)?)
     }

@@ -4,7 +4,8 @@ use super::encode::FaceLine;
 use crate::args::LimitArgs;
 use crate::failure::{Failure, Outcome};
 use crate::output::{self, bytes_text};
-use omniid::checkpoint::{Checkpoint, CheckpointKind, Description};
+use omniid::checkpoint::{Checkpoint, CheckpointKind, Container, Description};
+use omniid::convert::EMBEDDINGS_KEY;
 use omniid::face::{DetectOptions, FaceDetector};
 use omniid::identity::Identity;
 use omniid::photo::Photo;
@@ -59,6 +60,13 @@ enum Finding {
         created: String,
         consent: String,
         norm: f64,
+    },
+    Embeddings {
+        path: String,
+        container: &'static str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        model: Option<String>,
+        tensors: BTreeMap<String, TensorLine>,
     },
     Photo {
         path: String,
@@ -149,6 +157,14 @@ fn file(path: &Path, args: &Args) -> Outcome<Finding> {
             },
         ))
     };
+    if is_embeddings(&checkpoint) {
+        return Ok(Finding::Embeddings {
+            path: path.display().to_string(),
+            container: checkpoint.container().name(),
+            model: checkpoint.metadata().get("omniid.model").cloned(),
+            tensors: checkpoint.names().filter_map(line).collect(),
+        });
+    }
     let tensor_list = args
         .tensors
         .then(|| checkpoint.names().filter_map(line).collect());
@@ -156,6 +172,13 @@ fn file(path: &Path, args: &Args) -> Outcome<Finding> {
         description: Box::new(description),
         tensor_list,
     })
+}
+
+/// Whether the file holds image embeddings: ours say so; those from `torch.save` are tensors without a name.
+fn is_embeddings(checkpoint: &Checkpoint) -> bool {
+    let nameless = |name: &str| name == "tensor" || name.bytes().all(|byte| byte.is_ascii_digit());
+    checkpoint.metadata().contains_key(EMBEDDINGS_KEY)
+        || (checkpoint.container() == Container::Torch && checkpoint.names().all(nameless))
 }
 
 fn identity(path: &Path, identity: &Identity) -> Finding {
@@ -218,6 +241,19 @@ impl Finding {
                      photos       {photos} ({kept})\n  created      {created}\n  consent      {consent}\n",
                     bytes_text(size)
                 )
+            }
+            Self::Embeddings {
+                path,
+                container,
+                model,
+                tensors,
+            } => {
+                let model = model.as_deref().unwrap_or("not said");
+                let mut text = format!("{path}: image embeddings, {container}\n  model        {model}\n");
+                for (name, line) in tensors {
+                    text.push_str(&format!("  {name:<11}  {} {:?}\n", line.dtype, line.shape));
+                }
+                text
             }
             Self::Photo {
                 path,

@@ -1,7 +1,7 @@
 //! convert native, full-face, diffusers, comfyui.
 
 use super::support::{host, Workplace};
-use omniid::checkpoint::Checkpoint;
+use omniid::checkpoint::{Checkpoint, OutputTensor, SafetensorsWriter};
 use omniid::Limits;
 
 fn open(place: &Workplace, name: &str) -> Checkpoint {
@@ -184,6 +184,56 @@ fn the_full_face_file_has_the_public_names_and_the_same_bytes() {
 }
 
 #[test]
+fn the_mean_identity_stands_on_the_negative_side() {
+    use candle_core::{DType, Device, Tensor};
+    let place = Workplace::new();
+    let model = open(&place, "model.safetensors");
+    let mean = Tensor::arange(0f32, 144.0, &Device::Cpu)
+        .unwrap()
+        .reshape((6, 24))
+        .unwrap();
+    let mut tensors = OutputTensor::all_of(&model, Some(DType::F32)).unwrap();
+    tensors.push(OutputTensor::new("encoder.token_mean", &mean));
+    let writer = SafetensorsWriter::new(tensors, model.metadata()).unwrap();
+    writer
+        .save(&place.path("mean.safetensors"), |_, _| Ok(()))
+        .unwrap();
+    place.ok(&["encode", "a.png", "-c", "mean.safetensors", "-o", "a.omniid"]);
+    place.ok(&[
+        "convert",
+        "diffusers",
+        "a.omniid",
+        "--negative-mean",
+        "mean.safetensors",
+        "-o",
+        "m.safetensors",
+    ]);
+    let found = open(&place, "m.safetensors")
+        .tensor("image_embeds", DType::F32, &Device::Cpu)
+        .unwrap();
+    let negative = found
+        .get(0)
+        .unwrap()
+        .flatten_all()
+        .unwrap()
+        .to_vec1::<f32>()
+        .unwrap();
+    assert_eq!(negative, (0..144).map(|value| value as f32).collect::<Vec<_>>());
+    // Another model's mean does not fit.
+    place.ok(&["encode", "a.png", "-c", "model.safetensors", "-o", "b.omniid"]);
+    let args = [
+        "convert",
+        "diffusers",
+        "b.omniid",
+        "--negative-mean",
+        "mean.safetensors",
+        "-o",
+        "x.safetensors",
+    ];
+    place.fails(&args, 1, "error[mismatch]");
+}
+
+#[test]
 fn embeddings_hold_the_tokens_with_the_negative_first() {
     let place = Workplace::new();
     for (photo, identity) in [("a.png", "a.omniid"), ("b.png", "b.omniid")] {
@@ -230,6 +280,16 @@ fn embeddings_hold_the_tokens_with_the_negative_first() {
         bytes("ab.safetensors", "image_embeds"),
         [a.clone(), b.clone()].concat()
     );
+    let mean = [
+        "convert",
+        "diffusers",
+        "a.omniid",
+        "--negative-mean",
+        "model.safetensors",
+        "-o",
+        "m.safetensors",
+    ];
+    place.fails(&mean, 1, "no mean identity");
     // The two other forms are PyTorch archives whose elements lie in the file as they are.
     let holds = |file: &str, elements: &[u8]| {
         let content = std::fs::read(place.path(file)).unwrap();
@@ -248,6 +308,16 @@ fn embeddings_hold_the_tokens_with_the_negative_first() {
         "b.omniid",
     ]);
     assert!(holds("a.ipadpt", &a) && holds("a-negative.ipadpt", &b));
+    let seen = place.json(&["inspect", "a.ipadpt", "a.pt", "a.safetensors", "--json"]);
+    let expected = [
+        ("tensor", vec![1, 6, 24]),
+        ("0", vec![2, 1, 6, 24]),
+        ("image_embeds", vec![2, 1, 6, 24]),
+    ];
+    for (index, (name, shape)) in expected.into_iter().enumerate() {
+        assert_eq!(seen[index]["type"], "embeddings");
+        assert_eq!(seen[index]["tensors"][name]["shape"], serde_json::json!(shape));
+    }
     place.fails(
         &["convert", "comfyui", "a.omniid", "-o", "a.ipadpt"],
         2,

@@ -23,7 +23,8 @@ const MAX_VALUES: usize = 1_000_000;
 /// Most bytes of a tensor's name with all the dictionaries around it.
 const MAX_NAME: usize = 1024;
 
-/// Reads the tensors of a file. Nested dictionaries are flattened, their keys joined with dots.
+/// Reads the tensors of a file. Nested dictionaries are flattened, their keys joined with dots. A tensor
+/// that is the whole file is called `tensor`; those of a list have their place as name.
 ///
 /// # Errors
 /// `Unsupported` for a file that holds anything but tensors, `LimitExceeded`, `Format` for a damaged one.
@@ -36,12 +37,22 @@ pub(super) fn parse(bytes: &[u8], limits: &Limits) -> Result<BTreeMap<String, En
         tensors: BTreeMap::new(),
         visited: 0,
     };
-    if pickled.arena.pairs(pickled.root).is_none() {
+    let root = pickled.root;
+    if pickled.arena.pairs(root).is_some() {
+        flat.visit(root, String::new(), 0)?;
+    } else if pickled.arena.tensor(root).is_some() {
+        // Precomputed embeddings are saved like this, without a name.
+        flat.visit(root, "tensor".to_string(), 0)?;
+    } else if let Some(items) = pickled.arena.sequence(root) {
+        for (index, &item) in items.iter().enumerate() {
+            flat.visit(item, index.to_string(), 0)?;
+        }
+    }
+    if flat.tensors.is_empty() {
         return Err(Error::unsupported(
-            "PyTorch file: it holds no dictionary of tensors (a state_dict)",
+            "PyTorch file: it holds no tensors, neither in a dictionary (a state_dict) nor by themselves",
         ));
     }
-    flat.visit(pickled.root, String::new(), 0)?;
     let mut storages = HashMap::new();
     let mut tensors = BTreeMap::new();
     for (name, tensor) in flat.tensors {

@@ -32,7 +32,7 @@ Writes into the output folder, replacing what an earlier run left there:
 #[command(after_help = EXAMPLES)]
 pub struct Args {
     /// The folder to write into.
-    #[arg(short, long, value_name = "FOLDER", default_value = "omniid-demo")]
+    #[arg(short, long, value_name = "FOLDER", default_value = "demo-output")]
     out: PathBuf,
     /// A folder with one folder of photos per person.
     #[arg(long, value_name = "FOLDER", default_value = "examples/photos")]
