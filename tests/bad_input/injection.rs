@@ -282,6 +282,6 @@ fn views_that_leave_their_memory() {
         "rows on one place",
         output,
         ErrorKind::InvalidArgument,
-        &["share memory"],
+        &["output", "overlaps itself"],
     );
 }

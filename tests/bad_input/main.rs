@@ -2,6 +2,7 @@
 //! thing, and nothing panics. Photos alone are in `photo_hostile.rs`, identity files in `identity_file.rs`.
 
 mod calls;
+mod configuration;
 mod injection;
 mod opening;
 mod saving;
