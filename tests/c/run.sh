@@ -10,8 +10,9 @@ cd "$(dirname "$0")/../.."
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-target=${CARGO_TARGET_DIR:-target}/debug
-cargo build --quiet -p omniid --lib --example untrained_model
+# The profile and the selection of packages that the test suite was built with: nothing is compiled twice.
+target=${CARGO_TARGET_DIR:-target}/release
+cargo build --quiet --release --workspace --lib --examples
 lib=${OMNIID_LIB:-$target}
 cp "$lib/libomniid.so" "$work/"
 soname=$(readelf -d "$work/libomniid.so" | sed -n 's/.*soname: \[\(.*\)\]/\1/p')
