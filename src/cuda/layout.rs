@@ -125,6 +125,7 @@ impl DeviceView {
     }
 
     /// Sizes of all four dimensions.
+    #[cfg(feature = "cuda")]
     pub(crate) fn shape4(&self) -> [usize; 4] {
         self.layout.shape
     }
