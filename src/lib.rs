@@ -1,4 +1,13 @@
-//! OmniID gives any diffusion runtime a person's identity.
+//! OmniID gives any diffusion runtime a person's identity: photos in, identity tokens out, injected into the host's
+//! attention layers.
+//!
+//! [`engine::Engine`] is the whole way: it opens a checkpoint, encodes [`photo::Photo`]s to an [`identity::Identity`]
+//! and conditions identities for a host. A [`conditioning::Conditioning`] then adds the identity's attention to the
+//! host's layers in place, or hands out each layer's keys and values. The other modules are the parts, each usable on
+//! its own; [`capi`] is the same in C.
+//!
+//! Errors are values of [`Error`]; no input makes the library panic. Everything that is opened or made is immutable
+//! and may be used from any number of threads at once.
 #![warn(missing_docs)]
 #![deny(unsafe_op_in_unsafe_fn)]
 
@@ -26,3 +35,8 @@ pub mod vit;
 pub use error::{Error, ErrorKind, Result};
 pub use limits::Limits;
 pub use photo::Photo;
+
+/// Compiles the Rust example of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -225,7 +225,15 @@ mod tests {
 
     #[test]
     fn bad_tensors_are_named_and_refused() {
-        let cases: [(u64, DType, &[usize], &[usize], ErrorKind, &str); 9] = [
+        type Case = (
+            u64,
+            DType,
+            &'static [usize],
+            &'static [usize],
+            ErrorKind,
+            &'static str,
+        );
+        let cases: [Case; 9] = [
             (
                 0,
                 DType::F32,

@@ -20,18 +20,18 @@ use candle_nn::{Init, VarBuilder};
 /// |---|---|---|
 /// | `queries` | [queries, width] | |
 /// | `key_position` | [key tokens, feature width] | if configured |
-/// | `blocks.{i}.cross_attention.norm_queries.{weight,bias}` | [width] | |
+/// | `blocks.{i}.cross_attention.norm_queries.{weight,bias}` | \[width\] | |
 /// | `blocks.{i}.cross_attention.norm_features.{weight,bias}` | [feature width] | |
 /// | `blocks.{i}.cross_attention.to_q.weight` | [heads · head width, width] | |
 /// | `blocks.{i}.cross_attention.{to_k,to_v}.weight` | [heads · head width, feature width] | |
 /// | `blocks.{i}.cross_attention.to_out.weight` | [width, heads · head width] | |
-/// | `blocks.{i}.self_attention.norm.{weight,bias}` | [width] | |
+/// | `blocks.{i}.self_attention.norm.{weight,bias}` | \[width\] | |
 /// | `blocks.{i}.self_attention.{to_q,to_k,to_v}.weight` | [heads · head width, width] | |
 /// | `blocks.{i}.self_attention.to_out.weight` | [width, heads · head width] | |
-/// | `blocks.{i}.feed_forward.norm.{weight,bias}` | [width] | |
+/// | `blocks.{i}.feed_forward.norm.{weight,bias}` | \[width\] | |
 /// | `blocks.{i}.feed_forward.up.weight` | [multiplier · width, width] | |
 /// | `blocks.{i}.feed_forward.down.weight` | [width, multiplier · width] | |
-/// | `norm_out.{weight,bias}` | [width] | |
+/// | `norm_out.{weight,bias}` | \[width\] | |
 /// | `proj_out.{weight,bias}` | [token width, width], [token width] | if token width ≠ width |
 /// | `token_mean` | [queries, token width] | optional: mean identity of the training data |
 ///

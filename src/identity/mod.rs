@@ -1,7 +1,7 @@
 //! A person's identity: a fixed set of tokens, where they came from, and how to keep them.
 //!
 //! An [`Identity`] is what the encoder makes of one person's photos. It lives in host memory in f32, is
-//! immutable, and can be shared between threads. [`file`] stores it without pickle, [`similarity`] compares two.
+//! immutable, and can be shared between threads. [`mod@file`] stores it without pickle, [`similarity`] compares two.
 
 pub mod file;
 pub mod similarity;

@@ -1,9 +1,11 @@
 /*
- * omniid_inject allocates nothing after its first call. glibc only: the allocator's functions are replaced by counting
+ * omniid_inject allocates nothing after its first call. Every worker thread of the pool allocates its own scratch when
+ * it first takes part, which may be late on a busy machine; with one thread there is no such chance. glibc only: the allocator's functions are replaced by counting
  * ones, which the library uses too.
  *
  *     allocations MODEL
  */
+#define _POSIX_C_SOURCE 200112L /* setenv, posix_memalign */
 #include <errno.h>
 #include <stdatomic.h>
 
@@ -48,6 +50,7 @@ static float query[BATCH * ROWS * 32], output[BATCH * ROWS * 32];
 
 int main(int argc, char **argv) {
     if (argc != 2) return 2;
+    if (setenv("OMNIID_THREADS", "1", 1) != 0) return 2;
     omniid_engine *engine;
     omniid_engine_options options = OMNIID_ENGINE_OPTIONS_INIT;
     options.checkpoint_path = argv[1];
