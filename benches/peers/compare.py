@@ -12,7 +12,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
-CONTENDER = ROOT / "target" / "release" / "examples" / "contender"
+CONTENDER = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release" / "examples" / "contender"
 PHOTOS = sorted((ROOT / "examples" / "photos" / "person-1").glob("*.jpg"))[:3]
 
 # Cross-attention layers of one denoising step: (how many, width, heads, context width, latent tokens).

@@ -76,7 +76,7 @@ def diffusers_inject(options):
     groups, texts = [], {}
     for layer in layers:
         inner, heads, context, rows = (layer[key] for key in ("inner", "heads", "context", "rows"))
-        attention = Attention(inner, context, heads, inner // heads).to(dtype).eval()
+        attention = Attention(inner, cross_attention_dim=context, heads=heads, dim_head=inner // heads).to(dtype).eval()
         processor = IPAdapterAttnProcessor2_0(inner, context, num_tokens=(options.tokens,), scale=1.0).to(dtype)
         text = texts.setdefault(context, torch.randn(2, 77, context, generator=generator).to(dtype))
         identity = torch.randn(2, 1, options.tokens, context, generator=generator).to(dtype)
