@@ -15,6 +15,19 @@ ROOT = HERE.parent.parent
 CONTENDER = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release" / "examples" / "contender"
 PHOTOS = sorted((ROOT / "examples" / "photos" / "person-1").glob("*.jpg"))[:3]
 
+
+def lossless_photos(folder):
+    """The photos as PNG: JPEG decoders differ by a level or two, which would show in the tokens."""
+    from PIL import Image
+
+    paths = []
+    for photo in PHOTOS:
+        path = folder / f"{photo.stem}.png"
+        Image.open(photo).convert("RGB").save(path)
+        paths.append(path)
+    return paths
+
+
 # Cross-attention layers of one denoising step: (how many, width, heads, context width, latent tokens).
 HOSTS = {
     "sd15": {
@@ -101,11 +114,12 @@ def encode(options, peak):
         make_weights(weights)
     weight_bytes = weights.stat().st_size
     threads = ["--threads", options.threads]
+    all_photos = lossless_photos(folder)
     print(f"weights {weight_bytes / 1e9:.2f} GB in f32\n")
     print("| photos | contender | median s | spread | × PyTorch f32 | peak memory GB | peak ÷ weights | of peak |")
     print("|---|---|---|---|---|---|---|---|")
     for count in (1, 3):
-        photos = PHOTOS[:count]
+        photos = all_photos[:count]
         contenders = []
         saved = folder / f"torch-{count}.safetensors"
         for precision in ("f32", "bf16"):
