@@ -16,4 +16,4 @@ tests=()
 for file in tests/parity_*.rs; do
     tests+=(--test "$(basename "$file" .rs)")
 done
-OMNIID_PARITY_FIXTURES="$folder" cargo test -p omniid "${tests[@]}" -- --nocapture
+OMNIID_PARITY_FIXTURES="$folder" cargo test --release --workspace "${tests[@]}" -- --nocapture
