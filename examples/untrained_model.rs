@@ -10,7 +10,7 @@ use omniid::vit::VisionConfig;
 use std::path::Path;
 
 /// An image encoder of 56 pixels, 6 identity tokens of width 24, and a host with two attention layers.
-fn config() -> omniid::Result<NativeConfig> {
+pub fn config() -> omniid::Result<NativeConfig> {
     let backbone = VisionConfig {
         hidden_size: 32,
         intermediate_size: 64,

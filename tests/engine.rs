@@ -1,61 +1,25 @@
 //! The engine end to end on small random models: photos in, identity out, conditioned for a host.
 
 use omniid::conditioning::{ConditionOptions, Role, Unconditional};
-use omniid::encoder::{EncoderConfig, OmniIdConfig};
 use omniid::engine::{
-    write_untrained, BadPhoto, ConditionInput, EncodeOptions, Engine, EngineOptions, HostConfig,
-    NativeConfig, PhotoOutcome,
+    write_untrained, BadPhoto, ConditionInput, EncodeOptions, Engine, EngineOptions, NativeConfig,
+    PhotoOutcome,
 };
-use omniid::face::CropMode;
-use omniid::host::{HostLayer, HostSpec};
 use omniid::identity::file::Precision;
 use omniid::identity::Identity;
-use omniid::nn::Activation;
 use omniid::photo::{ChannelOrder, Photo, PixelBuffer};
 use omniid::progress::{Progress, Reporter};
-use omniid::vit::VisionConfig;
 use omniid::{ErrorKind, Limits};
 use std::ops::ControlFlow;
 use std::path::Path;
 
-/// A model small enough to open in milliseconds: 56-pixel photos, 17 patch tokens, 6 identity tokens.
+/// The small model of the example: 56-pixel photos, 17 feature tokens, 6 identity tokens, two host layers.
+#[allow(dead_code)]
+#[path = "../examples/untrained_model.rs"]
+mod untrained_model;
+
 fn config() -> NativeConfig {
-    let backbone = VisionConfig {
-        hidden_size: 32,
-        intermediate_size: 64,
-        num_hidden_layers: 3,
-        num_attention_heads: 4,
-        image_size: 56,
-        patch_size: 14,
-        hidden_act: Activation::Gelu,
-        layer_norm_eps: 1e-5,
-        projection_dim: None,
-    };
-    let encoder = OmniIdConfig {
-        queries: 6,
-        width: 32,
-        depth: 2,
-        heads: 2,
-        head_width: 16,
-        feed_forward_multiplier: 2,
-        feature_width: 32,
-        feature_tokens: 17,
-        token_width: 24,
-        key_position: true,
-        include_class_token: true,
-    };
-    let layers = vec![
-        HostLayer::new("first", 2, 8, 20),
-        HostLayer::new("second", 4, 8, 20),
-    ];
-    NativeConfig {
-        name: "test".into(),
-        backbone,
-        pixels: Default::default(),
-        crop: CropMode::None,
-        encoder: EncoderConfig::OmniId(encoder),
-        host: Some(HostConfig::from(&HostSpec::custom("two layers", layers).unwrap())),
-    }
+    untrained_model::config().unwrap()
 }
 
 fn engine(folder: &Path, seed: u64) -> Engine {

@@ -44,7 +44,7 @@ pub struct InjectCall<'a> {
     /// Multiplies every identity's scale in this call. 0 leaves the output bit for bit as it is.
     pub scale: f32,
     /// Whether to look for values in the query that are not finite before anything is written. On by default: it
-    /// costs one pass over the query, under 1 % of the attention at 16 tokens and more.
+    /// costs one pass over the query.
     pub check_query: bool,
 }
 
