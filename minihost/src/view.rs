@@ -1,0 +1,112 @@
+//! What a picture shows beside the identity: the condition of the generator.
+
+use serde::{Deserialize, Serialize};
+
+/// Expression channels, each 0 (absent) to 1 (full); they mean the same for every head model.
+pub const EXPRESSIONS: [&str; 12] = [
+    "smile",
+    "frown",
+    "jaw_open",
+    "pucker",
+    "brows_up",
+    "brows_down",
+    "eyes_closed",
+    "squint",
+    "sneer",
+    "cheek_puff",
+    "mouth_left",
+    "mouth_right",
+];
+
+/// Everything that a picture of a person shows beside the identity.
+///
+/// Angles follow the viewer: positive yaw turns the nose to the right of the picture, positive pitch raises the
+/// chin, positive roll tilts the head clockwise. Plain data.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct View {
+    /// Turn to the side, radians.
+    pub yaw: f32,
+    /// Nod, radians.
+    pub pitch: f32,
+    /// Tilt, radians.
+    pub roll: f32,
+    /// Where an average head in this pose and crop has its eye at image left, eye at image right, nose tip, mouth
+    /// corner left, mouth corner right: −1…1 from the left and upper to the right and lower edge. The points of an
+    /// average head tell the decoder the crop without giving the shape of the face away.
+    pub points: [[f32; 2]; 5],
+    /// Strength of each of [`EXPRESSIONS`].
+    pub expression: [f32; 12],
+    /// Direction of the eyes relative to the head: right and up of the picture are positive, radians.
+    pub gaze: [f32; 2],
+    /// Light as spherical harmonics of order 1, linear RGB: ambient, then the parts along x (right), y (up), z (to
+    /// the viewer).
+    pub light: [[f32; 3]; 4],
+    /// Mean colour of the background's upper and lower half, sRGB 0…1.
+    pub background: [[f32; 3]; 2],
+    /// 1 with glasses, 0 without.
+    pub glasses: f32,
+}
+
+impl View {
+    /// Numbers of [`View::to_vector`].
+    pub const LENGTH: usize = 3 + 10 + 12 + 2 + 12 + 6 + 1;
+
+    /// The numbers in the order of the fields, each of the order of 1.
+    pub fn to_vector(&self) -> [f32; Self::LENGTH] {
+        let mut vector = [0.0; Self::LENGTH];
+        let values = [self.yaw, self.pitch, self.roll]
+            .into_iter()
+            .chain(self.points.into_iter().flatten())
+            .chain(self.expression)
+            .chain(self.gaze)
+            .chain(self.light.into_iter().flatten())
+            .chain(self.background.into_iter().flatten())
+            .chain([self.glasses]);
+        for (place, value) in vector.iter_mut().zip(values) {
+            *place = value;
+        }
+        vector
+    }
+}
+
+impl Default for View {
+    /// Frontal, neutral, evenly lit from the front, on grey, at the place where aligned crops have their points.
+    fn default() -> Self {
+        Self {
+            yaw: 0.0,
+            pitch: 0.0,
+            roll: 0.0,
+            points: [
+                [-0.31, -0.13],
+                [0.31, -0.13],
+                [0.0, 0.22],
+                [-0.26, 0.54],
+                [0.26, 0.54],
+            ],
+            expression: [0.0; 12],
+            gaze: [0.0; 2],
+            light: [[0.5; 3], [0.0; 3], [0.1; 3], [0.5; 3]],
+            background: [[0.5; 3]; 2],
+            glasses: 0.0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_field_reaches_the_vector() {
+        let view = View {
+            yaw: 1.0,
+            glasses: 2.0,
+            ..View::default()
+        };
+        let vector = view.to_vector();
+        assert_eq!(vector[0], 1.0);
+        assert_eq!(vector[View::LENGTH - 1], 2.0);
+        assert_eq!(vector[3..5], [-0.31, -0.13]);
+    }
+}
