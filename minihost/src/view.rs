@@ -68,6 +68,50 @@ impl View {
         }
         vector
     }
+
+    /// The view whose [`View::to_vector`] is `vector`.
+    pub fn from_vector(vector: &[f32; Self::LENGTH]) -> Self {
+        let mut values = vector.iter().copied();
+        // The array has exactly as many numbers as the fields below take.
+        let mut next = || values.next().unwrap_or_default();
+        let mut view = Self {
+            yaw: next(),
+            pitch: next(),
+            roll: next(),
+            ..Self::default()
+        };
+        view.points.iter_mut().flatten().for_each(|value| *value = next());
+        view.expression.iter_mut().for_each(|value| *value = next());
+        view.gaze.iter_mut().for_each(|value| *value = next());
+        view.light.iter_mut().flatten().for_each(|value| *value = next());
+        view.background
+            .iter_mut()
+            .flatten()
+            .for_each(|value| *value = next());
+        view.glasses = next();
+        view
+    }
+
+    /// The view of the picture mirrored left to right.
+    pub fn mirrored(&self) -> Self {
+        let mut view = *self;
+        view.yaw = -self.yaw;
+        view.roll = -self.roll;
+        view.points = mirrored_points(&self.points);
+        view.expression.swap(MOUTH_LEFT, MOUTH_RIGHT);
+        view.gaze[0] = -self.gaze[0];
+        view.light[1] = self.light[1].map(|value| -value);
+        view
+    }
+}
+
+/// Places of "mouth_left" and "mouth_right" among [`EXPRESSIONS`].
+const MOUTH_LEFT: usize = 10;
+const MOUTH_RIGHT: usize = 11;
+
+/// Five points (eye left, eye right, nose, mouth left, mouth right; −1…1) of the picture mirrored left to right.
+pub fn mirrored_points(points: &[[f32; 2]; 5]) -> [[f32; 2]; 5] {
+    [1, 0, 2, 4, 3].map(|from: usize| [-points[from][0], points[from][1]])
 }
 
 impl Default for View {
@@ -108,5 +152,32 @@ mod tests {
         assert_eq!(vector[0], 1.0);
         assert_eq!(vector[View::LENGTH - 1], 2.0);
         assert_eq!(vector[3..5], [-0.31, -0.13]);
+    }
+
+    #[test]
+    fn a_view_comes_back_from_its_vector() {
+        let vector = std::array::from_fn(|i| i as f32 * 0.25 - 3.0);
+        assert_eq!(View::from_vector(&vector).to_vector(), vector);
+    }
+
+    #[test]
+    fn mirroring_turns_left_to_right_and_back() {
+        assert_eq!(EXPRESSIONS[MOUTH_LEFT], "mouth_left");
+        assert_eq!(EXPRESSIONS[MOUTH_RIGHT], "mouth_right");
+        let view = View::from_vector(&std::array::from_fn(|i| i as f32 + 1.0));
+        let mirrored = view.mirrored();
+        assert_eq!(mirrored.mirrored(), view);
+        assert_eq!(
+            (mirrored.yaw, mirrored.pitch, mirrored.roll),
+            (-view.yaw, view.pitch, -view.roll)
+        );
+        // The eye at image left was the eye at image right.
+        assert_eq!(mirrored.points[0], [-view.points[1][0], view.points[1][1]]);
+        assert_eq!(mirrored.points[2], [-view.points[2][0], view.points[2][1]]);
+        assert_eq!(mirrored.expression[MOUTH_LEFT], view.expression[MOUTH_RIGHT]);
+        assert_eq!(mirrored.light[0], view.light[0]);
+        assert_eq!(mirrored.light[1], view.light[1].map(|value| -value));
+        // A frontal default looks the same in the mirror.
+        assert_eq!(View::default().mirrored().points, View::default().points);
     }
 }

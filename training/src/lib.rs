@@ -2,3 +2,5 @@
 //! out.
 //!
 //! A client of the plugin's public API. Nothing here is needed to use a trained model.
+
+pub mod data;
