@@ -305,3 +305,36 @@ fn unknown_and_missing_tensors_are_named() {
     assert_eq!(error.kind(), ErrorKind::Format);
     assert!(error.message().contains("queries"), "{error}");
 }
+
+#[test]
+fn attention_maps_belong_to_their_photos_and_add_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = engine(folder.path(), 1);
+    let pictures: Vec<_> = (0..2).map(picture).collect();
+    let photos: Vec<_> = pictures.iter().map(|pixels| photo(pixels)).collect();
+    let options = EncodeOptions::default();
+    let maps = engine
+        .attention_maps(&photos, &options, &mut Reporter::silent())
+        .unwrap();
+    assert_eq!((maps.queries, maps.side, maps.photos.len()), (6, 4, 2));
+    assert_eq!(maps.photos[0].crop.dimensions(), (56, 56));
+    for block in 0..maps.blocks {
+        for query in 0..maps.queries {
+            let of = |photo: usize| maps.photos[photo].shares(block, query);
+            assert_eq!((of(0).len(), of(1).len()), (16, 16));
+            // The rest of the sum is the class tokens' share.
+            let sum: f32 = of(0).iter().chain(of(1)).sum();
+            assert!(sum > 0.5 && sum < 1.0 + 1e-5, "{sum}");
+        }
+    }
+    assert_eq!(maps.photos[0].shares(maps.blocks, 0), [0f32; 0]);
+    let swapped = engine
+        .attention_maps(
+            &[photo(&pictures[1]), photo(&pictures[0])],
+            &options,
+            &mut Reporter::silent(),
+        )
+        .unwrap();
+    assert!(largest_difference(maps.photos[0].shares(1, 3), swapped.photos[1].shares(1, 3)) < 1e-6);
+    assert!(largest_difference(maps.photos[0].shares(1, 3), swapped.photos[0].shares(1, 3)) > 1e-4);
+}

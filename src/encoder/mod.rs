@@ -9,6 +9,7 @@
 //! | [`FullFace`] (IP-Adapter full-face) | hidden state −2 | one per feature token and photo | concatenated |
 //! | [`Projection`] (base IP-Adapter, XLabs FLUX) | `image_embeds` | fixed number per photo | concatenated |
 
+mod attention_maps;
 mod block;
 mod full_face;
 mod kind;

@@ -3,7 +3,7 @@
 use super::block::FeedForward;
 use super::OmniIdConfig;
 use crate::error::{Error, Result};
-use crate::nn::{activation_dtype, attention, load_parameter, LayerNorm, Linear};
+use crate::nn::{activation_dtype, attention, attention_weights, load_parameter, LayerNorm, Linear};
 use candle_core::{DType, Tensor};
 use candle_nn::{Init, VarBuilder};
 
@@ -53,7 +53,7 @@ struct Block {
     feed_forward: FeedForward,
 }
 
-struct CrossAttention {
+pub(super) struct CrossAttention {
     norm_queries: LayerNorm,
     norm_features: LayerNorm,
     projections: Projections,
@@ -160,6 +160,15 @@ impl OmniId {
     /// # Errors
     /// [`ErrorKind::Mismatch`](crate::ErrorKind::Mismatch) when features have another shape.
     pub fn forward_batch(&self, features: &Tensor) -> Result<Tensor> {
+        self.forward_watched(features, |_, _, _, _| Ok(()))
+    }
+
+    /// [`OmniId::forward_batch`], showing `watch` each cross-attention with its queries, features and key positions.
+    pub(super) fn forward_watched(
+        &self,
+        features: &Tensor,
+        mut watch: impl FnMut(&CrossAttention, &Tensor, &Tensor, Option<&Tensor>) -> Result<()>,
+    ) -> Result<Tensor> {
         let config = &self.config;
         let (persons, photos, tokens) = match *features.dims() {
             [persons, photos, tokens, width]
@@ -193,6 +202,7 @@ impl OmniId {
         };
         let mut x = self.queries.unsqueeze(0)?.repeat((persons, 1, 1))?;
         for block in &self.blocks {
+            watch(&block.cross_attention, &x, &z, position.as_ref())?;
             x = block.cross_attention.forward(&x, &z, position.as_ref())?;
             x = block.self_attention.forward(&x)?;
             x = block.feed_forward.forward(&x)?;
@@ -262,13 +272,28 @@ impl Block {
 impl CrossAttention {
     /// `x` `[persons, queries, width]`, `z` `[persons, keys, feature width]`, `position` `[keys, feature width]`.
     fn forward(&self, x: &Tensor, z: &Tensor, position: Option<&Tensor>) -> Result<Tensor> {
+        let (keys, values) = self.keys_and_values(z, position)?;
+        self.projections
+            .add_to(x, &self.norm_queries.forward(x)?, &keys, &values)
+    }
+
+    /// What the projections to keys and to values read.
+    fn keys_and_values(&self, z: &Tensor, position: Option<&Tensor>) -> Result<(Tensor, Tensor)> {
         let values = self.norm_features.forward(z)?;
         let keys = match position {
             Some(position) => values.broadcast_add(position)?,
             None => values.clone(),
         };
-        self.projections
-            .add_to(x, &self.norm_queries.forward(x)?, &keys, &values)
+        Ok((keys, values))
+    }
+
+    /// The share of its attention that each query gives to each key, the mean over heads:
+    /// `[persons, queries, keys]`, each row with sum 1. Shapes of the arguments as in [`CrossAttention::forward`].
+    pub(super) fn weights(&self, x: &Tensor, z: &Tensor, position: Option<&Tensor>) -> Result<Tensor> {
+        let (keys, _) = self.keys_and_values(z, position)?;
+        let q = self.projections.to_q.forward(&self.norm_queries.forward(x)?)?;
+        let k = self.projections.to_k.forward(&keys)?;
+        attention_weights(&q, &k, self.projections.heads)
     }
 }
 

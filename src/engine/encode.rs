@@ -11,10 +11,12 @@ use crate::progress::{Reporter, Stage};
 use candle_core::{DType, Device, Tensor};
 
 /// A photo after decoding and cropping.
-struct Prepared {
+pub(super) struct Prepared {
+    /// The crop.
+    pub(super) image: image::RgbImage,
     /// `[3, size, size]`, channel by channel, normalised for the backbone.
-    pixels: Vec<f32>,
-    outcome: PhotoOutcome,
+    pub(super) pixels: Vec<f32>,
+    pub(super) outcome: PhotoOutcome,
 }
 
 impl Engine {
@@ -67,7 +69,7 @@ impl Engine {
         Ok(Encoded { identity, photos })
     }
 
-    fn check_photo_count(&self, new: usize, old: usize) -> Result<()> {
+    pub(super) fn check_photo_count(&self, new: usize, old: usize) -> Result<()> {
         if new == 0 {
             return Err(Error::invalid("encoding: 0 photos given, expected at least 1"));
         }
@@ -127,7 +129,7 @@ impl Engine {
         Ok((features, reports))
     }
 
-    fn prepare(&self, photo: &Photo<'_>, options: &EncodeOptions) -> Result<Prepared> {
+    pub(super) fn prepare(&self, photo: &Photo<'_>, options: &EncodeOptions) -> Result<Prepared> {
         let selection = FaceSelection {
             min_face: options.min_face,
             detect: options.detect,
@@ -148,10 +150,14 @@ impl Engine {
             bounds: prepared.bounds,
             note: prepared.note,
         };
-        Ok(Prepared { pixels, outcome })
+        Ok(Prepared {
+            image: prepared.image,
+            pixels,
+            outcome,
+        })
     }
 
-    fn encode_batch(&self, batch: &[Vec<f32>], features: &mut Vec<PhotoFeatures>) -> Result<()> {
+    pub(super) fn encode_batch(&self, batch: &[Vec<f32>], features: &mut Vec<PhotoFeatures>) -> Result<()> {
         let size = self.inner.processor.size as usize;
         let pixels = batch.concat();
         let pixels = self.place(Tensor::from_vec(
@@ -223,17 +229,16 @@ impl Engine {
 
     /// Identity tokens `[tokens, token width]` of photos' features.
     pub(super) fn encode_features(&self, photos: &[PhotoFeatures]) -> Result<Vec<f32>> {
-        let tensors = photos
-            .iter()
-            .map(|photo| {
-                self.place(Tensor::from_slice(
-                    &photo.values,
-                    (photo.tokens, photo.width),
-                    &Device::Cpu,
-                )?)
-            })
-            .collect::<Result<Vec<_>>>()?;
-        to_host(&self.inner.encoder.encode(&tensors)?)
+        to_host(&self.inner.encoder.encode(&self.feature_tensors(photos)?)?)
+    }
+
+    /// Photos' features as tensors `[feature tokens, feature width]` on the engine's device.
+    pub(super) fn feature_tensors(&self, photos: &[PhotoFeatures]) -> Result<Vec<Tensor>> {
+        let tensor = |photo: &PhotoFeatures| {
+            let shape = (photo.tokens, photo.width);
+            self.place(Tensor::from_slice(&photo.values, shape, &Device::Cpu)?)
+        };
+        photos.iter().map(tensor).collect()
     }
 
     /// Number type of activations: f32 on the CPU whatever the weights are.

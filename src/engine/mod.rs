@@ -7,6 +7,7 @@
 //! [`Engine::open`] recognises the checkpoint by its content. [`Engine::encode`] makes an identity of photos,
 //! [`Engine::extend`] adds photos to one, [`Engine::condition`] projects keys and values for a host, once.
 
+mod attention;
 mod condition;
 mod config;
 mod encode;
@@ -15,6 +16,7 @@ mod open;
 mod options;
 mod untrained;
 
+pub use attention::{AttentionMaps, PhotoAttention};
 pub use condition::ConditionInput;
 pub use config::{NativeConfig, PixelConfig, FORMAT_VERSION};
 pub use host_config::{HostConfig, HostTable, LayerConfig};

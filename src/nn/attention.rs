@@ -37,6 +37,23 @@ pub fn attention(query: &Tensor, key: &Tensor, value: &Tensor, heads: usize) -> 
     Ok(out.transpose(1, 2)?.reshape((batch, queries, inner))?)
 }
 
+/// The weights of [`attention`] alone, for looking at: softmax(q kᵀ / √d), the mean over heads, in f32.
+///
+/// `query` `[batch, queries, heads · d]` and `key` `[batch, tokens, heads · d]` give `[batch, queries, tokens]`, whose
+/// rows have sum 1. Takes memory for every head's weights at once, unlike [`attention`].
+///
+/// # Errors
+/// As [`attention`].
+pub fn attention_weights(query: &Tensor, key: &Tensor, heads: usize) -> Result<Tensor> {
+    check(query, key, key, heads)?;
+    let (batch, _, inner) = query.dims3()?;
+    let scale = 1.0 / ((inner / heads) as f64).sqrt();
+    let q = split_heads(&(query * scale)?, heads)?;
+    let k = split_heads(&spread(key, batch)?, heads)?;
+    let scores = q.matmul(&k.transpose(2, 3)?)?.to_dtype(DType::F32)?;
+    Ok(candle_nn::ops::softmax_last_dim(&scores)?.mean(1)?)
+}
+
 /// The kernel's widest head; wider ones take the way of the GPU.
 const WIDEST_HEAD: usize = 512;
 
@@ -171,6 +188,24 @@ mod tests {
                 assert!((*a as f64 - b).abs() < 1e-6, "{a} against {b}");
             }
         }
+        Ok(())
+    }
+
+    #[test]
+    fn weights_times_values_is_the_attention_of_one_head() -> Result<()> {
+        let (q, k, v) = (
+            random("q", &[2, 5, 4])?,
+            random("k", &[2, 7, 4])?,
+            random("v", &[2, 7, 4])?,
+        );
+        let got = attention_weights(&q, &k, 1)?.matmul(&v)?.flatten_all()?;
+        let expected = formula(&q, &k, &v, 1)?;
+        for (a, b) in got.to_vec1::<f32>()?.iter().zip(&expected) {
+            assert!((*a as f64 - b).abs() < 1e-6, "{a} against {b}");
+        }
+        // With several heads every row is still a share of the whole.
+        let sums = attention_weights(&q, &k, 2)?.sum(2)?.flatten_all()?;
+        assert!(sums.to_vec1::<f32>()?.iter().all(|sum| (sum - 1.0).abs() < 1e-5));
         Ok(())
     }
 

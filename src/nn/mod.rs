@@ -14,7 +14,7 @@ mod linear;
 mod random;
 
 pub use activation::Activation;
-pub use attention::attention;
+pub use attention::{attention, attention_weights};
 pub use layer_norm::LayerNorm;
 pub use linear::Linear;
 pub use random::{random_tensors, Initial, TensorSpec};

@@ -176,10 +176,14 @@ impl VisionConfig {
         Ok(config)
     }
 
+    /// Patches along a side of the input.
+    pub fn patches_per_side(&self) -> usize {
+        self.image_size / self.patch_size.max(1)
+    }
+
     /// Number of patches: all tokens but the class token.
     pub fn patch_count(&self) -> usize {
-        let side = self.image_size / self.patch_size.max(1);
-        side * side
+        self.patches_per_side() * self.patches_per_side()
     }
 
     /// Number of tokens: the class token and the patches.

@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+mod attention;
 mod compare;
 mod completions;
 mod convert;
@@ -26,6 +27,8 @@ pub enum Command {
     Convert(convert::Args),
     /// Finds faces and draws their boxes and landmarks.
     Faces(faces::Args),
+    /// Draws which query of an Omni-ID encoder looks where in each photo.
+    Attention(attention::Args),
     /// Shows the whole way on a small model with random weights.
     Demo(demo::Args),
     /// Prints a completion script for a shell.
@@ -41,6 +44,7 @@ pub fn run(command: Command) -> Outcome {
         Command::Compare(args) => compare::run(args),
         Command::Convert(args) => convert::run(args),
         Command::Faces(args) => faces::run(args),
+        Command::Attention(args) => attention::run(args),
         Command::Demo(args) => demo::run(args),
         Command::Completions(args) => completions::run(args),
     }

@@ -281,3 +281,64 @@ fn faces_are_found_and_drawn() {
     assert_ne!(drawn, image::open(photo).unwrap().to_rgb8());
     place.fails(&["faces", "a.png", "--detector", detector], 3, "error[no-face]");
 }
+
+#[test]
+fn attention_is_drawn_and_reported() {
+    let place = Workplace::new();
+    let seen = place.json(&[
+        "attention",
+        "-c",
+        "model.safetensors",
+        "a.png",
+        "b.png",
+        "--columns",
+        "3",
+        "-o",
+        "attention.png",
+        "--json",
+    ]);
+    let (queries, side) = (seen["queries"].as_u64().unwrap(), seen["side"].as_u64().unwrap());
+    assert_eq!(seen["strongest"].as_array().unwrap().len() as u64, queries);
+    for place in seen["strongest"].as_array().unwrap() {
+        assert!(place["photo"].as_u64().unwrap() < 2 && place["row"].as_u64().unwrap() < side);
+        // The strongest of all places has more than an even share.
+        let share = place["share"].as_f64().unwrap();
+        assert!(
+            share <= 1.0 && share * 2.0 * ((side * side + 1) as f64) > 0.9,
+            "{share}"
+        );
+    }
+    assert_eq!(seen["shown"].as_array().unwrap().len(), 3);
+    let picture = image::open(place.path("attention.png")).unwrap();
+    // Two rows; photo, mean and three queries in each.
+    assert_eq!((picture.width(), picture.height()), (6 + 5 * 166, 24 + 2 * 166));
+    place.fails(
+        &[
+            "attention",
+            "-c",
+            "model.safetensors",
+            "a.png",
+            "--query",
+            "99",
+            "-o",
+            "x.png",
+        ],
+        2,
+        "--query 99",
+    );
+    place.fails(
+        &[
+            "attention",
+            "-c",
+            "model.safetensors",
+            "a.png",
+            "--block",
+            "9",
+            "-o",
+            "x.png",
+        ],
+        2,
+        "--block 9",
+    );
+    assert!(!place.path("x.png").exists());
+}

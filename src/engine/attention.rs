@@ -1,0 +1,123 @@
+//! Where an identity comes from: which query looks where in which photo.
+
+use super::options::{EncodeOptions, PhotoOutcome};
+use super::Engine;
+use crate::encoder::Encoder;
+use crate::error::{Error, Result};
+use crate::photo::Photo;
+use crate::progress::{Reporter, Stage};
+use image::RgbImage;
+
+/// Which query of an Omni-ID encoder looks where in each photo.
+#[derive(Debug, Clone)]
+pub struct AttentionMaps {
+    /// Queries of the encoder, which are the tokens of an identity.
+    pub queries: usize,
+    /// Blocks of the encoder; each looks at the photos once.
+    pub blocks: usize,
+    /// Patches along a side of the crop.
+    pub side: usize,
+    /// One for each photo, in the order they were given.
+    pub photos: Vec<PhotoAttention>,
+}
+
+/// The attention that one photo gets.
+#[derive(Debug, Clone)]
+pub struct PhotoAttention {
+    /// Path of the photo, or a name for one in memory.
+    pub name: String,
+    /// What the encoder saw of it.
+    pub crop: RgbImage,
+    /// The face and the notes, as [`Engine::encode`] reports them.
+    pub outcome: PhotoOutcome,
+    /// `[blocks, queries, side · side]`, rows of patches from the top left. Over all photos, patches and, where the
+    /// encoder reads it, the class token, the shares of one query in one block have sum 1.
+    shares: Vec<f32>,
+    queries: usize,
+    patches: usize,
+}
+
+impl PhotoAttention {
+    /// The shares `[side · side]` that `query` gives to this photo's patches in `block`; empty if there is no such
+    /// query or block.
+    pub fn shares(&self, block: usize, query: usize) -> &[f32] {
+        if query >= self.queries {
+            return &[];
+        }
+        let first = (block * self.queries + query) * self.patches;
+        self.shares.get(first..first + self.patches).unwrap_or_default()
+    }
+
+    /// The mean share `[side · side]` of all queries in `block`.
+    pub fn mean(&self, block: usize) -> Vec<f32> {
+        let mut mean = vec![0.0; self.patches];
+        for query in 0..self.queries {
+            for (sum, share) in mean.iter_mut().zip(self.shares(block, query)) {
+                *sum += share / self.queries as f32;
+            }
+        }
+        mean
+    }
+}
+
+impl Engine {
+    /// Looks at the cross-attention of an Omni-ID encoder while it reads `photos`: which query looks where.
+    ///
+    /// Photos are cropped as by [`Engine::encode`]. All must be usable, so that a map belongs to each. Memory grows
+    /// with photos × queries × patches.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for models whose encoder is not Omni-ID; the error
+    /// of the first photo that cannot be used; [`ErrorKind::Cancelled`](crate::ErrorKind::Cancelled).
+    pub fn attention_maps(
+        &self,
+        photos: &[Photo<'_>],
+        options: &EncodeOptions,
+        reporter: &mut Reporter<'_>,
+    ) -> Result<AttentionMaps> {
+        let Encoder::OmniId(encoder) = &self.inner.encoder else {
+            return Err(Error::unsupported(format!(
+                "attention maps: the model's encoder is {}; only Omni-ID encoders have queries that look at all photos",
+                self.inner.info.kind.name()
+            )));
+        };
+        self.check_photo_count(photos.len(), 0)?;
+        let mut prepared = Vec::with_capacity(photos.len());
+        let mut features = Vec::with_capacity(photos.len());
+        reporter.report(Stage::Photos, 0, photos.len())?;
+        for (index, photo) in photos.iter().enumerate() {
+            let mut one = self.prepare(photo, options)?;
+            self.encode_batch(&[std::mem::take(&mut one.pixels)], &mut features)?;
+            prepared.push((photo.name(), one));
+            reporter.report(Stage::Photos, index + 1, photos.len())?;
+        }
+        let maps = encoder.attention_maps(&self.feature_tensors(&features)?)?;
+        let config = encoder.config();
+        let side = self.inner.info.backbone.patches_per_side();
+        let patches = side * side;
+        // The class token, where it is read, is the first key.
+        let skip = usize::from(config.include_class_token);
+        let mut all = Vec::with_capacity(photos.len());
+        for (index, (name, one)) in prepared.into_iter().enumerate() {
+            let mut shares = Vec::with_capacity(maps.len() * config.queries * patches);
+            for map in &maps {
+                let map = map.get(index)?.narrow(1, skip, patches)?;
+                shares.extend(map.flatten_all()?.to_vec1::<f32>()?);
+            }
+            all.push(PhotoAttention {
+                name,
+                crop: one.image,
+                outcome: one.outcome,
+                shares,
+                queries: config.queries,
+                patches,
+            });
+        }
+        Ok(AttentionMaps {
+            queries: config.queries,
+            blocks: maps.len(),
+            side,
+            photos: all,
+        })
+    }
+}
