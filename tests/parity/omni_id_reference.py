@@ -26,7 +26,9 @@ class Attention(nn.Module):
             projection(source).unflatten(-1, (self.heads, -1)).transpose(0, 1)
             for projection, source in ((self.to_q, x), (self.to_k, keys), (self.to_v, values))
         )
-        return self.to_out(F.scaled_dot_product_attention(q, k, v).transpose(0, 1).flatten(1))
+        # One batch dimension in front, without which PyTorch's ONNX exporter refuses the operation.
+        attended = F.scaled_dot_product_attention(q[None], k[None], v[None])[0]
+        return self.to_out(attended.transpose(0, 1).flatten(1))
 
 
 class CrossAttention(Attention):
