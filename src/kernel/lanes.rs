@@ -49,6 +49,9 @@ pub(super) trait Lanes: Copy + 'static {
     unsafe fn store_bf16(p: *mut u16, v: Self::V);
     /// Splits pairs of bf16 in 32-bit words into the lower and the upper halves.
     unsafe fn split_bf16(p: *const u32) -> (Self::V, Self::V);
+    /// Rounds two vectors to bf16 and stores them as pairs: `low` in the lower halves of the words, `high` in the
+    /// upper ones. Numbers below 2^-126 may become zero, as they count as zero in [`dot_bf16`](Self::dot_bf16).
+    unsafe fn store_bf16_pairs(p: *mut u32, low: Self::V, high: Self::V);
     /// `acc + a.0 * b.0 + a.1 * b.1` on pairs of bf16: one pair `a` for all lanes, one pair `b` per lane.
     unsafe fn dot_bf16(acc: Self::V, a: u32, b: *const u32) -> Self::V;
 }

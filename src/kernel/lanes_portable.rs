@@ -150,6 +150,14 @@ impl Lanes for Portable {
         )
     }
     #[inline(always)]
+    unsafe fn store_bf16_pairs(p: *mut u32, low: Self::V, high: Self::V) {
+        let bits = |x| u32::from(bf16::from_f32(x).to_bits());
+        for i in 0..N {
+            // SAFETY: the caller vouches for the memory.
+            unsafe { p.add(i).write_unaligned(bits(low[i]) | bits(high[i]) << 16) };
+        }
+    }
+    #[inline(always)]
     unsafe fn dot_bf16(acc: Self::V, _a: u32, _b: *const u32) -> Self::V {
         acc
     }

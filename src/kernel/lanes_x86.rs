@@ -48,6 +48,21 @@ unsafe fn mask8(count: usize) -> __m256i {
     }
 }
 
+/// The values rounded to bf16 in the upper halves of the words; the lower halves mean nothing.
+#[inline(always)]
+unsafe fn rounded_bf16(v: __m256) -> __m256i {
+    // SAFETY: the caller vouches for AVX2.
+    unsafe {
+        let bits = _mm256_castps_si256(v);
+        let odd = _mm256_and_si256(_mm256_srli_epi32::<16>(bits), _mm256_set1_epi32(1));
+        let rounding = _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff));
+        // Rounding could carry a NaN into infinity; it becomes a quiet NaN instead.
+        let quiet = _mm256_or_si256(bits, _mm256_set1_epi32(0x40_0000));
+        let nan = _mm256_castps_si256(_mm256_cmp_ps::<_CMP_UNORD_Q>(v, v));
+        _mm256_blendv_epi8(_mm256_add_epi32(bits, rounding), quiet, nan)
+    }
+}
+
 // SAFETY (all blocks): the trait's contract, passed on by the caller.
 impl<const R: usize> Lanes for Avx2<R> {
     type V = __m256;
@@ -189,6 +204,15 @@ impl<const R: usize> Lanes for Avx2<R> {
             let low = _mm256_slli_epi32::<16>(words);
             let high = _mm256_and_si256(words, _mm256_set1_epi32(0xffff_0000_u32 as i32));
             (_mm256_castsi256_ps(low), _mm256_castsi256_ps(high))
+        }
+    }
+    #[inline(always)]
+    unsafe fn store_bf16_pairs(p: *mut u32, low: Self::V, high: Self::V) {
+        // SAFETY: as above.
+        unsafe {
+            let upper = _mm256_and_si256(rounded_bf16(high), _mm256_set1_epi32(0xffff_0000_u32 as i32));
+            let words = _mm256_or_si256(_mm256_srli_epi32::<16>(rounded_bf16(low)), upper);
+            _mm256_storeu_si256(p.cast(), words);
         }
     }
     #[inline(always)]
@@ -337,6 +361,28 @@ impl<const BF16: bool> Lanes for Avx512<BF16> {
             let low = _mm512_slli_epi32::<16>(words);
             let high = _mm512_and_si512(words, _mm512_set1_epi32(0xffff_0000_u32 as i32));
             (_mm512_castsi512_ps(low), _mm512_castsi512_ps(high))
+        }
+    }
+    #[inline(always)]
+    unsafe fn store_bf16_pairs(p: *mut u32, low: Self::V, high: Self::V) {
+        // SAFETY: as above; the vectors of bf16 have the layout of the integer vectors.
+        unsafe {
+            if BF16 {
+                let both = std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(high, low));
+                // Lower half of the vector to the even places, upper half to the odd ones.
+                let lanes = _mm512_setr_epi32(
+                    0x10_0000, 0x11_0001, 0x12_0002, 0x13_0003, 0x14_0004, 0x15_0005, 0x16_0006, 0x17_0007,
+                    0x18_0008, 0x19_0009, 0x1a_000a, 0x1b_000b, 0x1c_000c, 0x1d_000d, 0x1e_000e, 0x1f_000f,
+                );
+                _mm512_storeu_si512(p.cast(), _mm512_permutexvar_epi16(lanes, both));
+            } else {
+                let mut halves = [[0_u16; 16]; 2];
+                Self::store_bf16(halves[0].as_mut_ptr(), low);
+                Self::store_bf16(halves[1].as_mut_ptr(), high);
+                let low = _mm512_cvtepu16_epi32(_mm256_loadu_si256(halves[0].as_ptr().cast()));
+                let high = _mm512_cvtepu16_epi32(_mm256_loadu_si256(halves[1].as_ptr().cast()));
+                _mm512_storeu_si512(p.cast(), _mm512_or_si512(low, _mm512_slli_epi32::<16>(high)));
+            }
         }
     }
     #[inline(always)]

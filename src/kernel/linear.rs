@@ -37,7 +37,7 @@ pub enum Combine<'a> {
 }
 
 #[derive(Debug, Clone)]
-enum Storage {
+pub(super) enum Storage {
     /// `[panel][in][COLUMNS]`
     F32(Vec<f32>),
     /// `[panel][in][COLUMNS]`
@@ -87,6 +87,14 @@ impl PackedMatrix {
             inputs,
             outputs,
         })
+    }
+
+    pub(super) fn from_storage(storage: Storage, inputs: usize, outputs: usize) -> Self {
+        Self {
+            storage,
+            inputs,
+            outputs,
+        }
     }
 
     /// Values per input row.

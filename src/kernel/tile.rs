@@ -15,14 +15,16 @@ pub(super) const DEPTH: usize = 512;
 /// few sets of the cache. A constant, so that the row offsets are part of the instructions.
 pub(super) const STRIDE: usize = DEPTH + 16;
 
-/// `R` rows by `N` vectors of `a · b` over `depth` steps: `a` in rows of [`STRIDE`], `b` in rows of `b_stride`.
+/// `R` rows by `N` vectors of `a · b` over `depth` steps. The values of `a` for one step lie `ROW` apart, its steps
+/// `a_step` apart; `b` has rows of `b_stride`.
 ///
 /// # Safety
 /// `a` is readable for `R` rows of `depth` values, `b` for `depth` rows of `N` vectors; `L`'s instructions exist.
 #[inline(always)]
-pub(super) unsafe fn tile<L: Lanes, const R: usize, const N: usize>(
+unsafe fn tile<L: Lanes, const R: usize, const N: usize, const ROW: usize>(
     depth: usize,
     a: *const f32,
+    a_step: usize,
     b: *const f32,
     b_stride: usize,
 ) -> [[L::V; N]; R] {
@@ -37,12 +39,12 @@ pub(super) unsafe fn tile<L: Lanes, const R: usize, const N: usize>(
                 *vector = L::load(b.add(n * L::WIDTH));
             }
             for (r, row) in acc.iter_mut().enumerate() {
-                let left = L::splat(*a.add(r * STRIDE));
+                let left = L::splat(*a.add(r * ROW));
                 for n in 0..N {
                     row[n] = L::fma(left, right[n], row[n]);
                 }
             }
-            a = a.add(1);
+            a = a.add(a_step);
             b = b.add(b_stride);
         }
         acc
@@ -54,9 +56,10 @@ pub(super) unsafe fn tile<L: Lanes, const R: usize, const N: usize>(
 /// # Safety
 /// As [`tile`], and `L::DOT_BF16` holds.
 #[inline(always)]
-pub(super) unsafe fn tile_bf16<L: Lanes, const R: usize, const N: usize>(
+unsafe fn tile_bf16<L: Lanes, const R: usize, const N: usize, const ROW: usize>(
     depth: usize,
     a: *const u32,
+    a_step: usize,
     b: *const u32,
     b_stride: usize,
 ) -> [[L::V; N]; R] {
@@ -67,12 +70,12 @@ pub(super) unsafe fn tile_bf16<L: Lanes, const R: usize, const N: usize>(
         let mut b = b;
         for _ in 0..depth {
             for (r, row) in acc.iter_mut().enumerate() {
-                let left = *a.add(r * STRIDE);
+                let left = *a.add(r * ROW);
                 for (n, sum) in row.iter_mut().enumerate() {
                     *sum = L::dot_bf16(*sum, left, b.add(n * L::WIDTH));
                 }
             }
-            a = a.add(1);
+            a = a.add(a_step);
             b = b.add(b_stride);
         }
         acc
@@ -101,31 +104,79 @@ pub(super) unsafe fn product<L: Lanes, const N: usize>(
     c_stride: usize,
     accumulate: bool,
 ) {
+    // SAFETY: the caller vouches for the memory and the instructions.
+    unsafe { tiles::<L, N, STRIDE>(rows, depth, a, 1, b, b_stride, c, c_stride, accumulate) }
+}
+
+/// [`product`] with a transposed left operand: step `i` of row `r` lies at `a[i * a_step + r]`.
+///
+/// # Safety
+/// As [`product`].
+#[inline(always)]
+#[allow(clippy::too_many_arguments)] // the arguments of a matrix product
+pub(super) unsafe fn product_transposed<L: Lanes, const N: usize>(
+    rows: usize,
+    depth: usize,
+    a: *const f32,
+    a_step: usize,
+    b: *const f32,
+    b_stride: usize,
+    c: *mut f32,
+    c_stride: usize,
+    accumulate: bool,
+) {
+    // SAFETY: the caller vouches for the memory and the instructions.
+    unsafe { tiles::<L, N, 1>(rows, depth, a, a_step, b, b_stride, c, c_stride, accumulate) }
+}
+
+#[inline(always)]
+#[allow(clippy::too_many_arguments)] // the arguments of a matrix product
+unsafe fn tiles<L: Lanes, const N: usize, const ROW: usize>(
+    rows: usize,
+    depth: usize,
+    a: *const f32,
+    a_step: usize,
+    b: *const f32,
+    b_stride: usize,
+    c: *mut f32,
+    c_stride: usize,
+    accumulate: bool,
+) {
+    // The conditions on `fits` are constants: tiles that spill registers are not even compiled.
+    macro_rules! tile_of {
+        ($rows:literal, $a:expr, $c:expr) => {
+            put::<L, $rows, N>(
+                tile::<L, $rows, N, ROW>(depth, $a, a_step, b, b_stride),
+                $c,
+                c_stride,
+                accumulate,
+            )
+        };
+    }
     // SAFETY: the caller vouches for the memory and the instructions; tiles stay inside `rows`.
     unsafe {
         let mut row = 0;
         while row < rows {
             let left = rows - row;
-            let a = a.add(row * STRIDE);
+            let a = a.add(row * ROW);
             let c = c.add(row * c_stride);
-            // The conditions on `fits` are constants: tiles that spill registers are not even compiled.
             if fits::<L>(12, N) && left >= 12 {
-                put::<L, 12, N>(tile::<L, 12, N>(depth, a, b, b_stride), c, c_stride, accumulate);
+                tile_of!(12, a, c);
                 row += 12;
             } else if fits::<L>(8, N) && left >= 8 {
-                put::<L, 8, N>(tile::<L, 8, N>(depth, a, b, b_stride), c, c_stride, accumulate);
+                tile_of!(8, a, c);
                 row += 8;
             } else if fits::<L>(6, N) && left >= 6 {
-                put::<L, 6, N>(tile::<L, 6, N>(depth, a, b, b_stride), c, c_stride, accumulate);
+                tile_of!(6, a, c);
                 row += 6;
             } else if left >= 4 {
-                put::<L, 4, N>(tile::<L, 4, N>(depth, a, b, b_stride), c, c_stride, accumulate);
+                tile_of!(4, a, c);
                 row += 4;
             } else if left >= 2 {
-                put::<L, 2, N>(tile::<L, 2, N>(depth, a, b, b_stride), c, c_stride, accumulate);
+                tile_of!(2, a, c);
                 row += 2;
             } else {
-                put::<L, 1, N>(tile::<L, 1, N>(depth, a, b, b_stride), c, c_stride, accumulate);
+                tile_of!(1, a, c);
                 row += 1;
             }
         }
@@ -146,21 +197,69 @@ pub(super) unsafe fn product_bf16<L: Lanes>(
     c: *mut f32,
     c_stride: usize,
 ) {
+    // SAFETY: the caller vouches for the memory and the instructions.
+    unsafe { tiles_bf16::<L, STRIDE>(rows, depth, a, 1, b, b_stride, c, c_stride, false) }
+}
+
+/// [`product_transposed`] of pairs of bf16, two vectors wide.
+///
+/// # Safety
+/// As [`product`], and `L::DOT_BF16` holds.
+#[inline(always)]
+#[allow(clippy::too_many_arguments)] // the arguments of a matrix product
+pub(super) unsafe fn product_transposed_bf16<L: Lanes>(
+    rows: usize,
+    depth: usize,
+    a: *const u32,
+    a_step: usize,
+    b: *const u32,
+    b_stride: usize,
+    c: *mut f32,
+    c_stride: usize,
+    accumulate: bool,
+) {
+    // SAFETY: the caller vouches for the memory and the instructions.
+    unsafe { tiles_bf16::<L, 1>(rows, depth, a, a_step, b, b_stride, c, c_stride, accumulate) }
+}
+
+#[inline(always)]
+#[allow(clippy::too_many_arguments)] // the arguments of a matrix product
+unsafe fn tiles_bf16<L: Lanes, const ROW: usize>(
+    rows: usize,
+    depth: usize,
+    a: *const u32,
+    a_step: usize,
+    b: *const u32,
+    b_stride: usize,
+    c: *mut f32,
+    c_stride: usize,
+    accumulate: bool,
+) {
+    macro_rules! tile_of {
+        ($rows:literal, $a:expr, $c:expr) => {
+            put::<L, $rows, 2>(
+                tile_bf16::<L, $rows, 2, ROW>(depth, $a, a_step, b, b_stride),
+                $c,
+                c_stride,
+                accumulate,
+            )
+        };
+    }
     // SAFETY: the caller vouches for the memory and the instructions; tiles stay inside `rows`.
     unsafe {
         let mut row = 0;
         while row < rows {
             let left = rows - row;
-            let a = a.add(row * STRIDE);
+            let a = a.add(row * ROW);
             let c = c.add(row * c_stride);
             if left >= 12 {
-                put::<L, 12, 2>(tile_bf16::<L, 12, 2>(depth, a, b, b_stride), c, c_stride, false);
+                tile_of!(12, a, c);
                 row += 12;
             } else if left >= 4 {
-                put::<L, 4, 2>(tile_bf16::<L, 4, 2>(depth, a, b, b_stride), c, c_stride, false);
+                tile_of!(4, a, c);
                 row += 4;
             } else {
-                put::<L, 1, 2>(tile_bf16::<L, 1, 2>(depth, a, b, b_stride), c, c_stride, false);
+                tile_of!(1, a, c);
                 row += 1;
             }
         }
