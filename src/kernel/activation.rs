@@ -78,6 +78,35 @@ unsafe fn times_sigmoid<L: Lanes>(x: L::V, y: L::V) -> L::V {
 /// a longer polynomial fitted to an absolute error of 2.4e-8.
 #[inline(always)]
 unsafe fn gelu<L: Lanes>(x: L::V) -> L::V {
+    // SAFETY: the caller vouches for the instructions.
+    unsafe {
+        let zero = L::splat(0.0);
+        // The operand order keeps a NaN in `x`.
+        let magnitude = L::max(L::sub(zero, x), x);
+        let (ratio, gauss) = tail_parts::<L>(magnitude);
+        // An infinite |x| times a vanished exponential would be NaN.
+        let bounded = L::min(L::splat(1e30), magnitude);
+        let tail = L::mul(L::mul(ratio, gauss), L::mul(bounded, L::splat(0.5)));
+        L::sub(L::max(zero, x), tail)
+    }
+}
+
+/// The normal distribution's upper tail `1 - Φ(x)` and `exp(-x²/2)`, for `x` not below 0.
+///
+/// # Safety
+/// `L`'s instructions exist.
+#[inline(always)]
+pub(super) unsafe fn normal_tail<L: Lanes>(x: L::V) -> (L::V, L::V) {
+    // SAFETY: the caller vouches for the instructions.
+    unsafe {
+        let (ratio, gauss) = tail_parts::<L>(x);
+        (L::mul(L::mul(ratio, gauss), L::splat(0.5)), gauss)
+    }
+}
+
+/// `erfc(x/√2) / exp(-x²/2)` and `exp(-x²/2)`, for `x` not below 0.
+#[inline(always)]
+unsafe fn tail_parts<L: Lanes>(x: L::V) -> (L::V, L::V) {
     const C: [f32; 7] = [
         1.706_066_6e-2,
         -2.858_118_4e-1,
@@ -89,20 +118,14 @@ unsafe fn gelu<L: Lanes>(x: L::V) -> L::V {
     ];
     // SAFETY: the caller vouches for the instructions.
     unsafe {
-        let zero = L::splat(0.0);
-        // The operand order keeps a NaN in `x`.
-        let magnitude = L::max(L::sub(zero, x), x);
-        let z = L::mul(magnitude, L::splat(std::f32::consts::FRAC_1_SQRT_2));
+        let z = L::mul(x, L::splat(std::f32::consts::FRAC_1_SQRT_2));
         let t = L::div(L::splat(1.0), L::fma(z, L::splat(0.4), L::splat(1.0)));
         let mut p = L::splat(C[0]);
         for c in &C[1..] {
             p = L::fma(p, t, L::splat(*c));
         }
-        let gauss = exp::<L>(L::sub(zero, L::mul(z, z)));
-        // An infinite |x| times a vanished exponential would be NaN.
-        let bounded = L::min(L::splat(1e30), magnitude);
-        let tail = L::mul(L::mul(L::mul(p, t), gauss), L::mul(bounded, L::splat(0.5)));
-        L::sub(L::max(zero, x), tail)
+        let gauss = exp::<L>(L::sub(L::splat(0.0), L::mul(z, z)));
+        (L::mul(p, t), gauss)
     }
 }
 

@@ -5,6 +5,7 @@
 //! which one runs is decided at run time, see [`Isa`].
 
 mod activation;
+mod activation_gradient;
 mod attention;
 mod attention_block;
 mod element;
@@ -25,6 +26,7 @@ mod tile;
 mod view;
 
 pub use activation::Activation;
+pub use activation_gradient::{activate, activation_gradient, gate, gate_gradient};
 pub use attention::{attention, AttentionInput, KeyValue, OutputMode};
 pub use element::{Element, Scalar};
 pub use isa::Isa;

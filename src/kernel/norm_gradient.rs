@@ -253,12 +253,13 @@ mod tests {
                 };
                 let (x, weight, dy) = (values(rows * width), values(width), values(rows * width));
                 let run = |pool| {
-                    let (mut dx, mut dw, mut db) =
-                        (vec![f32::NAN; x.len()], vec![f32::NAN; width], vec![f32::NAN; width]);
-                    isa.with(|| {
-                        layer_norm_gradient(pool, &x, &weight, EPS, &dy, &mut dx, &mut dw, &mut db)
-                    })
-                    .unwrap();
+                    let (mut dx, mut dw, mut db) = (
+                        vec![f32::NAN; x.len()],
+                        vec![f32::NAN; width],
+                        vec![f32::NAN; width],
+                    );
+                    isa.with(|| layer_norm_gradient(pool, &x, &weight, EPS, &dy, &mut dx, &mut dw, &mut db))
+                        .unwrap();
                     (dx, dw, db)
                 };
                 let (dx, dw, db) = run(&pools[0]);
@@ -266,7 +267,12 @@ mod tests {
                     let (a, b, c) = &run(&pools[1]);
                     (&a.clone(), &b.clone(), &c.clone())
                 });
-                let row = |r: usize| x[r * width..][..width].iter().map(|&x| f64::from(x)).collect::<Vec<_>>();
+                let row = |r: usize| {
+                    x[r * width..][..width]
+                        .iter()
+                        .map(|&x| f64::from(x))
+                        .collect::<Vec<_>>()
+                };
                 for r in [0, rows / 2, rows - 1] {
                     let dy = &dy[r * width..][..width];
                     for i in 0..width {
@@ -277,7 +283,10 @@ mod tests {
                         };
                         let expected = (step(1e-5) - step(-1e-5)) / 2e-5;
                         let found = f64::from(dx[r * width + i]);
-                        assert!((found - expected).abs() < 2e-5 * (1.0 + expected.abs()), "{found} {expected}");
+                        assert!(
+                            (found - expected).abs() < 2e-5 * (1.0 + expected.abs()),
+                            "{found} {expected}"
+                        );
                     }
                 }
                 for i in 0..width {

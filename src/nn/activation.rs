@@ -1,5 +1,6 @@
 //! Activation functions, by their Hugging Face names.
 
+use super::ops;
 use crate::error::{Error, Result};
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
@@ -37,8 +38,11 @@ impl Activation {
         }
     }
 
-    /// Applies the function to every element, with candle operations: differentiable, any device, any shape.
+    /// Applies the function to every element: differentiable, any device, any shape.
     pub fn forward(self, x: &Tensor) -> Result<Tensor> {
+        if x.track_op() && ops::usable(&[x]) {
+            return ops::activation(x, self);
+        }
         Ok(match self {
             Activation::Gelu => x.gelu_erf()?,
             Activation::GeluTanh => x.gelu()?,

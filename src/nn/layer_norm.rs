@@ -1,6 +1,6 @@
 //! Layer normalisation.
 
-use super::{cpu_values, load_parameter};
+use super::{cpu_values, load_parameter, ops};
 use crate::error::{Error, Result};
 use crate::kernel::{self, ThreadPool};
 use candle_core::{DType, Tensor, D};
@@ -61,7 +61,10 @@ impl LayerNorm {
                 self.epsilon as f32,
             )?);
         }
-        // candle's fused operation has no gradient, so training takes the long way.
+        if ops::usable(&[x, &self.weight, &self.bias]) {
+            return ops::layer_norm(x, &self.weight, &self.bias, self.epsilon);
+        }
+        // candle's fused operation has no gradient, so training elsewhere takes the long way.
         let wide = x.to_dtype(DType::F32)?;
         let centred = wide.broadcast_sub(&wide.mean_keepdim(D::Minus1)?)?;
         let variance = centred.sqr()?.mean_keepdim(D::Minus1)?;

@@ -1,6 +1,6 @@
 //! The affine layer.
 
-use super::{cpu_values, load_parameter, load_tensor, Activation};
+use super::{cpu_values, load_parameter, load_tensor, ops, Activation};
 use crate::error::{Error, Result};
 use crate::kernel::{self, Combine, Element, Epilogue, PackedMatrix, ThreadPool};
 use candle_core::{DType, Tensor};
@@ -22,7 +22,7 @@ pub struct Linear {
 
 #[derive(Debug, Clone)]
 enum Weight {
-    /// Differentiable, any device.
+    /// Differentiable: on the CPU by the kernels, else by candle.
     Plain { weight: Tensor, bias: Option<Tensor> },
     /// For inference on the CPU.
     Packed(Arc<Packed>),
@@ -145,6 +145,17 @@ impl Linear {
         }
         match &self.weight {
             Weight::Packed(packed) => packed.run(x, residual, self.activation, shape),
+            Weight::Plain { weight, bias } if ops::usable(&[x, weight]) => {
+                let bias = bias.as_ref();
+                let y = match self.activation {
+                    Some(activation) => ops::linear_with_activation(x, weight, bias, activation)?,
+                    None => ops::linear(x, weight, bias)?,
+                };
+                Ok(match residual {
+                    Some(residual) => (residual + y)?,
+                    None => y,
+                })
+            }
             Weight::Plain { weight, bias } => {
                 let rows: usize = leading.iter().product();
                 let weight = weight.to_dtype(x.dtype())?;

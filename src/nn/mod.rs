@@ -1,20 +1,24 @@
 //! Layers that the backbone, the encoders and the adapters are made of.
 //!
-//! Each layer has two ways to run. Weights that lie on the CPU and are not variables are for inference: they are
-//! packed for [the CPU kernels](crate::kernel). Everything else, variables in training and tensors on a GPU, runs
-//! as candle operations, all of them differentiable.
+//! Each layer has three ways to run. Weights that lie on the CPU and are not variables are for inference: they are
+//! packed for [the CPU kernels](crate::kernel). Variables on the CPU train through the same kernels by the
+//! differentiable operations in [`ops`]. Everything else, such as tensors on a GPU, runs as candle operations, all
+//! of them differentiable.
 //!
 //! **Dtypes.** On the CPU activations are f32, whatever the weights are stored in (f32, f16, bf16). On a GPU
 //! activations have the dtype of the weights; softmax and layer normalisation compute in f32.
 
 mod activation;
 mod attention;
+mod autocast;
 mod layer_norm;
 mod linear;
+pub mod ops;
 mod random;
 
 pub use activation::Activation;
 pub use attention::{attention, attention_weights};
+pub use autocast::{autocast, autocast_element};
 pub use layer_norm::LayerNorm;
 pub use linear::Linear;
 pub use random::{random_tensors, Initial, TensorSpec};
