@@ -3,7 +3,21 @@
 //!
 //! It is the flow decoder of the training and the generator of the program's demo. A client of the plugin's public
 //! API, like any other host.
+#![warn(missing_docs)]
+#![forbid(unsafe_code)]
 
+pub mod context;
+pub mod flow;
+pub mod hook;
+pub mod model;
+mod ops;
+pub mod pixels;
+#[cfg(test)]
+mod testing;
+pub mod unet;
 pub mod view;
 
+pub use hook::{AdapterHook, ConditioningHook, IdentityHook};
+pub use model::{Minihost, MinihostConfig, MinihostSizes};
+pub use unet::{UNet, UNetConfig};
 pub use view::View;

@@ -13,7 +13,7 @@ seed=$((RANDOM * 32768 + RANDOM))
 "${PYTHON:-python3}" "$root/tests/parity/generate.py" --seed "$seed" --out "$folder" "$@"
 cd "$root"
 tests=()
-for file in tests/parity_*.rs; do
+for file in tests/parity_*.rs minihost/tests/parity_*.rs; do
     tests+=(--test "$(basename "$file" .rs)")
 done
 OMNIID_PARITY_FIXTURES="$folder" cargo test --release --workspace "${tests[@]}" -- --nocapture

@@ -1,0 +1,308 @@
+//! The whole host: pictures in and out of the UNet, views to its conditions.
+
+use crate::context::ContextEncoder;
+use crate::flow::Prediction;
+use crate::hook::IdentityHook;
+use crate::pixels::{from_tokens, to_tokens};
+use crate::unet::{self, UNet, UNetConfig, UNetInput};
+use crate::View;
+use candle_core::{Device, Tensor};
+use candle_nn::VarBuilder;
+use omniid::error::{Error, Result};
+use omniid::host::HostSpec;
+use omniid::nn::TensorSpec;
+use serde::{Deserialize, Serialize};
+
+/// Prefix of the context encoder's tensors. The UNet's own have none, as in diffusers.
+pub const CONTEXT_PREFIX: &str = "context";
+
+/// The time that the UNet is told at flow time `t`: 0 is pure noise, 1 the clean picture.
+pub const TIME_SCALE: f64 = 1000.0;
+
+/// Everything about a host that its tensors do not say.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MinihostConfig {
+    /// Rows and columns of the pictures in pixels.
+    pub size: usize,
+    /// Side of the blocks of pixels that become one token of the UNet's input.
+    pub block: usize,
+    /// What the UNet predicts.
+    pub prediction: Prediction,
+    /// Context tokens.
+    pub context_tokens: usize,
+    /// Hidden width of the context encoder.
+    pub context_hidden: usize,
+    /// The UNet: diffusers' `config.json`.
+    #[serde(with = "as_json")]
+    pub unet: UNetConfig,
+}
+
+/// The UNet's configuration as an object of diffusers' fields.
+mod as_json {
+    use super::UNetConfig;
+    use serde::{de::Error as _, ser::Error as _, Deserialize, Deserializer, Serialize, Serializer};
+
+    pub fn serialize<S: Serializer>(config: &UNetConfig, serializer: S) -> Result<S::Ok, S::Error> {
+        let value: serde_json::Value = serde_json::from_str(&config.to_json()).map_err(S::Error::custom)?;
+        value.serialize(serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<UNetConfig, D::Error> {
+        let value = serde_json::Value::deserialize(deserializer)?;
+        UNetConfig::from_json(&value.to_string()).map_err(D::Error::custom)
+    }
+}
+
+/// The sizes that are usually varied, for [`MinihostConfig::new`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MinihostSizes {
+    /// Rows and columns of the pictures in pixels.
+    pub size: usize,
+    /// Side of the blocks of pixels that become one token.
+    pub block: usize,
+    /// Channels of each level, the finest first.
+    pub channels: Vec<usize>,
+    /// Residual blocks, each with a transformer, per level.
+    pub layers_per_block: usize,
+    /// Channels per attention head.
+    pub head_width: usize,
+    /// Width of the context tokens.
+    pub context_width: usize,
+    /// Context tokens.
+    pub context_tokens: usize,
+}
+
+impl Default for MinihostSizes {
+    /// 64 px in blocks of 4, two levels of 128 and 256 channels.
+    fn default() -> Self {
+        Self {
+            size: 64,
+            block: 4,
+            channels: vec![128, 256],
+            layers_per_block: 1,
+            head_width: 32,
+            context_width: 128,
+            context_tokens: 4,
+        }
+    }
+}
+
+impl MinihostConfig {
+    /// A host with a transformer at every level, linear projections, and the view as class vector and as tokens.
+    ///
+    /// # Errors
+    /// [`InvalidArgument`](omniid::ErrorKind::InvalidArgument) for sizes that do not fit each other.
+    pub fn new(sizes: &MinihostSizes, prediction: Prediction) -> Result<Self> {
+        let levels = sizes.channels.len();
+        let blocks = 3 * sizes.block * sizes.block;
+        let groups = |width: &usize| [32, 16, 8, 4, 2, 1].into_iter().find(|g| width % g == 0);
+        let heads = |width: &usize| (width / sizes.head_width.max(1)).max(1);
+        let config = Self {
+            size: sizes.size,
+            block: sizes.block,
+            prediction,
+            context_tokens: sizes.context_tokens,
+            context_hidden: 4 * sizes.context_width,
+            unet: UNetConfig {
+                in_channels: blocks,
+                out_channels: blocks,
+                sample_size: sizes.size / sizes.block.max(1),
+                layers_per_block: sizes.layers_per_block,
+                down_attention: vec![true; levels],
+                mid_attention: true,
+                up_attention: vec![true; levels],
+                heads: sizes.channels.iter().map(heads).collect(),
+                transformer_layers_per_block: 1,
+                cross_attention_dim: sizes.context_width,
+                norm_num_groups: sizes.channels.iter().filter_map(groups).min().unwrap_or(1),
+                norm_eps: 1e-5,
+                use_linear_projection: true,
+                class_width: Some(View::LENGTH),
+                flip_sin_to_cos: true,
+                freq_shift: 0.0,
+                block_out_channels: sizes.channels.clone(),
+            },
+        };
+        config.check()?;
+        Ok(config)
+    }
+
+    /// Fails unless all sizes fit each other.
+    ///
+    /// # Errors
+    /// [`InvalidArgument`](omniid::ErrorKind::InvalidArgument) naming the field and what would fit.
+    pub fn check(&self) -> Result<()> {
+        self.unet.check()?;
+        let fail = |text: String| Err(Error::invalid(format!("minihost: {text}")));
+        let step = self.block << (self.unet.levels() - 1).min(32);
+        if self.block == 0 || self.block > 64 || self.size == 0 || self.size % step != 0 {
+            return fail(format!(
+                "pictures of {} pixels in blocks of {}; with {} levels the size must be a multiple of {step}",
+                self.size,
+                self.block,
+                self.unet.levels()
+            ));
+        }
+        let channels = 3 * self.block * self.block;
+        if self.unet.in_channels != channels || self.unet.out_channels != channels {
+            return fail(format!(
+                "the UNet has {} input and {} output channels; blocks of {} need {channels}",
+                self.unet.in_channels, self.unet.out_channels, self.block
+            ));
+        }
+        if !matches!(self.unet.class_width, None | Some(View::LENGTH)) {
+            return fail(format!(
+                "projection_class_embeddings_input_dim is {:?}; a view has {} numbers",
+                self.unet.class_width,
+                View::LENGTH
+            ));
+        }
+        for (name, value) in [
+            ("context_tokens", self.context_tokens),
+            ("context_hidden", self.context_hidden),
+        ] {
+            if value == 0 || value > 1 << 14 {
+                return fail(format!("{name} is {value}, 1 to {} are possible", 1 << 14));
+            }
+        }
+        Ok(())
+    }
+
+    /// Every tensor: the UNet's under diffusers' names, the context encoder's under `context.`.
+    ///
+    /// # Errors
+    /// As [`MinihostConfig::check`].
+    pub fn tensors(&self) -> Result<Vec<TensorSpec>> {
+        self.check()?;
+        let mut specs = unet::tensors(&self.unet);
+        let width = self.unet.cross_attention_dim;
+        let context = ContextEncoder::tensors(self.context_hidden, self.context_tokens, width);
+        specs.extend(context.into_iter().map(|spec| TensorSpec {
+            name: format!("{CONTEXT_PREFIX}.{}", spec.name),
+            ..spec
+        }));
+        Ok(specs)
+    }
+}
+
+/// A diffusion model of faces, conditioned on a [`View`], with a hook for identities. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Minihost {
+    config: MinihostConfig,
+    unet: UNet,
+    context: ContextEncoder,
+}
+
+/// What [`Minihost::conditions`] makes of views, once for all steps.
+#[derive(Debug, Clone)]
+pub struct Conditions {
+    /// Context tokens `[batch, tokens, width]`.
+    pub context: Tensor,
+    /// Class vectors `[batch, 46]`, if the UNet takes them.
+    pub class: Option<Tensor>,
+}
+
+impl Conditions {
+    /// The same conditions once more behind themselves: for a guided pass.
+    pub(crate) fn twice(&self) -> Result<Self> {
+        let twice = |x: &Tensor| Tensor::cat(&[x, x], 0);
+        Ok(Self {
+            context: twice(&self.context)?,
+            class: self.class.as_ref().map(twice).transpose()?,
+        })
+    }
+}
+
+impl Minihost {
+    /// Reads the network; variables make it trainable. To train from new weights, fill the variables with
+    /// [`MinihostConfig::tensors`] first.
+    ///
+    /// # Errors
+    /// [`InvalidArgument`](omniid::ErrorKind::InvalidArgument) for sizes that do not fit each other;
+    /// [`Format`](omniid::ErrorKind::Format) naming a tensor that is missing or has another shape.
+    pub fn load(config: &MinihostConfig, vb: VarBuilder) -> Result<Self> {
+        config.check()?;
+        let width = config.unet.cross_attention_dim;
+        Ok(Self {
+            unet: UNet::load(&config.unet, vb.clone())?,
+            context: ContextEncoder::load(
+                config.context_hidden,
+                config.context_tokens,
+                width,
+                vb.pp(CONTEXT_PREFIX),
+            )?,
+            config: config.clone(),
+        })
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &MinihostConfig {
+        &self.config
+    }
+
+    /// The network inside.
+    pub fn unet(&self) -> &UNet {
+        &self.unet
+    }
+
+    /// The table of cross-attention layers, in the order of adapter checkpoints.
+    pub fn host(&self) -> &HostSpec {
+        self.unet.host()
+    }
+
+    /// Where the weights are.
+    pub fn device(&self) -> &Device {
+        self.unet.device()
+    }
+
+    /// The UNet's conditions for `views` `[batch, 46]`.
+    ///
+    /// # Errors
+    /// [`Mismatch`](omniid::ErrorKind::Mismatch) for vectors of another length.
+    pub fn conditions(&self, views: &Tensor) -> Result<Conditions> {
+        Ok(Conditions {
+            context: self.context.forward(views)?,
+            class: self.config.unet.class_width.map(|_| views.clone()),
+        })
+    }
+
+    /// The UNet's prediction for noisy pictures as tokens `[batch, tokens, 3 · block²]` at flow times `[batch]` 0…1.
+    ///
+    /// # Errors
+    /// As [`UNet::forward`].
+    pub fn predict_tokens(
+        &self,
+        tokens: &Tensor,
+        time: &Tensor,
+        conditions: &Conditions,
+        hook: Option<&dyn IdentityHook>,
+    ) -> Result<Tensor> {
+        let side = self.config.size / self.config.block;
+        let input = UNetInput {
+            tokens,
+            size: (side, side),
+            time: &(time * TIME_SCALE)?,
+            context: &conditions.context,
+            class: conditions.class.as_ref(),
+        };
+        self.unet.forward(&input, hook)
+    }
+
+    /// [`Minihost::predict_tokens`] for pictures `[batch, 3, size, size]`.
+    ///
+    /// # Errors
+    /// As [`UNet::forward`].
+    pub fn predict(
+        &self,
+        pictures: &Tensor,
+        time: &Tensor,
+        conditions: &Conditions,
+        hook: Option<&dyn IdentityHook>,
+    ) -> Result<Tensor> {
+        let tokens = to_tokens(pictures, self.config.block)?;
+        let prediction = self.predict_tokens(&tokens, time, conditions, hook)?;
+        from_tokens(&prediction, self.config.block, self.config.size, self.config.size)
+    }
+}
