@@ -1,0 +1,148 @@
+using System;
+using System.Collections.Generic;
+using System.Runtime.InteropServices;
+using OmniID.Native;
+
+namespace OmniID
+{
+    /// <summary>
+    /// Keys and values of identities for every layer of a host. Never changes; may be used from any number of threads at
+    /// once. Dispose of it, or leave it to the collector.
+    /// </summary>
+    public sealed unsafe partial class Conditioning : IDisposable
+    {
+        private readonly ConditioningHandle handle;
+        private readonly HostLayer[] layers;
+
+        internal Conditioning(IntPtr pointer)
+        {
+            handle = new ConditioningHandle(pointer);
+            try
+            {
+                UIntPtr layerCount, identityCount, byteSize;
+                OmniIdException.Check(NativeMethods.omniid_conditioning_layer_count(pointer, &layerCount));
+                OmniIdException.Check(NativeMethods.omniid_conditioning_identity_count(pointer, &identityCount));
+                OmniIdException.Check(NativeMethods.omniid_conditioning_byte_size(pointer, &byteSize));
+                IdentityCount = NativeText.Count((ulong)identityCount);
+                ByteSize = (long)(ulong)byteSize;
+                layers = new HostLayer[NativeText.Count((ulong)layerCount)];
+                for (int i = 0; i < layers.Length; i++)
+                {
+                    NativeHostLayer layer = NativeHostLayer.Create();
+                    OmniIdException.Check(NativeMethods.omniid_conditioning_layer(pointer, (UIntPtr)i, &layer));
+                    layers[i] = new HostLayer(layer);
+                }
+            }
+            catch
+            {
+                handle.Dispose();
+                throw;
+            }
+        }
+
+        /// <summary>The host's layers, in the order of its table.</summary>
+        public IReadOnlyList<HostLayer> Layers => layers;
+
+        /// <summary>Number of identities.</summary>
+        public int IdentityCount { get; }
+
+        /// <summary>Bytes that all keys and values occupy.</summary>
+        public long ByteSize { get; }
+
+        /// <summary>
+        /// Index of the layer with a name. diffusers, LDM and ComfyUI spellings are known for the built-in hosts.
+        /// </summary>
+        public int FindLayer(string name)
+        {
+            using (var pins = new Pins())
+            {
+                UIntPtr layer;
+                byte* text = pins.Text(name ?? throw new ArgumentNullException(nameof(name)), nameof(name));
+                OmniIdException.Check(NativeMethods.omniid_conditioning_find_layer(pins.Handle(handle, nameof(Conditioning)), text, &layer));
+                return NativeText.Count((ulong)layer);
+            }
+        }
+
+        /// <summary>
+        /// The keys of one identity in one layer, <c>[tokens, heads, head width]</c>, without a copy; null where nothing is
+        /// injected. They outlive the conditioning.
+        /// </summary>
+        /// <param name="layer">Index of the layer.</param>
+        /// <param name="identity">Index of the identity.</param>
+        /// <param name="role">The side of guidance.</param>
+        /// <param name="stream">On a GPU: the CUDA stream that will read them, see <see cref="InjectCall.Stream"/>.</param>
+        public OwnedTensor Keys(int layer, int identity = 0, Role role = Role.Conditional, long stream = 1)
+        {
+            using (Lease lease = Use())
+            {
+                NativeManagedTensor* tensor;
+                OmniIdException.Check(NativeMethods.omniid_conditioning_keys(lease.Pointer, NativeText.Size(layer, nameof(layer)),
+                    NativeText.Size(identity, nameof(identity)), (int)role, stream, &tensor));
+                return OwnedTensor.Take(tensor);
+            }
+        }
+
+        /// <summary>The values of one identity in one layer; see <see cref="Keys"/>.</summary>
+        public OwnedTensor Values(int layer, int identity = 0, Role role = Role.Conditional, long stream = 1)
+        {
+            using (Lease lease = Use())
+            {
+                NativeManagedTensor* tensor;
+                OmniIdException.Check(NativeMethods.omniid_conditioning_values(lease.Pointer, NativeText.Size(layer, nameof(layer)),
+                    NativeText.Size(identity, nameof(identity)), (int)role, stream, &tensor));
+                return OwnedTensor.Take(tensor);
+            }
+        }
+
+        /// <summary>Factor of one identity's attention output in one layer; 0 where nothing is injected.</summary>
+        public float Factor(int layer, int identity = 0)
+        {
+            using (Lease lease = Use())
+            {
+                float factor;
+                OmniIdException.Check(NativeMethods.omniid_conditioning_factor(lease.Pointer, NativeText.Size(layer, nameof(layer)),
+                    NativeText.Size(identity, nameof(identity)), &factor));
+                return factor;
+            }
+        }
+
+        /// <summary>True if one identity is injected at a step.</summary>
+        /// <param name="identity">Index of the identity.</param>
+        /// <param name="sigma">Noise level of the step, where the identity's range needs it.</param>
+        /// <param name="fraction">Share of sampling that is done, where the identity's range needs it.</param>
+        public bool IsActive(int identity = 0, double? sigma = null, double? fraction = null)
+        {
+            using (Lease lease = Use())
+            {
+                double sigmaValue = sigma ?? 0, fractionValue = fraction ?? 0;
+                int active;
+                OmniIdException.Check(NativeMethods.omniid_conditioning_is_active(lease.Pointer, NativeText.Size(identity, nameof(identity)),
+                    sigma.HasValue ? &sigmaValue : null, fraction.HasValue ? &fractionValue : null, &active));
+                return active != 0;
+            }
+        }
+
+        /// <summary>Writes one identity's mask as one factor for each image token of a layer; 1 everywhere without a mask.</summary>
+        /// <param name="identity">Index of the identity.</param>
+        /// <param name="factors">Room for the layer's image tokens.</param>
+        /// <param name="latentHeight">Height of the latent picture; 0 where the mask does not need it.</param>
+        /// <param name="latentWidth">Width of the latent picture; 0 where the mask does not need it.</param>
+        public void MaskFactors(int identity, Span<float> factors, int latentHeight = 0, int latentWidth = 0)
+        {
+            using (Lease lease = Use())
+            {
+                fixed (float* first = &MemoryMarshal.GetReference(factors))
+                    OmniIdException.Check(NativeMethods.omniid_conditioning_mask_factors(lease.Pointer, NativeText.Size(identity, nameof(identity)),
+                        (UIntPtr)factors.Length, Convert.ToUInt32(latentHeight), Convert.ToUInt32(latentWidth), first));
+            }
+        }
+
+        /// <summary>Frees the keys and values, once no call uses them any more.</summary>
+        public void Dispose()
+        {
+            handle.Dispose();
+        }
+
+        private Lease Use() => handle.Use(nameof(Conditioning));
+    }
+}

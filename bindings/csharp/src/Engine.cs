@@ -1,0 +1,165 @@
+using System;
+using System.Collections.Generic;
+using System.Runtime.InteropServices;
+using System.Threading;
+using OmniID.Native;
+
+namespace OmniID
+{
+    /// <summary>
+    /// An opened identity model. Never changes; may be used from any number of threads at once. Dispose of it, or leave
+    /// it to the collector; what was made with it stays valid.
+    /// </summary>
+    public sealed unsafe partial class Engine : IDisposable
+    {
+        private readonly EngineHandle handle;
+        private readonly HostLayer[] hostLayers;
+
+        private Engine(IntPtr pointer)
+        {
+            handle = new EngineHandle(pointer);
+            try
+            {
+                NativeEngineInfo native = NativeEngineInfo.Create();
+                OmniIdException.Check(NativeMethods.omniid_engine_describe(pointer, &native));
+                Info = new EngineInfo(native);
+                hostLayers = new HostLayer[Info.HostLayerCount];
+                for (int i = 0; i < hostLayers.Length; i++)
+                {
+                    NativeHostLayer layer = NativeHostLayer.Create();
+                    OmniIdException.Check(NativeMethods.omniid_engine_host_layer(pointer, (UIntPtr)i, &layer));
+                    hostLayers[i] = new HostLayer(layer);
+                }
+            }
+            catch
+            {
+                handle.Dispose();
+                throw;
+            }
+        }
+
+        /// <summary>What the engine is.</summary>
+        public EngineInfo Info { get; }
+
+        /// <summary>The host's layers, in the order of the adapter; empty if no host is known.</summary>
+        public IReadOnlyList<HostLayer> HostLayers => hostLayers;
+
+        /// <summary>Opens a model that needs nothing else: a native Omni-ID checkpoint.</summary>
+        /// <param name="checkpointPath">The file.</param>
+        /// <param name="progress">Hears of the progress, on this thread.</param>
+        /// <param name="cancellation">Stops it, with <see cref="OperationCanceledException"/>.</param>
+        public static Engine Open(string checkpointPath, IProgress<EncodeProgress> progress = null, CancellationToken cancellation = default)
+        {
+            return Open(new EngineOptions { Checkpoint = checkpointPath ?? throw new ArgumentNullException(nameof(checkpointPath)) }, progress, cancellation);
+        }
+
+        /// <summary>Opens a model.</summary>
+        /// <param name="options">Which one, for which host, where.</param>
+        /// <param name="progress">Hears of the progress, on this thread.</param>
+        /// <param name="cancellation">Stops it, with <see cref="OperationCanceledException"/>.</param>
+        /// <exception cref="OmniIdException">With the class of the error.</exception>
+        public static Engine Open(EngineOptions options, IProgress<EncodeProgress> progress = null, CancellationToken cancellation = default)
+        {
+            if (options == null)
+                throw new ArgumentNullException(nameof(options));
+            Library.CheckVersion();
+            using (var pins = new Pins())
+            using (var call = new LongCall(progress, cancellation))
+            {
+                NativeEngineOptions native = options.ToNative(pins);
+                native.Progress = call.Function;
+                native.ProgressUserData = call.UserData;
+                IntPtr engine;
+                call.Finish(NativeMethods.omniid_engine_open(&native, &engine));
+                return new Engine(engine);
+            }
+        }
+
+        /// <summary>Finds the faces in a photo, the largest first. None is no error.</summary>
+        /// <exception cref="UnsupportedException">The engine has no detector.</exception>
+        public IReadOnlyList<Face> DetectFaces(Photo photo, DetectOptions options = null)
+        {
+            if (photo == null)
+                throw new ArgumentNullException(nameof(photo));
+            using (var pins = new Pins())
+            {
+                IntPtr engine = pins.Handle(handle, nameof(Engine));
+                NativePhoto nativePhoto = photo.ToNative(pins);
+                NativeDetectOptions nativeOptions = (options ?? new DetectOptions()).ToNative();
+                NativeFace[] faces = new NativeFace[16];
+                while (true)
+                {
+                    faces[0] = NativeFace.Create();
+                    UIntPtr count;
+                    fixed (NativeFace* first = faces)
+                        OmniIdException.Check(NativeMethods.omniid_detect_faces(engine, &nativePhoto, &nativeOptions, first, (UIntPtr)faces.Length, &count));
+                    int found = NativeText.Count((ulong)count);
+                    if (found > faces.Length)
+                    {
+                        faces = new NativeFace[found];
+                        continue;
+                    }
+                    var result = new Face[found];
+                    for (int i = 0; i < found; i++)
+                        result[i] = new Face(faces[i]);
+                    return result;
+                }
+            }
+        }
+
+        /// <summary>Compares two identities of this engine's model: cosine similarity, -1 to 1.</summary>
+        public float Similarity(Identity first, Identity second)
+        {
+            using (var pins = new Pins())
+            {
+                float similarity;
+                OmniIdException.Check(NativeMethods.omniid_identity_similarity(pins.Handle(handle, nameof(Engine)),
+                    pins.Handle((first ?? throw new ArgumentNullException(nameof(first))).Handle, nameof(Identity)),
+                    pins.Handle((second ?? throw new ArgumentNullException(nameof(second))).Handle, nameof(Identity)), &similarity));
+                return similarity;
+            }
+        }
+
+        /// <summary>Projects the keys and values of one identity for every layer of the engine's host.</summary>
+        public Conditioning Condition(Identity identity, float scale = 1f)
+        {
+            return Condition(new[] { new ConditionInput(identity) { Scale = scale } });
+        }
+
+        /// <summary>
+        /// Projects the keys and values of one or several identities for every layer of the engine's host. Each has its
+        /// own softmax; their contributions are added.
+        /// </summary>
+        /// <param name="identities">Who, with which weight, where and when.</param>
+        /// <param name="options">What holds for all of them.</param>
+        /// <param name="progress">Hears of the progress, on this thread.</param>
+        /// <param name="cancellation">Stops it, with <see cref="OperationCanceledException"/>.</param>
+        public Conditioning Condition(IReadOnlyList<ConditionInput> identities, ConditionOptions options = null,
+            IProgress<EncodeProgress> progress = null, CancellationToken cancellation = default)
+        {
+            if (identities == null)
+                throw new ArgumentNullException(nameof(identities));
+            using (var pins = new Pins())
+            using (var call = new LongCall(progress, cancellation))
+            {
+                IntPtr engine = pins.Handle(handle, nameof(Engine));
+                var inputs = new NativeConditionInput[identities.Count];
+                for (int i = 0; i < inputs.Length; i++)
+                    inputs[i] = (identities[i] ?? throw new ArgumentException($"Identity {i} is null.", nameof(identities))).ToNative(pins);
+                NativeConditionOptions native = (options ?? new ConditionOptions()).ToNative(pins);
+                native.Progress = call.Function;
+                native.ProgressUserData = call.UserData;
+                IntPtr conditioning;
+                fixed (NativeConditionInput* first = inputs)
+                    call.Finish(NativeMethods.omniid_condition(engine, first, (UIntPtr)inputs.Length, &native, &conditioning));
+                return new Conditioning(conditioning);
+            }
+        }
+
+        /// <summary>Frees the engine, once no call uses it any more.</summary>
+        public void Dispose()
+        {
+            handle.Dispose();
+        }
+    }
+}

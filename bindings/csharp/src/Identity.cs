@@ -1,0 +1,194 @@
+using System;
+using System.Runtime.InteropServices;
+using OmniID.Native;
+
+namespace OmniID
+{
+    /// <summary>What is known about an identity.</summary>
+    public sealed class IdentityInfo
+    {
+        internal unsafe IdentityInfo(in NativeIdentityInfo native)
+        {
+            Encoder = (EncoderKind)native.Encoder;
+            Tokens = NativeText.Count(native.Tokens);
+            TokenWidth = NativeText.Count(native.TokenWidth);
+            Photos = NativeText.Count(native.Photos);
+            Features = NativeText.Count(native.Features);
+            Model = NativeText.Read(native.Model);
+            Label = NativeText.Read(native.Label);
+            Created = NativeText.Read(native.Created);
+            Consent = NativeText.Read(native.Consent);
+        }
+
+        /// <summary>The encoder that made it.</summary>
+        public EncoderKind Encoder { get; }
+
+        /// <summary>Number of tokens.</summary>
+        public int Tokens { get; }
+
+        /// <summary>Width of a token.</summary>
+        public int TokenWidth { get; }
+
+        /// <summary>Photos that went in.</summary>
+        public int Photos { get; }
+
+        /// <summary>Photos whose features were kept, so that an Omni-ID identity can be extended: all or none.</summary>
+        public int Features { get; }
+
+        /// <summary>Fingerprint of the model that made it.</summary>
+        public string Model { get; }
+
+        /// <summary>A name for people; may be empty.</summary>
+        public string Label { get; }
+
+        /// <summary>When it was made: UTC, RFC 3339.</summary>
+        public string Created { get; }
+
+        /// <summary>What the person agreed to; may be empty.</summary>
+        public string Consent { get; }
+    }
+
+    /// <summary>
+    /// The identity tokens of one person. Never changes; may be used from any number of threads at once. Dispose of it,
+    /// or leave it to the collector.
+    /// </summary>
+    public sealed unsafe class Identity : IDisposable
+    {
+        internal Identity(IntPtr pointer)
+        {
+            Handle = new IdentityHandle(pointer);
+            try
+            {
+                using (Lease lease = Use())
+                {
+                    NativeIdentityInfo native = NativeIdentityInfo.Create();
+                    OmniIdException.Check(NativeMethods.omniid_identity_describe(lease.Pointer, &native));
+                    Info = new IdentityInfo(native);
+                }
+            }
+            catch
+            {
+                Handle.Dispose();
+                throw;
+            }
+        }
+
+        internal IdentityHandle Handle { get; }
+
+        /// <summary>What is known about it.</summary>
+        public IdentityInfo Info { get; }
+
+        /// <summary>Reads an identity from an <c>.omniid</c> file.</summary>
+        public static Identity Load(string path)
+        {
+            Library.CheckVersion();
+            using (var pins = new Pins())
+            {
+                IntPtr identity;
+                byte* text = pins.Text(path ?? throw new ArgumentNullException(nameof(path)), nameof(path));
+                OmniIdException.Check(NativeMethods.omniid_identity_load(text, &identity));
+                return new Identity(identity);
+            }
+        }
+
+        /// <summary>Reads an identity from the bytes of an <c>.omniid</c> file.</summary>
+        public static Identity FromBytes(ReadOnlySpan<byte> data)
+        {
+            Library.CheckVersion();
+            if (data.IsEmpty)
+                throw new ArgumentException("No bytes were given.", nameof(data));
+            IntPtr identity;
+            fixed (byte* bytes = &MemoryMarshal.GetReference(data))
+                OmniIdException.Check(NativeMethods.omniid_identity_from_bytes(bytes, (UIntPtr)data.Length, &identity));
+            return new Identity(identity);
+        }
+
+        /// <summary>Writes the identity to a file, which appears complete or not at all.</summary>
+        /// <param name="path">Where to.</param>
+        /// <param name="precision">f32 or, at half the size, f16.</param>
+        public void Save(string path, Precision precision = Precision.F32)
+        {
+            using (var pins = new Pins())
+            {
+                byte* text = pins.Text(path ?? throw new ArgumentNullException(nameof(path)), nameof(path));
+                OmniIdException.Check(NativeMethods.omniid_identity_save(pins.Handle(Handle, nameof(Identity)), text, (int)precision));
+            }
+        }
+
+        /// <summary>What <see cref="Save"/> puts into the file.</summary>
+        public byte[] ToBytes(Precision precision = Precision.F32)
+        {
+            using (Lease lease = Use())
+            {
+                UIntPtr size;
+                OmniIdException.Check(NativeMethods.omniid_identity_to_bytes(lease.Pointer, (int)precision, null, UIntPtr.Zero, &size));
+                var bytes = new byte[NativeText.Count((ulong)size)];
+                fixed (byte* buffer = bytes)
+                    OmniIdException.Check(NativeMethods.omniid_identity_to_bytes(lease.Pointer, (int)precision, buffer, (UIntPtr)bytes.Length, &size));
+                return bytes;
+            }
+        }
+
+        /// <summary>The tokens, f32 <c>[tokens, token width]</c>, without a copy. They outlive the identity.</summary>
+        public OwnedTensor Tokens()
+        {
+            using (Lease lease = Use())
+            {
+                NativeManagedTensor* tensor;
+                OmniIdException.Check(NativeMethods.omniid_identity_tokens(lease.Pointer, &tensor));
+                return OwnedTensor.Take(tensor);
+            }
+        }
+
+        /// <summary>Copies the tokens, row by row.</summary>
+        /// <param name="destination">Room for tokens times token width numbers.</param>
+        public void CopyTokens(Span<float> destination)
+        {
+            long count = (long)Info.Tokens * Info.TokenWidth;
+            if (destination.Length != count)
+                throw new ArgumentException($"The identity has {Info.Tokens} tokens of {Info.TokenWidth} numbers, {count} in all; the destination has {destination.Length}.", nameof(destination));
+            fixed (float* numbers = &MemoryMarshal.GetReference(destination))
+                CopyTokens(TensorView.Contiguous((IntPtr)numbers, 2, Info.Tokens, Info.TokenWidth));
+        }
+
+        /// <summary>Copies the tokens into a tensor <c>[tokens, token width]</c> on the CPU, of any number type and strides.</summary>
+        public void CopyTokens(in TensorView destination)
+        {
+            TensorView view = destination;
+            NativeTensor native = TensorView.ToNative(&view);
+            using (Lease lease = Use())
+                OmniIdException.Check(NativeMethods.omniid_identity_copy_tokens(lease.Pointer, &native));
+        }
+
+        /// <summary>A copy with another label and consent note; null keeps the one it has.</summary>
+        public Identity WithNotes(string label, string consent)
+        {
+            using (var pins = new Pins())
+            {
+                IntPtr identity;
+                OmniIdException.Check(NativeMethods.omniid_identity_with_notes(pins.Handle(Handle, nameof(Identity)),
+                    pins.Text(label, nameof(label)), pins.Text(consent, nameof(consent)), &identity));
+                return new Identity(identity);
+            }
+        }
+
+        /// <summary>A copy without the photos' features: smaller, but an Omni-ID identity cannot be extended any more.</summary>
+        public Identity WithoutFeatures()
+        {
+            using (Lease lease = Use())
+            {
+                IntPtr identity;
+                OmniIdException.Check(NativeMethods.omniid_identity_without_features(lease.Pointer, &identity));
+                return new Identity(identity);
+            }
+        }
+
+        /// <summary>Frees the identity, once no call uses it any more. What was made from it stays valid.</summary>
+        public void Dispose()
+        {
+            Handle.Dispose();
+        }
+
+        private Lease Use() => Handle.Use(nameof(Identity));
+    }
+}

@@ -1,0 +1,609 @@
+// Generated from include/omniid.h by bindings/csharp/generate.py. Do not edit.
+using System;
+using System.Runtime.InteropServices;
+
+namespace OmniID.Native
+{
+    /// <summary>Where a tensor's memory is; DLDevice.</summary>
+    [StructLayout(LayoutKind.Sequential)]
+    internal unsafe struct NativeTensorDevice
+    {
+        /// <summary>OMNIID_DEVICE_CPU or OMNIID_DEVICE_CUDA.</summary>
+        public int DeviceType;
+        /// <summary>Ordinal of the device; 0 for the CPU.</summary>
+        public int DeviceId;
+    }
+
+    /// <summary>A number type; DLDataType.</summary>
+    [StructLayout(LayoutKind.Sequential)]
+    internal unsafe struct NativeTensorType
+    {
+        /// <summary>OMNIID_TYPE_FLOAT or OMNIID_TYPE_BFLOAT.</summary>
+        public byte Code;
+        /// <summary>Bits of a number: 32 or 16.</summary>
+        public byte Bits;
+        /// <summary>1.</summary>
+        public ushort Lanes;
+    }
+
+    /// <summary>A version of DLPack; DLPackVersion.</summary>
+    [StructLayout(LayoutKind.Sequential)]
+    internal unsafe struct NativeTensorVersion
+    {
+        public uint Major;
+        public uint Minor;
+    }
+
+    /// <summary>A tensor in somebody else's memory; DLTensor.</summary>
+    [StructLayout(LayoutKind.Sequential)]
+    internal unsafe struct NativeTensor
+    {
+        /// <summary>Start of the memory, on the device.</summary>
+        public void* Data;
+        public NativeTensorDevice Device;
+        /// <summary>Number of dimensions.</summary>
+        public int Ndim;
+        public NativeTensorType Dtype;
+        /// <summary>Sizes, ndim of them.</summary>
+        public long* Shape;
+        /// <summary>
+        /// Distance of two neighbours in each dimension, in numbers; NULL for row-major without gaps.
+        /// </summary>
+        public long* Strides;
+        /// <summary>Where the first number is, in bytes from data.</summary>
+        public ulong ByteOffset;
+    }
+
+    /// <summary>A tensor that its holder frees with the deleter; DLManagedTensorVersioned.</summary>
+    [StructLayout(LayoutKind.Sequential)]
+    internal unsafe struct NativeManagedTensor
+    {
+        public NativeTensorVersion Version;
+        /// <summary>The producer's own.</summary>
+        public void* ManagerCtx;
+        /// <summary>Frees the tensor; may be called from any thread.</summary>
+        public IntPtr Deleter;
+        /// <summary>Bit 0: read only.</summary>
+        public ulong Flags;
+        public NativeTensor DlTensor;
+    }
+
+    /// <summary>One attention layer of a host.</summary>
+    [StructLayout(LayoutKind.Sequential)]
+    internal unsafe struct NativeHostLayer
+    {
+        /// <summary>Set by OMNIID_HOST_LAYER_INIT.</summary>
+        public uint StructSize;
+        /// <summary>Number of attention heads.</summary>
+        public uint Heads;
+        /// <summary>Width of one head.</summary>
+        public uint HeadDim;
+        /// <summary>
+        /// Width of the tokens that keys and values are projected from: 768 in SD1.5, 2048 in SDXL, 4096 in FLUX.
+        /// </summary>
+        public uint Context;
+        /// <summary>The host's own name of the layer; must be unique.</summary>
+        public byte* Name;
+
+        /// <summary>What OMNIID_HOST_LAYER_INIT is in C.</summary>
+        public static NativeHostLayer Create()
+        {
+            NativeHostLayer value = default;
+            value.StructSize = (uint)sizeof(NativeHostLayer);
+            return value;
+        }
+    }
+
+    /// <summary>What to open an engine with. Fields left at 0 have the defaults stated.</summary>
+    [StructLayout(LayoutKind.Sequential)]
+    internal unsafe struct NativeEngineOptions
+    {
+        /// <summary>Set by OMNIID_ENGINE_OPTIONS_INIT.</summary>
+        public uint StructSize;
+        /// <summary>
+        /// The ABI version that the caller was built for; OMNIID_ENGINE_OPTIONS_INIT sets OMNIID_ABI_VERSION.
+        /// </summary>
+        public uint AbiVersion;
+        /// <summary>
+        /// The identity model: a native Omni-ID checkpoint or a public IP-Adapter or XLabs file, safetensors or PyTorch.
+        /// Recognised by its content. The file must not change while the engine lives.
+        /// </summary>
+        public byte* CheckpointPath;
+        /// <summary>The same as the bytes of the file, instead of a path; copied.</summary>
+        public void* CheckpointData;
+        /// <summary>Bytes of checkpoint_data.</summary>
+        public UIntPtr CheckpointSize;
+        /// <summary>The CLIP vision model that a public checkpoint needs; a native one brings its own.</summary>
+        public byte* ImageEncoderPath;
+        /// <summary>The same as the bytes of the file, instead of a path; copied.</summary>
+        public void* ImageEncoderData;
+        /// <summary>Bytes of image_encoder_data.</summary>
+        public UIntPtr ImageEncoderSize;
+        /// <summary>
+        /// The text of the image encoder's config.json. Default: the file of that name beside image_encoder_path, or
+        /// a published model of the same shape.
+        /// </summary>
+        public byte* ImageEncoderConfig;
+        /// <summary>
+        /// Weights of the face detector, safetensors or the upstream YuNet ONNX file. Default: the one in a native
+        /// checkpoint, if any.
+        /// </summary>
+        public byte* DetectorPath;
+        /// <summary>The same as the bytes of the file, instead of a path; copied.</summary>
+        public void* DetectorData;
+        /// <summary>Bytes of detector_data.</summary>
+        public UIntPtr DetectorSize;
+        /// <summary>
+        /// "sd15", "sdxl" or "flux"; with host_layers, any name for the host's own table. Default: what the checkpoint
+        /// is for.
+        /// </summary>
+        public byte* Host;
+        /// <summary>
+        /// The host's own layer table, in the order of the adapter in the checkpoint. Default: the host's built-in one.
+        /// </summary>
+        public NativeHostLayer* HostLayers;
+        /// <summary>Number of host_layers.</summary>
+        public UIntPtr HostLayerCount;
+        /// <summary>OMNIID_DEVICE_CPU or OMNIID_DEVICE_CUDA. Default: CPU.</summary>
+        public int DeviceType;
+        /// <summary>Ordinal of the GPU.</summary>
+        public int DeviceId;
+        /// <summary>Number type of the weights, OMNIID_PRECISION_... Default: f32.</summary>
+        public int Precision;
+        /// <summary>Leave at 0.</summary>
+        public uint Reserved;
+        /// <summary>Most pixels of one photo. Default: 100 million.</summary>
+        public ulong MaxPixels;
+        /// <summary>Most bytes that decoding one photo may take. Default: 1 GiB.</summary>
+        public ulong MaxDecodedBytes;
+        /// <summary>Most bytes of one encoded photo. Default: 256 MiB.</summary>
+        public ulong MaxPhotoBytes;
+        /// <summary>Most bytes of a checkpoint's header. Default: 100 MB.</summary>
+        public ulong MaxHeaderBytes;
+        /// <summary>Most photos of one identity. Default: 4096.</summary>
+        public ulong MaxPhotos;
+        /// <summary>Hears about progress and can cancel. Default: none.</summary>
+        public IntPtr Progress;
+        /// <summary>Passed to progress.</summary>
+        public void* ProgressUserData;
+
+        /// <summary>What OMNIID_ENGINE_OPTIONS_INIT is in C.</summary>
+        public static NativeEngineOptions Create()
+        {
+            NativeEngineOptions value = default;
+            value.StructSize = (uint)sizeof(NativeEngineOptions);
+            value.AbiVersion = HeaderVersion.Abi;
+            return value;
+        }
+    }
+
+    /// <summary>What an engine is. Texts live as long as the engine.</summary>
+    [StructLayout(LayoutKind.Sequential)]
+    internal unsafe struct NativeEngineInfo
+    {
+        /// <summary>Set by OMNIID_ENGINE_INFO_INIT.</summary>
+        public uint StructSize;
+        /// <summary>OMNIID_ENCODER_...</summary>
+        public int Encoder;
+        /// <summary>The model's name for people; empty if it has none.</summary>
+        public byte* Name;
+        /// <summary>Fingerprint of the model; its identities carry it.</summary>
+        public byte* Fingerprint;
+        /// <summary>The host's name; NULL if no host is known.</summary>
+        public byte* Host;
+        /// <summary>Layers of the host; 0 if no host is known.</summary>
+        public ulong HostLayerCount;
+        /// <summary>Identity tokens: of an identity for Omni-ID, of each photo otherwise.</summary>
+        public ulong Tokens;
+        /// <summary>Width of an identity token.</summary>
+        public ulong TokenWidth;
+        /// <summary>Side of the square picture that the image encoder sees, in pixels.</summary>
+        public uint ImageSize;
+        /// <summary>1 if faces can be detected.</summary>
+        public int HasDetector;
+        /// <summary>1 if the checkpoint holds an adapter, so that omniid_condition works.</summary>
+        public int HasAdapter;
+        /// <summary>OMNIID_DEVICE_...</summary>
+        public int DeviceType;
+        /// <summary>Ordinal of the GPU; 0 on the CPU.</summary>
+        public int DeviceId;
+        /// <summary>OMNIID_PRECISION_...</summary>
+        public int Precision;
+
+        /// <summary>What OMNIID_ENGINE_INFO_INIT is in C.</summary>
+        public static NativeEngineInfo Create()
+        {
+            NativeEngineInfo value = default;
+            value.StructSize = (uint)sizeof(NativeEngineInfo);
+            return value;
+        }
+    }
+
+    /// <summary>One photo of a person: exactly one of path, data and pixels is given.</summary>
+    [StructLayout(LayoutKind.Sequential)]
+    internal unsafe struct NativePhoto
+    {
+        /// <summary>Set by OMNIID_PHOTO_INIT.</summary>
+        public uint StructSize;
+        /// <summary>Which face is meant, OMNIID_FACE_...</summary>
+        public int Face;
+        /// <summary>A JPEG, PNG, WebP, BMP or TIFF file.</summary>
+        public byte* Path;
+        /// <summary>The bytes of such a file.</summary>
+        public void* Data;
+        /// <summary>Number of bytes of data.</summary>
+        public UIntPtr DataSize;
+        /// <summary>
+        /// Raw pixels: interleaved channels, rows from top to bottom. f32 pixels must be aligned to 4 bytes.
+        /// </summary>
+        public void* Pixels;
+        /// <summary>Bytes from one row of pixels to the next; 0 for rows without gaps.</summary>
+        public UIntPtr RowStride;
+        /// <summary>Width of pixels.</summary>
+        public uint Width;
+        /// <summary>Height of pixels.</summary>
+        public uint Height;
+        /// <summary>Type of a channel, OMNIID_PIXEL_...</summary>
+        public int PixelType;
+        /// <summary>Order of the channels, OMNIID_ORDER_...</summary>
+        public int ChannelOrder;
+        /// <summary>With OMNIID_FACE_BOX: left, top, right, bottom in pixels of the upright photo.</summary>
+        public fixed float FaceBox[4];
+        /// <summary>
+        /// With OMNIID_FACE_LANDMARKS: x and y of the eye at the image's left, the eye at its right, the nose tip, the
+        /// mouth corner at its left and the one at its right, in pixels of the upright photo.
+        /// </summary>
+        public fixed float FaceLandmarks[10];
+        /// <summary>With OMNIID_FACE_INDEX: which face, counted from the largest.</summary>
+        public uint FaceIndex;
+        /// <summary>Leave at 0.</summary>
+        public uint Reserved;
+
+        /// <summary>What OMNIID_PHOTO_INIT is in C.</summary>
+        public static NativePhoto Create()
+        {
+            NativePhoto value = default;
+            value.StructSize = (uint)sizeof(NativePhoto);
+            return value;
+        }
+    }
+
+    /// <summary>How faces are detected. Fields left at 0 have the defaults stated.</summary>
+    [StructLayout(LayoutKind.Sequential)]
+    internal unsafe struct NativeDetectOptions
+    {
+        /// <summary>Set by OMNIID_DETECT_OPTIONS_INIT.</summary>
+        public uint StructSize;
+        /// <summary>Least confidence of a face, above 0 up to 1. Default: the detector's own.</summary>
+        public float ScoreThreshold;
+        /// <summary>
+        /// Boxes that overlap more than this (intersection over union, above 0 up to 1) are one face. Default: the
+        /// detector's own.
+        /// </summary>
+        public float OverlapThreshold;
+        /// <summary>
+        /// Longer side in pixels to which larger photos are scaled down for the first search. Default: 640.
+        /// </summary>
+        public uint Side;
+        /// <summary>
+        /// Longer side for the second search, which finds faces that the first makes too small. Default: 1920.
+        /// </summary>
+        public uint FineSide;
+        /// <summary>1: make the second search even if the first found faces.</summary>
+        public int Exhaustive;
+        /// <summary>1: do not turn the photo by 90, 180 and 270 degrees when no face was found.</summary>
+        public int UprightOnly;
+        /// <summary>Leave at 0.</summary>
+        public uint Reserved;
+
+        /// <summary>What OMNIID_DETECT_OPTIONS_INIT is in C.</summary>
+        public static NativeDetectOptions Create()
+        {
+            NativeDetectOptions value = default;
+            value.StructSize = (uint)sizeof(NativeDetectOptions);
+            return value;
+        }
+    }
+
+    /// <summary>A face in a photo, in pixels of the upright photo.</summary>
+    [StructLayout(LayoutKind.Sequential)]
+    internal unsafe struct NativeFace
+    {
+        /// <summary>Set by OMNIID_FACE_INIT.</summary>
+        public uint StructSize;
+        /// <summary>Confidence, 0 to 1; 1 for a face that the host named.</summary>
+        public float Score;
+        /// <summary>Left, top, right, bottom.</summary>
+        public fixed float Bounds[4];
+        /// <summary>
+        /// x and y of the eye at the image's left, the eye at its right, the nose tip, the mouth corner at its left and
+        /// the one at its right.
+        /// </summary>
+        public fixed float Landmarks[10];
+
+        /// <summary>What OMNIID_FACE_INIT is in C.</summary>
+        public static NativeFace Create()
+        {
+            NativeFace value = default;
+            value.StructSize = (uint)sizeof(NativeFace);
+            return value;
+        }
+    }
+
+    /// <summary>What is known about an identity. Texts live as long as the identity.</summary>
+    [StructLayout(LayoutKind.Sequential)]
+    internal unsafe struct NativeIdentityInfo
+    {
+        /// <summary>Set by OMNIID_IDENTITY_INFO_INIT.</summary>
+        public uint StructSize;
+        /// <summary>The encoder that made it, OMNIID_ENCODER_...</summary>
+        public int Encoder;
+        /// <summary>Number of tokens.</summary>
+        public ulong Tokens;
+        /// <summary>Width of a token.</summary>
+        public ulong TokenWidth;
+        /// <summary>Photos that went in.</summary>
+        public ulong Photos;
+        /// <summary>
+        /// Photos whose features were kept, so that an Omni-ID identity can be extended: all or none.
+        /// </summary>
+        public ulong Features;
+        /// <summary>Fingerprint of the model that made it.</summary>
+        public byte* Model;
+        /// <summary>A name for people; may be empty.</summary>
+        public byte* Label;
+        /// <summary>When it was made: UTC, RFC 3339.</summary>
+        public byte* Created;
+        /// <summary>What the person agreed to; may be empty.</summary>
+        public byte* Consent;
+
+        /// <summary>What OMNIID_IDENTITY_INFO_INIT is in C.</summary>
+        public static NativeIdentityInfo Create()
+        {
+            NativeIdentityInfo value = default;
+            value.StructSize = (uint)sizeof(NativeIdentityInfo);
+            return value;
+        }
+    }
+
+    /// <summary>How photos become an identity. Fields left at 0 have the defaults stated.</summary>
+    [StructLayout(LayoutKind.Sequential)]
+    internal unsafe struct NativeEncodeOptions
+    {
+        /// <summary>Set by OMNIID_ENCODE_OPTIONS_INIT.</summary>
+        public uint StructSize;
+        /// <summary>How photos are cropped, OMNIID_CROP_... Default: the model's own way.</summary>
+        public int Crop;
+        /// <summary>
+        /// With OMNIID_CROP_FACE: margin on each side as a share of the face's longer side, 0 to 4; below 0 for the
+        /// library's default, 0.5. OMNIID_ENCODE_OPTIONS_INIT sets -1.0f.
+        /// </summary>
+        public float CropMargin;
+        /// <summary>
+        /// With OMNIID_CROP_ALIGNED: 1 is the template as published, 0.5 shows twice as much. Default: 1.
+        /// </summary>
+        public float CropScale;
+        /// <summary>Photos that pass the image encoder together. Default: 4.</summary>
+        public uint BatchSize;
+        /// <summary>What to do with a photo that cannot be used, OMNIID_BAD_PHOTO_... Default: leave it out.</summary>
+        public int BadPhoto;
+        /// <summary>
+        /// 1: do not keep the photos' features. The identity is smaller, but one of Omni-ID cannot be extended.
+        /// </summary>
+        public int DropFeatures;
+        /// <summary>Leave at 0.</summary>
+        public uint Reserved;
+        /// <summary>
+        /// A name for people, stored with the identity. Default: none; when extending, the identity's own.
+        /// </summary>
+        public byte* Label;
+        /// <summary>What the person agreed to, stored with the identity. Default as for label.</summary>
+        public byte* Consent;
+        /// <summary>
+        /// Where to put a report on each photo, to be freed with omniid_report_free. NULL: no report is made. A call that
+        /// fails sets it to NULL; its message then says what was wrong with the photos.
+        /// </summary>
+        public IntPtr* Report;
+        /// <summary>Hears about progress and can cancel. Default: none.</summary>
+        public IntPtr Progress;
+        /// <summary>Passed to progress.</summary>
+        public void* ProgressUserData;
+
+        /// <summary>What OMNIID_ENCODE_OPTIONS_INIT is in C.</summary>
+        public static NativeEncodeOptions Create()
+        {
+            NativeEncodeOptions value = default;
+            value.StructSize = (uint)sizeof(NativeEncodeOptions);
+            value.CropMargin = -1.0f;
+            return value;
+        }
+    }
+
+    /// <summary>What became of one photo. Texts live as long as the report.</summary>
+    [StructLayout(LayoutKind.Sequential)]
+    internal unsafe struct NativePhotoReport
+    {
+        /// <summary>Set by OMNIID_PHOTO_REPORT_INIT.</summary>
+        public uint StructSize;
+        /// <summary>OMNIID_OK if the photo went into the identity; otherwise why it was left out.</summary>
+        public int Status;
+        /// <summary>The photo's path, or a description of a photo in memory.</summary>
+        public byte* Name;
+        /// <summary>
+        /// Why it was left out; or what should be known although it was used, as another crop than asked for. May be empty.
+        /// </summary>
+        public byte* Reason;
+        /// <summary>1 if the photo was cut around face_bounds.</summary>
+        public int HasBounds;
+        /// <summary>
+        /// 1 if the face was found by the detector or given with landmarks, so that face_score and face_landmarks are set.
+        /// </summary>
+        public int HasLandmarks;
+        /// <summary>Left, top, right, bottom in pixels of the upright photo.</summary>
+        public fixed float FaceBounds[4];
+        /// <summary>As in omniid_face.</summary>
+        public fixed float FaceLandmarks[10];
+        /// <summary>Confidence of the face.</summary>
+        public float FaceScore;
+        /// <summary>0.</summary>
+        public uint Reserved;
+
+        /// <summary>What OMNIID_PHOTO_REPORT_INIT is in C.</summary>
+        public static NativePhotoReport Create()
+        {
+            NativePhotoReport value = default;
+            value.StructSize = (uint)sizeof(NativePhotoReport);
+            return value;
+        }
+    }
+
+    /// <summary>One identity to condition on. Fields left at 0 have the defaults stated.</summary>
+    [StructLayout(LayoutKind.Sequential)]
+    internal unsafe struct NativeConditionInput
+    {
+        /// <summary>Set by OMNIID_CONDITION_INPUT_INIT.</summary>
+        public uint StructSize;
+        /// <summary>Weight of the identity; 0 leaves it out. OMNIID_CONDITION_INPUT_INIT sets 1.0f.</summary>
+        public float Scale;
+        /// <summary>Who.</summary>
+        public IntPtr Identity;
+        /// <summary>
+        /// Where in the picture: mask_height rows of mask_width values from 0 to 1, copied. Default: everywhere.
+        /// </summary>
+        public float* Mask;
+        /// <summary>Rows of the mask.</summary>
+        public uint MaskHeight;
+        /// <summary>Columns of the mask.</summary>
+        public uint MaskWidth;
+        /// <summary>When during sampling, OMNIID_STEPS_... Default: always.</summary>
+        public int Steps;
+        /// <summary>
+        /// What unconditional rows see instead, OMNIID_UNCONDITIONAL_... Default: as the checkpoint's reference code.
+        /// </summary>
+        public int Unconditional;
+        /// <summary>First sigma or fraction.</summary>
+        public double StepStart;
+        /// <summary>Last sigma or fraction.</summary>
+        public double StepEnd;
+        /// <summary>An identity that unconditional rows see instead; overrides unconditional. Default: none.</summary>
+        public IntPtr Negative;
+        /// <summary>
+        /// A second identity for the composition layers of the weight types "style and composition". Default: the same.
+        /// </summary>
+        public IntPtr Composition;
+
+        /// <summary>What OMNIID_CONDITION_INPUT_INIT is in C.</summary>
+        public static NativeConditionInput Create()
+        {
+            NativeConditionInput value = default;
+            value.StructSize = (uint)sizeof(NativeConditionInput);
+            value.Scale = 1.0f;
+            return value;
+        }
+    }
+
+    /// <summary>
+    /// What holds for all identities of a conditioning. Fields left at 0 have the defaults stated.
+    /// </summary>
+    [StructLayout(LayoutKind.Sequential)]
+    internal unsafe struct NativeConditionOptions
+    {
+        /// <summary>Set by OMNIID_CONDITION_OPTIONS_INIT.</summary>
+        public uint StructSize;
+        /// <summary>How weights are spread over the layers, OMNIID_WEIGHT_... Default: linear.</summary>
+        public int WeightType;
+        /// <summary>
+        /// One more factor for each layer of the host, in the order of its table. Default: 1 everywhere.
+        /// </summary>
+        public float* LayerScales;
+        /// <summary>Number of layer_scales: 0 or the number of layers.</summary>
+        public UIntPtr LayerScaleCount;
+        /// <summary>
+        /// How the weight acts on keys and values, OMNIID_SCALING_... Default: it multiplies the output.
+        /// </summary>
+        public int EmbedsScaling;
+        /// <summary>Whose way of placing masks is followed, OMNIID_MASK_... Default: ComfyUI's.</summary>
+        public int MaskMode;
+        /// <summary>Number type of the stored keys and values, OMNIID_PRECISION_... Default: f32.</summary>
+        public int Precision;
+        /// <summary>Leave at 0.</summary>
+        public uint Reserved;
+        /// <summary>
+        /// Weight of the composition layers of the weight types "style and composition". Default: the identity's scale.
+        /// </summary>
+        public float* CompositionScale;
+        /// <summary>Weight of the swapped layers of "style transfer precise". Default: the identity's scale.</summary>
+        public float* StyleBoost;
+        /// <summary>Weight of the swapped layers of "composition precise". Default: the identity's scale.</summary>
+        public float* CompositionBoost;
+        /// <summary>Hears about progress and can cancel. Default: none.</summary>
+        public IntPtr Progress;
+        /// <summary>Passed to progress.</summary>
+        public void* ProgressUserData;
+
+        /// <summary>What OMNIID_CONDITION_OPTIONS_INIT is in C.</summary>
+        public static NativeConditionOptions Create()
+        {
+            NativeConditionOptions value = default;
+            value.StructSize = (uint)sizeof(NativeConditionOptions);
+            return value;
+        }
+    }
+
+    /// <summary>One attention layer at one step. Fields left at 0 have the defaults stated.</summary>
+    [StructLayout(LayoutKind.Sequential)]
+    internal unsafe struct NativeInjectCall
+    {
+        /// <summary>Set by OMNIID_INJECT_CALL_INIT.</summary>
+        public uint StructSize;
+        /// <summary>
+        /// Multiplies every identity's scale; 0 leaves the output as it is. OMNIID_INJECT_CALL_INIT sets 1.0f.
+        /// </summary>
+        public float Scale;
+        /// <summary>Index of the layer in the host's table.</summary>
+        public UIntPtr Layer;
+        /// <summary>The layer's queries: f32, f16 or bf16, any strides that do not run backwards.</summary>
+        public NativeTensor* Query;
+        /// <summary>
+        /// What the identities' attention is added to: the layer's text attention before its output projection. Same shape,
+        /// number type and device as the query; must not overlap it.
+        /// </summary>
+        public NativeTensor* Output;
+        /// <summary>Order of the dimensions of query and output, OMNIID_LAYOUT_...</summary>
+        public int Layout;
+        /// <summary>Sum of OMNIID_INJECT_...</summary>
+        public uint Flags;
+        /// <summary>
+        /// The side of guidance of each batch row, OMNIID_ROLE_..., in any order. NULL: all rows are conditional.
+        /// </summary>
+        public int* Roles;
+        /// <summary>Number of roles: 0 or the batch size.</summary>
+        public UIntPtr RoleCount;
+        /// <summary>
+        /// Noise level of the step, with OMNIID_INJECT_SIGMA. Needed by identities that are limited to a range of it.
+        /// </summary>
+        public double Sigma;
+        /// <summary>Share of sampling that is done, 0 to 1, with OMNIID_INJECT_FRACTION. Needed as sigma is.</summary>
+        public double Fraction;
+        /// <summary>Height of the latent picture. Needed by identities with a mask.</summary>
+        public uint LatentHeight;
+        /// <summary>Width of the latent picture. Needed by identities with a mask.</summary>
+        public uint LatentWidth;
+        /// <summary>
+        /// The CUDA stream of query and output in DLPack's numbering: 1 the legacy default stream, 2 the per-thread default
+        /// stream, -1 to wait until the work is done, otherwise the stream's handle; never 0. Ignored on the CPU.
+        /// OMNIID_INJECT_CALL_INIT sets 1.
+        /// </summary>
+        public long Stream;
+
+        /// <summary>What OMNIID_INJECT_CALL_INIT is in C.</summary>
+        public static NativeInjectCall Create()
+        {
+            NativeInjectCall value = default;
+            value.StructSize = (uint)sizeof(NativeInjectCall);
+            value.Scale = 1.0f;
+            value.Stream = 1;
+            return value;
+        }
+    }
+}

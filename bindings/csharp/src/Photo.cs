@@ -1,0 +1,110 @@
+using System;
+using OmniID.Native;
+
+namespace OmniID
+{
+    /// <summary>
+    /// One photo of a person: a file, the bytes of a file, or pixels. Memory is lent, not copied, unless a method says
+    /// so: it must not change until the calls that use the photo have ended.
+    /// </summary>
+    public sealed class Photo
+    {
+        private string path;
+        private ReadOnlyMemory<byte> data;
+        private ReadOnlyMemory<byte> pixels;
+        private ReadOnlyMemory<float> floatPixels;
+        private int width;
+        private int height;
+        private long rowStride;
+        private ChannelOrder order;
+
+        private Photo() { }
+
+        /// <summary>Which face of the photo is meant. Default: the largest.</summary>
+        public FaceSelection Face { get; set; } = FaceSelection.Largest;
+
+        /// <summary>A JPEG, PNG, WebP, BMP or TIFF file.</summary>
+        public static Photo FromFile(string path)
+        {
+            return new Photo { path = path ?? throw new ArgumentNullException(nameof(path)) };
+        }
+
+        /// <summary>The bytes of such a file.</summary>
+        public static Photo FromBytes(byte[] data)
+        {
+            return FromBytes(new ReadOnlyMemory<byte>(data ?? throw new ArgumentNullException(nameof(data))));
+        }
+
+        /// <summary>The bytes of such a file.</summary>
+        public static Photo FromBytes(ReadOnlyMemory<byte> data)
+        {
+            if (data.IsEmpty)
+                throw new ArgumentException("The photo has no bytes.", nameof(data));
+            return new Photo { data = data };
+        }
+
+        /// <summary>The bytes of such a file, which are copied.</summary>
+        public static Photo FromBytes(ReadOnlySpan<byte> data)
+        {
+            return FromBytes(new ReadOnlyMemory<byte>(data.ToArray()));
+        }
+
+        /// <summary>Interleaved 8-bit pixels, rows from top to bottom.</summary>
+        /// <param name="pixels">3 or 4 bytes for each pixel, as the order says.</param>
+        /// <param name="width">Pixels in a row.</param>
+        /// <param name="height">Rows.</param>
+        /// <param name="order">Order of the channels; alpha is ignored.</param>
+        /// <param name="rowStride">Bytes from one row to the next; 0 for rows without gaps.</param>
+        public static Photo FromPixels(ReadOnlyMemory<byte> pixels, int width, int height, ChannelOrder order = ChannelOrder.Rgb, long rowStride = 0)
+        {
+            CheckSize(pixels.Length, 1, width, height, order, rowStride, nameof(pixels));
+            return new Photo { pixels = pixels, width = width, height = height, order = order, rowStride = rowStride };
+        }
+
+        /// <summary>Interleaved floating-point pixels from 0 to 1, sRGB-encoded, rows from top to bottom.</summary>
+        /// <param name="pixels">3 or 4 numbers for each pixel, as the order says.</param>
+        /// <param name="width">Pixels in a row.</param>
+        /// <param name="height">Rows.</param>
+        /// <param name="order">Order of the channels; alpha is ignored.</param>
+        /// <param name="rowStride">Bytes from one row to the next; 0 for rows without gaps.</param>
+        public static Photo FromPixels(ReadOnlyMemory<float> pixels, int width, int height, ChannelOrder order = ChannelOrder.Rgb, long rowStride = 0)
+        {
+            CheckSize(4L * pixels.Length, 4, width, height, order, rowStride, nameof(pixels));
+            return new Photo { floatPixels = pixels, width = width, height = height, order = order, rowStride = rowStride };
+        }
+
+        /// <summary>Throws unless the memory holds all rows: the library could not know.</summary>
+        private static void CheckSize(long bytes, int channelBytes, int width, int height, ChannelOrder order, long rowStride, string name)
+        {
+            if (width <= 0)
+                throw new ArgumentOutOfRangeException(nameof(width), width, "Must be positive.");
+            if (height <= 0)
+                throw new ArgumentOutOfRangeException(nameof(height), height, "Must be positive.");
+            if (order < ChannelOrder.Rgb || order > ChannelOrder.Bgra)
+                throw new ArgumentOutOfRangeException(nameof(order), order, "Not an order of channels.");
+            int channels = order == ChannelOrder.Rgba || order == ChannelOrder.Bgra ? 4 : 3;
+            long row = (long)width * channels * channelBytes;
+            if (rowStride != 0 && rowStride < row)
+                throw new ArgumentOutOfRangeException(nameof(rowStride), rowStride, $"A row has {row} bytes.");
+            decimal needed = (decimal)(rowStride == 0 ? row : rowStride) * (height - 1) + row;
+            if (bytes < needed)
+                throw new ArgumentException($"{width} x {height} pixels need {needed} bytes, {bytes} were given.", name);
+        }
+
+        internal unsafe NativePhoto ToNative(Pins pins)
+        {
+            NativePhoto native = NativePhoto.Create();
+            native.Path = pins.Text(path, nameof(path));
+            native.Data = pins.Memory(data);
+            native.DataSize = (UIntPtr)data.Length;
+            native.Pixels = floatPixels.IsEmpty ? pins.Memory(pixels) : pins.Memory(floatPixels);
+            native.PixelType = (int)(floatPixels.IsEmpty ? PixelType.U8 : PixelType.F32);
+            native.RowStride = (UIntPtr)(ulong)rowStride;
+            native.Width = (uint)width;
+            native.Height = (uint)height;
+            native.ChannelOrder = (int)order;
+            (Face ?? FaceSelection.Largest).Fill(&native);
+            return native;
+        }
+    }
+}

@@ -1,0 +1,92 @@
+using System;
+using System.Collections.Generic;
+using OmniID.Native;
+
+namespace OmniID
+{
+    /// <summary>What became of one photo.</summary>
+    public sealed class PhotoReport
+    {
+        private unsafe PhotoReport(NativePhotoReport native)
+        {
+            Status = (Status)native.Status;
+            Name = NativeText.Read(native.Name);
+            Reason = NativeText.Read(native.Reason);
+            if (native.HasBounds != 0)
+                Bounds = new FaceBox(native.FaceBounds[0], native.FaceBounds[1], native.FaceBounds[2], native.FaceBounds[3]);
+            if (native.HasLandmarks == 0)
+                return;
+            Score = native.FaceScore;
+            Landmarks = new float[10];
+            for (int i = 0; i < 10; i++)
+                Landmarks[i] = native.FaceLandmarks[i];
+        }
+
+        /// <summary>True if the photo went into the identity.</summary>
+        public bool Used => Status == Status.Ok;
+
+        /// <summary><see cref="Status.Ok"/>, or why the photo was left out.</summary>
+        public Status Status { get; }
+
+        /// <summary>The photo's path, or a description of a photo in memory.</summary>
+        public string Name { get; }
+
+        /// <summary>Why it was left out, or what should be known although it was used. May be empty.</summary>
+        public string Reason { get; }
+
+        /// <summary>The face that the photo was cut around; null if it was not.</summary>
+        public FaceBox? Bounds { get; }
+
+        /// <summary>Confidence of the face; null if it was neither detected nor given with landmarks.</summary>
+        public float? Score { get; }
+
+        /// <summary>As <see cref="Face.Landmarks"/>; null if there are none.</summary>
+        public float[] Landmarks { get; }
+
+        /// <summary>Copies a report of the library and frees it.</summary>
+        internal static unsafe IReadOnlyList<PhotoReport> Take(IntPtr report)
+        {
+            if (report == IntPtr.Zero)
+                return Array.Empty<PhotoReport>();
+            try
+            {
+                UIntPtr count;
+                OmniIdException.Check(NativeMethods.omniid_report_photo_count(report, &count));
+                var photos = new PhotoReport[NativeText.Count((ulong)count)];
+                for (int i = 0; i < photos.Length; i++)
+                {
+                    NativePhotoReport native = NativePhotoReport.Create();
+                    OmniIdException.Check(NativeMethods.omniid_report_photo(report, (UIntPtr)i, &native));
+                    photos[i] = new PhotoReport(native);
+                }
+                return photos;
+            }
+            finally
+            {
+                NativeMethods.omniid_report_free(report);
+            }
+        }
+    }
+
+    /// <summary>An identity and what became of each photo handed in.</summary>
+    public sealed class EncodeResult : IDisposable
+    {
+        internal EncodeResult(Identity identity, IReadOnlyList<PhotoReport> photos)
+        {
+            Identity = identity;
+            Photos = photos;
+        }
+
+        /// <summary>The identity.</summary>
+        public Identity Identity { get; }
+
+        /// <summary>One entry for each photo handed in, in that order.</summary>
+        public IReadOnlyList<PhotoReport> Photos { get; }
+
+        /// <summary>Frees the identity.</summary>
+        public void Dispose()
+        {
+            Identity.Dispose();
+        }
+    }
+}

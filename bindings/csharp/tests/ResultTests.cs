@@ -1,0 +1,278 @@
+using System;
+using System.Collections.Generic;
+using System.IO;
+using System.Linq;
+
+namespace OmniID.Tests
+{
+    /// <summary>C# gets what C and the command line get, and what the formula says.</summary>
+    internal static class ResultTests
+    {
+        public static IEnumerable<Test> All()
+        {
+            yield return new Test("results: tokens as in C and on the command line", Tokens);
+            yield return new Test("results: photos as files, bytes, spans and pixels", PhotoKinds);
+            yield return new Test("results: injection as in C", InjectLikeC);
+            yield return new Test("results: injection as the formula says", InjectFormula);
+            yield return new Test("results: layouts, strides and half precision", Layouts);
+            yield return new Test("results: masks and step ranges", MasksAndSteps);
+            yield return new Test("results: identities survive files and bytes", Roundtrip);
+            yield return new Test("results: extending equals encoding at once", Extend);
+            yield return new Test("results: reports name the photos left out", Reports);
+            yield return new Test("results: models from memory with a host table", FromMemory);
+        }
+
+        private static void Tokens()
+        {
+            float[] expected = Inputs.Floats("tokens.bin");
+            using (Engine engine = Engine.Open(Inputs.Model))
+            using (Identity identity = engine.Encode(Inputs.Photos()))
+            using (OwnedTensor tokens = identity.Tokens())
+            {
+                Check.SameBits(expected, tokens.AsSpan(), "tokens of C");
+                Check.Equal((long)engine.Info.Tokens, tokens.Shape[0], "tokens");
+                Check.Equal((long)engine.Info.TokenWidth, tokens.Shape[1], "token width");
+                var copy = new float[expected.Length];
+                identity.CopyTokens(copy);
+                Check.SameBits(expected, copy, "copied tokens");
+            }
+            using (Identity identity = Identity.Load(Path.Combine(Inputs.Folder, "command-line.omniid")))
+            using (OwnedTensor tokens = identity.Tokens())
+                Check.SameBits(expected, tokens.AsSpan(), "tokens of the command line");
+        }
+
+        private static void PhotoKinds()
+        {
+            string path = File.ReadAllLines(Path.Combine(Inputs.Folder, "photos.txt"))[0];
+            byte[] bytes = File.ReadAllBytes(path);
+            var pixels = new byte[20 * 30 * 3];
+            new Random(1).NextBytes(pixels);
+            // The same picture as BGRA with a gap after each row, and as floating point.
+            var padded = new byte[30 * 100];
+            var floats = new float[pixels.Length];
+            for (int i = 0; i < pixels.Length; i++)
+            {
+                int y = i / 60, x = i % 60 / 3, channel = i % 3;
+                padded[y * 100 + x * 4 + (2 - channel)] = pixels[i];
+                floats[i] = pixels[i] / 255f;
+            }
+            using (Engine engine = Engine.Open(Inputs.Model))
+            {
+                float[] file = TokensOf(engine.Encode(new[] { Photo.FromFile(path) }));
+                Check.SameBits(file, TokensOf(engine.Encode(new[] { Photo.FromBytes(bytes) })), "bytes");
+                Check.SameBits(file, TokensOf(engine.Encode(new[] { Photo.FromBytes(bytes.AsSpan()) })), "span");
+                Check.SameBits(file, TokensOf(engine.Encode(bytes.AsSpan())), "span without a photo");
+                float[] raw = TokensOf(engine.Encode(new[] { Photo.FromPixels((ReadOnlyMemory<byte>)pixels, 20, 30) }));
+                Check.SameBits(raw, TokensOf(engine.Encode(new[] { Photo.FromPixels((ReadOnlyMemory<byte>)padded, 20, 30, ChannelOrder.Bgra, 100) })), "BGRA with stride");
+                float[] fromFloats = TokensOf(engine.Encode(new[] { Photo.FromPixels((ReadOnlyMemory<float>)floats, 20, 30) }));
+                Check.True(Largest(raw, fromFloats) < 1e-3, "floating-point pixels differ by " + Largest(raw, fromFloats));
+                Check.True(Largest(raw, file) > 1e-2, "different pictures give the same tokens");
+            }
+        }
+
+        private static float[] TokensOf(Identity identity)
+        {
+            using (identity)
+            using (OwnedTensor tokens = identity.Tokens())
+                return tokens.ToArray();
+        }
+
+        private static float Largest(ReadOnlySpan<float> first, ReadOnlySpan<float> second)
+        {
+            float largest = 0;
+            for (int i = 0; i < first.Length; i++)
+                largest = Math.Max(largest, Math.Abs(first[i] - second[i]));
+            return largest;
+        }
+
+        private static void InjectLikeC()
+        {
+            using (Engine engine = Engine.Open(Inputs.Model))
+            using (Identity identity = engine.Encode(Inputs.Photos()))
+            using (Conditioning conditioning = engine.Condition(identity, 0.8f))
+            {
+                for (int layer = 0; layer < conditioning.Layers.Count; layer++)
+                {
+                    float[] output = Inputs.Floats($"before-{layer}.bin");
+                    conditioning.Inject(new InjectCall(layer) { Scale = 0.5f }, Inputs.Floats($"query-{layer}.bin"), output, 24,
+                        new[] { Role.Unconditional, Role.Conditional });
+                    Check.SameBits(Inputs.Floats($"after-{layer}.bin"), output, "output of layer " + layer);
+                    Check.Equal(layer, conditioning.FindLayer(conditioning.Layers[layer].Name), "index of the layer");
+                }
+                Check.True(conditioning.ByteSize > 0, "keys and values occupy nothing");
+            }
+        }
+
+        private static void InjectFormula()
+        {
+            const int rows = 24;
+            using (Engine engine = Engine.Open(Inputs.Model))
+            using (Identity identity = engine.Encode(Inputs.Photos()))
+            using (Conditioning conditioning = engine.Condition(identity, 0.8f))
+            {
+                for (int index = 0; index < conditioning.Layers.Count; index++)
+                {
+                    HostLayer layer = conditioning.Layers[index];
+                    float[] query = Inputs.Floats($"query-{index}.bin").Take(rows * layer.Width).ToArray();
+                    var output = new float[query.Length];
+                    conditioning.Inject(new InjectCall(index), query, output, rows);
+                    using (OwnedTensor keys = conditioning.Keys(index))
+                    using (OwnedTensor values = conditioning.Values(index))
+                    {
+                        float[] expected = Formula.Attend(query, keys, values, layer, conditioning.Factor(index));
+                        Check.True(Largest(expected, output) < 1e-5, $"layer {index}: {Largest(expected, output)} from the formula");
+                        Check.True(expected.Max() > 1e-3, "the formula gives zeros");
+                    }
+                }
+            }
+        }
+
+        private static unsafe void Layouts()
+        {
+            const int rows = 5, batch = 2;
+            using (Engine engine = Engine.Open(Inputs.Model))
+            using (Identity identity = engine.Encode(Inputs.Photos()))
+            using (Conditioning conditioning = engine.Condition(identity))
+            {
+                HostLayer layer = conditioning.Layers[1];
+                int count = batch * rows * layer.Width, head = layer.HeadDim;
+                float[] query = Inputs.Floats("query-1.bin").Take(count).ToArray();
+                var expected = new float[count];
+                conditioning.Inject(new InjectCall(1), query, expected, rows);
+
+                var byHeads = new float[count];
+                var output = new float[count];
+                Func<int, int> byHeadsIndex = i => i / (rows * layer.Width) * rows * layer.Width + i % layer.Width / head * rows * head + i / layer.Width % rows * head + i % head;
+                for (int i = 0; i < count; i++)
+                    byHeads[byHeadsIndex(i)] = query[i];
+                conditioning.Inject(new InjectCall(1) { Layout = TensorLayout.HeadsFirst }, byHeads, output, rows);
+                for (int i = 0; i < count; i++)
+                    Check.True(Math.Abs(output[byHeadsIndex(i)] - expected[i]) < 1e-6, "heads first");
+
+                // The heads-first query again, through strides over the rows-first memory.
+                var strided = new float[count];
+                fixed (float* from = query)
+                fixed (float* to = strided)
+                {
+                    long[] shape = { batch, layer.Heads, rows, head };
+                    long[] strides = { rows * layer.Width, head, layer.Width, 1 };
+                    conditioning.Inject(new InjectCall(1) { Layout = TensorLayout.HeadsFirst },
+                        TensorView.Create((IntPtr)from, ElementType.F32, shape, strides), TensorView.Create((IntPtr)to, ElementType.F32, shape, strides));
+                }
+                Check.True(Largest(expected, strided) < 1e-6, "strides");
+
+                // bf16 is the upper half of f32.
+                ushort[] halfQuery = Array.ConvertAll(query, v => (ushort)((uint)BitConverter.SingleToInt32Bits(v) >> 16));
+                var halfOutput = new ushort[count];
+                fixed (ushort* from = halfQuery)
+                fixed (ushort* to = halfOutput)
+                {
+                    long[] shape = { batch, rows, layer.Width };
+                    conditioning.Inject(new InjectCall(1), TensorView.Create((IntPtr)from, ElementType.BF16, shape), TensorView.Create((IntPtr)to, ElementType.BF16, shape));
+                }
+                float[] wide = Array.ConvertAll(halfOutput, v => BitConverter.Int32BitsToSingle(v << 16));
+                Check.True(Largest(expected, wide) < 0.05 * expected.Max(Math.Abs), $"bf16 differs by {Largest(expected, wide)}");
+            }
+        }
+
+        private static void MasksAndSteps()
+        {
+            using (Engine engine = Engine.Open(Inputs.Model))
+            using (Identity identity = engine.Encode(new[] { Inputs.Pixels() }))
+            {
+                var input = new ConditionInput(identity) { Steps = StepRange.Fraction(0.25, 0.5) };
+                input.SetMask(new float[] { 1, 0, 1, 0 }, 2, 2);
+                using (Conditioning conditioning = engine.Condition(new[] { input }))
+                {
+                    Check.True(conditioning.IsActive(fraction: 0.3), "inside the range");
+                    Check.True(!conditioning.IsActive(fraction: 0.6), "outside the range");
+                    var factors = new float[4];
+                    conditioning.MaskFactors(0, factors, 2, 2);
+                    Check.SameBits(new float[] { 1, 0, 1, 0 }, factors, "mask");
+                    float[] query = Inputs.Floats("query-0.bin").Take(4 * conditioning.Layers[0].Width).ToArray();
+                    var output = new float[query.Length];
+                    var call = new InjectCall(0) { Fraction = 0.6, LatentHeight = 2, LatentWidth = 2 };
+                    conditioning.Inject(call, query, output, 4);
+                    Check.True(output.All(v => v == 0), "injected outside of its steps");
+                    call.Fraction = 0.3;
+                    conditioning.Inject(call, query, output, 4);
+                    int width = conditioning.Layers[0].Width;
+                    Check.True(output.Take(width).Any(v => v != 0) && output.Skip(width).Take(width).All(v => v == 0), "the mask was not followed");
+                }
+            }
+        }
+
+        private static void Roundtrip()
+        {
+            string path = Path.Combine(Inputs.Folder, "saved-ä.omniid");
+            using (Engine engine = Engine.Open(Inputs.Model))
+            using (Identity identity = engine.Encode(new[] { Inputs.Pixels() }, new EncodeOptions { Label = "Zoë", Consent = "yes" }))
+            {
+                float[] tokens = TokensOf(Identity.FromBytes(identity.ToBytes()));
+                identity.Save(path);
+                using (Identity loaded = Identity.Load(path))
+                {
+                    Check.Equal("Zoë", loaded.Info.Label, "label");
+                    Check.Equal("yes", loaded.Info.Consent, "consent");
+                    Check.Equal(engine.Info.Fingerprint, loaded.Info.Model, "model");
+                    Check.Equal(1, loaded.Info.Photos, "photos");
+                    using (OwnedTensor seen = loaded.Tokens())
+                        Check.SameBits(tokens, seen.AsSpan(), "tokens of the file");
+                    Check.True(Math.Abs(engine.Similarity(identity, loaded) - 1) < 1e-5, "an identity is not similar to itself");
+                    using (Identity other = loaded.WithNotes("Max", null))
+                    using (Identity small = other.WithoutFeatures())
+                    {
+                        Check.Equal("Max", small.Info.Label, "new label");
+                        Check.Equal("yes", small.Info.Consent, "kept consent");
+                        Check.Equal(0, small.Info.Features, "features");
+                        Check.True(small.ToBytes(Precision.F16).Length < loaded.ToBytes().Length, "half precision is not smaller");
+                    }
+                }
+            }
+        }
+
+        private static void Extend()
+        {
+            using (Engine engine = Engine.Open(Inputs.Model))
+            using (Identity one = engine.Encode(new[] { Inputs.Pixels(1) }))
+            using (Identity both = engine.Encode(new[] { Inputs.Pixels(1), Inputs.Pixels(2) }))
+            using (Identity extended = engine.Extend(one, new[] { Inputs.Pixels(2) }))
+            {
+                Check.Equal(2, extended.Info.Photos, "photos");
+                float[] expected = both.Tokens().ToArray(), seen = extended.Tokens().ToArray();
+                Check.True(Largest(expected, seen) < 1e-5, $"extending differs by {Largest(expected, seen)}");
+                Check.True(Largest(one.Tokens().ToArray(), seen) > 1e-4, "extending changed nothing");
+            }
+        }
+
+        private static void Reports()
+        {
+            using (Engine engine = Engine.Open(Inputs.Model))
+            using (EncodeResult result = engine.EncodeWithReport(new[] { Inputs.Pixels(), Photo.FromFile("/no/such/photo.png") }))
+            {
+                Check.Equal(2, result.Photos.Count, "entries");
+                Check.True(result.Photos[0].Used, "the first photo was not used");
+                Check.Equal(Status.Io, result.Photos[1].Status, "status of the missing photo");
+                Check.True(result.Photos[1].Name.Contains("/no/such/photo.png") && result.Photos[1].Reason.Length > 0, "name and reason");
+                Check.Equal(1, result.Identity.Info.Photos, "photos of the identity");
+            }
+        }
+
+        private static void FromMemory()
+        {
+            var options = new EngineOptions { Checkpoint = ModelFile.FromBytes(File.ReadAllBytes(Inputs.Model)) };
+            using (Engine file = Engine.Open(Inputs.Model))
+            {
+                options.Host = "mine";
+                options.HostLayers = file.HostLayers.Select((l, i) => new HostLayer("mine." + i, l.Heads, l.HeadDim, l.Context)).ToArray();
+                using (Engine memory = Engine.Open(options))
+                {
+                    Check.Equal(file.Info.Fingerprint, memory.Info.Fingerprint, "fingerprint");
+                    Check.Equal("mine.1", memory.HostLayers[1].Name, "layer name");
+                    using (Identity identity = memory.Encode(Inputs.Photos()))
+                        Check.SameBits(Inputs.Floats("tokens.bin"), identity.Tokens().ToArray(), "tokens");
+                }
+            }
+        }
+    }
+}
