@@ -148,7 +148,7 @@ pub fn attention(
 }
 
 /// The rows of one head of a view; a view with one batch entry serves every batch row.
-fn head_rows(view: &TensorView<'_>, batch: usize, head: usize) -> Rows {
+pub(super) fn head_rows(view: &TensorView<'_>, batch: usize, head: usize) -> Rows {
     let batch = if view.shape()[0] == 1 { 0 } else { batch };
     let [_, row, _, column] = view.strides();
     Rows {

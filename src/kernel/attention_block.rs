@@ -82,12 +82,13 @@ pub(super) struct Block<'a> {
     pub(super) scratch: *mut f32,
 }
 
-fn padded(dim: usize) -> usize {
+/// The head dimension, rounded up to whole vectors.
+pub(super) fn padded(dim: usize) -> usize {
     dim.next_multiple_of(PADDING)
 }
 
 /// Tokens per block, as even as whole panels allow, at most [`DEPTH`].
-fn block_len(tokens: usize) -> usize {
+pub(super) fn block_len(tokens: usize) -> usize {
     let blocks = tokens.div_ceil(DEPTH).max(1);
     tokens.div_ceil(blocks).next_multiple_of(COLUMNS)
 }
@@ -404,6 +405,58 @@ unsafe fn softmax<L: Lanes>(row: *mut f32, len: usize, before: Option<f32>) -> (
 }
 
 impl Rows {
+    /// Widens `dim` values of a row and appends zeros up to `padded`.
+    ///
+    /// # Safety
+    /// The row exists; `to` takes `padded` values; `L`'s instructions exist.
+    #[inline(always)]
+    pub(super) unsafe fn read_padded<L: Lanes>(&self, row: usize, dim: usize, padded: usize, to: *mut f32) {
+        // SAFETY: the caller vouches for the row and the target.
+        unsafe {
+            self.read::<L>(row, dim, to);
+            for d in dim..padded {
+                *to.add(d) = 0.0;
+            }
+        }
+    }
+
+    /// Writes `dim` values times `factor` to a row.
+    ///
+    /// # Safety
+    /// The row exists, is writable and nobody else uses it; `values` has `dim` values; `L`'s instructions exist.
+    #[inline(always)]
+    pub(super) unsafe fn write<L: Lanes>(&self, row: usize, dim: usize, values: *const f32, factor: f32) {
+        // SAFETY: the caller vouches for the row and the values.
+        unsafe {
+            let mut d = 0;
+            if self.column == 1 {
+                let factors = L::splat(factor);
+                let to = self.at(row).cast_mut();
+                while d + L::WIDTH <= dim {
+                    let value = L::mul(L::load(values.add(d)), factors);
+                    store_element::<L>(to.add(d * self.element.size()), self.element, value);
+                    d += L::WIDTH;
+                }
+            }
+            while d < dim {
+                self.put(row, d, *values.add(d) * factor);
+                d += 1;
+            }
+        }
+    }
+
+    /// Writes one value.
+    ///
+    /// # Safety
+    /// The row and the column exist, are writable and nobody else uses them.
+    #[inline(always)]
+    pub(super) unsafe fn put(&self, row: usize, column: usize, value: f32) {
+        let step = self.column * self.element.size() as isize;
+        let to = self.at(row).cast_mut().wrapping_offset(column as isize * step);
+        // SAFETY: the caller vouches for the place.
+        unsafe { store_one(to, self.element, value) }
+    }
+
     /// Sets rows `first..last` to zero.
     ///
     /// # Safety

@@ -1,5 +1,6 @@
 //! Multi-head attention on tensors of layout `[batch, tokens, heads · head width]`.
 
+use super::ops;
 use crate::error::{Error, Result};
 use crate::kernel::{self, AttentionInput, KeyValue, OutputMode, TensorView, TensorViewMut, ThreadPool};
 use candle_core::{DType, Layout, Storage, Tensor, D};
@@ -16,11 +17,12 @@ pub fn attention(query: &Tensor, key: &Tensor, value: &Tensor, heads: usize) -> 
     let (batch, queries, inner) = query.dims3()?;
     let head_width = inner / heads;
     let tensors = [query, key, value];
-    let inference = tensors
-        .iter()
-        .all(|x| x.device().is_cpu() && x.dtype() == DType::F32 && !x.track_op());
-    if inference && head_width <= WIDEST_HEAD {
-        return on_cpu(query, key, value, heads);
+    if ops::usable(&tensors) && head_width <= WIDEST_HEAD {
+        return if tensors.iter().any(|x| x.track_op()) {
+            ops::attention(query, key, value, heads)
+        } else {
+            on_cpu(query, key, value, heads)
+        };
     }
     // Scaling the query rather than the scores keeps f16 scores inside the range of f16.
     let scale = 1.0 / (head_width as f64).sqrt();

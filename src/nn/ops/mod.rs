@@ -7,6 +7,7 @@
 //! exist. The layers in [`nn`](super) use these operations where they can.
 
 mod activation;
+mod attention;
 mod layer_norm;
 mod linear;
 mod storage;
@@ -14,6 +15,7 @@ mod storage;
 mod tests;
 
 pub use activation::{activation, geglu};
+pub use attention::attention;
 pub use layer_norm::layer_norm;
 pub use linear::{linear, linear_with_activation};
 

@@ -246,6 +246,58 @@ fn layer_norm_has_the_gradients_of_the_composed_operations() -> Result<()> {
     Ok(())
 }
 
+fn plain_attention(q: &Tensor, k: &Tensor, v: &Tensor, heads: usize) -> Result<Tensor> {
+    let (batch, queries, inner) = q.dims3()?;
+    let split = |x: &Tensor| -> Result<Tensor> {
+        let (_, tokens, _) = x.dims3()?;
+        Ok(x.broadcast_as((batch, tokens, inner))?
+            .reshape((batch, tokens, heads, inner / heads))?
+            .transpose(1, 2)?
+            .contiguous()?)
+    };
+    let scale = 1.0 / ((inner / heads) as f64).sqrt();
+    let scores = (split(q)?.matmul(&split(k)?.transpose(2, 3)?)? * scale)?;
+    let weights = candle_nn::ops::softmax(&scores, D::Minus1)?;
+    let out = weights.matmul(&split(v)?)?;
+    Ok(out.transpose(1, 2)?.reshape((batch, queries, inner))?)
+}
+
+#[test]
+fn attention_has_the_gradients_of_the_composed_operations() -> Result<()> {
+    for (batch, queries, key_batch, tokens, heads, dim) in [
+        (2, 5, 2, 7, 3, 4),
+        (3, 64, 3, 64, 2, 32),
+        (10, 33, 1, 90, 2, 24),
+        (1, 1, 1, 1, 1, 1),
+    ] {
+        let inner = heads * dim;
+        let (q, k, v) = (
+            variable("q", &[batch, queries, inner])?,
+            variable("k", &[key_batch, tokens, inner])?,
+            variable("v", &[key_batch, tokens, inner])?,
+        );
+        let (q, k, v) = (&q, &k, &v);
+        compare(
+            "attention",
+            5e-5,
+            &[q, k, v],
+            || attention(q, k, v, heads),
+            || plain_attention(q, k, v, heads),
+        )?;
+        check_differences("attention", &[q, k, v], || attention(q, k, v, heads))?;
+    }
+    // One tensor as queries, keys and values, each a part of it.
+    let packed = variable("packed", &[2, 6, 36])?;
+    let part = |n: usize| packed.narrow(2, 12 * n, 12);
+    compare(
+        "packed attention",
+        5e-5,
+        &[&packed],
+        || attention(&part(0)?, &part(1)?, &part(2)?, 3),
+        || plain_attention(&part(0)?, &part(1)?, &part(2)?, 3),
+    )
+}
+
 #[test]
 fn activations_have_the_gradients_of_the_composed_operations() -> Result<()> {
     let x = variable("x", &[3, 5, 38])?;
@@ -332,6 +384,8 @@ fn what_does_not_fit_is_refused() -> Result<()> {
         layer_norm(&x, &weight, &weight, 1e-5),
         layer_norm(&wide, &x, &x, 1e-5),
         activation(&wide, Activation::Silu),
+        attention(&x, &x, &x, 1),
+        attention(&x.unsqueeze(0)?, &x.unsqueeze(0)?, &x.unsqueeze(0)?, 4),
     ];
     for error in kinds {
         let error = error.expect_err("must be refused");
