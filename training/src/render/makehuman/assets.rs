@@ -1,0 +1,380 @@
+//! The MakeHuman files, read and indexed.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use omniid::error::{Error, Result};
+use rayon::prelude::*;
+
+use super::clothes::{Clothes, MhMaterial};
+use super::skin::{self, Atlas};
+use super::target::Target;
+use crate::render::mesh::Topology;
+use crate::render::obj::{gather, Obj};
+use crate::render::texture::Texture;
+use crate::render::vector::{mean, scale, sub, Vec3};
+
+/// Vertices of the group `body`; helpers follow.
+const BODY_VERTICES: u32 = 13380;
+/// Vertices of the hm08 base mesh.
+const BASE_VERTICES: usize = 19158;
+/// Below this height (decimetres) nothing is drawn.
+const LOWEST: f32 = 3.6;
+pub(crate) const RACES: [&str; 3] = ["african", "asian", "caucasian"];
+pub(crate) const GENDERS: [&str; 2] = ["female", "male"];
+
+/// Targets that move a shape to either side of neutral; left and right together.
+#[derive(Debug, Default)]
+pub(crate) struct Axis {
+    pub name: String,
+    pub increase: Vec<Target>,
+    pub decrease: Vec<Target>,
+}
+
+/// A part that is fitted to the base mesh.
+#[derive(Debug)]
+pub(crate) struct FittedPart {
+    pub name: String,
+    pub clothes: Clothes,
+    pub topology: Arc<Topology>,
+    pub texture: Option<Arc<Texture>>,
+    /// Mean linear colour of what is visible of the texture.
+    pub mean_colour: Vec3,
+    pub alpha: bool,
+    pub two_sided: bool,
+}
+
+/// One of the painted skins.
+pub(crate) struct Skin {
+    pub name: String,
+    pub atlas: Atlas,
+}
+
+/// Everything of the MakeHuman family.
+pub(crate) struct MakeHuman {
+    pub base: Vec<Vec3>,
+    pub identity: Vec<Axis>,
+    pub asymmetry: Vec<Target>,
+    pub neck: Vec<Axis>,
+    macros: BTreeMap<String, Target>,
+    /// Per expression unit one target per race.
+    pub units: BTreeMap<String, [Target; 3]>,
+    /// Vertices of the base mesh that are drawn, and their triangles.
+    pub drawn: Vec<u32>,
+    pub body: Arc<Topology>,
+    pub skins: Vec<Skin>,
+    /// Average head's position per texel of the skin atlas, centimetres from the pivot; NaN where nothing is.
+    pub texel_positions: Vec<Vec3>,
+    pub hair: Vec<FittedPart>,
+    pub brows: Vec<FittedPart>,
+    pub lashes: Vec<FittedPart>,
+    pub eyes: FittedPart,
+    pub irises: Vec<Arc<Texture>>,
+    pub teeth: Vec<FittedPart>,
+    pub tongue: Option<FittedPart>,
+    /// The average head in decimetres, helpers included.
+    pub average: Vec<Vec3>,
+}
+
+impl MakeHuman {
+    /// Reads the folder `makehuman`. `texture_side` bounds the textures' size.
+    pub fn open(root: &Path, texture_side: u32) -> Result<Self> {
+        let obj = Obj::read(&root.join("3dobjs/base.obj"))?;
+        if obj.positions.len() != BASE_VERTICES {
+            return Err(Error::mismatch(format!(
+                "{}: {} vertices, the base mesh hm08 has {BASE_VERTICES}",
+                root.join("3dobjs/base.obj").display(),
+                obj.positions.len()
+            )));
+        }
+        let vertices = obj.positions.len();
+        let targets = root.join("targets");
+        let macros = named_targets(&targets.join("macrodetails"), vertices)?;
+        let mut identity = Vec::new();
+        for folder in [
+            "head", "forehead", "eyebrows", "eyes", "nose", "cheek", "mouth", "chin", "ears",
+        ] {
+            identity.extend(axes(named_targets(&targets.join(folder), vertices)?));
+        }
+        let neck = axes(named_targets(&targets.join("neck"), vertices)?);
+        let asymmetry = named_targets(&targets.join("asym"), vertices)?.into_values().collect();
+        let units = units(&targets.join("expression/units"), vertices)?;
+
+        let mut average = obj.positions.clone();
+        for gender in GENDERS {
+            for race in RACES {
+                macro_target(&macros, &format!("{race}-{gender}-young"))?.apply(1.0 / 6.0, &mut average);
+            }
+        }
+        let height = |i: u32| average[i as usize][1];
+        let mut body = obj.topology(|face| {
+            face.iter().all(|c| c[0] < BODY_VERTICES) && face.iter().all(|c| height(c[0]) > LOWEST)
+        });
+        skin::remap(&mut body);
+        let drawn = body.compact();
+        let positions = gather(&average, &drawn);
+        let centred: Vec<Vec3> = positions.iter().map(|&p| to_centimetres(p, pivot(&average))).collect();
+        let texel_positions = skin::texel_positions(&body, &centred);
+
+        let skins = files(&root.join("skins"), "png")?
+            .par_iter()
+            .map(|path| {
+                Ok(Skin {
+                    name: stem(path),
+                    atlas: Atlas::read(path)?,
+                })
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let irises = files(&root.join("eyes/materials"), "png")?
+            .par_iter()
+            .map(|path| Texture::read(path, 512).map(Arc::new))
+            .collect::<Result<Vec<_>>>()?;
+        let part = |path: PathBuf| part(&path, vertices, texture_side);
+        let all = |folder: &str| -> Result<Vec<FittedPart>> {
+            folders(&root.join(folder))?
+                .into_par_iter()
+                .map(|(name, folder)| part(folder.join(format!("{name}.mhclo"))))
+                .collect()
+        };
+        let mut teeth = Vec::new();
+        let teeth_texture = root.join("teeth/materials/teeth.png");
+        let teeth_texture = teeth_texture
+            .exists()
+            .then(|| Texture::read(&teeth_texture, 512).map(Arc::new))
+            .transpose()?;
+        for (name, folder) in folders(&root.join("teeth"))? {
+            let path = folder.join(format!("{name}.mhclo"));
+            if path.exists() {
+                let mut shape = part(path)?;
+                shape.texture = teeth_texture.clone().or(shape.texture);
+                teeth.push(shape);
+            }
+        }
+        let tongue = root.join("tongue/tongue01/tongue01.mhclo");
+        let assets = Self {
+            identity,
+            asymmetry,
+            neck,
+            macros,
+            units,
+            drawn,
+            body: Arc::new(body),
+            skins,
+            texel_positions,
+            hair: all("hair")?,
+            brows: all("eyebrows")?,
+            lashes: all("eyelashes")?,
+            eyes: part(root.join("eyes/high-poly/high-poly.mhclo"))?,
+            irises,
+            teeth,
+            tongue: if tongue.exists() { Some(part(tongue)?) } else { None },
+            average,
+            base: obj.positions,
+        };
+        for (what, count) in [
+            ("skins", assets.skins.len()),
+            ("eyes/materials", assets.irises.len()),
+            ("eyebrows", assets.brows.len()),
+            ("eyelashes", assets.lashes.len()),
+            ("targets", assets.identity.len()),
+        ] {
+            if count == 0 {
+                return Err(Error::format(format!(
+                    "{}: the folder {what} holds nothing of use",
+                    root.display()
+                )));
+            }
+        }
+        Ok(assets)
+    }
+
+    /// A shape of the macro folder by name.
+    pub fn macro_target(&self, name: &str) -> Result<&Target> {
+        macro_target(&self.macros, name)
+    }
+
+    /// One of the identity axes by name, such as `mouth-trans-in-out`.
+    pub fn axis(&self, name: &str) -> Result<&Axis> {
+        self.identity
+            .iter()
+            .find(|axis| axis.name == name)
+            .ok_or_else(|| Error::format(format!("the MakeHuman targets lack the identity axis {name:?}")))
+    }
+}
+
+fn macro_target<'a>(macros: &'a BTreeMap<String, Target>, name: &str) -> Result<&'a Target> {
+    macros
+        .get(name)
+        .ok_or_else(|| Error::format(format!("targets/macrodetails/{name}.target is missing")))
+}
+
+/// The point between the ears of a shape in decimetres: about which heads turn.
+pub(crate) fn pivot(shape: &[Vec3]) -> Vec3 {
+    let eyes = mean(shape[14598..14742].iter().copied());
+    sub(eyes, [0.0, 0.4, 0.8])
+}
+
+pub(crate) fn to_centimetres(position: Vec3, pivot: Vec3) -> Vec3 {
+    scale(sub(position, pivot), 10.0)
+}
+
+fn part(path: &Path, vertices: usize, texture_side: u32) -> Result<FittedPart> {
+    let clothes = Clothes::read(path, vertices)?;
+    let obj = Obj::read(&clothes.obj_file)?;
+    if obj.positions.len() != clothes.anchors.len() {
+        return Err(Error::mismatch(format!(
+            "{}: {} rows, but {} has {} vertices",
+            path.display(),
+            clothes.anchors.len(),
+            clothes.obj_file.display(),
+            obj.positions.len()
+        )));
+    }
+    let material = match &clothes.material {
+        // Parts whose material is chosen elsewhere name files that need not be there.
+        Some(material) if material.exists() => MhMaterial::read(material)?,
+        _ => MhMaterial::parse(""),
+    };
+    let texture = match &material.texture {
+        Some(texture) if texture.exists() => Some(Arc::new(Texture::read(texture, texture_side)?)),
+        _ => None,
+    };
+    Ok(FittedPart {
+        name: stem(path),
+        mean_colour: texture.as_ref().map_or([0.5; 3], |t| t.mean_colour()),
+        topology: Arc::new(obj.topology(|_| true)),
+        clothes,
+        texture,
+        alpha: material.transparent,
+        two_sided: material.two_sided,
+    })
+}
+
+fn stem(path: &Path) -> String {
+    path.file_stem().map_or(String::new(), |s| s.to_string_lossy().into_owned())
+}
+
+/// The files with an extension in a folder, by name.
+fn files(folder: &Path, extension: &str) -> Result<Vec<PathBuf>> {
+    let entries = std::fs::read_dir(folder).map_err(|e| Error::io(folder, e))?;
+    let mut files: Vec<PathBuf> = entries
+        .filter_map(|entry| entry.ok().map(|e| e.path()))
+        .filter(|path| path.extension().is_some_and(|e| e == extension))
+        .collect();
+    files.sort();
+    Ok(files)
+}
+
+/// The folders in a folder, by name; none when it is missing.
+fn folders(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
+    if !folder.exists() {
+        return Ok(Vec::new());
+    }
+    let entries = std::fs::read_dir(folder).map_err(|e| Error::io(folder, e))?;
+    let mut folders: Vec<(String, PathBuf)> = entries
+        .filter_map(|entry| entry.ok())
+        .filter(|entry| entry.path().is_dir() && entry.file_name() != "materials")
+        .map(|entry| (entry.file_name().to_string_lossy().into_owned(), entry.path()))
+        .collect();
+    folders.sort();
+    Ok(folders)
+}
+
+fn named_targets(folder: &Path, vertices: usize) -> Result<BTreeMap<String, Target>> {
+    files(folder, "target")?
+        .par_iter()
+        .map(|path| Ok((stem(path), Target::read(path, vertices)?)))
+        .collect()
+}
+
+/// The expression units: a file per unit in a folder per race.
+fn units(folder: &Path, vertices: usize) -> Result<BTreeMap<String, [Target; 3]>> {
+    let mut races = Vec::new();
+    for race in RACES {
+        races.push(named_targets(&folder.join(race), vertices)?);
+    }
+    let [mut african, mut asian, caucasian] = <[BTreeMap<String, Target>; 3]>::try_from(races).unwrap_or_default();
+    let mut units = BTreeMap::new();
+    for (name, target) in caucasian {
+        let missing = |race: &str| Error::format(format!("{}/{race}/{name}.target is missing", folder.display()));
+        let first = african.remove(&name).ok_or_else(|| missing(RACES[0]))?;
+        let second = asian.remove(&name).ok_or_else(|| missing(RACES[1]))?;
+        units.insert(name, [first, second, target]);
+    }
+    Ok(units)
+}
+
+/// Suffixes that are each other's opposites; the first is the increase.
+const OPPOSITES: [(&str, &str); 6] = [
+    ("incr", "decr"),
+    ("up", "down"),
+    ("in", "out"),
+    ("forward", "backward"),
+    ("concave", "convex"),
+    ("compress", "uncompress"),
+];
+
+/// Joins opposite targets, and left and right, into axes.
+fn axes(targets: BTreeMap<String, Target>) -> Vec<Axis> {
+    let mut axes: BTreeMap<String, Axis> = BTreeMap::new();
+    for (name, target) in targets {
+        let both_sides = name.strip_prefix("l-").or(name.strip_prefix("r-")).unwrap_or(&name);
+        let opposite = OPPOSITES.iter().find_map(|&(up, down)| {
+            let (stem, suffix) = both_sides.rsplit_once('-')?;
+            (suffix == up || suffix == down).then(|| (format!("{stem}-{up}-{down}"), suffix == up))
+        });
+        let (key, increases) = opposite.unwrap_or_else(|| (both_sides.to_owned(), true));
+        let axis = axes.entry(key.clone()).or_default();
+        axis.name = key;
+        if increases {
+            axis.increase.push(target);
+        } else {
+            axis.decrease.push(target);
+        }
+    }
+    axes.into_values().collect()
+}
+
+impl Axis {
+    /// Moves a shape along the axis; a one-sided axis ignores negative weights.
+    pub fn apply(&self, weight: f32, positions: &mut [Vec3]) {
+        let targets = if weight >= 0.0 { &self.increase } else { &self.decrease };
+        for target in targets {
+            target.apply(weight.abs(), positions);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn opposites_and_sides_are_joined() {
+        let names = [
+            "l-eye-scale-decr",
+            "l-eye-scale-incr",
+            "r-eye-scale-decr",
+            "r-eye-scale-incr",
+            "nose-trans-in",
+            "nose-trans-out",
+            "nose-trans-up",
+            "head-oval",
+        ];
+        let axes = axes(names.iter().map(|n| (n.to_string(), Target::default())).collect());
+        let listed: Vec<_> = axes
+            .iter()
+            .map(|a| (a.name.as_str(), a.increase.len(), a.decrease.len()))
+            .collect();
+        assert_eq!(
+            listed,
+            [
+                ("eye-scale-incr-decr", 2, 2),
+                ("head-oval", 1, 0),
+                ("nose-trans-in-out", 1, 1),
+                ("nose-trans-up-down", 1, 0),
+            ]
+        );
+    }
+}

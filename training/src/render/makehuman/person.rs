@@ -1,0 +1,288 @@
+//! A MakeHuman person: prepared layers, and the shape of any expression.
+
+use std::sync::Arc;
+
+use omniid::error::Result;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+use super::assets::{pivot, to_centimetres, FittedPart, MakeHuman};
+use super::expression;
+use super::identity::Identity;
+use super::landmarks::LANDMARKS;
+use super::skin;
+use crate::render::background::Noise;
+use crate::render::look::{freckle, hash, Look};
+use crate::render::mesh::{Layer, Shape, Surface};
+use crate::render::obj::gather;
+use crate::render::person::{gaze_rotation, Parts};
+use crate::render::texture::{to_linear, to_srgb, Texture};
+use crate::render::vector::{add, length, mean, mix, rotate, smoothstep, sub, Vec3};
+
+/// What of a person the shape of a photo needs.
+pub(crate) struct MakeHumanHead {
+    assets: Arc<MakeHuman>,
+    races: [f32; 3],
+    /// Neutral shape, decimetres.
+    neutral: Vec<Vec3>,
+    pivot: Vec3,
+    brows: usize,
+    lashes: usize,
+    teeth: Option<usize>,
+    /// Hair and whatever else does not follow the expression, centimetres.
+    fixed: Vec<Vec3>,
+}
+
+/// Vertices of the eye helpers on the base mesh: left, right.
+const EYES: [std::ops::Range<usize>; 2] = [14598..14670, 14670..14742];
+
+impl MakeHumanHead {
+    /// All layers' vertices, in the layers' order.
+    pub fn shape(&self, expression: &[f32; 12], gaze: [f32; 2]) -> Result<Shape> {
+        let mut base = self.neutral.clone();
+        expression::apply(&self.assets, expression, &self.races, &mut base)?;
+        let assets = &*self.assets;
+        let mut positions = gather(&base, &assets.drawn);
+        let eyes = positions.len();
+        assets.eyes.clothes.fit(&base, &mut positions);
+        let rotation = gaze_rotation(gaze);
+        let centres = EYES.map(|range| mean(base[range].iter().copied()));
+        for position in &mut positions[eyes..] {
+            let centre = centres[usize::from(position[0] < self.pivot[0])];
+            *position = add(centre, rotate(&rotation, sub(*position, centre)));
+        }
+        assets.brows[self.brows].clothes.fit(&base, &mut positions);
+        assets.lashes[self.lashes].clothes.fit(&base, &mut positions);
+        if let Some(teeth) = self.teeth {
+            assets.teeth[teeth].clothes.fit(&base, &mut positions);
+        }
+        if let Some(tongue) = &assets.tongue {
+            tongue.clothes.fit(&base, &mut positions);
+        }
+        for position in &mut positions {
+            *position = squeeze(to_centimetres(*position, self.pivot));
+        }
+        positions.extend_from_slice(&self.fixed);
+        let landmarks = LANDMARKS
+            .iter()
+            .map(|&i| to_centimetres(base[i as usize], self.pivot))
+            .collect();
+        Ok(Shape {
+            positions,
+            normals: Vec::new(),
+            landmarks,
+        })
+    }
+}
+
+/// The base figure holds its arms out; they come nearer, as far as a picture of a head shows them.
+fn squeeze(position: Vec3) -> Vec3 {
+    let [x, y, z] = position;
+    const SHOULDER: f32 = 15.0;
+    if x.abs() <= SHOULDER {
+        return position;
+    }
+    [x.signum() * (SHOULDER + 0.35 * (x.abs() - SHOULDER)), y, z]
+}
+
+/// The five points' source on the average head: its 68 landmarks, centimetres.
+pub(crate) fn mean_points(assets: &MakeHuman) -> Vec<Vec3> {
+    let origin = pivot(&assets.average);
+    LANDMARKS
+        .iter()
+        .map(|&i| to_centimetres(assets.average[i as usize], origin))
+        .collect()
+}
+
+/// Draws and prepares the person of a seed.
+pub(crate) fn prepare(assets: &Arc<MakeHuman>, seed: u64) -> Result<(MakeHumanHead, Parts)> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let identity = Identity::draw(&mut rng, assets);
+    let neutral = identity.shape(assets)?;
+    let origin = pivot(&neutral);
+    let mut layers = Vec::new();
+    let mut vertices = assets.drawn.len() as u32;
+    layers.push(Layer {
+        topology: assets.body.clone(),
+        first_vertex: 0,
+        texture: Some(Arc::new(paint(assets, &identity))),
+        tint: [1.0; 3],
+        alpha: false,
+        two_sided: false,
+        surface: Surface::Skin,
+        density: 0.0,
+    });
+    let mut part = |part: &FittedPart, texture: Option<Arc<Texture>>, tint: Vec3, surface: Surface| {
+        layers.push(Layer {
+            topology: part.topology.clone(),
+            first_vertex: vertices,
+            texture: texture.or_else(|| part.texture.clone()),
+            tint,
+            alpha: part.alpha || surface == Surface::Eye,
+            two_sided: part.two_sided || part.alpha,
+            surface,
+            density: 0.0,
+        });
+        vertices += part.clothes.anchors.len() as u32;
+    };
+    let look = identity.look.clone();
+    let towards = |colour: Vec3, part: &FittedPart| -> Vec3 {
+        std::array::from_fn(|c| (colour[c] / part.mean_colour[c].max(0.004)).min(12.0))
+    };
+    let iris = assets.irises[identity.iris].clone();
+    part(&assets.eyes, Some(iris), identity.iris_tint.map(|t| 0.5 + 0.4 * t.min(1.0)), Surface::Eye);
+    let brows = &assets.brows[identity.brows];
+    part(brows, None, towards(look.brows, brows), Surface::Strand);
+    let lashes = &assets.lashes[identity.lashes];
+    part(lashes, None, [0.6; 3], Surface::Strand);
+    let teeth = (!assets.teeth.is_empty()).then_some(identity.teeth);
+    if let Some(teeth) = teeth {
+        part(&assets.teeth[teeth], None, [0.8; 3], Surface::Mouth);
+    }
+    if let Some(tongue) = &assets.tongue {
+        part(tongue, None, [0.8; 3], Surface::Mouth);
+    }
+    let mut fixed = Vec::new();
+    let mut hair = None;
+    if let Some(style) = identity.hair {
+        let style = &assets.hair[style];
+        style.clothes.fit(&neutral, &mut fixed);
+        part(style, None, towards(look.hair, style), Surface::Hair);
+        hair = Some((layers.len() - 1, style.mean_colour));
+        for position in &mut fixed {
+            *position = to_centimetres(*position, origin);
+        }
+    }
+    let head = MakeHumanHead {
+        assets: assets.clone(),
+        races: identity.races,
+        pivot: origin,
+        neutral,
+        brows: identity.brows,
+        lashes: identity.lashes,
+        teeth,
+        fixed,
+    };
+    let mean = mean_points(assets);
+    Ok((
+        head,
+        Parts {
+            layers,
+            look,
+            mean_points: mean,
+            hair,
+            skin_vertices: assets.drawn.len(),
+        },
+    ))
+}
+
+/// The skin of a person: two painted skins blended, toned, marked.
+fn paint(assets: &MakeHuman, identity: &Identity) -> Texture {
+    let look = &identity.look;
+    let [first, second] = identity.skins.map(|i| &assets.skins[i].atlas);
+    let noise = Noise::new(look.noise_seed);
+    let tone = identity.tone;
+    let seed = look.noise_seed as u32;
+    // In sRGB a factor on linear light is nearly a factor to the power of 1/2.2.
+    let factor = tone.map(|t| t.powf(1.0 / 2.2));
+    let beard_colour = look.brows.map(|c| to_srgb(c * 0.8));
+    let mut texels = Vec::with_capacity(first.texels.len());
+    let marks = Marks::new(look);
+    for (place, &p) in assets.texel_positions.iter().enumerate() {
+        let (a, b) = (first.texels[place], second.texels[place]);
+        let (x, y) = (place as u32 % skin::WIDTH, place as u32 / skin::WIDTH);
+        let mut colour: Vec3 = std::array::from_fn(|c| {
+            let (a, b) = (f32::from(a[c]), f32::from(b[c]));
+            (a + (b - a) * identity.skin_mix) * factor[c]
+        });
+        if !p[0].is_nan() {
+            let (u, v) = (x as f32, y as f32);
+            let blotch = noise.at(u / 37.0, v / 37.0);
+            let red = noise.at(u / 61.0 + 9.0, v / 61.0);
+            let shade = 1.0 + 0.05 * look.blotches * blotch;
+            colour[0] *= shade * (1.0 + 0.035 * look.blotches * red);
+            colour[1] *= shade;
+            colour[2] *= shade * (1.0 - 0.035 * look.blotches * red);
+            let beard = marks.beard(p, x, y, seed);
+            colour = marks.apply(p, colour, beard, beard_colour, seed);
+        }
+        texels.push([
+            colour[0].clamp(0.0, 255.0) as u8,
+            colour[1].clamp(0.0, 255.0) as u8,
+            colour[2].clamp(0.0, 255.0) as u8,
+            255,
+        ]);
+    }
+    skin::texture(texels, skin::WIDTH, skin::HEIGHT)
+}
+
+/// Beard, freckles, moles, flush, in sRGB 0…255.
+pub(crate) struct Marks<'a> {
+    look: &'a Look,
+}
+
+impl<'a> Marks<'a> {
+    pub fn new(look: &'a Look) -> Self {
+        Self { look }
+    }
+
+    /// Cover of the beard at a texel, 0…1.
+    pub fn beard(&self, p: Vec3, x: u32, y: u32, seed: u32) -> f32 {
+        if self.look.beard_strength <= 0.0 {
+            return 0.0;
+        }
+        let density = self.look.beard_at(p) * self.look.beard_strength;
+        if density <= 0.0 {
+            return 0.0;
+        }
+        let grain = 0.65 + 0.7 * hash(x as i32, y as i32 / 2, 7, seed);
+        (density * grain).min(0.92)
+    }
+
+    pub fn apply(&self, p: Vec3, colour: Vec3, beard: f32, beard_colour: Vec3, seed: u32) -> Vec3 {
+        let look = self.look;
+        let mut colour = colour;
+        if look.flush > 0.0 && p[2] > 4.0 {
+            // Cheeks and the tip of the nose.
+            let cheek = length([(p[0].abs() - 4.2) / 2.6, (p[1] + 0.3) / 2.2, 0.0]);
+            let nose = length([p[0] / 1.6, (p[1] - 0.6) / 1.3, 0.0]);
+            let flush = look.flush * (smoothstep(1.3, 0.2, cheek) + 0.8 * smoothstep(1.2, 0.3, nose)).min(1.0);
+            colour[1] *= 1.0 - 0.09 * flush;
+            colour[2] *= 1.0 - 0.09 * flush;
+        }
+        if look.freckles > 0.0 {
+            let spot = freckle(p, look.freckles, seed);
+            for (c, strength) in [0.28, 0.42, 0.5].into_iter().enumerate() {
+                colour[c] *= 1.0 - strength * spot;
+            }
+        }
+        for &(place, radius, strength) in &look.moles {
+            let distance = length(sub([p[0], p[1], 0.0], [place[0], place[1], 0.0]));
+            if distance < radius && p[2] > 3.0 {
+                let dark = strength * smoothstep(radius, 0.5 * radius, distance);
+                colour = mix(colour, [0.30, 0.22, 0.19].map(|k: f32| k * 0.7 * colour[0]), dark);
+            }
+        }
+        if beard > 0.0 {
+            colour = mix(colour, beard_colour, beard);
+        }
+        colour
+    }
+}
+
+/// A linear colour as sRGB 0…255 and back, for painting.
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arms_come_nearer_and_heads_stay() {
+        assert_eq!(squeeze([7.0, 1.0, 2.0]), [7.0, 1.0, 2.0]);
+        assert_eq!(squeeze([-25.0, 1.0, 2.0])[0], -18.5);
+    }
+
+    #[test]
+    fn srgb_helpers_agree() {
+        assert!((to_linear(to_srgb(0.3)) - 0.3).abs() < 2e-3);
+    }
+}

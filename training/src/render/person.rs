@@ -1,0 +1,138 @@
+//! A person: everything that stays the same from photo to photo.
+
+use omniid::error::Result;
+
+use super::look::Look;
+use super::makehuman::MakeHumanHead;
+use super::mesh::{Layer, Shape, Surface};
+use super::occlusion;
+use super::vector::{dot, mix, normalize, scale, sub, Mat3, Vec3};
+use super::Family;
+
+/// What a family hands over to make a [`Person`].
+pub(crate) struct Parts {
+    pub layers: Vec<Layer>,
+    pub look: Look,
+    /// 68 landmarks of the family's average head, centimetres.
+    pub mean_points: Vec<Vec3>,
+    /// The layer of the hair and the mean linear colour of its texture.
+    pub hair: Option<(usize, Vec3)>,
+    /// The first vertices, which can be under clothes.
+    pub skin_vertices: usize,
+}
+
+pub(crate) enum Head {
+    MakeHuman(MakeHumanHead),
+}
+
+/// One synthetic person: shape, skin, hair, brows, eyes. Made by `Assets::person`; [`Person::render`] takes photos of
+/// it. Plain data, shared freely between threads.
+pub struct Person {
+    pub(crate) family: Family,
+    pub(crate) seed: u64,
+    pub(crate) head: Head,
+    pub(crate) parts: Parts,
+    /// Open sky per vertex of the neutral shape.
+    pub(crate) openness: Vec<f32>,
+    /// How far inside the clothes each vertex is, centimetres; negative outside.
+    pub(crate) cloth: Vec<f32>,
+}
+
+impl Person {
+    pub(crate) fn new(family: Family, seed: u64, head: Head, mut parts: Parts) -> Result<Self> {
+        let neutral = posed_shape(&head, &parts.layers, &[0.0; 12], [0.0; 2])?;
+        for layer in &mut parts.layers {
+            let vertices = &neutral.positions[layer.first_vertex as usize..];
+            if let Some(texture) = &layer.texture {
+                let full = &texture.levels[0];
+                layer.density = layer
+                    .topology
+                    .texel_density(vertices, full.width as f32, full.height as f32);
+            }
+        }
+        let openness = occlusion::openness(&parts.layers, &neutral.positions, &neutral.normals);
+        let neckline = parts.look.neckline;
+        let cloth = neutral
+            .positions
+            .iter()
+            .enumerate()
+            .map(|(i, p)| {
+                if i >= parts.skin_vertices {
+                    return -100.0;
+                }
+                let front = if p[2] > -2.0 {
+                    neckline * (1.0 - p[0].abs() / 7.0).max(0.0)
+                } else {
+                    0.0
+                };
+                -11.0 - 0.35 * p[2] - front - p[1]
+            })
+            .collect();
+        Ok(Self {
+            family,
+            seed,
+            head,
+            parts,
+            openness,
+            cloth,
+        })
+    }
+
+    /// Which generator the person comes from.
+    pub fn family(&self) -> Family {
+        self.family
+    }
+
+    /// The seed that the person was drawn from.
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// The 68 landmarks in the head's own coordinates (centimetres; x to the person's left, y up, z out of the face;
+    /// origin between the ears) with an expression.
+    ///
+    /// # Errors
+    /// When the assets lack a part of the expression.
+    pub fn landmarks(&self, expression: &[f32; 12]) -> Result<Vec<[f32; 3]>> {
+        Ok(shape(&self.head, expression, [0.0; 2])?.landmarks)
+    }
+
+    pub(crate) fn shape(&self, expression: &[f32; 12], gaze: [f32; 2]) -> Result<Shape> {
+        posed_shape(&self.head, &self.parts.layers, expression, gaze)
+    }
+}
+
+fn shape(head: &Head, expression: &[f32; 12], gaze: [f32; 2]) -> Result<Shape> {
+    match head {
+        Head::MakeHuman(head) => head.shape(expression, gaze),
+    }
+}
+
+/// The shape with normals.
+fn posed_shape(head: &Head, layers: &[Layer], expression: &[f32; 12], gaze: [f32; 2]) -> Result<Shape> {
+    let mut shape = shape(head, expression, gaze)?;
+    let mut normals = vec![[0.0; 3]; shape.positions.len()];
+    for layer in layers {
+        let first = layer.first_vertex as usize;
+        layer
+            .topology
+            .normals(&shape.positions[first..], &mut normals[first..]);
+        if layer.surface == Surface::Hair {
+            let count = layer.topology.triangles.iter().flatten().max().map_or(0, |&m| m as usize + 1);
+            for i in first..first + count {
+                // Strips of hair are flat; together they are round.
+                let round = normalize(sub(shape.positions[i], [0.0, 1.0, -1.5]));
+                let flat = normals[i];
+                let flat = if dot(flat, round) < 0.0 { scale(flat, -1.0) } else { flat };
+                normals[i] = normalize(mix(round, flat, 0.45));
+            }
+        }
+    }
+    shape.normals = normals;
+    Ok(shape)
+}
+
+/// The rotation of the eyes in the head: right and up of the picture are positive.
+pub(crate) fn gaze_rotation(gaze: [f32; 2]) -> Mat3 {
+    super::camera::rotation(gaze[0], gaze[1], 0.0)
+}
