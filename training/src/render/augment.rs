@@ -55,7 +55,9 @@ impl Augmentation {
                 let bits: u32 = rng.random();
                 let sum: f32 = (0..4).map(|i| (bits >> (8 * i) & 255) as f32 / 127.5 - 1.0).sum();
                 let normal = sum * 0.866;
-                *value = (f32::from(*value) + normal * self.noise * 255.0).round().clamp(0.0, 255.0) as u8;
+                *value = (f32::from(*value) + normal * self.noise * 255.0)
+                    .round()
+                    .clamp(0.0, 255.0) as u8;
             }
         }
         if let Some(quality) = self.jpeg {

@@ -31,7 +31,13 @@ pub fn five_points(landmarks: &[[f32; 2]]) -> [[f32; 2]; 5] {
             .fold([0.0; 2], |sum, p| [sum[0] + p[0], sum[1] + p[1]]);
         [sum[0] / count, sum[1] / count]
     };
-    [mean(36..42), mean(42..48), landmarks[30], landmarks[48], landmarks[54]]
+    [
+        mean(36..42),
+        mean(42..48),
+        landmarks[30],
+        landmarks[48],
+        landmarks[54],
+    ]
 }
 
 /// The rotation of a head: nod, then turn, then tilt.
@@ -111,7 +117,11 @@ impl Camera {
             },
         };
         camera.place = match *framing {
-            Framing::Aligned { scale, shift, rotation } => {
+            Framing::Aligned {
+                scale,
+                shift,
+                rotation,
+            } => {
                 let flat: Vec<[f32; 2]> = landmarks
                     .iter()
                     .map(|&p| camera.project(p))

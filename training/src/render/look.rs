@@ -101,7 +101,15 @@ impl Look {
         let beard = if male {
             *pick(
                 rng,
-                &[Beard::None, Beard::None, Beard::None, Beard::Moustache, Beard::Goatee, Beard::Full, Beard::Full],
+                &[
+                    Beard::None,
+                    Beard::None,
+                    Beard::None,
+                    Beard::Moustache,
+                    Beard::Goatee,
+                    Beard::Full,
+                    Beard::Full,
+                ],
             )
         } else {
             Beard::None
@@ -113,7 +121,7 @@ impl Look {
                     rng.random_range(-6.0..7.5),
                     rng.random_range(7.0..11.0),
                 ];
-                (place, rng.random_range(0.12..0.34), rng.random_range(0.4..0.9))
+                (place, rng.random_range(0.12..0.24), rng.random_range(0.35..0.8))
             })
             .collect();
         Self {
@@ -124,11 +132,19 @@ impl Look {
             neckline: rng.random_range(0.0..4.0),
             beard,
             beard_strength: if beard == Beard::None {
-                if male { rng.random_range(0.0..0.3) } else { 0.0 }
+                if male {
+                    rng.random_range(0.0..0.3)
+                } else {
+                    0.0
+                }
             } else {
                 rng.random_range(0.35..1.0)
             },
-            freckles: if rng.random_bool(0.2) { rng.random_range(0.3..1.0) } else { 0.0 },
+            freckles: if rng.random_bool(0.2) {
+                rng.random_range(0.3..1.0)
+            } else {
+                0.0
+            },
             moles,
             flush: rng.random_range(0.0..1.0),
             glasses: (
@@ -138,7 +154,14 @@ impl Look {
                 rng.random_range(0.10..0.28),
                 *pick(
                     rng,
-                    &[[0.01, 0.01, 0.01], [0.01, 0.01, 0.01], [0.10, 0.03, 0.01], [0.35, 0.33, 0.3], [0.3, 0.02, 0.02], [0.02, 0.04, 0.2]],
+                    &[
+                        [0.01, 0.01, 0.01],
+                        [0.01, 0.01, 0.01],
+                        [0.10, 0.03, 0.01],
+                        [0.35, 0.33, 0.3],
+                        [0.3, 0.02, 0.02],
+                        [0.02, 0.04, 0.2],
+                    ],
                 ),
             ),
             noise_seed: rng.random(),
@@ -157,13 +180,9 @@ impl Look {
         let lips = ((x / 2.7).powi(2) + ((p[1] + 2.75) / 0.95).powi(2)).sqrt();
         let bare = smoothstep(0.92, 1.15, lips);
         // The upper edge: below the nose, then down beside the mouth, then up to the ears.
-        let edge = if x < 2.2 {
-            -0.75
-        } else {
-            -0.75 - 2.2 * smoothstep(2.2, 3.8, x) + 4.5 * smoothstep(4.2, 7.2, x)
-        };
-        let below = smoothstep(edge + 0.5, edge - 0.5, p[1]);
-        let throat = smoothstep(-9.5, -7.5, p[1] - 0.0);
+        let edge = -1.35 - 1.5 * smoothstep(1.6, 3.4, x) + 4.2 * smoothstep(4.2, 7.2, x);
+        let below = smoothstep(edge + 0.6, edge - 0.6, p[1]);
+        let throat = smoothstep(-9.5, -7.5, p[1]);
         let full = below * throat * bare;
         let moustache = full * smoothstep(3.4, 2.7, x) * smoothstep(-3.4, -2.6, p[1]);
         let chin = full * smoothstep(3.2, 2.2, x);
@@ -207,5 +226,5 @@ pub(crate) fn freckle(p: Vec3, many: f32, seed: u32) -> f32 {
         (cell[k] as f32 + 0.25 + 0.5 * shift) * CELL
     });
     let distance = super::vector::length(super::vector::sub(p, place));
-    smoothstep(0.14, 0.05, distance)
+    smoothstep(0.15, 0.0, distance)
 }

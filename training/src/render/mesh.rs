@@ -19,7 +19,12 @@ pub struct Topology {
 impl Topology {
     /// Leaves out vertices that no triangle uses; returns, per kept vertex, its old index.
     pub(crate) fn compact(&mut self) -> Vec<u32> {
-        let count = self.triangles.iter().flatten().max().map_or(0, |&m| m as usize + 1);
+        let count = self
+            .triangles
+            .iter()
+            .flatten()
+            .max()
+            .map_or(0, |&m| m as usize + 1);
         let mut new = vec![u32::MAX; count];
         let mut old = Vec::new();
         for index in self.triangles.iter().flatten() {
@@ -41,7 +46,11 @@ impl Topology {
     /// Sum of the triangles' normals (weighted by area) per vertex, at length 1.
     pub(crate) fn normals(&self, positions: &[Vec3], out: &mut [Vec3]) {
         for &[a, b, c] in &self.triangles {
-            let (pa, pb, pc) = (positions[a as usize], positions[b as usize], positions[c as usize]);
+            let (pa, pb, pc) = (
+                positions[a as usize],
+                positions[b as usize],
+                positions[c as usize],
+            );
             let normal = cross(sub(pb, pa), sub(pc, pa));
             for index in [a, b, c] {
                 out[index as usize] = add(out[index as usize], normal);

@@ -14,6 +14,7 @@ mod makehuman;
 mod mesh;
 mod obj;
 mod occlusion;
+mod people;
 mod person;
 mod photo;
 mod raster;
@@ -28,6 +29,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use omniid::error::{Error, Result};
+use serde::{Deserialize, Serialize};
 
 pub use augment::Augmentation;
 pub use camera::{five_points, template, TEMPLATE_CENTRE, TEMPLATE_SCALE};
@@ -36,6 +38,7 @@ pub use light::{DirectionalLight, Lighting};
 pub use makehuman::Target;
 pub use mesh::Topology;
 pub use obj::Obj;
+pub use people::{render_people, RenderConfig};
 pub use person::Person;
 pub use photo::{Background, Framing, PhotoSpec};
 pub use render::{Rendered, LARGEST};
@@ -45,7 +48,8 @@ use makehuman::MakeHuman;
 use person::Head;
 
 /// A generator of heads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Family {
     /// Artist-made morph targets with painted skins and hair (CC0).
     MakeHuman,

@@ -94,7 +94,11 @@ fn index(word: &str, count: usize, what: &str) -> Result<u32> {
     let number: i64 = word
         .parse()
         .map_err(|_| Error::format(format!("{what} index {word:?} is not a whole number")))?;
-    let index = if number < 0 { count as i64 + number } else { number - 1 };
+    let index = if number < 0 {
+        count as i64 + number
+    } else {
+        number - 1
+    };
     if index < 0 || index >= count as i64 {
         return Err(Error::format(format!(
             "{what} index {number} is out of range, {count} are defined so far"
@@ -112,14 +116,18 @@ pub(crate) fn gather(positions: &[Vec3], indices: &[u32]) -> Vec<Vec3> {
 mod tests {
     use super::*;
 
-    const SQUARE: &str = "# a square and a triangle\nv 0 0 0\nv 1 0 0\nv 1 1 0\nv 0 1 .5\nvt 0 0\nvt 1 0.25\n\
+    const SQUARE: &str =
+        "# a square and a triangle\nv 0 0 0\nv 1 0 0\nv 1 1 0\nv 0 1 .5\nvt 0 0\nvt 1 0.25\n\
                           g body\nf 1/1 2/2 3/2 4/1\nf -4 -3 -2\n";
 
     #[test]
     fn reads_polygons_and_cuts_them() {
         let obj = Obj::parse(SQUARE).unwrap();
         assert_eq!(obj.positions[3], [0.0, 1.0, 0.5]);
-        assert_eq!(obj.faces, [vec![[0, 0], [1, 1], [2, 1], [3, 0]], vec![[0, 0], [1, 0], [2, 0]]]);
+        assert_eq!(
+            obj.faces,
+            [vec![[0, 0], [1, 1], [2, 1], [3, 0]], vec![[0, 0], [1, 0], [2, 0]]]
+        );
         let topology = obj.topology(|face| face.len() == 4);
         assert_eq!(topology.triangles, [[0, 1, 2], [0, 2, 3]]);
         assert_eq!(topology.uv_triangles, [[0, 1, 1], [0, 1, 0]]);
@@ -131,7 +139,10 @@ mod tests {
         for (text, part) in [
             ("v 0 0 0\nv 1 0\n", "line 2: 2 numbers, 3 are needed"),
             ("v 0 0 zero\n", "line 1: \"zero\" is not a number"),
-            ("v 0 0 0\nf 1 1 2\n", "line 2: vertex index 2 is out of range, 1 are defined so far"),
+            (
+                "v 0 0 0\nf 1 1 2\n",
+                "line 2: vertex index 2 is out of range, 1 are defined so far",
+            ),
             ("v 0 0 0\nf 1 1\n", "line 2: a face has 2 corners"),
         ] {
             let error = Obj::parse(text).unwrap_err().to_string();

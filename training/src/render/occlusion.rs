@@ -39,10 +39,17 @@ impl DepthMap {
         };
         let projected: Vec<Vec3> = positions.iter().map(|&p| map.project(p)).collect();
         for layer in layers {
-            if matches!(layer.surface, Surface::Frame | Surface::Strand | Surface::Eye | Surface::Mouth) {
+            if matches!(
+                layer.surface,
+                Surface::Frame | Surface::Strand | Surface::Eye | Surface::Mouth
+            ) {
                 continue;
             }
-            let level = layer.texture.as_ref().filter(|_| layer.alpha).map(|t| t.level(4.0));
+            let level = layer
+                .texture
+                .as_ref()
+                .filter(|_| layer.alpha)
+                .map(|t| t.level(4.0));
             let topology = &layer.topology;
             for (triangle, uvs) in topology.triangles.iter().zip(&topology.uv_triangles) {
                 let corners = triangle.map(|i| projected[(i + layer.first_vertex) as usize]);
@@ -51,7 +58,8 @@ impl DepthMap {
                         None => true,
                         Some(level) => {
                             let [a, b, c] = uvs.map(|i| topology.uvs[i as usize]);
-                            level.alpha(std::array::from_fn(|k| w[0] * a[k] + w[1] * b[k] + w[2] * c[k])) > 110
+                            level.alpha(std::array::from_fn(|k| w[0] * a[k] + w[1] * b[k] + w[2] * c[k]))
+                                > 110
                         }
                     });
             }

@@ -118,12 +118,22 @@ fn posed_shape(head: &Head, layers: &[Layer], expression: &[f32; 12], gaze: [f32
             .topology
             .normals(&shape.positions[first..], &mut normals[first..]);
         if layer.surface == Surface::Hair {
-            let count = layer.topology.triangles.iter().flatten().max().map_or(0, |&m| m as usize + 1);
+            let count = layer
+                .topology
+                .triangles
+                .iter()
+                .flatten()
+                .max()
+                .map_or(0, |&m| m as usize + 1);
             for i in first..first + count {
                 // Strips of hair are flat; together they are round.
                 let round = normalize(sub(shape.positions[i], [0.0, 1.0, -1.5]));
                 let flat = normals[i];
-                let flat = if dot(flat, round) < 0.0 { scale(flat, -1.0) } else { flat };
+                let flat = if dot(flat, round) < 0.0 {
+                    scale(flat, -1.0)
+                } else {
+                    flat
+                };
                 normals[i] = normalize(mix(round, flat, 0.45));
             }
         }

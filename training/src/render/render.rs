@@ -114,9 +114,9 @@ pub(crate) fn supersampling(size: u32) -> u32 {
 /// Around forehead and chin: the landmarks' box, higher by a third of its height.
 fn face_box(landmarks: &[[f32; 2]; 68]) -> [f32; 4] {
     let range = |axis: usize| {
-        landmarks
-            .iter()
-            .fold((f32::MAX, f32::MIN), |(low, high), p| (low.min(p[axis]), high.max(p[axis])))
+        landmarks.iter().fold((f32::MAX, f32::MIN), |(low, high), p| {
+            (low.min(p[axis]), high.max(p[axis]))
+        })
     };
     let ((left, right), (top, bottom)) = (range(0), range(1));
     [left, top - 0.3 * (bottom - top), right, bottom]
@@ -168,7 +168,9 @@ impl Canvas {
                 let corners = triangle.map(|i| projected[(i + first) as usize]);
                 let id = (index as u32) << TRIANGLE_BITS | number as u32;
                 match levels[index].filter(|_| layer.alpha) {
-                    None => self.visibility.triangle(corners, id, layer.two_sided, |_, _, _| true),
+                    None => self
+                        .visibility
+                        .triangle(corners, id, layer.two_sided, |_, _, _| true),
                     Some(level) => {
                         let uvs = topology.uv_triangles[number].map(|i| topology.uvs[i as usize]);
                         self.visibility.triangle(corners, id, layer.two_sided, |w, x, y| {
@@ -197,6 +199,7 @@ impl Canvas {
             let tint: Vec3 = std::array::from_fn(|c| (colour[c] / mean[c].max(0.004)).min(12.0));
             Some((layer, tint))
         });
+        let open_mouth = 0.3 + 0.4 * view.expression[2].min(1.0);
         for place in 0..self.visibility.id.len() {
             let id = self.visibility.id[place];
             if id == EMPTY {
@@ -227,7 +230,10 @@ impl Canvas {
             } else if let Some(level) = levels[index] {
                 let uvs = layer.topology.uv_triangles[number].map(|i| layer.topology.uvs[i as usize]);
                 let texel = level.sample(interpolate2(uvs, w));
-                mul([to_linear(texel[0]), to_linear(texel[1]), to_linear(texel[2])], tint)
+                mul(
+                    [to_linear(texel[0]), to_linear(texel[1]), to_linear(texel[2])],
+                    tint,
+                )
             } else {
                 tint
             };
@@ -238,7 +244,11 @@ impl Canvas {
                 }
                 None => 1.0,
             };
-            let openness = interpolate1(corners.map(|i| person.openness[i]), w);
+            let mut openness = interpolate1(corners.map(|i| person.openness[i]), w);
+            if surface == Surface::Mouth {
+                // Measured with the mouth shut; they are drawn when it is open.
+                openness = 0.25 + 0.75 * openness.max(open_mouth);
+            }
             self.colour[place] = shade(
                 &Sample {
                     surface,

@@ -98,7 +98,9 @@ impl MakeHuman {
             identity.extend(axes(named_targets(&targets.join(folder), vertices)?));
         }
         let neck = axes(named_targets(&targets.join("neck"), vertices)?);
-        let asymmetry = named_targets(&targets.join("asym"), vertices)?.into_values().collect();
+        let asymmetry = named_targets(&targets.join("asym"), vertices)?
+            .into_values()
+            .collect();
         let units = units(&targets.join("expression/units"), vertices)?;
 
         let mut average = obj.positions.clone();
@@ -114,7 +116,10 @@ impl MakeHuman {
         skin::remap(&mut body);
         let drawn = body.compact();
         let positions = gather(&average, &drawn);
-        let centred: Vec<Vec3> = positions.iter().map(|&p| to_centimetres(p, pivot(&average))).collect();
+        let centred: Vec<Vec3> = positions
+            .iter()
+            .map(|&p| to_centimetres(p, pivot(&average)))
+            .collect();
         let texel_positions = skin::texel_positions(&body, &centred);
 
         let skins = files(&root.join("skins"), "png")?
@@ -168,7 +173,11 @@ impl MakeHuman {
             eyes: part(root.join("eyes/high-poly/high-poly.mhclo"))?,
             irises,
             teeth,
-            tongue: if tongue.exists() { Some(part(tongue)?) } else { None },
+            tongue: if tongue.exists() {
+                Some(part(tongue)?)
+            } else {
+                None
+            },
             average,
             base: obj.positions,
         };
@@ -252,7 +261,8 @@ fn part(path: &Path, vertices: usize, texture_side: u32) -> Result<FittedPart> {
 }
 
 fn stem(path: &Path) -> String {
-    path.file_stem().map_or(String::new(), |s| s.to_string_lossy().into_owned())
+    path.file_stem()
+        .map_or(String::new(), |s| s.to_string_lossy().into_owned())
 }
 
 /// The files with an extension in a folder, by name.
@@ -294,10 +304,12 @@ fn units(folder: &Path, vertices: usize) -> Result<BTreeMap<String, [Target; 3]>
     for race in RACES {
         races.push(named_targets(&folder.join(race), vertices)?);
     }
-    let [mut african, mut asian, caucasian] = <[BTreeMap<String, Target>; 3]>::try_from(races).unwrap_or_default();
+    let [mut african, mut asian, caucasian] =
+        <[BTreeMap<String, Target>; 3]>::try_from(races).unwrap_or_default();
     let mut units = BTreeMap::new();
     for (name, target) in caucasian {
-        let missing = |race: &str| Error::format(format!("{}/{race}/{name}.target is missing", folder.display()));
+        let missing =
+            |race: &str| Error::format(format!("{}/{race}/{name}.target is missing", folder.display()));
         let first = african.remove(&name).ok_or_else(|| missing(RACES[0]))?;
         let second = asian.remove(&name).ok_or_else(|| missing(RACES[1]))?;
         units.insert(name, [first, second, target]);
@@ -319,7 +331,10 @@ const OPPOSITES: [(&str, &str); 6] = [
 fn axes(targets: BTreeMap<String, Target>) -> Vec<Axis> {
     let mut axes: BTreeMap<String, Axis> = BTreeMap::new();
     for (name, target) in targets {
-        let both_sides = name.strip_prefix("l-").or(name.strip_prefix("r-")).unwrap_or(&name);
+        let both_sides = name
+            .strip_prefix("l-")
+            .or(name.strip_prefix("r-"))
+            .unwrap_or(&name);
         let opposite = OPPOSITES.iter().find_map(|&(up, down)| {
             let (stem, suffix) = both_sides.rsplit_once('-')?;
             (suffix == up || suffix == down).then(|| (format!("{stem}-{up}-{down}"), suffix == up))
@@ -339,7 +354,11 @@ fn axes(targets: BTreeMap<String, Target>) -> Vec<Axis> {
 impl Axis {
     /// Moves a shape along the axis; a one-sided axis ignores negative weights.
     pub fn apply(&self, weight: f32, positions: &mut [Vec3]) {
-        let targets = if weight >= 0.0 { &self.increase } else { &self.decrease };
+        let targets = if weight >= 0.0 {
+            &self.increase
+        } else {
+            &self.decrease
+        };
         for target in targets {
             target.apply(weight.abs(), positions);
         }

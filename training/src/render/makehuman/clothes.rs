@@ -86,7 +86,9 @@ impl Clothes {
             let (p, q) = (words.next().unwrap_or(""), words.next().unwrap_or(""));
             let distance = text::number(words.next().unwrap_or(""))?;
             if distance <= 0.0 {
-                return Err(Error::format(format!("{first} {distance}: the distance must be positive")));
+                return Err(Error::format(format!(
+                    "{first} {distance}: the distance must be positive"
+                )));
             }
             self.scales[axis] = Some((text::vertex(p, vertices)?, text::vertex(q, vertices)?, distance));
             Ok(())
@@ -169,7 +171,8 @@ impl MhMaterial {
 mod tests {
     use super::*;
 
-    const PART: &str = "# note\nname brow\nobj_file brow.obj\nz_scale 0 1 2\nx_scale 0 2 4.0\nmaterial a b.mhmat\nverts 0\n\
+    const PART: &str =
+        "# note\nname brow\nobj_file brow.obj\nz_scale 0 1 2\nx_scale 0 2 4.0\nmaterial a b.mhmat\nverts 0\n\
                         1\ntag late\n0 1 2 .5 .25 .25 1 1 1\n";
 
     #[test]
@@ -187,11 +190,17 @@ mod tests {
     #[test]
     fn errors_name_the_line() {
         for (text, part) in [
-            ("obj_file a\nverts 0\n1 2\n", "line 3: a row has 2 numbers, 1 or 9 are right"),
+            (
+                "obj_file a\nverts 0\n1 2\n",
+                "line 3: a row has 2 numbers, 1 or 9 are right",
+            ),
             ("obj_file a\nverts 0\n9\n", "line 3: \"9\" is not a vertex"),
             ("verts 0\n1\n", "no line \"obj_file\""),
             ("obj_file a\n", "no row"),
-            ("x_scale 0 1 0\n", "line 1: x_scale 0: the distance must be positive"),
+            (
+                "x_scale 0 1 0\n",
+                "line 1: x_scale 0: the distance must be positive",
+            ),
         ] {
             let error = Clothes::parse(text, 3).unwrap_err().to_string();
             assert!(error.contains(part), "{error}");
@@ -200,7 +209,8 @@ mod tests {
 
     #[test]
     fn reads_a_material() {
-        let material = MhMaterial::parse("name x\ntransparent True\nbackfaceCull False\ndiffuseTexture my hair.png\n");
+        let material =
+            MhMaterial::parse("name x\ntransparent True\nbackfaceCull False\ndiffuseTexture my hair.png\n");
         assert_eq!(
             material,
             MhMaterial {

@@ -61,7 +61,12 @@ const AXES: [(usize, &str, f32); 3] = [
 ];
 
 /// Moves `shape` (decimetres) by an expression. Units of the three races are mixed by `races`.
-pub(crate) fn apply(assets: &MakeHuman, expression: &[f32; 12], races: &[f32; 3], shape: &mut [Vec3]) -> Result<()> {
+pub(crate) fn apply(
+    assets: &MakeHuman,
+    expression: &[f32; 12],
+    races: &[f32; 3],
+    shape: &mut [Vec3],
+) -> Result<()> {
     let mut weights: BTreeMap<&str, f32> = BTreeMap::new();
     for (units, &strength) in UNITS.iter().zip(expression) {
         for &(unit, weight) in *units {
@@ -70,7 +75,10 @@ pub(crate) fn apply(assets: &MakeHuman, expression: &[f32; 12], races: &[f32; 3]
     }
     // Slit and closure add up: both close the eye.
     for side in ["left", "right"] {
-        let closed = weights.get(format!("eye-{side}-closure").as_str()).copied().unwrap_or(0.0);
+        let closed = weights
+            .get(format!("eye-{side}-closure").as_str())
+            .copied()
+            .unwrap_or(0.0);
         if let Some(slit) = weights.get_mut(format!("eye-{side}-slit").as_str()) {
             *slit *= 1.0 - closed;
         }

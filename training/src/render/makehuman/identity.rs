@@ -45,9 +45,21 @@ impl Identity {
         };
         let age = rng.random::<f32>().powf(1.7);
         let weight = (0.45 * normal(rng)).clamp(-1.0, 1.0);
-        let axes = assets.identity.iter().map(|axis| draw_axis(rng, &axis.name)).collect();
-        let asymmetry = assets.asymmetry.iter().map(|_| (0.18 * normal(rng)).clamp(0.0, 0.5)).collect();
-        let neck = assets.neck.iter().map(|_| (0.3 * normal(rng)).clamp(-0.8, 0.8)).collect();
+        let axes = assets
+            .identity
+            .iter()
+            .map(|axis| draw_axis(rng, &axis.name))
+            .collect();
+        let asymmetry = assets
+            .asymmetry
+            .iter()
+            .map(|_| (0.18 * normal(rng)).clamp(0.0, 0.5))
+            .collect();
+        let neck = assets
+            .neck
+            .iter()
+            .map(|_| (0.3 * normal(rng)).clamp(-0.8, 0.8))
+            .collect();
         let (skins, skin_mix, tone) = draw_skin(rng, assets, &races, is_male, age);
         let dark = (races[0] + races[1] + 0.15).min(1.0);
         let look = Look::draw(rng, is_male, age, dark);
@@ -85,7 +97,11 @@ impl Identity {
                         .macro_target(&format!("{race}-{gender}-{age}"))?
                         .apply(weight * race_weight, &mut shape);
                 }
-                let build = if self.weight < 0.0 { "minweight" } else { "maxweight" };
+                let build = if self.weight < 0.0 {
+                    "minweight"
+                } else {
+                    "maxweight"
+                };
                 assets
                     .macro_target(&format!("universal-{gender}-{age}-averagemuscle-{build}"))?
                     .apply(weight * self.weight.abs(), &mut shape);
@@ -106,15 +122,16 @@ impl Identity {
 
 /// The weight of an identity axis: normal, narrower where the target is strong.
 fn draw_axis(rng: &mut ChaCha8Rng, name: &str) -> f32 {
-    let sigma = if name.starts_with("head-trans") || name.starts_with("head-scale") || name.starts_with("head-age") {
-        0.14
-    } else if name.starts_with("ear") || name.starts_with("head-") {
-        0.24
-    } else if name.contains("trans") || name.contains("push") || name.contains("corner") {
-        0.3
-    } else {
-        0.42
-    };
+    let sigma =
+        if name.starts_with("head-trans") || name.starts_with("head-scale") || name.starts_with("head-age") {
+            0.12
+        } else if name.starts_with("ear") || name.starts_with("head-") {
+            0.2
+        } else if name.contains("trans") || name.contains("push") || name.contains("corner") {
+            0.22
+        } else {
+            0.34
+        };
     (sigma * normal(rng)).clamp(-0.9, 0.9)
 }
 
@@ -147,7 +164,9 @@ fn draw_skin(
         .filter(|&i| suits(&assets.skins[i].name, true))
         .collect();
     if chosen.is_empty() {
-        chosen = (0..assets.skins.len()).filter(|&i| suits(&assets.skins[i].name, false)).collect();
+        chosen = (0..assets.skins.len())
+            .filter(|&i| suits(&assets.skins[i].name, false))
+            .collect();
     }
     if chosen.is_empty() {
         chosen = (0..assets.skins.len()).collect();

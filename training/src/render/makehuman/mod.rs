@@ -10,5 +10,5 @@ mod skin;
 mod target;
 
 pub(crate) use assets::MakeHuman;
-pub(crate) use person::{mean_points, prepare, MakeHumanHead};
+pub(crate) use person::{prepare, MakeHumanHead};
 pub use target::Target;

@@ -16,7 +16,7 @@ use crate::render::look::{freckle, hash, Look};
 use crate::render::mesh::{Layer, Shape, Surface};
 use crate::render::obj::gather;
 use crate::render::person::{gaze_rotation, Parts};
-use crate::render::texture::{to_linear, to_srgb, Texture};
+use crate::render::texture::{to_srgb, Texture};
 use crate::render::vector::{add, length, mean, mix, rotate, smoothstep, sub, Vec3};
 
 /// What of a person the shape of a photo needs.
@@ -130,7 +130,12 @@ pub(crate) fn prepare(assets: &Arc<MakeHuman>, seed: u64) -> Result<(MakeHumanHe
         std::array::from_fn(|c| (colour[c] / part.mean_colour[c].max(0.004)).min(12.0))
     };
     let iris = assets.irises[identity.iris].clone();
-    part(&assets.eyes, Some(iris), identity.iris_tint.map(|t| 0.5 + 0.4 * t.min(1.0)), Surface::Eye);
+    part(
+        &assets.eyes,
+        Some(iris),
+        identity.iris_tint.map(|t| 0.5 + 0.4 * t.min(1.0)),
+        Surface::Eye,
+    );
     let brows = &assets.brows[identity.brows];
     part(brows, None, towards(look.brows, brows), Surface::Strand);
     let lashes = &assets.lashes[identity.lashes];
@@ -246,13 +251,14 @@ impl<'a> Marks<'a> {
             // Cheeks and the tip of the nose.
             let cheek = length([(p[0].abs() - 4.2) / 2.6, (p[1] + 0.3) / 2.2, 0.0]);
             let nose = length([p[0] / 1.6, (p[1] - 0.6) / 1.3, 0.0]);
-            let flush = look.flush * (smoothstep(1.3, 0.2, cheek) + 0.8 * smoothstep(1.2, 0.3, nose)).min(1.0);
+            let flush =
+                look.flush * (smoothstep(1.3, 0.2, cheek) + 0.8 * smoothstep(1.2, 0.3, nose)).min(1.0);
             colour[1] *= 1.0 - 0.09 * flush;
             colour[2] *= 1.0 - 0.09 * flush;
         }
         if look.freckles > 0.0 {
             let spot = freckle(p, look.freckles, seed);
-            for (c, strength) in [0.28, 0.42, 0.5].into_iter().enumerate() {
+            for (c, strength) in [0.14, 0.24, 0.3].into_iter().enumerate() {
                 colour[c] *= 1.0 - strength * spot;
             }
         }
@@ -260,7 +266,7 @@ impl<'a> Marks<'a> {
             let distance = length(sub([p[0], p[1], 0.0], [place[0], place[1], 0.0]));
             if distance < radius && p[2] > 3.0 {
                 let dark = strength * smoothstep(radius, 0.5 * radius, distance);
-                colour = mix(colour, [0.30, 0.22, 0.19].map(|k: f32| k * 0.7 * colour[0]), dark);
+                colour = mix(colour, [0.42, 0.30, 0.25].map(|k: f32| k * colour[0]), dark);
             }
         }
         if beard > 0.0 {
@@ -270,7 +276,6 @@ impl<'a> Marks<'a> {
     }
 }
 
-/// A linear colour as sRGB 0…255 and back, for painting.
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -279,10 +284,5 @@ mod tests {
     fn arms_come_nearer_and_heads_stay() {
         assert_eq!(squeeze([7.0, 1.0, 2.0]), [7.0, 1.0, 2.0]);
         assert_eq!(squeeze([-25.0, 1.0, 2.0])[0], -18.5);
-    }
-
-    #[test]
-    fn srgb_helpers_agree() {
-        assert!((to_linear(to_srgb(0.3)) - 0.3).abs() < 2e-3);
     }
 }

@@ -86,7 +86,9 @@ pub(crate) fn remap(topology: &mut Topology) {
                 let inside = corner[axis] - island.source[axis] as f32;
                 inside.clamp(1.0, island.size[axis] as f32 - 1.0) + island.place[axis] as f32
             };
-            topology.uvs.push([place(0) / WIDTH as f32, place(1) / HEIGHT as f32]);
+            topology
+                .uvs
+                .push([place(0) / WIDTH as f32, place(1) / HEIGHT as f32]);
             topology.uvs.len() as u32 - 1
         });
     }
@@ -109,7 +111,8 @@ pub(crate) fn unwrap(topology: &Topology, positions: &[Vec3], width: u32, height
         });
         buffer.triangle(corners, 0, true, |w, x, y| {
             let [a, b, c] = triangle.map(|i| positions[i as usize]);
-            texels[(y * width + x) as usize] = std::array::from_fn(|k| w[0] * a[k] + w[1] * b[k] + w[2] * c[k]);
+            texels[(y * width + x) as usize] =
+                std::array::from_fn(|k| w[0] * a[k] + w[1] * b[k] + w[2] * c[k]);
             false
         });
     }
@@ -140,7 +143,11 @@ pub(crate) fn unwrap(topology: &Topology, positions: &[Vec3], width: u32, height
 
 /// A texture from painted texels.
 pub(crate) fn texture(texels: Vec<[u8; 4]>, width: u32, height: u32) -> Texture {
-    Texture::new(Level { width, height, texels })
+    Texture::new(Level {
+        width,
+        height,
+        texels,
+    })
 }
 
 #[cfg(test)]

@@ -78,7 +78,10 @@ mod tests {
     #[test]
     fn errors_name_the_line() {
         for (text, part) in [
-            ("#\n3 0 0 1\n", "line 2: \"3\" is not a vertex of the base mesh, which has 3"),
+            (
+                "#\n3 0 0 1\n",
+                "line 2: \"3\" is not a vertex of the base mesh, which has 3",
+            ),
             ("1 0 x 1\n", "line 1: \"x\" is not a number"),
             ("1 0 1\n", "line 1: 2 numbers, 3 are needed"),
             ("hello\n", "line 1: \"hello\" is not"),
