@@ -42,12 +42,19 @@ namespace OmniID.Tests
         {
             for (int i = 0; i < 100; i++)
                 round();
-            long before = Used();
-            for (int i = 0; i < Rounds; i++)
-                round();
-            long grown = Used() - before;
-            Console.WriteLine($"        {what}: {grown} bytes more after {Rounds} rounds");
-            Check.True(grown < 200000, $"{what}: {grown} bytes more after {Rounds} rounds");
+            // The runtime's own compiler and caches allocate, too, but not for ever; a leak shows every time.
+            long grown = 0;
+            for (int attempt = 0; attempt < 3; attempt++)
+            {
+                long before = Used();
+                for (int i = 0; i < Rounds; i++)
+                    round();
+                grown = Used() - before;
+                Console.WriteLine($"        {what}: {grown} bytes more after {Rounds} rounds");
+                if (grown < 100000)
+                    return;
+            }
+            throw new FailedException($"{what}: {grown} bytes more after {Rounds} rounds");
         }
 
         private static void Round(Engine engine, Photo[] photos, bool dispose)
@@ -128,7 +135,8 @@ namespace OmniID.Tests
                 long allocated = GC.GetAllocatedBytesForCurrentThread() - before;
                 Check.True(allocated < 10000, $"10,000 injections allocated {allocated} bytes");
                 before = GC.GetAllocatedBytesForCurrentThread();
-                GC.KeepAlive(new byte[1000000]);
+                for (int i = 0; i < 1000; i++)
+                    GC.KeepAlive(new byte[1000]);
                 Check.True(GC.GetAllocatedBytesForCurrentThread() - before >= 1000000, "the meter does not work");
             }
         }

@@ -37,7 +37,7 @@ namespace OmniID.Tests
 
         private static void MissingLibrary()
         {
-            string folder = Path.Combine(Inputs.Folder, "alone");
+            string folder = Path.Combine(Path.GetDirectoryName(typeof(Engine).Assembly.Location), "alone");
             Directory.CreateDirectory(folder);
             foreach (string path in new[] { typeof(LifetimeTests).Assembly.Location, typeof(Engine).Assembly.Location })
                 File.Copy(path, Path.Combine(folder, Path.GetFileName(path)), true);
@@ -57,7 +57,7 @@ namespace OmniID.Tests
             string program = typeof(LifetimeTests).Assembly.Location;
             if (folder != null)
                 program = Path.Combine(folder, Path.GetFileName(program));
-            var start = new ProcessStartInfo(Process.GetCurrentProcess().MainModule.FileName, $"{Environment.GetEnvironmentVariable("OMNIID_TEST_HOST_ARGUMENTS")} \"{program}\" \"{Inputs.Folder}\" {mode} {argument}") { UseShellExecute = false };
+            var start = new ProcessStartInfo(Process.GetCurrentProcess().MainModule.FileName, $"\"{program}\" \"{Inputs.Folder}\" {mode} {argument}") { UseShellExecute = false };
             if (folder != null)
                 start.EnvironmentVariables.Remove("LD_LIBRARY_PATH");
             using (Process process = Process.Start(start))
