@@ -7,16 +7,20 @@
 #![forbid(unsafe_code)]
 
 pub mod context;
+pub mod file;
 pub mod flow;
+pub mod generator;
 pub mod hook;
 pub mod model;
 mod ops;
 pub mod pixels;
+pub mod presets;
 #[cfg(test)]
 mod testing;
 pub mod unet;
 pub mod view;
 
+pub use generator::{GenerateOptions, Generator};
 pub use hook::{AdapterHook, ConditioningHook, IdentityHook};
 pub use model::{Minihost, MinihostConfig, MinihostSizes};
 pub use unet::{UNet, UNetConfig};

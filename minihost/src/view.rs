@@ -1,5 +1,6 @@
 //! What a picture shows beside the identity: the condition of the generator.
 
+use crate::presets::average_points;
 use serde::{Deserialize, Serialize};
 
 /// Expression channels, each 0 (absent) to 1 (full); they mean the same for every head model.
@@ -121,13 +122,7 @@ impl Default for View {
             yaw: 0.0,
             pitch: 0.0,
             roll: 0.0,
-            points: [
-                [-0.31, -0.13],
-                [0.31, -0.13],
-                [0.0, 0.22],
-                [-0.26, 0.54],
-                [0.26, 0.54],
-            ],
+            points: average_points(0.0, 0.0, 0.0),
             expression: [0.0; 12],
             gaze: [0.0; 2],
             light: [[0.5; 3], [0.0; 3], [0.1; 3], [0.5; 3]],
@@ -151,7 +146,7 @@ mod tests {
         let vector = view.to_vector();
         assert_eq!(vector[0], 1.0);
         assert_eq!(vector[View::LENGTH - 1], 2.0);
-        assert_eq!(vector[3..5], [-0.31, -0.13]);
+        assert_eq!(vector[3..5], view.points[0]);
     }
 
     #[test]
@@ -177,7 +172,10 @@ mod tests {
         assert_eq!(mirrored.expression[MOUTH_LEFT], view.expression[MOUTH_RIGHT]);
         assert_eq!(mirrored.light[0], view.light[0]);
         assert_eq!(mirrored.light[1], view.light[1].map(|value| -value));
-        // A frontal default looks the same in the mirror.
-        assert_eq!(View::default().mirrored().points, View::default().points);
+        // A frontal default looks the same in the mirror, but for the face template, which is not quite symmetric.
+        let (here, there) = (View::default().points, View::default().mirrored().points);
+        for (a, b) in here.iter().flatten().zip(there.iter().flatten()) {
+            assert!((a - b).abs() < 6e-3, "{here:?} {there:?}");
+        }
     }
 }

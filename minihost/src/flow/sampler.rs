@@ -37,6 +37,8 @@ pub struct SampleOptions {
     pub shift: f64,
     /// Seed of the noise. Picture i of a batch gets the noise of `seed + i`, so that it does not depend on the others.
     pub seed: u64,
+    /// Gives all pictures the noise of `seed`.
+    pub same_noise: bool,
 }
 
 impl Default for SampleOptions {
@@ -48,6 +50,7 @@ impl Default for SampleOptions {
             guidance: 2.0,
             shift: 1.0,
             seed: 0,
+            same_noise: false,
         }
     }
 }
@@ -119,7 +122,11 @@ pub fn sample(
     let conditions = if guided { single.twice()? } else { single };
     let pictures = (0..batch)
         .map(|i| {
-            let mut rng = ChaCha8Rng::seed_from_u64(options.seed.wrapping_add(i as u64));
+            let mut rng = ChaCha8Rng::seed_from_u64(options.seed.wrapping_add(if options.same_noise {
+                0
+            } else {
+                i as u64
+            }));
             noise(&[1, 3, config.size, config.size], &mut rng, device)
         })
         .collect::<Result<Vec<_>>>()?;

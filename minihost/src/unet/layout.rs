@@ -241,3 +241,43 @@ impl List<'_> {
         self.bias(&format!("{name}.proj_out"), width);
     }
 }
+
+/// Multiplications with addition of one pass of one picture of `height` × `width` with `context` context tokens, and
+/// `identity` identity tokens in every cross-attention. Element-wise work and the identity's projection are left out.
+pub fn multiply_adds(
+    config: &UNetConfig,
+    height: usize,
+    width: usize,
+    context: usize,
+    identity: usize,
+) -> u64 {
+    let channels = &config.block_out_channels;
+    let (first, time) = (channels[0], config.time_width());
+    let mut tokens = height * width;
+    let mut sum = tokens * 9 * first * (config.in_channels + config.out_channels);
+    sum += (first + time) * time + config.class_width.map_or(0, |width| (width + time) * time);
+    for place in block_places(config) {
+        match place {
+            Place::Resnet { input, output, .. } => {
+                let shortcut = if input == output { 0 } else { input };
+                sum += tokens * output * (9 * input + 9 * output + shortcut) + time * output;
+            }
+            Place::Transformer { width, .. } => {
+                let blocks = config.transformer_layers_per_block;
+                let projections = tokens * width * width * (4 + 2 + 12);
+                let attention = 2 * tokens * width * (tokens + context + identity);
+                let keys = 2 * context * config.cross_attention_dim * width;
+                sum += 2 * tokens * width * width + blocks * (projections + attention + keys);
+            }
+            Place::Resample { name, width } => {
+                tokens = if name.starts_with("down_blocks") {
+                    tokens / 4
+                } else {
+                    tokens * 4
+                };
+                sum += tokens * 9 * width * width;
+            }
+        }
+    }
+    sum as u64
+}

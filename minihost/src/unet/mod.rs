@@ -13,7 +13,7 @@ mod transformer;
 mod tests;
 
 pub use config::UNetConfig;
-pub use layout::tensors;
+pub use layout::{multiply_adds, tensors};
 
 use crate::hook::IdentityHook;
 use candle_core::{Device, Tensor};

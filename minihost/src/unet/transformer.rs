@@ -2,11 +2,11 @@
 
 use super::layers::{pointwise, Grid, GroupNorm};
 use super::{Passage, UNetConfig};
-use candle_core::{Tensor, D};
+use candle_core::{DType, Tensor, D};
 use candle_nn::VarBuilder;
 use omniid::error::{Error, Result};
 use omniid::host::HostSpec;
-use omniid::nn::{attention, LayerNorm, Linear};
+use omniid::nn::{attention, ops, LayerNorm, Linear};
 
 /// diffusers' numbers for the norms inside transformers.
 const GROUP_EPSILON: f64 = 1e-6;
@@ -130,6 +130,9 @@ impl Attention {
 
 /// The first half of the channels times GELU of the second half.
 fn geglu(x: &Tensor) -> Result<Tensor> {
+    if x.device().is_cpu() && x.dtype() == DType::F32 {
+        return ops::geglu(x);
+    }
     let half = x.dim(D::Minus1)? / 2;
     let value = x.narrow(D::Minus1, 0, half)?;
     let gate = x.narrow(D::Minus1, half, half)?.contiguous()?;

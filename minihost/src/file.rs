@@ -1,0 +1,301 @@
+//! A host as one file, and as the folder that diffusers reads.
+//!
+//! One safetensors file holds the UNet under diffusers' names and the context encoder under `context.`; the
+//! configuration is JSON in its metadata. diffusers reads the same tensors (it ignores `context.*` with a note) and wants
+//! the UNet's `config.json` beside them: [`export_diffusers`] writes both.
+
+use crate::model::CONTEXT_PREFIX;
+use crate::{Minihost, MinihostConfig};
+use candle_core::{DType, Device, Tensor};
+use omniid::checkpoint::{save_atomically, write_safetensors, Checkpoint};
+use omniid::engine::Source;
+use omniid::error::{Error, ErrorKind, Result};
+use omniid::Limits;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+/// Version of the file format, in metadata under `omniid.minihost.format`.
+pub const FORMAT_VERSION: u32 = 1;
+
+const FORMAT_KEY: &str = "omniid.minihost.format";
+const CONFIG_KEY: &str = "omniid.minihost.config";
+
+/// Writes a host in one step: `path` holds what it held before, or the complete new file.
+///
+/// `tensors` must be those of [`MinihostConfig::tensors`]; they are stored as `dtype`. `metadata` is stored beside
+/// the configuration.
+///
+/// # Errors
+/// [`Format`](ErrorKind::Format) naming a tensor that is missing, not known, or of another shape;
+/// [`Io`](ErrorKind::Io) as of [`save_atomically`].
+pub fn save<'a>(
+    path: &Path,
+    config: &MinihostConfig,
+    tensors: impl IntoIterator<Item = (&'a str, &'a Tensor)>,
+    dtype: DType,
+    metadata: &BTreeMap<String, String>,
+) -> Result<()> {
+    let tensors = converted(tensors, dtype)?;
+    check_names(
+        config,
+        tensors
+            .iter()
+            .map(|(name, tensor)| (name.as_str(), tensor.dims())),
+    )?;
+    let json = serde_json::to_string(config)
+        .map_err(|error| Error::internal(format!("minihost configuration: {error}")))?;
+    let mut metadata = metadata.clone();
+    metadata.insert(FORMAT_KEY.to_string(), FORMAT_VERSION.to_string());
+    metadata.insert(CONFIG_KEY.to_string(), json);
+    write_safetensors(path, &tensors, &metadata)
+}
+
+/// Writes `config.json` and `diffusion_pytorch_model.safetensors` into `folder`, which diffusers'
+/// `UNet2DConditionModel.from_pretrained` reads.
+///
+/// The time that it wants is [`TIME_SCALE`](crate::model::TIME_SCALE) times the flow time, `encoder_hidden_states` and
+/// `class_labels` are [`Minihost::conditions`], pictures enter by `pixel_unshuffle`.
+///
+/// # Errors
+/// As [`save`].
+pub fn export_diffusers<'a>(
+    folder: &Path,
+    config: &MinihostConfig,
+    tensors: impl IntoIterator<Item = (&'a str, &'a Tensor)>,
+    dtype: DType,
+) -> Result<()> {
+    let mut tensors = converted(tensors, dtype)?;
+    check_names(
+        config,
+        tensors
+            .iter()
+            .map(|(name, tensor)| (name.as_str(), tensor.dims())),
+    )?;
+    tensors.retain(|(name, _)| !is_context(name));
+    std::fs::create_dir_all(folder).map_err(|error| Error::io(folder, error))?;
+    let weights = folder.join("diffusion_pytorch_model.safetensors");
+    let metadata = BTreeMap::from([("format".to_string(), "pt".to_string())]);
+    write_safetensors(&weights, &tensors, &metadata)?;
+    save_atomically(&folder.join("config.json"), |out| {
+        out.write_all(config.unet.to_json().as_bytes())
+            .map_err(|error| Error::new(ErrorKind::Io, error.to_string()))
+    })
+}
+
+impl MinihostConfig {
+    /// The configuration of a file written by [`save`].
+    ///
+    /// # Errors
+    /// [`Unsupported`](ErrorKind::Unsupported) for another format version, [`Format`](ErrorKind::Format) when the file
+    /// is no minihost or its configuration is damaged.
+    pub fn from_metadata(metadata: &BTreeMap<String, String>) -> Result<Self> {
+        let Some(version) = metadata.get(FORMAT_KEY) else {
+            return Err(Error::format(format!(
+                "no minihost: its metadata has no {FORMAT_KEY:?}"
+            )));
+        };
+        if *version != FORMAT_VERSION.to_string() {
+            return Err(Error::unsupported(format!(
+                "minihost: {FORMAT_KEY} is {version:?}, this library reads {FORMAT_VERSION}"
+            )));
+        }
+        let text = metadata.get(CONFIG_KEY).map(String::as_str).unwrap_or_default();
+        let config: Self = serde_json::from_str(text)
+            .map_err(|error| Error::format(format!("minihost: {CONFIG_KEY}: {error}")))?;
+        config
+            .check()
+            .map_err(|error| Error::format(format!("minihost: {CONFIG_KEY}: {}", error.message())))?;
+        Ok(config)
+    }
+}
+
+impl Minihost {
+    /// Opens a file written by [`save`], for inference. `dtype` is the number type of the weights in memory.
+    ///
+    /// # Errors
+    /// [`Io`](ErrorKind::Io) and [`Format`](ErrorKind::Format) for files that cannot be read, naming a tensor that is
+    /// missing, not known or of another shape; as [`MinihostConfig::from_metadata`].
+    pub fn open(source: &Source, dtype: DType, device: &Device, limits: &Limits) -> Result<Self> {
+        let checkpoint = match source {
+            Source::Path(path) => Checkpoint::open(path, limits)?,
+            Source::Bytes(bytes) => Checkpoint::from_bytes(bytes.clone(), limits)?,
+        };
+        Self::from_checkpoint(&checkpoint, dtype, device).map_err(|error| error.context(checkpoint.label()))
+    }
+
+    fn from_checkpoint(checkpoint: &Checkpoint, dtype: DType, device: &Device) -> Result<Self> {
+        let config = MinihostConfig::from_metadata(checkpoint.metadata())?;
+        check_names(
+            &config,
+            checkpoint
+                .names()
+                .map(|name| (name, checkpoint.shape(name).unwrap_or_default())),
+        )?;
+        let (vb, _) = checkpoint.var_builder(dtype, device);
+        Self::load(&config, vb)
+    }
+}
+
+fn is_context(name: &str) -> bool {
+    name.strip_prefix(CONTEXT_PREFIX)
+        .is_some_and(|rest| rest.starts_with('.'))
+}
+
+fn converted<'a>(
+    tensors: impl IntoIterator<Item = (&'a str, &'a Tensor)>,
+    dtype: DType,
+) -> Result<Vec<(String, Tensor)>> {
+    tensors
+        .into_iter()
+        .map(|(name, tensor)| Ok((name.to_string(), tensor.to_dtype(dtype)?)))
+        .collect()
+}
+
+/// Fails unless the tensors are exactly the configuration's.
+fn check_names<'a>(
+    config: &MinihostConfig,
+    tensors: impl Iterator<Item = (&'a str, &'a [usize])>,
+) -> Result<()> {
+    let specs = config.tensors()?;
+    let wanted: BTreeMap<&str, &[usize]> = specs
+        .iter()
+        .map(|spec| (spec.name.as_str(), spec.shape.as_slice()))
+        .collect();
+    let mut seen = BTreeSet::new();
+    for (name, shape) in tensors {
+        match wanted.get(name) {
+            Some(wanted) if *wanted == shape => {}
+            Some(wanted) => {
+                return Err(Error::format(format!(
+                    "minihost: tensor {name:?} has shape {shape:?}, expected {wanted:?}"
+                )))
+            }
+            None => {
+                return Err(Error::format(format!(
+                    "minihost: tensor {name:?} is not part of this configuration"
+                )))
+            }
+        }
+        seen.insert(name);
+    }
+    match wanted.keys().find(|name| !seen.contains(*name)) {
+        Some(missing) => Err(Error::format(format!("minihost: tensor {missing:?} is missing"))),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flow::Prediction;
+    use crate::ops::testing::distance;
+    use crate::testing::{config, host, views, weights};
+
+    fn write(path: &Path, change: impl Fn(&mut Vec<(String, Tensor)>), dtype: DType) -> Result<()> {
+        let config = config(Prediction::Sample);
+        let mut tensors = weights(&config);
+        change(&mut tensors);
+        let pairs = tensors.iter().map(|(name, tensor)| (name.as_str(), tensor));
+        save(path, &config, pairs, dtype, &BTreeMap::new())
+    }
+
+    fn read(path: &Path, dtype: DType) -> Result<Minihost> {
+        Minihost::open(&path.into(), dtype, &Device::Cpu, &Limits::default())
+    }
+
+    fn result(host: &Minihost) -> Tensor {
+        let conditions = host.conditions(&views(2)).unwrap();
+        let x = crate::ops::testing::random("x", &[2, 3, 8, 8]);
+        let time = Tensor::new(&[0.3f32, 0.6], &Device::Cpu).unwrap();
+        host.predict(&x, &time, &conditions, None).unwrap()
+    }
+
+    #[test]
+    fn a_host_survives_its_file() -> Result<()> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("host.safetensors");
+        write(&path, |_| {}, DType::F32)?;
+        let expected = result(&host(Prediction::Sample));
+        let again = read(&path, DType::F32)?;
+        assert_eq!(again.config(), &config(Prediction::Sample));
+        assert_eq!(distance(&result(&again), &expected)?, 0.0);
+        // Half the size, and still the same picture but for rounding.
+        write(&path, |_| {}, DType::F16)?;
+        for dtype in [DType::F32, DType::F16] {
+            let distance = distance(&result(&read(&path, dtype)?), &expected)?;
+            assert!(distance > 0.0 && distance < 0.02, "{distance}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn tensors_that_are_missing_unknown_or_of_another_shape_are_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("host.safetensors");
+        let message = |change: &dyn Fn(&mut Vec<(String, Tensor)>)| {
+            write(&path, change, DType::F32)
+                .unwrap_err()
+                .message()
+                .to_string()
+        };
+        let missing = message(&|tensors| tensors.retain(|(name, _)| name != "conv_in.bias"));
+        assert!(
+            missing.contains("conv_in.bias") && missing.contains("missing"),
+            "{missing}"
+        );
+        let unknown = message(&|tensors| tensors[0].0 = "extra".to_string());
+        assert!(unknown.contains("extra"), "{unknown}");
+        let shape = message(&|tensors| {
+            let place = tensors
+                .iter()
+                .position(|(name, _)| name == "conv_out.bias")
+                .unwrap();
+            tensors[place].1 = tensors[place].1.narrow(0, 0, 2).unwrap();
+        });
+        assert!(
+            shape.contains("conv_out.bias") && shape.contains("[2]"),
+            "{shape}"
+        );
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn files_of_another_kind_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("other.safetensors");
+        let tensors = [("a".to_string(), crate::ops::testing::random("a", &[2]))];
+        write_safetensors(&path, &tensors, &BTreeMap::new()).unwrap();
+        let error = read(&path, DType::F32).unwrap_err();
+        assert!(
+            error.message().contains("no minihost") && error.message().contains("other"),
+            "{error}"
+        );
+        let version = BTreeMap::from([(FORMAT_KEY.to_string(), "9".to_string())]);
+        write_safetensors(&path, &tensors, &version).unwrap();
+        assert_eq!(
+            read(&path, DType::F32).unwrap_err().kind(),
+            ErrorKind::Unsupported
+        );
+        let damaged = BTreeMap::from([
+            (FORMAT_KEY.to_string(), "1".to_string()),
+            (CONFIG_KEY.to_string(), "{}".to_string()),
+        ]);
+        write_safetensors(&path, &tensors, &damaged).unwrap();
+        assert_eq!(read(&path, DType::F32).unwrap_err().kind(), ErrorKind::Format);
+    }
+
+    #[test]
+    fn the_export_holds_the_unet_only() -> Result<()> {
+        let folder = tempfile::tempdir().unwrap();
+        let config = config(Prediction::Sample);
+        let tensors = weights(&config);
+        let pairs = tensors.iter().map(|(name, tensor)| (name.as_str(), tensor));
+        export_diffusers(&folder.path().join("unet"), &config, pairs, DType::F32)?;
+        let text = std::fs::read_to_string(folder.path().join("unet/config.json")).unwrap();
+        assert_eq!(crate::UNetConfig::from_json(&text)?, config.unet);
+        let path = folder.path().join("unet/diffusion_pytorch_model.safetensors");
+        let file = Checkpoint::open(&path, &Limits::default())?;
+        assert_eq!(file.len(), crate::unet::tensors(&config.unet).len());
+        Ok(())
+    }
+}

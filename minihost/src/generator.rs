@@ -1,0 +1,175 @@
+//! Pictures of an identity: the engine's identities in the minihost.
+
+use crate::flow::{sample, SampleOptions, Solver};
+use crate::pixels::to_images;
+use crate::{ConditioningHook, Minihost, View};
+use candle_core::{Device, Tensor};
+use image::RgbImage;
+use omniid::conditioning::ConditionOptions;
+use omniid::engine::{ConditionInput, Engine};
+use omniid::error::{Error, Result};
+use omniid::identity::Identity;
+use omniid::progress::Reporter;
+
+/// How pictures are made.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GenerateOptions {
+    /// Steps from noise to picture.
+    pub steps: usize,
+    /// How the flow is followed.
+    pub solver: Solver,
+    /// How far the pictures are pushed towards the person; 1 not at all, at half the time.
+    pub guidance: f64,
+    /// Moves steps to noisy (above 1) or clean (below 1) times.
+    pub shift: f64,
+    /// Seed of the noise.
+    pub seed: u64,
+    /// Weight of the identity; 1 is what the model was trained with.
+    pub identity_scale: f32,
+    /// Start all views from the same noise: what neither identity nor view decides is then alike. With `false` view i
+    /// starts from the noise of `seed + i`.
+    pub same_noise: bool,
+    /// Views that are sampled together.
+    pub batch_size: usize,
+}
+
+impl Default for GenerateOptions {
+    /// 16 Euler steps, guidance 2, seed 0, identity scale 1, the same noise, eight at a time.
+    fn default() -> Self {
+        let sample = SampleOptions::default();
+        Self {
+            steps: sample.steps,
+            solver: sample.solver,
+            guidance: sample.guidance,
+            shift: sample.shift,
+            seed: sample.seed,
+            identity_scale: 1.0,
+            same_noise: true,
+            batch_size: 8,
+        }
+    }
+}
+
+/// A minihost and the engine whose identities it draws. Cheap to clone.
+#[derive(Clone)]
+pub struct Generator {
+    host: Minihost,
+    engine: Engine,
+}
+
+impl Generator {
+    /// Pairs a host with an engine.
+    ///
+    /// # Errors
+    /// [`Mismatch`](omniid::ErrorKind::Mismatch) when the engine's adapter was made for another host.
+    pub fn new(host: Minihost, engine: Engine) -> Result<Self> {
+        let layers = engine.host().map(|spec| spec.layers()).unwrap_or_default();
+        if layers != host.host().layers() {
+            return Err(Error::mismatch(format!(
+                "the identity model's adapter is for {}, the minihost has {} layers of its own",
+                match engine.host() {
+                    Some(spec) => format!("host {:?} with {} layers", spec.name(), spec.layer_count()),
+                    None => "no known host".to_string(),
+                },
+                host.host().layer_count()
+            )));
+        }
+        Ok(Self { host, engine })
+    }
+
+    /// The host.
+    pub fn host(&self) -> &Minihost {
+        &self.host
+    }
+
+    /// The engine.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// One picture of `identity` per view.
+    ///
+    /// `report(done, passes)` is called after every pass through the network and stops the work by an error, such as
+    /// one of kind [`Cancelled`](omniid::ErrorKind::Cancelled).
+    ///
+    /// # Errors
+    /// [`Mismatch`](omniid::ErrorKind::Mismatch) when another model made the identity;
+    /// [`InvalidArgument`](omniid::ErrorKind::InvalidArgument) for options that make no sense; whatever `report` returns.
+    pub fn generate(
+        &self,
+        identity: &Identity,
+        views: &[View],
+        options: &GenerateOptions,
+        report: impl FnMut(usize, usize) -> Result<()>,
+    ) -> Result<Vec<RgbImage>> {
+        self.generate_mixed(&[ConditionInput::new(identity)], views, options, report)
+    }
+
+    /// [`Generator::generate`] with several identities in the same pictures, each with its own weight, mask and steps:
+    /// their attention is summed, as in every host.
+    ///
+    /// # Errors
+    /// As [`Generator::generate`] and [`Engine::condition`].
+    pub fn generate_mixed(
+        &self,
+        identities: &[ConditionInput<'_>],
+        views: &[View],
+        options: &GenerateOptions,
+        mut report: impl FnMut(usize, usize) -> Result<()>,
+    ) -> Result<Vec<RgbImage>> {
+        if options.batch_size == 0 {
+            return Err(Error::invalid("a batch of 0 views; at least 1 is needed"));
+        }
+        let inputs: Vec<_> = identities
+            .iter()
+            .map(|input| ConditionInput {
+                scale: input.scale * options.identity_scale,
+                ..input.clone()
+            })
+            .collect();
+        let conditioning =
+            self.engine
+                .condition(&inputs, &ConditionOptions::default(), &mut Reporter::silent())?;
+        let side = self.host.config().size / self.host.config().block;
+        let batches = views.len().div_ceil(options.batch_size);
+        let mut images = Vec::with_capacity(views.len());
+        for (number, views) in views.chunks(options.batch_size).enumerate() {
+            let first = (number * options.batch_size) as u64;
+            let sampling = SampleOptions {
+                steps: options.steps,
+                solver: options.solver,
+                guidance: options.guidance,
+                shift: options.shift,
+                seed: if options.same_noise {
+                    options.seed
+                } else {
+                    options.seed.wrapping_add(first)
+                },
+                same_noise: options.same_noise,
+            };
+            let hook = ConditioningHook::new(conditioning.clone(), views.len()).with_latent(side, side);
+            let views = vectors(views, self.host.device())?;
+            let pictures = sample(&self.host, &views, Some(&hook), &sampling, |done, passes| {
+                report(number * passes + done, batches * passes)
+            })?;
+            images.extend(to_images(&pictures)?);
+        }
+        Ok(images)
+    }
+}
+
+/// Views as `[count, 46]`.
+///
+/// # Errors
+/// [`InvalidArgument`](omniid::ErrorKind::InvalidArgument) for numbers that are not finite.
+pub fn vectors(views: &[View], device: &Device) -> Result<Tensor> {
+    let values: Vec<f32> = views.iter().flat_map(View::to_vector).collect();
+    if let Some(place) = values.iter().position(|value| !value.is_finite()) {
+        return Err(Error::invalid(format!(
+            "view {} holds a number that is not finite: {:?}",
+            place / View::LENGTH,
+            views[place / View::LENGTH]
+        )));
+    }
+    Ok(Tensor::from_vec(values, (views.len(), View::LENGTH), device)?)
+}
