@@ -4,4 +4,5 @@
 //! A client of the plugin's public API. Nothing here is needed to use a trained model.
 
 pub mod data;
+pub mod detector;
 pub mod render;
