@@ -1,0 +1,103 @@
+"""OmniID: photos of a person in, an identity out, injected into any diffusion model.
+
+    from omniid import Engine
+
+    with Engine.open("model.safetensors") as engine:
+        identity, reports = engine.encode(["a.jpg", "b.jpg"])
+        identity.save("person.omniid")
+
+`omniid.diffusers` attaches identities to pipelines of the diffusers library. Errors are below `OmniIdError`. Calls give
+the interpreter's lock back while they run; engines, identities and conditionings never change and may be shared by
+threads. Everything that has a close() may also be used in a `with` statement, or be left to the garbage collector.
+"""
+
+from ._calls import set_log
+from ._library import LIBRARY_PATH, lib
+from .conditioning import ConditionInput, Conditioning, HostLayer, Step
+from .engine import Encoded, Engine, EngineInfo
+from .enums import (
+    BadPhoto,
+    ChannelOrder,
+    Crop,
+    EmbedsScaling,
+    Encoder,
+    Layout,
+    LogLevel,
+    MaskMode,
+    Precision,
+    Role,
+    Stage,
+    Status,
+    Unconditional,
+    WeightType,
+)
+from .errors import (
+    AbiMismatchError,
+    CancelledError,
+    ClosedError,
+    DeviceError,
+    FormatError,
+    InternalError,
+    InvalidArgumentError,
+    IoError,
+    LimitExceededError,
+    MismatchError,
+    NoFaceError,
+    OmniIdError,
+    UnsupportedError,
+)
+from .identity import Identity, IdentityInfo
+from .paths import cmake_prefix, include_folder, library_path
+from .photos import Face, Photo, PhotoReport
+from .tensors import Tensor
+
+__version__: str = lib.omniid_version().decode()
+
+__all__ = [
+    "AbiMismatchError",
+    "BadPhoto",
+    "CancelledError",
+    "ChannelOrder",
+    "ClosedError",
+    "ConditionInput",
+    "Conditioning",
+    "Crop",
+    "DeviceError",
+    "EmbedsScaling",
+    "Encoded",
+    "Encoder",
+    "Engine",
+    "EngineInfo",
+    "Face",
+    "FormatError",
+    "HostLayer",
+    "Identity",
+    "IdentityInfo",
+    "InternalError",
+    "InvalidArgumentError",
+    "IoError",
+    "LIBRARY_PATH",
+    "Layout",
+    "LimitExceededError",
+    "LogLevel",
+    "MaskMode",
+    "MismatchError",
+    "NoFaceError",
+    "OmniIdError",
+    "Photo",
+    "PhotoReport",
+    "Precision",
+    "Role",
+    "Stage",
+    "Status",
+    "Step",
+    "Tensor",
+    "Unconditional",
+    "UnsupportedError",
+    "WeightType",
+    "__version__",
+    "cmake_prefix",
+    "include_folder",
+    "library_path",
+    "set_log",
+]

@@ -1,0 +1,1233 @@
+"""Declarations of the C ABI, with the header's own comments. Written by generate.py; do not edit."""
+
+from __future__ import annotations
+
+import ctypes
+from ctypes import (
+    POINTER, c_char_p, c_double, c_float, c_int32, c_int64, c_size_t, c_uint8, c_uint16, c_uint32, c_uint64,
+    c_void_p,
+)
+from typing import Any, Callable
+
+# fmt: off
+
+#: Major version of the ABI. Programs built for another major version cannot use this library; it is also the
+#: number in the library's SONAME.
+OMNIID_ABI_MAJOR = 0
+
+#: Minor version of the ABI. It grows with every function and struct field that is added.
+OMNIID_ABI_MINOR = 1
+
+#: The ABI version as one number: `major << 16 | minor`.
+OMNIID_ABI_VERSION = OMNIID_ABI_MAJOR << 16 | OMNIID_ABI_MINOR
+
+#: The release that this header belongs to.
+OMNIID_VERSION = "0.1.0"
+
+#: Success.
+OMNIID_OK = 0
+
+#: A parameter has a value that is never valid: NULL, zero photos, an absurd size, an unknown enum value.
+OMNIID_INVALID_ARGUMENT = 1
+
+#: The operating system refused: no such file, no permission, disk full.
+OMNIID_IO = 2
+
+#: A file or a buffer does not hold what its format promises: truncated, lying header, missing key.
+OMNIID_FORMAT = 3
+
+#: Well-formed, but not something this build can do: a dtype, a device, a checkpoint family.
+OMNIID_UNSUPPORTED = 4
+
+#: Two things that do not belong together: identity and model, adapter and host, tensor and layer.
+OMNIID_MISMATCH = 5
+
+#: No usable face in any of the photos.
+OMNIID_NO_FACE = 6
+
+#: A limit set by the caller was reached: pixels, decoded bytes, file size.
+OMNIID_LIMIT_EXCEEDED = 7
+
+#: The caller's progress callback asked to stop.
+OMNIID_CANCELLED = 8
+
+#: The GPU, its driver or its libraries failed.
+OMNIID_DEVICE = 9
+
+#: The caller was built for another major version of the ABI.
+OMNIID_ABI_MISMATCH = 10
+
+#: A defect in OmniID itself. Please report it with the message.
+OMNIID_INTERNAL = 255
+
+#: Something failed.
+OMNIID_LOG_ERROR = 1
+
+#: Something was left out or looks wrong; the call goes on.
+OMNIID_LOG_WARN = 2
+
+#: What a user may want to know.
+OMNIID_LOG_INFO = 3
+
+#: What a developer of the host may want to know.
+OMNIID_LOG_DEBUG = 4
+
+#: Everything.
+OMNIID_LOG_TRACE = 5
+
+#: Weights are being read. Unit: tensors.
+OMNIID_STAGE_LOAD = 0
+
+#: Photos are being decoded and cropped. Unit: photos.
+OMNIID_STAGE_PHOTOS = 1
+
+#: Photos pass the image encoder. Unit: photos.
+OMNIID_STAGE_ENCODE = 2
+
+#: Keys and values are being projected. Unit: host layers.
+OMNIID_STAGE_CONDITION = 3
+
+#: A file is being written. Unit: tensors.
+OMNIID_STAGE_SAVE = 4
+
+#: The processor's memory; kDLCPU.
+OMNIID_DEVICE_CPU = 1
+
+#: The memory of an NVIDIA GPU; kDLCUDA.
+OMNIID_DEVICE_CUDA = 2
+
+#: IEEE floating point, 32 or 16 bits; kDLFloat.
+OMNIID_TYPE_FLOAT = 2
+
+#: bfloat16, 16 bits; kDLBfloat.
+OMNIID_TYPE_BFLOAT = 4
+
+#: 32-bit floating point: equal to the reference implementations within rounding.
+OMNIID_PRECISION_F32 = 0
+
+#: IEEE half precision: half the memory.
+OMNIID_PRECISION_F16 = 1
+
+#: bfloat16: half the memory, the range of f32.
+OMNIID_PRECISION_BF16 = 2
+
+#: The native Omni-ID encoder: a fixed number of tokens, however many photos.
+OMNIID_ENCODER_OMNI_ID = 0
+
+#: IP-Adapter Plus and Plus-Face: a fixed number of tokens for each photo.
+OMNIID_ENCODER_RESAMPLER = 1
+
+#: IP-Adapter full-face: a token per feature token and photo.
+OMNIID_ENCODER_FULL_FACE = 2
+
+#: Base IP-Adapter and XLabs FLUX: a fixed number of tokens for each photo.
+OMNIID_ENCODER_PROJECTION = 3
+
+#: 8 bits per channel, 0 to 255.
+OMNIID_PIXEL_U8 = 0
+
+#: 32-bit floating point per channel, 0 to 1, sRGB-encoded like 8-bit pixels.
+OMNIID_PIXEL_F32 = 1
+
+#: Red, green, blue.
+OMNIID_ORDER_RGB = 0
+
+#: Red, green, blue, alpha; alpha is ignored.
+OMNIID_ORDER_RGBA = 1
+
+#: Blue, green, red.
+OMNIID_ORDER_BGR = 2
+
+#: Blue, green, red, alpha; alpha is ignored.
+OMNIID_ORDER_BGRA = 3
+
+#: The largest face that the detector finds.
+OMNIID_FACE_DETECT = 0
+
+#: The face_index-th largest face that the detector finds; 0 is the largest.
+OMNIID_FACE_INDEX = 1
+
+#: The face in face_box. Needs no detector.
+OMNIID_FACE_BOX = 2
+
+#: The face with the five face_landmarks. Needs no detector.
+OMNIID_FACE_LANDMARKS = 3
+
+#: The model's own way.
+OMNIID_CROP_DEFAULT = 0
+
+#: The photo as it is: the image encoder's own preparation scales the short side and cuts out the centre.
+OMNIID_CROP_NONE = 1
+
+#: The largest square in the middle of the photo.
+OMNIID_CROP_CENTER = 2
+
+#: A square around the face, with a margin.
+OMNIID_CROP_FACE = 3
+
+#: The face turned, scaled and shifted so that its landmarks lie on the ArcFace template.
+OMNIID_CROP_ALIGNED = 4
+
+#: Leave out a photo that cannot be used, and say so in the report.
+OMNIID_BAD_PHOTO_SKIP = 0
+
+#: Fail the call.
+OMNIID_BAD_PHOTO_FAIL = 1
+
+#: The weight w everywhere.
+OMNIID_WEIGHT_LINEAR = 0
+
+#: Strong in early layers.
+OMNIID_WEIGHT_EASE_IN = 1
+
+#: Strong in late layers.
+OMNIID_WEIGHT_EASE_OUT = 2
+
+#: Strong in the middle.
+OMNIID_WEIGHT_EASE_IN_OUT = 3
+
+#: Weak in the middle.
+OMNIID_WEIGHT_REVERSE_IN_OUT = 4
+
+#: 0.2 w on the down-sampling half.
+OMNIID_WEIGHT_WEAK_INPUT = 5
+
+#: 0.2 w on the up-sampling half.
+OMNIID_WEIGHT_WEAK_OUTPUT = 6
+
+#: 0.2 w on the middle block.
+OMNIID_WEIGHT_WEAK_MIDDLE = 7
+
+#: 0.2 w everywhere but in the middle block.
+OMNIID_WEIGHT_STRONG_MIDDLE = 8
+
+#: Only the style layers. This and the following are for SD1.5 and SDXL.
+OMNIID_WEIGHT_STYLE_TRANSFER = 9
+
+#: Only the composition layers.
+OMNIID_WEIGHT_COMPOSITION = 10
+
+#: Everything but the composition layers.
+OMNIID_WEIGHT_STRONG_STYLE_TRANSFER = 11
+
+#: Style and composition layers, each with its own weight.
+OMNIID_WEIGHT_STYLE_AND_COMPOSITION = 12
+
+#: Every layer, the composition layers with their own weight.
+OMNIID_WEIGHT_STRONG_STYLE_AND_COMPOSITION = 13
+
+#: Style layers, with composition pushed away.
+OMNIID_WEIGHT_STYLE_TRANSFER_PRECISE = 14
+
+#: Composition layers, with style pushed away.
+OMNIID_WEIGHT_COMPOSITION_PRECISE = 15
+
+#: At every step.
+OMNIID_STEPS_ALWAYS = 0
+
+#: While step_end <= sigma <= step_start; step_start is the larger number.
+OMNIID_STEPS_SIGMA = 1
+
+#: While step_start <= fraction <= step_end, both within 0 to 1.
+OMNIID_STEPS_FRACTION = 2
+
+#: What the checkpoint's own reference code does.
+OMNIID_UNCONDITIONAL_DEFAULT = 0
+
+#: Nothing is injected into unconditional rows.
+OMNIID_UNCONDITIONAL_NONE = 1
+
+#: A zero image embedding through the projection.
+OMNIID_UNCONDITIONAL_ZERO_EMBEDDING = 2
+
+#: A picture whose values are zero after normalisation.
+OMNIID_UNCONDITIONAL_ZERO_PIXELS = 3
+
+#: A black picture.
+OMNIID_UNCONDITIONAL_BLACK_IMAGE = 4
+
+#: All-zero image features.
+OMNIID_UNCONDITIONAL_ZERO_FEATURES = 5
+
+#: Tokens that are zero.
+OMNIID_UNCONDITIONAL_ZERO_TOKENS = 6
+
+#: The model's average identity, if the checkpoint has one.
+OMNIID_UNCONDITIONAL_MEAN_TOKENS = 7
+
+#: The weight multiplies the attention's output.
+OMNIID_SCALING_VALUES = 0
+
+#: The weight multiplies keys and values.
+OMNIID_SCALING_KEYS_AND_VALUES = 1
+
+#: As before, with the weight times inner width / 1280.
+OMNIID_SCALING_KEYS_AND_VALUES_PENALTY = 2
+
+#: The weight times inner width / 1280 multiplies the keys, and of the values only their mean over the tokens.
+OMNIID_SCALING_KEYS_AND_MEAN_VALUES_PENALTY = 3
+
+#: Masks follow ComfyUI: grid from the latent size, bilinear.
+OMNIID_MASK_COMFYUI = 0
+
+#: Masks follow diffusers: grid from the mask's proportions, bicubic.
+OMNIID_MASK_DIFFUSERS = 1
+
+#: The rows that follow the prompt.
+OMNIID_ROLE_CONDITIONAL = 0
+
+#: The rows that do not.
+OMNIID_ROLE_UNCONDITIONAL = 1
+
+#: `[batch, rows, heads * head_dim]` or `[batch, rows, heads, head_dim]`.
+OMNIID_LAYOUT_ROWS_FIRST = 0
+
+#: `[batch, heads, rows, head_dim]`.
+OMNIID_LAYOUT_HEADS_FIRST = 1
+
+#: The call's sigma is set.
+OMNIID_INJECT_SIGMA = 1
+
+#: The call's fraction is set.
+OMNIID_INJECT_FRACTION = 2
+
+#: Do not look for values in the query that are not finite. The look costs under one percent of the attention.
+OMNIID_INJECT_UNCHECKED = 4
+
+
+#: Receives log messages, on whatever thread they arise, possibly several at once.
+#:
+#: `target` names the part of the library. Both texts are UTF-8 and valid during the call only. The callback must
+#: not unwind; messages that arise inside it are dropped.
+omniid_log_fn = ctypes.CFUNCTYPE(None, c_void_p, c_int32, c_char_p, c_char_p)
+
+
+#: Hears that `done` of `total` units of a stage (`OMNIID_STAGE_...`) are finished.
+#:
+#: Called on the thread of the long call, with the `user_data` given beside it. Return 0 to go on; anything else
+#: cancels: the call fails with `OMNIID_CANCELLED`. Must not unwind; throw no exceptions, no longjmp.
+omniid_progress_fn = ctypes.CFUNCTYPE(c_int32, c_void_p, c_int32, c_uint64, c_uint64)
+
+
+class omniid_tensor_device(ctypes.Structure):
+    """Where a tensor's memory is; DLDevice."""
+
+    #: OMNIID_DEVICE_CPU or OMNIID_DEVICE_CUDA.
+    device_type: int
+    #: Ordinal of the device; 0 for the CPU.
+    device_id: int
+
+    _fields_ = [
+        ("device_type", c_int32),
+        ("device_id", c_int32),
+    ]
+
+
+class omniid_tensor_type(ctypes.Structure):
+    """A number type; DLDataType."""
+
+    #: OMNIID_TYPE_FLOAT or OMNIID_TYPE_BFLOAT.
+    code: int
+    #: Bits of a number: 32 or 16.
+    bits: int
+    #: 1.
+    lanes: int
+
+    _fields_ = [
+        ("code", c_uint8),
+        ("bits", c_uint8),
+        ("lanes", c_uint16),
+    ]
+
+
+class omniid_tensor_version(ctypes.Structure):
+    """A version of DLPack; DLPackVersion."""
+
+    major: int
+    minor: int
+
+    _fields_ = [
+        ("major", c_uint32),
+        ("minor", c_uint32),
+    ]
+
+
+class omniid_tensor(ctypes.Structure):
+    """A tensor in somebody else's memory; DLTensor."""
+
+    #: Start of the memory, on the device.
+    data: int | None
+    device: Any
+    #: Number of dimensions.
+    ndim: int
+    dtype: Any
+    #: Sizes, ndim of them.
+    shape: Any
+    #: Distance of two neighbours in each dimension, in numbers; NULL for row-major without gaps.
+    strides: Any
+    #: Where the first number is, in bytes from data.
+    byte_offset: int
+
+    _fields_ = [
+        ("data", c_void_p),
+        ("device", omniid_tensor_device),
+        ("ndim", c_int32),
+        ("dtype", omniid_tensor_type),
+        ("shape", POINTER(c_int64)),
+        ("strides", POINTER(c_int64)),
+        ("byte_offset", c_uint64),
+    ]
+
+
+class omniid_managed_tensor(ctypes.Structure):
+    """A tensor that its holder frees with the deleter; DLManagedTensorVersioned."""
+
+    version: Any
+    #: The producer's own.
+    manager_ctx: int | None
+    #: Frees the tensor; may be called from any thread.
+    deleter: int | None
+    #: Bit 0: read only.
+    flags: int
+    dl_tensor: Any
+
+    _fields_ = [
+        ("version", omniid_tensor_version),
+        ("manager_ctx", c_void_p),
+        ("deleter", c_void_p),
+        ("flags", c_uint64),
+        ("dl_tensor", omniid_tensor),
+    ]
+
+
+class omniid_engine(ctypes.Structure):
+    """An opened identity model. Never changes; may be used from any number of threads at once."""
+
+
+class omniid_host_layer(ctypes.Structure):
+    """One attention layer of a host."""
+
+    #: Set by OMNIID_HOST_LAYER_INIT.
+    struct_size: int
+    #: Number of attention heads.
+    heads: int
+    #: Width of one head.
+    head_dim: int
+    #: Width of the tokens that keys and values are projected from: 768 in SD1.5, 2048 in SDXL, 4096 in FLUX.
+    context: int
+    #: The host's own name of the layer; must be unique.
+    name: bytes | None
+
+    _fields_ = [
+        ("struct_size", c_uint32),
+        ("heads", c_uint32),
+        ("head_dim", c_uint32),
+        ("context", c_uint32),
+        ("name", c_char_p),
+    ]
+
+    @classmethod
+    def new(cls) -> omniid_host_layer:
+        """The values of OMNIID_HOST_LAYER_INIT."""
+        value = cls()
+        value.struct_size = ctypes.sizeof(cls)
+        return value
+
+
+class omniid_engine_options(ctypes.Structure):
+    """What to open an engine with. Fields left at 0 have the defaults stated."""
+
+    #: Set by OMNIID_ENGINE_OPTIONS_INIT.
+    struct_size: int
+    #: The ABI version that the caller was built for; OMNIID_ENGINE_OPTIONS_INIT sets OMNIID_ABI_VERSION.
+    abi_version: int
+    #: The identity model: a native Omni-ID checkpoint or a public IP-Adapter or XLabs file, safetensors or
+    #: PyTorch.
+    #: Recognised by its content. The file must not change while the engine lives.
+    checkpoint_path: bytes | None
+    #: The same as the bytes of the file, instead of a path; copied.
+    checkpoint_data: int | None
+    #: Bytes of checkpoint_data.
+    checkpoint_size: int
+    #: The CLIP vision model that a public checkpoint needs; a native one brings its own.
+    image_encoder_path: bytes | None
+    #: The same as the bytes of the file, instead of a path; copied.
+    image_encoder_data: int | None
+    #: Bytes of image_encoder_data.
+    image_encoder_size: int
+    #: The text of the image encoder's config.json. Default: the file of that name beside image_encoder_path, or
+    #: a published model of the same shape.
+    image_encoder_config: bytes | None
+    #: Weights of the face detector, safetensors or the upstream YuNet ONNX file. Default: the one in a native
+    #: checkpoint, if any.
+    detector_path: bytes | None
+    #: The same as the bytes of the file, instead of a path; copied.
+    detector_data: int | None
+    #: Bytes of detector_data.
+    detector_size: int
+    #: "sd15", "sdxl" or "flux"; with host_layers, any name for the host's own table. Default: what the checkpoint
+    #: is for.
+    host: bytes | None
+    #: The host's own layer table, in the order of the adapter in the checkpoint. Default: the host's built-in one.
+    host_layers: Any
+    #: Number of host_layers.
+    host_layer_count: int
+    #: OMNIID_DEVICE_CPU or OMNIID_DEVICE_CUDA. Default: CPU.
+    device_type: int
+    #: Ordinal of the GPU.
+    device_id: int
+    #: Number type of the weights, OMNIID_PRECISION_... Default: f32.
+    precision: int
+    #: Leave at 0.
+    reserved: int
+    #: Most pixels of one photo. Default: 100 million.
+    max_pixels: int
+    #: Most bytes that decoding one photo may take. Default: 1 GiB.
+    max_decoded_bytes: int
+    #: Most bytes of one encoded photo. Default: 256 MiB.
+    max_photo_bytes: int
+    #: Most bytes of a checkpoint's header. Default: 100 MB.
+    max_header_bytes: int
+    #: Most photos of one identity. Default: 4096.
+    max_photos: int
+    #: Hears about progress and can cancel. Default: none.
+    progress: Any
+    #: Passed to progress.
+    progress_user_data: int | None
+
+    _fields_ = [
+        ("struct_size", c_uint32),
+        ("abi_version", c_uint32),
+        ("checkpoint_path", c_char_p),
+        ("checkpoint_data", c_void_p),
+        ("checkpoint_size", c_size_t),
+        ("image_encoder_path", c_char_p),
+        ("image_encoder_data", c_void_p),
+        ("image_encoder_size", c_size_t),
+        ("image_encoder_config", c_char_p),
+        ("detector_path", c_char_p),
+        ("detector_data", c_void_p),
+        ("detector_size", c_size_t),
+        ("host", c_char_p),
+        ("host_layers", POINTER(omniid_host_layer)),
+        ("host_layer_count", c_size_t),
+        ("device_type", c_int32),
+        ("device_id", c_int32),
+        ("precision", c_int32),
+        ("reserved", c_uint32),
+        ("max_pixels", c_uint64),
+        ("max_decoded_bytes", c_uint64),
+        ("max_photo_bytes", c_uint64),
+        ("max_header_bytes", c_uint64),
+        ("max_photos", c_uint64),
+        ("progress", omniid_progress_fn),
+        ("progress_user_data", c_void_p),
+    ]
+
+    @classmethod
+    def new(cls) -> omniid_engine_options:
+        """The values of OMNIID_ENGINE_OPTIONS_INIT."""
+        value = cls()
+        value.struct_size = ctypes.sizeof(cls)
+        value.abi_version = OMNIID_ABI_VERSION
+        return value
+
+
+class omniid_engine_info(ctypes.Structure):
+    """What an engine is. Texts live as long as the engine."""
+
+    #: Set by OMNIID_ENGINE_INFO_INIT.
+    struct_size: int
+    #: OMNIID_ENCODER_...
+    encoder: int
+    #: The model's name for people; empty if it has none.
+    name: bytes | None
+    #: Fingerprint of the model; its identities carry it.
+    fingerprint: bytes | None
+    #: The host's name; NULL if no host is known.
+    host: bytes | None
+    #: Layers of the host; 0 if no host is known.
+    host_layer_count: int
+    #: Identity tokens: of an identity for Omni-ID, of each photo otherwise.
+    tokens: int
+    #: Width of an identity token.
+    token_width: int
+    #: Side of the square picture that the image encoder sees, in pixels.
+    image_size: int
+    #: 1 if faces can be detected.
+    has_detector: int
+    #: 1 if the checkpoint holds an adapter, so that omniid_condition works.
+    has_adapter: int
+    #: OMNIID_DEVICE_...
+    device_type: int
+    #: Ordinal of the GPU; 0 on the CPU.
+    device_id: int
+    #: OMNIID_PRECISION_...
+    precision: int
+
+    _fields_ = [
+        ("struct_size", c_uint32),
+        ("encoder", c_int32),
+        ("name", c_char_p),
+        ("fingerprint", c_char_p),
+        ("host", c_char_p),
+        ("host_layer_count", c_uint64),
+        ("tokens", c_uint64),
+        ("token_width", c_uint64),
+        ("image_size", c_uint32),
+        ("has_detector", c_int32),
+        ("has_adapter", c_int32),
+        ("device_type", c_int32),
+        ("device_id", c_int32),
+        ("precision", c_int32),
+    ]
+
+    @classmethod
+    def new(cls) -> omniid_engine_info:
+        """The values of OMNIID_ENGINE_INFO_INIT."""
+        value = cls()
+        value.struct_size = ctypes.sizeof(cls)
+        return value
+
+
+class omniid_photo(ctypes.Structure):
+    """One photo of a person: exactly one of path, data and pixels is given."""
+
+    #: Set by OMNIID_PHOTO_INIT.
+    struct_size: int
+    #: Which face is meant, OMNIID_FACE_...
+    face: int
+    #: A JPEG, PNG, WebP, BMP or TIFF file.
+    path: bytes | None
+    #: The bytes of such a file.
+    data: int | None
+    #: Number of bytes of data.
+    data_size: int
+    #: Raw pixels: interleaved channels, rows from top to bottom. f32 pixels must be aligned to 4 bytes.
+    pixels: int | None
+    #: Bytes from one row of pixels to the next; 0 for rows without gaps.
+    row_stride: int
+    #: Width of pixels.
+    width: int
+    #: Height of pixels.
+    height: int
+    #: Type of a channel, OMNIID_PIXEL_...
+    pixel_type: int
+    #: Order of the channels, OMNIID_ORDER_...
+    channel_order: int
+    #: With OMNIID_FACE_BOX: left, top, right, bottom in pixels of the upright photo.
+    face_box: Any
+    #: With OMNIID_FACE_LANDMARKS: x and y of the eye at the image's left, the eye at its right, the nose tip, the
+    #: mouth corner at its left and the one at its right, in pixels of the upright photo.
+    face_landmarks: Any
+    #: With OMNIID_FACE_INDEX: which face, counted from the largest.
+    face_index: int
+    #: Leave at 0.
+    reserved: int
+
+    _fields_ = [
+        ("struct_size", c_uint32),
+        ("face", c_int32),
+        ("path", c_char_p),
+        ("data", c_void_p),
+        ("data_size", c_size_t),
+        ("pixels", c_void_p),
+        ("row_stride", c_size_t),
+        ("width", c_uint32),
+        ("height", c_uint32),
+        ("pixel_type", c_int32),
+        ("channel_order", c_int32),
+        ("face_box", c_float * 4),
+        ("face_landmarks", c_float * 10),
+        ("face_index", c_uint32),
+        ("reserved", c_uint32),
+    ]
+
+    @classmethod
+    def new(cls) -> omniid_photo:
+        """The values of OMNIID_PHOTO_INIT."""
+        value = cls()
+        value.struct_size = ctypes.sizeof(cls)
+        return value
+
+
+class omniid_detect_options(ctypes.Structure):
+    """How faces are detected. Fields left at 0 have the defaults stated."""
+
+    #: Set by OMNIID_DETECT_OPTIONS_INIT.
+    struct_size: int
+    #: Least confidence of a face, above 0 up to 1. Default: the detector's own.
+    score_threshold: float
+    #: Boxes that overlap more than this (intersection over union, above 0 up to 1) are one face. Default: the
+    #: detector's own.
+    overlap_threshold: float
+    #: Longer side in pixels to which larger photos are scaled down for the first search. Default: 640.
+    side: int
+    #: Longer side for the second search, which finds faces that the first makes too small. Default: 1920.
+    fine_side: int
+    #: 1: make the second search even if the first found faces.
+    exhaustive: int
+    #: 1: do not turn the photo by 90, 180 and 270 degrees when no face was found.
+    upright_only: int
+    #: Leave at 0.
+    reserved: int
+
+    _fields_ = [
+        ("struct_size", c_uint32),
+        ("score_threshold", c_float),
+        ("overlap_threshold", c_float),
+        ("side", c_uint32),
+        ("fine_side", c_uint32),
+        ("exhaustive", c_int32),
+        ("upright_only", c_int32),
+        ("reserved", c_uint32),
+    ]
+
+    @classmethod
+    def new(cls) -> omniid_detect_options:
+        """The values of OMNIID_DETECT_OPTIONS_INIT."""
+        value = cls()
+        value.struct_size = ctypes.sizeof(cls)
+        return value
+
+
+class omniid_face(ctypes.Structure):
+    """A face in a photo, in pixels of the upright photo."""
+
+    #: Set by OMNIID_FACE_INIT.
+    struct_size: int
+    #: Confidence, 0 to 1; 1 for a face that the host named.
+    score: float
+    #: Left, top, right, bottom.
+    bounds: Any
+    #: x and y of the eye at the image's left, the eye at its right, the nose tip, the mouth corner at its left and
+    #: the one at its right.
+    landmarks: Any
+
+    _fields_ = [
+        ("struct_size", c_uint32),
+        ("score", c_float),
+        ("bounds", c_float * 4),
+        ("landmarks", c_float * 10),
+    ]
+
+    @classmethod
+    def new(cls) -> omniid_face:
+        """The values of OMNIID_FACE_INIT."""
+        value = cls()
+        value.struct_size = ctypes.sizeof(cls)
+        return value
+
+
+class omniid_identity(ctypes.Structure):
+    """The identity tokens of one person. Never changes; may be used from any number of threads at once."""
+
+
+class omniid_identity_info(ctypes.Structure):
+    """What is known about an identity. Texts live as long as the identity."""
+
+    #: Set by OMNIID_IDENTITY_INFO_INIT.
+    struct_size: int
+    #: The encoder that made it, OMNIID_ENCODER_...
+    encoder: int
+    #: Number of tokens.
+    tokens: int
+    #: Width of a token.
+    token_width: int
+    #: Photos that went in.
+    photos: int
+    #: Photos whose features were kept, so that an Omni-ID identity can be extended: all or none.
+    features: int
+    #: Fingerprint of the model that made it.
+    model: bytes | None
+    #: A name for people; may be empty.
+    label: bytes | None
+    #: When it was made: UTC, RFC 3339.
+    created: bytes | None
+    #: What the person agreed to; may be empty.
+    consent: bytes | None
+
+    _fields_ = [
+        ("struct_size", c_uint32),
+        ("encoder", c_int32),
+        ("tokens", c_uint64),
+        ("token_width", c_uint64),
+        ("photos", c_uint64),
+        ("features", c_uint64),
+        ("model", c_char_p),
+        ("label", c_char_p),
+        ("created", c_char_p),
+        ("consent", c_char_p),
+    ]
+
+    @classmethod
+    def new(cls) -> omniid_identity_info:
+        """The values of OMNIID_IDENTITY_INFO_INIT."""
+        value = cls()
+        value.struct_size = ctypes.sizeof(cls)
+        return value
+
+
+class omniid_report(ctypes.Structure):
+    """What became of each photo of a call. Never changes; may be used from any number of threads at once."""
+
+
+class omniid_encode_options(ctypes.Structure):
+    """How photos become an identity. Fields left at 0 have the defaults stated."""
+
+    #: Set by OMNIID_ENCODE_OPTIONS_INIT.
+    struct_size: int
+    #: How photos are cropped, OMNIID_CROP_... Default: the model's own way.
+    crop: int
+    #: With OMNIID_CROP_FACE: margin on each side as a share of the face's longer side, 0 to 4; below 0 for the
+    #: library's default, 0.5. OMNIID_ENCODE_OPTIONS_INIT sets -1.0f.
+    crop_margin: float
+    #: With OMNIID_CROP_ALIGNED: 1 is the template as published, 0.5 shows twice as much. Default: 1.
+    crop_scale: float
+    #: Photos that pass the image encoder together. Default: 4.
+    batch_size: int
+    #: What to do with a photo that cannot be used, OMNIID_BAD_PHOTO_... Default: leave it out.
+    bad_photo: int
+    #: 1: do not keep the photos' features. The identity is smaller, but one of Omni-ID cannot be extended.
+    drop_features: int
+    #: Leave at 0.
+    reserved: int
+    #: A name for people, stored with the identity. Default: none; when extending, the identity's own.
+    label: bytes | None
+    #: What the person agreed to, stored with the identity. Default as for label.
+    consent: bytes | None
+    #: Where to put a report on each photo, to be freed with omniid_report_free. NULL: no report is made. A call
+    #: that
+    #: fails sets it to NULL; its message then says what was wrong with the photos.
+    report: Any
+    #: Hears about progress and can cancel. Default: none.
+    progress: Any
+    #: Passed to progress.
+    progress_user_data: int | None
+
+    _fields_ = [
+        ("struct_size", c_uint32),
+        ("crop", c_int32),
+        ("crop_margin", c_float),
+        ("crop_scale", c_float),
+        ("batch_size", c_uint32),
+        ("bad_photo", c_int32),
+        ("drop_features", c_int32),
+        ("reserved", c_uint32),
+        ("label", c_char_p),
+        ("consent", c_char_p),
+        ("report", POINTER(POINTER(omniid_report))),
+        ("progress", omniid_progress_fn),
+        ("progress_user_data", c_void_p),
+    ]
+
+    @classmethod
+    def new(cls) -> omniid_encode_options:
+        """The values of OMNIID_ENCODE_OPTIONS_INIT."""
+        value = cls()
+        value.struct_size = ctypes.sizeof(cls)
+        value.crop_margin = -1.0
+        return value
+
+
+class omniid_photo_report(ctypes.Structure):
+    """What became of one photo. Texts live as long as the report."""
+
+    #: Set by OMNIID_PHOTO_REPORT_INIT.
+    struct_size: int
+    #: OMNIID_OK if the photo went into the identity; otherwise why it was left out.
+    status: int
+    #: The photo's path, or a description of a photo in memory.
+    name: bytes | None
+    #: Why it was left out; or what should be known although it was used, as another crop than asked for. May be
+    #: empty.
+    reason: bytes | None
+    #: 1 if the photo was cut around face_bounds.
+    has_bounds: int
+    #: 1 if the face was found by the detector or given with landmarks, so that face_score and face_landmarks are
+    #: set.
+    has_landmarks: int
+    #: Left, top, right, bottom in pixels of the upright photo.
+    face_bounds: Any
+    #: As in omniid_face.
+    face_landmarks: Any
+    #: Confidence of the face.
+    face_score: float
+    #: 0.
+    reserved: int
+
+    _fields_ = [
+        ("struct_size", c_uint32),
+        ("status", c_int32),
+        ("name", c_char_p),
+        ("reason", c_char_p),
+        ("has_bounds", c_int32),
+        ("has_landmarks", c_int32),
+        ("face_bounds", c_float * 4),
+        ("face_landmarks", c_float * 10),
+        ("face_score", c_float),
+        ("reserved", c_uint32),
+    ]
+
+    @classmethod
+    def new(cls) -> omniid_photo_report:
+        """The values of OMNIID_PHOTO_REPORT_INIT."""
+        value = cls()
+        value.struct_size = ctypes.sizeof(cls)
+        return value
+
+
+class omniid_conditioning(ctypes.Structure):
+    """Keys and values of identities for every layer of a host. Never changes; may be used from any number of threads at
+    once.
+    """
+
+
+class omniid_condition_input(ctypes.Structure):
+    """One identity to condition on. Fields left at 0 have the defaults stated."""
+
+    #: Set by OMNIID_CONDITION_INPUT_INIT.
+    struct_size: int
+    #: Weight of the identity; 0 leaves it out. OMNIID_CONDITION_INPUT_INIT sets 1.0f.
+    scale: float
+    #: Who.
+    identity: Any
+    #: Where in the picture: mask_height rows of mask_width values from 0 to 1, copied. Default: everywhere.
+    mask: Any
+    #: Rows of the mask.
+    mask_height: int
+    #: Columns of the mask.
+    mask_width: int
+    #: When during sampling, OMNIID_STEPS_... Default: always.
+    steps: int
+    #: What unconditional rows see instead, OMNIID_UNCONDITIONAL_... Default: as the checkpoint's reference code.
+    unconditional: int
+    #: First sigma or fraction.
+    step_start: float
+    #: Last sigma or fraction.
+    step_end: float
+    #: An identity that unconditional rows see instead; overrides unconditional. Default: none.
+    negative: Any
+    #: A second identity for the composition layers of the weight types "style and composition". Default: the same.
+    composition: Any
+
+    _fields_ = [
+        ("struct_size", c_uint32),
+        ("scale", c_float),
+        ("identity", POINTER(omniid_identity)),
+        ("mask", POINTER(c_float)),
+        ("mask_height", c_uint32),
+        ("mask_width", c_uint32),
+        ("steps", c_int32),
+        ("unconditional", c_int32),
+        ("step_start", c_double),
+        ("step_end", c_double),
+        ("negative", POINTER(omniid_identity)),
+        ("composition", POINTER(omniid_identity)),
+    ]
+
+    @classmethod
+    def new(cls) -> omniid_condition_input:
+        """The values of OMNIID_CONDITION_INPUT_INIT."""
+        value = cls()
+        value.struct_size = ctypes.sizeof(cls)
+        value.scale = 1.0
+        return value
+
+
+class omniid_condition_options(ctypes.Structure):
+    """What holds for all identities of a conditioning. Fields left at 0 have the defaults stated."""
+
+    #: Set by OMNIID_CONDITION_OPTIONS_INIT.
+    struct_size: int
+    #: How weights are spread over the layers, OMNIID_WEIGHT_... Default: linear.
+    weight_type: int
+    #: One more factor for each layer of the host, in the order of its table. Default: 1 everywhere.
+    layer_scales: Any
+    #: Number of layer_scales: 0 or the number of layers.
+    layer_scale_count: int
+    #: How the weight acts on keys and values, OMNIID_SCALING_... Default: it multiplies the output.
+    embeds_scaling: int
+    #: Whose way of placing masks is followed, OMNIID_MASK_... Default: ComfyUI's.
+    mask_mode: int
+    #: Number type of the stored keys and values, OMNIID_PRECISION_... Default: f32.
+    precision: int
+    #: Leave at 0.
+    reserved: int
+    #: Weight of the composition layers of the weight types "style and composition". Default: the identity's scale.
+    composition_scale: Any
+    #: Weight of the swapped layers of "style transfer precise". Default: the identity's scale.
+    style_boost: Any
+    #: Weight of the swapped layers of "composition precise". Default: the identity's scale.
+    composition_boost: Any
+    #: Hears about progress and can cancel. Default: none.
+    progress: Any
+    #: Passed to progress.
+    progress_user_data: int | None
+
+    _fields_ = [
+        ("struct_size", c_uint32),
+        ("weight_type", c_int32),
+        ("layer_scales", POINTER(c_float)),
+        ("layer_scale_count", c_size_t),
+        ("embeds_scaling", c_int32),
+        ("mask_mode", c_int32),
+        ("precision", c_int32),
+        ("reserved", c_uint32),
+        ("composition_scale", POINTER(c_float)),
+        ("style_boost", POINTER(c_float)),
+        ("composition_boost", POINTER(c_float)),
+        ("progress", omniid_progress_fn),
+        ("progress_user_data", c_void_p),
+    ]
+
+    @classmethod
+    def new(cls) -> omniid_condition_options:
+        """The values of OMNIID_CONDITION_OPTIONS_INIT."""
+        value = cls()
+        value.struct_size = ctypes.sizeof(cls)
+        return value
+
+
+class omniid_inject_call(ctypes.Structure):
+    """One attention layer at one step. Fields left at 0 have the defaults stated."""
+
+    #: Set by OMNIID_INJECT_CALL_INIT.
+    struct_size: int
+    #: Multiplies every identity's scale; 0 leaves the output as it is. OMNIID_INJECT_CALL_INIT sets 1.0f.
+    scale: float
+    #: Index of the layer in the host's table.
+    layer: int
+    #: The layer's queries: f32, f16 or bf16, any strides that do not run backwards.
+    query: Any
+    #: What the identities' attention is added to: the layer's text attention before its output projection. Same
+    #: shape,
+    #: number type and device as the query; must not overlap it.
+    output: Any
+    #: Order of the dimensions of query and output, OMNIID_LAYOUT_...
+    layout: int
+    #: Sum of OMNIID_INJECT_...
+    flags: int
+    #: The side of guidance of each batch row, OMNIID_ROLE_..., in any order. NULL: all rows are conditional.
+    roles: Any
+    #: Number of roles: 0 or the batch size.
+    role_count: int
+    #: Noise level of the step, with OMNIID_INJECT_SIGMA. Needed by identities that are limited to a range of it.
+    sigma: float
+    #: Share of sampling that is done, 0 to 1, with OMNIID_INJECT_FRACTION. Needed as sigma is.
+    fraction: float
+    #: Height of the latent picture. Needed by identities with a mask.
+    latent_height: int
+    #: Width of the latent picture. Needed by identities with a mask.
+    latent_width: int
+    #: The CUDA stream of query and output in DLPack's numbering: 1 the legacy default stream, 2 the per-thread
+    #: default
+    #: stream, -1 to wait until the work is done, otherwise the stream's handle; never 0. Ignored on the CPU.
+    #: OMNIID_INJECT_CALL_INIT sets 1.
+    stream: int
+
+    _fields_ = [
+        ("struct_size", c_uint32),
+        ("scale", c_float),
+        ("layer", c_size_t),
+        ("query", POINTER(omniid_tensor)),
+        ("output", POINTER(omniid_tensor)),
+        ("layout", c_int32),
+        ("flags", c_uint32),
+        ("roles", POINTER(c_int32)),
+        ("role_count", c_size_t),
+        ("sigma", c_double),
+        ("fraction", c_double),
+        ("latent_height", c_uint32),
+        ("latent_width", c_uint32),
+        ("stream", c_int64),
+    ]
+
+    @classmethod
+    def new(cls) -> omniid_inject_call:
+        """The values of OMNIID_INJECT_CALL_INIT."""
+        value = cls()
+        value.struct_size = ctypes.sizeof(cls)
+        value.scale = 1.0
+        value.stream = 1
+        return value
+
+
+def _bind(
+    library: ctypes.CDLL, name: str, result: Any, types: list[Any], names: list[str], doc: str
+) -> Callable[..., Any]:
+    function = getattr(library, name)
+    function.restype = result
+    function.argtypes = types
+    function.__doc__ = f"{name}({', '.join(names)})\n\n{doc}"
+    return function  # type: ignore[no-any-return]
+
+
+class Functions:
+    """The functions of a loaded library. Raises AttributeError when the library lacks one."""
+
+    def __init__(self, library: ctypes.CDLL) -> None:
+        self.omniid_abi_version = _bind(
+            library, "omniid_abi_version", c_uint32, [], [],
+            'The ABI version of the loaded library: `major << 16 | minor`.\n\nCompare its upper half with `OMNIID_ABI_MAJOR` after loading the library by hand. `omniid_engine_open` does\nso by itself.',
+        )
+        self.omniid_version = _bind(
+            library, "omniid_version", c_char_p, [], [],
+            'The release of the loaded library, such as `0.1.0`. The text is static.',
+        )
+        self.omniid_status_text = _bind(
+            library, "omniid_status_text", c_char_p, [c_int32], ["status"],
+            'A short English text for a status. Static; never NULL, also not for unknown numbers.',
+        )
+        self.omniid_last_error = _bind(
+            library, "omniid_last_error", c_char_p, [], [],
+            "The message of the calling thread's last failed call; empty if none failed yet. Never NULL.\n\nBelongs to the library and stays valid until the next call of this thread fails or the thread ends. Calls that\nsucceed do not touch it. A host that moves between threads must read it on the thread that made the call.",
+        )
+        self.omniid_log_set = _bind(
+            library, "omniid_log_set", c_int32, [omniid_log_fn, c_void_p, c_int32], ["callback", "user_data", "max_level"],
+            "Installs the process's log callback, or removes it when `callback` is NULL.\n\n`max_level` is the most detailed level wanted, `OMNIID_LOG_ERROR` to `OMNIID_LOG_TRACE`; it is ignored on\nremoval. Returns after all calls of the previous callback have ended: its `user_data` may be freed then.\n\nFails with `OMNIID_INVALID_ARGUMENT` for an unknown level or when called from inside the callback, and with\n`OMNIID_UNSUPPORTED` in a Rust program that has installed a logger of its own.\n\nThe caller's part:\n`callback` must be callable with `user_data` from any thread until it is replaced or removed.",
+        )
+        self.omniid_tensor_free = _bind(
+            library, "omniid_tensor_free", None, [POINTER(omniid_managed_tensor)], ["tensor"],
+            "Frees a tensor that a call has handed out, through its deleter. NULL is fine.\n\nThe caller's part:\n`tensor` is NULL or an owned DLPack tensor that nobody uses any more.",
+        )
+        self.omniid_engine_open = _bind(
+            library, "omniid_engine_open", c_int32, [POINTER(omniid_engine_options), POINTER(POINTER(omniid_engine))], ["options", "out"],
+            "Opens an identity model.\n\nFails with `OMNIID_ABI_MISMATCH` when the program was built for another major version of the ABI, with\n`OMNIID_IO` or `OMNIID_FORMAT` for files that cannot be read, with `OMNIID_UNSUPPORTED` for checkpoint families\nand devices that this build cannot run, with `OMNIID_MISMATCH` when image encoder, checkpoint and host do not\nbelong together.\n\nThe caller's part:\n`options` is initialised with OMNIID_ENGINE_OPTIONS_INIT and its pointers are NULL or valid; `out` is writable.",
+        )
+        self.omniid_engine_free = _bind(
+            library, "omniid_engine_free", None, [POINTER(omniid_engine)], ["engine"],
+            "Frees an engine. NULL is fine. What was made with it stays valid.\n\nThe caller's part:\n`engine` is NULL or came from `omniid_engine_open`, and no call uses it any more.",
+        )
+        self.omniid_engine_describe = _bind(
+            library, "omniid_engine_describe", c_int32, [POINTER(omniid_engine), POINTER(omniid_engine_info)], ["engine", "out"],
+            "Tells what an engine is.\n\nThe caller's part:\n`engine` is a live engine; `out` is initialised with OMNIID_ENGINE_INFO_INIT.",
+        )
+        self.omniid_engine_host_layer = _bind(
+            library, "omniid_engine_host_layer", c_int32, [POINTER(omniid_engine), c_size_t, POINTER(omniid_host_layer)], ["engine", "layer", "out"],
+            "Describes layer `layer` of the engine's host, in the order of the adapter. Its name lives as long as the engine.\n\nThe caller's part:\n`engine` is a live engine; `out` is initialised with OMNIID_HOST_LAYER_INIT.",
+        )
+        self.omniid_detect_faces = _bind(
+            library, "omniid_detect_faces", c_int32, [POINTER(omniid_engine), POINTER(omniid_photo), POINTER(omniid_detect_options), POINTER(omniid_face), c_size_t, POINTER(c_size_t)], ["engine", "photo", "options", "faces", "capacity", "count"],
+            "Finds the faces in a photo, the largest first.\n\nWrites at most `capacity` of them to `faces`, of which only the first element must be initialised (with\nOMNIID_FACE_INIT), and their number to `count`, which may be larger. `faces` may be NULL when `capacity` is 0;\n`options` may be NULL. A photo without faces is no error: `count` is 0. The `face` field of the photo is ignored.\n\nThe caller's part:\n`engine` is a live engine; `photo` and `options` are initialised structs; `faces` has room for `capacity` structs;\n`count` is writable.",
+        )
+        self.omniid_identity_load = _bind(
+            library, "omniid_identity_load", c_int32, [c_char_p, POINTER(POINTER(omniid_identity))], ["path", "out"],
+            "Reads an identity from an `.omniid` file.\n\nThe caller's part:\n`path` is NUL-terminated; `out` is writable.",
+        )
+        self.omniid_identity_from_bytes = _bind(
+            library, "omniid_identity_from_bytes", c_int32, [c_void_p, c_size_t, POINTER(POINTER(omniid_identity))], ["data", "size", "out"],
+            "Reads an identity from the bytes of an `.omniid` file.\n\nThe caller's part:\n`data` points to `size` readable bytes; `out` is writable.",
+        )
+        self.omniid_identity_save = _bind(
+            library, "omniid_identity_save", c_int32, [POINTER(omniid_identity), c_char_p, c_int32], ["identity", "path", "precision"],
+            "Writes an identity to a file, as `OMNIID_PRECISION_F32` or, at half the size, `OMNIID_PRECISION_F16`. The file\nappears complete or not at all.\n\nThe caller's part:\n`identity` is a live identity; `path` is NUL-terminated.",
+        )
+        self.omniid_identity_to_bytes = _bind(
+            library, "omniid_identity_to_bytes", c_int32, [POINTER(omniid_identity), c_int32, c_void_p, c_size_t, POINTER(c_size_t)], ["identity", "precision", "buffer", "capacity", "size"],
+            "Writes an identity to memory: what `omniid_identity_save` puts into the file.\n\n`size` gets the number of bytes. With `buffer` NULL that is all; otherwise `capacity` must be at least that, else\nthe call fails with `OMNIID_INVALID_ARGUMENT` and `size` says what is needed.\n\nThe caller's part:\n`identity` is a live identity; `buffer` is NULL or has room for `capacity` bytes; `size` is writable.",
+        )
+        self.omniid_identity_describe = _bind(
+            library, "omniid_identity_describe", c_int32, [POINTER(omniid_identity), POINTER(omniid_identity_info)], ["identity", "out"],
+            "Tells what is known about an identity.\n\nThe caller's part:\n`identity` is a live identity; `out` is initialised with OMNIID_IDENTITY_INFO_INIT.",
+        )
+        self.omniid_identity_tokens = _bind(
+            library, "omniid_identity_tokens", c_int32, [POINTER(omniid_identity), POINTER(POINTER(omniid_managed_tensor))], ["identity", "out"],
+            "Hands out the tokens, f32 `[tokens, token_width]`, read-only, without a copy. They stay valid after the identity\nis freed; free them with `omniid_tensor_free` or their deleter.\n\nThe caller's part:\n`identity` is a live identity; `out` is writable.",
+        )
+        self.omniid_identity_copy_tokens = _bind(
+            library, "omniid_identity_copy_tokens", c_int32, [POINTER(omniid_identity), POINTER(omniid_tensor)], ["identity", "out"],
+            "Copies the tokens into a tensor of the host: `[tokens, token_width]` on the CPU, f32, f16 or bf16, any strides.\n\nThe caller's part:\n`identity` is a live identity; `out` describes writable memory.",
+        )
+        self.omniid_identity_with_notes = _bind(
+            library, "omniid_identity_with_notes", c_int32, [POINTER(omniid_identity), c_char_p, c_char_p, POINTER(POINTER(omniid_identity))], ["identity", "label", "consent", "out"],
+            "Makes a copy of an identity with another label and consent note; NULL keeps the one it has.\n\nThe caller's part:\n`identity` is a live identity; the texts are NULL or NUL-terminated; `out` is writable.",
+        )
+        self.omniid_identity_without_features = _bind(
+            library, "omniid_identity_without_features", c_int32, [POINTER(omniid_identity), POINTER(POINTER(omniid_identity))], ["identity", "out"],
+            "Makes a copy of an identity without the photos' features: smaller, but an Omni-ID identity cannot be extended\nany more.\n\nThe caller's part:\n`identity` is a live identity; `out` is writable.",
+        )
+        self.omniid_identity_similarity = _bind(
+            library, "omniid_identity_similarity", c_int32, [POINTER(omniid_engine), POINTER(omniid_identity), POINTER(omniid_identity), POINTER(c_float)], ["engine", "first", "second", "out"],
+            "Compares two identities of this engine's model: cosine similarity, -1 to 1, centred on the model's average\nidentity if it has one.\n\nThe caller's part:\n`engine`, `first` and `second` are live; `out` is writable.",
+        )
+        self.omniid_identity_free = _bind(
+            library, "omniid_identity_free", None, [POINTER(omniid_identity)], ["identity"],
+            "Frees an identity. NULL is fine.\n\nThe caller's part:\n`identity` is NULL or came from this library, and no call uses it any more.",
+        )
+        self.omniid_encode = _bind(
+            library, "omniid_encode", c_int32, [POINTER(omniid_engine), POINTER(omniid_photo), c_size_t, POINTER(omniid_encode_options), POINTER(POINTER(omniid_identity))], ["engine", "photos", "photo_count", "options", "out"],
+            "Makes one identity of one or many photos of the same person.\n\nA photo that cannot be used is left out and reported, unless the options say otherwise. Fails with\n`OMNIID_NO_FACE` when no photo shows a face, with the first photo's own error when none could be used for other\nreasons. `options` may be NULL.\n\nThe caller's part:\n`engine` is a live engine; `photos` points to `photo_count` structs initialised with OMNIID_PHOTO_INIT; `options` is\nNULL or initialised with OMNIID_ENCODE_OPTIONS_INIT; `out` is writable.",
+        )
+        self.omniid_identity_extend = _bind(
+            library, "omniid_identity_extend", c_int32, [POINTER(omniid_engine), POINTER(omniid_identity), POINTER(omniid_photo), c_size_t, POINTER(omniid_encode_options), POINTER(POINTER(omniid_identity))], ["engine", "identity", "photos", "photo_count", "options", "out"],
+            "Makes a new identity of an identity and more photos. Equal to encoding all photos at once, at the price of the\nnew ones.\n\nFails with `OMNIID_MISMATCH` when another model made the identity and with `OMNIID_UNSUPPORTED` when an Omni-ID\nidentity was kept without its photos' features. `options` may be NULL.\n\nThe caller's part:\nAs `omniid_encode`; `identity` is a live identity.",
+        )
+        self.omniid_report_photo_count = _bind(
+            library, "omniid_report_photo_count", c_int32, [POINTER(omniid_report), POINTER(c_size_t)], ["report", "out"],
+            "Number of photos in a report: one entry for each photo handed in, in that order.\n\nThe caller's part:\n`report` is a live report; `out` is writable.",
+        )
+        self.omniid_report_photo = _bind(
+            library, "omniid_report_photo", c_int32, [POINTER(omniid_report), c_size_t, POINTER(omniid_photo_report)], ["report", "index", "out"],
+            "Tells what became of photo `index`.\n\nThe caller's part:\n`report` is a live report; `out` is initialised with OMNIID_PHOTO_REPORT_INIT.",
+        )
+        self.omniid_report_free = _bind(
+            library, "omniid_report_free", None, [POINTER(omniid_report)], ["report"],
+            "Frees a report. NULL is fine.\n\nThe caller's part:\n`report` is NULL or came from this library, and no call uses it any more.",
+        )
+        self.omniid_condition = _bind(
+            library, "omniid_condition", c_int32, [POINTER(omniid_engine), POINTER(omniid_condition_input), c_size_t, POINTER(omniid_condition_options), POINTER(POINTER(omniid_conditioning))], ["engine", "identities", "identity_count", "options", "out"],
+            "Projects the keys and values of one or several identities for every layer of the engine's host. Each identity has\nits own softmax; their contributions are added. `options` may be NULL.\n\nFails with `OMNIID_MISMATCH` when another model made an identity or the adapter is for another host, with\n`OMNIID_UNSUPPORTED` when the checkpoint has no adapter, the host is not known, or the weight type or unconditional\nvariant does not exist for it.\n\nThe caller's part:\n`engine` is a live engine; `identities` points to `identity_count` structs initialised with\nOMNIID_CONDITION_INPUT_INIT; `options` is NULL or initialised with OMNIID_CONDITION_OPTIONS_INIT; `out` is writable.",
+        )
+        self.omniid_conditioning_free = _bind(
+            library, "omniid_conditioning_free", None, [POINTER(omniid_conditioning)], ["conditioning"],
+            "Frees a conditioning. NULL is fine.\n\nThe caller's part:\n`conditioning` is NULL or came from `omniid_condition`, and no call uses it any more.",
+        )
+        self.omniid_conditioning_layer_count = _bind(
+            library, "omniid_conditioning_layer_count", c_int32, [POINTER(omniid_conditioning), POINTER(c_size_t)], ["conditioning", "out"],
+            "Number of layers of the host.\n\nThe caller's part:\n`conditioning` is a live conditioning; `out` is writable.",
+        )
+        self.omniid_conditioning_identity_count = _bind(
+            library, "omniid_conditioning_identity_count", c_int32, [POINTER(omniid_conditioning), POINTER(c_size_t)], ["conditioning", "out"],
+            "Number of identities.\n\nThe caller's part:\n`conditioning` is a live conditioning; `out` is writable.",
+        )
+        self.omniid_conditioning_byte_size = _bind(
+            library, "omniid_conditioning_byte_size", c_int32, [POINTER(omniid_conditioning), POINTER(c_size_t)], ["conditioning", "out"],
+            "Bytes that all keys and values occupy.\n\nThe caller's part:\n`conditioning` is a live conditioning; `out` is writable.",
+        )
+        self.omniid_conditioning_layer_name = _bind(
+            library, "omniid_conditioning_layer_name", c_int32, [POINTER(omniid_conditioning), c_size_t, POINTER(c_char_p)], ["conditioning", "layer", "out"],
+            "Name of a layer. Lives as long as the conditioning.\n\nThe caller's part:\n`conditioning` is a live conditioning; `out` is writable.",
+        )
+        self.omniid_conditioning_layer = _bind(
+            library, "omniid_conditioning_layer", c_int32, [POINTER(omniid_conditioning), c_size_t, POINTER(omniid_host_layer)], ["conditioning", "layer", "out"],
+            "Heads, widths and name of a layer. The name lives as long as the conditioning.\n\nThe caller's part:\n`conditioning` is a live conditioning; `out` is initialised with OMNIID_HOST_LAYER_INIT.",
+        )
+        self.omniid_conditioning_find_layer = _bind(
+            library, "omniid_conditioning_find_layer", c_int32, [POINTER(omniid_conditioning), c_char_p, POINTER(c_size_t)], ["conditioning", "name", "out"],
+            "Index of the layer with a name. diffusers and LDM spellings are known for the built-in hosts, with or without a\ntrailing `.attn2`, `.attn` or `.processor`; so are ComfyUI addresses such as `output,1,3`.\n\nThe caller's part:\n`conditioning` is a live conditioning; `name` is NUL-terminated; `out` is writable.",
+        )
+        self.omniid_conditioning_keys = _bind(
+            library, "omniid_conditioning_keys", c_int32, [POINTER(omniid_conditioning), c_size_t, c_size_t, c_int32, c_int64, POINTER(POINTER(omniid_managed_tensor))], ["conditioning", "layer", "identity", "role", "stream", "out"],
+            "Hands out the keys of one identity in one layer, `[tokens, heads, head_dim]`, read-only, without a copy. NULL, with\n`OMNIID_OK`, where nothing is injected. Stays valid after the conditioning is freed. On a GPU they may be read on\n`stream`, a CUDA stream in the numbering of `omniid_inject_call`; on the CPU it is ignored.\nThere the deleter may run while queued work still reads them, but not while a stream of the device is being captured\ninto a CUDA graph.\n\nA host that runs its own attention adds factor x mask x softmax(q Kt / sqrt(head_dim)) V for each identity that is\nactive at the step; see `omniid_conditioning_factor`, `_mask_factors` and `_is_active`.\n\nThe caller's part:\n`conditioning` is a live conditioning; `out` is writable.",
+        )
+        self.omniid_conditioning_values = _bind(
+            library, "omniid_conditioning_values", c_int32, [POINTER(omniid_conditioning), c_size_t, c_size_t, c_int32, c_int64, POINTER(POINTER(omniid_managed_tensor))], ["conditioning", "layer", "identity", "role", "stream", "out"],
+            "Hands out the values of one identity in one layer; see `omniid_conditioning_keys`.\n\nThe caller's part:\nAs `omniid_conditioning_keys`.",
+        )
+        self.omniid_conditioning_factor = _bind(
+            library, "omniid_conditioning_factor", c_int32, [POINTER(omniid_conditioning), c_size_t, c_size_t, POINTER(c_float)], ["conditioning", "layer", "identity", "out"],
+            "Factor of one identity's attention output in one layer; 0 where nothing is injected.\n\nThe caller's part:\n`conditioning` is a live conditioning; `out` is writable.",
+        )
+        self.omniid_conditioning_is_active = _bind(
+            library, "omniid_conditioning_is_active", c_int32, [POINTER(omniid_conditioning), c_size_t, POINTER(c_double), POINTER(c_double), POINTER(c_int32)], ["conditioning", "identity", "sigma", "fraction", "out"],
+            "Writes 1 if one identity is injected at a step, else 0. `sigma` and `fraction` may be NULL where the identity's\nrange does not need them.\n\nThe caller's part:\n`conditioning` is a live conditioning; `sigma` and `fraction` are NULL or point to a number; `out` is writable.",
+        )
+        self.omniid_conditioning_mask_factors = _bind(
+            library, "omniid_conditioning_mask_factors", c_int32, [POINTER(omniid_conditioning), c_size_t, c_size_t, c_uint32, c_uint32, POINTER(c_float)], ["conditioning", "identity", "token_count", "latent_height", "latent_width", "out"],
+            "Writes one identity's mask as one factor for each of a layer's `token_count` image tokens; 1 everywhere when it\nhas no mask. The latent picture's height and width may both be 0 where the mask does not need them.\n\nThe caller's part:\n`conditioning` is a live conditioning; `out` has room for `token_count` numbers.",
+        )
+        self.omniid_inject = _bind(
+            library, "omniid_inject", c_int32, [POINTER(omniid_conditioning), POINTER(omniid_inject_call)], ["conditioning", "call"],
+            "Adds the identities' attention to a layer's output, in place:\noutput += sum over identities of scale x mask x softmax(query Kt / sqrt(head_dim)) V.\n\nSoftmax and sums are computed in f32. Layers without weight, identities outside their step range and rows without\na counterpart leave the output bit for bit as it is; so does an error. After the first call with each shape\nnothing is allocated.\n\nOn a GPU the attention runs on the call's stream, in order with the host's own work there, and the call does not\nwait for it; no memory of the device is allocated but for masks. The first call compiles the kernel, about a second. The query is not searched for values that are not\nfinite. Make one call outside before a capture into a CUDA graph; the graph must not outlive the conditioning. The\nconditioning may be freed as soon as the call returns.\n\nFails with `OMNIID_MISMATCH` when shapes or number types of query, output and layer differ, with\n`OMNIID_INVALID_ARGUMENT` for a layer that does not exist or a query that is not finite (naming its row), with\n`OMNIID_UNSUPPORTED` when the tensors are not where the keys and values are.\n\nThe caller's part:\n`conditioning` is a live conditioning; `call` is initialised with OMNIID_INJECT_CALL_INIT; query and output describe\nmemory that is readable and, for output, writable, and that no other thread writes during the call.",
+        )

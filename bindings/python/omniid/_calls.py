@@ -1,0 +1,141 @@
+"""Long calls: progress, cancellation, exceptions inside callbacks, and the end of the program.
+
+ctypes gives the interpreter's lock back for the duration of each call and takes it again inside callbacks. A program
+that ends while another thread is inside such a call would take that thread down in the middle of the library. So the
+end of the program waits: calls in flight are cancelled at their next report, new ones are refused.
+"""
+
+from __future__ import annotations
+
+import atexit
+import ctypes
+import threading
+from contextlib import contextmanager
+from typing import Any, Callable, Iterator, Optional, Protocol
+
+from . import _abi, errors
+from ._library import check, lib
+from .enums import LogLevel, Stage
+
+Progress = Callable[[Stage, int, int], Optional[bool]]
+"""Hears `(stage, done, total)`, on the thread of the call. Returning False cancels; an exception cancels and comes
+out of the call."""
+
+
+class CancelEvent(Protocol):
+    """What can say that a call is to stop: a threading.Event or anything like it."""
+
+    def is_set(self) -> bool: ...
+
+
+class _Gate:
+    """Counts calls in flight, so that the end of the program can wait for them."""
+
+    def __init__(self) -> None:
+        self.condition = threading.Condition()
+        self.running = 0
+        self.ending = False
+
+    def enter(self) -> None:
+        with self.condition:
+            if self.ending:
+                raise errors.CancelledError("the program is ending; no call can begin any more")
+            self.running += 1
+
+    def leave(self) -> None:
+        with self.condition:
+            self.running -= 1
+            self.condition.notify_all()
+
+    def end(self) -> None:
+        with self.condition:
+            self.ending = True
+            self.condition.wait_for(lambda: self.running == 0)
+
+
+_gate = _Gate()
+
+
+@contextmanager
+def long_call(
+    progress: Progress | None, cancel: CancelEvent | None
+) -> Iterator[tuple[Any, Callable[[int], None]]]:
+    """Gives the callback for a call's options, and what checks its status.
+
+    There always is a callback: it also lets Ctrl-C through, and the end of the program.
+    """
+    if progress is not None and not callable(progress):
+        raise errors.InvalidArgumentError(f"progress is {progress!r}; it must be a function")
+    if cancel is not None and not callable(getattr(cancel, "is_set", None)):
+        raise errors.InvalidArgumentError(f"cancel is {cancel!r}; it must be a threading.Event or have is_set()")
+    raised: list[BaseException] = []
+
+    def report(_: Any, stage: int, done: int, total: int) -> int:
+        try:
+            if _gate.ending or (cancel is not None and cancel.is_set()):
+                return 1
+            if progress is None:
+                return 0
+            return 1 if progress(_stage(stage), done, total) is False else 0
+        except BaseException as error:  # noqa: B036: also KeyboardInterrupt must not unwind through the library
+            raised.append(error)
+            return 1
+
+    callback = _abi.omniid_progress_fn(report)
+
+    def checked(status: int) -> None:
+        if raised:
+            raise raised[0]
+        check(status)
+
+    _gate.enter()
+    try:
+        if cancel is not None and cancel.is_set():
+            raise errors.CancelledError("cancelled before it began")
+        yield callback, checked
+    finally:
+        _gate.leave()
+        # The exception refers to this frame's caller; do not keep both alive through each other.
+        raised.clear()
+
+
+def _stage(stage: int) -> Any:
+    try:
+        return Stage(stage)
+    except ValueError:
+        return stage  # of a later release
+
+
+_log_callback: Any = None
+_log_lock = threading.Lock()
+
+
+def set_log(callback: Callable[[LogLevel, str, str], None] | None, level: LogLevel | str = LogLevel.INFO) -> None:
+    """Installs the process's log function, or removes it with None.
+
+    It hears `(level, target, message)`, on whatever thread a message arises, and what it raises is printed and dropped.
+    """
+    global _log_callback
+    from ._library import choice
+
+    level = choice(LogLevel, level, "level")
+    native = None
+    if callback is not None:
+
+        def hear(_: Any, number: int, target: bytes, message: bytes) -> None:
+            callback(LogLevel(number), target.decode("utf-8", "replace"), message.decode("utf-8", "replace"))
+
+        native = _abi.omniid_log_fn(hear)
+    with _log_lock:
+        check(lib.omniid_log_set(native or ctypes.cast(None, _abi.omniid_log_fn), None, int(level)))
+        _log_callback = native  # the previous one is kept until the library has let go of it
+
+
+def _end() -> None:
+    _gate.end()
+    if _log_callback is not None:
+        lib.omniid_log_set(ctypes.cast(None, _abi.omniid_log_fn), None, int(LogLevel.ERROR))
+
+
+atexit.register(_end)
+

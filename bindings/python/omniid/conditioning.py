@@ -1,0 +1,377 @@
+"""Conditionings: identities projected to the keys and values of a host's layers, and their injection."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import threading
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from . import _abi, errors
+from ._handle import Owner
+from ._library import c_text, check, choice, failure, lib, text
+from .enums import Layout, Role, StepRange, Unconditional
+from .identity import Identity, pointer_of
+from .tensors import Slot, Tensor, torch_stream
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+
+class Step(NamedTuple):
+    """Where sampling is. Only identities that are limited to a range of steps ask for it."""
+
+    fraction: float | None = None
+    """Share of sampling that is done: 0 at the first step, 1 at the last."""
+    sigma: float | None = None
+    """Noise level of the step."""
+
+
+@dataclass(frozen=True)
+class HostLayer:
+    """One attention layer of a host."""
+
+    name: str
+    """The host's own name of the layer; must be unique."""
+    heads: int
+    """Number of attention heads."""
+    head_dim: int
+    """Width of one head."""
+    context: int
+    """Width of the tokens that keys and values are projected from: 768 in SD1.5, 2048 in SDXL, 4096 in FLUX."""
+
+
+@dataclass(frozen=True)
+class ConditionInput:
+    """One identity to condition on."""
+
+    identity: Identity
+    """Who."""
+    scale: float = 1.0
+    """Weight of the identity; 0 leaves it out."""
+    mask: Any = None
+    """Where in the picture: an array `[height, width]` of values from 0 to 1, or a Pillow image. Default:
+    everywhere."""
+    fraction: tuple[float, float] | None = None
+    """First and last share of sampling, both within 0 to 1, at which it is injected. Default: always."""
+    sigma: tuple[float, float] | None = None
+    """Largest and smallest noise level at which it is injected, instead of `fraction`."""
+    unconditional: Unconditional | str = Unconditional.DEFAULT
+    """What unconditional rows see instead. Default: as the checkpoint's reference code."""
+    negative: Identity | None = None
+    """An identity that unconditional rows see instead; overrides `unconditional`."""
+    composition: Identity | None = None
+    """A second identity for the composition layers of the weight types "style and composition"."""
+
+
+class Conditioning(Owner):
+    """Keys and values of identities for every layer of a host. Never changes; may be used from any number of threads
+    at once.
+
+    Made by `Engine.condition`. It does not need the engine or the identities any more.
+    """
+
+    __slots__ = ("layers", "identity_count", "has_masks", "has_step_ranges")
+
+    layers: tuple[HostLayer, ...]
+    """The host's layers, in the order of the adapter."""
+    identity_count: int
+    """Number of identities."""
+    has_masks: bool
+    """Whether an identity has a mask, so that `inject` needs the latent picture's size."""
+    has_step_ranges: bool
+    """Whether an identity is limited to a range of steps, so that `inject` needs the step."""
+
+    @classmethod
+    def _of(cls, pointer: Any, inputs: Sequence[ConditionInput]) -> Conditioning:
+        self: Conditioning = cls._adopt(pointer, lib.omniid_conditioning_free)
+        self.layers = _layers(pointer)
+        self.identity_count = len(inputs)
+        self.has_masks = any(item.mask is not None for item in inputs)
+        self.has_step_ranges = any(item.fraction is not None or item.sigma is not None for item in inputs)
+        return self
+
+    @property
+    def layer_count(self) -> int:
+        """Number of layers of the host."""
+        return len(self.layers)
+
+    @property
+    def layer_names(self) -> tuple[str, ...]:
+        """The host's own names of the layers."""
+        return tuple(layer.name for layer in self.layers)
+
+    @property
+    def byte_size(self) -> int:
+        """Bytes that all keys and values occupy."""
+        handle = self._held()
+        out = ctypes.c_size_t()
+        check(lib.omniid_conditioning_byte_size(handle.pointer, ctypes.byref(out)))
+        return out.value
+
+    def find_layer(self, name: str) -> int:
+        """Index of the layer with a name. diffusers and LDM spellings are known for the built-in hosts, with or
+        without a trailing `.attn2`, `.attn` or `.processor`; so are ComfyUI addresses such as `output,1,3`."""
+        handle = self._held()
+        out = ctypes.c_size_t()
+        check(lib.omniid_conditioning_find_layer(handle.pointer, c_text(name, "name"), ctypes.byref(out)))
+        return out.value
+
+    def keys(
+        self, layer: int | str, identity: int = 0, role: Role | str = Role.CONDITIONAL, stream: int = 1
+    ) -> Tensor | None:
+        """The keys of one identity in one layer, `[tokens, heads, head_dim]`, without a copy; None where nothing is
+        injected.
+
+        On a GPU they may be read on `stream`, in DLPack's numbering. A host that runs its own attention adds
+        factor x mask x softmax(q Kt / sqrt(head_dim)) V for each identity that is active at the step; see `factor`,
+        `mask_factors` and `is_active`.
+        """
+        return self._handed_out(lib.omniid_conditioning_keys, layer, identity, role, stream)
+
+    def values(
+        self, layer: int | str, identity: int = 0, role: Role | str = Role.CONDITIONAL, stream: int = 1
+    ) -> Tensor | None:
+        """The values of one identity in one layer; see `keys`."""
+        return self._handed_out(lib.omniid_conditioning_values, layer, identity, role, stream)
+
+    def _handed_out(self, function: Any, layer: Any, identity: Any, role: Any, stream: int) -> Tensor | None:
+        handle = self._held()
+        index, identity = self._index(layer), _natural(identity, "identity")
+        role = choice(Role, role, "role")
+
+        def source(stream: int) -> Any:
+            out = ctypes.POINTER(_abi.omniid_managed_tensor)()
+            check(function(handle.pointer, index, identity, role, stream, ctypes.byref(out)))
+            return out
+
+        return Tensor._of(source, stream)
+
+    def factor(self, layer: int | str, identity: int = 0) -> float:
+        """Factor of one identity's attention output in one layer; 0 where nothing is injected."""
+        handle = self._held()
+        out = ctypes.c_float()
+        index, identity = self._index(layer), _natural(identity, "identity")
+        check(lib.omniid_conditioning_factor(handle.pointer, index, identity, ctypes.byref(out)))
+        return out.value
+
+    def is_active(self, identity: int = 0, step: Step = Step()) -> bool:
+        """Whether one identity is injected at a step."""
+        handle = self._held()
+        sigma = None if step.sigma is None else ctypes.byref(ctypes.c_double(step.sigma))
+        fraction = None if step.fraction is None else ctypes.byref(ctypes.c_double(step.fraction))
+        out = ctypes.c_int32()
+        identity = _natural(identity, "identity")
+        check(lib.omniid_conditioning_is_active(handle.pointer, identity, sigma, fraction, ctypes.byref(out)))
+        return bool(out.value)
+
+    def mask_factors(
+        self, identity: int, token_count: int, latent_size: tuple[int, int] = (0, 0)
+    ) -> npt.NDArray[np.float32]:
+        """One identity's mask as one factor for each of a layer's image tokens; 1 everywhere when it has no mask.
+        `latent_size` is the latent picture's height and width."""
+        handle = self._held()
+        # The library writes the number of tokens asked for.
+        out = np.empty(_natural(token_count, "token_count"), dtype=np.float32)
+        check(
+            lib.omniid_conditioning_mask_factors(
+                handle.pointer,
+                _natural(identity, "identity"),
+                out.size,
+                *_size(latent_size),
+                out.ctypes.data_as(ctypes.POINTER(ctypes.c_float)),
+            )
+        )
+        return out
+
+    def inject(
+        self,
+        layer: int | str,
+        query: Any,
+        output: Any,
+        *,
+        scale: float = 1.0,
+        roles: Sequence[Role | str | int] | None = None,
+        step: Step | None = None,
+        latent_size: tuple[int, int] | None = None,
+        stream: int | None = None,
+        layout: Layout | str = Layout.ROWS_FIRST,
+        unchecked: bool = False,
+    ) -> None:
+        """Adds the identities' attention to a layer's output, in the output's own memory:
+        output += sum over identities of scale x mask x softmax(query Kt / sqrt(head_dim)) V.
+
+        `query` and `output` are NumPy arrays, torch tensors or other DLPack tensors of float32, float16 or bfloat16,
+        `[batch, rows, heads * head_dim]` or `[batch, rows, heads, head_dim]`, or, with `layout="heads_first"`,
+        `[batch, heads, rows, head_dim]`; any strides that do not run backwards. They must not overlap, and no other
+        thread may write them during the call.
+
+        `scale` multiplies every identity's own. `roles` is the side of guidance of each batch row; default: all rows
+        are conditional. `step` is needed by identities that are limited to a range of steps, `latent_size`, height
+        and width of the latent picture, by those with a mask. `stream` is the CUDA stream of the tensors in DLPack's
+        numbering; default: torch's current one for torch tensors, else the legacy default stream. `unchecked` leaves
+        out the look for values in the query that are not finite.
+        """
+        handle = self._held()
+        scratch = _scratch()
+        call = scratch.call
+        call.layer = layer if type(layer) is int and 0 <= layer else self._index(layer)
+        if stream is None:
+            stream = torch_stream(query)
+        call.query, keep_query = scratch.query.describe(query, "query", False, stream)
+        call.output, keep_output = scratch.output.describe(output, "output", True, stream)
+        call.scale = scale
+        call.stream = stream
+        call.layout = layout if type(layout) is Layout else choice(Layout, layout, "layout")
+        if roles is None:
+            call.roles, call.role_count = None, 0
+        else:
+            native = _native_roles(tuple(roles))
+            call.roles, call.role_count = native, len(native)
+        flags = _abi.OMNIID_INJECT_UNCHECKED if unchecked else 0
+        if step is not None:
+            if step.fraction is not None:
+                flags |= _abi.OMNIID_INJECT_FRACTION
+                call.fraction = step.fraction
+            if step.sigma is not None:
+                flags |= _abi.OMNIID_INJECT_SIGMA
+                call.sigma = step.sigma
+        call.flags = flags
+        call.latent_height, call.latent_width = (0, 0) if latent_size is None else _size(latent_size)
+        status = lib.omniid_inject(handle.pointer, scratch.pointer)
+        if status:
+            raise failure(status)
+        del keep_query, keep_output
+
+    def _index(self, layer: Any) -> int:
+        if isinstance(layer, str):
+            return self.find_layer(layer)
+        return _natural(layer, "layer")
+
+    def __repr__(self) -> str:
+        if self.closed:
+            return "Conditioning(closed)"
+        return f"Conditioning({self.identity_count} identities, {self.layer_count} layers, {self.byte_size} bytes)"
+
+
+class _Scratch(threading.local):
+    """The structs of an inject call, one set for each thread, filled anew for each call."""
+
+    def __init__(self) -> None:
+        self.call = _abi.omniid_inject_call.new()
+        self.pointer = ctypes.pointer(self.call)
+        self.query, self.output = Slot(), Slot()
+
+
+_local = _Scratch()
+
+
+def _scratch() -> _Scratch:
+    return _local
+
+
+@functools.lru_cache(maxsize=256)
+def _native_roles(roles: tuple[Any, ...]) -> Any:
+    numbers = [int(choice(Role, role, f"roles[{i}]")) for i, role in enumerate(roles)]
+    return (ctypes.c_int32 * len(numbers))(*numbers)
+
+
+def _natural(value: Any, what: str) -> int:
+    try:
+        number = int(value.__index__())
+    except (AttributeError, TypeError):
+        raise errors.InvalidArgumentError(f"{what} is {value!r}; it must be a whole number") from None
+    if not 0 <= number < 2**63:
+        raise errors.InvalidArgumentError(f"{what} is {number}; it must be 0 or more")
+    return number
+
+
+def _size(value: Any) -> tuple[int, int]:
+    try:
+        height, width = value
+        height, width = int(height.__index__()), int(width.__index__())
+    except (AttributeError, TypeError, ValueError):
+        raise errors.InvalidArgumentError(f"latent_size is {value!r}; it must be (height, width)") from None
+    if not (0 <= height < 2**32 and 0 <= width < 2**32):
+        raise errors.InvalidArgumentError(f"latent_size is {value!r}; it must be two numbers of 0 or more")
+    return height, width
+
+
+def _layers(pointer: Any) -> tuple[HostLayer, ...]:
+    count = ctypes.c_size_t()
+    check(lib.omniid_conditioning_layer_count(pointer, ctypes.byref(count)))
+    layers = []
+    for i in range(count.value):
+        native = _abi.omniid_host_layer.new()
+        check(lib.omniid_conditioning_layer(pointer, i, ctypes.byref(native)))
+        layers.append(layer_of(native))
+    return tuple(layers)
+
+
+def layer_of(native: _abi.omniid_host_layer) -> HostLayer:
+    return HostLayer(text(native.name), native.heads, native.head_dim, native.context)
+
+
+def native_inputs(identities: Any) -> tuple[Any, list[ConditionInput], list[Any]]:
+    """The identities as the library takes them, as they were given, and what has to live as long as they are used."""
+    if isinstance(identities, (Identity, ConditionInput)) or not isinstance(identities, Iterable):
+        identities = [identities]
+    inputs = [item if isinstance(item, ConditionInput) else ConditionInput(item) for item in identities]
+    array = (_abi.omniid_condition_input * len(inputs))()
+    keep: list[Any] = []
+    for i, item in enumerate(inputs):
+        what = f"identity {i}"
+        native = array[i] = _abi.omniid_condition_input.new()
+        native = array[i]
+        native.scale = item.scale
+        for name in ("identity", "negative", "composition"):
+            value = getattr(item, name)
+            if value is not None or name == "identity":
+                handle = pointer_of(value, what if name == "identity" else f"{what}: {name}")
+                keep.append(handle)
+                setattr(native, name, handle.pointer)
+        native.unconditional = choice(Unconditional, item.unconditional, f"{what}: unconditional")
+        if item.fraction is not None and item.sigma is not None:
+            raise errors.InvalidArgumentError(f"{what} has a range of fraction and one of sigma; give one of them")
+        if item.fraction is not None:
+            native.steps = StepRange.FRACTION
+            native.step_start, native.step_end = _pair(item.fraction, f"{what}: fraction")
+        elif item.sigma is not None:
+            native.steps = StepRange.SIGMA
+            native.step_start, native.step_end = _pair(item.sigma, f"{what}: sigma")
+        if item.mask is not None:
+            mask = _mask(item.mask, what)
+            keep.append(mask)
+            native.mask = mask.ctypes.data_as(ctypes.POINTER(ctypes.c_float))
+            native.mask_height, native.mask_width = mask.shape
+    return array, inputs, keep
+
+
+def _pair(value: Any, what: str) -> tuple[float, float]:
+    try:
+        first, last = value
+        return float(first), float(last)
+    except (TypeError, ValueError):
+        raise errors.InvalidArgumentError(f"{what} is {value!r}; it must be two numbers") from None
+
+
+def _mask(value: Any, what: str) -> Any:
+    """A mask as float32 `[height, width]`; 8-bit values are taken as 0 to 255."""
+    if hasattr(value, "convert") and hasattr(value, "mode"):  # a Pillow image
+        value = value.convert("L")
+    if hasattr(value, "detach"):  # a torch tensor
+        value = value.detach().cpu().float().numpy()
+    array = np.asarray(value)
+    if array.dtype == np.uint8:
+        array = array.astype(np.float32) / 255
+    array = np.squeeze(array, axis=tuple(i for i in range(array.ndim - 2) if array.shape[i] == 1))
+    if array.ndim != 2 or array.dtype.kind not in "fb":
+        raise errors.InvalidArgumentError(
+            f"{what}: the mask is an array of {array.dtype} with shape {np.shape(value)}; it must be [height, width], "
+            "floating point from 0 to 1, uint8 or bool"
+        )
+    return np.ascontiguousarray(array, dtype=np.float32)

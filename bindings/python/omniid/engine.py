@@ -1,0 +1,422 @@
+"""Engines: identity models, opened once, used from any number of threads."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Union
+
+import numpy as np
+
+from . import _abi, errors
+from ._calls import CancelEvent, Progress, long_call
+from ._handle import Owner
+from ._library import c_path, c_text, check, choice, lib, text
+from .conditioning import ConditionInput, Conditioning, HostLayer, layer_of, native_inputs
+from .enums import BadPhoto, Crop, DeviceType, EmbedsScaling, Encoder, MaskMode, Precision, WeightType
+from .identity import Identity, pointer_of
+from .photos import Face, PhotoReport, face_of, native_photos, report_of
+
+Source = Union[str, "os.PathLike[str]", bytes, bytearray, memoryview]
+"""A file: its path or its bytes."""
+
+
+@dataclass(frozen=True)
+class EngineInfo:
+    """What an engine is."""
+
+    encoder: Encoder
+    """The kind of model."""
+    name: str
+    """The model's name for people; empty if it has none."""
+    fingerprint: str
+    """Fingerprint of the model; its identities carry it."""
+    host: str | None
+    """The host's name; None if no host is known."""
+    host_layer_count: int
+    """Layers of the host; 0 if no host is known."""
+    tokens: int
+    """Identity tokens: of an identity for Omni-ID, of each photo otherwise."""
+    token_width: int
+    """Width of an identity token."""
+    image_size: int
+    """Side of the square picture that the image encoder sees, in pixels."""
+    has_detector: bool
+    """Whether faces can be detected."""
+    has_adapter: bool
+    """Whether the checkpoint holds an adapter, so that `condition` works."""
+    device: str
+    """`cpu` or `cuda:N`."""
+    precision: Precision
+    """Number type of the weights."""
+
+
+class Encoded(NamedTuple):
+    """What `encode` and `extend` give."""
+
+    identity: Identity
+    """The identity of all photos that could be used."""
+    reports: tuple[PhotoReport, ...]
+    """What became of each photo, in the order in which they were given."""
+
+
+class Engine(Owner):
+    """An identity model. Never changes; may be used from any number of threads at once.
+
+    What it makes stays valid after it is closed.
+    """
+
+    __slots__ = ()
+
+    @classmethod
+    def open(
+        cls,
+        checkpoint: Source,
+        *,
+        image_encoder: Source | None = None,
+        image_encoder_config: str | dict[str, Any] | None = None,
+        detector: Source | None = None,
+        host: str | None = None,
+        host_layers: Iterable[HostLayer] | None = None,
+        device: str = "cpu",
+        precision: Precision | str = Precision.F32,
+        max_pixels: int = 0,
+        max_decoded_bytes: int = 0,
+        max_photo_bytes: int = 0,
+        max_header_bytes: int = 0,
+        max_photos: int = 0,
+        progress: Progress | None = None,
+        cancel: CancelEvent | None = None,
+    ) -> Engine:
+        """Opens an identity model.
+
+        `checkpoint` is a native Omni-ID checkpoint or a public IP-Adapter or XLabs file, safetensors or PyTorch,
+        recognised by its content; as a path, the file must not change while the engine lives. `image_encoder` is the
+        CLIP vision model that a public checkpoint needs; `image_encoder_config` is its config.json, as text or
+        dictionary, by default the file of that name beside it. `detector` has the face detector's weights, by default
+        the one in a native checkpoint.
+
+        `host` is "sd15", "sdxl" or "flux", by default what the checkpoint is for; `host_layers` is the table of
+        another host, in the order of the adapter in the checkpoint. `device` is "cpu", "cuda" or "cuda:N".
+
+        The limits refuse files that are too large; 0 is the library's default: 100 million pixels and 1 GiB for a
+        decoded photo, 256 MiB for an encoded one, 100 MB for a checkpoint's header, 4096 photos for an identity.
+        """
+        options = _abi.omniid_engine_options.new()
+        keep: list[Any] = []
+        for name, source in (("checkpoint", checkpoint), ("image_encoder", image_encoder), ("detector", detector)):
+            _fill_source(options, name, source, keep)
+        if isinstance(image_encoder_config, dict):
+            image_encoder_config = json.dumps(image_encoder_config)
+        options.image_encoder_config = c_text(image_encoder_config, "image_encoder_config")
+        options.host = c_text(host, "host")
+        if host_layers is not None:
+            table = _native_layers(host_layers)
+            keep.append(table)
+            options.host_layers, options.host_layer_count = table, len(table)
+        options.device_type, options.device_id = _device(device)
+        options.precision = choice(Precision, precision, "precision")
+        limits = (max_pixels, max_decoded_bytes, max_photo_bytes, max_header_bytes, max_photos)
+        names = ("max_pixels", "max_decoded_bytes", "max_photo_bytes", "max_header_bytes", "max_photos")
+        for name, limit in zip(names, limits):
+            if not 0 <= limit < 2**64:
+                raise errors.InvalidArgumentError(f"{name} is {limit}; it must be 0 for the default, or more")
+            setattr(options, name, limit)
+        out = ctypes.POINTER(_abi.omniid_engine)()
+        with long_call(progress, cancel) as (callback, checked):
+            options.progress = callback
+            checked(lib.omniid_engine_open(ctypes.byref(options), ctypes.byref(out)))
+        return cls._adopt(out, lib.omniid_engine_free)  # type: ignore[no-any-return]
+
+    @property
+    def info(self) -> EngineInfo:
+        """What it is."""
+        handle = self._held()
+        native = _abi.omniid_engine_info.new()
+        check(lib.omniid_engine_describe(handle.pointer, ctypes.byref(native)))
+        cuda = native.device_type == DeviceType.CUDA
+        return EngineInfo(
+            encoder=Encoder(native.encoder),
+            name=text(native.name),
+            fingerprint=text(native.fingerprint),
+            host=text(native.host) if native.host is not None else None,
+            host_layer_count=native.host_layer_count,
+            tokens=native.tokens,
+            token_width=native.token_width,
+            image_size=native.image_size,
+            has_detector=bool(native.has_detector),
+            has_adapter=bool(native.has_adapter),
+            device=f"cuda:{native.device_id}" if cuda else "cpu",
+            precision=Precision(native.precision),
+        )
+
+    @property
+    def host_layers(self) -> tuple[HostLayer, ...]:
+        """The layers of its host, in the order of the adapter; empty if no host is known."""
+        handle = self._held()
+        layers = []
+        for i in range(self.info.host_layer_count):
+            native = _abi.omniid_host_layer.new()
+            check(lib.omniid_engine_host_layer(handle.pointer, i, ctypes.byref(native)))
+            layers.append(layer_of(native))
+        return tuple(layers)
+
+    def detect_faces(
+        self,
+        photo: Any,
+        *,
+        score_threshold: float = 0.0,
+        overlap_threshold: float = 0.0,
+        side: int = 0,
+        fine_side: int = 0,
+        exhaustive: bool = False,
+        upright_only: bool = False,
+    ) -> list[Face]:
+        """Finds the faces in a photo, the largest first. A photo without faces is no error.
+
+        Options left at 0 have the library's defaults: the detector's own thresholds, a first search at 640 and a
+        second, for small faces, at 1920 pixels. `exhaustive` makes the second search even if the first found faces;
+        `upright_only` does not turn a photo without faces.
+        """
+        handle = self._held()
+        photos, count, keep = native_photos(photo)
+        if count != 1:
+            raise errors.InvalidArgumentError(f"detect_faces takes one photo, not {count}")
+        options = _abi.omniid_detect_options.new()
+        options.score_threshold, options.overlap_threshold = score_threshold, overlap_threshold
+        options.side, options.fine_side = side, fine_side
+        options.exhaustive, options.upright_only = bool(exhaustive), bool(upright_only)
+        found = ctypes.c_size_t()
+        capacity = 16
+        with long_call(None, None) as (_, checked):
+            while True:
+                faces = (_abi.omniid_face * capacity)()
+                faces[0] = _abi.omniid_face.new()
+                checked(
+                    lib.omniid_detect_faces(
+                        handle.pointer, photos, ctypes.byref(options), faces, capacity, ctypes.byref(found)
+                    )
+                )
+                if found.value <= capacity:
+                    break
+                capacity = found.value
+        del keep
+        return [face_of(face.score, face.bounds, face.landmarks) for face in faces[: found.value]]
+
+    def encode(
+        self,
+        photos: Any,
+        *,
+        crop: Crop | str = Crop.DEFAULT,
+        crop_margin: float | None = None,
+        crop_scale: float = 0.0,
+        batch_size: int = 0,
+        bad_photo: BadPhoto | str = BadPhoto.SKIP,
+        drop_features: bool = False,
+        label: str | None = None,
+        consent: str | None = None,
+        progress: Progress | None = None,
+        cancel: CancelEvent | None = None,
+    ) -> Encoded:
+        """Makes one identity of one or many photos of the same person.
+
+        A photo is a path, the bytes of an image file, a Pillow image, an array `[height, width, channels]` of uint8
+        or of floating point from 0 to 1, or a `Photo`, which also says which face is meant. A photo that cannot be
+        used is left out and reported, unless `bad_photo="fail"`. Raises NoFaceError when no photo shows a face, and
+        the first photo's own error when none could be used for other reasons.
+
+        `crop_margin` is the margin on each side for `crop="face"`, as a share of the face's longer side; `crop_scale`
+        the size of the template for `crop="aligned"`: 0.5 shows twice as much as 1. `batch_size` photos pass the image
+        encoder together (default 4). `drop_features` makes a smaller identity; one of Omni-ID cannot be extended then.
+        """
+        return self._encode(None, photos, crop, crop_margin, crop_scale, batch_size, bad_photo, drop_features, label,
+                            consent, progress, cancel)  # fmt: skip
+
+    def extend(
+        self,
+        identity: Identity,
+        photos: Any,
+        *,
+        crop: Crop | str = Crop.DEFAULT,
+        crop_margin: float | None = None,
+        crop_scale: float = 0.0,
+        batch_size: int = 0,
+        bad_photo: BadPhoto | str = BadPhoto.SKIP,
+        drop_features: bool = False,
+        label: str | None = None,
+        consent: str | None = None,
+        progress: Progress | None = None,
+        cancel: CancelEvent | None = None,
+    ) -> Encoded:
+        """Makes a new identity of an identity and more photos. Equal to encoding all photos at once, at the price of
+        the new ones. Arguments as for `encode`; label and consent are by default the identity's own."""
+        return self._encode(identity, photos, crop, crop_margin, crop_scale, batch_size, bad_photo, drop_features, label,
+                            consent, progress, cancel)  # fmt: skip
+
+    def _encode(
+        self,
+        identity: Identity | None,
+        photos: Any,
+        crop: Any,
+        crop_margin: float | None,
+        crop_scale: float,
+        batch_size: int,
+        bad_photo: Any,
+        drop_features: bool,
+        label: str | None,
+        consent: str | None,
+        progress: Progress | None,
+        cancel: CancelEvent | None,
+    ) -> Encoded:
+        handle = self._held()
+        extended = None if identity is None else pointer_of(identity, "identity")
+        array, count, keep = native_photos(photos)
+        if not 0 <= batch_size < 2**32:
+            raise errors.InvalidArgumentError(f"batch_size is {batch_size}; it must be 0 for the default, or more")
+        options = _abi.omniid_encode_options.new()
+        options.crop = choice(Crop, crop, "crop")
+        if crop_margin is not None:
+            if not crop_margin >= 0:
+                raise errors.InvalidArgumentError(f"crop_margin is {crop_margin}; it must be 0 to 4")
+            options.crop_margin = crop_margin
+        options.crop_scale = crop_scale
+        options.batch_size = batch_size
+        options.bad_photo = choice(BadPhoto, bad_photo, "bad_photo")
+        options.drop_features = bool(drop_features)
+        options.label, options.consent = c_text(label, "label"), c_text(consent, "consent")
+        report = ctypes.POINTER(_abi.omniid_report)()
+        options.report = ctypes.pointer(report)
+        out = ctypes.POINTER(_abi.omniid_identity)()
+        with long_call(progress, cancel) as (callback, checked):
+            options.progress = callback
+            if extended is None:
+                status = lib.omniid_encode(handle.pointer, array, count, ctypes.byref(options), ctypes.byref(out))
+            else:
+                status = lib.omniid_identity_extend(
+                    handle.pointer, extended.pointer, array, count, ctypes.byref(options), ctypes.byref(out)
+                )
+            checked(status)
+        del keep
+        made = Identity._of(out)
+        try:
+            return Encoded(made, _reports(report))
+        finally:
+            lib.omniid_report_free(report)
+
+    def condition(
+        self,
+        identities: Any,
+        *,
+        weight_type: WeightType | str = WeightType.LINEAR,
+        layer_scales: Sequence[float] | None = None,
+        embeds_scaling: EmbedsScaling | str = EmbedsScaling.VALUES,
+        mask_mode: MaskMode | str = MaskMode.COMFYUI,
+        precision: Precision | str = Precision.F32,
+        composition_scale: float | None = None,
+        style_boost: float | None = None,
+        composition_boost: float | None = None,
+        progress: Progress | None = None,
+        cancel: CancelEvent | None = None,
+    ) -> Conditioning:
+        """Projects the keys and values of one or several identities for every layer of the engine's host.
+
+        `identities` is an Identity, a ConditionInput, or a list of them. Each has its own softmax; their contributions
+        are added. `weight_type` says how weights are spread over the layers, `layer_scales` is one more factor for
+        each layer in the order of `host_layers`. `mask_mode` is whose way of placing masks is followed, "comfyui" or
+        "diffusers". `precision` is the number type of the stored keys and values. `composition_scale`, `style_boost`
+        and `composition_boost` are weights of the weight types that know them; default: the identity's scale.
+        """
+        handle = self._held()
+        array, inputs, keep = native_inputs(identities)
+        options = _abi.omniid_condition_options.new()
+        options.weight_type = choice(WeightType, weight_type, "weight_type")
+        options.embeds_scaling = choice(EmbedsScaling, embeds_scaling, "embeds_scaling")
+        options.mask_mode = choice(MaskMode, mask_mode, "mask_mode")
+        options.precision = choice(Precision, precision, "precision")
+        if layer_scales is not None:
+            scales = np.ascontiguousarray(layer_scales, dtype=np.float32).reshape(-1)
+            keep.append(scales)
+            options.layer_scales = scales.ctypes.data_as(ctypes.POINTER(ctypes.c_float))
+            options.layer_scale_count = scales.size
+        for name, weight in (
+            ("composition_scale", composition_scale),
+            ("style_boost", style_boost),
+            ("composition_boost", composition_boost),
+        ):
+            if weight is not None:
+                setattr(options, name, ctypes.pointer(ctypes.c_float(weight)))
+        out = ctypes.POINTER(_abi.omniid_conditioning)()
+        with long_call(progress, cancel) as (callback, checked):
+            options.progress = callback
+            status = lib.omniid_condition(
+                handle.pointer, array, len(inputs), ctypes.byref(options), ctypes.byref(out)
+            )
+            checked(status)
+        del keep
+        return Conditioning._of(out, inputs)
+
+    def similarity(self, first: Identity, second: Identity) -> float:
+        """Compares two identities of this engine's model: cosine similarity, -1 to 1, centred on the model's average
+        identity if it has one."""
+        handle = self._held()
+        a, b = pointer_of(first, "first"), pointer_of(second, "second")
+        out = ctypes.c_float()
+        check(lib.omniid_identity_similarity(handle.pointer, a.pointer, b.pointer, ctypes.byref(out)))
+        return out.value
+
+    def __repr__(self) -> str:
+        if self.closed:
+            return "Engine(closed)"
+        info = self.info
+        return f"Engine({info.name!r}, {info.encoder.name.lower()}, host={info.host!r}, device={info.device!r})"
+
+
+def _fill_source(options: _abi.omniid_engine_options, name: str, source: Any, keep: list[Any]) -> None:
+    if source is None:
+        if name == "checkpoint":
+            raise errors.InvalidArgumentError("checkpoint is None; it must be a path or the bytes of a file")
+    elif isinstance(source, (bytes, bytearray, memoryview)):
+        data = bytes(source)
+        keep.append(data)
+        setattr(options, f"{name}_data", ctypes.cast(ctypes.c_char_p(data), ctypes.c_void_p))
+        setattr(options, f"{name}_size", len(data))
+    elif isinstance(source, (str, os.PathLike)):
+        setattr(options, f"{name}_path", c_path(source, name))
+    else:
+        raise errors.InvalidArgumentError(f"{name} is a {type(source).__name__}; it must be a path or bytes")
+
+
+def _native_layers(layers: Iterable[HostLayer]) -> Any:
+    table = list(layers)
+    array = (_abi.omniid_host_layer * len(table))()
+    for native, layer in zip(array, table):
+        native.struct_size = ctypes.sizeof(_abi.omniid_host_layer)
+        native.heads, native.head_dim, native.context = layer.heads, layer.head_dim, layer.context
+        native.name = c_text(layer.name, "the name of a host layer")
+    return array
+
+
+def _device(name: Any) -> tuple[int, int]:
+    kind, _, number = str(name).partition(":")
+    if kind == "cpu" and not number:
+        return DeviceType.CPU, 0
+    if kind == "cuda" and (not number or number.isdigit()) and int(number or 0) < 2**31:
+        return DeviceType.CUDA, int(number or 0)
+    raise errors.InvalidArgumentError(f"device is {name!r}; it must be 'cpu', 'cuda' or 'cuda:N'")
+
+
+def _reports(report: Any) -> tuple[PhotoReport, ...]:
+    count = ctypes.c_size_t()
+    check(lib.omniid_report_photo_count(report, ctypes.byref(count)))
+    reports = []
+    for i in range(count.value):
+        native = _abi.omniid_photo_report.new()
+        check(lib.omniid_report_photo(report, i, ctypes.byref(native)))
+        reports.append(report_of(native))
+    return tuple(reports)
+
+
+__all__ = ["ConditionInput", "Encoded", "Engine", "EngineInfo"]

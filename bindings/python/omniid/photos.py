@@ -1,0 +1,206 @@
+"""Photos: paths, encoded bytes, Pillow images and arrays, and which face in them is meant."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Union
+
+import numpy as np
+
+from . import _abi, errors
+from ._library import c_path, choice, text
+from .enums import ChannelOrder, FaceChoice, PixelType, Status
+
+PhotoSource = Any
+"""A path, the bytes of an image file, a Pillow image, or an array `[height, width, channels]` of uint8 or float32."""
+
+FaceSpec = Union[str, int, Sequence[float]]
+
+
+@dataclass(frozen=True)
+class Photo:
+    """One photo, with what cannot be seen from the picture itself."""
+
+    source: PhotoSource
+    """A path, the bytes of an image file (JPEG, PNG, WebP, BMP, TIFF), a Pillow image, or an array
+    `[height, width, channels]` or `[height, width]`, uint8 from 0 to 255 or floating point from 0 to 1."""
+
+    face: FaceSpec = "detect"
+    """`"detect"`: the largest face. A whole number: the n-th largest, 0 being the largest. Four numbers: the box left,
+    top, right, bottom. Five points, or ten numbers: the eye at the image's left, the eye at its right, the nose tip,
+    the mouth corner at its left and the one at its right. In pixels of the upright photo."""
+
+    channel_order: ChannelOrder | str | None = None
+    """Order of an array's channels. Default: red, green, blue, and alpha where there are four."""
+
+
+@dataclass(frozen=True)
+class Face:
+    """A face in a photo, in pixels of the upright photo."""
+
+    score: float
+    """Confidence, 0 to 1."""
+    bounds: tuple[float, float, float, float]
+    """Left, top, right, bottom."""
+    landmarks: tuple[tuple[float, float], ...]
+    """The eye at the image's left, the eye at its right, the nose tip, the mouth corner at its left and the one at its
+    right: five times (x, y)."""
+
+
+@dataclass(frozen=True)
+class PhotoReport:
+    """What became of one photo."""
+
+    status: Status | int
+    """OK if the photo went into the identity; otherwise why it was left out."""
+    name: str
+    """The photo's path, or a description of a photo in memory."""
+    reason: str
+    """Why it was left out, or what should be known although it was used. May be empty."""
+    face: Face | None
+    """The face that the photo was cut around, if it was."""
+
+    @property
+    def used(self) -> bool:
+        """Whether the photo went into the identity."""
+        return self.status == Status.OK
+
+
+def face_of(score: float, bounds: Any, landmarks: Any) -> Face:
+    points = tuple((float(landmarks[2 * i]), float(landmarks[2 * i + 1])) for i in range(5))
+    return Face(float(score), (float(bounds[0]), float(bounds[1]), float(bounds[2]), float(bounds[3])), points)
+
+
+def report_of(native: _abi.omniid_photo_report) -> PhotoReport:
+    face = None
+    if native.has_bounds:
+        score = native.face_score if native.has_landmarks else float("nan")
+        points = native.face_landmarks if native.has_landmarks else [float("nan")] * 10
+        face = face_of(score, native.face_bounds, points)
+    status: Status | int = native.status
+    try:
+        status = Status(native.status)
+    except ValueError:
+        pass  # of a later release
+    return PhotoReport(status, text(native.name), text(native.reason), face)
+
+
+def native_photos(photos: Any) -> tuple[Any, int, list[Any]]:
+    """The photos as the library takes them, their number, and what has to live as long as they are used."""
+    photos = [photos] if _is_source(photos) else list(photos)
+    array = (_abi.omniid_photo * len(photos))()
+    keep: list[Any] = []
+    for i, photo in enumerate(photos):
+        array[i] = _abi.omniid_photo.new()
+        what = f"photo {i}" if len(photos) > 1 else "the photo"
+        if not isinstance(photo, Photo):
+            photo = Photo(photo)
+        _fill_source(array[i], photo, what, keep)
+        _fill_face(array[i], photo.face, what)
+    return array, len(photos), keep
+
+
+def _is_source(value: Any) -> bool:
+    """Whether this is one photo, not several."""
+    if isinstance(value, (str, os.PathLike, bytes, bytearray, memoryview, Photo)) or not hasattr(value, "__iter__"):
+        return True
+    return _is_pillow(value) or hasattr(value, "__array__") or hasattr(value, "__dlpack__")
+
+
+def _fill_source(native: _abi.omniid_photo, photo: Photo, what: str, keep: list[Any]) -> None:
+    source = photo.source
+    if isinstance(source, (str, os.PathLike)):
+        native.path = c_path(source, what)
+    elif isinstance(source, (bytes, bytearray, memoryview)):
+        data = bytes(source)
+        keep.append(data)
+        native.data = ctypes.cast(ctypes.c_char_p(data), ctypes.c_void_p).value
+        native.data_size = len(data)
+    elif _is_pillow(source):
+        _fill_array(native, _pillow_array(source), None, what, keep)
+    elif hasattr(source, "__array__") or hasattr(source, "__array_interface__"):
+        _fill_array(native, np.asarray(source), photo.channel_order, what, keep)
+    elif hasattr(source, "__dlpack__"):
+        _fill_array(native, np.from_dlpack(source), photo.channel_order, what, keep)
+    else:
+        raise errors.InvalidArgumentError(
+            f"{what} is a {type(source).__name__}; it must be a path, the bytes of an image file, a Pillow image or an "
+            "array [height, width, channels]"
+        )
+
+
+def _is_pillow(source: Any) -> bool:
+    module = sys.modules.get("PIL.Image")
+    return module is not None and isinstance(source, module.Image)
+
+
+def _pillow_array(image: Any) -> Any:
+    """Upright, as photos from files are, and in colour."""
+    from PIL import ImageOps
+
+    image = ImageOps.exif_transpose(image)
+    if image.mode != "RGB":
+        image = image.convert("RGB")
+    return np.asarray(image)
+
+
+def _fill_array(native: _abi.omniid_photo, array: Any, order: Any, what: str, keep: list[Any]) -> None:
+    if array.ndim == 2:
+        array = np.repeat(array[:, :, None], 3, axis=2)
+    if array.ndim != 3 or array.shape[2] not in (3, 4):
+        raise errors.InvalidArgumentError(
+            f"{what} is an array of shape {array.shape}; it must be [height, width, 3 or 4] or [height, width]"
+        )
+    channels = array.shape[2]
+    if order is None:
+        order = ChannelOrder.RGB if channels == 3 else ChannelOrder.RGBA
+    order = choice(ChannelOrder, order, f"{what}: channel_order")
+    if channels != (4 if order in (ChannelOrder.RGBA, ChannelOrder.BGRA) else 3):
+        raise errors.InvalidArgumentError(f"{what} has {channels} channels; {order.name} has another number")
+    if array.dtype == np.uint8:
+        native.pixel_type = PixelType.U8
+    elif array.dtype.kind == "f":
+        array = array.astype(np.float32, copy=False)
+        native.pixel_type = PixelType.F32
+    else:
+        raise errors.InvalidArgumentError(f"{what} is an array of {array.dtype}; it must be uint8 or floating point")
+    if array.shape[0] == 0 or array.shape[1] == 0:
+        raise errors.InvalidArgumentError(f"{what} is an array of shape {array.shape}; it has no pixels")
+    height, width, _ = array.shape
+    size = array.itemsize
+    inner = (channels * size, size)
+    if array.strides[1:] != inner or array.strides[0] < width * channels * size or not array.dtype.isnative:
+        array = np.ascontiguousarray(array.astype(array.dtype.newbyteorder("="), copy=False))
+    keep.append(array)
+    native.pixels = array.__array_interface__["data"][0]
+    native.row_stride = array.strides[0]
+    native.width, native.height = width, height
+    native.channel_order = order
+
+
+def _fill_face(native: _abi.omniid_photo, face: Any, what: str) -> None:
+    if isinstance(face, str):
+        if face != "detect":
+            raise errors.InvalidArgumentError(f"{what}: face is {face!r}; the only word that it can be is 'detect'")
+        native.face = FaceChoice.DETECT
+        return
+    numbers = np.asarray(face, dtype=np.float64).reshape(-1)
+    if np.ndim(face) == 0:
+        index = int(numbers[0])
+        if index != numbers[0] or not 0 <= index < 2**32:
+            raise errors.InvalidArgumentError(f"{what}: face is {face!r}; a face's number is 0 or more, and whole")
+        native.face, native.face_index = FaceChoice.INDEX, index
+    elif numbers.size == 4:
+        native.face = FaceChoice.BOX
+        native.face_box[:] = numbers.tolist()
+    elif numbers.size == 10:
+        native.face = FaceChoice.LANDMARKS
+        native.face_landmarks[:] = numbers.tolist()
+    else:
+        raise errors.InvalidArgumentError(
+            f"{what}: face has {numbers.size} numbers; a box has 4, landmarks have 10 (five points)"
+        )
