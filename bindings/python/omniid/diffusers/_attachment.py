@@ -1,0 +1,201 @@
+"""Attaching identities to diffusers models, and detaching them."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Literal, Optional
+
+import torch
+
+from .. import errors
+from ..conditioning import Conditioning, Step
+from ..enums import DeviceType, Role
+from . import _layers, _sampling, _watch
+from ._keys import KeyStore
+from ._sampling import Guidance
+
+Mode = Literal["auto", "inject", "keys"]
+
+
+class Attachment:
+    """An identity that is attached to a model. A context manager: leaving it detaches.
+
+    `scale` and `step` may be changed at any time, also while a pipeline runs, for instance in its
+    `callback_on_step_end`.
+    """
+
+    conditioning: Conditioning
+    """What is injected."""
+    scale: float
+    """Multiplies every identity's own scale; 0 leaves the model as it is."""
+    step: Optional[Step]
+    """The step, for models without a pipeline. None: the pipeline's scheduler is asked."""
+
+    def __init__(
+        self,
+        target: Any,
+        conditioning: Conditioning,
+        scale: float,
+        guidance: Guidance,
+        step: Step | Callable[[Any], Step] | None,
+        mode: Mode,
+    ) -> None:
+        if not isinstance(conditioning, Conditioning):
+            raise errors.InvalidArgumentError(f"conditioning is a {type(conditioning).__name__}, not a Conditioning")
+        if mode not in ("auto", "inject", "keys"):
+            raise errors.InvalidArgumentError(f"mode is {mode!r}; it must be 'auto', 'inject' or 'keys'")
+        self.model, self._pipeline = _layers.model_of(target)
+        self._unet = _layers.is_unet(self.model)
+        if guidance is None and self._unet and self._pipeline is None:
+            _sampling.chunk_roles(guidance, None, None, 1, True)  # says what is missing
+        self.conditioning = conditioning
+        self.scale = scale
+        self._step_function: Callable[[Any], Step] | None = step if callable(step) else None
+        self.step = None if callable(step) else step
+        self._guidance = guidance
+        self._mode = mode
+        pairs = _layers.match(self.model, conditioning)
+        names = {id(module): name for name, module in _layers.attention_layers(self.model).items()}
+        self._layers = {names[id(module)]: index for index, module in pairs}
+        self._device_type = self._conditioning_device()
+        self._store = KeyStore(conditioning)
+        self._chunks: tuple[Role, ...] = (Role.CONDITIONAL,)
+        self._now: Step | None = None
+        self._latent_size: tuple[int, int] | None = None
+        self._attached = True
+        _watch.watch(self.model).add(self)
+
+    def _conditioning_device(self) -> str:
+        """Where its keys and values are: `cpu`, `cuda` or, if there are none, empty."""
+        for index in range(self.conditioning.layer_count):
+            for identity in range(self.conditioning.identity_count):
+                keys = self.conditioning.keys(index, identity)
+                if keys is not None:
+                    return "cuda" if keys.device[0] == DeviceType.CUDA else "cpu"
+        return ""
+
+    @property
+    def attached(self) -> bool:
+        """Whether it still is."""
+        return self._attached
+
+    def detach(self) -> None:
+        """Takes it out of the model. May be called again."""
+        if self._attached:
+            self._attached = False
+            _watch.watch(self.model).remove(self)
+
+    def __enter__(self) -> Attachment:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.detach()
+
+    def _begin(self, now: _watch.Pass) -> None:
+        """A forward pass of the model begins."""
+        if self.scale == 0:
+            return
+        self._chunks = _sampling.chunk_roles(self._guidance, self._pipeline, now.context, now.batch, self._unet)
+        self._latent_size = now.latent_size
+        self._now = None
+        if self.conditioning.has_step_ranges:
+            self._now = self._find_step(now.timestep)
+
+    def _find_step(self, timestep: Any) -> Step:
+        if self._step_function is not None:
+            return self._step_function(timestep)
+        step = self.step
+        if step is None and self._pipeline is not None:
+            if isinstance(timestep, torch.Tensor):
+                timestep = timestep.flatten()[0]
+            step = _sampling.pipeline_step(self._pipeline, timestep)
+        if step is None:
+            raise errors.InvalidArgumentError(
+                "an identity is limited to a range of steps, and which step this is cannot be seen from a model alone: "
+                "attach to the pipeline, set the attachment's step, or pass step=function of the timestep"
+            )
+        return step
+
+    def _wants(self, name: str) -> bool:
+        return self.scale != 0 and name in self._layers
+
+    def _add(self, name: str, query: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
+        """Adds the identities' attention of one layer: to `output` itself, or to a copy that is returned."""
+        index = self._layers.get(name)
+        if index is None or self.scale == 0:
+            return output
+        roles = _sampling.row_roles(self._chunks, query.shape[0])
+        if self._injects(query, output):
+            if query.dtype != output.dtype:
+                query = query.to(output.dtype)
+            self.conditioning.inject(
+                index, query, output, scale=self.scale, roles=roles, step=self._now, latent_size=self._latent_size
+            )
+            return output
+        delta = self._store.delta(index, query, roles, self.scale, self._now, self._latent_size)
+        return output if delta is None else output + delta.to(output.dtype)
+
+    def _injects(self, query: torch.Tensor, output: torch.Tensor) -> bool:
+        """Whether the library writes into the output's memory, or PyTorch adds to it."""
+        if self._mode == "keys" or not self._device_type:
+            return False
+        gradients = torch.is_grad_enabled() and (query.requires_grad or output.requires_grad)
+        fits = query.device.type == self._device_type and query.dtype in _TYPES and not gradients
+        if self._mode == "inject" and not fits:
+            raise errors.UnsupportedError(
+                f"mode 'inject': query on {query.device} of {query.dtype}, gradients {gradients}; it must be on "
+                f"{self._device_type}, float32, float16 or bfloat16, without gradients. mode 'auto' takes the keys then"
+            )
+        return fits
+
+    def __repr__(self) -> str:
+        state = "attached to" if self._attached else "detached from"
+        return f"Attachment({state} {type(self.model).__name__}, scale={self.scale}, {self.conditioning!r})"
+
+
+_TYPES = (torch.float32, torch.float16, torch.bfloat16)
+
+
+def attach(
+    target: Any,
+    conditioning: Conditioning,
+    *,
+    scale: float = 1.0,
+    guidance: Guidance = None,
+    step: Step | Callable[[Any], Step] | None = None,
+    mode: Mode = "auto",
+) -> Attachment:
+    """Injects identities into a diffusers model from now on.
+
+    `target` is a pipeline with a UNet (Stable Diffusion 1.x, SDXL) or a FLUX transformer, or such a model itself.
+    Several conditionings may be attached; they add up. IP-Adapters, LoRA and other attention processors stay, and may
+    be loaded and removed while identities are attached.
+
+    `guidance` is how the rows of a batch follow the prompt. None: a pipeline is asked, and a UNet without a pipeline is
+    refused. True: unconditional rows, then as many conditional ones, as diffusers has them. False: all rows are
+    conditional. A sequence of "conditional" and "unconditional": the equal parts of the batch, in order. A function of
+    the batch size that returns such a sequence.
+
+    `step` is where sampling is, for identities that are limited to a range of steps: a Step, or a function that gives
+    one for the model's timestep. None: the pipeline's scheduler is asked.
+
+    `mode`: "inject" lets the library add to the layer's output in its own memory, for tensors on the conditioning's
+    device. "keys" runs PyTorch's attention on the library's keys and values, copied once if they are on another device
+    or of another type; it has gradients. "auto" takes the first where it can.
+    """
+    return Attachment(target, conditioning, scale, guidance, step, mode)
+
+
+def detach(target: Any) -> None:
+    """Takes an Attachment out of its model, or all of them out of a pipeline or a model. Nothing of them stays behind."""
+    if isinstance(target, Attachment):
+        target.detach()
+        return
+    model, _ = _layers.model_of(target)
+    for attachment in _watch.watched(model):
+        attachment.detach()
+
+
+def attachments(target: Any) -> tuple[Attachment, ...]:
+    """What is attached to a pipeline or a model, in the order in which it was."""
+    model, _ = _layers.model_of(target)
+    return _watch.watched(model)
