@@ -5,4 +5,5 @@
 
 pub mod data;
 pub mod detector;
+pub mod evaluate;
 pub mod render;

@@ -3,9 +3,12 @@
 //! A [`Dataset`] is filled by the renderer or by the loader of real photos and read by the sampler. Pixels stay 8-bit
 //! at the size of training; a batch converts what it uses.
 
+mod crop;
 mod file;
+pub mod photos;
 mod split;
 
+pub use crop::CropTemplate;
 pub use file::FORMAT_VERSION;
 pub use split::{Part, SplitFractions};
 

@@ -1,0 +1,84 @@
+//! The files of a folder of people.
+
+use omniid::error::{Error, Result};
+use std::path::{Path, PathBuf};
+
+/// Folders within a person's folder that are followed.
+const DEPTH: usize = 8;
+
+/// A person's folder.
+pub(super) struct PersonFolder {
+    /// Name of the folder.
+    pub name: String,
+    /// Files below it, in the order of their paths.
+    pub files: Vec<PathBuf>,
+    /// Folders that could not be read, and why.
+    pub unreadable: Vec<(PathBuf, String)>,
+}
+
+/// What lies in the root: folders of people in the order of their names, and files that belong to nobody.
+pub(super) struct Walk {
+    pub people: Vec<PersonFolder>,
+    pub strays: Vec<PathBuf>,
+}
+
+/// Lists everything below `root`. Hidden files and folders are passed over; links to folders are not followed.
+pub(super) fn walk(root: &Path) -> Result<Walk> {
+    let mut walk = Walk {
+        people: Vec::new(),
+        strays: Vec::new(),
+    };
+    for path in entries(root).map_err(|error| Error::io(root, error))? {
+        // A person's folder itself may be a link.
+        if !path.is_dir() {
+            walk.strays.push(path);
+            continue;
+        }
+        let mut person = PersonFolder {
+            name: name(&path),
+            files: Vec::new(),
+            unreadable: Vec::new(),
+        };
+        collect(&path, DEPTH, &mut person);
+        walk.people.push(person);
+    }
+    Ok(walk)
+}
+
+fn collect(folder: &Path, depth: usize, person: &mut PersonFolder) {
+    let entries = match entries(folder) {
+        Ok(entries) => entries,
+        Err(error) => {
+            person.unreadable.push((folder.to_path_buf(), error.to_string()));
+            return;
+        }
+    };
+    for path in entries {
+        if !path.is_dir() {
+            person.files.push(path);
+        } else if depth > 0 && !path.is_symlink() {
+            collect(&path, depth - 1, person);
+        } else {
+            person
+                .unreadable
+                .push((path, "a link to a folder, or a folder too deep".to_string()));
+        }
+    }
+}
+
+fn name(path: &Path) -> String {
+    path.file_name()
+        .unwrap_or(path.as_os_str())
+        .to_string_lossy()
+        .into_owned()
+}
+
+/// Visible entries in the order of their names.
+fn entries(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let mut paths = std::fs::read_dir(folder)?
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<std::io::Result<Vec<_>>>()?;
+    paths.retain(|path| !name(path).starts_with('.'));
+    paths.sort();
+    Ok(paths)
+}

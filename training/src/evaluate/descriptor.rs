@@ -1,0 +1,176 @@
+//! Numbers that stand for the person in one or several pictures.
+
+use super::hog::hog;
+use super::progress::Progress;
+use super::tokens::IdentityModel;
+use super::verifier::Verifier;
+use crate::data::CropTemplate;
+use image::RgbImage;
+use omniid::error::Result;
+
+/// Pictures of one person that are described together.
+pub type PictureSet<'a> = Vec<&'a RgbImage>;
+
+/// What is subtracted before two descriptors are compared by their cosine.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Centre {
+    /// Nothing.
+    Nothing,
+    /// The mean of the descriptors that are compared.
+    Data,
+    /// This vector.
+    Given(Vec<f32>),
+}
+
+/// A function from pictures of one person to a vector. Two people are compared by the cosine of their vectors.
+pub trait Descriptor {
+    /// What it is called in tables.
+    fn name(&self) -> String;
+
+    /// One vector per set, all of one length.
+    ///
+    /// # Errors
+    /// Those of the descriptor; [`ErrorKind::Cancelled`](omniid::ErrorKind::Cancelled).
+    fn describe(&self, sets: &[PictureSet<'_>], progress: &mut Progress<'_>) -> Result<Vec<Vec<f32>>>;
+
+    /// What is subtracted before the cosine. By default nothing.
+    fn centre(&self) -> Centre {
+        Centre::Nothing
+    }
+}
+
+/// Histograms of oriented gradients; those of a set are averaged. Knows nothing about faces: a floor.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct HogDescriptor {
+    /// Whether the mean over the data is subtracted, which makes the floor higher. The usual comparison does without.
+    pub centred: bool,
+}
+
+impl Descriptor for HogDescriptor {
+    fn name(&self) -> String {
+        let name = if self.centred { "HOG, centred" } else { "HOG" };
+        name.to_string()
+    }
+
+    fn describe(&self, sets: &[PictureSet<'_>], _: &mut Progress<'_>) -> Result<Vec<Vec<f32>>> {
+        Ok(sets
+            .iter()
+            .map(|set| average(set.iter().map(|picture| hog(picture))))
+            .collect())
+    }
+
+    fn centre(&self) -> Centre {
+        if self.centred {
+            Centre::Data
+        } else {
+            Centre::Nothing
+        }
+    }
+}
+
+/// Mean red, green and blue. Shows how much the tone of skin and hair alone gives away: a floor.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ColourDescriptor;
+
+impl Descriptor for ColourDescriptor {
+    fn name(&self) -> String {
+        "mean colour".to_string()
+    }
+
+    fn describe(&self, sets: &[PictureSet<'_>], _: &mut Progress<'_>) -> Result<Vec<Vec<f32>>> {
+        let mean = |picture: &RgbImage| -> Vec<f32> {
+            let pixels = f64::from(picture.width()) * f64::from(picture.height());
+            let sum = picture.pixels().fold([0u64; 3], |mut sum, pixel| {
+                for (sum, level) in sum.iter_mut().zip(pixel.0) {
+                    *sum += u64::from(level);
+                }
+                sum
+            });
+            sum.map(|sum| (sum as f64 / (255.0 * pixels)) as f32).to_vec()
+        };
+        Ok(sets
+            .iter()
+            .map(|set| average(set.iter().map(|picture| mean(picture))))
+            .collect())
+    }
+
+    fn centre(&self) -> Centre {
+        Centre::Data
+    }
+}
+
+/// The judge's own embedding; those of a set are averaged. A ceiling.
+pub struct VerifierDescriptor<'a> {
+    /// The network.
+    pub verifier: &'a Verifier,
+    /// How the pictures were cut.
+    pub template: CropTemplate,
+}
+
+impl Descriptor for VerifierDescriptor<'_> {
+    fn name(&self) -> String {
+        "MobileFaceNet".to_string()
+    }
+
+    fn describe(&self, sets: &[PictureSet<'_>], progress: &mut Progress<'_>) -> Result<Vec<Vec<f32>>> {
+        // All pictures in one row, so that they pass the network in full batches.
+        const CHUNK: usize = 64;
+        let pictures: Vec<&RgbImage> = sets.iter().flatten().copied().collect();
+        let mut embeddings = Vec::with_capacity(pictures.len());
+        for chunk in pictures.chunks(CHUNK) {
+            progress.report(&self.name(), embeddings.len(), pictures.len())?;
+            embeddings.extend(self.verifier.embed_crops(chunk, &self.template)?);
+        }
+        let mut embeddings = embeddings.into_iter();
+        let mut out = Vec::with_capacity(sets.len());
+        for set in sets {
+            let own = embeddings.by_ref().take(set.len());
+            out.push(average(own.map(|embedding| embedding.to_vec())));
+        }
+        Ok(out)
+    }
+}
+
+/// The identity tokens of the model, all photos of a set encoded together, flat.
+pub struct TokenDescriptor<'a> {
+    /// The model.
+    pub model: &'a IdentityModel,
+    /// What it is called in tables.
+    pub name: String,
+}
+
+impl Descriptor for TokenDescriptor<'_> {
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+
+    fn describe(&self, sets: &[PictureSet<'_>], progress: &mut Progress<'_>) -> Result<Vec<Vec<f32>>> {
+        let mut out = Vec::with_capacity(sets.len());
+        for set in sets {
+            progress.report(&self.name, out.len(), sets.len())?;
+            out.push(self.model.tokens(set)?);
+        }
+        Ok(out)
+    }
+
+    /// The model's mean tokens; without them the mean of the data.
+    fn centre(&self) -> Centre {
+        self.model
+            .token_mean()
+            .map_or(Centre::Data, |mean| Centre::Given(mean.to_vec()))
+    }
+}
+
+/// Mean of equally long vectors; empty for none.
+pub(super) fn average(vectors: impl Iterator<Item = Vec<f32>>) -> Vec<f32> {
+    let mut sum: Vec<f64> = Vec::new();
+    let mut count = 0f64;
+    for vector in vectors {
+        sum.resize(vector.len(), 0.0);
+        for (sum, value) in sum.iter_mut().zip(&vector) {
+            *sum += f64::from(*value);
+        }
+        count += 1.0;
+    }
+    sum.into_iter().map(|sum| (sum / count) as f32).collect()
+}

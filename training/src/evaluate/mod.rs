@@ -1,0 +1,32 @@
+//! What a trained model can and cannot do, in numbers.
+//!
+//! Every number stands beside a floor that knows nothing (an untrained encoder, histograms of gradients, mean colour)
+//! and a ceiling (a published recogniser, the true picture).
+
+#[cfg(test)]
+pub(crate) mod assets;
+mod descriptor;
+mod detail;
+mod hog;
+mod image_error;
+mod progress;
+mod roc;
+mod ssim;
+#[cfg(test)]
+mod test_model;
+mod tokens;
+mod verification;
+mod verifier;
+
+pub use descriptor::{
+    Centre, ColourDescriptor, Descriptor, HogDescriptor, PictureSet, TokenDescriptor, VerifierDescriptor,
+};
+pub use detail::{detail, Detail};
+pub use hog::hog;
+pub use image_error::{l1, psnr, Mask};
+pub use progress::{Progress, ProgressFn};
+pub use roc::{mean_estimate, Curve, Estimate, Pair, ScoredPairs, Verification};
+pub use ssim::ssim;
+pub use tokens::{IdentityModel, TokenStatistics};
+pub use verification::{images_of, verify, PersonImages, VerificationOptions, VerificationResult};
+pub use verifier::{cosine, Embedding, Verifier, EMBEDDING};

@@ -1,0 +1,61 @@
+//! A small untrained model and pictures, for tests.
+
+use super::tokens::IdentityModel;
+use image::{Rgb, RgbImage};
+use omniid::checkpoint::safetensors_to_bytes;
+use omniid::encoder::{EncoderConfig, OmniIdConfig};
+use omniid::engine::{untrained_tensors, DeviceChoice, NativeConfig};
+use omniid::face::CropMode;
+use omniid::nn::Activation;
+use omniid::vit::VisionConfig;
+
+/// Side of the pictures that [`model`] takes.
+pub const SIZE: u32 = 32;
+
+/// 32 pixels in patches of 8; 4 tokens of width 16.
+pub fn model(seed: u64) -> IdentityModel {
+    let config = NativeConfig {
+        name: "test".into(),
+        backbone: VisionConfig {
+            hidden_size: 16,
+            intermediate_size: 32,
+            num_hidden_layers: 2,
+            num_attention_heads: 2,
+            image_size: SIZE as usize,
+            patch_size: 8,
+            hidden_act: Activation::Gelu,
+            layer_norm_eps: 1e-5,
+            projection_dim: None,
+        },
+        pixels: Default::default(),
+        crop: CropMode::Aligned { scale: 0.98 },
+        encoder: EncoderConfig::OmniId(OmniIdConfig {
+            queries: 4,
+            width: 16,
+            depth: 1,
+            heads: 2,
+            head_width: 8,
+            feed_forward_multiplier: 2,
+            feature_width: 16,
+            feature_tokens: 17,
+            token_width: 16,
+            key_position: true,
+            include_class_token: true,
+        }),
+        host: None,
+    };
+    let tensors = untrained_tensors(&config, seed).unwrap();
+    let bytes = safetensors_to_bytes(&tensors, &config.to_metadata().unwrap()).unwrap();
+    IdentityModel::from_bytes(bytes, DeviceChoice::Cpu).unwrap()
+}
+
+/// Different patterns.
+pub fn pictures(count: u32) -> Vec<RgbImage> {
+    (0..count)
+        .map(|k| {
+            RgbImage::from_fn(SIZE, SIZE, |x, y| {
+                Rgb([(x * 7 + k * 50) as u8, (y * 5 + k * 31) as u8, (x * y + k) as u8])
+            })
+        })
+        .collect()
+}
