@@ -97,7 +97,11 @@ impl MinihostConfig {
     pub fn new(sizes: &MinihostSizes, prediction: Prediction) -> Result<Self> {
         let levels = sizes.channels.len();
         let blocks = 3 * sizes.block * sizes.block;
-        let groups = |width: &usize| [32, 16, 8, 4, 2, 1].into_iter().find(|g| width % g == 0);
+        let groups = |width: &usize| {
+            [32, 16, 8, 4, 2, 1]
+                .into_iter()
+                .find(|g| width.is_multiple_of(*g))
+        };
         let heads = |width: &usize| (width / sizes.head_width.max(1)).max(1);
         let config = Self {
             size: sizes.size,
@@ -137,7 +141,7 @@ impl MinihostConfig {
         self.unet.check()?;
         let fail = |text: String| Err(Error::invalid(format!("minihost: {text}")));
         let step = self.block << (self.unet.levels() - 1).min(32);
-        if self.block == 0 || self.block > 64 || self.size == 0 || self.size % step != 0 {
+        if self.block == 0 || self.block > 64 || self.size == 0 || !self.size.is_multiple_of(step) {
             return fail(format!(
                 "pictures of {} pixels in blocks of {}; with {} levels the size must be a multiple of {step}",
                 self.size,

@@ -37,7 +37,7 @@ pub fn to_tokens(pictures: &Tensor, factor: usize) -> Result<Tensor> {
 /// [`Mismatch`](omniid::ErrorKind::Mismatch) when tokens, factor and size do not fit.
 pub fn from_tokens(tokens: &Tensor, factor: usize, height: usize, width: usize) -> Result<Tensor> {
     let fits = matches!(*tokens.dims(), [_, count, channels]
-        if factor > 0 && height % factor == 0 && width % factor == 0
+        if factor > 0 && height.is_multiple_of(factor) && width.is_multiple_of(factor)
             && count == (height / factor) * (width / factor) && channels % (factor * factor) == 0);
     if !fits {
         return Err(Error::mismatch(format!(

@@ -135,7 +135,7 @@ fn check(what: &str, lengths: &[usize]) -> Result<()> {
 
 fn check_gate(width: usize, lengths: &[usize]) -> Result<usize> {
     check("a gated activation", lengths)?;
-    if width == 0 || lengths[0] % (2 * width) != 0 {
+    if width == 0 || !lengths[0].is_multiple_of(2 * width) {
         return Err(Error::invalid(format!(
             "a gated activation of width {width} got {} values",
             lengths[0]

@@ -113,7 +113,6 @@ pub fn attention_gradient(
         });
     };
     pool.run(parts * heads, &task);
-    drop(partial_views);
     if shared {
         let (part_keys, part_values) = partial.split_at(half);
         sum_parts(part_keys, parts, &to.keys);

@@ -179,7 +179,7 @@ impl Block<'_> {
         unsafe {
             // exp(x) = 2^(x · log2 e)
             let scales = L::splat(scale * std::f32::consts::LOG2_E);
-            for r in 0..count {
+            for (r, product) in products.iter_mut().enumerate().take(count) {
                 let to = scratch.query.add(r * STRIDE);
                 query.read_padded::<L>(first + r, self.head_dim, dim, to);
                 let gradient = scratch.gradient.add(r * STRIDE);
@@ -192,7 +192,7 @@ impl Block<'_> {
                     sum = L::fma(L::load(gradient.add(d)), L::load(scratch.row.add(d)), sum);
                     d += L::WIDTH;
                 }
-                products[r] = L::reduce_add(sum);
+                *product = L::reduce_add(sum);
             }
             let each = |start: usize| {
                 let offset = start / block * GROUP * STRIDE;

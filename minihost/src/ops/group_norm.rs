@@ -86,7 +86,7 @@ impl Sizes {
     /// Calls `fill(number of the part, part)` for every part of `output` `[batch, tokens, channels]`.
     fn for_parts(&self, output: &mut [f32], fill: &(dyn Fn(usize, &mut [f32]) + Sync)) {
         let picture = self.tokens * self.channels;
-        if self.tokens % ROWS == 0 {
+        if self.tokens.is_multiple_of(ROWS) {
             return for_parts(output, ROWS * self.channels, fill);
         }
         // Parts of unequal length: hand out pictures, which are many or small then.

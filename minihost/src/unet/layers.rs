@@ -243,7 +243,7 @@ pub(super) struct Resnet {
 impl Resnet {
     pub fn load(config: &super::UNetConfig, input: usize, output: usize, vb: VarBuilder) -> Result<Self> {
         let (groups, epsilon) = (config.norm_num_groups, config.norm_eps);
-        if input % groups != 0 {
+        if !input.is_multiple_of(groups) {
             return Err(Error::invalid(format!(
                 "UNet: {} has {input} input channels, which norm_num_groups {groups} does not divide",
                 vb.prefix()

@@ -183,7 +183,11 @@ impl Network {
     /// numbers fill whole pictures.
     pub fn forward(&self, pictures: &[f32], side: usize) -> Result<Tensor> {
         let picture = side * side * 3;
-        if side == 0 || side % 32 != 0 || pictures.is_empty() || pictures.len() % picture != 0 {
+        if side == 0
+            || !side.is_multiple_of(32)
+            || pictures.is_empty()
+            || !pictures.len().is_multiple_of(picture)
+        {
             return Err(Error::invalid(format!(
                 "{} numbers are no pictures of {side} x {side} x 3; the side must be a multiple of 32",
                 pictures.len()
