@@ -3,7 +3,17 @@
 //!
 //! A client of the plugin's public API. Nothing here is needed to use a trained model.
 
+pub mod average;
+pub mod config;
 pub mod data;
 pub mod detector;
 pub mod evaluate;
+pub mod model;
+pub mod optimiser;
+pub mod parameters;
+pub mod pixels;
+pub mod random;
 pub mod render;
+pub mod sampler;
+pub mod schedule;
+pub mod toy;

@@ -1,0 +1,260 @@
+//! From 8-bit pictures to the numbers of a batch.
+
+use crate::data::{Dataset, Picture};
+use crate::sampler::{Draw, Tone};
+use omniid::error::{Error, Result};
+use omniid::photo::ImageProcessor;
+use rayon::prelude::*;
+
+/// How a picture is read into a batch.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Reading {
+    /// Change of the tones.
+    pub tone: Tone,
+    /// Whether colours become their brightness.
+    pub grey: bool,
+    /// Whether left and right are exchanged.
+    pub mirrored: bool,
+}
+
+impl Reading {
+    /// The picture as it is.
+    pub const PLAIN: Self = Self {
+        tone: Tone::NONE,
+        grey: false,
+        mirrored: false,
+    };
+
+    /// The value −1…1 of every level.
+    fn table(&self) -> [f32; 256] {
+        std::array::from_fn(|level| {
+            // The plugin's own preparation of a level, so that training and use agree to the bit.
+            let value = ((level as f64 / 255.0 - 0.5) / 0.5) as f32;
+            if self.tone == Tone::NONE {
+                value
+            } else {
+                (value * self.tone.gain + self.tone.offset).clamp(-1.0, 1.0)
+            }
+        })
+    }
+
+    /// One pixel's three levels.
+    fn levels(&self, pixel: &[u8]) -> [u8; 3] {
+        match *pixel {
+            [red, green, blue] if self.grey => {
+                // ITU-R BT.601 in 16-bit fixed point; the weights sum to 65536.
+                let sum = 19595 * u32::from(red) + 38470 * u32::from(green) + 7471 * u32::from(blue);
+                [((sum + 32768) >> 16) as u8; 3]
+            }
+            [red, green, blue] => [red, green, blue],
+            _ => [0; 3],
+        }
+    }
+}
+
+/// Writes a picture of side `size` channel by channel into `out` `[3, size, size]`.
+pub fn write_planes(picture: &Picture, size: usize, reading: &Reading, out: &mut [f32]) {
+    let table = reading.table();
+    let plane = size * size;
+    for (row, pixels) in picture.pixels.chunks_exact(3 * size).enumerate().take(size) {
+        for (column, pixel) in pixels.chunks_exact(3).enumerate() {
+            let column = if reading.mirrored {
+                size - 1 - column
+            } else {
+                column
+            };
+            let levels = reading.levels(pixel);
+            for (channel, level) in levels.into_iter().enumerate() {
+                if let Some(value) = out.get_mut(channel * plane + row * size + column) {
+                    *value = table[usize::from(level)];
+                }
+            }
+        }
+    }
+}
+
+/// Pixel values and head mask of one patch of a picture of side `size`, written to `values` `[patch, patch, 3]` and
+/// `weights` `[patch, patch, 3]`; `background` is the weight of a pixel outside the head.
+pub fn write_patch(
+    picture: &Picture,
+    (size, patch, place): (usize, usize, usize),
+    reading: &Reading,
+    background: f32,
+    values: &mut [f32],
+    weights: Option<&mut [f32]>,
+) {
+    let table = reading.table();
+    let side = size / patch;
+    let (top, left) = (place / side * patch, place % side * patch);
+    let at = |index: usize| {
+        let (row, column) = (top + index / patch, left + index % patch);
+        let column = if reading.mirrored {
+            size - 1 - column
+        } else {
+            column
+        };
+        row * size + column
+    };
+    for (index, value) in values.chunks_exact_mut(3).enumerate() {
+        let pixel = 3 * at(index);
+        let levels = reading.levels(picture.pixels.get(pixel..pixel + 3).unwrap_or_default());
+        value.copy_from_slice(&levels.map(|level| table[usize::from(level)]));
+    }
+    if let Some(weights) = weights {
+        for (index, weight) in weights.chunks_exact_mut(3).enumerate() {
+            let mask = picture.mask.get(at(index)).copied().unwrap_or(0);
+            weight.fill(background + (1.0 - background) * f32::from(mask) / 255.0);
+        }
+    }
+}
+
+/// The input photos of a step, `[people, inputs, 3, size, size]` in a flat vector. `second` takes the second sets.
+pub fn input_planes(dataset: &Dataset, draws: &[Draw], second: bool) -> Vec<f32> {
+    let size = dataset.size as usize;
+    let photos = draws
+        .iter()
+        .flat_map(|draw| {
+            let places = if second { &draw.second } else { &draw.inputs };
+            places.iter().map(move |(place, tone)| {
+                let reading = Reading {
+                    tone: *tone,
+                    grey: draw.grey,
+                    mirrored: draw.mirrored,
+                };
+                (&dataset.people[draw.person].pictures[*place], reading)
+            })
+        })
+        .collect::<Vec<_>>();
+    planes(&photos, size)
+}
+
+/// Pictures read into `[pictures, 3, size, size]`, flat.
+pub fn planes(photos: &[(&Picture, Reading)], size: usize) -> Vec<f32> {
+    let each = 3 * size * size;
+    let mut values = vec![0f32; photos.len() * each];
+    values
+        .par_chunks_exact_mut(each.max(1))
+        .zip(photos)
+        .for_each(|(out, (picture, reading))| write_planes(picture, size, reading, out));
+    values
+}
+
+impl Dataset {
+    /// The set with pictures of another side, by the plugin's own bicubic filter; masks go the same way.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidArgument`](omniid::ErrorKind::InvalidArgument) for a side of 0 or above 4096.
+    pub fn resized(mut self, side: u32) -> Result<Self> {
+        if side == self.size {
+            return Ok(self);
+        }
+        if !(1..=4096).contains(&side) {
+            return Err(Error::invalid(format!(
+                "pictures of side {side} were asked for; 1 to 4096 is possible"
+            )));
+        }
+        let (from, processor) = (self.size, ImageProcessor::clip(side));
+        let scale = |values: Vec<u8>| -> Vec<u8> {
+            match image::RgbImage::from_raw(from, from, values) {
+                Some(picture) => processor.resize_crop(&picture).into_raw(),
+                None => vec![0; 3 * side as usize * side as usize],
+            }
+        };
+        self.people
+            .par_iter_mut()
+            .flat_map(|person| &mut person.pictures)
+            .for_each(|picture| {
+                picture.pixels = scale(std::mem::take(&mut picture.pixels));
+                let mask = picture.mask.iter().flat_map(|value| [*value; 3]).collect();
+                picture.mask = scale(mask).into_iter().step_by(3).collect();
+            });
+        self.size = side;
+        Ok(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::toy::toy_people;
+
+    fn picture() -> Picture {
+        toy_people(1, 1, 8, 2).people.remove(0).pictures.remove(0)
+    }
+
+    #[test]
+    fn planes_are_those_of_the_plugin() {
+        let picture = picture();
+        let mut out = vec![0.0; 3 * 64];
+        write_planes(&picture, 8, &Reading::PLAIN, &mut out);
+        let processor = ImageProcessor {
+            size: 8,
+            mean: crate::config::ModelConfig::PIXELS.mean,
+            std: crate::config::ModelConfig::PIXELS.std,
+        };
+        let image = image::RgbImage::from_raw(8, 8, picture.pixels.clone()).expect("64 pixels");
+        assert_eq!(out, processor.normalise(&image));
+    }
+
+    #[test]
+    fn patches_and_planes_agree_in_every_reading() {
+        let picture = picture();
+        for (grey, mirrored) in [(false, false), (true, false), (false, true), (true, true)] {
+            let reading = Reading {
+                tone: Tone {
+                    gain: 1.2,
+                    offset: -0.1,
+                },
+                grey,
+                mirrored,
+            };
+            let mut planes = vec![0.0; 192];
+            write_planes(&picture, 8, &reading, &mut planes);
+            for place in 0..4 {
+                let (mut values, mut weights) = (vec![0.0; 48], vec![0.0; 48]);
+                write_patch(
+                    &picture,
+                    (8, 4, place),
+                    &reading,
+                    0.25,
+                    &mut values,
+                    Some(&mut weights),
+                );
+                for (index, value) in values.iter().enumerate() {
+                    let (pixel, channel) = (index / 3, index % 3);
+                    let row = place / 2 * 4 + pixel / 4;
+                    let column = place % 2 * 4 + pixel % 4;
+                    assert_eq!(*value, planes[channel * 64 + row * 8 + column]);
+                    let source = if mirrored { 7 - column } else { column };
+                    let expected = if picture.mask[row * 8 + source] == 255 {
+                        1.0
+                    } else {
+                        0.25
+                    };
+                    assert_eq!(weights[index], expected);
+                }
+                if grey {
+                    assert!(values
+                        .chunks(3)
+                        .all(|pixel| pixel[0] == pixel[1] && pixel[1] == pixel[2]));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn resizing_keeps_colours_and_masks() -> Result<()> {
+        let dataset = toy_people(1, 2, 32, 2);
+        let small = dataset.clone().resized(16)?;
+        small.validate()?;
+        assert_eq!(small.size, 16);
+        let mean =
+            |values: &[u8]| values.iter().map(|value| f64::from(*value)).sum::<f64>() / values.len() as f64;
+        for (a, b) in dataset.people[0].pictures.iter().zip(&small.people[0].pictures) {
+            assert!((mean(&a.pixels) - mean(&b.pixels)).abs() < 2.0);
+            assert!((mean(&a.mask) - mean(&b.mask)).abs() < 4.0);
+        }
+        assert!(dataset.resized(0).is_err());
+        Ok(())
+    }
+}
