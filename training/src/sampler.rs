@@ -34,7 +34,7 @@ pub struct Draw {
     /// Places of the pictures that the encoder reads, with their tones.
     pub inputs: Vec<(usize, Tone)>,
     /// A second set of inputs without a picture of the first, for losses that compare two identities of a person.
-    /// Empty where the person has too few pictures or no such loss is used.
+    /// Empty unless the sampler was asked for it.
     pub second: Vec<(usize, Tone)>,
     /// Places of the pictures that the decoder draws.
     pub targets: Vec<usize>,
@@ -56,28 +56,26 @@ pub struct Sampler {
 }
 
 impl Sampler {
-    /// A sampler over the people of `dataset` who have an input and, besides it, a target.
-    ///
-    /// `second` asks for a second set of inputs as well.
+    /// A sampler over the people of `dataset` who have an input and, besides it, a target; with `second` two inputs,
+    /// for a second set.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidArgument`](omniid::ErrorKind::InvalidArgument) when nobody is usable.
     pub fn new(dataset: &Dataset, config: SamplerConfig, second: bool, seed: u64) -> Result<Self> {
+        let sets = if second { 2 } else { 1 };
         let people = dataset
             .people
             .iter()
             .enumerate()
             .map(|(place, person)| (place, person.inputs(), person.targets()))
             .filter(|(_, inputs, targets)| match config.pairing {
-                Pairing::Same => !inputs.is_empty(),
-                Pairing::Disjoint => inputs
-                    .iter()
-                    .any(|input| targets.iter().any(|target| target != input)),
+                Pairing::Same => inputs.len() >= sets,
+                Pairing::Disjoint => reserved(inputs, targets, sets).is_some(),
             })
             .collect::<Vec<_>>();
         if people.is_empty() {
             return Err(Error::invalid(format!(
-                "none of {} people has an input picture and another one as target; nothing can be trained",
+                "none of {} people has {sets} input pictures and another one as target; nothing can be trained",
                 dataset.people.len()
             )));
         }
@@ -123,35 +121,25 @@ impl Sampler {
         generator: &mut ChaCha8Rng,
     ) -> Draw {
         let config = &self.config;
-        let mut inputs = inputs.clone();
+        let (mut inputs, mut targets) = (inputs.clone(), targets.clone());
         inputs.shuffle(generator);
-        let wanted = count * if self.second { 2 } else { 1 };
-        let mut targets = targets.clone();
         targets.shuffle(generator);
+        let wanted = count * self.sets();
         match config.pairing {
             Pairing::Same => {
-                inputs.truncate(count.max(1));
+                inputs.truncate(wanted);
                 targets = inputs.clone();
             }
             Pairing::Disjoint => {
+                // One target is set aside first, so that pictures which serve as either leave one.
+                let aside = reserved(&inputs, &targets, self.sets());
+                inputs.retain(|input| Some(*input) != aside);
                 inputs.truncate(wanted);
-                // A picture that serves as either goes to the inputs, as long as a target remains.
-                while inputs.len() > 1 && targets.iter().all(|target| inputs.contains(target)) {
-                    inputs.pop();
-                }
-                let free = |target: &usize| !inputs.contains(target);
-                if targets.iter().any(free) {
-                    targets.retain(free);
-                } else {
-                    // One input is left and it is the only target: another input must do.
-                    let only = inputs[0];
-                    inputs = vec![self.other_input(*place, only)];
-                    targets = vec![only];
-                }
+                targets.retain(|target| !inputs.contains(target));
             }
         }
-        let second = if self.second && inputs.len() > 1 {
-            inputs.split_off(inputs.len().min(count).min(inputs.len() / 2).max(1))
+        let second = if self.second {
+            inputs.split_off(count.min(inputs.len() / 2))
         } else {
             Vec::new()
         };
@@ -165,19 +153,20 @@ impl Sampler {
         Draw {
             person: *place,
             inputs: toned(&inputs, count),
-            second: toned(&second, if second.is_empty() { 0 } else { count }),
+            second: toned(&second, count),
             targets: repeat(&targets, config.targets).collect(),
             grey,
             mirrored,
         }
     }
 
-    /// An input of a person other than `taken`; every usable person has one.
-    fn other_input(&self, person: usize, taken: usize) -> usize {
-        let found = self.people.iter().find(|(place, _, _)| *place == person);
-        found
-            .and_then(|(_, inputs, _)| inputs.iter().copied().find(|input| *input != taken))
-            .unwrap_or(taken)
+    /// Sets of inputs that a draw has.
+    fn sets(&self) -> usize {
+        if self.second {
+            2
+        } else {
+            1
+        }
     }
 
     fn tone(&self, generator: &mut ChaCha8Rng) -> Tone {
@@ -190,6 +179,14 @@ impl Sampler {
             offset: normal(self.config.offset_std) as f32,
         }
     }
+}
+
+/// The first of `targets` besides which `sets` inputs remain.
+fn reserved(inputs: &[usize], targets: &[usize], sets: usize) -> Option<usize> {
+    targets
+        .iter()
+        .copied()
+        .find(|target| inputs.iter().filter(|input| *input != target).count() >= sets)
 }
 
 /// `count` places, from the first again when they are used up.
@@ -235,6 +232,7 @@ mod tests {
         let dataset = mixed();
         for second in [false, true] {
             let sampler = Sampler::new(&dataset, config(), second, 5)?;
+            assert!(sampler.people().len() >= 6, "{:?}", sampler.people());
             let mut counts = HashSet::new();
             for step in 0..60 {
                 let draws = sampler.draw(step);
@@ -257,10 +255,7 @@ mod tests {
                         .union(&others)
                         .all(|place| pictures[*place].role.is_input()));
                     assert!(targets.iter().all(|place| pictures[*place].role.is_target()));
-                    assert!(second || others.is_empty());
-                    if second && dataset.people[draw.person].inputs().len() >= 4 {
-                        assert_eq!(draw.second.len(), draw.inputs.len());
-                    }
+                    assert_eq!(draw.second.len(), if second { draw.inputs.len() } else { 0 });
                 }
             }
             assert_eq!(counts, HashSet::from([1, 2, 3]));
