@@ -10,7 +10,7 @@ use super::augment::Augmentation;
 use super::light::{DirectionalLight, Lighting};
 use super::look::{hair_colour, normal};
 use super::photo::{Background, Framing, PhotoSpec};
-use super::vector::{normalize, Vec3};
+use super::vector::{normalize, scale, Vec3};
 
 /// From what photos are drawn: pose, expression, light, background, faults.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -252,11 +252,18 @@ fn any_light(rng: &mut ChaCha8Rng) -> Lighting {
             colour: light_colour(rng, strength, 0.25),
         });
     }
-    Lighting {
+    let mut lighting = Lighting {
         ambient: light_colour(rng, ambient, 0.1),
         lights,
         shadow: rng.random_bool(0.75),
+    };
+    // Cameras expose for the face.
+    let exposure = rng.random_range(0.55..1.1) / lighting.brightness();
+    lighting.ambient = scale(lighting.ambient, exposure);
+    for light in &mut lighting.lights {
+        light.colour = scale(light.colour, exposure);
     }
+    lighting
 }
 
 /// Two colours that differ by about `spread`.

@@ -39,6 +39,15 @@ impl Lighting {
         harmonics
     }
 
+    /// Brightness of a white face, on average over the directions that a face has.
+    pub(crate) fn brightness(&self) -> f32 {
+        let lights = self.lights.iter().map(|light| {
+            let front = 0.35 + 0.65 * light.direction[2];
+            dot(light.colour, LUMINANCE) * front.max(0.05)
+        });
+        (dot(self.ambient, LUMINANCE) + lights.sum::<f32>()).max(1e-3)
+    }
+
     /// One light and an ambient part that have these harmonics: the light of pictures that must follow from their
     /// `View` alone. Exact for what one light and an ambient part make; otherwise the nearest such.
     pub fn from_harmonics(harmonics: &[[f32; 3]; 4]) -> Self {

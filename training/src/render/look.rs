@@ -4,6 +4,7 @@ use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 
+use super::glasses::Frame;
 use super::texture::linear_colour;
 use super::vector::{smoothstep, Vec3};
 
@@ -48,8 +49,8 @@ pub(crate) struct Look {
     pub moles: Vec<(Vec3, f32, f32)>,
     /// Redness of cheeks and nose.
     pub flush: f32,
-    /// Frame of the glasses: half width and half height of a lens, roundness, thickness (centimetres), linear colour.
-    pub glasses: (f32, f32, f32, f32, Vec3),
+    /// The glasses that the person has, worn or not.
+    pub glasses: Frame,
     /// Of the noise on the skin.
     pub noise_seed: u64,
     /// Strength of smooth differences of tone.
@@ -90,6 +91,16 @@ pub(crate) fn hair_colour(rng: &mut ChaCha8Rng, dark: f32, grey: f32) -> Vec3 {
         own + (silver - own) * grey
     }))
 }
+
+/// Linear colours of frames.
+const FRAMES: [Vec3; 6] = [
+    [0.01, 0.01, 0.01],
+    [0.015, 0.012, 0.01],
+    [0.10, 0.035, 0.012],
+    [0.35, 0.33, 0.30],
+    [0.30, 0.02, 0.02],
+    [0.02, 0.04, 0.20],
+];
 
 impl Look {
     /// Draws a look. `dark`: how dark-haired the people are, 0…1; `age` 0 (25 years)…1 (90 years).
@@ -147,23 +158,12 @@ impl Look {
             },
             moles,
             flush: rng.random_range(0.0..1.0),
-            glasses: (
-                rng.random_range(2.1..2.9),
-                rng.random_range(1.4..2.3),
-                rng.random_range(0.0..1.0),
-                rng.random_range(0.10..0.28),
-                *pick(
-                    rng,
-                    &[
-                        [0.01, 0.01, 0.01],
-                        [0.01, 0.01, 0.01],
-                        [0.10, 0.03, 0.01],
-                        [0.35, 0.33, 0.3],
-                        [0.3, 0.02, 0.02],
-                        [0.02, 0.04, 0.2],
-                    ],
-                ),
-            ),
+            glasses: Frame {
+                lens: [rng.random_range(2.1..2.8), rng.random_range(1.4..2.2)],
+                roundness: rng.random_range(0.0..1.0),
+                thickness: rng.random_range(0.06..0.17),
+                colour: *pick(rng, &FRAMES),
+            },
             noise_seed: rng.random(),
             blotches: rng.random_range(0.3..1.0),
         }
@@ -207,24 +207,4 @@ pub(crate) fn hash(x: i32, y: i32, z: i32, seed: u32) -> f32 {
     h = h.wrapping_mul(0x297A_2D39);
     h ^= h >> 15;
     (h >> 8) as f32 / 16_777_216.0
-}
-
-/// Freckles at a place: 0 none, 1 in the middle of one. `many` 0…1.
-pub(crate) fn freckle(p: Vec3, many: f32, seed: u32) -> f32 {
-    // Cheeks and nose have most.
-    let share = smoothstep(-4.0, 0.5, p[1]) * smoothstep(6.0, 2.5, p[1]) * smoothstep(5.0, 8.0, p[2]);
-    if share <= 0.0 {
-        return 0.0;
-    }
-    const CELL: f32 = 0.38;
-    let cell = p.map(|c| (c / CELL).floor() as i32);
-    if hash(cell[0], cell[1], cell[2], seed) > many * share * 0.5 {
-        return 0.0;
-    }
-    let place: Vec3 = std::array::from_fn(|k| {
-        let shift = hash(cell[0], cell[1], cell[2], seed.wrapping_add(1 + k as u32));
-        (cell[k] as f32 + 0.25 + 0.5 * shift) * CELL
-    });
-    let distance = super::vector::length(super::vector::sub(p, place));
-    smoothstep(0.15, 0.0, distance)
 }

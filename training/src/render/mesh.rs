@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::texture::Texture;
-use super::vector::{add, cross, normalize, sub, Vec3};
+use super::vector::{add, cross, sub, Vec3};
 
 /// Triangles of a mesh, apart from where its vertices are.
 #[derive(Debug, Clone, Default)]
@@ -43,8 +43,8 @@ impl Topology {
         old
     }
 
-    /// Sum of the triangles' normals (weighted by area) per vertex, at length 1.
-    pub(crate) fn normals(&self, positions: &[Vec3], out: &mut [Vec3]) {
+    /// Adds the triangles' normals, weighted by area, to their vertices.
+    pub(crate) fn add_normals(&self, positions: &[Vec3], out: &mut [Vec3]) {
         for &[a, b, c] in &self.triangles {
             let (pa, pb, pc) = (
                 positions[a as usize],
@@ -55,9 +55,6 @@ impl Topology {
             for index in [a, b, c] {
                 out[index as usize] = add(out[index as usize], normal);
             }
-        }
-        for normal in out.iter_mut() {
-            *normal = normalize(*normal);
         }
     }
 
@@ -84,8 +81,10 @@ pub(crate) enum Surface {
     /// Brows and lashes.
     Strand,
     Eye,
-    /// Teeth, gums, tongue, mouth cavity.
+    /// Teeth, gums, tongue.
     Mouth,
+    /// Inside of the mouth and of the eye sockets.
+    Cavity,
     Cloth,
     /// Frames of glasses.
     Frame,
@@ -98,7 +97,7 @@ pub(crate) struct Layer {
     /// Place of the mesh's first vertex in the posed shape.
     pub first_vertex: u32,
     pub texture: Option<Arc<Texture>>,
-    /// Colour without a texture, factor with one; linear.
+    /// Colour without a texture, factor with one; linear. Hair, brows and lashes take only brightness from the texture.
     pub tint: Vec3,
     /// The texture's alpha says where there is something.
     pub alpha: bool,

@@ -8,9 +8,12 @@ mod augment;
 mod background;
 mod camera;
 mod distribution;
+mod glasses;
+mod ict;
 mod light;
 mod look;
 mod makehuman;
+mod marks;
 mod mesh;
 mod obj;
 mod occlusion;
@@ -23,6 +26,8 @@ mod shade;
 mod sheet;
 mod text;
 mod texture;
+mod torso;
+mod unwrap;
 mod vector;
 
 use std::path::Path;
@@ -44,6 +49,7 @@ pub use photo::{Background, Framing, PhotoSpec};
 pub use render::{Rendered, LARGEST};
 pub use sheet::contact_sheet;
 
+use ict::{HairStyles, Ict};
 use makehuman::MakeHuman;
 use person::Head;
 
@@ -70,6 +76,9 @@ impl Family {
 /// The heads' public files, read once and shared by all people.
 pub struct Assets {
     makehuman: Result<Arc<MakeHuman>, String>,
+    ict: Result<Arc<Ict>, String>,
+    /// For ICT heads, from the other family.
+    hair: Option<HairStyles>,
 }
 
 impl Assets {
@@ -85,7 +94,17 @@ impl Assets {
         } else {
             Err(format!("{} is not there", folder.display()))
         };
-        let assets = Self { makehuman };
+        let folder = root.join("ict_facekit");
+        let ict = if folder.is_dir() {
+            Ok(Arc::new(Ict::open(&folder)?))
+        } else {
+            Err(format!("{} is not there", folder.display()))
+        };
+        let hair = match (&makehuman, &ict) {
+            (Ok(makehuman), Ok(_)) => Some(HairStyles::new(makehuman)),
+            _ => None,
+        };
+        let assets = Self { makehuman, ict, hair };
         if assets.families().is_empty() {
             return Err(Error::invalid(format!(
                 "no family of heads in {}: {}",
@@ -102,6 +121,9 @@ impl Assets {
         if self.makehuman.is_ok() {
             families.push(Family::MakeHuman);
         }
+        if self.ict.is_ok() {
+            families.push(Family::Ict);
+        }
         families
     }
 
@@ -109,7 +131,12 @@ impl Assets {
     pub fn report(&self) -> Vec<String> {
         let mut lines = Vec::new();
         if let Err(reason) = &self.makehuman {
-            lines.push(format!("MakeHuman heads: {reason}"));
+            lines.push(format!(
+                "no MakeHuman heads (and no hair for the others): {reason}"
+            ));
+        }
+        if let Err(reason) = &self.ict {
+            lines.push(format!("no ICT heads: {reason}"));
         }
         lines
     }
@@ -128,7 +155,14 @@ impl Assets {
                 let (head, parts) = makehuman::prepare(assets, seed)?;
                 Person::new(family, seed, Head::MakeHuman(head), parts)
             }
-            Family::Ict => Err(Error::unsupported("ICT heads")),
+            Family::Ict => {
+                let assets = self
+                    .ict
+                    .as_ref()
+                    .map_err(|reason| Error::invalid(format!("no ICT heads: {reason}")))?;
+                let (head, parts) = ict::prepare(assets, self.hair.as_ref(), seed)?;
+                Person::new(family, seed, Head::Ict(head), parts)
+            }
         }
     }
 }

@@ -1,7 +1,11 @@
 //! A person: everything that stays the same from photo to photo.
 
+use std::sync::Arc;
+
 use omniid::error::Result;
 
+use super::glasses;
+use super::ict::IctHead;
 use super::look::Look;
 use super::makehuman::MakeHumanHead;
 use super::mesh::{Layer, Shape, Surface};
@@ -15,14 +19,15 @@ pub(crate) struct Parts {
     pub look: Look,
     /// 68 landmarks of the family's average head, centimetres.
     pub mean_points: Vec<Vec3>,
-    /// The layer of the hair and the mean linear colour of its texture.
-    pub hair: Option<(usize, Vec3)>,
+    /// The layer of the hair and the mean brightness of its texture.
+    pub hair: Option<(usize, f32)>,
     /// The first vertices, which can be under clothes.
     pub skin_vertices: usize,
 }
 
 pub(crate) enum Head {
     MakeHuman(MakeHumanHead),
+    Ict(IctHead),
 }
 
 /// One synthetic person: shape, skin, hair, brows, eyes. Made by `Assets::person`; [`Person::render`] takes photos of
@@ -32,6 +37,8 @@ pub struct Person {
     pub(crate) seed: u64,
     pub(crate) head: Head,
     pub(crate) parts: Parts,
+    /// Vertices of the glasses, which follow all others.
+    glasses: Vec<Vec3>,
     /// Open sky per vertex of the neutral shape.
     pub(crate) openness: Vec<f32>,
     /// How far inside the clothes each vertex is, centimetres; negative outside.
@@ -40,7 +47,20 @@ pub struct Person {
 
 impl Person {
     pub(crate) fn new(family: Family, seed: u64, head: Head, mut parts: Parts) -> Result<Self> {
-        let neutral = posed_shape(&head, &parts.layers, &[0.0; 12], [0.0; 2])?;
+        let bare = shape(&head, &[0.0; 12], [0.0; 2])?;
+        let frame = &parts.look.glasses;
+        let (topology, glasses) = glasses::glasses(&bare.landmarks, frame);
+        parts.layers.push(Layer {
+            topology: Arc::new(topology),
+            first_vertex: bare.positions.len() as u32,
+            texture: None,
+            tint: frame.colour,
+            alpha: false,
+            two_sided: true,
+            surface: Surface::Frame,
+            density: 0.0,
+        });
+        let neutral = posed_shape(&head, &parts.layers, &glasses, &[0.0; 12], [0.0; 2])?;
         for layer in &mut parts.layers {
             let vertices = &neutral.positions[layer.first_vertex as usize..];
             if let Some(texture) = &layer.texture {
@@ -73,6 +93,7 @@ impl Person {
             seed,
             head,
             parts,
+            glasses,
             openness,
             cloth,
         })
@@ -98,44 +119,56 @@ impl Person {
     }
 
     pub(crate) fn shape(&self, expression: &[f32; 12], gaze: [f32; 2]) -> Result<Shape> {
-        posed_shape(&self.head, &self.parts.layers, expression, gaze)
+        posed_shape(&self.head, &self.parts.layers, &self.glasses, expression, gaze)
     }
 }
 
 fn shape(head: &Head, expression: &[f32; 12], gaze: [f32; 2]) -> Result<Shape> {
     match head {
         Head::MakeHuman(head) => head.shape(expression, gaze),
+        Head::Ict(head) => head.shape(expression, gaze),
     }
 }
 
 /// The shape with normals.
-fn posed_shape(head: &Head, layers: &[Layer], expression: &[f32; 12], gaze: [f32; 2]) -> Result<Shape> {
+fn posed_shape(
+    head: &Head,
+    layers: &[Layer],
+    glasses: &[Vec3],
+    expression: &[f32; 12],
+    gaze: [f32; 2],
+) -> Result<Shape> {
     let mut shape = shape(head, expression, gaze)?;
+    shape.positions.extend_from_slice(glasses);
     let mut normals = vec![[0.0; 3]; shape.positions.len()];
     for layer in layers {
         let first = layer.first_vertex as usize;
         layer
             .topology
-            .normals(&shape.positions[first..], &mut normals[first..]);
-        if layer.surface == Surface::Hair {
-            let count = layer
-                .topology
-                .triangles
-                .iter()
-                .flatten()
-                .max()
-                .map_or(0, |&m| m as usize + 1);
-            for i in first..first + count {
-                // Strips of hair are flat; together they are round.
-                let round = normalize(sub(shape.positions[i], [0.0, 1.0, -1.5]));
-                let flat = normals[i];
-                let flat = if dot(flat, round) < 0.0 {
-                    scale(flat, -1.0)
-                } else {
-                    flat
-                };
-                normals[i] = normalize(mix(round, flat, 0.45));
-            }
+            .add_normals(&shape.positions[first..], &mut normals[first..]);
+    }
+    for normal in &mut normals {
+        *normal = normalize(*normal);
+    }
+    for layer in layers.iter().filter(|layer| layer.surface == Surface::Hair) {
+        let first = layer.first_vertex as usize;
+        let count = layer
+            .topology
+            .triangles
+            .iter()
+            .flatten()
+            .max()
+            .map_or(0, |&m| m as usize + 1);
+        for i in first..first + count {
+            // Strips of hair are flat; together they are round.
+            let round = normalize(sub(shape.positions[i], [0.0, 1.0, -1.5]));
+            let flat = normals[i];
+            let flat = if dot(flat, round) < 0.0 {
+                scale(flat, -1.0)
+            } else {
+                flat
+            };
+            normals[i] = normalize(mix(round, flat, 0.45));
         }
     }
     shape.normals = normals;

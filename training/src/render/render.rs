@@ -8,6 +8,7 @@ use omniid_minihost::View;
 
 use super::background;
 use super::camera::{five_points, Camera, Pose};
+use super::light::LUMINANCE;
 use super::mesh::Surface;
 use super::occlusion::DepthMap;
 use super::person::Person;
@@ -15,7 +16,7 @@ use super::photo::PhotoSpec;
 use super::raster::{weights, Visibility, EMPTY};
 use super::shade::{shade, Finish, Sample};
 use super::texture::{linear_colour, to_linear, to_srgb, Level};
-use super::vector::{add, mul, normalize, scale, Vec3};
+use super::vector::{add, dot, fused, mul, normalize, scale, Vec3};
 
 /// A rendered picture and the truth about it.
 #[derive(Debug, Clone)]
@@ -194,10 +195,9 @@ impl Canvas {
         let finish = Finish {
             gloss: person.parts.look.gloss,
         };
-        let hair_tint = person.parts.hair.and_then(|(layer, mean)| {
+        let hair_tint = person.parts.hair.and_then(|(layer, brightness)| {
             let colour = photo.hair_colour?;
-            let tint: Vec3 = std::array::from_fn(|c| (colour[c] / mean[c].max(0.004)).min(12.0));
-            Some((layer, tint))
+            Some((layer, colour.map(|c| c / brightness)))
         });
         let open_mouth = 0.3 + 0.4 * view.expression[2].min(1.0);
         for place in 0..self.visibility.id.len() {
@@ -230,17 +230,20 @@ impl Canvas {
             } else if let Some(level) = levels[index] {
                 let uvs = layer.topology.uv_triangles[number].map(|i| layer.topology.uvs[i as usize]);
                 let texel = level.sample(interpolate2(uvs, w));
-                mul(
-                    [to_linear(texel[0]), to_linear(texel[1]), to_linear(texel[2])],
-                    tint,
-                )
+                let texel = [to_linear(texel[0]), to_linear(texel[1]), to_linear(texel[2])];
+                if matches!(surface, Surface::Hair | Surface::Strand) {
+                    scale(tint, dot(texel, LUMINANCE)).map(|c| c.min(0.9))
+                } else {
+                    mul(texel, tint)
+                }
             } else {
                 tint
             };
             let lit = match &shadow {
                 Some(map) => {
+                    // A little off the surface, so that it does not shade itself.
                     let position = interpolate3(corners.map(|i| posed[i]), w);
-                    map.lit(position, 0.5)
+                    map.lit(fused(position, normal, 0.45), 0.3)
                 }
                 None => 1.0,
             };

@@ -32,6 +32,7 @@ pub(crate) fn shade(sample: &Sample, lighting: &Lighting, finish: &Finish) -> Ve
         Surface::Strand => ([0.4; 3], 0.0, 1.0),
         Surface::Eye => ([0.3; 3], 0.45, 90.0),
         Surface::Mouth => ([0.4; 3], 0.05, 30.0),
+        Surface::Cavity => ([0.4; 3], 0.0, 1.0),
         Surface::Cloth => ([0.1; 3], 0.0, 1.0),
         Surface::Frame => ([0.1; 3], 0.3, 40.0),
     };

@@ -8,12 +8,14 @@ use omniid::error::{Error, Result};
 use rayon::prelude::*;
 
 use super::clothes::{Clothes, MhMaterial};
+use super::hair::eye_cover;
 use super::skin::{self, Atlas};
 use super::target::Target;
+use crate::render::light::LUMINANCE;
 use crate::render::mesh::Topology;
 use crate::render::obj::{gather, Obj};
 use crate::render::texture::Texture;
-use crate::render::vector::{mean, scale, sub, Vec3};
+use crate::render::vector::{dot, mean, scale, sub, Vec3};
 
 /// Vertices of the group `body`; helpers follow.
 const BODY_VERTICES: u32 = 13380;
@@ -39,10 +41,17 @@ pub(crate) struct FittedPart {
     pub clothes: Clothes,
     pub topology: Arc<Topology>,
     pub texture: Option<Arc<Texture>>,
-    /// Mean linear colour of what is visible of the texture.
-    pub mean_colour: Vec3,
+    /// Mean linear brightness of what is visible of the texture.
+    pub brightness: f32,
     pub alpha: bool,
     pub two_sided: bool,
+}
+
+impl FittedPart {
+    /// The factor that gives the texture this mean colour.
+    pub fn tint(&self, colour: Vec3) -> Vec3 {
+        colour.map(|c| c / self.brightness)
+    }
 }
 
 /// One of the painted skins.
@@ -67,6 +76,8 @@ pub(crate) struct MakeHuman {
     /// Average head's position per texel of the skin atlas, centimetres from the pivot; NaN where nothing is.
     pub texel_positions: Vec<Vec3>,
     pub hair: Vec<FittedPart>,
+    /// Per hair style the share of the eyes that it hides.
+    pub eye_cover: Vec<f32>,
     pub brows: Vec<FittedPart>,
     pub lashes: Vec<FittedPart>,
     pub eyes: FittedPart,
@@ -157,7 +168,8 @@ impl MakeHuman {
             }
         }
         let tongue = root.join("tongue/tongue01/tongue01.mhclo");
-        let assets = Self {
+        let mut assets = Self {
+            eye_cover: Vec::new(),
             identity,
             asymmetry,
             neck,
@@ -195,12 +207,34 @@ impl MakeHuman {
                 )));
             }
         }
+        let landmarks = super::person::mean_points(&assets);
+        let (_, styles) = assets.average_hair();
+        assets.eye_cover = assets
+            .hair
+            .iter()
+            .zip(&styles)
+            .map(|(style, positions)| eye_cover(style, positions, &landmarks))
+            .collect();
         Ok(assets)
     }
 
     /// A shape of the macro folder by name.
     pub fn macro_target(&self, name: &str) -> Result<&Target> {
         macro_target(&self.macros, name)
+    }
+
+    /// Body and every hair style on the average head, centimetres from the pivot.
+    pub fn average_hair(&self) -> (Vec<Vec3>, Vec<Vec<Vec3>>) {
+        let origin = pivot(&self.average);
+        let centred = |positions: Vec<Vec3>| -> Vec<Vec3> {
+            positions.into_iter().map(|p| to_centimetres(p, origin)).collect()
+        };
+        let styles = self.hair.iter().map(|style| {
+            let mut fitted = Vec::new();
+            style.clothes.fit(&self.average, &mut fitted);
+            centred(fitted)
+        });
+        (centred(gather(&self.average, &self.drawn)), styles.collect())
     }
 
     /// One of the identity axes by name, such as `mouth-trans-in-out`.
@@ -251,7 +285,10 @@ fn part(path: &Path, vertices: usize, texture_side: u32) -> Result<FittedPart> {
     };
     Ok(FittedPart {
         name: stem(path),
-        mean_colour: texture.as_ref().map_or([0.5; 3], |t| t.mean_colour()),
+        brightness: texture
+            .as_ref()
+            .map_or(0.5, |t| dot(t.mean_colour(), LUMINANCE))
+            .max(0.004),
         topology: Arc::new(obj.topology(|_| true)),
         clothes,
         texture,

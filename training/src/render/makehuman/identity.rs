@@ -122,17 +122,24 @@ impl Identity {
 
 /// The weight of an identity axis: normal, narrower where the target is strong.
 fn draw_axis(rng: &mut ChaCha8Rng, name: &str) -> f32 {
-    let sigma =
-        if name.starts_with("head-trans") || name.starts_with("head-scale") || name.starts_with("head-age") {
-            0.12
-        } else if name.starts_with("ear") || name.starts_with("head-") {
-            0.2
-        } else if name.contains("trans") || name.contains("push") || name.contains("corner") {
-            0.22
-        } else {
-            0.34
-        };
-    (sigma * normal(rng)).clamp(-0.9, 0.9)
+    // Without these shifts neutral faces look cross.
+    let shift = match name {
+        "eyebrows-angle-up-down" => 0.3,
+        "mouth-angles-up-down" => 0.15,
+        _ => 0.0,
+    };
+    let is = |prefixes: &[&str]| prefixes.iter().any(|prefix| name.starts_with(prefix));
+    let has = |parts: &[&str]| parts.iter().any(|part| name.contains(part));
+    let sigma = if is(&["head-trans", "head-scale", "head-age"]) {
+        0.12
+    } else if is(&["ear", "head-", "eyebrows", "mouth-angles"]) {
+        0.2
+    } else if has(&["trans", "push", "corner"]) {
+        0.22
+    } else {
+        0.34
+    };
+    (shift + sigma * normal(rng)).clamp(-0.9, 0.9)
 }
 
 /// Two skins that suit race, sex and age, how to mix them, and a factor on their colour.
@@ -200,30 +207,7 @@ fn draw_hair(rng: &mut ChaCha8Rng, assets: &MakeHuman, male: bool, age: f32, afr
     if assets.hair.is_empty() || rng.random::<f32>() < bald {
         return None;
     }
-    let weights: Vec<f32> = assets
-        .hair
-        .iter()
-        .map(|hair| {
-            let short = hair.name.starts_with("short");
-            if hair.name.starts_with("afro") {
-                0.1 + 1.5 * african
-            } else if short == male {
-                1.0
-            } else if male {
-                0.08
-            } else {
-                0.3
-            }
-        })
-        .collect();
-    let mut choice = rng.random_range(0.0..weights.iter().sum::<f32>());
-    for (i, weight) in weights.iter().enumerate() {
-        choice -= weight;
-        if choice < 0.0 {
-            return Some(i);
-        }
-    }
-    Some(assets.hair.len() - 1)
+    assets.draw_hair_style(rng, male, african)
 }
 
 /// Brown eyes go with dark hair mostly.

@@ -3,6 +3,7 @@
 mod assets;
 mod clothes;
 mod expression;
+mod hair;
 mod identity;
 mod landmarks;
 mod person;

@@ -12,12 +12,12 @@ use super::identity::Identity;
 use super::landmarks::LANDMARKS;
 use super::skin;
 use crate::render::background::Noise;
-use crate::render::look::{freckle, hash, Look};
+use crate::render::marks::Marks;
 use crate::render::mesh::{Layer, Shape, Surface};
 use crate::render::obj::gather;
 use crate::render::person::{gaze_rotation, Parts};
 use crate::render::texture::{to_srgb, Texture};
-use crate::render::vector::{add, length, mean, mix, rotate, smoothstep, sub, Vec3};
+use crate::render::vector::{add, mean, rotate, sub, Vec3};
 
 /// What of a person the shape of a photo needs.
 pub(crate) struct MakeHumanHead {
@@ -126,9 +126,6 @@ pub(crate) fn prepare(assets: &Arc<MakeHuman>, seed: u64) -> Result<(MakeHumanHe
         vertices += part.clothes.anchors.len() as u32;
     };
     let look = identity.look.clone();
-    let towards = |colour: Vec3, part: &FittedPart| -> Vec3 {
-        std::array::from_fn(|c| (colour[c] / part.mean_colour[c].max(0.004)).min(12.0))
-    };
     let iris = assets.irises[identity.iris].clone();
     part(
         &assets.eyes,
@@ -137,12 +134,12 @@ pub(crate) fn prepare(assets: &Arc<MakeHuman>, seed: u64) -> Result<(MakeHumanHe
         Surface::Eye,
     );
     let brows = &assets.brows[identity.brows];
-    part(brows, None, towards(look.brows, brows), Surface::Strand);
+    part(brows, None, brows.tint(look.brows), Surface::Strand);
     let lashes = &assets.lashes[identity.lashes];
-    part(lashes, None, [0.6; 3], Surface::Strand);
+    part(lashes, None, lashes.tint([0.012, 0.008, 0.007]), Surface::Strand);
     let teeth = (!assets.teeth.is_empty()).then_some(identity.teeth);
     if let Some(teeth) = teeth {
-        part(&assets.teeth[teeth], None, [0.8; 3], Surface::Mouth);
+        part(&assets.teeth[teeth], None, [1.25, 1.15, 1.0], Surface::Mouth);
     }
     if let Some(tongue) = &assets.tongue {
         part(tongue, None, [0.8; 3], Surface::Mouth);
@@ -152,8 +149,8 @@ pub(crate) fn prepare(assets: &Arc<MakeHuman>, seed: u64) -> Result<(MakeHumanHe
     if let Some(style) = identity.hair {
         let style = &assets.hair[style];
         style.clothes.fit(&neutral, &mut fixed);
-        part(style, None, towards(look.hair, style), Surface::Hair);
-        hair = Some((layers.len() - 1, style.mean_colour));
+        part(style, None, style.tint(look.hair), Surface::Hair);
+        hair = Some((layers.len() - 1, style.brightness));
         for position in &mut fixed {
             *position = to_centimetres(*position, origin);
         }
@@ -219,61 +216,6 @@ fn paint(assets: &MakeHuman, identity: &Identity) -> Texture {
         ]);
     }
     skin::texture(texels, skin::WIDTH, skin::HEIGHT)
-}
-
-/// Beard, freckles, moles, flush, in sRGB 0…255.
-pub(crate) struct Marks<'a> {
-    look: &'a Look,
-}
-
-impl<'a> Marks<'a> {
-    pub fn new(look: &'a Look) -> Self {
-        Self { look }
-    }
-
-    /// Cover of the beard at a texel, 0…1.
-    pub fn beard(&self, p: Vec3, x: u32, y: u32, seed: u32) -> f32 {
-        if self.look.beard_strength <= 0.0 {
-            return 0.0;
-        }
-        let density = self.look.beard_at(p) * self.look.beard_strength;
-        if density <= 0.0 {
-            return 0.0;
-        }
-        let grain = 0.65 + 0.7 * hash(x as i32, y as i32 / 2, 7, seed);
-        (density * grain).min(0.92)
-    }
-
-    pub fn apply(&self, p: Vec3, colour: Vec3, beard: f32, beard_colour: Vec3, seed: u32) -> Vec3 {
-        let look = self.look;
-        let mut colour = colour;
-        if look.flush > 0.0 && p[2] > 4.0 {
-            // Cheeks and the tip of the nose.
-            let cheek = length([(p[0].abs() - 4.2) / 2.6, (p[1] + 0.3) / 2.2, 0.0]);
-            let nose = length([p[0] / 1.6, (p[1] - 0.6) / 1.3, 0.0]);
-            let flush =
-                look.flush * (smoothstep(1.3, 0.2, cheek) + 0.8 * smoothstep(1.2, 0.3, nose)).min(1.0);
-            colour[1] *= 1.0 - 0.09 * flush;
-            colour[2] *= 1.0 - 0.09 * flush;
-        }
-        if look.freckles > 0.0 {
-            let spot = freckle(p, look.freckles, seed);
-            for (c, strength) in [0.14, 0.24, 0.3].into_iter().enumerate() {
-                colour[c] *= 1.0 - strength * spot;
-            }
-        }
-        for &(place, radius, strength) in &look.moles {
-            let distance = length(sub([p[0], p[1], 0.0], [place[0], place[1], 0.0]));
-            if distance < radius && p[2] > 3.0 {
-                let dark = strength * smoothstep(radius, 0.5 * radius, distance);
-                colour = mix(colour, [0.42, 0.30, 0.25].map(|k: f32| k * colour[0]), dark);
-            }
-        }
-        if beard > 0.0 {
-            colour = mix(colour, beard_colour, beard);
-        }
-        colour
-    }
 }
 
 #[cfg(test)]
