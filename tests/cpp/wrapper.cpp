@@ -1,0 +1,318 @@
+/*
+ * The C++ wrapper: what it promises beyond the C ABI. Run under AddressSanitizer with its leak check.
+ *
+ *     wrapper MODEL FOLDER
+ */
+#include "support.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <cstring>
+#include <fstream>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <type_traits>
+#include <utility>
+
+namespace {
+
+/// The call fails with this status, and its message holds this text.
+template <class Call>
+void refused(omniid::Status status, const char *names, Call &&call) {
+    try {
+        call();
+    } catch (const omniid::Error &error) {
+        if (error.status() != status || std::strstr(error.what(), names) == nullptr) {
+            std::fprintf(stderr, "status %d, message: %s; expected status %d and \"%s\"\n", static_cast<int>(error.status()), error.what(), static_cast<int>(status), names);
+            std::exit(1);
+        }
+        return;
+    }
+    std::fprintf(stderr, "a call that should fail with \"%s\" succeeded\n", names);
+    std::exit(1);
+}
+
+void handles(const omniid::Engine &engine, const omniid::Photo &photo) {
+    static_assert(!std::is_copy_constructible_v<omniid::Engine> && !std::is_copy_assignable_v<omniid::Identity>);
+    static_assert(std::is_nothrow_move_constructible_v<omniid::Conditioning> && std::is_nothrow_move_assignable_v<omniid::Tensor>);
+    static_assert(sizeof(omniid::Identity) == sizeof(void *), "a handle is one pointer");
+    omniid::Identity identity = engine.encode({photo});
+    omniid::Identity other = std::move(identity);
+    EXPECT(other && !identity);
+    refused(omniid::Status::invalid_argument, "identity", [&] { (void)identity.describe(); });
+    refused(omniid::Status::invalid_argument, "identity", [&] { (void)engine.condition(identity); });
+    other = engine.encode({photo}); // the old one is freed
+    omniid_identity *raw = other.release();
+    EXPECT(!other);
+    const omniid::Identity again(raw);
+    EXPECT(again.describe().photos == 1);
+    refused(omniid::Status::invalid_argument, "engine", [] { (void)omniid::Engine().describe(); });
+}
+
+void callbacks(const char *model, const omniid::Engine &engine, const omniid::Photo &photo) {
+    struct Thrown {
+        int value;
+    };
+    // Each long call lets out exactly what its callback threw, also when it is no std::exception.
+    const auto throws = [](omniid::Progress) -> bool { throw Thrown{7}; };
+    const omniid::Identity identity = engine.encode({photo});
+    const omniid::Photo photos[] = {photo};
+    int caught = 0;
+    const auto expect_thrown = [&](auto &&call) {
+        try {
+            call();
+        } catch (const Thrown &thrown) {
+            caught += thrown.value;
+        }
+    };
+    expect_thrown([&] { (void)omniid::Engine::open(model, throws); });
+    expect_thrown([&] { (void)engine.encode(photos, {}, throws); });
+    expect_thrown([&] { (void)engine.encode_with_report(photos, {}, throws); });
+    expect_thrown([&] { (void)engine.extend(identity, photos, {}, throws); });
+    expect_thrown([&] { (void)engine.condition({omniid::ConditionInput(identity)}, {}, throws); });
+    EXPECT(caught == 5 * 7);
+
+    refused(omniid::Status::cancelled, "cancelled", [&] { (void)engine.encode({photo}, {}, [](omniid::Progress) { return false; }); });
+    // A callback that returns nothing goes on; one that can only be moved works; all stages are heard in order.
+    std::vector<omniid::Stage> stages;
+    (void)engine.encode({photo, photo}, {}, [&, only_moved = std::make_unique<int>(1)](omniid::Progress progress) {
+        EXPECT(progress.done <= progress.total && *only_moved == 1);
+        if (stages.empty() || stages.back() != progress.stage) stages.push_back(progress.stage);
+    });
+    EXPECT(std::count(stages.begin(), stages.end(), omniid::Stage::encode) >= 1);
+    // A call from within a callback.
+    std::uint64_t inner = 0;
+    (void)engine.encode({photo}, {}, [&](omniid::Progress) { inner = identity.describe().tokens; });
+    EXPECT(inner == 6);
+}
+
+void photos(const omniid::Engine &engine, const std::vector<std::uint8_t> &pixels, const std::string &folder) {
+    // The same picture as 8 bits, as floats, in another channel order and with gaps between rows gives the same tokens.
+    std::vector<float> floats(pixels.size());
+    std::transform(pixels.begin(), pixels.end(), floats.begin(), [](std::uint8_t value) { return static_cast<float>(value) / 255.0F; });
+    const std::size_t stride = picture_width * 4 + 12;
+    std::vector<std::uint8_t> bgra(stride * picture_height - 12, 9);
+    for (std::size_t y = 0; y < picture_height; y++)
+        for (std::size_t x = 0; x < picture_width; x++)
+            for (std::size_t channel = 0; channel < 3; channel++)
+                bgra[y * stride + x * 4 + 2 - channel] = pixels[(y * picture_width + x) * 3 + channel];
+    const auto plain = omniid::Photo::pixels(pixels, picture_width, picture_height);
+    const auto as_floats = omniid::Photo::pixels(floats, picture_width, picture_height);
+    const auto as_bgra = omniid::Photo::pixels(bgra, picture_width, picture_height, omniid::ChannelOrder::bgra, stride);
+    const omniid::Tensor expected = engine.encode({plain}).tokens();
+    EXPECT(expected.type() == omniid::NumberType::f32 && expected.device() == omniid::Device::cpu());
+    EXPECT(expected.shape().size() == 2 && expected.shape()[0] == 6 && expected.shape()[1] == 24 && expected.size() == 144);
+    for (const auto &photo : {as_floats, as_bgra}) {
+        const omniid::Tensor tokens = engine.encode({photo}).tokens();
+        EXPECT(std::equal(tokens.floats().begin(), tokens.floats().end(), expected.floats().begin()));
+    }
+    refused(omniid::Status::invalid_argument, "pixels", [&] { (void)omniid::Photo::pixels(pixels, picture_width, picture_height + 1); });
+    refused(omniid::Status::invalid_argument, "pixels",
+            [&] { (void)omniid::Photo::pixels(bgra, picture_width, picture_height, omniid::ChannelOrder::bgra, stride + 1); });
+    refused(omniid::Status::invalid_argument, "pixels", [&] { (void)omniid::Photo::pixels(pixels, 0xFFFFFFFFU, 0xFFFFFFFFU); });
+
+    // A report tells of each photo; one that cannot be used is left out, or fails the call.
+    const omniid::Photo mixed[] = {plain, omniid::Photo::file(folder + "/no-such-photo.jpg")};
+    const omniid::Encoded encoded = engine.encode_with_report(mixed, omniid::EncodeOptions().label("Ada").consent("yes"));
+    EXPECT(encoded.report.size() == 2);
+    EXPECT(encoded.report.photo(0).status == omniid::Status::ok);
+    EXPECT(encoded.report.photo(1).status == omniid::Status::io && !encoded.report.photo(1).reason.empty());
+    EXPECT(encoded.identity.describe().label == "Ada" && encoded.identity.describe().consent == "yes");
+    refused(omniid::Status::io, "no-such-photo", [&] { (void)engine.encode(mixed, omniid::EncodeOptions().fail_on_bad_photo()); });
+    refused(omniid::Status::invalid_argument, "2", [&] { (void)encoded.report.photo(2); });
+    refused(omniid::Status::unsupported, "detector", [&] { (void)engine.detect_faces(plain); });
+
+    // Options may be copied and outlive the texts that went into them.
+    omniid::EncodeOptions options;
+    {
+        const std::string gone(100, 'x');
+        options = omniid::EncodeOptions().label(gone);
+    }
+    EXPECT(engine.encode({plain}, options).describe().label == std::string(100, 'x'));
+}
+
+void identities(const omniid::Engine &engine, const omniid::Photo &first, const omniid::Photo &second, const std::string &folder) {
+    const omniid::Identity both = engine.encode({first, second});
+    const omniid::Identity extended = engine.extend(engine.encode({first}), {second});
+    const omniid::Tensor a = both.tokens(), b = extended.tokens();
+    for (std::size_t i = 0; i < a.size(); i++) EXPECT(std::abs(a.floats()[i] - b.floats()[i]) <= 1e-5F);
+    EXPECT(engine.similarity(both, both) > 0.999F);
+
+    both.save(folder + "/both.omniid");
+    const std::vector<std::byte> bytes = both.to_bytes();
+    std::ifstream file(folder + "/both.omniid", std::ios::binary);
+    const std::string stored((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+    EXPECT(stored.size() == bytes.size() && std::memcmp(stored.data(), bytes.data(), bytes.size()) == 0);
+    const omniid::Identity loaded = omniid::Identity::load(folder + "/both.omniid"), parsed = omniid::Identity::from_bytes(bytes);
+    for (const omniid::Identity *copy : {&loaded, &parsed}) {
+        const omniid::Tensor tokens = copy->tokens();
+        EXPECT(std::equal(tokens.floats().begin(), tokens.floats().end(), a.floats().begin()));
+    }
+    EXPECT(loaded.with_notes("Bo", nullptr).describe().label == "Bo");
+    EXPECT(loaded.describe().features == 2 && loaded.without_features().describe().features == 0);
+    refused(omniid::Status::unsupported, "features", [&] { (void)engine.extend(loaded.without_features(), {first}); });
+    const std::byte nothing[8] = {};
+    refused(omniid::Status::format, "", [&] { (void)omniid::Identity::from_bytes(nothing); });
+
+    // Into the host's memory, transposed by its strides.
+    std::vector<float> transposed(a.size());
+    both.copy_tokens(omniid::TensorView(transposed.data(), omniid::NumberType::f32, {6, 24}, {1, 6}));
+    for (std::size_t token = 0; token < 6; token++)
+        for (std::size_t i = 0; i < 24; i++) EXPECT(transposed[i * 6 + token] == a.floats()[token * 24 + i]);
+    refused(omniid::Status::mismatch, "6", [&] { both.copy_tokens(omniid::TensorView(transposed.data(), {24, 6})); });
+    // A tensor outlives its identity, and goes to another library with its deleter.
+    omniid::Tensor tokens = engine.encode({first}).tokens();
+    EXPECT(std::isfinite(tokens.floats()[0]));
+    omniid_managed_tensor *given_away = tokens.release();
+    given_away->deleter(given_away);
+}
+
+void injection(const omniid::Engine &engine, const omniid::Photo &photo) {
+    const omniid::Identity identity = engine.encode({photo});
+    const std::vector<float> mask(16, 1.0F);
+    const omniid::Conditioning conditioning = engine.condition(
+        {omniid::ConditionInput(identity, 0.5F).sigmas(10.0, 1.0), omniid::ConditionInput(identity).mask(mask, 4, 4)},
+        omniid::ConditionOptions().layer_scales({1.0F, 0.0F}).precision(omniid::Precision::f32));
+    EXPECT(conditioning.layer_count() == 2 && conditioning.identity_count() == 2 && conditioning.byte_size() > 0);
+    EXPECT(conditioning.layer_name(1) == "up.attn" && conditioning.find_layer("up.attn") == 1);
+    EXPECT(conditioning.layer(1).heads == 4 && conditioning.layer(1).head_dim == 8);
+    EXPECT(conditioning.factor(0, 0) == 0.5F && conditioning.factor(1, 0) == 0.0F);
+    EXPECT(!conditioning.keys(1, 0) && conditioning.keys(0, 0).shape().size() == 3);
+    EXPECT(conditioning.is_active(0, 5.0, std::nullopt) && !conditioning.is_active(0, 0.5, std::nullopt));
+    std::vector<float> factors(16);
+    conditioning.mask_factors(1, factors, 4, 4);
+    EXPECT(factors == mask);
+    refused(omniid::Status::invalid_argument, "no_such", [&] { (void)conditioning.find_layer("no_such"); });
+    refused(omniid::Status::invalid_argument, "mask", [&] { (void)engine.condition({omniid::ConditionInput(identity).mask(mask, 5, 4)}); });
+
+    std::vector<float> query(2 * 16 * 16), output(query.size());
+    for (std::size_t i = 0; i < query.size(); i++) query[i] = std::sin(static_cast<float>(i));
+    omniid::InjectCall call(0, omniid::TensorView(query.data(), {2, 16, 16}), omniid::TensorView(output.data(), {2, 16, 16}));
+    refused(omniid::Status::invalid_argument, "sigma", [&] { conditioning.inject(call); });
+    call.sigma = 5.0;
+    refused(omniid::Status::invalid_argument, "latent", [&] { conditioning.inject(call); });
+    call.latent_height = call.latent_width = 4;
+    const omniid::Role one_role[] = {omniid::Role::conditional};
+    call.roles = one_role;
+    refused(omniid::Status::invalid_argument, "role", [&] { conditioning.inject(call); });
+    const omniid::Role roles[] = {omniid::Role::unconditional, omniid::Role::conditional};
+    call.roles = roles;
+    conditioning.inject(call);
+    EXPECT(std::any_of(output.begin(), output.end(), [](float value) { return value != 0.0F; }));
+
+    // The same through a tensor of four dimensions, heads first, of another library's struct.
+    std::vector<float> by_heads(query.size()), output_by_heads(query.size());
+    const auto place = [](std::size_t row, std::size_t head, std::size_t i) { return ((row / 16 * 2 + head) * 16 + row % 16) * 8 + i; };
+    for (std::size_t row = 0; row < 32; row++)
+        for (std::size_t i = 0; i < 16; i++) by_heads[place(row, i / 8, i % 8)] = query[row * 16 + i];
+    std::int64_t shape[] = {2, 2, 16, 8};
+    omniid_tensor foreign{};
+    foreign.data = by_heads.data();
+    foreign.device.device_type = static_cast<decltype(foreign.device.device_type)>(OMNIID_DEVICE_CPU);
+    foreign.ndim = 4;
+    foreign.dtype = {OMNIID_TYPE_FLOAT, 32, 1};
+    foreign.shape = shape;
+    omniid::InjectCall other(0, omniid::TensorView(foreign), omniid::TensorView(output_by_heads.data(), {2, 2, 16, 8}));
+    other.layout = omniid::Layout::heads_first;
+    other.sigma = call.sigma;
+    other.roles = roles;
+    other.latent_height = other.latent_width = 4;
+    conditioning.inject(other);
+    for (std::size_t row = 0; row < 32; row++)
+        for (std::size_t i = 0; i < 16; i++) EXPECT(std::abs(output_by_heads[place(row, i / 8, i % 8)] - output[row * 16 + i]) <= 1e-6F);
+
+    refused(omniid::Status::mismatch, "", [&] {
+        conditioning.inject(omniid::InjectCall(0, omniid::TensorView(query.data(), {2, 16, 15}), omniid::TensorView(output.data(), {2, 16, 15})));
+    });
+    foreign.ndim = 5; // more than a view holds: refused, nothing is read
+    std::int64_t five[] = {1, 2, 2, 16, 8};
+    foreign.shape = five;
+    bool failed = false;
+    try {
+        conditioning.inject(omniid::InjectCall(0, omniid::TensorView(foreign), omniid::TensorView(output.data(), {2, 16, 16})));
+    } catch (const omniid::Error &) {
+        failed = true;
+    }
+    EXPECT(failed);
+}
+
+void logging(const omniid::Photo &photo, const char *model) {
+    std::atomic<int> first{0}, second{0};
+    {
+        omniid::Log log = omniid::Log::install([&](omniid::LogLevel, std::string_view target, std::string_view message) {
+            EXPECT(!target.empty() && !message.empty());
+            first++;
+            throw std::runtime_error("dropped");
+        }, omniid::LogLevel::trace);
+        // What is left out of an encode call is logged as a warning.
+        const omniid::Engine engine = omniid::Engine::open(model);
+        (void)engine.encode({photo, omniid::Photo::file("no-such-photo.jpg")});
+        const int heard = first;
+        EXPECT(heard > 0);
+        {
+            const omniid::Log later = omniid::Log::install([&](omniid::LogLevel, std::string_view, std::string_view) { second++; }, omniid::LogLevel::trace);
+            (void)engine.encode({photo, omniid::Photo::file("no-such-photo.jpg")});
+            EXPECT(first == heard && second > 0);
+        }
+        const omniid::Log moved = std::move(log);
+    }
+    const int heard = first + second;
+    (void)omniid::Engine::open(model).encode({photo, omniid::Photo::file("no-such-photo.jpg")});
+    EXPECT(first + second == heard);
+}
+
+void threads(const omniid::Engine &engine, const omniid::Photo &photo) {
+    const omniid::Tensor expected = engine.encode({photo}).tokens();
+    std::vector<std::thread> running;
+    std::atomic<int> equal{0};
+    for (int i = 0; i < 4; i++)
+        running.emplace_back([&] {
+            const omniid::Tensor tokens = engine.encode({photo}).tokens();
+            equal += std::equal(tokens.floats().begin(), tokens.floats().end(), expected.floats().begin()) ? 1 : 0;
+        });
+    for (std::thread &thread : running) thread.join();
+    EXPECT(equal == 4);
+}
+
+} // namespace
+
+int main(int count, char **arguments) {
+    if (count != 3) {
+        std::fprintf(stderr, "usage: %s MODEL FOLDER\n", arguments[0]);
+        return 2;
+    }
+    const char *model = arguments[1];
+    const std::string folder = arguments[2];
+    EXPECT(omniid::abi_compatible() && std::string(omniid::version()) == OMNIID_VERSION);
+    refused(omniid::Status::io, "no-such-model", [] { (void)omniid::Engine::open("no-such-model"); });
+    const std::vector<std::uint8_t> one = picture(0), two = picture(1);
+    const omniid::Photo first = omniid::Photo::pixels(one, picture_width, picture_height);
+    const omniid::Photo second = omniid::Photo::pixels(two, picture_width, picture_height);
+    const omniid::Engine engine = omniid::Engine::open(model);
+    const omniid::EngineInfo info = engine.describe();
+    EXPECT(info.encoder == omniid::Encoder::omni_id && info.name == "untrained" && info.has_adapter && info.host_layer_count == 2);
+    EXPECT(engine.host_layer(0).name == "down.attn");
+
+    handles(engine, first);
+    callbacks(model, engine, first);
+    photos(engine, one, folder);
+    identities(engine, first, second, folder);
+    injection(engine, first);
+    logging(first, model);
+    threads(engine, first);
+    test_results(model);
+
+    // Under the leak check: nothing is lost over many rounds.
+    const omniid::Conditioning conditioning = engine.condition(engine.encode({first}));
+    std::vector<float> query(16 * 16, 0.5F), output(query.size());
+    for (int round = 0; round < 1000; round++) {
+        const omniid::Identity identity = engine.encode({first});
+        (void)identity.tokens();
+        conditioning.inject(omniid::InjectCall(0, omniid::TensorView(query.data(), {1, 16, 16}), omniid::TensorView(output.data(), {1, 16, 16})));
+    }
+    std::puts("the C++ wrapper keeps its promises");
+    return 0;
+}
