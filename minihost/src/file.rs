@@ -232,20 +232,20 @@ mod tests {
     fn tensors_that_are_missing_unknown_or_of_another_shape_are_named() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("host.safetensors");
-        let message = |change: &dyn Fn(&mut Vec<(String, Tensor)>)| {
+        let message = |change: fn(&mut Vec<(String, Tensor)>)| {
             write(&path, change, DType::F32)
                 .unwrap_err()
                 .message()
                 .to_string()
         };
-        let missing = message(&|tensors| tensors.retain(|(name, _)| name != "conv_in.bias"));
+        let missing = message(|tensors| tensors.retain(|(name, _)| name != "conv_in.bias"));
         assert!(
             missing.contains("conv_in.bias") && missing.contains("missing"),
             "{missing}"
         );
-        let unknown = message(&|tensors| tensors[0].0 = "extra".to_string());
+        let unknown = message(|tensors| tensors[0].0 = "extra".to_string());
         assert!(unknown.contains("extra"), "{unknown}");
-        let shape = message(&|tensors| {
+        let shape = message(|tensors| {
             let place = tensors
                 .iter()
                 .position(|(name, _)| name == "conv_out.bias")

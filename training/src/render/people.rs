@@ -90,7 +90,7 @@ pub fn render_people(
     config: &RenderConfig,
     progress: &(dyn Fn(usize, usize) -> bool + Sync),
 ) -> Result<Dataset> {
-    super::render::check_size(config.size)?;
+    super::draw::check_size(config.size)?;
     let families = if config.families.is_empty() {
         assets.families()
     } else {

@@ -159,16 +159,16 @@ fn posed_shape(
             .flatten()
             .max()
             .map_or(0, |&m| m as usize + 1);
-        for i in first..first + count {
+        let places = shape.positions[first..].iter().zip(&mut normals[first..]);
+        for (&position, normal) in places.take(count) {
             // Strips of hair are flat; together they are round.
-            let round = normalize(sub(shape.positions[i], [0.0, 1.0, -1.5]));
-            let flat = normals[i];
-            let flat = if dot(flat, round) < 0.0 {
-                scale(flat, -1.0)
+            let round = normalize(sub(position, [0.0, 1.0, -1.5]));
+            let flat = if dot(*normal, round) < 0.0 {
+                scale(*normal, -1.0)
             } else {
-                flat
+                *normal
             };
-            normals[i] = normalize(mix(round, flat, 0.45));
+            *normal = normalize(mix(round, flat, 0.45));
         }
     }
     shape.normals = normals;
