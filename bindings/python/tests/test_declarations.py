@@ -1,0 +1,89 @@
+"""The generated declarations against the header, a C compiler and the library."""
+
+import ctypes
+import inspect
+import shutil
+import subprocess
+import sys
+
+import omniid
+import pytest
+from conftest import ROOT
+from omniid import _abi, enums, errors
+from omniid._library import lib
+
+sys.path.insert(0, str(ROOT / "bindings" / "python"))
+
+import generate  # noqa: E402
+import header  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def parsed():
+    return header.read(generate.HEADER)
+
+
+def test_the_checked_in_files_are_what_the_header_says():
+    for path, text in generate.modules().items():
+        assert path.read_text(encoding="utf-8") == text, f"{path.name} is out of date: run generate.py"
+
+
+def test_every_function_struct_and_constant_is_there(parsed):
+    text = generate.HEADER.read_text(encoding="utf-8")
+    # Counted in another way than the parser does it: names before an opening bracket at the start of a declaration.
+    names = {line.split("(")[0].split()[-1].lstrip("*") for line in text.splitlines()
+             if line and not line.startswith((" ", "/", "#", "*", "typedef", "}")) and "(" in line}  # fmt: skip
+    assert names == {function.name for function in parsed.functions}
+    assert len(names) > 40
+    for name in names:
+        assert callable(getattr(lib, name))
+    for line in text.splitlines():
+        if line.startswith("#define OMNIID_") and "_INIT" not in line and len(line.split()) > 2:
+            assert hasattr(_abi, line.split()[1]), line
+
+
+def test_docstrings_come_from_the_header(parsed):
+    for function in parsed.functions:
+        assert function.doc and function.doc in getattr(lib, function.name).__doc__
+    assert "must not overlap it" in inspect.getsource(_abi.omniid_inject_call)
+
+
+def test_every_status_has_its_exception():
+    for status in enums.Status:
+        if status != enums.Status.OK:
+            assert errors.kind_of(status).status == status
+    assert errors.kind_of(77) is omniid.OmniIdError
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
+def test_sizes_offsets_and_initial_values_are_those_of_c(parsed, tmp_path):
+    structs = [item for item in parsed.structs if item.fields]
+    program = ["#include <omniid.h>", "#include <stdio.h>", "#include <string.h>", "int main(void) {"]
+    for item in structs:
+        program.append(f'printf("{item.name} %zu\\n", sizeof({item.name}));')
+        for variable in item.fields:
+            program.append(f'printf("{item.name}.{variable.name} %zu\\n", offsetof({item.name}, {variable.name}));')
+        if item.initial:
+            program.append(f"{{ {item.name} v = {item.name.upper()}_INIT; const unsigned char *b = (const void *)&v;")
+            program.append(f'printf("{item.name}= "); for (size_t i = 0; i < sizeof v; i++) printf("%02x", b[i]);')
+            program.append('printf("\\n"); }')
+    (tmp_path / "sizes.c").write_text("\n".join([*program, "return 0; }"]))
+    include = ROOT / "include"
+    subprocess.run(["cc", "-std=c11", f"-I{include}", "sizes.c", "-o", "sizes"], cwd=tmp_path, check=True)
+    output = subprocess.run([tmp_path / "sizes"], capture_output=True, text=True, check=True).stdout
+    lines = dict(line.split() for line in output.splitlines())
+    assert len(lines) > 150
+    for item in structs:
+        kind = getattr(_abi, item.name)
+        assert ctypes.sizeof(kind) == int(lines[item.name])
+        for variable in item.fields:
+            assert getattr(kind, variable.name).offset == int(lines[f"{item.name}.{variable.name}"])
+        if item.initial:
+            assert bytes(kind.new()).hex() == lines[f"{item.name}="]
+
+
+def test_the_reader_stops_at_what_it_does_not_know():
+    with pytest.raises(header.Unexpected):
+        header.parse("int omniid_table[3];")
+    with pytest.raises(header.Unexpected):
+        header.parse("omniid_status omniid_f(int (*callback)(void));")
