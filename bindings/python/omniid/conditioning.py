@@ -230,8 +230,7 @@ class Conditioning(Owner):
         if roles is None:
             call.roles, call.role_count = None, 0
         else:
-            native = _native_roles(tuple(roles))
-            call.roles, call.role_count = native, len(native)
+            call.roles, call.role_count = _native_roles(tuple(roles))
         flags = _abi.OMNIID_INJECT_UNCHECKED if unchecked else 0
         if step is not None:
             if step.fraction is not None:
@@ -275,9 +274,10 @@ def _scratch() -> _Scratch:
 
 
 @functools.lru_cache(maxsize=256)
-def _native_roles(roles: tuple[Any, ...]) -> Any:
+def _native_roles(roles: tuple[Any, ...]) -> tuple[Any, int]:
     numbers = [int(choice(Role, role, f"roles[{i}]")) for i, role in enumerate(roles)]
-    return (ctypes.c_int32 * len(numbers))(*numbers)
+    # The pointer keeps the array.
+    return ctypes.cast((ctypes.c_int32 * len(numbers))(*numbers), ctypes.POINTER(ctypes.c_int32)), len(numbers)
 
 
 def _natural(value: Any, what: str) -> int:
