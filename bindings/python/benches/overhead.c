@@ -10,7 +10,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { BATCH = 2, ROWS = 1, WIDTH = 16, SIDE = 256, PHOTOS = 3 };
+enum { BATCH = 2, ROWS = 1, WIDTH = 16, SIDE = 256, PHOTOS = 32 };
 
 static void check(omniid_status status) {
     if (status == OMNIID_OK) return;

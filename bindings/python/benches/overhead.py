@@ -4,8 +4,8 @@ because other programs only ever add.
 
     python bindings/python/benches/overhead.py [--rounds 40]
 
-Needs the installed package, a C compiler, and for the torch line PyTorch. Ends with status 1 when `inject` costs more than
-20 µs or `encode` more than 5 % over C: a busy machine can make it so.
+Needs the installed package, a C compiler, and for the torch line PyTorch. Ends with status 1 when `inject` costs more
+than 20 µs or `encode` more than 5 % over C: a busy machine can make it so.
 """
 
 import argparse
@@ -24,7 +24,7 @@ sys.path.insert(0, str(HERE.parent / "tests"))
 import native_model  # noqa: E402
 import omniid  # noqa: E402
 
-INJECT_CALLS, ENCODE_CALLS = 500, 3
+INJECT_CALLS, ENCODE_CALLS, PHOTOS = 500, 1, 32
 
 
 def c_program(folder):
@@ -64,14 +64,14 @@ def measure(folder, rounds):
 
     engine = omniid.Engine.open(model)
     index = np.arange(256 * 256 * 3)
-    photos = [(index * (i + 1) // 7 % 256).astype(np.uint8).reshape(256, 256, 3) for i in range(3)]
+    photos = [(index * (i + 1) // 7 % 256).astype(np.uint8).reshape(256, 256, 3) for i in range(PHOTOS)]
     conditioning = engine.condition(engine.encode(photos).identity)
     # So little work that the library does it on the calling thread: the call is what is measured.
     query, output = np.ones((2, 1, 16), np.float32), np.zeros((2, 1, 16), np.float32)
     roles = ("unconditional", "conditional")
     contenders = {
         "inject, NumPy": ("inject", INJECT_CALLS, lambda: conditioning.inject(0, query, output, roles=roles)),
-        "encode, 3 photos": ("encode", ENCODE_CALLS, lambda: engine.encode(photos)),
+        f"encode, {PHOTOS} photos": ("encode", ENCODE_CALLS, lambda: engine.encode(photos)),
     }
     try:
         import torch

@@ -8,7 +8,7 @@ end of the program waits: calls in flight are cancelled at their next report, ne
 from __future__ import annotations
 
 import atexit
-import ctypes
+import signal
 import threading
 from contextlib import contextmanager
 from typing import Any, Callable, Iterator, Optional, Protocol
@@ -56,6 +56,39 @@ class _Gate:
 _gate = _Gate()
 
 
+class _Interrupts:
+    """Keeps Ctrl-C for the end of a call on the main thread.
+
+    Python delivers it at the beginning of the next function, which is the callback, outside whatever `try` it has: there
+    it would be printed and lost. So the program's own handler is called later, by `deliver`.
+    """
+
+    def __init__(self) -> None:
+        self.pending: tuple[int, Any] | None = None
+        self.handler: Any = None
+        if threading.current_thread() is threading.main_thread():
+            handler = signal.getsignal(signal.SIGINT)
+            if callable(handler):
+                try:
+                    signal.signal(signal.SIGINT, self._keep)
+                    self.handler = handler
+                except ValueError:  # not the main interpreter
+                    pass
+
+    def _keep(self, number: int, frame: Any) -> None:
+        self.pending = (number, frame)
+
+    def deliver(self) -> None:
+        """Calls the program's handler, which usually raises KeyboardInterrupt."""
+        if self.pending is not None:
+            pending, self.pending = self.pending, None
+            self.handler(*pending)
+
+    def restore(self) -> None:
+        if self.handler is not None and signal.getsignal(signal.SIGINT) == self._keep:
+            signal.signal(signal.SIGINT, self.handler)
+
+
 @contextmanager
 def long_call(
     progress: Progress | None, cancel: CancelEvent | None
@@ -72,7 +105,7 @@ def long_call(
 
     def report(_: Any, stage: int, done: int, total: int) -> int:
         try:
-            if _gate.ending or (cancel is not None and cancel.is_set()):
+            if _gate.ending or interrupts.pending or (cancel is not None and cancel.is_set()):
                 return 1
             if progress is None:
                 return 0
@@ -86,17 +119,22 @@ def long_call(
     def checked(status: int) -> None:
         if raised:
             raise raised[0]
+        if status:
+            interrupts.deliver()
         check(status)
 
     _gate.enter()
+    interrupts = _Interrupts()
     try:
         if cancel is not None and cancel.is_set():
             raise errors.CancelledError("cancelled before it began")
         yield callback, checked
     finally:
+        interrupts.restore()
         _gate.leave()
         # The exception refers to this frame's caller; do not keep both alive through each other.
         raised.clear()
+        interrupts.deliver()
 
 
 def _stage(stage: int) -> Any:
@@ -127,14 +165,14 @@ def set_log(callback: Callable[[LogLevel, str, str], None] | None, level: LogLev
 
         native = _abi.omniid_log_fn(hear)
     with _log_lock:
-        check(lib.omniid_log_set(native or ctypes.cast(None, _abi.omniid_log_fn), None, int(level)))
+        check(lib.omniid_log_set(native or _abi.omniid_log_fn(), None, int(level)))
         _log_callback = native  # the previous one is kept until the library has let go of it
 
 
 def _end() -> None:
     _gate.end()
     if _log_callback is not None:
-        lib.omniid_log_set(ctypes.cast(None, _abi.omniid_log_fn), None, int(LogLevel.ERROR))
+        lib.omniid_log_set(_abi.omniid_log_fn(), None, int(LogLevel.ERROR))
 
 
 atexit.register(_end)

@@ -129,7 +129,8 @@ class Engine(Owner):
         with long_call(progress, cancel) as (callback, checked):
             options.progress = callback
             checked(lib.omniid_engine_open(ctypes.byref(options), ctypes.byref(out)))
-        return cls._adopt(out, lib.omniid_engine_free)  # type: ignore[no-any-return]
+            # Inside: the end of the block may raise KeyboardInterrupt.
+            return cls._adopt(out, lib.omniid_engine_free)  # type: ignore[no-any-return]
 
     @property
     def info(self) -> EngineInfo:
@@ -299,12 +300,12 @@ class Engine(Owner):
                     handle.pointer, extended.pointer, array, count, ctypes.byref(options), ctypes.byref(out)
                 )
             checked(status)
-        del keep
-        made = Identity._of(out)
-        try:
-            return Encoded(made, _reports(report))
-        finally:
-            lib.omniid_report_free(report)
+            del keep
+            made = Identity._of(out)
+            try:
+                return Encoded(made, _reports(report))
+            finally:
+                lib.omniid_report_free(report)
 
     def condition(
         self,
@@ -355,8 +356,8 @@ class Engine(Owner):
                 handle.pointer, array, len(inputs), ctypes.byref(options), ctypes.byref(out)
             )
             checked(status)
-        del keep
-        return Conditioning._of(out, inputs)
+            del keep
+            return Conditioning._of(out, inputs)
 
     def similarity(self, first: Identity, second: Identity) -> float:
         """Compares two identities of this engine's model: cosine similarity, -1 to 1, centred on the model's average

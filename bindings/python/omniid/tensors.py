@@ -36,6 +36,8 @@ class Tensor:
 
     __slots__ = ("_handle", "_source", "shape", "strides", "dtype", "device")
 
+    _handle: Handle
+    _source: Callable[[int], Any]
     shape: tuple[int, ...]
     """Sizes of the dimensions."""
     strides: tuple[int, ...]
@@ -168,14 +170,14 @@ _dying_capsule_pointer = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, cty
 )
 
 
-@_capsule_destructor
-def _release_capsule(capsule: int) -> None:
+def _release(capsule: int) -> None:
     """Frees the tensor of a capsule that nobody consumed."""
     if _is_dying_capsule(capsule, _CAPSULE):
         pointer = _dying_capsule_pointer(capsule, _CAPSULE)
         lib.omniid_tensor_free(ctypes.cast(pointer, ctypes.POINTER(_abi.omniid_managed_tensor)))
 
 
+_release_capsule = _capsule_destructor(_release)
 # Capsules may be destroyed after this module was.
 ctypes.pythonapi.Py_IncRef(ctypes.py_object(_release_capsule))
 
@@ -243,7 +245,7 @@ class Slot:
         for step in strides:
             if step % size:
                 raise errors.UnsupportedError(f"{what} has strides {strides}, not multiples of its numbers")
-        self.shape[:count] = value.shape
+        self.shape[:count] = list(value.shape)
         self.strides[:count] = [step // size for step in strides]
         tensor.ndim = count
         tensor.data = _address(value)

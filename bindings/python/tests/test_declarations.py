@@ -2,6 +2,7 @@
 
 import ctypes
 import inspect
+import os
 import shutil
 import subprocess
 import sys
@@ -53,6 +54,15 @@ def test_every_status_has_its_exception():
         if status != enums.Status.OK:
             assert errors.kind_of(status).status == status
     assert errors.kind_of(77) is omniid.OmniIdError
+
+
+def test_annotations_hold():
+    """The package is typed: checked strictly, without PyTorch and diffusers."""
+    api = pytest.importorskip("mypy.api")
+    package = ROOT / "bindings" / "python"
+    options = ["--config-file", str(package / "pyproject.toml"), "--cache-dir", os.devnull, "--no-site-packages"]
+    output, errors, status = api.run([*options, str(package / "omniid")])
+    assert status == 0, output + errors
 
 
 @pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")

@@ -255,15 +255,23 @@ def test_calls_at_the_end_of_the_program_are_refused(model_path):
 @pytest.mark.skipif(os.name == "nt", reason="signals")
 def test_ctrl_c_stops_a_call(model_path):
     code, out, errors = run_program(model_path, """
-    threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
-    try:
-        while True:
-            engine.encode(photos * 100)
-    except KeyboardInterrupt:
-        print("stopped")
+    def send():
+        inside.wait()
+        time.sleep(pause)
+        os.kill(os.getpid(), signal.SIGINT)
+    for i in range(40):
+        pause = i * 2e-4
+        inside = threading.Event()
+        threading.Thread(target=send).start()
+        try:
+            while True:
+                engine.encode(photos * 100, progress=lambda *_: inside.set())
+        except KeyboardInterrupt:
+            print("stopped")
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     engine.encode(photos)
     """)  # fmt: skip
-    assert (code, out.strip(), errors) == (0, "stopped", "")
+    assert (code, out.split(), errors) == (0, ["stopped"] * 40, "")
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="reads /proc")

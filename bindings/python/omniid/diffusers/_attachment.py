@@ -186,7 +186,7 @@ def attach(
 
 
 def detach(target: Any) -> None:
-    """Takes an Attachment out of its model, or all of them out of a pipeline or a model. Nothing of them stays behind."""
+    """Takes an Attachment out of its model, or all of them out of a pipeline or a model. Nothing of them stays."""
     if isinstance(target, Attachment):
         target.detach()
         return

@@ -22,7 +22,7 @@ from . import _layers
 if TYPE_CHECKING:
     from ._attachment import Attachment
 
-# By id of the model. A watch is kept alive by its hooks in the model, and by nothing else: dropping the model drops both.
+# By id of the model. A watch is kept alive by its hooks in the model and by nothing else: dropping the model drops both.
 _watches: weakref.WeakValueDictionary[int, Watch] = weakref.WeakValueDictionary()
 _lock = threading.RLock()
 
@@ -103,8 +103,9 @@ class Watch:
     def _begin(self, model: Any, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> None:
         sample = _argument(arguments, keywords, 0, "sample" if self._unet else "hidden_states")
         timestep = _argument(arguments, keywords, 1 if self._unet else 3, "timestep")
+        latent_size: tuple[int, int] | None
         if self._unet:
-            latent_size = tuple(sample.shape[-2:])
+            latent_size = (sample.shape[-2], sample.shape[-1])
         else:
             latent_size = self._packed_size(sample, _argument(arguments, keywords, 4, "img_ids"))
         self._state.current = Pass(timestep, sample.shape[0], latent_size, self._state.context)
