@@ -194,6 +194,7 @@ impl Block<'_> {
                 }
                 *product = L::reduce_add(sum);
             }
+            // No vector instruction in a closure: it would be compiled without the instruction set of the kernel.
             let each = |start: usize| {
                 let offset = start / block * GROUP * STRIDE;
                 (
@@ -227,23 +228,29 @@ impl Block<'_> {
                     (scores, scratch.query, scratch.key_sums),
                 ];
                 for (left, right, sums) in columns {
-                    wide::<L>(dim, |d, two| {
+                    let mut d = 0;
+                    while d < dim {
                         let (b, c) = (right.add(d), sums.add(start * dim + d));
-                        if two {
+                        if d + 2 * L::WIDTH <= dim {
                             product_transposed::<L, 2>(len, count, left, STRIDE, b, STRIDE, c, dim, true);
+                            d += 2 * L::WIDTH;
                         } else {
                             product_transposed::<L, 1>(len, count, left, STRIDE, b, STRIDE, c, dim, true);
+                            d += L::WIDTH;
                         }
-                    });
+                    }
                 }
-                wide::<L>(dim, |d, two| {
+                let mut d = 0;
+                while d < dim {
                     let (b, c) = (scratch.keys.add(start * dim + d), scratch.query_sums.add(d));
-                    if two {
+                    if d + 2 * L::WIDTH <= dim {
                         product::<L, 2>(count, len, scores, b, dim, c, dim, start > 0);
+                        d += 2 * L::WIDTH;
                     } else {
                         product::<L, 1>(count, len, scores, b, dim, c, dim, start > 0);
+                        d += L::WIDTH;
                     }
-                });
+                }
             }
             for r in 0..count {
                 let sums = scratch.query_sums.add(r * dim);
@@ -299,16 +306,5 @@ impl Block<'_> {
                 }
             }
         }
-    }
-}
-
-/// Calls `f` for the column pairs of vectors in `dim`, and with `false` for a single one at the end.
-#[inline(always)]
-fn wide<L: Lanes>(dim: usize, f: impl Fn(usize, bool)) {
-    let mut d = 0;
-    while d < dim {
-        let two = d + 2 * L::WIDTH <= dim;
-        f(d, two);
-        d += if two { 2 * L::WIDTH } else { L::WIDTH };
     }
 }
