@@ -108,6 +108,17 @@ pub fn write_patch(
     }
 }
 
+/// Writes the weights of a picture's pixels into `out` `[size, size]`: 1 on the head, `background` outside.
+pub fn write_weights(picture: &Picture, size: usize, mirrored: bool, background: f32, out: &mut [f32]) {
+    for (row, weights) in out.chunks_exact_mut(size).enumerate() {
+        for (column, weight) in weights.iter_mut().enumerate() {
+            let column = if mirrored { size - 1 - column } else { column };
+            let mask = picture.mask.get(row * size + column).copied().unwrap_or(0);
+            *weight = background + (1.0 - background) * f32::from(mask) / 255.0;
+        }
+    }
+}
+
 /// The input photos of a step, `[people, inputs, 3, size, size]` in a flat vector. `second` takes the second sets.
 pub fn input_planes(dataset: &Dataset, draws: &[Draw], second: bool) -> Vec<f32> {
     let size = dataset.size as usize;

@@ -7,16 +7,22 @@ use crate::objective::Objective;
 use crate::observer::Observer;
 use crate::parameters::Parameters;
 use crate::stage1::MaskedReconstruction;
+use crate::stage2::{FlowReconstruction, HOST_PREFIX};
 use crate::state::State;
 use crate::trainer::{Outcome, Trainer};
-use candle_core::{DType, Device};
+use candle_core::{DType, Device, Tensor};
 use omniid::checkpoint::{save_atomically, Checkpoint};
+use omniid::engine::HostConfig;
 use omniid::error::{Error, ErrorKind, Result};
 use omniid::Limits;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// The native checkpoint that a finished or stopped run leaves in its folder.
 pub const MODEL_FILE: &str = "model.safetensors";
+
+/// The host that a run of stage 2 leaves beside it.
+pub const HOST_FILE: &str = "host.safetensors";
 
 /// How a run is started.
 #[derive(Debug, Clone)]
@@ -58,6 +64,8 @@ pub struct RunReport {
     pub measures: Vec<(String, f64)>,
     /// The model.
     pub model: PathBuf,
+    /// The host that was trained with it; stage 2 only.
+    pub host: Option<PathBuf>,
 }
 
 /// Runs the configuration file (or preset) `config` on the dataset files it names. See [`run_on`].
@@ -91,8 +99,8 @@ pub fn load_data(config: &RunConfig, observer: &mut dyn Observer) -> Result<Data
     Ok(all)
 }
 
-/// Trains stage 1 on the people of `dataset`: splits them, starts or resumes, and exports the model with averaged
-/// weights at the end or when the observer stops the run.
+/// Trains on the people of `dataset`: splits them, starts or resumes, and exports the model with averaged weights at the
+/// end or when the observer stops the run. With a section `[flow]` the run is stage 2, and exports adapter and host, too.
 ///
 /// # Errors
 /// [`ErrorKind::InvalidArgument`] when the folder holds a run and `resume` is not set, or nobody can be trained on;
@@ -108,31 +116,87 @@ pub fn run_on(
     let [train, validation, _] = split(config, dataset)?;
     observer.message(&format!("training: {}", train.report()));
     observer.message(&format!("validation: {}", validation.report()));
-    let objective = MaskedReconstruction::new(config, train, validation)?;
-    let unused = objective.dataset().people.len() - objective.sampler().people().len();
+    if config.flow.is_none() {
+        let objective = MaskedReconstruction::new(config, train, validation)?;
+        let used = objective.sampler().people().len();
+        return finish(
+            &objective,
+            objective.dataset(),
+            used,
+            config,
+            options,
+            observer,
+            |_| Ok((Parts::default(), None)),
+        );
+    }
+    let objective = FlowReconstruction::new(config, train, validation)?;
+    let used = objective.sampler().people().len();
+    finish(
+        &objective,
+        objective.dataset(),
+        used,
+        config,
+        options,
+        observer,
+        |weights| {
+            let adapter = weights
+                .iter()
+                .filter(|(name, _)| name.starts_with("adapter."))
+                .map(|(name, tensor)| Ok((name.clone(), tensor.to_device(&Device::Cpu)?)))
+                .collect::<Result<Vec<_>>>()?;
+            let parts = Parts {
+                tensors: adapter,
+                host: Some(HostConfig::from(objective.host_spec())),
+            };
+            let host = options.folder.join(HOST_FILE);
+            let tensors = weights.iter().filter_map(|(name, tensor)| {
+                Some((name.strip_prefix(HOST_PREFIX)?.strip_prefix('.')?, tensor))
+            });
+            let metadata = BTreeMap::from([("name".to_string(), config.name.clone())]);
+            omniid_minihost::file::save(&host, objective.host(), tensors, options.model_dtype, &metadata)?;
+            Ok((parts, Some(host)))
+        },
+    )
+}
+
+/// Runs an objective over `people`, of whom `used` have enough pictures, and exports what comes out. `parts` makes of
+/// the averaged weights what the checkpoint holds besides the encoder, and may write a file of its own.
+fn finish<O: Objective>(
+    objective: &O,
+    people: &Dataset,
+    used: usize,
+    config: &RunConfig,
+    options: &RunOptions,
+    observer: &mut dyn Observer,
+    parts: impl FnOnce(&BTreeMap<String, Tensor>) -> Result<(Parts, Option<PathBuf>)>,
+) -> Result<RunReport> {
+    let unused = people.people.len() - used;
     if unused > 0 {
         observer.message(&format!(
             "{unused} training people have too few pictures for inputs and a target and are left out"
         ));
     }
-    let mut trainer = start(&objective, config, options, observer)?;
+    let mut trainer = start(objective, config, options, observer)?;
     let outcome = trainer.run(&options.folder, observer)?;
     let measures = objective.evaluate(&trainer.averaged_model()?, &options.device)?;
     let model = options.folder.join(MODEL_FILE);
+    let weights = trainer.averaged()?;
+    let (parts, host) = parts(&weights)?;
     export(
         &model,
         config,
-        &trainer.averaged()?,
-        objective.dataset(),
+        &weights,
+        people,
         config.sampler.most_inputs,
         options.model_dtype,
-        &Parts::default(),
+        &parts,
     )?;
     Ok(RunReport {
         outcome,
         step: trainer.step(),
         measures,
         model,
+        host,
     })
 }
 

@@ -3,10 +3,12 @@
 //! Unknown names are errors, so a misspelt value never goes unnoticed. Every section and every value but the ones
 //! without a sensible default may be left out.
 
+mod flow;
 mod losses;
 mod model;
 mod training;
 
+pub use flow::FlowConfig;
 pub use losses::{Condition, LossConfig, MaskedConfig};
 pub use model::ModelConfig;
 pub use training::{
@@ -48,7 +50,10 @@ pub struct RunConfig {
     /// The masked decoder of stage 1.
     #[serde(default)]
     pub masked: MaskedConfig,
-    /// What is minimised.
+    /// The flow-matching decoder. With this section the run is stage 2, without it stage 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flow: Option<FlowConfig>,
+    /// What is minimised in stage 1.
     #[serde(default)]
     pub loss: LossConfig,
     /// AdamW.
@@ -157,6 +162,10 @@ impl RunConfig {
         self.sampler
             .validate()
             .map_err(|error| error.context("[sampler]"))?;
+        if let Some(flow) = &self.flow {
+            flow.validate(&self.model)
+                .map_err(|error| error.context("[flow]"))?;
+        }
         self.loss.validate().map_err(|error| error.context("[loss]"))?;
         self.optimiser
             .validate()

@@ -202,8 +202,8 @@ impl TargetBuilder {
     }
 }
 
-/// The numbers of the condition token. A grey target's light and background are grey too.
-fn condition_numbers(view: &View, grey: bool, condition: Condition) -> Vec<f32> {
+/// The numbers of `condition` about a target. A grey target's light and background are grey too.
+pub fn condition_numbers(view: &View, grey: bool, condition: Condition) -> Vec<f32> {
     let mut view = *view;
     if grey {
         for colour in view.light.iter_mut().chain(&mut view.background) {

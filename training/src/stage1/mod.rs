@@ -6,7 +6,7 @@ mod heads;
 mod judge;
 mod work;
 
-pub use batch::{Patches, TargetBatch, TargetBuilder};
+pub use batch::{condition_numbers, Patches, TargetBatch, TargetBuilder};
 pub use decoder::{condition_length, decoder_parameters, MaskedDecoder, Targets};
 pub use heads::{head_parameters, ClassifierHead, ContrastiveHead, Embedding};
 pub use work::{decoder_operations, encoder_operations};

@@ -1,0 +1,78 @@
+//! The flow-matching decoder of stage 2.
+
+use super::{need, ModelConfig};
+use omniid::error::Result;
+use omniid_minihost::flow::{FlowOptions, Prediction};
+use omniid_minihost::{MinihostConfig, MinihostSizes};
+use serde::{Deserialize, Serialize};
+
+/// Stage 2: the decoder is a diffusion host, and the identity enters it through the plugin's own adapter.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct FlowConfig {
+    /// Probability that a person's pictures see the mean identity of the step instead of their own: what guidance
+    /// pushes away from.
+    pub identity_dropout: f64,
+    /// Weight of a background pixel in the loss; a pixel of the head weighs 1.
+    pub background_weight: f32,
+    /// Weight decay of the host's and the adapter's matrices.
+    pub weight_decay: f64,
+    /// What the host predicts.
+    pub prediction: Prediction,
+    /// Times and weights of the loss.
+    pub times: FlowOptions,
+    /// Sizes of the host. `size` must be the model's `image_size`.
+    pub host: MinihostSizes,
+}
+
+impl Default for FlowConfig {
+    fn default() -> Self {
+        Self {
+            identity_dropout: 0.1,
+            background_weight: 0.3,
+            weight_decay: 0.01,
+            prediction: Prediction::default(),
+            times: FlowOptions::default(),
+            host: MinihostSizes::default(),
+        }
+    }
+}
+
+impl FlowConfig {
+    /// The host that is trained.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidArgument`](omniid::ErrorKind::InvalidArgument) for sizes that do not fit each other.
+    pub fn host(&self) -> Result<MinihostConfig> {
+        MinihostConfig::new(&self.host, self.prediction)
+    }
+
+    pub(super) fn validate(&self, model: &ModelConfig) -> Result<()> {
+        need(
+            (0.0..1.0).contains(&self.identity_dropout),
+            "identity_dropout",
+            self.identity_dropout,
+            "at least 0 and below 1",
+        )?;
+        need(
+            self.background_weight > 0.0 && self.background_weight <= 1.0,
+            "background_weight",
+            self.background_weight,
+            "above 0 and at most 1",
+        )?;
+        need(
+            self.weight_decay >= 0.0 && self.weight_decay.is_finite(),
+            "weight_decay",
+            self.weight_decay,
+            "0 or more",
+        )?;
+        need(
+            self.host.size == model.image_size,
+            "host.size",
+            self.host.size,
+            "the model's image_size",
+        )?;
+        self.times.check()?;
+        self.host().map(|_| ())
+    }
+}
