@@ -375,7 +375,14 @@ fn hints_need_no_detector() {
     for mode in [
         CropMode::Face { margin: -0.1 },
         CropMode::Face { margin: f32::NAN },
-        CropMode::Aligned { scale: 0.0 },
+        CropMode::Aligned {
+            scale: 0.0,
+            center: [56.0; 2],
+        },
+        CropMode::Aligned {
+            scale: 1.0,
+            center: [56.0, f32::NAN],
+        },
     ] {
         assert_eq!(
             run(FaceHint::Box(bounds), mode).unwrap_err().kind(),
@@ -408,7 +415,7 @@ fn alignment_undoes_any_similarity() {
             [(a * x - b * y + 200.0) as f32, (b * x + a * y + 150.0) as f32]
         };
         let landmarks = Landmarks(crop::ARCFACE_TEMPLATE.map(forward));
-        let fitted = crop::alignment(&landmarks, 224, 1.0).unwrap();
+        let fitted = crop::alignment(&landmarks, 224, 1.0, crop::TEMPLATE_CENTER).unwrap();
         assert!((fitted.scale() * scale - 2.0).abs() < 1e-4, "{fitted:?}");
         for (point, template) in landmarks.0.iter().zip(crop::ARCFACE_TEMPLATE) {
             let [x, y] = fitted.apply(point.map(f64::from));
@@ -426,7 +433,7 @@ fn aligned_crops_of_a_ramp_have_its_values() {
     let image = RgbImage::from_fn(800, 800, |x, y| Rgb([(x / 4) as u8, (y / 4) as u8, 0]));
     let place = |point: [f32; 2]| [150.0 + 4.5 * point[0], 140.0 + 4.5 * point[1]];
     let landmarks = Landmarks(crop::ARCFACE_TEMPLATE.map(place));
-    let aligned = crop::crop_aligned(&image, &landmarks, 1.0, 112).unwrap();
+    let aligned = crop::crop_aligned(&image, &landmarks, 1.0, crop::TEMPLATE_CENTER, 112).unwrap();
     for (x, y, pixel) in aligned.enumerate_pixels() {
         let wanted = [(150.0 + 4.5 * x as f32) / 4.0, (140.0 + 4.5 * y as f32) / 4.0];
         // The ramp has steps of 4 pixels, whose mean lies 0.375 below the line.

@@ -9,6 +9,7 @@ use super::status::{c_text, code, fallible, infallible, omniid_status, OMNIID_OK
 use super::structs::{self, CStruct};
 use crate::engine::{BadPhoto, EncodeOptions, Encoded, PhotoOutcome, PhotoReport};
 use crate::error::{Error, Result};
+use crate::face::crop::TEMPLATE_CENTER;
 use crate::face::{CropMode, FaceBox};
 use crate::photo::Photo;
 use crate::progress::Reporter;
@@ -149,6 +150,7 @@ fn crop(raw: &omniid_encode_options) -> Result<Option<CropMode>> {
         OMNIID_CROP_ALIGNED if raw.crop_scale == 0.0 => Some(CropMode::aligned()),
         OMNIID_CROP_ALIGNED => Some(CropMode::Aligned {
             scale: raw.crop_scale,
+            center: TEMPLATE_CENTER,
         }),
         other => {
             return Err(Error::invalid(format!(

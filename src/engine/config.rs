@@ -3,6 +3,7 @@
 use super::host_config::HostConfig;
 use crate::encoder::EncoderConfig;
 use crate::error::{Error, Result};
+use crate::face::crop::TEMPLATE_CENTER;
 use crate::face::CropMode;
 use crate::vit::VisionConfig;
 use serde::{Deserialize, Serialize};
@@ -43,8 +44,18 @@ pub struct NativeConfig {
 enum CropConfig {
     None,
     Center,
-    Face { margin: f32 },
-    Aligned { scale: f32 },
+    Face {
+        margin: f32,
+    },
+    Aligned {
+        scale: f32,
+        #[serde(default = "template_center")]
+        center: [f32; 2],
+    },
+}
+
+fn template_center() -> [f32; 2] {
+    TEMPLATE_CENTER
 }
 
 /// Mean and standard deviation per channel (red, green, blue) of pixels in 0…1.

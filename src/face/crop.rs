@@ -18,6 +18,9 @@ pub const ARCFACE_TEMPLATE: [[f32; 2]; 5] = [
 /// Side of the picture that [`ARCFACE_TEMPLATE`] is given for.
 const TEMPLATE_SIDE: f64 = 112.0;
 
+/// The middle of that picture.
+pub const TEMPLATE_CENTER: [f32; 2] = [56.0; 2];
+
 /// Where the detector's box lies relative to the template, in template pixels: left, top, right, bottom. Measured on
 /// the detector's own results for frontal faces.
 const TEMPLATE_BOX: [f64; 4] = [16.0, 10.0, 96.0, 116.0];
@@ -103,16 +106,17 @@ impl Similarity {
 
 /// The similarity from the photo to an aligned crop of `size` × `size`.
 ///
-/// `scale` 1 puts the landmarks exactly where ArcFace wants them; a smaller value shows more around the face, about the
-/// centre of the crop.
+/// `scale` 1 and `center` [`TEMPLATE_CENTER`] put the landmarks exactly where ArcFace wants them. A smaller scale shows
+/// more around the face; `center` is the point of the template, in its pixels, that becomes the middle of the crop.
 ///
 /// # Errors
 /// As [`Similarity::fit`].
-pub fn alignment(landmarks: &Landmarks, size: u32, scale: f32) -> Result<Similarity> {
+pub fn alignment(landmarks: &Landmarks, size: u32, scale: f32, center: [f32; 2]) -> Result<Similarity> {
     let from = landmarks.0.map(|[x, y]| [f64::from(x), f64::from(y)]);
-    let place =
-        |value: f32| ((f64::from(value) / TEMPLATE_SIDE - 0.5) * f64::from(scale) + 0.5) * f64::from(size);
-    let to = ARCFACE_TEMPLATE.map(|point| point.map(place));
+    let place = |value: f32, center: f32| {
+        (f64::from(value - center) / TEMPLATE_SIDE * f64::from(scale) + 0.5) * f64::from(size)
+    };
+    let to = ARCFACE_TEMPLATE.map(|[x, y]| [place(x, center[0]), place(y, center[1])]);
     Similarity::fit(&from, &to)
 }
 
@@ -121,7 +125,7 @@ pub fn alignment(landmarks: &Landmarks, size: u32, scale: f32) -> Result<Similar
 /// # Errors
 /// As [`Similarity::fit`].
 pub fn box_of_landmarks(landmarks: &Landmarks) -> Result<FaceBox> {
-    let to_photo = alignment(landmarks, TEMPLATE_SIDE as u32, 1.0)?.inverse();
+    let to_photo = alignment(landmarks, TEMPLATE_SIDE as u32, 1.0, TEMPLATE_CENTER)?.inverse();
     let [left, top, right, bottom] = TEMPLATE_BOX;
     let corners =
         [[left, top], [right, top], [right, bottom], [left, bottom]].map(|corner| to_photo.apply(corner));
@@ -197,8 +201,14 @@ pub fn crop_box(image: &RgbImage, bounds: &FaceBox, margin: f32, size: u32) -> R
 ///
 /// # Errors
 /// As [`Similarity::fit`].
-pub fn crop_aligned(image: &RgbImage, landmarks: &Landmarks, scale: f32, size: u32) -> Result<RgbImage> {
-    let mut transform = alignment(landmarks, size, scale)?;
+pub fn crop_aligned(
+    image: &RgbImage,
+    landmarks: &Landmarks,
+    scale: f32,
+    center: [f32; 2],
+    size: u32,
+) -> Result<RgbImage> {
+    let mut transform = alignment(landmarks, size, scale, center)?;
     let mut halved: Option<RgbImage> = None;
     while transform.scale() < 0.5 {
         let source = halved.as_ref().unwrap_or(image);

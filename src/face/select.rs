@@ -1,6 +1,6 @@
 //! From a photo to the square picture that the encoder sees.
 
-use super::crop::{box_of_landmarks, crop_aligned, crop_box, crop_center, quarter_turns};
+use super::crop::{box_of_landmarks, crop_aligned, crop_box, crop_center, quarter_turns, TEMPLATE_CENTER};
 use super::detector::{turn, DetectOptions, FaceDetector};
 use super::geometry::{Face, FaceBox, Landmarks};
 use crate::error::{Error, ErrorKind, Result};
@@ -32,6 +32,8 @@ pub enum CropMode {
     Aligned {
         /// 1 is the template as published, which cuts off hair and chin; 0.5 shows twice as much.
         scale: f32,
+        /// The point of the 112-pixel template that lies in the middle of the crop; as published (56, 56).
+        center: [f32; 2],
     },
 }
 
@@ -43,7 +45,10 @@ impl CropMode {
 
     /// An aligned crop on the template as published.
     pub fn aligned() -> Self {
-        Self::Aligned { scale: 1.0 }
+        Self::Aligned {
+            scale: 1.0,
+            center: TEMPLATE_CENTER,
+        }
     }
 
     /// Whether this mode has to know where the face is.
@@ -57,9 +62,14 @@ impl CropMode {
             Self::Face { margin } if !(0.0..=MAX_MARGIN).contains(&margin) => Err(Error::invalid(format!(
                 "face margin {margin} must be between 0 and {MAX_MARGIN}"
             ))),
-            Self::Aligned { scale } if !(0.1..=4.0).contains(&scale) => Err(Error::invalid(format!(
+            Self::Aligned { scale, .. } if !(0.1..=4.0).contains(&scale) => Err(Error::invalid(format!(
                 "alignment scale {scale} must be between 0.1 and 4"
             ))),
+            Self::Aligned { center, .. } if !center.iter().all(|place| (0.0..=112.0).contains(place)) => {
+                Err(Error::invalid(format!(
+                    "alignment center {center:?} must lie in the template, 0 to 112"
+                )))
+            }
             _ => Ok(()),
         }
     }
@@ -192,8 +202,9 @@ pub fn cut(
         mut note,
     } = choose(image, hint, selection, detector)?;
     let (image, mode) = match (selection.mode, &face) {
-        (CropMode::Aligned { scale }, Some(face)) => {
-            (crop_aligned(image, &face.landmarks, scale, size)?, selection.mode)
+        (CropMode::Aligned { scale, center }, Some(face)) => {
+            let cut = crop_aligned(image, &face.landmarks, scale, center, size)?;
+            (cut, selection.mode)
         }
         (CropMode::Aligned { .. }, None) => {
             let margin = 0.25;

@@ -161,7 +161,10 @@ fn photos_and_crops_that_cannot_work() {
         );
     }
     for scale in [f32::NAN, 0.0, -1.0, 1e9] {
-        let crop = Some(CropMode::Aligned { scale });
+        let crop = Some(CropMode::Aligned {
+            scale,
+            center: [56.0; 2],
+        });
         refused(
             "scale",
             with(points([1.0, 1.0]), crop),

@@ -1,6 +1,7 @@
 //! Sizes of the model that is trained.
 
 use super::need;
+use crate::data::CropTemplate;
 use omniid::encoder::OmniIdConfig;
 use omniid::engine::PixelConfig;
 use omniid::error::Result;
@@ -59,12 +60,23 @@ pub struct ModelConfig {
     pub activation: Activation,
     /// Scale of the aligned crop that the pictures were made with, for exported checkpoints; see
     /// [`CropMode::Aligned`].
-    #[serde(default = "one")]
+    #[serde(default = "crop_scale")]
     pub crop_scale: f32,
+    /// The point of the template in the middle of that crop.
+    #[serde(default = "crop_center")]
+    pub crop_center: [f32; 2],
 }
 
 fn one() -> f32 {
     1.0
+}
+
+fn crop_scale() -> f32 {
+    CropTemplate::default().scale
+}
+
+fn crop_center() -> [f32; 2] {
+    CropTemplate::default().center
 }
 
 fn four() -> usize {
@@ -128,6 +140,7 @@ impl ModelConfig {
     pub fn crop(&self) -> CropMode {
         CropMode::Aligned {
             scale: self.crop_scale,
+            center: self.crop_center,
         }
     }
 

@@ -46,7 +46,7 @@ impl CropTemplate {
     /// # Errors
     /// [`ErrorKind::InvalidArgument`](omniid::ErrorKind::InvalidArgument) when the landmarks coincide.
     pub fn similarity(&self, landmarks: &Landmarks, size: u32) -> Result<Similarity> {
-        alignment(&self.moved(landmarks)?, size, self.scale)
+        alignment(landmarks, size, self.scale, self.center)
     }
 
     /// Cuts a face out of a photo: `size` × `size` pixels.
@@ -54,26 +54,7 @@ impl CropTemplate {
     /// # Errors
     /// As [`CropTemplate::similarity`].
     pub fn cut(&self, image: &RgbImage, landmarks: &Landmarks, size: u32) -> Result<RgbImage> {
-        crop_aligned(image, &self.moved(landmarks)?, self.scale, size)
-    }
-
-    /// Landmarks for which the plugin's [`CropMode::Aligned`](omniid::face::CropMode::Aligned) with this scale cuts
-    /// what this template shows.
-    ///
-    /// That mode scales about the middle of the template. The difference is a shift of the crop; the best similarity
-    /// follows a shift of the landmarks, so shifting these is the same.
-    ///
-    /// # Errors
-    /// As [`CropTemplate::similarity`].
-    pub fn moved(&self, landmarks: &Landmarks) -> Result<Landmarks> {
-        let to_photo = alignment(landmarks, TEMPLATE_SIDE as u32, 1.0)?.inverse();
-        let middle = TEMPLATE_SIDE / 2.0;
-        let from = to_photo.apply([middle; 2]);
-        let to = to_photo.apply(self.center.map(f64::from));
-        let shift = [to[0] - from[0], to[1] - from[1]];
-        Ok(Landmarks(landmarks.0.map(|[x, y]| {
-            [(f64::from(x) + shift[0]) as f32, (f64::from(y) + shift[1]) as f32]
-        })))
+        crop_aligned(image, landmarks, self.scale, self.center, size)
     }
 }
 
@@ -114,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn the_plugins_aligned_crop_of_moved_landmarks_is_the_same() {
+    fn the_cut_shows_the_named_point_in_the_middle() {
         let image = RgbImage::from_fn(160, 160, |x, y| Rgb([x as u8, y as u8, (x / 2 + y / 2) as u8]));
         let landmarks = Landmarks(ARCFACE_TEMPLATE.map(|[x, y]| [x + 20.0, y + 15.0]));
         let template = CropTemplate::default();

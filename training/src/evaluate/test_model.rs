@@ -28,7 +28,10 @@ pub fn model(seed: u64) -> IdentityModel {
             projection_dim: None,
         },
         pixels: Default::default(),
-        crop: CropMode::Aligned { scale: 0.98 },
+        crop: CropMode::Aligned {
+            scale: 0.98,
+            center: [56.0, 62.0],
+        },
         encoder: EncoderConfig::OmniId(OmniIdConfig {
             queries: 4,
             width: 16,
