@@ -30,8 +30,10 @@ def write_safetensors(path, tensors, metadata=None):
     path.write_bytes(struct.pack("<Q", len(text)) + text + b"".join(chunks))
 
 
-def write(path, host=HOST, seed=7, width=32, token_width=24, queries=6, depth=2, heads=2, layers=3):
-    """A native Omni-ID checkpoint with an adapter for `host`; its image encoder sees 56 x 56 pixels."""
+def write(path, host=HOST, seed=7, width=32, token_width=24, queries=6, depth=2, heads=2, layers=3, family="other",
+          addresses=None):  # fmt: skip
+    """A native Omni-ID checkpoint with an adapter for `host`; its image encoder sees 56 x 56 pixels. `addresses` has
+    ComfyUI's block, number and index of each layer, and the number of its transformer in execution order."""
     random = np.random.default_rng(seed)
     tensors = {}
 
@@ -84,6 +86,9 @@ def write(path, host=HOST, seed=7, width=32, token_width=24, queries=6, depth=2,
         linear(f"adapter.layers.{place}.to_v", count * size, context, False)
         table.append({"name": name, "kind": "other", "key": place, "heads": count, "head_dim": size,
                       "context": context, "execution": place})  # fmt: skip
+        if addresses:
+            block, number, index, execution = addresses[place]
+            table[-1] |= {"hook": [block, number, index], "kind": block, "execution": execution}
     config = {
         "name": "random",
         "backbone": {"hidden_size": width, "intermediate_size": 2 * width, "num_hidden_layers": layers,
@@ -93,7 +98,7 @@ def write(path, host=HOST, seed=7, width=32, token_width=24, queries=6, depth=2,
         "encoder": {"kind": "omni_id", "queries": queries, "width": width, "depth": depth, "heads": heads,
                     "head_width": 16, "feed_forward_multiplier": 2, "feature_width": width, "feature_tokens": 17,
                     "token_width": token_width, "key_position": True, "include_class_token": True},
-        "host": {"name": "test", "family": "other", "layers": table},
+        "host": {"name": "test", "family": family, "layers": table},
     }  # fmt: skip
     tensors = {name: array.astype(np.float32) for name, array in tensors.items()}
     write_safetensors(path, tensors, {"omniid.format": "1", "omniid.config": json.dumps(config)})

@@ -9,8 +9,8 @@ import torch
 from .. import errors
 from ..conditioning import Conditioning, Step
 from ..enums import DeviceType, Role
+from ..torch_attention import KeyStore
 from . import _layers, _sampling, _watch
-from ._keys import KeyStore
 from ._sampling import Guidance
 
 Mode = Literal["auto", "inject", "keys"]

@@ -1,26 +1,39 @@
 """Identity attention by PyTorch's own operators, from the keys and values of a conditioning: for tensors that the
-library cannot reach, and for gradients."""
+library cannot reach, and for gradients. Needs PyTorch."""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 
-from ..conditioning import Conditioning, Step
-from ..enums import Role
+from .conditioning import Conditioning, Step
+from .enums import Role
 
 
 class KeyStore:
-    """Keys and values as torch tensors on the device and of the type that they are needed in, and masks by size."""
+    """Keys and values as torch tensors on the device and of the type that they are needed in, and masks by size.
+
+    Copies are made when they are first needed and kept; where device and type are already right there is no copy. May
+    be used from any number of threads at once.
+    """
 
     def __init__(self, conditioning: Conditioning) -> None:
         self._conditioning = conditioning
         self._pairs: dict[Any, Any] = {}
         self._masks: dict[Any, torch.Tensor] = {}
         self._lock = threading.Lock()
+
+    def release_other(self, device: torch.device) -> None:
+        """Forgets the copies on all other devices. They are made again when they are needed."""
+        with self._lock:
+            for copies in (self._pairs, self._masks):
+                # The device is the last entry but one of every key.
+                for key in [key for key in copies if key[-2] != device]:
+                    del copies[key]
 
     def delta(
         self,
@@ -31,16 +44,35 @@ class KeyStore:
         step: Step | None,
         latent_size: tuple[int, int] | None,
     ) -> torch.Tensor | None:
-        """What the identities add to a layer's output: `[batch, rows, width]` like the query; None for nothing."""
+        """What the identities add to a layer's output: `[batch, rows, width]` like the query; None for nothing.
+
+        `roles` has one entry for each batch row; `scale` multiplies every identity's own. `step` and `latent_size`,
+        height and width of the latent picture, are needed where `Conditioning.inject` needs them.
+        """
+        total = None
+        for _, part in self.contributions(layer, query, roles, scale, step, latent_size):
+            total = part if total is None else total + part
+        return total
+
+    def contributions(
+        self,
+        layer: int,
+        query: torch.Tensor,
+        roles: tuple[Role, ...],
+        scale: float,
+        step: Step | None,
+        latent_size: tuple[int, int] | None,
+    ) -> Iterator[tuple[int, torch.Tensor]]:
+        """As `delta`, each identity by itself: its number and what it adds. Leaves out those that add nothing."""
         conditioning = self._conditioning
         host = conditioning.layers[layer]
-        batch, rows, width = query.shape
-        total = None
+        batch, rows, _ = query.shape
         for identity in range(conditioning.identity_count):
             factor = conditioning.factor(layer, identity) * scale
             if factor == 0 or not conditioning.is_active(identity, step or Step()):
                 continue
             mask = self._mask(identity, rows, latent_size, query) if conditioning.has_masks else None
+            total = None
             for role in (Role.UNCONDITIONAL, Role.CONDITIONAL):
                 places = [i for i, other in enumerate(roles) if other == role]
                 pair = self._pair(layer, identity, role, query) if places else None
@@ -56,7 +88,8 @@ class KeyStore:
                     index = torch.tensor(places, device=query.device)
                     found = full.index_copy(0, index, found)
                 total = found if total is None else total + found
-        return total
+            if total is not None:
+                yield identity, total
 
     def _pair(self, layer: int, identity: int, role: Role, query: torch.Tensor) -> Any:
         """Keys and values `[1, heads, tokens, head_dim]`, or None where nothing is injected."""

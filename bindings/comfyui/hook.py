@@ -1,0 +1,193 @@
+"""What stands in ComfyUI's `transformer_options["patches_replace"]["attn2"]`: the text's attention and the identities'.
+
+ComfyUI calls it with queries, keys and values of a cross-attention layer that are already projected, and projects the
+result. It calls `to` when it loads or unloads the model, and copies its dictionaries when a model is cloned; hooks do
+not change, so clones may share them.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import inspect
+from typing import Any, Callable
+
+import torch
+from comfy.ldm.modules import attention as comfy_attention
+from omniid import Conditioning, MismatchError, Role, Step
+from omniid.torch_attention import KeyStore
+
+from .watch import KEY as WATCH
+from .watch import Watch
+
+Function = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, dict[str, Any]], torch.Tensor]
+
+_TYPES = (torch.float32, torch.float16, torch.bfloat16)
+_ALWAYS = 999999999.9
+"""The noise level that ComfyUI's own range takes for the beginning; for calls that do not say theirs."""
+
+
+class Injection:
+    """One conditioning in one model: what the hooks of all layers share."""
+
+    def __init__(self, conditioning: Conditioning) -> None:
+        self.conditioning = conditioning
+        self.store = KeyStore(conditioning)
+        self._device_type = _device_type(conditioning)
+        self._sigmas: Any = None
+        self._step: Step | None = None
+
+    def add(
+        self, layer: int, query: torch.Tensor, output: torch.Tensor, own: bool, options: dict[str, Any]
+    ) -> torch.Tensor:
+        """Adds the identities' attention to a layer's output: to `output` itself, or to a copy that is returned.
+
+        `own` says that nobody else uses `output`, so that it may be written.
+        """
+        roles = batch_roles(options.get("cond_or_uncond"), query.shape[0])
+        step = self._now(options) if self.conditioning.has_step_ranges else None
+        shape = options.get("original_shape")
+        size = None if shape is None else (int(shape[-2]), int(shape[-1]))
+        watch = options.get(WATCH)
+        if isinstance(watch, Watch):
+            return self._watched(layer, query, output, roles, step, size, watch, options)
+        if self._injects(query, output):
+            output = output if own else output.clone()
+            self.conditioning.inject(layer, query, output, roles=roles, step=step, latent_size=size)
+            return output
+        delta = self.store.delta(layer, query, roles, 1.0, step, size)
+        return output if delta is None else output + delta.to(output.dtype)
+
+    def _watched(
+        self,
+        layer: int,
+        query: torch.Tensor,
+        output: torch.Tensor,
+        roles: tuple[Role, ...],
+        step: Step | None,
+        size: tuple[int, int] | None,
+        watch: Watch,
+        options: dict[str, Any],
+    ) -> torch.Tensor:
+        """The same, and each identity's share is noted."""
+        watch.begin(_first_sigma(options))
+        total = output
+        for identity, part in self.store.contributions(layer, query, roles, 1.0, step, size):
+            watch.note(self, identity, output, part, roles, size)
+            total = total + part.to(output.dtype)
+        return total
+
+    def move(self, device: torch.device) -> None:
+        """ComfyUI has loaded the model to a device, or unloaded it: copies elsewhere are not needed any more."""
+        self.store.release_other(device)
+
+    def _injects(self, query: torch.Tensor, output: torch.Tensor) -> bool:
+        """Whether the library writes into the output's memory, or PyTorch's operators run on its keys and values."""
+        return (
+            query.device.type == self._device_type
+            and query.dtype in _TYPES
+            and output.dtype == query.dtype
+            and output.shape == query.shape
+            and not (torch.is_grad_enabled() and (query.requires_grad or output.requires_grad))
+        )
+
+    def _now(self, options: dict[str, Any]) -> Step:
+        """The step. All layers of a pass get the same tensor; reading it from a GPU waits, so it is read once."""
+        sigmas = options.get("sigmas")
+        if self._step is None or sigmas is None or sigmas is not self._sigmas:
+            self._sigmas, self._step = sigmas, Step(sigma=_first_sigma(options))
+        return self._step
+
+
+class AttentionHook:
+    """The replacement of one cross-attention layer.
+
+    `previous` is what another node has put there; without it ComfyUI's own attention to the text comes first.
+    """
+
+    def __init__(self, injection: Injection, layer: int, previous: Function | None) -> None:
+        self.injection = injection
+        self.layer = layer
+        self.previous = previous
+        self._added: list[tuple[Callable[..., torch.Tensor], dict[str, Any]]] = []
+
+    def __call__(
+        self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, options: dict[str, Any]
+    ) -> torch.Tensor:
+        if self.previous is None:
+            output = text_attention(query, key, value, options)
+        else:
+            output = self.previous(query, key, value, options)
+        own = self.previous is None and output.data_ptr() not in (query.data_ptr(), key.data_ptr(), value.data_ptr())
+        output = self.injection.add(self.layer, query, output, own, options)
+        if self._added:
+            sigma = _first_sigma(options)
+            for callback, settings in self._added:
+                if settings.get("sigma_end", 0.0) <= sigma <= settings.get("sigma_start", _ALWAYS):
+                    output = output + callback(output, query, key, value, options, **settings)
+            output = output.to(query.dtype)
+        return output
+
+    def add(self, callback: Callable[..., torch.Tensor], **settings: Any) -> None:
+        """IPAdapter_plus adds its attention in this way to whatever stands in a layer's place already."""
+        self._added.append((callback, settings))
+
+    def to(self, target: Any) -> AttentionHook:
+        """ComfyUI calls this with a device when it loads or unloads the model, and with a number type."""
+        if isinstance(target, (str, torch.device)):
+            self.injection.move(torch.device(target))
+        if hasattr(self.previous, "to"):
+            self.previous = self.previous.to(target)
+        return self
+
+    def models(self) -> list[Any]:
+        """Models that ComfyUI has to load for this hook: those of what stood here before."""
+        return self.previous.models() if hasattr(self.previous, "models") else []
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> AttentionHook:
+        other = AttentionHook(self.injection, self.layer, copy.deepcopy(self.previous, memo))
+        other._added = list(self._added)
+        return other
+
+
+def text_attention(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, options: dict[str, Any]
+) -> torch.Tensor:
+    """What ComfyUI computes where no node has replaced the layer: `[batch, rows, width]`."""
+    function = comfy_attention.optimized_attention
+    keywords = {"attn_precision": options.get("attn_precision"), "transformer_options": options}
+    keywords = {name: setting for name, setting in keywords.items() if _accepts(function, name)}
+    return function(query, key, value, options["n_heads"], **keywords)
+
+
+@functools.lru_cache(maxsize=64)
+def _accepts(function: Callable[..., Any], name: str) -> bool:
+    """Whether a function takes an argument: ComfyUI's attention has got some only with time."""
+    known = inspect.signature(function).parameters
+    return name in known or any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values())
+
+
+def batch_roles(chunks: Any, rows: int) -> tuple[Role, ...]:
+    """The side of guidance of each batch row. `chunks` is ComfyUI's `cond_or_uncond`: one number for each of the equal
+    parts of the batch, 0 where it follows the prompt, in any order and of any length."""
+    chunks = [0] if chunks is None else list(chunks)
+    if not chunks or rows % len(chunks):
+        raise MismatchError(f"a batch of {rows} rows cannot consist of {len(chunks)} equal parts: {chunks}")
+    return tuple(
+        Role.CONDITIONAL if chunk == 0 else Role.UNCONDITIONAL for chunk in chunks for _ in range(rows // len(chunks))
+    )
+
+
+def _first_sigma(options: dict[str, Any]) -> float:
+    sigmas = options.get("sigmas")
+    return _ALWAYS if sigmas is None else float(sigmas.detach().flatten()[0])
+
+
+def _device_type(conditioning: Conditioning) -> str:
+    """Where the keys and values are: `cpu`, `cuda` or, if there are none, empty."""
+    for layer in range(conditioning.layer_count):
+        for identity in range(conditioning.identity_count):
+            keys = conditioning.keys(layer, identity)
+            if keys is not None:
+                return "cpu" if keys.device[0] == 1 else "cuda"
+    return ""

@@ -1,0 +1,216 @@
+"""Person, Apply Identity, Apply People and Apply Options."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from omniid import Engine, Identity
+
+from ..people import (
+    EMBEDS_SCALING,
+    INJECT,
+    SKIP,
+    UNCONDITIONAL,
+    WEIGHT_TYPES,
+    Options,
+    Person,
+    apply,
+    parse_layer_weights,
+)
+
+
+def _weight() -> Any:
+    return ("FLOAT", {"default": 1.0, "min": -1.0, "max": 5.0, "step": 0.05, "tooltip": "How much; 0 leaves it out."})
+
+
+def _share(default: float, tooltip: str) -> Any:
+    return ("FLOAT", {"default": default, "min": 0.0, "max": 1.0, "step": 0.001, "tooltip": tooltip})
+
+
+def _weight_type() -> Any:
+    tooltip = "How the weight is spread over the layers. Those from style transfer on are for SD1.5 and SDXL."
+    return (WEIGHT_TYPES, {"default": "linear", "tooltip": tooltip})
+
+
+def _steps() -> dict[str, Any]:
+    return {
+        "start_at": _share(0.0, "Share of sampling from which on it is injected."),
+        "end_at": _share(1.0, "Share of sampling until which it is injected."),
+    }
+
+
+def _more() -> dict[str, Any]:
+    return {
+        "mask": ("MASK", {"tooltip": "Where in the picture; everywhere without one."}),
+        "negative": ("OMNIID_IDENTITY", {"tooltip": "Whom the negative prompt's side sees instead."}),
+        "composition": (
+            "OMNIID_IDENTITY",
+            {"tooltip": "Who is in the composition layers; for the weight types style and composition."},
+        ),
+        "unconditional": (
+            UNCONDITIONAL,
+            {
+                "default": "default",
+                "tooltip": "What the negative prompt's side sees if there is no negative identity; default: as the "
+                "checkpoint's own code.",
+                "advanced": True,
+            },
+        ),
+    }
+
+
+def _model() -> dict[str, Any]:
+    return {
+        "model": ("MODEL", {"tooltip": "A UNet of SD1.5 or SDXL."}),
+        "omniid": ("OMNIID_MODEL", {"tooltip": "The identity model."}),
+    }
+
+
+_OPTIONS = ("OMNIID_OPTIONS", {"tooltip": "From Apply Options."})
+
+
+class PersonNode:
+    """One of several people."""
+
+    DESCRIPTION = (
+        "One of several people for Apply People, with weight, mask and range of steps. Chain them by `people`."
+    )
+    CATEGORY = "OmniID"
+    FUNCTION = "add"
+    RETURN_TYPES = ("OMNIID_PEOPLE",)
+    RETURN_NAMES = ("people",)
+    OUTPUT_TOOLTIPS = ("The people so far, and this one.",)
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {
+            "required": {"identity": ("OMNIID_IDENTITY", {"tooltip": "Who."}), "weight": _weight(), **_steps()},
+            "optional": {"people": ("OMNIID_PEOPLE", {"tooltip": "The people before."}), **_more()},
+        }
+
+    def add(self, identity: Identity, people: tuple[Person, ...] = (), **settings: Any) -> Any:
+        return ((*people, Person(identity, **settings)),)
+
+
+class _Apply:
+    """What both nodes share."""
+
+    CATEGORY = "OmniID"
+    FUNCTION = "apply"
+    RETURN_TYPES = ("MODEL",)
+    OUTPUT_TOOLTIPS = ("The model with the people in it.",)
+
+
+class ApplyIdentity(_Apply):
+    """One person into a model."""
+
+    DESCRIPTION = (
+        "Puts one person into a model. May follow on another node of this kind, and on IPAdapter nodes or before them: "
+        "they add up."
+    )
+    SEARCH_ALIASES = ["ipadapter", "ip-adapter"]
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        identity = {"identity": ("OMNIID_IDENTITY", {"tooltip": "Who."})}
+        return {
+            "required": {**_model(), **identity, "weight": _weight(), "weight_type": _weight_type(), **_steps()},
+            "optional": {**_more(), "options": _OPTIONS},
+        }
+
+    def apply(
+        self,
+        model: Any,
+        omniid: Engine,
+        identity: Identity,
+        weight_type: str,
+        options: Options = Options(),
+        **settings: Any,
+    ) -> tuple[Any]:
+        return (apply(model, omniid, [Person(identity, **settings)], weight_type, options),)
+
+
+class ApplyPeople(_Apply):
+    """Several people into a model."""
+
+    DESCRIPTION = "Puts several people into a model at once, each with its own weight, mask and range of steps."
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        everyone = {"people": ("OMNIID_PEOPLE", {"tooltip": "From Person."})}
+        return {"required": {**_model(), **everyone, "weight_type": _weight_type()}, "optional": {"options": _OPTIONS}}
+
+    def apply(
+        self,
+        model: Any,
+        omniid: Engine,
+        people: tuple[Person, ...],
+        weight_type: str,
+        options: Options = Options(),
+    ) -> tuple[Any]:
+        return (apply(model, omniid, people, weight_type, options),)
+
+
+class ApplyOptions:
+    """What few workflows change."""
+
+    DESCRIPTION = "Options of Apply Identity and Apply People that few workflows change."
+    CATEGORY = "OmniID"
+    FUNCTION = "options"
+    RETURN_TYPES = ("OMNIID_OPTIONS",)
+    RETURN_NAMES = ("options",)
+    OUTPUT_TOOLTIPS = ("For Apply Identity and Apply People.",)
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        def boost(what: str) -> Any:
+            return ("FLOAT", {"default": 1.0, "min": -5.0, "max": 5.0, "step": 0.05, "tooltip": what})
+
+        return {
+            "required": {
+                "embeds_scaling": (
+                    list(EMBEDS_SCALING),
+                    {
+                        "default": "V only",
+                        "tooltip": "Whether the weight acts on the attention's output, or on keys too.",
+                    },
+                ),
+                "composition_weight": boost(
+                    "Weight of the composition layers of the weight types style and composition."
+                ),
+                "style_boost": boost("Weight of the pushed-away layers of style transfer precise."),
+                "composition_boost": boost("Weight of the pushed-away layers of composition precise."),
+                "layer_weights": (
+                    "STRING",
+                    {
+                        "default": "",
+                        "multiline": True,
+                        "tooltip": "A factor for each transformer in execution order, such as 0:1, 3:0.5; those left "
+                        "out get nothing. Empty: 1 for all. SD1.5 has 16, SDXL has 11.",
+                    },
+                ),
+                "middle_block": (
+                    [INJECT, SKIP],
+                    {
+                        "default": INJECT,
+                        "tooltip": "IPAdapter_plus misses the middle block by mistake. Skip it to compare with its "
+                        "pictures.",
+                    },
+                ),
+                "precision": (
+                    ["f32", "f16", "bf16"],
+                    {"default": "f32", "tooltip": "Number type in which keys and values are kept."},
+                ),
+            }
+        }
+
+    @classmethod
+    def VALIDATE_INPUTS(cls, layer_weights: str = "") -> bool | str:
+        try:
+            parse_layer_weights(layer_weights or "")
+        except ValueError as error:
+            return str(error)
+        return True
+
+    def options(self, layer_weights: str, **settings: Any) -> tuple[Options]:
+        return (Options(layer_weights=parse_layer_weights(layer_weights), **settings),)
