@@ -1,0 +1,78 @@
+#include "Calls.h"
+
+#include <utility>
+
+namespace omniid_plugin {
+
+namespace {
+
+template <class T>
+omniid::Result<std::shared_ptr<const T>> shared(omniid::Result<T> result) {
+    if (!result) return result.error();
+    return std::shared_ptr<const T>(std::make_shared<T>(std::move(result).value()));
+}
+
+omniid::Error wrong(const char *message) { return {omniid::Status::invalid_argument, message}; }
+
+omniid::Result<omniid::Photo> photo(const PhotoSource &source) {
+    omniid::Result<omniid::Photo> result = [&]() -> omniid::Result<omniid::Photo> {
+        if (const auto *path = std::get_if<std::string>(&source.content)) return omniid::Photo::file(*path);
+        if (const auto *bytes = std::get_if<std::vector<std::byte>>(&source.content)) return omniid::Photo::encoded(*bytes);
+        const Pixels &pixels = std::get<Pixels>(source.content);
+        return omniid::Photo::pixels(omniid::span<const std::uint8_t>(pixels.bgra), pixels.width, pixels.height, omniid::ChannelOrder::bgra);
+    }();
+    if (!result) return result;
+    if (const auto *index = std::get_if<std::uint32_t>(&source.face)) result->face_index(*index);
+    if (const auto *box = std::get_if<omniid::Box>(&source.face)) result->face_box(*box);
+    return result;
+}
+
+omniid::Result<std::vector<PhotoOutcome>> outcomes(const omniid::Report &report) {
+    const omniid::Result<std::size_t> count = report.size();
+    if (!count) return count.error();
+    std::vector<PhotoOutcome> photos;
+    for (std::size_t i = 0; i < *count; i++) {
+        const omniid::Result<omniid::PhotoReport> one = report.photo(i);
+        if (!one) return one.error();
+        photos.push_back({one->status, std::string(one->name), std::string(one->reason), one->bounds});
+    }
+    return photos;
+}
+
+} // namespace
+
+omniid::Result<EnginePtr> open_engine(const omniid::EngineOptions &options, Job &job) {
+    return shared(omniid::Engine::open(options, job));
+}
+
+omniid::Result<EncodedPhotos> encode(const EnginePtr &engine, const IdentityPtr &extended, const std::vector<PhotoSource> &photos,
+                                     const omniid::EncodeOptions &options, Job &job) {
+    if (engine == nullptr) return wrong("encode: there is no model; open one first");
+    std::vector<omniid::Photo> inputs;
+    inputs.reserve(photos.size());
+    for (const PhotoSource &source : photos) {
+        omniid::Result<omniid::Photo> input = photo(source);
+        if (!input) return input.error();
+        inputs.push_back(std::move(input).value());
+    }
+    omniid::Result<omniid::Encoded> encoded = extended == nullptr ? engine->encode_with_report(inputs, options, job)
+                                                                  : engine->extend_with_report(*extended, inputs, options, job);
+    if (!encoded) return encoded.error();
+    omniid::Result<std::vector<PhotoOutcome>> report = outcomes(encoded->report);
+    if (!report) return report.error();
+    return EncodedPhotos{std::make_shared<omniid::Identity>(std::move(encoded->identity)), std::move(report).value()};
+}
+
+omniid::Result<ConditioningPtr> condition(const EnginePtr &engine, const std::vector<PersonToInject> &people,
+                                          const omniid::ConditionOptions &options, Job &job) {
+    if (engine == nullptr) return wrong("condition: there is no model; open one first");
+    std::vector<omniid::ConditionInput> inputs;
+    for (const PersonToInject &person : people) {
+        if (person.identity == nullptr) return wrong("condition: a person has no identity");
+        omniid::ConditionInput &input = inputs.emplace_back(*person.identity, person.scale);
+        if (person.fractions[0] > 0.0 || person.fractions[1] < 1.0) input.fractions(person.fractions[0], person.fractions[1]);
+    }
+    return shared(engine->condition(omniid::span<const omniid::ConditionInput>(inputs), options, job));
+}
+
+} // namespace omniid_plugin

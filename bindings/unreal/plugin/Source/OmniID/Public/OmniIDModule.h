@@ -1,0 +1,17 @@
+#pragma once
+
+#include "CoreMinimal.h"
+#include "Modules/ModuleManager.h"
+
+DECLARE_LOG_CATEGORY_EXTERN(LogOmniID, Log, All);
+
+/** Loads the native library, and ends what runs before the plugin goes. */
+class OMNIID_API FOmniIDModule : public IModuleInterface
+{
+public:
+	virtual void StartupModule() override;
+	virtual void ShutdownModule() override;
+
+	/** Whether the native library is there, so that the nodes work. */
+	static bool IsLoaded();
+};
