@@ -7,11 +7,16 @@
 pub(crate) mod assets;
 mod descriptor;
 mod detail;
+mod generation;
 mod hog;
 mod image_error;
+mod measure;
 mod progress;
+mod report;
 mod roc;
 mod ssim;
+mod subjects;
+mod suite;
 #[cfg(test)]
 mod test_model;
 mod tokens;
@@ -22,11 +27,20 @@ pub use descriptor::{
     Centre, ColourDescriptor, Descriptor, HogDescriptor, PictureSet, TokenDescriptor, VerifierDescriptor,
 };
 pub use detail::{detail, Detail};
+pub use generation::{
+    evaluate_generation, AngleResult, Difference, Drawn, DrawnResult, Example, GenerationOptions,
+    GenerationReport, ANGLES, FRONTAL,
+};
 pub use hog::hog;
 pub use image_error::{l1, psnr, Mask};
+pub use measure::{Means, Measure, Measured};
 pub use progress::{Progress, ProgressFn};
+pub use report::{Evaluation, ModelName, FORMAT_VERSION};
 pub use roc::{mean_estimate, Curve, Estimate, Pair, ScoredPairs, Verification};
 pub use ssim::ssim;
+pub use suite::{
+    evaluate_people, PeopleReport, SuiteOptions, TestPeople, TokenRow, VerificationRow, TOKENS, UNTRAINED,
+};
 pub use tokens::{IdentityModel, TokenStatistics};
 pub use verification::{images_of, verify, PersonImages, VerificationOptions, VerificationResult};
 pub use verifier::{cosine, Embedding, Verifier, EMBEDDING};

@@ -1,20 +1,28 @@
 //! A small untrained model and pictures, for tests.
 
 use super::tokens::IdentityModel;
+use candle_core::{DType, Device};
+use candle_nn::VarBuilder;
 use image::{Rgb, RgbImage};
 use omniid::checkpoint::safetensors_to_bytes;
 use omniid::encoder::{EncoderConfig, OmniIdConfig};
-use omniid::engine::{untrained_tensors, DeviceChoice, NativeConfig};
+use omniid::engine::{untrained_tensors, DeviceChoice, HostConfig, NativeConfig};
 use omniid::face::CropMode;
-use omniid::nn::Activation;
+use omniid::nn::{random_tensors, Activation, Initial};
 use omniid::vit::VisionConfig;
+use omniid_minihost::flow::Prediction;
+use omniid_minihost::{Minihost, MinihostConfig, MinihostSizes};
 
 /// Side of the pictures that [`model`] takes.
 pub const SIZE: u32 = 32;
 
 /// 32 pixels in patches of 8; 4 tokens of width 16.
 pub fn model(seed: u64) -> IdentityModel {
-    let config = NativeConfig {
+    untrained(&config(), seed)
+}
+
+fn config() -> NativeConfig {
+    NativeConfig {
         name: "test".into(),
         backbone: VisionConfig {
             hidden_size: 16,
@@ -46,8 +54,11 @@ pub fn model(seed: u64) -> IdentityModel {
             include_class_token: true,
         }),
         host: None,
-    };
-    let tensors = untrained_tensors(&config, seed).unwrap();
+    }
+}
+
+fn untrained(config: &NativeConfig, seed: u64) -> IdentityModel {
+    let tensors = untrained_tensors(config, seed).unwrap();
     let bytes = safetensors_to_bytes(&tensors, &config.to_metadata().unwrap()).unwrap();
     IdentityModel::from_bytes(bytes, DeviceChoice::Cpu).unwrap()
 }
@@ -61,4 +72,36 @@ pub fn pictures(count: u32) -> Vec<RgbImage> {
             })
         })
         .collect()
+}
+
+/// Side of the pictures that [`host`] draws.
+pub const DRAWN: u32 = 16;
+
+/// A generator with random weights, and an identity model with an adapter for it.
+pub fn generator(seed: u64) -> (IdentityModel, Minihost) {
+    let sizes = MinihostSizes {
+        size: DRAWN as usize,
+        block: 2,
+        channels: vec![8, 16],
+        layers_per_block: 1,
+        head_width: 4,
+        context_width: 12,
+        context_tokens: 2,
+    };
+    let host_config = MinihostConfig::new(&sizes, Prediction::Sample).unwrap();
+    let mut specs = host_config.tensors().unwrap();
+    for spec in &mut specs {
+        // Layers that start at zero would hide everything behind them.
+        if spec.initial == Initial::Constant(0.0) {
+            spec.initial = Initial::Normal(0.1);
+        }
+    }
+    let tensors = random_tensors(&specs, seed).unwrap().into_iter().collect();
+    let builder = VarBuilder::from_tensors(tensors, DType::F32, &Device::Cpu);
+    let host = Minihost::load(&host_config, builder).unwrap();
+    let config = NativeConfig {
+        host: Some(HostConfig::from(host.host())),
+        ..config()
+    };
+    (untrained(&config, seed), host)
 }

@@ -44,6 +44,17 @@ impl IdentityModel {
         Self::from_parts(&checkpoint, Source::Bytes(bytes), device)
     }
 
+    /// As [`IdentityModel::open`] or [`IdentityModel::from_bytes`], whichever the source is.
+    ///
+    /// # Errors
+    /// As [`IdentityModel::open`].
+    pub fn from_source(source: Source, device: DeviceChoice) -> Result<Self> {
+        match source {
+            Source::Path(path) => Self::open(&path, device),
+            Source::Bytes(bytes) => Self::from_bytes(bytes, device),
+        }
+    }
+
     fn from_parts(checkpoint: &Checkpoint, source: Source, device: DeviceChoice) -> Result<Self> {
         const MEAN: &str = "encoder.token_mean";
         let config = NativeConfig::from_metadata(checkpoint.metadata())?;

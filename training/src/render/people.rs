@@ -42,6 +42,39 @@ impl Default for RenderConfig {
     }
 }
 
+impl RenderConfig {
+    /// Family and seed of every person, in order.
+    pub(super) fn who(&self, assets: &Assets) -> Vec<(Family, u64)> {
+        let families = if self.families.is_empty() {
+            assets.families()
+        } else {
+            self.families.clone()
+        };
+        (0..self.people)
+            .map(|i| {
+                (
+                    families[i % families.len()],
+                    self.first_seed.wrapping_add(i as u64),
+                )
+            })
+            .collect()
+    }
+
+    /// Role, number within the role and distribution of every picture of a person, in order.
+    pub(super) fn photos(&self) -> impl Iterator<Item = (Role, usize, PhotoDistribution)> {
+        let inputs =
+            (0..self.inputs_per_person).map(|index| (Role::Input, index, PhotoDistribution::input()));
+        let targets = (0..self.targets_per_person).map(|index| {
+            let distribution = match index {
+                0 => PhotoDistribution::frontal(),
+                _ => PhotoDistribution::target(),
+            };
+            (Role::Target, index, distribution)
+        });
+        inputs.chain(targets)
+    }
+}
+
 impl Person {
     /// Renders the person's picture number `index` of a distribution and keeps what training needs. The photo is drawn
     /// from the person's seed and the index, so that any picture can be rendered alone.
@@ -91,17 +124,11 @@ pub fn render_people(
     progress: &(dyn Fn(usize, usize) -> bool + Sync),
 ) -> Result<Dataset> {
     super::draw::check_size(config.size)?;
-    let families = if config.families.is_empty() {
-        assets.families()
-    } else {
-        config.families.clone()
-    };
     let done = AtomicUsize::new(0);
-    let people = (0..config.people)
+    let people = config
+        .who(assets)
         .into_par_iter()
-        .map(|i| {
-            let family = families[i % families.len()];
-            let seed = config.first_seed + i as u64;
+        .map(|(family, seed)| {
             let pictures = pictures_of(assets, config, seed, family)?;
             let count = done.fetch_add(1, Ordering::Relaxed) + 1;
             if !progress(count, config.people) {
@@ -120,19 +147,10 @@ pub fn render_people(
 
 fn pictures_of(assets: &Assets, config: &RenderConfig, seed: u64, family: Family) -> Result<PersonPictures> {
     let person = assets.person(seed, family)?;
-    let mut pictures = Vec::with_capacity(config.inputs_per_person + config.targets_per_person);
-    let (input, target) = (PhotoDistribution::input(), PhotoDistribution::target());
-    for index in 0..config.inputs_per_person {
-        pictures.push(person.picture(&input, Role::Input, index, config.size)?);
-    }
-    for index in 0..config.targets_per_person {
-        let distribution = if index == 0 {
-            PhotoDistribution::frontal()
-        } else {
-            target
-        };
-        pictures.push(person.picture(&distribution, Role::Target, index, config.size)?);
-    }
+    let pictures = config
+        .photos()
+        .map(|(role, index, distribution)| person.picture(&distribution, role, index, config.size))
+        .collect::<Result<_>>()?;
     Ok(PersonPictures {
         family: family.name().to_owned(),
         name: seed.to_string(),
