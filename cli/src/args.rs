@@ -3,6 +3,7 @@
 use crate::failure::{Failure, Outcome};
 use crate::progress::with_bar;
 use clap::ValueEnum;
+use omniid::checkpoint::Checkpoint;
 use omniid::engine::{
     BadPhoto, DeviceChoice, EncodeOptions, Engine, EngineOptions, HostConfig, Precision, Source,
 };
@@ -10,6 +11,7 @@ use omniid::face::CropMode;
 use omniid::host::HostSpec;
 use omniid::photo::{FaceHint, Photo};
 use omniid::{Error, ErrorKind, Limits};
+use omniid_minihost::{GenerateOptions, Generator, Minihost};
 use std::path::{Path, PathBuf};
 
 /// The identity model and where it runs.
@@ -164,7 +166,7 @@ enum CropArg {
     Aligned,
 }
 
-fn parse_device(text: &str) -> Result<DeviceChoice, String> {
+pub fn parse_device(text: &str) -> Result<DeviceChoice, String> {
     if text == "cpu" {
         return Ok(DeviceChoice::Cpu);
     }
@@ -216,9 +218,14 @@ impl ModelArgs {
         })
     }
 
+    /// Where the identity model's content comes from.
+    pub fn source(&self) -> Outcome<Source> {
+        Ok(Source::from(self.required_checkpoint()?))
+    }
+
     /// What to open an engine, or convert a checkpoint, with.
     pub fn engine_options(&self) -> Outcome<EngineOptions> {
-        let mut options = EngineOptions::new(self.required_checkpoint()?);
+        let mut options = EngineOptions::new(self.source()?);
         self.parts.fill(&mut options)?;
         options.host = self.host.as_deref().map(host).transpose()?;
         options.device = self.device;
@@ -231,6 +238,91 @@ impl ModelArgs {
     pub fn open(&self, quiet: bool) -> Outcome<Engine> {
         let options = self.engine_options()?;
         Ok(with_bar(quiet, |reporter| Engine::open(options, reporter))?)
+    }
+}
+
+/// The generator of pictures, and the identity model whose identities it draws.
+#[derive(clap::Args, Clone)]
+pub struct GeneratorArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// The small diffusion host that the identity model's adapter was trained with.
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "OMNIID_MINIHOST",
+        hide_env_values = true,
+        help_heading = "Model"
+    )]
+    pub minihost: Option<PathBuf>,
+}
+
+impl GeneratorArgs {
+    /// Opens both.
+    pub fn open(&self, quiet: bool) -> Outcome<Generator> {
+        let (host, _) = self.open_host()?;
+        Ok(Generator::new(host, self.model.open(quiet)?)?)
+    }
+
+    /// The host, and the fingerprint of its weights.
+    pub fn open_host(&self) -> Outcome<(Minihost, String)> {
+        let source =
+            Source::Path(self.minihost.clone().ok_or_else(|| {
+                Failure::usage("no generator: give --minihost FILE or set OMNIID_MINIHOST")
+            })?);
+        let limits = self.model.limits.limits();
+        let dtype = Precision::from(self.model.precision).dtype();
+        let host = Minihost::open(&source, dtype, &device(self.model.device)?, &limits)?;
+        let file = match source {
+            Source::Path(path) => Checkpoint::open(&path, &limits)?,
+            Source::Bytes(bytes) => Checkpoint::from_bytes(bytes, &limits)?,
+        };
+        Ok((host, file.fingerprint(&[])))
+    }
+}
+
+/// How pictures are sampled.
+#[derive(clap::Args, Clone)]
+#[command(next_help_heading = "Sampling")]
+pub struct SamplingArgs {
+    /// Steps from noise to picture: more take longer and look a little better.
+    #[arg(long, value_name = "N", default_value_t = GenerateOptions::default().steps as u32,
+          value_parser = clap::value_parser!(u32).range(1..=1000))]
+    steps: u32,
+    /// How far pictures are pushed towards the person; 1 not at all, at half the time.
+    #[arg(long, value_name = "X", default_value_t = GenerateOptions::default().guidance)]
+    guidance: f64,
+    /// Seed of the noise that pictures start from.
+    #[arg(long, value_name = "N", default_value_t = GenerateOptions::default().seed)]
+    seed: u64,
+    /// Weight of the identity; 1 is what the model was trained with, 0 draws nobody in particular.
+    #[arg(long, value_name = "X", default_value_t = GenerateOptions::default().identity_scale)]
+    scale: f32,
+}
+
+impl SamplingArgs {
+    /// The options of a generator.
+    pub fn options(&self) -> GenerateOptions {
+        GenerateOptions {
+            steps: self.steps as usize,
+            guidance: self.guidance,
+            seed: self.seed,
+            identity_scale: self.scale,
+            ..GenerateOptions::default()
+        }
+    }
+}
+
+/// The device in candle's terms.
+pub fn device(choice: DeviceChoice) -> Outcome<candle_core::Device> {
+    match choice {
+        DeviceChoice::Cpu => Ok(candle_core::Device::Cpu),
+        #[cfg(feature = "cuda")]
+        DeviceChoice::Cuda(ordinal) => Ok(omniid::cuda::open(ordinal)?),
+        #[cfg(not(feature = "cuda"))]
+        DeviceChoice::Cuda(ordinal) => Err(Failure::Library(Error::unsupported(format!(
+            "CUDA device {ordinal}: this program was built without the feature `cuda`"
+        )))),
     }
 }
 

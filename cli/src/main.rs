@@ -4,11 +4,15 @@
 
 mod args;
 mod commands;
+mod crops;
+mod detector;
 mod failure;
+mod memory;
 mod output;
 mod photos;
 mod picture;
 mod progress;
+mod views;
 
 use clap::Parser;
 use std::process::ExitCode;

@@ -2,6 +2,7 @@
 
 use indicatif::{ProgressBar, ProgressStyle};
 use omniid::progress::{Progress, Reporter, Stage};
+use omniid::{Error, ErrorKind};
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -23,34 +24,82 @@ pub fn watch_interrupts() {
     }
 }
 
-/// Runs `work` with a reporter that draws a bar. Nothing is drawn when `quiet` or when standard error is no
-/// terminal.
-pub fn with_bar<T>(quiet: bool, work: impl FnOnce(&mut Reporter<'_>) -> T) -> T {
-    let bar = if quiet {
-        ProgressBar::hidden()
-    } else {
-        ProgressBar::new(0)
-    };
-    if let Ok(style) = ProgressStyle::with_template("{msg:>20} [{bar:40}] {pos}/{len} {elapsed}") {
-        bar.set_style(style.progress_chars("=> "));
+/// Whether Ctrl-C was pressed.
+pub fn is_interrupted() -> bool {
+    INTERRUPTED.load(Ordering::Relaxed)
+}
+
+/// The error of work that Ctrl-C stopped.
+pub fn cancelled(what: &str) -> Error {
+    Error::new(ErrorKind::Cancelled, format!("{what}: cancelled"))
+}
+
+/// A progress bar. Nothing is drawn when quiet or when standard error is no terminal. May be used from any thread.
+pub struct Bar {
+    bar: ProgressBar,
+}
+
+impl Bar {
+    /// A bar without a length yet.
+    pub fn new(quiet: bool) -> Self {
+        Self::with_template(quiet, "{msg:>20} [{bar:40}] {pos}/{len} {elapsed}")
     }
-    let mut shown = None;
-    let mut step = |progress: Progress| {
-        if shown != Some(progress.stage) {
-            shown = Some(progress.stage);
-            bar.set_message(stage_name(progress.stage));
+
+    /// A bar that also estimates the time left.
+    pub fn with_time_left(quiet: bool) -> Self {
+        Self::with_template(quiet, "{msg:>28} [{bar:30}] {pos}/{len} {elapsed}, {eta} left")
+    }
+
+    /// A bar for long runs, whose text tells the time left.
+    pub fn for_run(quiet: bool) -> Self {
+        Self::with_template(quiet, "{pos}/{len} [{bar:30}] {elapsed}  {msg}")
+    }
+
+    fn with_template(quiet: bool, template: &str) -> Self {
+        let bar = if quiet {
+            ProgressBar::hidden()
+        } else {
+            ProgressBar::new(0)
+        };
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style.progress_chars("=> "));
         }
-        bar.set_length(progress.total);
-        bar.set_position(progress.done);
-        if INTERRUPTED.load(Ordering::Relaxed) {
+        Self { bar }
+    }
+
+    /// Shows that `done` of `total` steps of `what` are finished. Breaks after Ctrl-C.
+    pub fn show(&self, what: &str, done: u64, total: u64) -> ControlFlow<()> {
+        if self.bar.message() != what {
+            self.bar.set_message(what.to_string());
+            self.bar.reset_eta();
+        }
+        self.bar.set_length(total);
+        self.bar.set_position(done);
+        if is_interrupted() {
             ControlFlow::Break(())
         } else {
             ControlFlow::Continue(())
         }
-    };
-    let result = work(&mut Reporter::new(&mut step));
-    bar.finish_and_clear();
-    result
+    }
+
+    /// Writes a line to standard error without spoiling the bar.
+    pub fn line(&self, text: &str) {
+        self.bar.suspend(|| eprintln!("{text}"));
+    }
+}
+
+impl Drop for Bar {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+/// Runs `work` with a reporter that draws a bar. Nothing is drawn when `quiet` or when standard error is no
+/// terminal.
+pub fn with_bar<T>(quiet: bool, work: impl FnOnce(&mut Reporter<'_>) -> T) -> T {
+    let bar = Bar::new(quiet);
+    let mut step = |progress: Progress| bar.show(stage_name(progress.stage), progress.done, progress.total);
+    work(&mut Reporter::new(&mut step))
 }
 
 fn stage_name(stage: Stage) -> &'static str {

@@ -6,7 +6,6 @@ use crate::failure::{Failure, Outcome};
 use crate::output;
 use crate::picture::{save_png, Canvas};
 use image::RgbImage;
-use omniid::checkpoint::{recognise, Checkpoint, CheckpointKind};
 use omniid::face::{DetectOptions, Face, FaceDetector};
 use omniid::photo::Photo;
 use omniid::{Error, ErrorKind, Limits};
@@ -75,7 +74,7 @@ pub fn run(args: Args) -> Outcome {
     let limits = args.limits.limits();
     let photos = crate::photos::collect(&args.photos, args.recursive)?;
     let targets = targets(&photos, &args)?;
-    let detector = open_detector(&args.detector, &limits)?;
+    let detector = crate::detector::open(&args.detector, &limits)?;
     let mut options = DetectOptions::default();
     if let Some(threshold) = args.threshold {
         options.score_threshold = threshold;
@@ -144,21 +143,6 @@ fn targets(photos: &[PathBuf], args: &Args) -> Outcome<Vec<Option<PathBuf>>> {
         output::check_target(path, args.force)?;
     }
     Ok(targets)
-}
-
-fn open_detector(path: &Path, limits: &Limits) -> Outcome<FaceDetector> {
-    let native = match Checkpoint::open(path, limits) {
-        Ok(file) if matches!(recognise(&file), Ok(CheckpointKind::Native)) => Some(file.sub("detector")),
-        _ => None,
-    };
-    let Some(part) = native else {
-        return Ok(FaceDetector::open(path, limits)?);
-    };
-    if part.is_empty() {
-        return Err(Error::unsupported(format!("{} has no face detector in it", path.display())).into());
-    }
-    let (builder, _) = part.var_builder(candle_core::DType::F32, &candle_core::Device::Cpu);
-    Ok(FaceDetector::load(builder)?)
 }
 
 fn look(

@@ -6,9 +6,13 @@ mod completions;
 mod convert;
 mod demo;
 mod encode;
+mod evaluate;
 mod extend;
 mod faces;
+mod generate;
 mod inspect;
+mod render;
+mod train;
 
 use crate::failure::Outcome;
 use clap::Subcommand;
@@ -29,6 +33,14 @@ pub enum Command {
     Faces(faces::Args),
     /// Draws which query of an Omni-ID encoder looks where in each photo.
     Attention(attention::Args),
+    /// Draws a person in new poses and expressions: a contact sheet from photos or an identity.
+    Generate(generate::Args),
+    /// Renders synthetic people with exact truth: a folder of pictures, a training set, a contact sheet.
+    Render(render::Args),
+    /// Trains an identity model from a configuration or preset; continues a run that was stopped.
+    Train(train::Args),
+    /// Measures a model on people it was never trained on, and writes the tables.
+    Evaluate(evaluate::Args),
     /// Shows the whole way on a small model with random weights.
     Demo(demo::Args),
     /// Prints a completion script for a shell.
@@ -45,6 +57,10 @@ pub fn run(command: Command) -> Outcome {
         Command::Convert(args) => convert::run(args),
         Command::Faces(args) => faces::run(args),
         Command::Attention(args) => attention::run(args),
+        Command::Generate(args) => generate::run(args),
+        Command::Render(args) => render::run(args),
+        Command::Train(args) => train::run(args),
+        Command::Evaluate(args) => evaluate::run(args),
         Command::Demo(args) => demo::run(args),
         Command::Completions(args) => completions::run(args),
     }

@@ -3,9 +3,11 @@
 mod canvas;
 mod font;
 mod heat;
+mod sheet;
 
 pub use canvas::Canvas;
 pub use heat::{matrix_picture, overlay_heat};
+pub use sheet::{Cell, Sheet};
 
 use crate::failure::{Failure, Outcome};
 use image::{ImageFormat, RgbImage};

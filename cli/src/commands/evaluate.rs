@@ -1,0 +1,342 @@
+//! `omniid evaluate`: what a model can and cannot do, in tables.
+
+use super::render::{people, AssetArgs};
+use crate::args::{GeneratorArgs, SamplingArgs};
+use crate::detector;
+use crate::failure::{Failure, Outcome};
+use crate::output;
+use crate::picture::{save_png, Cell, Sheet};
+use crate::progress::Bar;
+use image::RgbImage;
+use omniid::checkpoint::save_atomically;
+use omniid::{Error, ErrorKind, Limits};
+use omniid_training::data::photos::{file_hash, load_photos, PhotoOptions};
+use omniid_training::data::Dataset;
+use omniid_training::evaluate::{
+    evaluate_people, Evaluation, Example, GenerationOptions, IdentityModel, ModelName, PeopleReport,
+    Progress, SuiteOptions, TestPeople, Verifier, FORMAT_VERSION, TOKENS,
+};
+use omniid_training::render::RenderConfig;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+const EXAMPLES: &str = "\
+Writes into FOLDER:
+  evaluation.md     tables for people
+  evaluation.json   the same for programs
+  *.png             pictures of the first people of each group: photos, truth, what was drawn
+
+Rendered test people need the head models (--assets); photos need nothing else. The verifier is a published face
+recogniser that takes no part in training (MobileFaceNet with the names of its safetensors file); without it, only pixels and
+tokens are compared.
+
+Examples:
+  omniid evaluate --assets assets --verifier assets/eval/mobilefacenet.safetensors --orl assets/eval/orl --out evaluation
+  omniid evaluate -c model.safetensors --minihost minihost.safetensors --assets assets --people 50 --drawn 16 --out quick
+  omniid evaluate -c encoder.safetensors --no-pictures --photos my-photos --out tokens";
+
+/// Far away from every seed that anything was trained on.
+const FIRST_SEED: u64 = 1_000_000_000;
+
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// Folder to write into; it is made if it is missing.
+    #[arg(short, long, value_name = "FOLDER")]
+    out: PathBuf,
+    #[command(flatten)]
+    assets: AssetArgs,
+    /// Rendered people; 0 renders none.
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(0..=100_000))]
+    people: u32,
+    /// People of each group whose pictures are drawn: the expensive part.
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(2..=100_000))]
+    drawn: u32,
+    /// Seed of the first rendered person.
+    #[arg(long, value_name = "N", default_value_t = FIRST_SEED)]
+    first_seed: u64,
+    /// Numbers of photos that identities are made of.
+    #[arg(long, value_name = "N", value_delimiter = ',', default_values_t = [1, 3, 5, 7],
+          value_parser = clap::value_parser!(u16).range(1..=64))]
+    inputs: Vec<u16>,
+    /// Pictures drawn of a person from each identity.
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
+    targets: u16,
+    /// Numbers of photos of the sets that are told apart.
+    #[arg(long, value_name = "N", value_delimiter = ',', default_values_t = [1, 3, 5],
+          value_parser = clap::value_parser!(u16).range(1..=64))]
+    sets: Vec<u16>,
+    /// Folder of photos, one folder per person, such as the ORL faces; may be given several times.
+    #[arg(long = "photos", visible_alias = "orl", value_name = "FOLDER")]
+    photos: Vec<PathBuf>,
+    /// Face recogniser that judges who is shown.
+    #[arg(long, value_name = "FILE", env = "OMNIID_VERIFIER", hide_env_values = true)]
+    verifier: Option<PathBuf>,
+    /// Evaluate the identity model alone, without drawing pictures.
+    #[arg(long)]
+    no_pictures: bool,
+    /// Draws of people behind every interval.
+    #[arg(long, value_name = "N", default_value_t = 400, value_parser = clap::value_parser!(u32).range(10..=100_000))]
+    resamples: u32,
+    /// Replace an earlier evaluation in the folder.
+    #[arg(long)]
+    force: bool,
+    /// Print the report as JSON.
+    #[arg(long)]
+    json: bool,
+    /// No progress bar.
+    #[arg(short, long)]
+    quiet: bool,
+    #[command(flatten)]
+    sampling: SamplingArgs,
+    #[command(flatten)]
+    generator: GeneratorArgs,
+}
+
+pub fn run(args: Args) -> Outcome {
+    let start = Instant::now();
+    if args.people == 0 && args.photos.is_empty() {
+        return Err(Failure::usage(
+            "nobody to evaluate on: --people 0 and no --photos FOLDER",
+        ));
+    }
+    output::make_folder(&args.out)?;
+    let (json, markdown) = (args.out.join("evaluation.json"), args.out.join("evaluation.md"));
+    output::check_target(&json, args.force)?;
+    let limits = args.generator.model.limits.limits();
+    let options = args.options();
+    let source = args.generator.model.source()?;
+    let model = IdentityModel::from_source(source.clone(), args.generator.model.device)?;
+    let host = if args.no_pictures {
+        None
+    } else {
+        Some(args.generator.open_host()?)
+    };
+    let verifier = args.verifier.as_deref().map(Verifier::open).transpose()?;
+    let size = match &host {
+        Some((host, _)) => host.config().size as u32,
+        None => model.config().backbone.image_size as u32,
+    };
+    let mut people = Vec::new();
+    let bar = Bar::with_time_left(args.quiet);
+    let mut step = |what: &str, done: usize, total: usize| bar.show(what, done as u64, total as u64);
+    let mut evaluate = |group: TestPeople<'_>, options: &SuiteOptions| -> Outcome {
+        let host = host.as_ref().map(|(host, _)| host);
+        let mut progress = Progress::new(&mut step);
+        let (report, examples) =
+            evaluate_people(&model, host, verifier.as_ref(), &group, options, &mut progress)?;
+        if !examples.is_empty() {
+            save_png(&sheet(&examples), &args.out.join(picture_name(&group.name)))?;
+        }
+        people.push(report);
+        Ok(())
+    };
+    if args.people > 0 {
+        let dataset = rendered(&args, &options, size)?;
+        let group = TestPeople {
+            name: "Rendered people".to_string(),
+            dataset: &dataset,
+            photos: false,
+        };
+        evaluate(group, &options)?;
+    }
+    for folder in &args.photos {
+        let dataset = photographed(folder, &args, &source, size, &limits)?;
+        let group = TestPeople {
+            name: format!("Photos: {}", folder_name(folder)),
+            dataset: &dataset,
+            photos: true,
+        };
+        evaluate(group, &for_photos(&options, &dataset))?;
+    }
+    drop(bar);
+    let evaluation = Evaluation {
+        format: FORMAT_VERSION,
+        version: env!("CARGO_PKG_VERSION").to_string(),
+        commit: option_env!("OMNIID_COMMIT").unwrap_or("unknown").to_string(),
+        model: ModelName {
+            name: model.config().name.clone(),
+            fingerprint: model.fingerprint().to_string(),
+        },
+        minihost: host.map(|(host, fingerprint)| ModelName {
+            name: format!("minihost of {} px", host.config().size),
+            fingerprint,
+        }),
+        verifier: args.verifier.as_deref().map(verifier_name).transpose()?,
+        first_seed: args.first_seed,
+        resamples: args.resamples as usize,
+        seconds: start.elapsed().as_secs_f64(),
+        people,
+    };
+    let text = serde_json::to_string_pretty(&evaluation)
+        .map_err(|error| Error::internal(format!("JSON report: {error}")))?;
+    write(&json, &text)?;
+    write(&markdown, &evaluation.markdown())?;
+    if args.json {
+        return output::print(text);
+    }
+    let mut summary = String::new();
+    for group in &evaluation.people {
+        summary.push_str(&line(group));
+    }
+    output::print(format!(
+        "{summary}{} ({:.0} s)",
+        markdown.display(),
+        evaluation.seconds
+    ))
+}
+
+impl Args {
+    fn options(&self) -> SuiteOptions {
+        let numbers = |list: &[u16]| {
+            let mut numbers: Vec<usize> = list.iter().map(|number| usize::from(*number)).collect();
+            numbers.sort_unstable();
+            numbers.dedup();
+            numbers
+        };
+        SuiteOptions {
+            drawn_people: self.drawn as usize,
+            set_photos: numbers(&self.sets),
+            verified_photos: verified(&self.sets),
+            generation: GenerationOptions {
+                counts: numbers(&self.inputs),
+                targets: usize::from(self.targets),
+                generate: self.sampling.options(),
+                resamples: self.resamples as usize,
+                ..GenerationOptions::default()
+            },
+            resamples: self.resamples as usize,
+            ..SuiteOptions::default()
+        }
+    }
+}
+
+/// Photos of a person that are told apart: enough for two sets of the most.
+fn verified(sets: &[u16]) -> usize {
+    2 * sets.iter().copied().max().map_or(1, usize::from)
+}
+
+/// Photos have no targets of their own: where a person has too few for the most inputs, fewer are read.
+fn for_photos(options: &SuiteOptions, dataset: &Dataset) -> SuiteOptions {
+    let mut options = options.clone();
+    // One photo is compared with, one drawn.
+    let usable = dataset
+        .people
+        .iter()
+        .map(|person| person.pictures.len())
+        .max()
+        .unwrap_or(0);
+    options
+        .generation
+        .counts
+        .retain(|count| *count == 1 || count + 2 <= usable);
+    options
+}
+
+/// Renders people whom nothing was trained on, with enough pictures for everything.
+fn rendered(args: &Args, options: &SuiteOptions, size: u32) -> Outcome<Dataset> {
+    let most = options.generation.counts.iter().copied().max().unwrap_or(1);
+    let config = RenderConfig {
+        people: args.people as usize,
+        first_seed: args.first_seed,
+        inputs_per_person: most.max(options.verified_photos),
+        // The first one is compared with.
+        targets_per_person: 1 + options.generation.targets,
+        size,
+        families: Vec::new(),
+    };
+    people(&args.assets.open()?, &config, "rendering people", args.quiet)
+}
+
+fn photographed(
+    folder: &Path,
+    args: &Args,
+    model: &omniid::engine::Source,
+    size: u32,
+    limits: &Limits,
+) -> Outcome<Dataset> {
+    let parts = &args.generator.model.parts;
+    let detector = detector::of(parts.detector.as_deref(), Some(model), limits)?;
+    let options = PhotoOptions {
+        size,
+        limits: *limits,
+        ..PhotoOptions::default()
+    };
+    let bar = Bar::with_time_left(args.quiet);
+    let (dataset, report) = load_photos(folder, &detector, &options, &mut |done, all| {
+        bar.show("preparing photos", done as u64, all as u64)
+    })?;
+    bar.line(&format!("{}: {report}", folder.display()));
+    Ok(dataset)
+}
+
+fn verifier_name(path: &Path) -> Outcome<ModelName> {
+    let hash = file_hash(path)?;
+    Ok(ModelName {
+        name: "MobileFaceNet".to_string(),
+        fingerprint: hash.chars().take(32).collect(),
+    })
+}
+
+fn folder_name(folder: &Path) -> String {
+    let name = folder.file_name().map(|name| name.to_string_lossy().into_owned());
+    name.unwrap_or_else(|| folder.display().to_string())
+}
+
+fn picture_name(group: &str) -> String {
+    let plain = |letter: char| if letter.is_alphanumeric() { letter } else { '-' };
+    let mut name: String = group.to_lowercase().chars().map(plain).collect();
+    while name.contains("--") {
+        name = name.replace("--", "-");
+    }
+    format!("{name}.png")
+}
+
+/// The first people: photos, truth, and what was drawn from each identity.
+fn sheet(examples: &[Example]) -> RgbImage {
+    let columns = examples
+        .iter()
+        .map(|one| one.inputs.len().max(one.truth.len()))
+        .max();
+    let mut sheet = Sheet::new(96, columns.unwrap_or(1));
+    let cells = |pictures: &[RgbImage]| -> Vec<Cell> {
+        pictures
+            .iter()
+            .map(|picture| Cell::new("", picture.clone()))
+            .collect()
+    };
+    for (place, example) in examples.iter().enumerate() {
+        sheet.group(format!("person {}: photos", place + 1), cells(&example.inputs));
+        sheet.group("truth", cells(&example.truth));
+        for (drawn, pictures) in &example.drawn {
+            sheet.group(drawn.title(), cells(pictures));
+        }
+    }
+    sheet.draw()
+}
+
+/// The most telling numbers of a group.
+fn line(group: &PeopleReport) -> String {
+    let mut text = format!("{}: ", group.name);
+    for row in group.verification.iter().filter(|row| row.descriptor == TOKENS) {
+        text.push_str(&format!(
+            "AUC {:.3} with {} photo(s), ",
+            row.auc.value, row.photos
+        ));
+    }
+    if let Some(generation) = &group.generation {
+        for result in &generation.results {
+            if let [Some(position), _] = generation.position(result) {
+                text.push_str(&format!("{}: {position:.2}, ", result.drawn.title()));
+            }
+        }
+    }
+    format!("{}\n", text.trim_end_matches([',', ' ', ':']))
+}
+
+fn write(path: &Path, text: &str) -> Outcome {
+    Ok(save_atomically(path, |out| {
+        out.write_all(text.as_bytes())
+            .map_err(|error| Error::new(ErrorKind::Io, error.to_string()))
+    })?)
+}

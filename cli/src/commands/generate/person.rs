@@ -1,0 +1,203 @@
+//! Who is drawn: identities, from files or from photos, with what is shown beside the result.
+
+use super::{Args, NamedView};
+use crate::failure::{Failure, Outcome};
+use crate::progress::with_bar;
+use crate::{crops, photos};
+use image::RgbImage;
+use omniid::engine::{EncodeOptions, PhotoOutcome};
+use omniid::face::CropMode;
+use omniid::identity::Identity;
+use omniid::photo::Photo;
+use omniid_minihost::Generator;
+use omniid_training::render::{read_truth, TruthLine};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+/// One person of a sheet.
+pub struct Person {
+    pub name: String,
+    pub identity: Identity,
+    /// File name and crop of every photo that went in; none for an identity from a file.
+    pub photos: Vec<(String, RgbImage)>,
+    /// Photos that could not be used, and why.
+    pub left_out: Vec<String>,
+    pub views: Vec<NamedView>,
+    /// The true pictures of the views, where they are known.
+    pub truth: Vec<RgbImage>,
+}
+
+/// Where a person comes from.
+enum Source {
+    Identity(PathBuf),
+    Photos { name: String, files: Vec<PathBuf> },
+}
+
+/// Everybody, before the model is opened.
+pub struct Sources {
+    people: Vec<Source>,
+    /// By the full path of a picture.
+    truth: HashMap<PathBuf, TruthLine>,
+}
+
+impl Sources {
+    /// Finds the files of every person.
+    pub fn find(inputs: &[PathBuf], recursive: bool, truth: Option<&Path>) -> Outcome<Self> {
+        let truth = truth.map(known_pictures).transpose()?.unwrap_or_default();
+        let mut people = Vec::new();
+        let mut singles: Option<usize> = None;
+        for path in inputs {
+            if path.is_dir() {
+                people.push(Source::Photos {
+                    name: file_name(path),
+                    files: photos::collect(&[path.clone()], recursive)?,
+                });
+            } else if is_identity(path) {
+                people.push(Source::Identity(path.clone()));
+            } else {
+                // Photos that are named one by one are one person, where the first of them stands.
+                let files = photos::collect(&[path.clone()], recursive)?;
+                match singles.and_then(|place| people.get_mut(place)) {
+                    Some(Source::Photos { files: known, .. }) => known.extend(files),
+                    _ => {
+                        singles = Some(people.len());
+                        let folder = path.parent().map(file_name).filter(|name| !name.is_empty());
+                        people.push(Source::Photos {
+                            name: folder.unwrap_or_else(|| "photos".to_string()),
+                            files,
+                        });
+                    }
+                }
+            }
+        }
+        Ok(Self { people, truth })
+    }
+
+    /// Reads or makes everybody's identity.
+    pub fn identities(
+        &self,
+        generator: &Generator,
+        views: &[NamedView],
+        args: &Args,
+    ) -> Outcome<Vec<Person>> {
+        let make = |source: &Source| match source {
+            Source::Identity(path) => {
+                let identity = Identity::load(path, generator.engine().limits())?;
+                let label = identity.provenance().label.clone();
+                Ok(Person {
+                    name: if label.is_empty() { file_name(path) } else { label },
+                    identity,
+                    photos: Vec::new(),
+                    left_out: Vec::new(),
+                    views: views.to_vec(),
+                    truth: Vec::new(),
+                })
+            }
+            Source::Photos { name, files } if self.truth.is_empty() => {
+                let options = args.photo.encode_options()?;
+                let photos = files.iter().map(|path| args.photo.photo(path.clone())).collect();
+                from_photos(name, photos, options, generator, views.to_vec(), args)
+            }
+            Source::Photos { name, files } => self.rendered(name, files, generator, args),
+        };
+        self.people.iter().map(make).collect()
+    }
+
+    /// A rendered person: input pictures make the identity, studio pictures are the views.
+    fn rendered(&self, name: &str, files: &[PathBuf], generator: &Generator, args: &Args) -> Outcome<Person> {
+        let mut inputs = Vec::new();
+        let (mut views, mut truth) = (Vec::new(), Vec::new());
+        for file in files {
+            let full = std::fs::canonicalize(file).map_err(|error| omniid::Error::io(file, error))?;
+            let line = self.truth.get(&full).ok_or_else(|| {
+                Failure::usage(format!(
+                    "{}: the truth file says nothing about it",
+                    file.display()
+                ))
+            })?;
+            if line.is_target() {
+                views.push(NamedView {
+                    name: format!(
+                        "yaw {:.0} pitch {:.0}",
+                        line.view.yaw.to_degrees(),
+                        line.view.pitch.to_degrees()
+                    ),
+                    view: line.view,
+                });
+                truth.push(Photo::from(file.as_path()).decode(generator.engine().limits())?);
+            } else {
+                inputs.push(Photo::from(file.clone()));
+            }
+        }
+        if inputs.is_empty() || views.is_empty() {
+            return Err(Failure::usage(format!(
+                "{name}: {} input and {} studio pictures; at least one of each is needed",
+                inputs.len(),
+                views.len()
+            )));
+        }
+        // Rendered pictures are crops already.
+        let options = EncodeOptions {
+            crop: Some(CropMode::None),
+            ..args.photo.encode_options()?
+        };
+        let person = from_photos(name, inputs, options, generator, views, args)?;
+        Ok(Person { truth, ..person })
+    }
+}
+
+fn from_photos(
+    name: &str,
+    photos: Vec<Photo<'static>>,
+    options: EncodeOptions,
+    generator: &Generator,
+    views: Vec<NamedView>,
+    args: &Args,
+) -> Outcome<Person> {
+    let engine = generator.engine();
+    let options = EncodeOptions {
+        keep_features: false,
+        label: name.to_string(),
+        ..options
+    };
+    let encoded = with_bar(args.quiet, |reporter| engine.encode(&photos, &options, reporter))?;
+    let mode = options.crop.unwrap_or(engine.info().crop);
+    let crops = crops::of(&photos, &encoded, mode, args.cell, engine.limits())?;
+    let left_out = encoded.photos.iter().filter_map(|report| match &report.outcome {
+        PhotoOutcome::Skipped { reason, .. } => Some(reason.clone()),
+        PhotoOutcome::Used { .. } => None,
+    });
+    Ok(Person {
+        name: name.to_string(),
+        left_out: left_out.collect(),
+        identity: encoded.identity,
+        photos: crops,
+        views,
+        truth: Vec::new(),
+    })
+}
+
+/// The lines of a truth file by the full path of their pictures.
+fn known_pictures(path: &Path) -> Outcome<HashMap<PathBuf, TruthLine>> {
+    let lines = read_truth(path)?;
+    let full = std::fs::canonicalize(path).map_err(|error| omniid::Error::io(path, error))?;
+    let root = full.parent().unwrap_or(Path::new("/")).to_path_buf();
+    if lines.is_empty() {
+        return Err(Failure::usage(format!("{}: no pictures in it", path.display())));
+    }
+    Ok(lines
+        .into_iter()
+        .map(|line| (root.join(&line.path), line))
+        .collect())
+}
+
+/// Whether a file is an identity: anything that is no picture and is called like one.
+fn is_identity(path: &Path) -> bool {
+    path.extension().is_some_and(|ending| ending == "omniid") && !photos::is_image(path)
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default()
+}

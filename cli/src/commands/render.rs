@@ -1,0 +1,235 @@
+//! `omniid render`: synthetic people with exact truth.
+
+use crate::failure::{Failure, Outcome};
+use crate::output;
+use crate::picture::save_png;
+use crate::progress::Bar;
+use clap::ValueEnum;
+use image::RgbImage;
+use omniid_training::data::Dataset;
+use omniid_training::render::{
+    contact_sheet, render_folder, render_people, Assets, Family, RenderConfig, LARGEST, TRUTH_FILE,
+};
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+const EXAMPLES: &str = "\
+A person follows from the family and the seed, a picture from the person and its number: the same command gives the
+same bytes on every machine with the same arithmetic. A person's first pictures are inputs, in which everything varies as
+in photos that people bring; the others are targets, studio pictures that the truth determines, the first of them frontal.
+
+Written into FOLDER:
+  <family>-<seed>/<n>.png   the pictures, aligned crops as the training uses them
+  truth.jsonl               a line per picture: pose, expression, light and so on, five points, 68 landmarks
+
+Examples:
+  omniid render people --assets assets --people 20 --size 256
+  omniid render people --assets assets --seed 500 --inputs 3 --targets 8 --family ict --sheet people.png
+  omniid render --assets assets --people 4000 --size 64 --dataset train.safetensors";
+
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// Folder to write pictures and truth into; it is made if it is missing.
+    #[arg(value_name = "FOLDER")]
+    out: Option<PathBuf>,
+    /// Training set to write, for `omniid train`.
+    #[arg(long, value_name = "FILE")]
+    dataset: Option<PathBuf>,
+    /// Contact sheet to write: a row for each of the first people.
+    #[arg(long, value_name = "FILE")]
+    sheet: Option<PathBuf>,
+    #[command(flatten)]
+    assets: AssetArgs,
+    /// How many people.
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    people: u32,
+    /// Seed of the first person; the others follow. The shipped model is trained on seeds below a million.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+    /// Pictures per person in which everything varies.
+    #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u32).range(0..=1000))]
+    inputs: u32,
+    /// Studio pictures per person.
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(0..=1000))]
+    targets: u32,
+    /// Side of a picture in pixels.
+    #[arg(long, value_name = "PIXELS", default_value_t = 64, value_parser = clap::value_parser!(u32).range(8..=i64::from(LARGEST)))]
+    size: u32,
+    /// Heads to use; may be given several times [default: all that the assets have, by turns].
+    #[arg(long = "family", value_name = "FAMILY")]
+    families: Vec<FamilyArg>,
+    /// Replace what an earlier run left.
+    #[arg(long)]
+    force: bool,
+    /// Print a JSON report.
+    #[arg(long)]
+    json: bool,
+    /// No progress bar.
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+/// The heads that people are made of.
+#[derive(clap::Args, Clone)]
+pub struct AssetArgs {
+    /// Folder of the head models, with makehuman/ or ict_facekit/ or both in it.
+    #[arg(
+        long = "assets",
+        value_name = "FOLDER",
+        env = "OMNIID_ASSETS",
+        hide_env_values = true
+    )]
+    folder: Option<PathBuf>,
+}
+
+impl AssetArgs {
+    /// Whether a folder was named.
+    pub fn is_given(&self) -> bool {
+        self.folder.is_some()
+    }
+
+    /// Reads the head models and says what is missing.
+    pub fn open(&self) -> Outcome<Assets> {
+        let folder = self.folder.as_deref().ok_or_else(|| {
+            Failure::usage(
+                "no head models: give --assets FOLDER or set OMNIID_ASSETS; docs/training.md says where they come from",
+            )
+        })?;
+        let assets = Assets::open(folder)?;
+        for line in assets.report() {
+            eprintln!("note: {line}");
+        }
+        Ok(assets)
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum FamilyArg {
+    /// Artist-made morph targets with painted skins and hair (CC0).
+    #[value(name = "makehuman")]
+    MakeHuman,
+    /// Scan-derived shapes with blendshapes (MIT, USC ICT).
+    Ict,
+}
+
+impl From<FamilyArg> for Family {
+    fn from(arg: FamilyArg) -> Self {
+        match arg {
+            FamilyArg::MakeHuman => Self::MakeHuman,
+            FamilyArg::Ict => Self::Ict,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Report {
+    people: usize,
+    pictures: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    folder: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dataset: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sheet: Option<String>,
+    seconds: f64,
+}
+
+/// People on a contact sheet.
+const SHEET_PEOPLE: usize = 12;
+
+pub fn run(args: Args) -> Outcome {
+    if args.out.is_none() && args.dataset.is_none() && args.sheet.is_none() {
+        return Err(Failure::usage(
+            "nothing to write: give a FOLDER, --dataset FILE or --sheet FILE",
+        ));
+    }
+    if args.inputs + args.targets == 0 {
+        return Err(Failure::usage("--inputs 0 and --targets 0: no pictures"));
+    }
+    for path in [&args.dataset, &args.sheet].into_iter().flatten() {
+        output::check_target(path, args.force)?;
+    }
+    if let Some(folder) = &args.out {
+        check_folder(folder, args.force)?;
+    }
+    let assets = args.assets.open()?;
+    let start = Instant::now();
+    let config = RenderConfig {
+        people: args.people as usize,
+        first_seed: args.seed,
+        inputs_per_person: args.inputs as usize,
+        targets_per_person: args.targets as usize,
+        size: args.size,
+        families: args.families.iter().copied().map(Family::from).collect(),
+    };
+    if let Some(folder) = &args.out {
+        let bar = Bar::with_time_left(args.quiet);
+        render_folder(&assets, &config, folder, &|done, all| {
+            bar.show("rendering people", done as u64, all as u64)
+                .is_continue()
+        })?;
+    }
+    if let Some(path) = &args.dataset {
+        let dataset = people(&assets, &config, "rendering people", args.quiet)?;
+        dataset.save(path)?;
+    }
+    if let Some(path) = &args.sheet {
+        let some = RenderConfig {
+            people: config.people.min(SHEET_PEOPLE),
+            ..config.clone()
+        };
+        let dataset = people(&assets, &some, "rendering the sheet", args.quiet)?;
+        let pictures: Vec<RgbImage> = dataset
+            .people
+            .iter()
+            .flat_map(|person| &person.pictures)
+            .filter_map(|picture| RgbImage::from_raw(args.size, args.size, picture.pixels.clone()))
+            .collect();
+        save_png(
+            &contact_sheet(&pictures, (args.inputs + args.targets) as usize),
+            path,
+        )?;
+    }
+    let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+    let report = Report {
+        people: config.people,
+        pictures: config.people * (config.inputs_per_person + config.targets_per_person),
+        folder: path(&args.out),
+        dataset: path(&args.dataset),
+        sheet: path(&args.sheet),
+        seconds: start.elapsed().as_secs_f64(),
+    };
+    if args.json {
+        return output::print_json(&report);
+    }
+    let places = [&report.folder, &report.dataset, &report.sheet];
+    output::print(format!(
+        "{} people, {} pictures of {} px in {:.1} s: {}",
+        report.people,
+        report.pictures,
+        args.size,
+        report.seconds,
+        places
+            .into_iter()
+            .flatten()
+            .cloned()
+            .collect::<Vec<_>>()
+            .join(", ")
+    ))
+}
+
+/// Renders a set in memory.
+pub fn people(assets: &Assets, config: &RenderConfig, what: &str, quiet: bool) -> Outcome<Dataset> {
+    let bar = Bar::with_time_left(quiet);
+    Ok(render_people(assets, config, &|done, all| {
+        bar.show(what, done as u64, all as u64).is_continue()
+    })?)
+}
+
+/// Fails when another run left its truth in the folder.
+fn check_folder(folder: &Path, force: bool) -> Outcome {
+    output::make_folder(folder)?;
+    output::check_target(&folder.join(TRUTH_FILE), force)
+}
