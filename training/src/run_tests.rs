@@ -97,6 +97,62 @@ fn a_run_is_stopped_damaged_resumed_and_ends_as_if_nothing_had_happened() -> Res
 }
 
 #[test]
+fn a_stopped_run_of_stage_2_ends_as_if_nothing_had_happened_and_its_files_draw_people() -> Result<()> {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let mut config = crate::stage2::tests::quick(6)?;
+    config.data.validation = 0.2;
+    config.data.test = 0.2;
+    config.report.state_every = 2;
+    let options = |name: &str| RunOptions::new(folder.path().join(name));
+    let people = toy_people(40, 9, 16, 1);
+    let whole = run_on(
+        &config,
+        people.clone(),
+        &options("whole"),
+        &mut Watcher::new(u64::MAX),
+    )?;
+    run_on(&config, people.clone(), &options("parts"), &mut Watcher::new(3))?;
+    let resume = RunOptions {
+        resume: true,
+        ..options("parts")
+    };
+    let resumed = run_on(&config, people, &resume, &mut Watcher::new(u64::MAX))?;
+    assert_eq!(model(&whole.model)?, model(&resumed.model)?);
+    let (whole_host, host) = (whole.host.expect("a host"), resumed.host.expect("a host"));
+    assert_eq!(model(&whole_host)?, model(&host)?);
+
+    // Checkpoint and host fit each other: the plugin draws with them.
+    let engine = Engine::open(
+        EngineOptions::new(Source::Path(resumed.model)),
+        &mut Reporter::silent(),
+    )?;
+    let photo = image::RgbImage::from_fn(16, 16, |x, y| image::Rgb([16 * x as u8, 16 * y as u8, 90]));
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    photo
+        .write_to(&mut bytes, image::ImageFormat::Png)
+        .expect("memory is writable");
+    let options = omniid::engine::EncodeOptions {
+        crop: Some(omniid::face::CropMode::None),
+        ..Default::default()
+    };
+    let photos = [omniid::Photo::from_bytes(bytes.get_ref())];
+    let identity = engine
+        .encode(&photos, &options, &mut Reporter::silent())?
+        .identity;
+    let host =
+        omniid_minihost::Minihost::open(&Source::Path(host), DType::F32, &Device::Cpu, &Limits::default())?;
+    let generator = omniid_minihost::Generator::new(host, engine)?;
+    let views = [omniid_minihost::View::default(); 2];
+    let options = omniid_minihost::GenerateOptions {
+        steps: 2,
+        ..Default::default()
+    };
+    let pictures = generator.generate(&identity, &views, &options, |_, _| Ok(()))?;
+    assert_eq!((pictures.len(), pictures[0].dimensions()), (2, (16, 16)));
+    Ok(())
+}
+
+#[test]
 fn another_configuration_is_not_resumed_by_mistake() -> Result<()> {
     let folder = tempfile::tempdir().expect("temporary folder");
     let mut config = quick(folder.path())?;

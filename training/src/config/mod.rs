@@ -104,9 +104,11 @@ impl Default for DataConfig {
 }
 
 /// The presets that come with the program: name and text.
-pub const PRESETS: [(&str, &str); 3] = [
+pub const PRESETS: [(&str, &str); 5] = [
     ("tiny", include_str!("../../presets/tiny.toml")),
+    ("tiny-flow", include_str!("../../presets/tiny-flow.toml")),
     ("mini", include_str!("../../presets/mini.toml")),
+    ("mini-flow", include_str!("../../presets/mini-flow.toml")),
     ("paper", include_str!("../../presets/paper.toml")),
 ];
 

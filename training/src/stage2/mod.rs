@@ -332,4 +332,4 @@ fn token_tensor(rows: &[f32], shape: [usize; 3], device: &Device) -> Result<Tens
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
