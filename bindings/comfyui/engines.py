@@ -7,7 +7,7 @@ import weakref
 from typing import Any
 
 from comfy import model_management
-from omniid import DeviceError, Engine, UnsupportedError
+from omniid import Engine, UnsupportedError
 
 from . import folders
 from .progress import reporter
@@ -15,6 +15,8 @@ from .progress import reporter
 AUTO, CPU, CUDA = "auto", "cpu", "cuda"
 
 _open: weakref.WeakValueDictionary[Any, Engine] = weakref.WeakValueDictionary()
+_without_cuda = False
+"""Whether the library has turned out to be built without CUDA."""
 
 
 def paths(checkpoint: str, image_encoder: str, detector: str) -> list[str | None]:
@@ -47,18 +49,26 @@ def _opened(files: list[str | None], host: str | None, precision: str, device: s
         "progress": reporter(),
     }
     target = model_management.get_torch_device()
-    cuda = device != CPU and target.type == "cuda"
-    if device == CUDA and not cuda:
+    if device == CUDA and target.type != "cuda":
         raise UnsupportedError(f"device is 'cuda'; ComfyUI runs on {target}")
-    if cuda:
-        # The library's memory is outside of ComfyUI's books: room has to be made, and PyTorch's allocator has to give it
-        # back to the driver.
-        model_management.free_memory(sum(os.path.getsize(path) for path in files if path), target)
-        model_management.soft_empty_cache()
-        try:
-            return Engine.open(checkpoint, device=f"cuda:{target.index or 0}", **keywords)
-        except (UnsupportedError, DeviceError):
-            # `auto`: a library that was built without CUDA. The processor gives the same identities.
-            if device == CUDA:
-                raise
+    if target.type == "cuda" and (device == CUDA or (device == AUTO and not _without_cuda)):
+        engine = _opened_on_gpu(checkpoint, target, sum(os.path.getsize(path) for path in files if path), keywords)
+        if engine is not None:
+            return engine
+        if device == CUDA:
+            raise UnsupportedError("device is 'cuda'; this omniid library was built without CUDA")
     return Engine.open(checkpoint, device="cpu", **keywords)
+
+
+def _opened_on_gpu(checkpoint: str, target: Any, size: int, keywords: dict[str, Any]) -> Engine | None:
+    """The engine on ComfyUI's GPU; None if the library has no code for it."""
+    global _without_cuda
+    # The library's memory is outside of ComfyUI's books: room has to be made, and PyTorch's allocator has to give it back to
+    # the driver.
+    model_management.free_memory(size, target)
+    model_management.soft_empty_cache()
+    try:
+        return Engine.open(checkpoint, device=f"cuda:{target.index or 0}", **keywords)
+    except UnsupportedError:
+        _without_cuda = True
+        return None

@@ -114,11 +114,8 @@ class AttentionHook:
     def __call__(
         self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, options: dict[str, Any]
     ) -> torch.Tensor:
-        if self.previous is None:
-            output = text_attention(query, key, value, options)
-        else:
-            output = self.previous(query, key, value, options)
-        own = self.previous is None and output.data_ptr() not in (query.data_ptr(), key.data_ptr(), value.data_ptr())
+        own = self.previous is None
+        output = text_attention(query, key, value, options) if own else self.previous(query, key, value, options)
         output = self.injection.add(self.layer, query, output, own, options)
         if self._added:
             sigma = _first_sigma(options)

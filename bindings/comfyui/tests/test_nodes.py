@@ -153,24 +153,46 @@ def test_models_are_opened_once(nodes, comfy, pack, layout):
         nodes("OmniIDLoadModel", checkpoint="nowhere.safetensors")
 
 
-def test_the_device_is_comfyuis(nodes, comfy, layout):
-    """A library without CUDA: `auto` takes the processor after making room for nothing; `cuda` says why not."""
+def test_the_device_is_comfyuis(nodes, comfy, layout, monkeypatch):
+    """Room is made on the GPU; `auto` takes the processor if the library was built without CUDA, `cuda` says so."""
+    from omniid_pack import engines
+
     name = f"{layout}.safetensors"
+    size = (comfy.folder / "models" / "omniid" / name).stat().st_size
     with pytest.raises(omniid.UnsupportedError, match="ComfyUI runs on cpu"):
         nodes("OmniIDLoadModel", checkpoint=name, device="cuda")
-    comfy.device = torch.device("cuda", 0)
-    try:
-        comfy.freed.clear()
-        engine = nodes("OmniIDLoadModel", checkpoint=name, device="auto", precision="f16")[0]
-        size = (comfy.folder / "models" / "omniid" / name).stat().st_size
-        assert comfy.freed == [(size, comfy.device)]
-        if engine.info.device == "cpu":
-            with pytest.raises(omniid.OmniIdError):
-                nodes("OmniIDLoadModel", checkpoint=name, device="cuda", precision="f16")
-        assert nodes("OmniIDLoadModel", checkpoint=name, device="cpu", precision="f16")[0].info.device == "cpu"
-        assert len(comfy.freed) <= 2
-    finally:
-        comfy.device = torch.device("cpu")
+    opened, real = [], omniid.Engine.open
+
+    class Library:
+        """The library, with CUDA code as the test has it."""
+
+        cuda = True
+
+        @classmethod
+        def open(cls, checkpoint, device, **keywords):
+            opened.append(device)
+            if device != "cpu" and not cls.cuda:
+                raise omniid.UnsupportedError("built without CUDA")
+            return real(checkpoint, device="cpu", **keywords)
+
+    monkeypatch.setattr(engines, "Engine", Library)
+    monkeypatch.setattr(engines, "_without_cuda", False)
+    monkeypatch.setattr(comfy, "device", torch.device("cuda", 1))
+    comfy.freed.clear()
+    kept = [nodes("OmniIDLoadModel", checkpoint=name, device="auto", precision="f16")[0]]
+    assert opened == ["cuda:1"] and comfy.freed == [(size, comfy.device)]
+    kept.append(nodes("OmniIDLoadModel", checkpoint=name, device="cpu", precision="f16")[0])
+    assert opened == ["cuda:1", "cpu"] and len(comfy.freed) == 1
+    Library.cuda = False
+    kept.append(nodes("OmniIDLoadModel", checkpoint=name, device="auto", precision="bf16")[0])
+    assert opened[2:] == ["cuda:1", "cpu"] and len(comfy.freed) == 2
+    # Known by now: no room is made again.
+    kept.append(
+        nodes("OmniIDLoadModel", checkpoint=name, device="auto", host="auto", precision="f32", detector="none")[0]
+    )
+    assert len(comfy.freed) == 2
+    with pytest.raises(omniid.UnsupportedError, match="built without CUDA"):
+        nodes("OmniIDLoadModel", checkpoint=name, device="cuda", precision="bf16")
 
 
 def test_comfyuis_cancel_button_is_heard(engine, nodes, comfy, model, anna):
