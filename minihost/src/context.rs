@@ -1,4 +1,5 @@
-//! The context tokens: what a picture shows beside the identity, as the UNet's `encoder_hidden_states`.
+//! What a picture shows beside the identity: as context tokens, the UNet's `encoder_hidden_states`, and as a map, further
+//! channels of its input.
 
 use crate::View;
 use candle_core::Tensor;
@@ -6,7 +7,10 @@ use candle_nn::VarBuilder;
 use omniid::error::{Error, Result};
 use omniid::nn::{Activation, Initial, Linear, TensorSpec};
 
-/// A two-layer network from the numbers of [`View::to_vector`] to a few context tokens.
+/// A two-layer network from the numbers of [`View::to_vector`] to a number of tokens.
+///
+/// It makes the context tokens. A second one makes the map, which tells every place of the picture apart: a turned head
+/// lies elsewhere, and a UNet that has to find that out from global numbers alone learns it late.
 ///
 /// Tensors `0.weight` `[hidden, 46]`, `0.bias`, `2.weight` `[tokens · width, hidden]`, `2.bias`, with SiLU between.
 #[derive(Debug, Clone)]
@@ -40,7 +44,8 @@ impl ContextEncoder {
         })
     }
 
-    /// `views` `[batch, 46]` to `[batch, tokens, width]`.
+    /// `views` `[batch, 46]` to `[batch, tokens, width]`. As a map: one token for each place of the UNet's input, row by
+    /// row.
     ///
     /// # Errors
     /// [`Mismatch`](omniid::ErrorKind::Mismatch) for vectors of another length.

@@ -54,7 +54,7 @@ pub fn save<'a>(
 /// `UNet2DConditionModel.from_pretrained` reads.
 ///
 /// The time that it wants is [`TIME_SCALE`](crate::model::TIME_SCALE) times the flow time, `encoder_hidden_states` and
-/// `class_labels` are [`Minihost::conditions`], pictures enter by `pixel_unshuffle`.
+/// `class_labels` are [`Minihost::conditions`], pictures enter by `pixel_unshuffle`, followed by the map's channels.
 ///
 /// # Errors
 /// As [`save`].

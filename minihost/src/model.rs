@@ -6,7 +6,7 @@ use crate::hook::IdentityHook;
 use crate::pixels::{from_tokens, to_tokens};
 use crate::unet::{self, UNet, UNetConfig, UNetInput};
 use crate::View;
-use candle_core::{Device, Tensor};
+use candle_core::{Device, Tensor, D};
 use candle_nn::VarBuilder;
 use omniid::error::{Error, Result};
 use omniid::host::HostSpec;
@@ -15,6 +15,9 @@ use serde::{Deserialize, Serialize};
 
 /// Prefix of the context encoder's tensors. The UNet's own have none, as in diffusers.
 pub const CONTEXT_PREFIX: &str = "context";
+
+/// Prefix, under [`CONTEXT_PREFIX`], of the encoder of the map.
+const MAP_PREFIX: &str = "map";
 
 /// The time that the UNet is told at flow time `t`: 0 is pure noise, 1 the clean picture.
 pub const TIME_SCALE: f64 = 1000.0;
@@ -33,6 +36,9 @@ pub struct MinihostConfig {
     pub context_tokens: usize,
     /// Hidden width of the context encoder.
     pub context_hidden: usize,
+    /// Channels of the map that is made of the view and joined to the UNet's input; 0 for none.
+    #[serde(default)]
+    pub map_channels: usize,
     /// The UNet: diffusers' `config.json`.
     #[serde(with = "as_json")]
     pub unet: UNetConfig,
@@ -72,6 +78,9 @@ pub struct MinihostSizes {
     pub context_width: usize,
     /// Context tokens.
     pub context_tokens: usize,
+    /// Channels of the map that is made of the view and joined to the UNet's input; 0 for none.
+    #[serde(default)]
+    pub map_channels: usize,
 }
 
 impl Default for MinihostSizes {
@@ -85,6 +94,7 @@ impl Default for MinihostSizes {
             head_width: 32,
             context_width: 128,
             context_tokens: 4,
+            map_channels: 16,
         }
     }
 }
@@ -109,8 +119,9 @@ impl MinihostConfig {
             prediction,
             context_tokens: sizes.context_tokens,
             context_hidden: 4 * sizes.context_width,
+            map_channels: sizes.map_channels,
             unet: UNetConfig {
-                in_channels: blocks,
+                in_channels: blocks + sizes.map_channels,
                 out_channels: blocks,
                 sample_size: sizes.size / sizes.block.max(1),
                 layers_per_block: sizes.layers_per_block,
@@ -150,10 +161,12 @@ impl MinihostConfig {
             ));
         }
         let channels = 3 * self.block * self.block;
-        if self.unet.in_channels != channels || self.unet.out_channels != channels {
+        let inputs = channels.saturating_add(self.map_channels);
+        if self.unet.in_channels != inputs || self.unet.out_channels != channels {
             return fail(format!(
-                "the UNet has {} input and {} output channels; blocks of {} need {channels}",
-                self.unet.in_channels, self.unet.out_channels, self.block
+                "the UNet has {} input and {} output channels; blocks of {} and a map of {} channels need {inputs} and \
+                 {channels}",
+                self.unet.in_channels, self.unet.out_channels, self.block, self.map_channels
             ));
         }
         if !matches!(self.unet.class_width, None | Some(View::LENGTH)) {
@@ -182,12 +195,25 @@ impl MinihostConfig {
         self.check()?;
         let mut specs = unet::tensors(&self.unet);
         let width = self.unet.cross_attention_dim;
+        let mut add = |prefix: String, tensors: Vec<TensorSpec>| {
+            specs.extend(tensors.into_iter().map(|spec| TensorSpec {
+                name: format!("{prefix}.{}", spec.name),
+                ..spec
+            }));
+        };
         let context = ContextEncoder::tensors(self.context_hidden, self.context_tokens, width);
-        specs.extend(context.into_iter().map(|spec| TensorSpec {
-            name: format!("{CONTEXT_PREFIX}.{}", spec.name),
-            ..spec
-        }));
+        add(CONTEXT_PREFIX.to_string(), context);
+        if self.map_channels > 0 {
+            let map = ContextEncoder::tensors(self.context_hidden, self.places(), self.map_channels);
+            add(format!("{CONTEXT_PREFIX}.{MAP_PREFIX}"), map);
+        }
         Ok(specs)
+    }
+
+    /// Places of the UNet's input: the tokens of a picture.
+    fn places(&self) -> usize {
+        let side = self.size / self.block.max(1);
+        side * side
     }
 }
 
@@ -197,6 +223,7 @@ pub struct Minihost {
     config: MinihostConfig,
     unet: UNet,
     context: ContextEncoder,
+    map: Option<ContextEncoder>,
 }
 
 /// What [`Minihost::conditions`] makes of views, once for all steps.
@@ -206,6 +233,8 @@ pub struct Conditions {
     pub context: Tensor,
     /// Class vectors `[batch, 46]`, if the UNet takes them.
     pub class: Option<Tensor>,
+    /// The map `[batch, tokens, channels]`, if the UNet takes one: it follows the picture's channels.
+    pub map: Option<Tensor>,
 }
 
 impl Conditions {
@@ -215,6 +244,7 @@ impl Conditions {
         Ok(Self {
             context: twice(&self.context)?,
             class: self.class.as_ref().map(twice).transpose()?,
+            map: self.map.as_ref().map(twice).transpose()?,
         })
     }
 }
@@ -229,8 +259,13 @@ impl Minihost {
     pub fn load(config: &MinihostConfig, vb: VarBuilder) -> Result<Self> {
         config.check()?;
         let width = config.unet.cross_attention_dim;
+        let map = (config.map_channels > 0).then(|| {
+            let vb = vb.pp(CONTEXT_PREFIX).pp(MAP_PREFIX);
+            ContextEncoder::load(config.context_hidden, config.places(), config.map_channels, vb)
+        });
         Ok(Self {
             unet: UNet::load(&config.unet, vb.clone())?,
+            map: map.transpose()?,
             context: ContextEncoder::load(
                 config.context_hidden,
                 config.context_tokens,
@@ -269,6 +304,11 @@ impl Minihost {
         Ok(Conditions {
             context: self.context.forward(views)?,
             class: self.config.unet.class_width.map(|_| views.clone()),
+            map: self
+                .map
+                .as_ref()
+                .map(|encoder| encoder.forward(views))
+                .transpose()?,
         })
     }
 
@@ -284,6 +324,14 @@ impl Minihost {
         hook: Option<&dyn IdentityHook>,
     ) -> Result<Tensor> {
         let side = self.config.size / self.config.block;
+        let joined;
+        let tokens = match &conditions.map {
+            Some(map) => {
+                joined = Tensor::cat(&[tokens, &map.to_dtype(tokens.dtype())?], D::Minus1)?;
+                &joined
+            }
+            None => tokens,
+        };
         let input = UNetInput {
             tokens,
             size: (side, side),
@@ -308,5 +356,57 @@ impl Minihost {
         let tokens = to_tokens(pictures, self.config.block)?;
         let prediction = self.predict_tokens(&tokens, time, conditions, hook)?;
         from_tokens(&prediction, self.config.block, self.config.size, self.config.size)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flow::Prediction;
+    use crate::ops::testing::{distance, random};
+    use crate::testing::{config, host, views};
+
+    #[test]
+    fn the_map_is_joined_behind_the_pictures_channels() -> Result<()> {
+        let host = host(Prediction::Sample);
+        let conditions = host.conditions(&views(2))?;
+        let map = conditions.map.clone().expect("a map of 3 channels");
+        assert_eq!(map.dims(), [2, 16, 3]);
+        let (tokens, time) = (
+            random("x", &[2, 16, 12]),
+            Tensor::new(&[0.3f32, 0.6], &Device::Cpu)?,
+        );
+        let found = host.predict_tokens(&tokens, &time, &conditions, None)?;
+        let joined = Tensor::cat(&[&tokens, &map], 2)?;
+        let input = UNetInput {
+            tokens: &joined,
+            size: (4, 4),
+            time: &(&time * TIME_SCALE)?,
+            context: &conditions.context,
+            class: conditions.class.as_ref(),
+        };
+        assert_eq!(distance(&found, &host.unet().forward(&input, None)?)?, 0.0);
+        // The guided pass repeats it.
+        assert_eq!(conditions.twice()?.map.expect("still a map").dims(), [4, 16, 3]);
+        Ok(())
+    }
+
+    #[test]
+    fn a_host_without_a_map_reads_files_from_before_maps() -> Result<()> {
+        let mut config = config(Prediction::Sample);
+        config.map_channels = 0;
+        config.unet.in_channels = 12;
+        config.check()?;
+        let mut json: serde_json::Value = serde_json::to_value(&config).expect("plain data");
+        json.as_object_mut().expect("an object").remove("map_channels");
+        let read: MinihostConfig = serde_json::from_value(json).expect("the field may be absent");
+        assert_eq!(read, config);
+        assert!(config
+            .tensors()?
+            .iter()
+            .all(|spec| !spec.name.starts_with("context.map.")));
+        config.map_channels = 3;
+        assert!(config.check().is_err(), "12 input channels do not hold a map");
+        Ok(())
     }
 }

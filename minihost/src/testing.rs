@@ -17,6 +17,7 @@ pub fn config(prediction: Prediction) -> MinihostConfig {
         head_width: 4,
         context_width: 6,
         context_tokens: 2,
+        map_channels: 3,
     };
     MinihostConfig::new(&sizes, prediction).unwrap()
 }

@@ -27,7 +27,7 @@ fn inputs(channels: usize) -> [Tensor; 4] {
 fn every_layer_is_hooked_once_in_the_order_of_execution() -> Result<()> {
     let host = host(Default::default());
     let unet = host.unet();
-    let [tokens, time, context, class] = inputs(12);
+    let [tokens, time, context, class] = inputs(15);
     let input = UNetInput {
         tokens: &tokens,
         size: (4, 4),
@@ -48,7 +48,7 @@ fn every_layer_is_hooked_once_in_the_order_of_execution() -> Result<()> {
 #[test]
 fn variables_and_packed_weights_agree() -> Result<()> {
     let (packed, (variable, _)) = (host(Default::default()), trainable(Default::default()));
-    let [tokens, time, context, class] = inputs(12);
+    let [tokens, time, context, class] = inputs(15);
     let input = UNetInput {
         tokens: &tokens,
         size: (2, 8),
@@ -66,7 +66,7 @@ fn variables_and_packed_weights_agree() -> Result<()> {
 #[test]
 fn inputs_that_do_not_fit_are_refused() {
     let host = host(Default::default());
-    let [tokens, time, context, class] = inputs(12);
+    let [tokens, time, context, class] = inputs(15);
     let good = UNetInput {
         tokens: &tokens,
         size: (4, 4),

@@ -70,7 +70,12 @@ fn errors_name_the_value() {
         assert!(error.message().contains(named), "{named}: {error}");
     }
     let error = RunConfig::open(Path::new("no-such-file.toml")).expect_err("not there");
-    assert!(error.message().contains("tiny, tiny-flow, mini, mini-flow, paper"), "{error}");
+    assert!(
+        error
+            .message()
+            .contains("tiny, tiny-flow, mini, mini-flow, paper"),
+        "{error}"
+    );
 }
 
 #[test]

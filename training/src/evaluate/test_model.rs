@@ -87,6 +87,7 @@ pub fn generator(seed: u64) -> (IdentityModel, Minihost) {
         head_width: 4,
         context_width: 12,
         context_tokens: 2,
+        map_channels: 3,
     };
     let host_config = MinihostConfig::new(&sizes, Prediction::Sample).unwrap();
     let mut specs = host_config.tensors().unwrap();

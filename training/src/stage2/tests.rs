@@ -17,6 +17,7 @@ pub fn quick(steps: u64) -> Result<RunConfig> {
             head_width: 16,
             context_width: 32,
             context_tokens: 2,
+            map_channels: 4,
         },
         ..FlowConfig::default()
     });
