@@ -7,6 +7,6 @@ public class OmniID : ModuleRules
 		PCHUsage = PCHUsageMode.UseExplicitOrSharedPCHs;
 		// OmniIDLibrary is public: renderers call omniid.hpp with what UOmniIDConditioning holds.
 		PublicDependencyModuleNames.AddRange(new string[] { "Core", "CoreUObject", "Engine", "OmniIDLibrary" });
-		PrivateDependencyModuleNames.Add("Projects");
+		PrivateDependencyModuleNames.AddRange(new string[] { "Projects", "RenderCore", "RHI" });
 	}
 }

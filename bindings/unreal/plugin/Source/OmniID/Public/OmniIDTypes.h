@@ -3,7 +3,7 @@
 #include "CoreMinimal.h"
 #include "OmniIDTypes.generated.h"
 
-/** Why a call failed. Numbers are those of omniid.h; a later library may know more. */
+/** Why a call failed. Numbers are those of omniid.h, but the last one, which also stands for those of later libraries. */
 UENUM(BlueprintType)
 enum class EOmniIDStatus : uint8
 {
@@ -18,7 +18,7 @@ enum class EOmniIDStatus : uint8
 	Cancelled = 8,
 	Device = 9,
 	AbiMismatch = 10,
-	Internal = 255
+	Internal = 11 UMETA(ToolTip = "A defect in OmniID itself, or a status of a later library.")
 };
 
 /** What a long call is doing. */
