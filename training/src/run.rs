@@ -1,6 +1,6 @@
 //! A whole run: configuration in, training state, metrics, previews and a native checkpoint out.
 
-use crate::config::RunConfig;
+use crate::config::{Configuration, RunConfig};
 use crate::data::Dataset;
 use crate::export::{export, Parts};
 use crate::objective::Objective;
@@ -229,9 +229,9 @@ pub fn split(config: &RunConfig, dataset: Dataset) -> Result<[Dataset; 3]> {
 ///
 /// # Errors
 /// As [`run_on`].
-pub fn start<'a, O: Objective>(
+pub fn start<'a, O: Objective, C: Configuration>(
     objective: &'a O,
-    config: &RunConfig,
+    config: &C,
     options: &RunOptions,
     observer: &mut dyn Observer,
 ) -> Result<Trainer<'a, O>> {
@@ -245,7 +245,7 @@ pub fn start<'a, O: Objective>(
     let mut parameters = Parameters::new(
         &objective.parameters()?,
         &objective.groups(),
-        config.seed,
+        config.plan()?.seed,
         &options.device,
     )?;
     observer.message(&format!("{} parameters", parameters.count()));
@@ -254,7 +254,7 @@ pub fn start<'a, O: Objective>(
     } else {
         None
     };
-    if let (None, Some(start)) = (&saved, &config.start) {
+    if let (None, Some(start)) = (&saved, config.start()) {
         let checkpoint = Checkpoint::open(start, &Limits::default())?;
         let taken = parameters.start_from(&checkpoint)?;
         observer.message(&format!(
@@ -267,8 +267,8 @@ pub fn start<'a, O: Objective>(
     let mut trainer = Trainer::with_parameters(objective, config, parameters)?;
     if let Some((state, problems)) = saved {
         problems.iter().for_each(|problem| observer.message(problem));
-        let before = RunConfig::from_toml(&state.config).map_err(|error| error.context("saved state"))?;
-        if let Some(difference) = config.difference(&before) {
+        let before = C::parse(&state.config).map_err(|error| error.context("saved state"))?;
+        if let Some(difference) = config.difference_to(&before) {
             let text = format!("the run to be resumed was started otherwise: {difference}");
             if !options.allow_changes {
                 return Err(Error::mismatch(text));
@@ -278,7 +278,7 @@ pub fn start<'a, O: Objective>(
         trainer.restore(&state)?;
         observer.message(&format!("resumed at step {}", state.step));
     }
-    let text = config.to_toml()?;
+    let text = config.plan()?.text;
     save_atomically(&folder.join("config.toml"), |out| {
         out.write_all(text.as_bytes())
             .map_err(|error| Error::new(ErrorKind::Io, error.to_string()))

@@ -1,7 +1,7 @@
 //! The loop that every objective is trained with.
 
 use crate::average::{Average, Slot};
-use crate::config::{Precision, RunConfig};
+use crate::config::{Configuration, Plan, Precision};
 use crate::metrics::Metrics;
 use crate::objective::{Loss, Objective};
 use crate::observer::{Observer, TrainingProgress};
@@ -32,7 +32,7 @@ pub enum Outcome {
 /// A model in training.
 pub struct Trainer<'a, O: Objective> {
     objective: &'a O,
-    config: RunConfig,
+    plan: Plan,
     parameters: Parameters,
     model: O::Model,
     optimiser: AdamW,
@@ -78,9 +78,10 @@ impl<'a, O: Objective> Trainer<'a, O> {
     /// # Errors
     /// [`ErrorKind::Format`](omniid::ErrorKind::Format) for impossible sizes,
     /// [`ErrorKind::Device`](omniid::ErrorKind::Device) from the GPU.
-    pub fn new(objective: &'a O, config: &RunConfig, device: &Device) -> Result<Self> {
+    pub fn new(objective: &'a O, config: &impl Configuration, device: &Device) -> Result<Self> {
         let groups = objective.groups();
-        let parameters = Parameters::new(&objective.parameters()?, &groups, config.seed, device)?;
+        let seed = config.plan()?.seed;
+        let parameters = Parameters::new(&objective.parameters()?, &groups, seed, device)?;
         Self::with_parameters(objective, config, parameters)
     }
 
@@ -88,13 +89,18 @@ impl<'a, O: Objective> Trainer<'a, O> {
     ///
     /// # Errors
     /// As [`Trainer::new`].
-    pub fn with_parameters(objective: &'a O, config: &RunConfig, parameters: Parameters) -> Result<Self> {
+    pub fn with_parameters(
+        objective: &'a O,
+        config: &impl Configuration,
+        parameters: Parameters,
+    ) -> Result<Self> {
+        let plan = config.plan()?;
         let model = objective.load(parameters.builder())?;
-        let optimiser = AdamW::new(config.optimiser.clone(), objective.groups(), &parameters)?;
-        let average = Average::new(config.average.decay, &parameters)?;
+        let optimiser = AdamW::new(plan.optimiser.clone(), objective.groups(), &parameters)?;
+        let average = Average::new(plan.average.decay, &parameters)?;
         Ok(Self {
             objective,
-            config: config.clone(),
+            plan,
             parameters,
             model,
             optimiser,
@@ -141,7 +147,7 @@ impl<'a, O: Objective> Trainer<'a, O> {
     pub fn run(&mut self, folder: &Path, observer: &mut dyn Observer) -> Result<Outcome> {
         let metrics = Metrics::open(&folder.join("metrics.jsonl"), self.step)?;
         let objective = self.objective;
-        let (first, steps) = (self.step, self.config.steps);
+        let (first, steps) = (self.step, self.plan.steps);
         std::thread::scope(|scope| {
             let (sender, batches) = sync_channel(1);
             scope.spawn(move || {
@@ -169,7 +175,7 @@ impl<'a, O: Objective> Trainer<'a, O> {
     ) -> Result<Outcome> {
         let mut window = Window::new();
         let mut seconds_per_step = None;
-        while self.step < self.config.steps {
+        while self.step < self.plan.steps {
             let began = Instant::now();
             let made = self.advance(&next()?)?;
             let seconds = began.elapsed().as_secs_f64();
@@ -181,7 +187,7 @@ impl<'a, O: Objective> Trainer<'a, O> {
                     "step {} was skipped: loss {}, gradient {}",
                     self.step, made.loss, made.gradient
                 ));
-                if self.skipped >= self.config.optimiser.most_skipped {
+                if self.skipped >= self.plan.optimiser.most_skipped {
                     return Err(Error::internal(format!(
                         "{} steps in a row had a loss or a gradient that is not finite; the last saved state is \
                          untouched. A smaller learning_rate or clip may help",
@@ -193,12 +199,12 @@ impl<'a, O: Objective> Trainer<'a, O> {
             }
             let flow = observer.progress(&TrainingProgress {
                 step: self.step,
-                steps: self.config.steps,
+                steps: self.plan.steps,
                 loss: made.loss,
                 pictures_per_second: self.objective.work().pictures as f64 / smooth,
-                seconds_left: (self.config.steps - self.step) as f64 * smooth,
+                seconds_left: (self.plan.steps - self.step) as f64 * smooth,
             });
-            let last = self.step == self.config.steps;
+            let last = self.step == self.plan.steps;
             self.write(folder, metrics, &mut window, last, observer)?;
             if flow == ControlFlow::Break(()) && !last {
                 self.state()?.save(folder)?;
@@ -210,7 +216,7 @@ impl<'a, O: Objective> Trainer<'a, O> {
 
     /// One step: forward, backward, update.
     fn advance(&mut self, batch: &O::Batch) -> Result<Made> {
-        let element = match self.config.precision {
+        let element = match self.plan.precision {
             Precision::F32 => Element::F32,
             Precision::Bf16 => Element::BF16,
         };
@@ -229,8 +235,8 @@ impl<'a, O: Objective> Trainer<'a, O> {
             self.skipped += 1;
         } else {
             self.skipped = 0;
-            let factor = schedule::rate(&self.config.schedule, self.step, self.config.steps);
-            let rate = self.config.optimiser.learning_rate * factor;
+            let factor = schedule::rate(&self.plan.schedule, self.step, self.plan.steps);
+            let rate = self.plan.optimiser.learning_rate * factor;
             self.optimiser
                 .update(&self.parameters, &gradients, rate, gradient)?;
             self.average.update(&self.parameters, self.optimiser.updates)?;
@@ -257,7 +263,7 @@ impl<'a, O: Objective> Trainer<'a, O> {
         observer: &mut dyn Observer,
     ) -> Result<()> {
         let due = |every: u64| last || (every > 0 && self.step.is_multiple_of(every));
-        let report = &self.config.report;
+        let report = &self.plan.report;
         let mut note = |what: &str, result: Result<()>| {
             if let Err(error) = result {
                 observer.message(&format!("{what} could not be written: {error}"));
@@ -268,7 +274,7 @@ impl<'a, O: Objective> Trainer<'a, O> {
             *window = Window::new();
             note("metrics", metrics.write("train", self.step, &values));
         }
-        let (judge, draw) = (due(self.config.evaluation.every), due(report.preview_every));
+        let (judge, draw) = (due(self.plan.evaluate_every), due(report.preview_every));
         if judge || draw {
             let model = self.averaged_model()?;
             let device = self.parameters.device();
@@ -330,7 +336,7 @@ impl<'a, O: Objective> Trainer<'a, O> {
             step: self.step,
             updates: self.optimiser.updates,
             skipped: self.skipped,
-            config: self.config.to_toml()?,
+            config: self.plan.text.clone(),
             tensors,
         })
     }
@@ -417,9 +423,9 @@ impl Window {
         let mean = |sum: f64| sum / self.steps;
         let work = trainer.objective.work();
         let speed = (self.steps + self.skipped as f64) / self.since.elapsed().as_secs_f64();
-        let config = &trainer.config;
-        let rate = config.optimiser.learning_rate
-            * schedule::rate(&config.schedule, trainer.step.saturating_sub(1), config.steps);
+        let plan = &trainer.plan;
+        let rate = plan.optimiser.learning_rate
+            * schedule::rate(&plan.schedule, trainer.step.saturating_sub(1), plan.steps);
         let mut values = vec![("loss".to_string(), mean(self.loss))];
         if self.parts.len() > 1 {
             let parts = self.parts.iter();

@@ -6,11 +6,13 @@
 mod flow;
 mod losses;
 mod model;
+mod plan;
 mod training;
 
 pub use flow::FlowConfig;
 pub use losses::{Condition, LossConfig, MaskedConfig};
 pub use model::ModelConfig;
+pub use plan::{Configuration, Plan};
 pub use training::{
     AverageConfig, EvaluationConfig, OptimiserConfig, Pairing, Precision, ReportConfig, SamplerConfig,
     ScheduleConfig,
