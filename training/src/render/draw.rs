@@ -70,7 +70,7 @@ impl Person {
     /// are not finite).
     pub fn render(&self, photo: &PhotoSpec, size: u32) -> Result<Rendered> {
         check_size(size)?;
-        CANVAS.with_borrow_mut(|canvas| {
+        with_canvas(|canvas| {
             let samples = supersampling(size);
             canvas.start(size * samples);
             let truth = canvas.draw(self, photo, size, samples)?;
@@ -91,6 +91,11 @@ impl Person {
             })
         })
     }
+}
+
+/// Lends the thread's canvas.
+pub(crate) fn with_canvas<T>(work: impl FnOnce(&mut Canvas) -> T) -> T {
+    CANVAS.with_borrow_mut(work)
 }
 
 pub(crate) fn check_size(size: u32) -> Result<()> {
@@ -281,6 +286,30 @@ impl Canvas {
             mean: five_points(&mean),
             landmarks: flat,
         })
+    }
+
+    /// Averages samples to colours and cover, the colours multiplied by the cover.
+    pub fn layer(&self, size: u32, samples: u32) -> Vec<[u8; 4]> {
+        let count = (samples * samples) as f32;
+        let mut pixels = Vec::with_capacity((size * size) as usize);
+        for y in 0..size {
+            for x in 0..size {
+                let (mut sum, mut covered) = ([0.0; 3], 0.0f32);
+                for sy in 0..samples {
+                    for sx in 0..samples {
+                        let sample = ((y * samples + sy) * self.side + x * samples + sx) as usize;
+                        if self.kind[sample] != 0 {
+                            sum = add(sum, self.colour[sample]);
+                            covered += 1.0;
+                        }
+                    }
+                }
+                let cover = covered / count;
+                let [r, g, b] = scale(sum, 1.0 / covered.max(1.0)).map(|c| (to_srgb(c) * cover + 0.5) as u8);
+                pixels.push([r, g, b, (255.0 * cover + 0.5) as u8]);
+            }
+        }
+        pixels
     }
 
     /// Averages samples over a background in linear light.

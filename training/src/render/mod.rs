@@ -7,6 +7,7 @@
 mod augment;
 mod background;
 mod camera;
+mod cutout;
 mod distribution;
 mod draw;
 mod folder;
@@ -39,7 +40,9 @@ use omniid::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 pub use augment::Augmentation;
+pub(crate) use background::{paint, Noise};
 pub use camera::{five_points, template, TEMPLATE_CENTRE, TEMPLATE_SCALE};
+pub use cutout::CutOut;
 pub use distribution::PhotoDistribution;
 pub use draw::{Rendered, LARGEST};
 pub use folder::{read_truth, render_folder, TruthLine, TRUTH_FILE};
