@@ -17,6 +17,8 @@ pub enum Purpose {
     Evaluation = 4,
     /// Noise and times of a flow-matching step.
     Noise = 5,
+    /// Scenes of a detector's step.
+    Scenes = 6,
 }
 
 /// The stream number `index` (a step, an epoch, a person) of `purpose`.

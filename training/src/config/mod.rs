@@ -3,12 +3,14 @@
 //! Unknown names are errors, so a misspelt value never goes unnoticed. Every section and every value but the ones
 //! without a sensible default may be left out.
 
+mod detector;
 mod flow;
 mod losses;
 mod model;
 mod plan;
 mod training;
 
+pub use detector::{DetectorConfig, DetectorEvaluationConfig, SceneConfig, DETECTOR_PRESET};
 pub use flow::FlowConfig;
 pub use losses::{Condition, LossConfig, MaskedConfig};
 pub use model::ModelConfig;

@@ -133,8 +133,8 @@ impl Unit {
     }
 
     fn forward(&self, x: &Tensor, grid: Grid) -> Result<Tensor> {
-        let x = depthwise(&self.pointwise.forward(x)?, &self.taps, grid)?.broadcast_add(&self.bias)?;
-        Ok(if self.relu { x.relu()? } else { x })
+        let x = self.pointwise.forward(x)?;
+        Ok(depthwise(&x, &self.taps, &self.bias, grid, self.relu)?)
     }
 }
 

@@ -3,7 +3,8 @@
 //! candle runs a grouped convolution as one convolution per channel, forward and backward. Here all channels of a
 //! place lie together, so that the innermost loops run over channels. Results do not depend on the number of threads.
 
-use candle_core::{CpuStorage, CustomOp1, CustomOp2, Error, Layout, Result, Shape, Tensor};
+use super::vectorised::vectorised;
+use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, Error, Layout, Result, Shape, Tensor};
 use omniid::kernel::ThreadPool;
 use std::sync::{Mutex, PoisonError};
 
@@ -27,12 +28,13 @@ impl Grid {
 }
 
 /// Depthwise 3×3 convolution with padding 1: `x` `[batch, height · width, channels]`, `taps` `[9, channels]`, row by
-/// row of the window. Differentiable in both.
+/// row of the window, `bias` `[channels]`; then ReLU, if asked for. Differentiable in all three.
 ///
 /// # Errors
 /// For shapes that do not fit.
-pub fn depthwise(x: &Tensor, taps: &Tensor, grid: Grid) -> Result<Tensor> {
-    x.contiguous()?.apply_op2(&taps.contiguous()?, Depthwise(grid))
+pub fn depthwise(x: &Tensor, taps: &Tensor, bias: &Tensor, grid: Grid, relu: bool) -> Result<Tensor> {
+    let (x, taps, bias) = (x.contiguous()?, taps.contiguous()?, bias.contiguous()?);
+    x.apply_op3(&taps, &bias, Depthwise { grid, relu })
 }
 
 /// The largest of each 2×2 window: `[batch, height · width, channels]` to a quarter of the places. Sides are even.
@@ -107,6 +109,7 @@ fn check(layout: &Layout, grid: Grid) -> Result<(usize, usize)> {
 }
 
 /// Calls `f(input row, tap, output columns, input columns)` for the window places of an output row that are inside.
+#[inline(always)]
 fn for_taps(grid: Grid, row: usize, mut f: impl FnMut(usize, usize, usize, usize, usize)) {
     for tap in 0..9 {
         let (down, across) = (tap / 3, tap % 3);
@@ -120,11 +123,140 @@ fn for_taps(grid: Grid, row: usize, mut f: impl FnMut(usize, usize, usize, usize
     }
 }
 
-struct Depthwise(Grid);
+struct Depthwise {
+    grid: Grid,
+    relu: bool,
+}
 
-impl CustomOp2 for Depthwise {
+/// The values of each channel, again for every column: long loops are fast loops.
+fn along_row(values: &[f32], channels: usize, width: usize) -> Vec<f32> {
+    values
+        .chunks_exact(channels)
+        .flat_map(|row| std::iter::repeat_n(row, width).flatten().copied())
+        .collect()
+}
+
+/// One row of the output on top of what is there. `x` is one picture, `taps` are those of [`along_row`].
+#[inline(always)]
+fn convolve_row(x: &[f32], taps: &[f32], grid: Grid, row: usize, part: &mut [f32]) {
+    let line = part.len();
+    let channels = line / grid.width;
+    for_taps(
+        grid,
+        row,
+        #[inline(always)]
+        |source, tap, first, from, count| {
+            let (count, start) = (count * channels, source * line + from * channels);
+            let taps = &taps[tap * line..tap * line + count];
+            let input = &x[start..start + count];
+            let out = &mut part[first * channels..first * channels + count];
+            for ((out, input), tap) in out.iter_mut().zip(input).zip(taps) {
+                *out += input * tap;
+            }
+        },
+    );
+}
+
+impl CustomOp3 for Depthwise {
     fn name(&self) -> &'static str {
         "depthwise 3x3"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        x_layout: &Layout,
+        taps: &CpuStorage,
+        taps_layout: &Layout,
+        bias: &CpuStorage,
+        bias_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let grid = self.grid;
+        let (batch, channels) = check(x_layout, grid)?;
+        if taps_layout.shape().dims() != [9, channels] || bias_layout.shape().dims() != [channels] {
+            candle_core::bail!(
+                "taps of shape {:?} and a bias of shape {:?} for {channels} channels",
+                taps_layout.shape(),
+                bias_layout.shape()
+            );
+        }
+        let (x, taps, bias) = (
+            elements(x, x_layout)?,
+            elements(taps, taps_layout)?,
+            elements(bias, bias_layout)?,
+        );
+        let line = grid.width * channels;
+        let (taps, bias) = (
+            along_row(taps, channels, grid.width),
+            along_row(bias, channels, grid.width),
+        );
+        let picture = grid.height * line;
+        let mut output = vec![0f32; batch * picture];
+        for_parts(&mut output, line, &|number, part| {
+            let x = &x[number / grid.height * picture..][..picture];
+            vectorised(
+                #[inline(always)]
+                || {
+                    part.copy_from_slice(&bias);
+                    convolve_row(x, &taps, grid, number % grid.height, part);
+                    if self.relu {
+                        part.iter_mut().for_each(|value| *value = value.max(0.0));
+                    }
+                },
+            );
+        });
+        Ok((CpuStorage::F32(output), x_layout.shape().clone()))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        taps: &Tensor,
+        _: &Tensor,
+        output: &Tensor,
+        gradient: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let mut gradient = gradient.contiguous()?;
+        if self.relu {
+            gradient = gradient.apply_op2_no_bwd(output, &WherePositive)?;
+        }
+        // The transpose of a convolution of stride 1 is the convolution with the taps turned around.
+        let turned = taps.flip(&[0])?.contiguous()?;
+        let dx = gradient.apply_op2_no_bwd(&turned, &Transposed(self.grid))?;
+        let sums = x.apply_op2_no_bwd(&gradient, &TapGradient(self.grid))?;
+        let (dtaps, dbias) = (sums.narrow(0, 0, 9)?, sums.narrow(0, 9, 1)?.squeeze(0)?);
+        Ok((Some(dx), Some(dtaps), Some(dbias)))
+    }
+}
+
+/// The gradient where the output of a ReLU is above zero, else nothing.
+struct WherePositive;
+
+impl CustomOp2 for WherePositive {
+    fn name(&self) -> &'static str {
+        "relu gradient"
+    }
+
+    fn cpu_fwd(
+        &self,
+        gradient: &CpuStorage,
+        layout: &Layout,
+        output: &CpuStorage,
+        output_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let (gradient, output) = (elements(gradient, layout)?, elements(output, output_layout)?);
+        let masked = gradient.iter().zip(output);
+        let masked = masked.map(|(gradient, output)| if *output > 0.0 { *gradient } else { 0.0 });
+        Ok((CpuStorage::F32(masked.collect()), layout.shape().clone()))
+    }
+}
+
+/// The convolution alone, without bias.
+struct Transposed(Grid);
+
+impl CustomOp2 for Transposed {
+    fn name(&self) -> &'static str {
+        "depthwise 3x3 transposed"
     }
 
     fn cpu_fwd(
@@ -136,45 +268,23 @@ impl CustomOp2 for Depthwise {
     ) -> Result<(CpuStorage, Shape)> {
         let grid = self.0;
         let (batch, channels) = check(x_layout, grid)?;
-        if taps_layout.shape().dims() != [9, channels] {
-            candle_core::bail!("taps of shape {:?} for {channels} channels", taps_layout.shape());
-        }
         let (x, taps) = (elements(x, x_layout)?, elements(taps, taps_layout)?);
         let line = grid.width * channels;
-        let mut output = vec![0f32; batch * grid.height * line];
+        let taps = along_row(taps, channels, grid.width);
+        let picture = grid.height * line;
+        let mut output = vec![0f32; batch * picture];
         for_parts(&mut output, line, &|number, part| {
-            let (picture, row) = (number / grid.height, number % grid.height);
-            for_taps(grid, row, |source, tap, first, from, count| {
-                let taps = &taps[tap * channels..(tap + 1) * channels];
-                let start = (picture * grid.height + source) * line + from * channels;
-                let input = x[start..start + count * channels].chunks_exact(channels);
-                for (out, input) in part[first * channels..].chunks_exact_mut(channels).zip(input) {
-                    for ((out, input), tap) in out.iter_mut().zip(input).zip(taps) {
-                        *out += input * tap;
-                    }
-                }
-            });
+            let x = &x[number / grid.height * picture..][..picture];
+            vectorised(
+                #[inline(always)]
+                || convolve_row(x, &taps, grid, number % grid.height, part),
+            );
         });
         Ok((CpuStorage::F32(output), x_layout.shape().clone()))
     }
-
-    fn bwd(
-        &self,
-        x: &Tensor,
-        taps: &Tensor,
-        _: &Tensor,
-        gradient: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let gradient = gradient.contiguous()?;
-        // The transpose of a convolution of stride 1 is the convolution with the taps turned around.
-        let turned = taps.flip(&[0])?.contiguous()?;
-        let dx = gradient.apply_op2_no_bwd(&turned, &Depthwise(self.0))?;
-        let dtaps = x.apply_op2_no_bwd(&gradient, &TapGradient(self.0))?;
-        Ok((Some(dx), Some(dtaps)))
-    }
 }
 
-/// What each tap multiplies, times the output's gradient, summed over all places.
+/// What each tap multiplies, times the output's gradient, summed over all places; last the sum of the gradient.
 struct TapGradient(Grid);
 
 impl CustomOp2 for TapGradient {
@@ -192,32 +302,60 @@ impl CustomOp2 for TapGradient {
         let grid = self.0;
         let (batch, channels) = check(x_layout, grid)?;
         let (x, gradient) = (elements(x, x_layout)?, elements(gradient, gradient_layout)?);
-        let line = grid.width * channels;
+        let picture = grid.height * grid.width * channels;
         // A sum per picture, added in order: the same for every number of threads.
-        let mut partial = vec![0f32; batch * 9 * channels];
-        for_parts(&mut partial, 9 * channels, &|picture, sums| {
-            for row in 0..grid.height {
-                let out = (picture * grid.height + row) * line;
-                let gradient = &gradient[out..out + line];
-                for_taps(grid, row, |source, tap, first, from, count| {
-                    let sums = &mut sums[tap * channels..(tap + 1) * channels];
-                    let start = (picture * grid.height + source) * line + from * channels;
-                    let input = x[start..start + count * channels].chunks_exact(channels);
-                    for (gradient, input) in gradient[first * channels..].chunks_exact(channels).zip(input) {
-                        for ((sum, gradient), input) in sums.iter_mut().zip(gradient).zip(input) {
-                            *sum += gradient * input;
-                        }
-                    }
-                });
-            }
+        let size = 10 * channels;
+        let mut partial = vec![0f32; batch * size];
+        for_parts(&mut partial, size, &|number, sums| {
+            let range = number * picture..(number + 1) * picture;
+            let (x, gradient) = (&x[range.clone()], &gradient[range]);
+            vectorised(
+                #[inline(always)]
+                || tap_gradients(x, gradient, grid, sums),
+            );
         });
-        let mut sums = vec![0f32; 9 * channels];
-        for partial in partial.chunks_exact(9 * channels) {
+        let mut sums = vec![0f32; size];
+        for partial in partial.chunks_exact(size) {
             for (sum, part) in sums.iter_mut().zip(partial) {
                 *sum += part;
             }
         }
-        Ok((CpuStorage::F32(sums), Shape::from((9, channels))))
+        Ok((CpuStorage::F32(sums), Shape::from((10, channels))))
+    }
+}
+
+/// The sums of [`TapGradient`] over one picture.
+#[inline(always)]
+fn tap_gradients(x: &[f32], gradient: &[f32], grid: Grid, sums: &mut [f32]) {
+    let channels = sums.len() / 10;
+    let line = grid.width * channels;
+    // Columns are added up last, so that the loop over a row is one.
+    let mut columns = vec![0f32; 10 * line];
+    for (row, gradient) in gradient.chunks_exact(line).enumerate() {
+        for_taps(
+            grid,
+            row,
+            #[inline(always)]
+            |source, tap, first, from, count| {
+                let (count, start) = (count * channels, source * line + from * channels);
+                let sums = &mut columns[tap * line..tap * line + count];
+                let gradient = &gradient[first * channels..first * channels + count];
+                for ((sum, gradient), input) in sums.iter_mut().zip(gradient).zip(&x[start..start + count]) {
+                    *sum += gradient * input;
+                }
+            },
+        );
+        let bias = &mut columns[9 * line..];
+        for (sum, gradient) in bias.iter_mut().zip(gradient) {
+            *sum += gradient;
+        }
+    }
+    for (sums, columns) in sums.chunks_exact_mut(channels).zip(columns.chunks_exact(line)) {
+        for column in columns.chunks_exact(channels) {
+            for (sum, value) in sums.iter_mut().zip(column) {
+                *sum += value;
+            }
+        }
     }
 }
 
@@ -285,15 +423,19 @@ impl CustomOp2 for Winners {
         for_parts(&mut output, 2 * grid.width * channels, &|number, part| {
             let (picture, row) = (number / half.height, number % half.height);
             let base = (picture * grid.height + 2 * row) * grid.width;
+            // What no place has been given yet.
+            let mut rest = vec![0f32; channels];
             for column in 0..half.width {
                 let from = ((picture * half.height + row) * half.width + column) * channels;
-                for channel in 0..channels {
-                    let value = largest[from + channel];
-                    let winner = corners(grid, picture, row, column)
-                        .into_iter()
-                        .find(|place| x[place * channels + channel] >= value);
-                    if let Some(place) = winner {
-                        part[(place - base) * channels + channel] = gradient[from + channel];
+                let largest = &largest[from..from + channels];
+                rest.copy_from_slice(&gradient[from..from + channels]);
+                for place in corners(grid, picture, row, column) {
+                    let out = &mut part[(place - base) * channels..][..channels];
+                    let inputs = x[place * channels..(place + 1) * channels].iter().zip(largest);
+                    for ((out, rest), (input, largest)) in out.iter_mut().zip(&mut rest).zip(inputs) {
+                        let wins = input >= largest;
+                        *out = if wins { *rest } else { 0.0 };
+                        *rest = if wins { 0.0 } else { *rest };
                     }
                 }
             }
@@ -331,18 +473,24 @@ mod tests {
 
     #[test]
     fn depthwise_has_the_values_and_gradients_of_candles_grouped_convolution() {
-        for (grid, channels) in [((4, 6), 3), ((1, 1), 2), ((5, 2), 4)] {
+        for (grid, channels, relu) in [((4, 6), 3, true), ((1, 1), 2, false), ((5, 2), 4, true)] {
             let grid = Grid {
                 height: grid.0,
                 width: grid.1,
             };
-            let (x, taps) = (
+            let (x, taps, bias) = (
                 random(&[2, grid.height * grid.width, channels]),
                 random(&[9, channels]),
+                random(&[channels]),
             );
-            let got = depthwise(&x, &taps, grid).unwrap();
+            let got = depthwise(&x, &taps, &bias, grid, relu).unwrap();
             let weight = taps.t().unwrap().reshape((channels, 1, 3, 3)).unwrap();
             let expected = planes(&x, grid).conv2d(&weight, 1, 1, 1, channels).unwrap();
+            let bias_planes = bias.reshape((1, channels, 1, 1)).unwrap();
+            let mut expected = expected.broadcast_add(&bias_planes).unwrap();
+            if relu {
+                expected = expected.relu().unwrap();
+            }
             close(&planes(&got, grid), &expected);
             let factor = random(&[2, grid.height * grid.width, channels]);
             let ours = (&got * factor.as_tensor()).unwrap().sum_all().unwrap().backward();
@@ -352,7 +500,7 @@ mod tests {
                 .unwrap()
                 .backward();
             let (ours, theirs) = (ours.unwrap(), theirs.unwrap());
-            for variable in [&x, &taps] {
+            for variable in [&x, &taps, &bias] {
                 close(ours.get(variable).unwrap(), theirs.get(variable).unwrap());
             }
         }

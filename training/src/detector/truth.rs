@@ -20,6 +20,21 @@ impl Face {
         (right - left).max(bottom - top)
     }
 
+    /// As a detector that finds it exactly would say it.
+    pub fn found(&self) -> omniid::face::Face {
+        let [left, top, right, bottom] = self.bounds;
+        omniid::face::Face {
+            bounds: omniid::face::FaceBox {
+                left,
+                top,
+                right,
+                bottom,
+            },
+            landmarks: omniid::face::Landmarks(self.points),
+            score: 1.0,
+        }
+    }
+
     fn centre(&self) -> [f32; 2] {
         let [left, top, right, bottom] = self.bounds;
         [(left + right) / 2.0, (top + bottom) / 2.0]

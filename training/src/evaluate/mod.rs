@@ -7,6 +7,8 @@
 pub(crate) mod assets;
 mod descriptor;
 mod detail;
+mod detection;
+mod detectors;
 mod generation;
 mod hog;
 mod image_error;
@@ -27,6 +29,13 @@ pub use descriptor::{
     Centre, ColourDescriptor, Descriptor, HogDescriptor, PictureSet, TokenDescriptor, VerifierDescriptor,
 };
 pub use detail::{detail, Detail};
+pub use detection::{
+    evaluate_detector, landmark_distance, DetectionScores, FaceGroup, LabelledFace, LabelledPicture,
+};
+pub use detectors::{
+    compare_detectors, portraits, test_images, Agreement, DetectorComparison, DetectorScores, DetectorTest,
+    PortraitScores,
+};
 pub use generation::{
     evaluate_generation, AngleResult, Difference, Drawn, DrawnResult, Example, GenerationOptions,
     GenerationReport, ANGLES, FRONTAL,

@@ -1,0 +1,119 @@
+//! Training and judging the face detector without the command line:
+//! `detector scenes OUT.png [first] [side]`, `detector train CONFIG FOLDER [resume]`,
+//! `detector evaluate DETECTOR.safetensors OUT.json`, `detector show DETECTOR.safetensors IN… OUT-FOLDER`.
+
+use omniid::face::FaceDetector;
+use omniid::Limits;
+use omniid_training::config::DetectorConfig;
+use omniid_training::detector::heads::HeadPool;
+use omniid_training::detector::scene::Scenes;
+use omniid_training::detector::{draw_faces, held_out_scenes, judging, train_detector};
+use omniid_training::evaluate::{compare_detectors, portraits, test_images, DetectorTest, Progress};
+use omniid_training::observer::{Observer, TrainingProgress};
+use omniid_training::render::{contact_sheet, Assets};
+use omniid_training::run::RunOptions;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+type Outcome = Result<(), Box<dyn std::error::Error>>;
+
+struct Lines;
+
+impl Observer for Lines {
+    fn progress(&mut self, progress: &TrainingProgress) -> ControlFlow<()> {
+        if progress.step % 50 == 0 {
+            println!(
+                "step {} of {}: loss {:.3}, {:.1} pictures/s, {:.0} s left",
+                progress.step,
+                progress.steps,
+                progress.loss,
+                progress.pictures_per_second,
+                progress.seconds_left
+            );
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn message(&mut self, text: &str) {
+        println!("{text}");
+    }
+}
+
+fn main() -> Outcome {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let root =
+        PathBuf::from(std::env::var("OMNIID_ASSETS").unwrap_or_else(|_| "../shared/assets".to_owned()));
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["scenes", out, rest @ ..] => scenes(&root, Path::new(out), rest),
+        ["train", config, folder, rest @ ..] => {
+            let options = RunOptions {
+                resume: rest.contains(&"resume"),
+                ..RunOptions::new(folder)
+            };
+            let config = DetectorConfig::open(Path::new(config))?;
+            let report = train_detector(&config, &Assets::open(&root)?, &options, &mut Lines)?;
+            println!("{report:?}");
+            Ok(())
+        }
+        ["evaluate", detector, out] => evaluate(&root, Path::new(detector), Path::new(out)),
+        ["show", detector, pictures @ .., folder] => {
+            let detector = FaceDetector::open(detector, &Limits::default())?;
+            for path in pictures {
+                let image = image::open(path)?.into_rgb8();
+                let faces = detector.detect(&image, &judging())?;
+                println!("{path}: {faces:?}");
+                let name = Path::new(path).file_stem().unwrap_or_default();
+                let out = Path::new(folder).join(name).with_extension("png");
+                draw_faces(&image, &faces).save(out)?;
+            }
+            Ok(())
+        }
+        _ => Err("see the head of the file for what can be done".into()),
+    }
+}
+
+fn scenes(root: &Path, out: &Path, rest: &[&str]) -> Outcome {
+    let first: u64 = rest.first().unwrap_or(&"0").parse()?;
+    let side: usize = rest.get(1).unwrap_or(&"192").parse()?;
+    let config = DetectorConfig::open(Path::new("detector"))?;
+    let assets = Assets::open(root)?;
+    let began = Instant::now();
+    let pool = HeadPool::render(&assets, 120, 3, config.scenes.head_size, 1)?;
+    println!("120 heads: {:.2} s", began.elapsed().as_secs_f64());
+    let scenes = Scenes::new(&config.scenes, &pool, 7);
+    let began = Instant::now();
+    let drawn: Vec<_> = (0..24).map(|index| scenes.scene(first, index, side)).collect();
+    println!("24 scenes: {:.3} s", began.elapsed().as_secs_f64());
+    let pictures: Vec<_> = drawn
+        .into_iter()
+        .map(|scene| {
+            let faces: Vec<_> = scene.faces.iter().map(|face| face.face.found()).collect();
+            draw_faces(&scene.image, &faces)
+        })
+        .collect();
+    contact_sheet(&pictures, 6).save(out)?;
+    Ok(())
+}
+
+fn evaluate(root: &Path, detector: &Path, out: &Path) -> Outcome {
+    let config = DetectorConfig::open(Path::new("detector"))?;
+    let test = DetectorTest {
+        renders: held_out_scenes(&config, &Assets::open(root)?)?,
+        test_images: test_images(&root.join("detector/test"))?,
+        portraits: portraits(&root.join("eval/orl"))?,
+    };
+    let limits = Limits::default();
+    let ours = FaceDetector::open(detector, &limits)?;
+    let theirs = FaceDetector::open(root.join("detector/yunet_n.safetensors"), &limits)?;
+    let comparison = compare_detectors(
+        &[("ours", &ours), ("YuNet", &theirs)],
+        &test,
+        &judging(),
+        &mut Progress::silent(),
+    )?;
+    std::fs::write(out, serde_json::to_string_pretty(&comparison)?)?;
+    println!("{comparison}");
+    Ok(())
+}

@@ -1,0 +1,291 @@
+use super::heads::{Head, HeadPool};
+use super::network::{scaled, OUTPUTS, STRIDES};
+use super::objective::detector_tensors;
+use super::scene::{Scene, Scenes};
+use super::*;
+use crate::config::{DetectorConfig, SceneConfig};
+use crate::evaluate::assets::folder;
+use crate::evaluate::{evaluate_detector, landmark_distance, Progress};
+use crate::objective::Objective;
+use crate::observer::{Observer, Silent, TrainingProgress};
+use crate::render::Assets;
+use crate::run::RunOptions;
+use crate::trainer::{Outcome, Trainer};
+use candle_core::Device;
+use omniid::error::Result;
+use omniid::face::{DetectOptions, Face, FaceDetector};
+use omniid::Limits;
+use std::ops::ControlFlow;
+use std::path::Path;
+
+/// The heads' assets, if they are there.
+fn assets() -> Option<Assets> {
+    let folder = folder("makehuman", "README.md")?;
+    Assets::open(folder.parent()?).ok()
+}
+
+fn quick(steps: u64) -> DetectorConfig {
+    let text = format!(
+        "name = \"quick\"\nseed = 3\nsteps = {steps}\n\
+         [scenes]\nheads = 40\nphotos_per_person = 2\nhead_size = 96\nsides = [64, 96]\npixels = 36864\n\
+         [schedule]\nwarm_up = 5\n[average]\ndecay = 0.9\n\
+         [evaluation]\nheads = 12\npictures = 6\nside = 128\n[report]\nstate_every = 2\n"
+    );
+    DetectorConfig::from_toml(&text).expect("a sound configuration")
+}
+
+fn in_threads<T: Send>(threads: usize, work: impl FnOnce() -> T + Send) -> T {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+    pool.expect("threads").install(work)
+}
+
+#[test]
+fn heads_and_scenes_follow_from_their_seeds_whatever_the_threads() -> Result<()> {
+    let Some(assets) = assets() else { return Ok(()) };
+    let config = SceneConfig::default();
+    let render = || HeadPool::render(&assets, 9, 2, 64, 5).map(|pool| pool.heads().to_vec());
+    let heads: Vec<Head> = in_threads(1, render)?;
+    assert_eq!(heads, in_threads(3, render)?);
+    assert_eq!(heads.len(), 9);
+    let pool = HeadPool::render(&assets, 9, 2, 64, 5)?;
+    let scenes = Scenes::new(&config, &pool, 1);
+    let scene = scenes.scene(12, 3, 96);
+    // Whatever was drawn in between.
+    scenes.scene(12, 4, 96);
+    assert_eq!(scene, scenes.scene(12, 3, 96));
+    assert_ne!(scene, scenes.scene(12, 4, 96));
+    assert_ne!(scene, Scenes::new(&config, &pool, 2).scene(12, 3, 96));
+    let (side, count) = scenes.of_step(7);
+    assert!(config.sides.contains(&side) && (count + 1) * side * side > config.pixels);
+    assert!(count * side * side <= config.pixels);
+    Ok(())
+}
+
+/// The published detector is the independent judge of what the scenes say.
+#[test]
+fn the_truth_of_scenes_is_what_the_published_detector_sees() -> Result<()> {
+    let Some(assets) = assets() else { return Ok(()) };
+    let Some(folder) = folder("detector", "yunet_n.safetensors") else {
+        return Ok(());
+    };
+    let yunet = FaceDetector::open(folder.join("yunet_n.safetensors"), &Limits::default())?;
+    let config = SceneConfig {
+        smallest: 40.0,
+        most_people: 3,
+        occluded: 0.0,
+        cropped: 0.0,
+        rotated: 0.0,
+        blurred: 0.0,
+        noisy: 0.0,
+        ..SceneConfig::default()
+    };
+    let pool = HeadPool::render(&assets, 40, 2, 192, 11)?;
+    let scenes = Scenes::new(&config, &pool, 4);
+    let drawn: Vec<Scene> = (0..24).map(|index| scenes.scene(0, index, 256)).collect();
+    let (mut faces, mut found, mut overlap, mut distance, mut mirrored) = (0.0, 0.0, 0.0, 0.0, 0);
+    for scene in &drawn {
+        let seen = yunet.detect(&scene.image, &judging())?;
+        for face in scene
+            .faces
+            .iter()
+            .filter(|face| face.visible > 0.8 && face.yaw.abs() < 0.6)
+        {
+            faces += 1.0;
+            let truth = face.face.found();
+            // Eyes and mouth corners are named as the viewer sees them, mirrored or not.
+            let points = face.face.points;
+            let across = [points[1][0] - points[0][0], points[1][1] - points[0][1]];
+            let (sin, cos) = face.rotation.sin_cos();
+            mirrored += usize::from(across[0] * cos + across[1] * sin < 0.0);
+            let best = seen
+                .iter()
+                .max_by(|a, b| {
+                    a.bounds
+                        .overlap(&truth.bounds)
+                        .total_cmp(&b.bounds.overlap(&truth.bounds))
+                })
+                .filter(|best| best.bounds.overlap(&truth.bounds) > 0.4);
+            if let Some(best) = best {
+                found += 1.0;
+                overlap += best.bounds.overlap(&truth.bounds);
+                distance += landmark_distance(&points, &best.landmarks.0, face.face.size());
+            }
+        }
+    }
+    assert!(
+        faces > 15.0 && mirrored == 0,
+        "{faces} faces, {mirrored} mirrored"
+    );
+    assert!(found / faces > 0.85, "{found} of {faces}");
+    assert!(overlap / found > 0.7, "boxes overlap by {}", overlap / found);
+    assert!(
+        distance / f64::from(found) < 0.15,
+        "points are off by {}",
+        distance / f64::from(found)
+    );
+    Ok(())
+}
+
+/// Stops a run after a step.
+struct Stop(u64);
+
+impl Observer for Stop {
+    fn progress(&mut self, progress: &TrainingProgress) -> ControlFlow<()> {
+        if progress.step == self.0 {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    }
+
+    fn message(&mut self, _: &str) {}
+}
+
+fn bytes(path: &Path) -> Vec<u8> {
+    std::fs::read(path).expect("readable")
+}
+
+#[test]
+fn a_resumed_run_ends_as_an_uninterrupted_one() -> Result<()> {
+    let Some(assets) = assets() else { return Ok(()) };
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let config = quick(6);
+    let whole = RunOptions::new(folder.path().join("whole"));
+    let whole = in_threads(2, || train_detector(&config, &assets, &whole, &mut Silent))?;
+    assert_eq!((whole.outcome, whole.step), (Outcome::Finished, 6));
+    let mut parts = RunOptions::new(folder.path().join("parts"));
+    let stopped = train_detector(&config, &assets, &parts, &mut Stop(3))?;
+    assert_eq!((stopped.outcome, stopped.step), (Outcome::Stopped, 3));
+    assert_ne!(bytes(&whole.detector), bytes(&stopped.detector));
+    train_detector(&config, &assets, &parts, &mut Silent).expect_err("the folder holds a run");
+    parts.resume = true;
+    let resumed = in_threads(1, || train_detector(&config, &assets, &parts, &mut Silent))?;
+    assert_eq!(resumed.step, 6);
+    assert_eq!(bytes(&whole.detector), bytes(&resumed.detector));
+    assert_eq!(whole.measures, resumed.measures);
+    Ok(())
+}
+
+/// Faces of raw outputs of one picture, as the published post-processing makes them: written out once more.
+fn decode(outputs: &[f32], side: usize, options: &DetectOptions) -> Vec<Face> {
+    let mut faces = Vec::new();
+    let mut cells = outputs.chunks_exact(OUTPUTS);
+    let sigmoid = |x: f32| 1.0 / (1.0 + (-x).exp());
+    for stride in STRIDES {
+        for place in 0..(side / stride).pow(2) {
+            let cell = cells.next().expect("a cell");
+            let at = [place % (side / stride), place / (side / stride)].map(|i| (i * stride) as f32);
+            let s = stride as f32;
+            let centre = [at[0] + s * cell[2], at[1] + s * cell[3]];
+            let half = [s * cell[4].exp() / 2.0, s * cell[5].exp() / 2.0];
+            let truth = truth::Face {
+                bounds: [
+                    centre[0] - half[0],
+                    centre[1] - half[1],
+                    centre[0] + half[0],
+                    centre[1] + half[1],
+                ],
+                points: std::array::from_fn(|k| [at[0] + s * cell[6 + 2 * k], at[1] + s * cell[7 + 2 * k]]),
+                counts: true,
+            };
+            faces.push(Face {
+                score: sigmoid(cell[0]) * sigmoid(cell[1]),
+                ..truth.found()
+            });
+        }
+    }
+    faces.retain(|face| face.score >= options.score_threshold);
+    faces.sort_by(|a, b| b.score.total_cmp(&a.score));
+    let mut kept: Vec<Face> = Vec::new();
+    for face in faces {
+        if kept
+            .iter()
+            .all(|other| other.bounds.overlap(&face.bounds) <= options.overlap_threshold)
+        {
+            kept.push(face);
+        }
+    }
+    kept.sort_by(|a, b| b.bounds.side().total_cmp(&a.bounds.side()));
+    kept
+}
+
+#[test]
+fn a_short_run_learns_and_its_file_finds_what_the_network_finds() -> Result<()> {
+    let Some(assets) = assets() else { return Ok(()) };
+    let mut config = quick(60);
+    config.scenes.smallest = 30.0;
+    config.scenes.most_people = 1;
+    config.scenes.occluded = 0.0;
+    config.scenes.cropped = 0.0;
+    config.scenes.sides = vec![96];
+    config.scenes.pixels = 8 * 96 * 96;
+    config.evaluation.pictures = 30;
+    config.evaluation.side = 96;
+    config.optimiser.learning_rate = 4e-3;
+    config.optimiser.clip = 5.0;
+    config.report.state_every = 1000;
+    let objective = FaceDetection::new(&config, &assets)?;
+    let mut trainer = Trainer::new(&objective, &config, &Device::Cpu)?;
+    let batch = objective.batch(1 << 30)?;
+    let loss = |trainer: &Trainer<'_, FaceDetection>| -> Result<f32> {
+        let loss = objective.loss(&trainer.averaged_model()?, &batch, &Device::Cpu)?;
+        Ok(loss.total.to_scalar::<f32>()?)
+    };
+    let untrained = loss(&trainer)?;
+    let options = DetectOptions {
+        score_threshold: 0.2,
+        ..judging()
+    };
+    let scenes = held_out_scenes(&config, &assets)?;
+    let judge =
+        |detector: &FaceDetector| evaluate_detector(detector, &scenes, &options, &mut Progress::silent());
+    let before = judge(&trainer.averaged_model()?.detector()?)?;
+    let folder = tempfile::tempdir().expect("temporary folder");
+    trainer.run(folder.path(), &mut Silent)?;
+    let trained = loss(&trainer)?;
+    assert!(trained < 0.6 * untrained, "loss {untrained} to {trained}");
+    let model = trainer.averaged_model()?;
+    let after = judge(&model.detector()?)?;
+    assert!(
+        before.average_precision < 0.05 && after.average_precision > 0.2,
+        "average precision {} to {}",
+        before.average_precision,
+        after.average_precision
+    );
+
+    // The file, whose first layer reads pixels 0…255, against the network, which reads scaled ones.
+    let path = folder.path().join(DETECTOR_FILE);
+    let tensors: Vec<_> = detector_tensors(&trainer.averaged()?)?.into_iter().collect();
+    omniid::checkpoint::write_safetensors(&path, &tensors, &Default::default())?;
+    let detector = FaceDetector::open(&path, &Limits::default())?;
+    let faint = DetectOptions {
+        score_threshold: 0.05,
+        ..judging()
+    };
+    let mut compared = 0;
+    for scene in &scenes {
+        let pixels: Vec<f32> = scene
+            .image
+            .pixels()
+            .flat_map(|pixel| [2, 1, 0].map(|channel| scaled(pixel.0[channel])))
+            .collect();
+        let outputs = model
+            .network()
+            .forward(&pixels, 96)?
+            .flatten_all()?
+            .to_vec1::<f32>()?;
+        let (expected, found) = (
+            decode(&outputs, 96, &faint),
+            detector.detect(&scene.image, &faint)?,
+        );
+        assert_eq!(expected.len(), found.len());
+        for (a, b) in expected.iter().zip(&found) {
+            compared += 1;
+            assert!((a.score - b.score).abs() < 1e-3);
+            assert!(a.bounds.overlap(&b.bounds) > 0.999, "{a:?} {b:?}");
+            assert!(landmark_distance(&a.landmarks.0, &b.landmarks.0, a.bounds.side()) < 1e-3);
+        }
+    }
+    assert!(compared > 5, "{compared} faces compared");
+    Ok(())
+}
