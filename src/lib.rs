@@ -18,6 +18,7 @@ pub mod conditioning;
 pub mod convert;
 #[cfg(any(feature = "cuda", test))]
 pub mod cuda;
+mod default_model;
 pub mod encoder;
 pub mod engine;
 pub mod error;
@@ -32,6 +33,7 @@ pub mod photo;
 pub mod progress;
 pub mod vit;
 
+pub use default_model::default_model;
 pub use error::{Error, ErrorKind, Result};
 pub use limits::Limits;
 pub use photo::Photo;

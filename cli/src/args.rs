@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 #[derive(clap::Args, Clone)]
 #[command(next_help_heading = "Model")]
 pub struct ModelArgs {
-    /// Identity model: a native Omni-ID, an IP-Adapter or an XLabs FLUX file.
+    /// Identity model: a native Omni-ID, an IP-Adapter or an XLabs FLUX file [default: the one inside the program].
     #[arg(
         short,
         long,
@@ -211,16 +211,22 @@ impl PartArgs {
 }
 
 impl ModelArgs {
-    /// The checkpoint, which most commands cannot do without.
-    pub fn required_checkpoint(&self) -> Outcome<&Path> {
-        self.checkpoint.as_deref().ok_or_else(|| {
-            Failure::usage("no identity model: give --checkpoint FILE or set OMNIID_CHECKPOINT")
-        })
-    }
-
-    /// Where the identity model's content comes from.
+    /// Where the identity model's content comes from: the file that was named, else the built-in model.
     pub fn source(&self) -> Outcome<Source> {
-        Ok(Source::from(self.required_checkpoint()?))
+        match &self.checkpoint {
+            Some(path) => Ok(Source::from(path.as_path())),
+            None if self.parts.image_encoder.is_some() => Err(Failure::usage(
+                "--image-encoder belongs to a --checkpoint that needs one",
+            )),
+            None => {
+                let options = EngineOptions::built_in().map_err(|error| {
+                    Failure::usage(format!(
+                        "{error}; give --checkpoint FILE or set OMNIID_CHECKPOINT"
+                    ))
+                })?;
+                Ok(options.checkpoint)
+            }
+        }
     }
 
     /// What to open an engine, or convert a checkpoint, with.
@@ -246,7 +252,8 @@ impl ModelArgs {
 pub struct GeneratorArgs {
     #[command(flatten)]
     pub model: ModelArgs,
-    /// The small diffusion host that the identity model's adapter was trained with.
+    /// The small diffusion host that the identity model's adapter was trained with [default: the one inside the
+    /// program, for the identity model inside it].
     #[arg(
         long,
         value_name = "FILE",
@@ -266,10 +273,21 @@ impl GeneratorArgs {
 
     /// The host, and the fingerprint of its weights.
     pub fn open_host(&self) -> Outcome<(Minihost, String)> {
-        let source =
-            Source::Path(self.minihost.clone().ok_or_else(|| {
-                Failure::usage("no generator: give --minihost FILE or set OMNIID_MINIHOST")
-            })?);
+        let source = match (&self.minihost, &self.model.checkpoint) {
+            (Some(path), _) => Source::from(path.as_path()),
+            // The built-in host knows nothing of another model's identities.
+            (None, Some(_)) => {
+                return Err(Failure::usage(
+                    "no generator for this identity model: give --minihost FILE or set OMNIID_MINIHOST",
+                ))
+            }
+            (None, None) => {
+                let bytes = omniid_minihost::default_model().map_err(|error| {
+                    Failure::usage(format!("{error}; give --minihost FILE or set OMNIID_MINIHOST"))
+                })?;
+                Source::Bytes(bytes.to_vec())
+            }
+        };
         let limits = self.model.limits.limits();
         let dtype = Precision::from(self.model.precision).dtype();
         let host = Minihost::open(&source, dtype, &device(self.model.device)?, &limits)?;

@@ -3,18 +3,29 @@
 use crate::failure::{Failure, Outcome};
 use candle_core::{DType, Device};
 use omniid::checkpoint::{recognise, Checkpoint, CheckpointKind};
-use omniid::engine::Source;
+use omniid::engine::{EngineOptions, Source};
 use omniid::face::FaceDetector;
 use omniid::{Error, Limits};
 use std::path::Path;
 
 /// The detector in `file`, else the one in `model`.
-pub fn of(file: Option<&Path>, model: Option<&Source>, limits: &Limits) -> Outcome<FaceDetector> {
+pub fn of(file: Option<&Path>, model: &Source, limits: &Limits) -> Outcome<FaceDetector> {
     match (file, model) {
         (Some(path), _) => open(path, limits),
-        (None, Some(Source::Path(path))) => inside(&Checkpoint::open(path, limits)?),
-        (None, Some(Source::Bytes(bytes))) => inside(&Checkpoint::from_bytes(bytes.clone(), limits)?),
-        (None, None) => Err(Failure::usage("no face detector: give --detector FILE")),
+        (None, Source::Path(path)) => inside(&Checkpoint::open(path, limits)?),
+        (None, Source::Bytes(bytes)) => inside(&Checkpoint::from_bytes(bytes.clone(), limits)?),
+    }
+}
+
+/// The detector in `file`, else the one of the built-in model.
+pub fn named_or_built_in(file: Option<&Path>, limits: &Limits) -> Outcome<FaceDetector> {
+    match file {
+        Some(path) => open(path, limits),
+        None => {
+            let options = EngineOptions::built_in()
+                .map_err(|error| Failure::usage(format!("{error}; give --detector FILE")))?;
+            of(None, &options.checkpoint, limits)
+        }
     }
 }
 

@@ -119,9 +119,10 @@ class Engine : public detail::Handle<omniid_engine, omniid_engine_free> {
   public:
     using Handle::Handle;
 
-    /// Opens a model: `Engine::open("model.safetensors")`, or with EngineOptions.
+    /// Opens a model: `Engine::open("model.safetensors")`, or with EngineOptions; `Engine::open()` is the small model
+    /// inside the library.
     template <class F = Silent>
-    [[nodiscard]] static Result<Engine> open(const EngineOptions &options, F &&progress = F()) {
+    [[nodiscard]] static Result<Engine> open(const EngineOptions &options = {}, F &&progress = F()) {
         omniid_engine_options c = options.c();
         const std::vector<omniid_host_layer> layers = options.c_layers();
         c.host_layers = layers.data();

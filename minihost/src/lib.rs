@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 pub mod context;
+mod default_model;
 pub mod file;
 pub mod flow;
 pub mod generator;
@@ -20,6 +21,7 @@ mod testing;
 pub mod unet;
 pub mod view;
 
+pub use default_model::default_model;
 pub use generator::{GenerateOptions, Generator};
 pub use hook::{AdapterHook, ConditioningHook, IdentityHook};
 pub use model::{Minihost, MinihostConfig, MinihostSizes};

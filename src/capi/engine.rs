@@ -82,7 +82,9 @@ pub struct omniid_engine_options {
     /// The ABI version that the caller was built for; OMNIID_ENGINE_OPTIONS_INIT sets OMNIID_ABI_VERSION.
     pub abi_version: u32,
     /// The identity model: a native Omni-ID checkpoint or a public IP-Adapter or XLabs file, safetensors or PyTorch.
-    /// Recognised by its content. The file must not change while the engine lives.
+    /// Recognised by its content. The file must not change while the engine lives. Default, when checkpoint_data is
+    /// NULL too: the small model inside the library, which brings its own face detector; OMNIID_UNSUPPORTED when the
+    /// library was built without it.
     pub checkpoint_path: *const c_char,
     /// The same as the bytes of the file, instead of a path; copied.
     pub checkpoint_data: *const c_void,
@@ -324,11 +326,13 @@ unsafe fn engine_options(
             raw.checkpoint_data,
             raw.checkpoint_size,
             "checkpoint",
-        )?
-        .ok_or_else(|| {
-            Error::invalid("omniid_engine_options: neither checkpoint_path nor checkpoint_data is given")
-        })?;
-        let mut options = EngineOptions::new(checkpoint);
+        )?;
+        let mut options = match checkpoint {
+            Some(checkpoint) => EngineOptions::new(checkpoint),
+            None => EngineOptions::built_in().map_err(|error| {
+                error.context("omniid_engine_options: checkpoint_path and checkpoint_data are NULL")
+            })?,
+        };
         options.image_encoder = source(
             raw.image_encoder_path,
             raw.image_encoder_data,

@@ -30,10 +30,15 @@ static void versions(void) {
 static void opening(const char *model) {
     omniid_engine *other = (omniid_engine *)&engine;
     omniid_engine_options options = OMNIID_ENGINE_OPTIONS_INIT;
-    REFUSED(omniid_engine_open(&options, &other), OMNIID_INVALID_ARGUMENT, "checkpoint_path");
-    EXPECT(other == NULL);
+    /* Without a checkpoint: the model inside the library. */
+    OK(omniid_engine_open(&options, &other));
+    omniid_engine_info built_in = OMNIID_ENGINE_INFO_INIT;
+    OK(omniid_engine_describe(other, &built_in));
+    EXPECT(built_in.encoder == OMNIID_ENCODER_OMNI_ID && built_in.has_detector == 1 && built_in.has_adapter == 1);
+    omniid_engine_free(other);
     options.checkpoint_path = "no/such/file";
     REFUSED(omniid_engine_open(&options, &other), OMNIID_IO, "no/such/file");
+    EXPECT(other == NULL);
     options.checkpoint_path = model;
     options.abi_version = (OMNIID_ABI_MAJOR + 1) << 16;
     REFUSED(omniid_engine_open(&options, &other), OMNIID_ABI_MISMATCH, "built for ABI 1.0");

@@ -295,6 +295,8 @@ int main(int count, char **arguments) {
     const omniid::EngineInfo info = engine.describe();
     EXPECT(info.encoder == omniid::Encoder::omni_id && info.name == "untrained" && info.has_adapter && info.host_layer_count == 2);
     EXPECT(engine.host_layer(0).name == "down.attn");
+    const omniid::Engine built_in = omniid::Engine::open();
+    EXPECT(built_in.describe().has_detector && built_in.describe().fingerprint != info.fingerprint);
 
     handles(engine, first);
     callbacks(model, engine, first);

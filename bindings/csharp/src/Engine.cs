@@ -53,6 +53,13 @@ namespace OmniID
             return Open(new EngineOptions { Checkpoint = checkpointPath ?? throw new ArgumentNullException(nameof(checkpointPath)) }, progress, cancellation);
         }
 
+        /// <summary>Opens the small model inside the library.</summary>
+        /// <exception cref="UnsupportedException">The library was built without it.</exception>
+        public static Engine OpenBuiltIn()
+        {
+            return Open(new EngineOptions());
+        }
+
         /// <summary>Opens a model.</summary>
         /// <param name="options">Which one, for which host, where.</param>
         /// <param name="progress">Hears of the progress, on this thread.</param>

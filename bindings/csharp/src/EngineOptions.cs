@@ -44,7 +44,8 @@ namespace OmniID
     /// <summary>What to open an engine with. What is not set has the library's default.</summary>
     public sealed class EngineOptions
     {
-        /// <summary>The identity model: a native Omni-ID checkpoint or a public IP-Adapter or XLabs file.</summary>
+        /// <summary>The identity model: a native Omni-ID checkpoint or a public IP-Adapter or XLabs file. Default: the small
+        /// model inside the library, which brings its own face detector.</summary>
         public ModelFile Checkpoint { get; set; }
 
         /// <summary>The CLIP vision model that a public checkpoint needs; a native one brings its own.</summary>

@@ -11,6 +11,7 @@ namespace OmniID.Tests
         public static IEnumerable<Test> All()
         {
             yield return new Test("results: tokens as in C and on the command line", Tokens);
+            yield return new Test("results: the model inside the library", BuiltIn);
             yield return new Test("results: photos as files, bytes, spans and pixels", PhotoKinds);
             yield return new Test("results: injection as in C", InjectLikeC);
             yield return new Test("results: injection as the formula says", InjectFormula);
@@ -39,6 +40,12 @@ namespace OmniID.Tests
             using (Identity identity = Identity.Load(Path.Combine(Inputs.Folder, "command-line.omniid")))
             using (OwnedTensor tokens = identity.Tokens())
                 Check.SameBits(expected, tokens.AsSpan(), "tokens of the command line");
+        }
+
+        private static void BuiltIn()
+        {
+            using (Engine engine = Engine.OpenBuiltIn())
+                Check.Equal(true, engine.Info.HasDetector && engine.Info.HasAdapter, "a complete model");
         }
 
         private static void PhotoKinds()

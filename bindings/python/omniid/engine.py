@@ -74,7 +74,7 @@ class Engine(Owner):
     @classmethod
     def open(
         cls,
-        checkpoint: Source,
+        checkpoint: Source | None = None,
         *,
         image_encoder: Source | None = None,
         image_encoder_config: str | dict[str, Any] | None = None,
@@ -94,7 +94,8 @@ class Engine(Owner):
         """Opens an identity model.
 
         `checkpoint` is a native Omni-ID checkpoint or a public IP-Adapter or XLabs file, safetensors or PyTorch,
-        recognised by its content; as a path, the file must not change while the engine lives. `image_encoder` is the
+        recognised by its content; as a path, the file must not change while the engine lives. By default it is the
+        small model inside the library, which brings its own face detector. `image_encoder` is the
         CLIP vision model that a public checkpoint needs; `image_encoder_config` is its config.json, as text or
         dictionary, by default the file of that name beside it. `detector` has the face detector's weights, by default
         the one in a native checkpoint.
@@ -377,9 +378,8 @@ class Engine(Owner):
 
 def _fill_source(options: _abi.omniid_engine_options, name: str, source: Any, keep: list[Any]) -> None:
     if source is None:
-        if name == "checkpoint":
-            raise errors.InvalidArgumentError("checkpoint is None; it must be a path or the bytes of a file")
-    elif isinstance(source, (bytes, bytearray, memoryview)):
+        return
+    if isinstance(source, (bytes, bytearray, memoryview)):
         data = bytes(source)
         keep.append(data)
         setattr(options, f"{name}_data", ctypes.cast(ctypes.c_char_p(data), ctypes.c_void_p))

@@ -24,6 +24,13 @@ def test_an_engine_says_what_it_is(engine):
     assert "random" in repr(engine)
 
 
+def test_without_a_checkpoint_the_model_in_the_library_opens(engine):
+    with Engine.open() as built_in:
+        info = built_in.info
+        assert info.encoder == omniid.Encoder.OMNI_ID and info.has_detector and info.has_adapter
+        assert info.fingerprint != engine.info.fingerprint
+
+
 def test_path_and_bytes_open_the_same_model(model_path, engine, photos):
     data = model_path.read_bytes()
     for source in (data, bytearray(data), memoryview(data), str(model_path)):
@@ -134,7 +141,7 @@ def test_wrong_values_are_refused_with_their_name(engine, photos, identity, tmp_
     wrong = [
         (lambda: Engine.open(tmp_path / "nothing"), omniid.IoError, "nothing"),
         (lambda: Engine.open(b"short"), omniid.FormatError, ""),
-        (lambda: Engine.open(None), omniid.InvalidArgumentError, "checkpoint"),
+        (lambda: Engine.open(3), omniid.InvalidArgumentError, "checkpoint"),
         (lambda: Engine.open(b"x", device="tpu"), omniid.InvalidArgumentError, "tpu"),
         (lambda: Engine.open(b"x", precision="f8"), omniid.InvalidArgumentError, "'bf16'"),
         (lambda: Engine.open("a\0b"), omniid.InvalidArgumentError, "NUL"),

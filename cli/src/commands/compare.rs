@@ -10,8 +10,8 @@ use serde::Serialize;
 use std::path::{Path, PathBuf};
 
 const EXAMPLES: &str = "\
-An identity file and a photo are one row each; a folder is one row made of all its photos. Photos need a model;
-identities alone do not, but with it their similarity is centred on the model's average identity, if it has one.
+An identity file and a photo are one row each; a folder is one row made of all its photos. With the model that made them,
+the similarity of identities is centred on its average identity, if it has one; without it they are compared as they are.
 
 Examples:
   omniid compare anna.omniid ben.omniid
@@ -48,15 +48,19 @@ pub struct Matrix {
 }
 
 pub fn run(args: Args) -> Outcome {
-    let engine = match args.model.checkpoint {
-        Some(_) => Some(args.model.open(args.quiet)?),
-        None => None,
+    let is_photos = |path: &PathBuf| path.is_dir() || crate::photos::is_image(path);
+    let mut engine = match args.model.checkpoint.is_some() || args.inputs.iter().any(is_photos) {
+        true => Some(args.model.open(args.quiet)?),
+        false => None,
     };
     let identities = args
         .inputs
         .iter()
         .map(|path| identity(path, &args, engine.as_ref()))
         .collect::<Outcome<Vec<_>>>()?;
+    if engine.is_none() {
+        engine = built_in_of(&identities, &args);
+    }
     let names = args
         .inputs
         .iter()
@@ -72,18 +76,24 @@ pub fn run(args: Args) -> Outcome {
     }
 }
 
+/// The built-in model, if it made all identities: then it knows what to centre them on.
+fn built_in_of(identities: &[Identity], args: &Args) -> Option<Engine> {
+    let engine = args.model.open(true).ok()?;
+    let fingerprint = &engine.info().fingerprint;
+    identities
+        .iter()
+        .all(|identity| identity.provenance().model == *fingerprint)
+        .then_some(engine)
+}
+
 /// One row: an identity file as it is, photos encoded.
 fn identity(path: &Path, args: &Args, engine: Option<&Engine>) -> Outcome<Identity> {
     if path.is_file() && !crate::photos::is_image(path) {
         return Ok(Identity::load(path, &args.model.limits.limits())?);
     }
     let photos = args.photo.collect(&[path.to_path_buf()])?;
-    let engine = engine.ok_or_else(|| {
-        Failure::usage(format!(
-            "{} is no identity: comparing photos needs a model, give --checkpoint FILE",
-            path.display()
-        ))
-    })?;
+    let engine = engine
+        .ok_or_else(|| Failure::usage(format!("{} is neither an identity nor a photo", path.display())))?;
     let options = args.photo.encode_options()?;
     let encoded = with_bar(args.quiet, |reporter| engine.encode(&photos, &options, reporter))?;
     for photo in encoded.photos.iter().filter(|photo| !photo.is_used()) {

@@ -256,7 +256,7 @@ fn photographed(
     limits: &Limits,
 ) -> Outcome<Dataset> {
     let parts = &args.generator.model.parts;
-    let detector = detector::of(parts.detector.as_deref(), Some(model), limits)?;
+    let detector = detector::of(parts.detector.as_deref(), model, limits)?;
     let options = PhotoOptions {
         size,
         limits: *limits,

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 const EXAMPLES: &str = "\
 Examples:
-  omniid faces group.jpg --detector yunet.onnx -o group-faces.png
+  omniid faces group.jpg -o group-faces.png
   omniid faces photos/ --detector yunet.onnx --json
   omniid faces a.jpg b.jpg --detector omniid.safetensors --output-folder drawn";
 
@@ -24,9 +24,10 @@ pub struct Args {
     /// Photos, and folders of them.
     #[arg(required = true, value_name = "PHOTO")]
     photos: Vec<PathBuf>,
-    /// Face detector: YuNet as .safetensors or .onnx, or a native checkpoint that has one.
+    /// Face detector: YuNet as .safetensors or .onnx, or a native checkpoint that has one [default: the one inside the
+    /// program].
     #[arg(long, value_name = "FILE", env = "OMNIID_DETECTOR", hide_env_values = true)]
-    detector: PathBuf,
+    detector: Option<PathBuf>,
     /// The PNG to draw into, for a single photo.
     #[arg(short, long, value_name = "FILE", conflicts_with = "output_folder")]
     output: Option<PathBuf>,
@@ -74,7 +75,7 @@ pub fn run(args: Args) -> Outcome {
     let limits = args.limits.limits();
     let photos = crate::photos::collect(&args.photos, args.recursive)?;
     let targets = targets(&photos, &args)?;
-    let detector = crate::detector::open(&args.detector, &limits)?;
+    let detector = crate::detector::named_or_built_in(args.detector.as_deref(), &limits)?;
     let mut options = DetectOptions::default();
     if let Some(threshold) = args.threshold {
         options.score_threshold = threshold;

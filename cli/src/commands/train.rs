@@ -5,7 +5,7 @@ use crate::args::{device, parse_device, LimitArgs};
 use crate::detector;
 use crate::failure::{Failure, Outcome};
 use crate::output;
-use crate::progress::{Bar, INTERRUPTED_CODE};
+use crate::progress::Bar;
 use omniid::checkpoint::save_atomically;
 use omniid::engine::DeviceChoice;
 use omniid::{Error, ErrorKind};
@@ -20,10 +20,10 @@ use std::path::{Path, PathBuf};
 
 const EXAMPLES: &str = "\
 Written into the run's folder:
-  state-*.safetensors   training states, for --resume
+  state.safetensors     the training's state, for --resume, and the one before
   config.toml           the configuration with every value written out
   metrics.jsonl         a line per so many steps, and per evaluation
-  *.png                 previews
+  preview-*.png         what the model draws by now
   model.safetensors     the model with averaged weights, for every other command
   people.safetensors    rendered people, where the configuration named no data
   photos-N.safetensors  prepared photos of --photos, with a report of what was left out beside them
@@ -33,7 +33,7 @@ Examples:
   omniid train --print-preset mini > my.toml
   omniid train my.toml --out runs/my --data train.safetensors
   omniid train my.toml --out runs/my --data train.safetensors --resume
-  omniid train mini --out runs/photos --photos my-photos --detector yunet.onnx";
+  omniid train mini --out runs/photos --photos my-photos";
 
 #[derive(clap::Args)]
 #[command(after_help = format!("Presets:\n{}\n\n{EXAMPLES}", presets()))]
@@ -59,7 +59,7 @@ pub struct Args {
     /// Folder of photos to train on, one folder per person (MFHQ layout); may be given several times.
     #[arg(long = "photos", value_name = "FOLDER")]
     photos: Vec<PathBuf>,
-    /// Face detector for --photos: YuNet, or a native checkpoint that has one.
+    /// Face detector for --photos: YuNet, or a native checkpoint that has one [default: the one inside the program].
     #[arg(long, value_name = "FILE", env = "OMNIID_DETECTOR", hide_env_values = true)]
     detector: Option<PathBuf>,
     #[command(flatten)]
@@ -139,11 +139,13 @@ pub fn run(args: Args) -> Outcome {
     }
     output::print(report.model.display().to_string())?;
     if report.outcome == RunOutcome::Stopped {
-        eprintln!(
-            "stopped after step {} of {}; the state is saved, --resume continues",
-            report.step, config.steps
-        );
-        std::process::exit(i32::from(INTERRUPTED_CODE));
+        return Err(Failure::Library(Error::new(
+            ErrorKind::Cancelled,
+            format!(
+                "training was stopped after step {} of {}; the state is saved, --resume goes on",
+                report.step, config.steps
+            ),
+        )));
     }
     Ok(())
 }
@@ -224,22 +226,21 @@ fn fitting(config: &RunConfig, asked: Option<u32>) -> RenderConfig {
 /// Finds and cuts out the faces of a folder of people, once, and says what was left out.
 fn prepare_photos(folder: &Path, file: &Path, config: &RunConfig, args: &Args, bar: &Bar) -> Outcome {
     let limits = args.limits.limits();
-    let path = args.detector.as_deref().ok_or_else(|| {
-        Failure::usage("--photos needs a face detector: give --detector FILE or set OMNIID_DETECTOR")
-    })?;
+    let detector = detector::named_or_built_in(args.detector.as_deref(), &limits)?;
+    let name = match &args.detector {
+        Some(path) => file_hash(path)?,
+        None => format!("built into version {}", env!("CARGO_PKG_VERSION")),
+    };
     let options = PhotoOptions {
         size: config.model.image_size as u32,
         limits,
-        detector: file_hash(path)?,
+        detector: name,
         cache: Some(file.to_path_buf()),
         ..PhotoOptions::default()
     };
-    let (dataset, report) = load_photos(
-        folder,
-        &detector::open(path, &limits)?,
-        &options,
-        &mut |done, all| bar.show("preparing photos", done as u64, all as u64),
-    )?;
+    let (dataset, report) = load_photos(folder, &detector, &options, &mut |done, all| {
+        bar.show("preparing photos", done as u64, all as u64)
+    })?;
     bar.line(&format!("{}: {report}", folder.display()));
     tell_dropped(&report, file, bar)?;
     if dataset.people.is_empty() {

@@ -1,0 +1,70 @@
+//! The host that comes with the library, for identities of the plugin's own model
+//! ([`EngineOptions::built_in`](omniid::engine::EngineOptions::built_in)).
+//!
+//! Behind the feature `default-model`, which is on by default: `models/minihost-mini.safetensors`, or the file of that
+//! name in the folder that `OMNIID_MODELS` names when the library is built.
+
+use crate::{Generator, Minihost};
+use candle_core::{DType, Device};
+use omniid::engine::{Engine, EngineOptions, Source};
+use omniid::error::Result;
+use omniid::progress::Reporter;
+use omniid::Limits;
+
+/// The content of the built-in host's file.
+///
+/// # Errors
+/// [`Unsupported`](omniid::ErrorKind::Unsupported) when the library was built without the feature `default-model`.
+pub fn default_model() -> Result<&'static [u8]> {
+    #[cfg(feature = "default-model")]
+    {
+        Ok(include_bytes!(env!("OMNIID_DEFAULT_MINIHOST")))
+    }
+    #[cfg(not(feature = "default-model"))]
+    {
+        Err(omniid::Error::unsupported(
+            "no minihost was given, and this library was built without its own (feature `default-model`)",
+        ))
+    }
+}
+
+impl Minihost {
+    /// Opens the built-in host. `dtype` is the number type of the weights in memory.
+    ///
+    /// # Errors
+    /// As [`default_model`].
+    pub fn built_in(dtype: DType, device: &Device) -> Result<Self> {
+        let source = Source::Bytes(default_model()?.to_vec());
+        Self::open(&source, dtype, device, &Limits::default())
+    }
+}
+
+impl Generator {
+    /// The built-in host with the built-in identity model, in f32 on the CPU.
+    ///
+    /// # Errors
+    /// As [`default_model`].
+    pub fn built_in() -> Result<Self> {
+        let engine = Engine::open(EngineOptions::built_in()?, &mut Reporter::silent())?;
+        Self::new(Minihost::built_in(DType::F32, &Device::Cpu)?, engine)
+    }
+}
+
+#[cfg(all(test, feature = "default-model"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_built_in_host_and_identity_model_belong_together() -> Result<()> {
+        let generator = Generator::built_in()?;
+        assert_eq!(
+            generator.host().host().layers(),
+            generator
+                .engine()
+                .host()
+                .map(|host| host.layers())
+                .unwrap_or_default()
+        );
+        Ok(())
+    }
+}

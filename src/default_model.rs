@@ -1,0 +1,52 @@
+//! The identity model that comes with the library.
+//!
+//! Behind the feature `default-model`, which is on by default, the library holds a small trained model in itself:
+//! `models/omniid-mini.safetensors`, or the file of that name in the folder that `OMNIID_MODELS` names when the library
+//! is built. `models/README.md` says what it is and what it is not.
+
+use crate::engine::{EngineOptions, Source};
+use crate::error::Result;
+
+/// The content of the built-in native checkpoint.
+///
+/// # Errors
+/// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) when the library was built without the feature
+/// `default-model`.
+pub fn default_model() -> Result<&'static [u8]> {
+    #[cfg(feature = "default-model")]
+    {
+        Ok(include_bytes!(env!("OMNIID_DEFAULT_MODEL")))
+    }
+    #[cfg(not(feature = "default-model"))]
+    {
+        Err(crate::error::Error::unsupported(
+            "no identity model was given, and this library was built without its own (feature `default-model`)",
+        ))
+    }
+}
+
+impl EngineOptions {
+    /// The defaults for the built-in model, which brings its own face detector, adapter and host.
+    ///
+    /// # Errors
+    /// As [`default_model`].
+    pub fn built_in() -> Result<Self> {
+        Ok(Self::new(Source::Bytes(default_model()?.to_vec())))
+    }
+}
+
+#[cfg(all(test, feature = "default-model"))]
+mod tests {
+    use super::*;
+    use crate::encoder::EncoderKind;
+    use crate::engine::Engine;
+    use crate::progress::Reporter;
+
+    #[test]
+    fn the_built_in_model_is_complete() {
+        let engine = Engine::open(EngineOptions::built_in().unwrap(), &mut Reporter::silent()).unwrap();
+        let info = engine.info();
+        assert_eq!(info.kind, EncoderKind::OmniId);
+        assert!(info.has_detector && info.has_adapter && engine.host().is_some());
+    }
+}
