@@ -1,4 +1,4 @@
-//! The `omniid` program: photos in, identities out, and the tools around them.
+//! The `omniid` program: photos in, identities and pictures out, and the tools around them.
 //!
 //! Results go to standard output, everything else to standard error. Exit codes are in [`failure`].
 
@@ -24,15 +24,17 @@ Exit codes:
      or internal
   2  wrong usage or an invalid value, before any work was done
   3  no usable face in any photo (error[no-face])
-  130  cancelled by Ctrl-C; no output was written
+  130  cancelled by Ctrl-C; no output was written, but `train` saved its state
 
 Environment:
-  OMNIID_CHECKPOINT, OMNIID_IMAGE_ENCODER, OMNIID_DETECTOR, OMNIID_DEVICE and OMNIID_PRECISION
-  stand in for the options of the same name.
+  OMNIID_CHECKPOINT, OMNIID_MINIHOST, OMNIID_IMAGE_ENCODER, OMNIID_DETECTOR, OMNIID_VERIFIER, OMNIID_ASSETS,
+  OMNIID_DEVICE, OMNIID_PRECISION and OMNIID_THREADS stand in for the options of the same name.
+  Without a checkpoint the small model inside the program is used.
 
 Examples:
   omniid demo --out demo-output
-  omniid encode -c omniid.safetensors photos/anna -o anna.omniid --label Anna
+  omniid generate photos/anna --out anna.png
+  omniid encode photos/anna -o anna.omniid --label Anna
   omniid compare anna.omniid ben.omniid
   omniid convert native -c ip-adapter-plus.safetensors --image-encoder clip.safetensors -o all-in-one.safetensors";
 

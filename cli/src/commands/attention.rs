@@ -130,6 +130,12 @@ pub fn run(args: Args) -> Outcome {
     ))
 }
 
+/// The last block's sheet with the `count` queries that look at the most different places.
+pub fn overview(maps: &AttentionMaps, count: usize) -> RgbImage {
+    let block = maps.blocks.saturating_sub(1);
+    sheet(maps, block, &most_different(maps, block, count))
+}
+
 /// Queries that look at different places, greedily: first the one that looks least evenly, then always the one whose
 /// map is the farthest from all maps that were chosen.
 fn most_different(maps: &AttentionMaps, block: usize, count: usize) -> Vec<usize> {

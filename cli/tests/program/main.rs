@@ -2,4 +2,7 @@
 
 mod commands;
 mod conversions;
+mod drawing;
+mod rendering;
 mod support;
+mod training;

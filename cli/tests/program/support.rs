@@ -1,11 +1,15 @@
 //! A temporary folder with models and photos, and a way to run the program in it.
 
+use candle_core::{DType, Device};
 use omniid::encoder::{EncoderConfig, OmniIdConfig, ResamplerConfig};
 use omniid::engine::{write_untrained, HostConfig, NativeConfig};
 use omniid::face::CropMode;
 use omniid::host::{HostSpec, UnetConfig};
-use omniid::nn::{random_tensors, Activation, TensorSpec};
+use omniid::nn::{random_tensors, Activation, Initial, TensorSpec};
 use omniid::vit::{vision_tensors, VisionConfig};
+use omniid::Limits;
+use omniid_minihost::flow::Prediction;
+use omniid_minihost::{Minihost, MinihostConfig, MinihostSizes};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -33,6 +37,35 @@ impl Workplace {
             picture(seed as u32 + 1).save(place.path(name)).unwrap();
         }
         place
+    }
+
+    /// Adds `mini.safetensors` and `minihost.safetensors`: an identity model and the generator its adapter is for, with
+    /// random weights; pictures of 16 pixels.
+    pub fn add_generator(&self) {
+        let config = minihost();
+        let mut specs = config.tensors().unwrap();
+        for spec in &mut specs {
+            // Layers that start at zero would hide everything behind them.
+            if spec.initial == Initial::Constant(0.0) {
+                spec.initial = Initial::Normal(0.1);
+            }
+        }
+        let tensors = random_tensors(&specs, 8).unwrap();
+        let pairs = tensors.iter().map(|(name, tensor)| (name.as_str(), tensor));
+        let path = self.path("minihost.safetensors");
+        omniid_minihost::file::save(&path, &config, pairs, DType::F32, &Default::default()).unwrap();
+        let host = Minihost::open(
+            &path.as_path().into(),
+            DType::F32,
+            &Device::Cpu,
+            &Limits::default(),
+        )
+        .unwrap();
+        let native = NativeConfig {
+            host: Some(HostConfig::from(host.host())),
+            ..native()
+        };
+        write_untrained(&self.path("mini.safetensors"), &native, 4).unwrap();
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -163,6 +196,32 @@ pub fn host() -> HostSpec {
         context: 20,
     })
     .unwrap()
+}
+
+fn minihost() -> MinihostConfig {
+    let sizes = MinihostSizes {
+        size: 16,
+        block: 2,
+        channels: vec![8, 16],
+        layers_per_block: 1,
+        head_width: 4,
+        context_width: 12,
+        context_tokens: 2,
+    };
+    MinihostConfig::new(&sizes, Prediction::Sample).unwrap()
+}
+
+/// The project's assets, or `None` with a note when they are not there.
+pub fn assets(file: &str) -> Option<String> {
+    let folder = std::env::var_os("OMNIID_ASSETS").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/assets"),
+        PathBuf::from,
+    );
+    if folder.join(file).exists() {
+        return folder.to_str().map(str::to_string);
+    }
+    eprintln!("SKIPPED: no {file} in {} (set OMNIID_ASSETS)", folder.display());
+    None
 }
 
 fn native() -> NativeConfig {

@@ -234,7 +234,13 @@ pub fn evaluate_generation(
         for (person, identity) in people.iter().enumerate() {
             let done = drawn.len() * subjects.len() + person;
             progress.report("drawing people", done, total)?;
-            let pictures = draw(&generator, &subjects[person], person, *kind, identity, options)?;
+            let generate = sampling(options, *kind, person, model.token_mean().is_some());
+            let views: Vec<View> = subjects[person]
+                .targets
+                .iter()
+                .map(|target| target.view)
+                .collect();
+            let pictures = generator.generate(identity, &views, &generate, |_, _| Ok(()))?;
             judged.push(judge.judge(person, &pictures)?);
             if let Some(example) = examples.get_mut(person) {
                 example.drawn.push((*kind, pictures));
@@ -321,25 +327,20 @@ fn made(model: &IdentityModel, tokens: Vec<f32>, photos: usize) -> Result<Identi
     Identity::new(EncoderKind::OmniId, model.shape(), tokens, Vec::new(), provenance)
 }
 
-fn draw(
-    generator: &Generator,
-    subject: &Subject<'_>,
-    person: usize,
-    kind: Drawn,
-    identity: &Identity,
-    options: &GenerationOptions,
-) -> Result<Vec<RgbImage>> {
-    let views: Vec<View> = subject.targets.iter().map(|target| target.view).collect();
+/// How one person's pictures are sampled. `centred`: the mean identity is the generator's nobody.
+fn sampling(options: &GenerationOptions, kind: Drawn, person: usize, centred: bool) -> GenerateOptions {
     let mut generate = GenerateOptions {
         seed: options.generate.seed.wrapping_add(person as u64),
         ..options.generate.clone()
     };
     if kind == Drawn::Nobody {
-        // Guidance towards nobody is none.
         generate.identity_scale = 0.0;
+    }
+    if kind == Drawn::Nobody || (kind == Drawn::MeanTokens && centred) {
+        // Guidance from nobody towards nobody changes nothing but the time.
         generate.guidance = 1.0;
     }
-    generator.generate(identity, &views, &generate, |_, _| Ok(()))
+    generate
 }
 
 /// True pictures and what the verifier thinks of them.

@@ -1,0 +1,185 @@
+//! render, evaluate. Both need the project's assets and say so when these are not there.
+
+use super::support::{assets, Workplace};
+use omniid_training::data::Dataset;
+
+#[test]
+fn people_are_rendered_alike_every_time() {
+    let place = Workplace::new();
+    place.fails(&["render", "people"], 2, "--assets");
+    let Some(assets) = assets("ict_facekit") else {
+        return;
+    };
+    let render = |folder: &str, more: &[&str]| {
+        let all = [
+            &[
+                "render", folder, "--assets", &assets, "--people", "2", "--seed", "40", "--inputs", "2",
+            ],
+            &["--targets", "1", "--size", "24", "--family", "ict", "--json"][..],
+            more,
+        ]
+        .concat();
+        place.json(&all)
+    };
+    let report = render("one", &["--sheet", "sheet.png", "--dataset", "set.safetensors"]);
+    assert_eq!(
+        (report["people"].as_u64(), report["pictures"].as_u64()),
+        (Some(2), Some(6))
+    );
+    render("two", &[]);
+    let read = |name: String| std::fs::read(place.path(&name)).unwrap();
+    for name in ["truth.jsonl", "ict-40/1.png", "ict-41/3.png"] {
+        assert_eq!(read(format!("one/{name}")), read(format!("two/{name}")), "{name}");
+    }
+    let truth = String::from_utf8(read("one/truth.jsonl".into())).unwrap();
+    let lines: Vec<serde_json::Value> = truth
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(lines.len(), 6);
+    assert_eq!(lines[2]["role"], "target");
+    // The first studio picture is frontal: the nose tip is between the eyes.
+    let across = |point: usize| lines[2]["points"][point][0].as_f64().unwrap();
+    assert!(across(0) < across(2) && across(2) < across(1));
+    // A row per person on the sheet: three pictures of 24 with gaps of 2.
+    let sheet = image::open(place.path("sheet.png")).unwrap();
+    assert_eq!((sheet.width(), sheet.height()), (3 * 26 + 2, 2 * 26 + 2));
+    let dataset = Dataset::load(&place.path("set.safetensors")).unwrap();
+    let first = image::open(place.path("one/ict-40/1.png")).unwrap().to_rgb8();
+    assert_eq!(dataset.people[0].pictures[0].pixels, first.into_raw());
+    place.fails(
+        &["render", "one", "--assets", &assets, "--people", "1"],
+        2,
+        "--force",
+    );
+    place.fails(&["render", "--assets", &assets], 2, "nothing to write");
+    // A generated sheet of a rendered person shows the truth below: as many views as studio pictures.
+    place.add_generator();
+    let drawn = place.json(&[
+        "generate",
+        "one/ict-40",
+        "--truth",
+        "one/truth.jsonl",
+        "-c",
+        "mini.safetensors",
+        "--minihost",
+        "minihost.safetensors",
+        "--out",
+        "drawn.png",
+        "--steps",
+        "1",
+        "--json",
+    ]);
+    let person = &drawn["people"][0];
+    assert_eq!(
+        (
+            person["photos"].as_u64(),
+            person["views"].as_array().unwrap().len()
+        ),
+        (Some(2), 1)
+    );
+}
+
+#[test]
+fn an_evaluation_writes_tables_with_its_seed_and_models() {
+    let place = Workplace::new();
+    place.add_generator();
+    place.fails(
+        &[
+            "evaluate",
+            "-c",
+            "mini.safetensors",
+            "--no-pictures",
+            "--people",
+            "0",
+            "--out",
+            "x",
+        ],
+        2,
+        "nobody",
+    );
+    let Some(assets) = assets("ict_facekit") else {
+        return;
+    };
+    let evaluate = |out: &str, more: &[&str]| {
+        let all = [
+            &[
+                "evaluate",
+                "-c",
+                "mini.safetensors",
+                "--assets",
+                &assets,
+                "--people",
+                "4",
+                "--json",
+            ],
+            &[
+                "--inputs",
+                "1,2",
+                "--targets",
+                "1",
+                "--sets",
+                "1,2",
+                "--resamples",
+                "20",
+                "--out",
+                out,
+            ][..],
+            more,
+        ]
+        .concat();
+        place.json(&all)
+    };
+    let report = evaluate(
+        "full",
+        &[
+            "--minihost",
+            "minihost.safetensors",
+            "--steps",
+            "1",
+            "--drawn",
+            "4",
+        ],
+    );
+    assert_eq!(report["first_seed"], 1_000_000_000);
+    let model = place.json(&["inspect", "mini.safetensors", "--json"]);
+    assert_eq!(report["model"]["fingerprint"], model[0]["fingerprint"]);
+    let people = &report["people"][0];
+    // Tokens, two kinds of gradients, colour and the untrained encoder, for photos and for pairs.
+    assert_eq!(people["verification"].as_array().unwrap().len(), 10);
+    for row in people["verification"].as_array().unwrap() {
+        let value = |name: &str| row["auc"][name].as_f64().unwrap();
+        assert!(value("low") <= value("value") && value("value") <= value("high") && value("high") <= 1.0);
+    }
+    // 1 photo, 2 photos, mean of 2, another person, mean tokens, no identity.
+    assert_eq!(people["generation"]["results"].as_array().unwrap().len(), 6);
+    assert_eq!(people["generation"]["pictures"], 4);
+    let text = std::fs::read_to_string(place.path("full/evaluation.md")).unwrap();
+    let fingerprint = report["model"]["fingerprint"].as_str().unwrap();
+    assert!(
+        text.contains(fingerprint) && text.contains("1000000000"),
+        "{text}"
+    );
+    assert!(place.path("full/rendered-people.png").is_file());
+    let saved = std::fs::read_to_string(place.path("full/evaluation.json")).unwrap();
+    let saved: serde_json::Value = serde_json::from_str(&saved).unwrap();
+    assert_eq!(saved, report);
+    // The same people give the same numbers.
+    let again = evaluate("tokens", &["--no-pictures"]);
+    assert_eq!(again["people"][0]["verification"], people["verification"]);
+    assert!(again["people"][0]["generation"].is_null());
+    place.fails(
+        &[
+            "evaluate",
+            "-c",
+            "mini.safetensors",
+            "--no-pictures",
+            "--assets",
+            &assets,
+            "--out",
+            "tokens",
+        ],
+        2,
+        "--force",
+    );
+}
