@@ -48,6 +48,11 @@ pub(crate) struct Cli {
 
 fn main() -> ExitCode {
     let command = Cli::parse().command;
+    // candle's threads spin while they wait, which takes the cores away from the kernels of this library. It reads the
+    // variable when it first computes.
+    if std::env::var_os("CANDLE_NUM_THREADS").is_none() {
+        std::env::set_var("CANDLE_NUM_THREADS", "1");
+    }
     progress::watch_interrupts();
     match commands::run(command) {
         Ok(()) => ExitCode::SUCCESS,

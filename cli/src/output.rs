@@ -61,6 +61,14 @@ pub fn check_target(path: &Path, force: bool) -> Outcome {
     Ok(())
 }
 
+/// As [`check_target`], for a file in a folder that may not be there yet; the folder is not made.
+pub fn check_in_folder(folder: &Path, name: &str, force: bool) -> Outcome {
+    match folder.is_dir() {
+        true => check_target(&folder.join(name), force),
+        false => Ok(()),
+    }
+}
+
 /// The folder that a file lies in.
 fn folder_of(path: &Path) -> PathBuf {
     match path.parent() {

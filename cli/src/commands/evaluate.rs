@@ -35,6 +35,9 @@ Examples:
   omniid evaluate -c model.safetensors --minihost minihost.safetensors --assets assets --people 50 --drawn 16 --out quick
   omniid evaluate -c encoder.safetensors --no-pictures --photos my-photos --out tokens";
 
+/// The report for programs; its presence says that a folder holds an evaluation.
+const JSON: &str = "evaluation.json";
+
 /// Far away from every seed that anything was trained on.
 const FIRST_SEED: u64 = 1_000_000_000;
 
@@ -100,9 +103,7 @@ pub fn run(args: Args) -> Outcome {
             "nobody to evaluate on: --people 0 and no --photos FOLDER",
         ));
     }
-    output::make_folder(&args.out)?;
-    let (json, markdown) = (args.out.join("evaluation.json"), args.out.join("evaluation.md"));
-    output::check_target(&json, args.force)?;
+    output::check_in_folder(&args.out, JSON, args.force)?;
     let limits = args.generator.model.limits.limits();
     let options = args.options();
     let source = args.generator.model.source()?;
@@ -113,6 +114,7 @@ pub fn run(args: Args) -> Outcome {
         Some(args.generator.open_host()?)
     };
     let verifier = args.verifier.as_deref().map(Verifier::open).transpose()?;
+    output::make_folder(&args.out)?;
     let size = match &host {
         Some((host, _)) => host.config().size as u32,
         None => model.config().backbone.image_size as u32,
@@ -170,7 +172,8 @@ pub fn run(args: Args) -> Outcome {
     };
     let text = serde_json::to_string_pretty(&evaluation)
         .map_err(|error| Error::internal(format!("JSON report: {error}")))?;
-    write(&json, &text)?;
+    let markdown = args.out.join("evaluation.md");
+    write(&args.out.join(JSON), &text)?;
     write(&markdown, &evaluation.markdown())?;
     if args.json {
         return output::print(text);

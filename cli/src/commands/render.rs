@@ -11,7 +11,7 @@ use omniid_training::render::{
     contact_sheet, render_folder, render_people, Assets, Family, RenderConfig, LARGEST, TRUTH_FILE,
 };
 use serde::Serialize;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Instant;
 
 const EXAMPLES: &str = "\
@@ -152,7 +152,7 @@ pub fn run(args: Args) -> Outcome {
         output::check_target(path, args.force)?;
     }
     if let Some(folder) = &args.out {
-        check_folder(folder, args.force)?;
+        output::check_in_folder(folder, TRUTH_FILE, args.force)?;
     }
     let assets = args.assets.open()?;
     let start = Instant::now();
@@ -226,10 +226,4 @@ pub fn people(assets: &Assets, config: &RenderConfig, what: &str, quiet: bool) -
     Ok(render_people(assets, config, &|done, all| {
         bar.show(what, done as u64, all as u64).is_continue()
     })?)
-}
-
-/// Fails when another run left its truth in the folder.
-fn check_folder(folder: &Path, force: bool) -> Outcome {
-    output::make_folder(folder)?;
-    output::check_target(&folder.join(TRUTH_FILE), force)
 }

@@ -25,6 +25,7 @@ Written into the run's folder:
   metrics.jsonl         a line per so many steps, and per evaluation
   preview-*.png         what the model draws by now
   model.safetensors     the model with averaged weights, for every other command
+  host.safetensors      stage 2 only: the generator trained with it, for --minihost
   people.safetensors    rendered people, where the configuration named no data
   photos-N.safetensors  prepared photos of --photos, with a report of what was left out beside them
 
@@ -33,7 +34,8 @@ Examples:
   omniid train --print-preset mini > my.toml
   omniid train my.toml --out runs/my --data train.safetensors
   omniid train my.toml --out runs/my --data train.safetensors --resume
-  omniid train mini --out runs/photos --photos my-photos";
+  omniid train mini --out runs/photos --photos my-photos
+  omniid train tiny-flow --out runs/flow --start runs/tiny/model.safetensors --data runs/tiny/people.safetensors";
 
 #[derive(clap::Args)]
 #[command(after_help = format!("Presets:\n{}\n\n{EXAMPLES}", presets()))]
@@ -67,6 +69,10 @@ pub struct Args {
     /// People to render where there is no other data [default: what the run's length can use].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=10_000_000))]
     people: Option<u32>,
+    /// Checkpoint or state whose tensors replace the random start, such as stage 1's model for stage 2; instead of the
+    /// configuration's.
+    #[arg(long, value_name = "FILE")]
+    start: Option<PathBuf>,
     /// Steps, instead of the configuration's.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     steps: Option<u64>,
@@ -120,7 +126,9 @@ pub fn run(args: Args) -> Outcome {
     if let Some(seed) = args.seed {
         config.seed = seed;
     }
-    output::make_folder(out)?;
+    if let Some(start) = &args.start {
+        config.start = Some(start.clone());
+    }
     gather(&mut config, out, &args, &Bar::with_time_left(args.quiet))?;
     let options = RunOptions {
         resume: args.resume,
@@ -137,7 +145,9 @@ pub fn run(args: Args) -> Outcome {
     for (name, value) in &report.measures {
         output::print(format!("{name:>24}  {value:.4}"))?;
     }
-    output::print(report.model.display().to_string())?;
+    for file in std::iter::once(&report.model).chain(&report.host) {
+        output::print(file.display().to_string())?;
+    }
     if report.outcome == RunOutcome::Stopped {
         return Err(Failure::Library(Error::new(
             ErrorKind::Cancelled,
@@ -165,6 +175,7 @@ fn gather(config: &mut RunConfig, out: &Path, args: &Args, bar: &Bar) -> Outcome
         config.data.files.clone_from(&args.data);
     }
     for (place, folder) in args.photos.iter().enumerate() {
+        output::make_folder(out)?;
         let file = out.join(format!("photos-{}.safetensors", place + 1));
         prepare_photos(folder, &file, config, args, bar)?;
         if !config.data.files.contains(&file) {
@@ -192,6 +203,7 @@ fn gather(config: &mut RunConfig, out: &Path, args: &Args, bar: &Bar) -> Outcome
             file.display()
         ));
         let assets: Assets = args.assets.open()?;
+        output::make_folder(out)?;
         people(&assets, &render, "rendering people", args.quiet)?.save(&file)?;
     }
     config.data.files.push(file);

@@ -12,12 +12,17 @@ fn place() -> Workplace {
 }
 
 fn generate(place: &Workplace, inputs: &[&str], out: &str, more: &[&str]) -> serde_json::Value {
+    let steps: &[&str] = match more.contains(&"--steps") {
+        true => &[],
+        false => &["--steps", "2"],
+    };
     place.json(
         &[
             &["generate"],
             inputs,
             &MODEL,
-            &["--out", out, "--json", "--steps", "2"],
+            &["--out", out, "--json"],
+            steps,
             more,
         ]
         .concat(),

@@ -130,26 +130,35 @@ fn an_evaluation_writes_tables_with_its_seed_and_models() {
         .concat();
         place.json(&all)
     };
-    let report = evaluate(
-        "full",
-        &[
-            "--minihost",
-            "minihost.safetensors",
-            "--steps",
-            "1",
-            "--drawn",
-            "4",
-        ],
-    );
+    let drawing = [
+        "--minihost",
+        "minihost.safetensors",
+        "--steps",
+        "1",
+        "--drawn",
+        "4",
+    ];
+    let report = evaluate("full", &drawing);
     assert_eq!(report["first_seed"], 1_000_000_000);
-    let model = place.json(&["inspect", "mini.safetensors", "--json"]);
-    assert_eq!(report["model"]["fingerprint"], model[0]["fingerprint"]);
+    let identity = place.json(&[
+        "encode",
+        "a.png",
+        "-c",
+        "mini.safetensors",
+        "-o",
+        "a.omniid",
+        "--json",
+    ]);
+    assert_eq!(report["model"]["fingerprint"], identity["model"]);
     let people = &report["people"][0];
     // Tokens, two kinds of gradients, colour and the untrained encoder, for photos and for pairs.
     assert_eq!(people["verification"].as_array().unwrap().len(), 10);
     for row in people["verification"].as_array().unwrap() {
         let value = |name: &str| row["auc"][name].as_f64().unwrap();
-        assert!(value("low") <= value("value") && value("value") <= value("high") && value("high") <= 1.0);
+        assert!(
+            value("low") <= value("high") && (0.0..=1.0).contains(&value("value")),
+            "{row}"
+        );
     }
     // 1 photo, 2 photos, mean of 2, another person, mean tokens, no identity.
     assert_eq!(people["generation"]["results"].as_array().unwrap().len(), 6);
@@ -164,10 +173,11 @@ fn an_evaluation_writes_tables_with_its_seed_and_models() {
     let saved = std::fs::read_to_string(place.path("full/evaluation.json")).unwrap();
     let saved: serde_json::Value = serde_json::from_str(&saved).unwrap();
     assert_eq!(saved, report);
-    // The same people give the same numbers.
-    let again = evaluate("tokens", &["--no-pictures"]);
-    assert_eq!(again["people"][0]["verification"], people["verification"]);
-    assert!(again["people"][0]["generation"].is_null());
+    // The same people give the same numbers and pictures.
+    let again = evaluate("again", &drawing);
+    assert_eq!(again["people"], report["people"]);
+    let tokens = evaluate("tokens", &["--no-pictures"]);
+    assert!(tokens["people"][0]["generation"].is_null() && tokens["minihost"].is_null());
     place.fails(
         &[
             "evaluate",

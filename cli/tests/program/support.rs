@@ -207,6 +207,7 @@ fn minihost() -> MinihostConfig {
         head_width: 4,
         context_width: 12,
         context_tokens: 2,
+        ..MinihostSizes::default()
     };
     MinihostConfig::new(&sizes, Prediction::Sample).unwrap()
 }
