@@ -50,13 +50,13 @@ impl Sources {
             if path.is_dir() {
                 people.push(Source::Photos {
                     name: file_name(path),
-                    files: photos::collect(&[path.clone()], recursive)?,
+                    files: photos::collect(std::slice::from_ref(path), recursive)?,
                 });
             } else if is_identity(path) {
                 people.push(Source::Identity(path.clone()));
             } else {
                 // Photos that are named one by one are one person, where the first of them stands.
-                let files = photos::collect(&[path.clone()], recursive)?;
+                let files = photos::collect(std::slice::from_ref(path), recursive)?;
                 match singles.and_then(|place| people.get_mut(place)) {
                     Some(Source::Photos { files: known, .. }) => known.extend(files),
                     _ => {
