@@ -32,7 +32,12 @@ fn main() -> Result<()> {
     let config = MinihostConfig::from_metadata(checkpoint.metadata())?;
     let tensors = checkpoint
         .names()
-        .map(|name| Ok((name.to_string(), checkpoint.tensor(name, DType::F32, &Device::Cpu)?)))
+        .map(|name| {
+            Ok((
+                name.to_string(),
+                checkpoint.tensor(name, DType::F32, &Device::Cpu)?,
+            ))
+        })
         .collect::<Result<Vec<_>>>()?;
     let pairs = tensors.iter().map(|(name, tensor)| (name.as_str(), tensor));
     file::export_diffusers(&folder.join("unet"), &config, pairs, DType::F32)?;
@@ -71,6 +76,9 @@ fn main() -> Result<()> {
     ];
     check.extend(conditions.class.map(|class| ("class_labels".to_string(), class)));
     write_safetensors(&folder.join("check.safetensors"), &check, &BTreeMap::new())?;
-    println!("{}: unet/ for diffusers, check.safetensors to compare with", folder.display());
+    println!(
+        "{}: unet/ for diffusers, check.safetensors to compare with",
+        folder.display()
+    );
     Ok(())
 }

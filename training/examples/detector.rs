@@ -22,7 +22,7 @@ struct Lines;
 
 impl Observer for Lines {
     fn progress(&mut self, progress: &TrainingProgress) -> ControlFlow<()> {
-        if progress.step % 50 == 0 {
+        if progress.step.is_multiple_of(50) {
             println!(
                 "step {} of {}: loss {:.3}, {:.1} pictures/s, {:.0} s left",
                 progress.step,
