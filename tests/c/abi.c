@@ -399,6 +399,42 @@ static void count_message(void *user_data, int32_t level, const char *target, co
     ++*(int *)user_data;
 }
 
+/* What a callback does wrong or nests: each gets its status, and the call around it goes on. */
+static int32_t call_from_inside(void *user_data, int32_t stage, uint64_t done, uint64_t total) {
+    (void)stage, (void)done, (void)total;
+    omniid_photo photo = pixels(1);
+    omniid_identity *inner, *none;
+    OK(omniid_encode(engine, &photo, 1, NULL, &inner));
+    omniid_identity_free(inner);
+    REFUSED(omniid_identity_load("no/such/inner", &none), OMNIID_IO, "no/such/inner");
+    ++*(int *)user_data;
+    return 0;
+}
+
+static void remove_from_inside(void *user_data, int32_t level, const char *target, const char *message) {
+    (void)level, (void)target, (void)message;
+    REFUSED(omniid_log_set(NULL, NULL, 0), OMNIID_INVALID_ARGUMENT, "callback");
+    ++*(int *)user_data;
+}
+
+static void callbacks(void) {
+    int calls = 0, messages = 0;
+    omniid_photo photos[2] = {pixels(0), OMNIID_PHOTO_INIT};
+    photos[1].path = "no/such/photo";
+    omniid_encode_options options = OMNIID_ENCODE_OPTIONS_INIT;
+    options.progress = call_from_inside;
+    options.progress_user_data = &calls;
+    omniid_identity *identity;
+    OK(omniid_encode(engine, photos, 1, &options, &identity));
+    omniid_identity_free(identity);
+    EXPECT(calls >= 2);
+    OK(omniid_log_set(remove_from_inside, &messages, OMNIID_LOG_WARN));
+    OK(omniid_encode(engine, photos, 2, NULL, &identity));
+    omniid_identity_free(identity);
+    EXPECT(messages == 1);
+    OK(omniid_log_set(NULL, NULL, 0));
+}
+
 static void logging(void) {
     int messages = 0;
     OK(omniid_log_set(count_message, &messages, OMNIID_LOG_WARN));
@@ -425,6 +461,7 @@ int main(int argc, char **argv) {
     identities(identity, argv[2]);
     conditionings(identity);
     logging();
+    callbacks();
     omniid_engine_free(engine);
     omniid_identity_free(identity);
     return 0;

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Runs the C examples and tests under AddressSanitizer (with its leak check) and under valgrind.
 #
-#   tests/c/run.sh            builds the library with cargo first
-#   OMNIID_LIB=DIR tests/c/run.sh   takes libomniid.so from DIR
+#   tests/c/run.sh                  builds the library with cargo first
+#   OMNIID_LIB=DIR tests/c/run.sh   takes libomniid.so and examples/untrained_model from DIR
 #
 # The Rust side is not instrumented: AddressSanitizer sees its allocations and every access of the C side.
 set -euo pipefail
@@ -10,16 +10,17 @@ cd "$(dirname "$0")/../.."
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-# The profile and the selection of packages that the test suite was built with: nothing is compiled twice.
-target=${CARGO_TARGET_DIR:-target}/release
-cargo build --quiet --release --workspace --lib --examples
-lib=${OMNIID_LIB:-$target}
+if [[ -z ${OMNIID_LIB:-} ]]; then
+  # The profile and the selection of packages that the test suite was built with: nothing is compiled twice.
+  cargo build --quiet --release --workspace --lib --examples
+fi
+lib=${OMNIID_LIB:-${CARGO_TARGET_DIR:-target}/release}
 cp "$lib/libomniid.so" "$work/"
 soname=$(readelf -d "$work/libomniid.so" | sed -n 's/.*soname: \[\(.*\)\]/\1/p')
 ln -s libomniid.so "$work/$soname"
 export LD_LIBRARY_PATH=$work
 model=$work/model.safetensors
-"$target/examples/untrained_model" "$model"
+"$lib/examples/untrained_model" "$model"
 # A photo that needs no other tool: a binary-exact BMP of 16 x 16 grey pixels.
 photo=$work/photo.bmp
 {
@@ -46,21 +47,42 @@ run_all() { # runner..., programs from $work/$kind
   "$@" "$work/$kind-threads" "$model"
 }
 
-sources=(examples/c/identity.c examples/c/inject.c tests/c/abi.c tests/c/threads.c)
+# Runs a program that must end with this status.
+ends_with() { # status, command...
+  local expected=$1 status=0
+  shift
+  "$@" || status=$?
+  [[ $status == "$expected" ]] || { echo "$*: status $status, expected $expected" >&2; exit 1; }
+}
+
+sources=(examples/c/identity.c examples/c/inject.c tests/c/abi.c tests/c/threads.c tests/c/leaks.c tests/c/exit.c)
 
 echo "AddressSanitizer"
 for source in "${sources[@]}"; do
   build "$source" "$work/asan-$(basename "$source" .c)" -fsanitize=address,undefined -fno-sanitize-recover=all
 done
 ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 run_all asan env
+ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 "$work/asan-leaks" "$model" 1000
+
+echo "plain"
+for source in "${sources[@]}"; do
+  build "$source" "$work/plain-$(basename "$source" .c)"
+done
+"$work/plain-leaks" "$model" 1000
+for kind in plain asan; do
+  # In all kinds of calls; a few times, because the moment differs.
+  for place in encode inject progress log; do
+    for _ in 1 2 3; do ASAN_OPTIONS=detect_leaks=0 ends_with 7 "$work/$kind-exit" "$model" $place; done
+  done
+done
 
 if command -v valgrind > /dev/null; then
   echo "valgrind"
-  for source in "${sources[@]}"; do
-    build "$source" "$work/plain-$(basename "$source" .c)"
-  done
-  run_all plain valgrind --quiet --leak-check=full --show-leak-kinds=definite,indirect \
-    --errors-for-leak-kinds=definite,indirect --error-exitcode=99
+  checker=(valgrind --quiet --leak-check=full --show-leak-kinds=definite,indirect --errors-for-leak-kinds=definite,indirect
+    --error-exitcode=99)
+  run_all plain "${checker[@]}"
+  # Its allocator does not count: it looks for lost memory itself.
+  ends_with 3 "${checker[@]}" "$work/plain-leaks" "$model" 20
 else
   echo "valgrind is not installed: skipped"
 fi
