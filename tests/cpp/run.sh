@@ -2,20 +2,22 @@
 # The C++ wrapper: every part compiles alone, in every language version, with and without exceptions, without a warning;
 # then its tests, under AddressSanitizer with its leak check, and what it costs over C.
 #
-#   tests/cpp/run.sh            builds the library with cargo first
-#   OMNIID_LIB=DIR tests/cpp/run.sh   takes libomniid.so from DIR
+#   tests/cpp/run.sh                  builds the library with cargo first
+#   OMNIID_LIB=DIR tests/cpp/run.sh   takes libomniid.so and examples/untrained_model from DIR
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-# The profile and the selection of packages that the test suite was built with: nothing is compiled twice.
-target=${CARGO_TARGET_DIR:-target}/release
-cargo build --quiet --release --workspace --lib --examples
-cp "${OMNIID_LIB:-$target}/libomniid.so" "$work/libomniid.so.0"
+if [[ -z ${OMNIID_LIB:-} ]]; then
+  # The profile and the selection of packages that the test suite was built with: nothing is compiled twice.
+  cargo build --quiet --release --workspace --lib --examples
+fi
+lib=${OMNIID_LIB:-${CARGO_TARGET_DIR:-target}/release}
+cp "$lib/libomniid.so" "$work/libomniid.so.0"
 ln -s libomniid.so.0 "$work/libomniid.so"
 export LD_LIBRARY_PATH=$work
-"$target/examples/untrained_model" "$work/model.safetensors"
+"$lib/examples/untrained_model" "$work/model.safetensors"
 
 warnings=(-Wall -Wextra -Wpedantic -Wconversion -Wsign-conversion -Wshadow -Wold-style-cast -Wnon-virtual-dtor -Werror -Iinclude)
 compilers=("${CXX:-c++}")
@@ -44,5 +46,18 @@ for standard in c++17 c++20; do
     -L"$work" -lomniid -lpthread
   (cd "$work" && ASAN_OPTIONS=detect_leaks=1 ./wrapper model.safetensors "$work")
 done
+for kind in plain asan; do
+  flags=(-O2)
+  [[ $kind == plain ]] || flags=("${sanitize[@]}")
+  "${CXX:-c++}" -std=c++17 "${warnings[@]}" "${flags[@]}" tests/cpp/exit.cpp -o "$work/$kind-exit" -L"$work" -lomniid -lpthread
+  for place in encode inject log; do
+    for _ in 1 2 3; do
+      status=0
+      (cd "$work" && ASAN_OPTIONS=detect_leaks=0 "./$kind-exit" model.safetensors $place) || status=$?
+      [[ $status == 7 ]] || { echo "a program that ends during $place: status $status, expected 7" >&2; exit 1; }
+    done
+  done
+done
+echo "programs end during calls"
 "${CXX:-c++}" -std=c++17 -O2 "${warnings[@]}" tests/cpp/overhead.cpp -o "$work/overhead" -L"$work" -lomniid
 "$work/overhead" "$work/model.safetensors"

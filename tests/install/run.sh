@@ -142,14 +142,30 @@ nm -g --defined-only "$target/libomniid.a" 2> /dev/null | awk '$2 == "T" && $3 ~
   sort -u | awk '{print "void " $1 "(void) { __builtin_trap(); }"}' > "$work/impostors.c"
 [[ $(wc -l < "$work/impostors.c") -ge 100 ]] || fail "too few internal names were found in cargo's library"
 system=$(sed -n 's/^linux //p' cmake/native-libraries)
-for other in "$work/libneighbour.so" "$work/libneighbour.a"; do
-  for own in "$library" "$moved/lib/libomniid.a"; do
-    # -rdynamic lets a shared library see the impostors.
-    quietly cc -std=c11 -w -rdynamic -Iinclude "$neighbours/main.c" "$work/impostors.c" "$own" "$other" $system \
-      -Wl,-rpath,"$moved/lib" -Wl,-rpath,"$work" -o "$work/neighbours"
-    quietly "$work/neighbours" "$model"
+live_together() { # folder of the neighbour's libraries
+  local other own
+  for other in "$1/libneighbour.so" "$1/libneighbour.a"; do
+    for own in "$library" "$moved/lib/libomniid.a"; do
+      # -rdynamic lets a shared library see the impostors.
+      quietly cc -std=c11 -w -rdynamic -Iinclude "$neighbours/main.c" "$work/impostors.c" "$own" "$other" $system \
+        -Wl,-rpath,"$moved/lib" -Wl,-rpath,"$1" -o "$work/neighbours"
+      quietly "$work/neighbours" "$model"
+    done
   done
-done
+}
+live_together "$work"
+
+step "a library with another version of candle in the same process"
+candle=$neighbours/candle/Cargo.toml
+versions() { sed -n '/^name = "candle-core"$/{n;p}' "$1"; }
+[[ $(versions Cargo.lock) != "$(versions "$neighbours/candle/Cargo.lock")" ]] || fail "the neighbour has OmniID's version of candle"
+if cargo fetch --quiet --locked --manifest-path "$candle" > "$work/log" 2>&1; then
+  quietly cargo build --quiet --release --locked --offline --manifest-path "$candle" --target-dir "$CARGO_TARGET_DIR/neighbour"
+  : > "$work/impostors.c" # they would be called by this neighbour's candle
+  live_together "$CARGO_TARGET_DIR/neighbour/release"
+else
+  echo "   candle 0.9 cannot be had from a registry: not built"
+fi
 
 step "every command of docs/hosts/c.md and cpp.md"
 # A home of its own for what the commands write; cargo's and rustup's folders stay.
