@@ -34,7 +34,7 @@ void encode(std::shared_ptr<const omniid::Engine> own, std::string missing) {
 }
 
 void inject(std::shared_ptr<const omniid::Conditioning> own) {
-    const std::vector<float> query(512 * 16, 0.5F);
+    std::vector<float> query(512 * 16, 0.5F);
     std::vector<float> output(query.size());
     for (;;) {
         own->inject(omniid::InjectCall(0, omniid::TensorView(query.data(), {1, 512, 16}), omniid::TensorView(output.data(), {1, 512, 16})));

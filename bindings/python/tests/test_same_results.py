@@ -15,7 +15,7 @@ from conftest import ROOT
 from omniid import ConditionInput, Engine, Identity
 
 LIB = Path(os.environ.get("OMNIID_LIB", ROOT / "target" / "release"))
-SOURCE = ROOT / "bindings" / "csharp" / "tests" / "reference.c"
+SOURCE = ROOT / "tests" / "same_results" / "results.c"
 
 
 @pytest.mark.skipif(not (LIB / "omniid").exists(), reason="needs the program omniid in OMNIID_LIB")

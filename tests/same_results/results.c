@@ -1,7 +1,8 @@
 /*
- * What C gets, for comparison with C#: the tokens of some photos and one injection into each layer.
+ * What C gets: the tokens of some photos and one injection into each layer. The programs beside this one do the same in
+ * other languages, on the queries and outputs that this one has written.
  *
- *     reference MODEL FOLDER PHOTO...
+ *     results MODEL FOLDER PHOTO...
  *
  * Writes FOLDER/tokens.bin, and for each layer FOLDER/query-N.bin, before-N.bin and after-N.bin, f32.
  */
