@@ -296,7 +296,9 @@ typedef struct omniid_tensor_type {
 
 /** A version of DLPack; DLPackVersion. */
 typedef struct omniid_tensor_version {
+  /** Layouts of different major versions do not fit each other; 1. */
   uint32_t major;
+  /** Grows when something is added. */
   uint32_t minor;
 } omniid_tensor_version;
 
@@ -304,9 +306,11 @@ typedef struct omniid_tensor_version {
 typedef struct omniid_tensor {
   /** Start of the memory, on the device. */
   void *data;
+  /** Where the memory is. */
   omniid_tensor_device device;
   /** Number of dimensions. */
   int32_t ndim;
+  /** What the numbers are. */
   omniid_tensor_type dtype;
   /** Sizes, ndim of them. */
   int64_t *shape;
@@ -318,6 +322,7 @@ typedef struct omniid_tensor {
 
 /** A tensor that its holder frees with the deleter; DLManagedTensorVersioned. */
 typedef struct omniid_managed_tensor {
+  /** Of this struct's layout; looked at before anything else. */
   omniid_tensor_version version;
   /** The producer's own. */
   void *manager_ctx;
@@ -325,6 +330,7 @@ typedef struct omniid_managed_tensor {
   void (*deleter)(struct omniid_managed_tensor *self);
   /** Bit 0: read only. */
   uint64_t flags;
+  /** The tensor itself. */
   omniid_tensor dl_tensor;
 } omniid_managed_tensor;
 

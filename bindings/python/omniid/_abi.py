@@ -343,7 +343,9 @@ class omniid_tensor_type(ctypes.Structure):
 class omniid_tensor_version(ctypes.Structure):
     """A version of DLPack; DLPackVersion."""
 
+    #: Layouts of different major versions do not fit each other; 1.
     major: int
+    #: Grows when something is added.
     minor: int
 
     _fields_ = [
@@ -357,9 +359,11 @@ class omniid_tensor(ctypes.Structure):
 
     #: Start of the memory, on the device.
     data: int | None
+    #: Where the memory is.
     device: Any
     #: Number of dimensions.
     ndim: int
+    #: What the numbers are.
     dtype: Any
     #: Sizes, ndim of them.
     shape: Any
@@ -382,6 +386,7 @@ class omniid_tensor(ctypes.Structure):
 class omniid_managed_tensor(ctypes.Structure):
     """A tensor that its holder frees with the deleter; DLManagedTensorVersioned."""
 
+    #: Of this struct's layout; looked at before anything else.
     version: Any
     #: The producer's own.
     manager_ctx: int | None
@@ -389,6 +394,7 @@ class omniid_managed_tensor(ctypes.Structure):
     deleter: int | None
     #: Bit 0: read only.
     flags: int
+    #: The tensor itself.
     dl_tensor: Any
 
     _fields_ = [

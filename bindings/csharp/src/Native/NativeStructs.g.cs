@@ -30,7 +30,9 @@ namespace OmniID.Native
     [StructLayout(LayoutKind.Sequential)]
     internal unsafe struct NativeTensorVersion
     {
+        /// <summary>Layouts of different major versions do not fit each other; 1.</summary>
         public uint Major;
+        /// <summary>Grows when something is added.</summary>
         public uint Minor;
     }
 
@@ -40,9 +42,11 @@ namespace OmniID.Native
     {
         /// <summary>Start of the memory, on the device.</summary>
         public void* Data;
+        /// <summary>Where the memory is.</summary>
         public NativeTensorDevice Device;
         /// <summary>Number of dimensions.</summary>
         public int Ndim;
+        /// <summary>What the numbers are.</summary>
         public NativeTensorType Dtype;
         /// <summary>Sizes, ndim of them.</summary>
         public long* Shape;
@@ -58,6 +62,7 @@ namespace OmniID.Native
     [StructLayout(LayoutKind.Sequential)]
     internal unsafe struct NativeManagedTensor
     {
+        /// <summary>Of this struct's layout; looked at before anything else.</summary>
         public NativeTensorVersion Version;
         /// <summary>The producer's own.</summary>
         public void* ManagerCtx;
@@ -65,6 +70,7 @@ namespace OmniID.Native
         public IntPtr Deleter;
         /// <summary>Bit 0: read only.</summary>
         public ulong Flags;
+        /// <summary>The tensor itself.</summary>
         public NativeTensor DlTensor;
     }
 
