@@ -3,15 +3,15 @@
  *
  *     benchmark MODEL
  *
- * Prints the median time of a call in microseconds: inject with scale 0, which computes nothing; inject of 64 rows; and
- * encode of one drawn picture of 512 x 512 pixels.
+ * Prints the time of a call in microseconds, that of the best block of calls, because other programs only ever add: inject
+ * with scale 0, which computes nothing; inject of 64 rows; and encode of one drawn picture of 512 x 512 pixels.
  */
 #include <omniid.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
-enum { ROWS = 64, SIDE = 512, BLOCKS = 21 };
+enum { ROWS = 64, SIDE = 512, BLOCKS = 500 };
 
 static void check(omniid_status status) {
     if (status == OMNIID_OK) return;
@@ -23,11 +23,6 @@ static double now(void) {
     struct timespec time;
     clock_gettime(CLOCK_MONOTONIC, &time);
     return 1e6 * (double)time.tv_sec + 1e-3 * (double)time.tv_nsec;
-}
-
-static int compare(const void *first, const void *second) {
-    double a = *(const double *)first, b = *(const double *)second;
-    return (a > b) - (a < b);
 }
 
 static omniid_engine *engine;
@@ -43,16 +38,16 @@ static void encode(void) {
     omniid_identity_free(identity);
 }
 
-static void measure(const char *name, void (*work)(void), int calls) {
-    double blocks[BLOCKS];
-    for (int i = 0; i < calls; i++) work();
-    for (int block = 0; block < BLOCKS; block++) {
+static void measure(const char *name, void (*work)(void), int blocks, int calls) {
+    double best = 1e30;
+    for (int i = 0; i < 50 * calls; i++) work();
+    for (int block = 0; block < blocks; block++) {
         double start = now();
         for (int i = 0; i < calls; i++) work();
-        blocks[block] = (now() - start) / calls;
+        double time = (now() - start) / calls;
+        if (time < best) best = time;
     }
-    qsort(blocks, BLOCKS, sizeof *blocks, compare);
-    printf("%-24s %10.2f us\n", name, blocks[BLOCKS / 2]);
+    printf("%-24s %10.2f us\n", name, best);
 }
 
 int main(int argc, char **argv) {
@@ -80,10 +75,10 @@ int main(int argc, char **argv) {
     call.query = &query_tensor;
     call.output = &output_tensor;
     call.scale = 0.0f;
-    measure("inject, scale 0", inject, 20000);
+    measure("inject, scale 0", inject, 10 * BLOCKS, 50);
     call.scale = 1.0f;
-    measure("inject, 64 rows", inject, 2000);
-    measure("encode", encode, 20);
+    measure("inject, 64 rows", inject, BLOCKS, 50);
+    measure("encode", encode, BLOCKS, 1);
     omniid_conditioning_free(conditioning);
     omniid_identity_free(identity);
     omniid_engine_free(engine);
