@@ -39,9 +39,9 @@ if grep -rlIF -e "$work" -e "$root" -e "$target" "$moved"; then fail "these file
 for file in include/omniid.h include/omniid.hpp include/omniid/engine.hpp lib/libomniid.a share/doc/omniid/LICENSE-MIT; do
   [[ -s $moved/$file ]] || fail "$file is missing"
 done
-# Default weights come along where the repository holds some.
-for weights in models/*.safetensors; do
-  [[ ! -e $weights ]] || cmp "$weights" "$moved/share/omniid/models/$(basename "$weights")"
+# Default weights and their card come along where the repository holds some.
+for file in models/*; do
+  [[ ! -f $file ]] || cmp "$file" "$moved/share/omniid/models/$(basename "$file")"
 done
 
 library=$moved/lib/libomniid.so
