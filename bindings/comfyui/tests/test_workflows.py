@@ -4,6 +4,7 @@ import json
 
 import graph
 import hook_contract
+import numpy as np
 import pytest
 import torch
 from conftest import PACK, photo_batch, write_model
@@ -30,8 +31,25 @@ def classes(pack, comfy, unets):
 def test_there_are_examples():
     assert EXAMPLES == ["one_person", "two_people"]
     assert {path.name for path in (PACK / "example_workflows").iterdir()} == {
-        f"{name}{kind}.json" for name in EXAMPLES for kind in ("", "_api")
+        f"{name}{kind}" for name in EXAMPLES for kind in (".json", "_api.json", ".jpg")
     }
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_the_picture_shows_the_workflow(name):
+    """Drawn again it is the same but for JPEG; the drawing of the other workflow is not."""
+    image = pytest.importorskip("PIL.Image")
+    import draw_workflows
+
+    with image.open(PACK / "example_workflows" / f"{name}.jpg") as file:
+        stored = np.asarray(file.convert("RGB"), dtype=np.float32)
+
+    def difference(other):
+        drawn = draw_workflows.draw(read(other), draw_workflows.titles())
+        return np.abs(np.asarray(drawn.resize(stored.shape[1::-1]), dtype=np.float32) - stored).mean()
+
+    assert difference(name) < 2.0
+    assert difference(next(other for other in EXAMPLES if other != name)) > 10.0
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
