@@ -428,6 +428,8 @@ static void callbacks(void) {
     OK(omniid_encode(engine, photos, 1, &options, &identity));
     omniid_identity_free(identity);
     EXPECT(calls >= 2);
+    /* The callback ran on this thread, for its message is this thread's, and the call around it succeeded. */
+    EXPECT(strstr(omniid_last_error(), "no/such/inner") != NULL);
     OK(omniid_log_set(remove_from_inside, &messages, OMNIID_LOG_WARN));
     OK(omniid_encode(engine, photos, 2, NULL, &identity));
     omniid_identity_free(identity);

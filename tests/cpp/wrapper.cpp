@@ -86,7 +86,11 @@ void callbacks(const char *model, const omniid::Engine &engine, const omniid::Ph
     EXPECT(std::count(stages.begin(), stages.end(), omniid::Stage::encode) >= 1);
     // A call from within a callback.
     std::uint64_t inner = 0;
-    (void)engine.encode({photo}, {}, [&](omniid::Progress) { inner = identity.describe().tokens; });
+    const std::thread::id here = std::this_thread::get_id();
+    (void)engine.encode({photo}, {}, [&](omniid::Progress) {
+        EXPECT(std::this_thread::get_id() == here);
+        inner = identity.describe().tokens;
+    });
     EXPECT(inner == 6);
 }
 

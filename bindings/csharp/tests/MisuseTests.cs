@@ -222,10 +222,11 @@ namespace OmniID.Tests
         {
             using (Engine engine = Engine.Open(Inputs.Model))
             {
-                int calls = 0;
+                int calls = 0, here = Thread.CurrentThread.ManagedThreadId;
                 var listener = new Listener(_ =>
                 {
                     calls++;
+                    Check.Equal(here, Thread.CurrentThread.ManagedThreadId, "thread of the listener");
                     using (Identity inner = engine.Encode(new[] { Inputs.Pixels() }))
                     using (Conditioning conditioning = engine.Condition(inner))
                         conditioning.Inject(new InjectCall(0), new float[16], new float[16], 1);

@@ -86,8 +86,9 @@ def test_closing_during_a_call_waits_for_it(model_path, photos):
 
 
 def test_progress_tells_stages_in_order(engine, photos, model_path, identity):
-    seen = []
-    engine.encode(photos, progress=lambda *values: seen.append(values))
+    seen, threads = [], set()
+    engine.encode(photos, progress=lambda *values: (seen.append(values), threads.add(threading.get_ident())))
+    assert threads == {threading.get_ident()}  # the call's own
     assert {stage for stage, _, _ in seen} == {Stage.PHOTOS, Stage.ENCODE}
     for stage in (Stage.PHOTOS, Stage.ENCODE):
         done = [(number, total) for other, number, total in seen if other == stage]
