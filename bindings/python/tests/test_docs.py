@@ -144,3 +144,50 @@ def test_cmake_finds_the_library_in_the_wheel(tmp_path):
         environment["PKG_CONFIG_PATH"] = str(prefix / "lib" / "pkgconfig")
         command = f"cc program.c -o again $(pkg-config --cflags --libs omniid) -Wl,-rpath,{prefix / 'lib'} && ./again"
         subprocess.run(["sh", "-e", "-c", command], cwd=tmp_path, env=environment, check=True)
+
+
+CONSUMER = """cmake_minimum_required(VERSION 3.20)
+project(consumer C CXX)
+find_package(OmniID 0.1 CONFIG REQUIRED COMPONENTS CPU shared OPTIONAL_COMPONENTS static)
+if(OmniID_static_FOUND OR TARGET OmniID::omniid_static)
+  message(FATAL_ERROR "a wheel holds the shared library only")
+endif()
+add_executable(in_c program.c)
+add_executable(in_cpp program.cpp)
+target_compile_features(in_cpp PRIVATE cxx_std_17)
+target_link_libraries(in_c PRIVATE OmniID::omniid)
+target_link_libraries(in_cpp PRIVATE OmniID::omniid)
+"""
+IN_CPP = """#include <omniid.hpp>
+#include <cstdio>
+int main(int, char **arguments) {
+    const auto engine = omniid::Engine::open(arguments[1]);
+    const auto identity = engine.encode({omniid::Photo::file(arguments[2])});
+    std::printf("%zu numbers\\n", identity.tokens().size());
+}
+"""
+
+
+@pytest.mark.skipif(shutil.which("cmake") is None or shutil.which("c++") is None, reason="needs CMake and a compiler")
+def test_the_tree_of_the_wheel_may_be_moved(tmp_path, model_path, photo_files):
+    """C and C++, after the tree was copied elsewhere."""
+    try:
+        prefix = omniid.cmake_prefix()
+    except FileNotFoundError:
+        pytest.skip("the package is not installed from a wheel")
+    moved = tmp_path / "moved to" / "another place"
+    shutil.copytree(prefix, moved, symlinks=True)
+    (tmp_path / "CMakeLists.txt").write_text(CONSUMER)
+    (tmp_path / "program.cpp").write_text(IN_CPP)
+    (tmp_path / "program.c").write_text(
+        '#include <omniid.h>\n#include <stdio.h>\nint main(void) { puts(omniid_version()); return 0; }\n'
+    )
+    for command in (["-S", tmp_path, "-B", tmp_path / "build", f"-DCMAKE_PREFIX_PATH={moved}"],
+                    ["--build", tmp_path / "build"]):  # fmt: skip
+        subprocess.run(["cmake", *command], check=True, stdout=subprocess.DEVNULL)
+
+    def run(*command):
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    assert run(tmp_path / "build" / "in_c") == omniid.__version__
+    assert run(tmp_path / "build" / "in_cpp", model_path, photo_files[0]) == f"{6 * 24} numbers"
