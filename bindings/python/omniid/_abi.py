@@ -449,7 +449,10 @@ class omniid_engine_options(ctypes.Structure):
     abi_version: int
     #: The identity model: a native Omni-ID checkpoint or a public IP-Adapter or XLabs file, safetensors or
     #: PyTorch.
-    #: Recognised by its content. The file must not change while the engine lives.
+    #: Recognised by its content. The file must not change while the engine lives. Default, when checkpoint_data is
+    #: NULL too: the small model inside the library, which brings its own face detector; OMNIID_UNSUPPORTED when
+    #: the
+    #: library was built without it.
     checkpoint_path: bytes | None
     #: The same as the bytes of the file, instead of a path; copied.
     checkpoint_data: int | None

@@ -112,7 +112,9 @@ namespace OmniID.Native
         public uint AbiVersion;
         /// <summary>
         /// The identity model: a native Omni-ID checkpoint or a public IP-Adapter or XLabs file, safetensors or PyTorch.
-        /// Recognised by its content. The file must not change while the engine lives.
+        /// Recognised by its content. The file must not change while the engine lives. Default, when checkpoint_data is
+        /// NULL too: the small model inside the library, which brings its own face detector; OMNIID_UNSUPPORTED when the
+        /// library was built without it.
         /// </summary>
         public byte* CheckpointPath;
         /// <summary>The same as the bytes of the file, instead of a path; copied.</summary>
