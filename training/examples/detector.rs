@@ -1,8 +1,9 @@
 //! Training and judging the face detector without the command line:
 //! `detector scenes OUT.png [first] [side]`, `detector train CONFIG FOLDER [resume]`,
-//! `detector evaluate DETECTOR.safetensors OUT.json`, `detector show DETECTOR.safetensors IN… OUT-FOLDER`.
+//! `detector evaluate DETECTOR.safetensors OUT.json`, `detector show DETECTOR.safetensors IN… OUT-FOLDER`,
+//! `detector portraits DETECTOR.safetensors OUT.png THRESHOLD`.
 
-use omniid::face::FaceDetector;
+use omniid::face::{DetectOptions, FaceDetector};
 use omniid::Limits;
 use omniid_training::config::DetectorConfig;
 use omniid_training::detector::heads::HeadPool;
@@ -58,6 +59,20 @@ fn main() -> Outcome {
             Ok(())
         }
         ["evaluate", detector, out] => evaluate(&root, Path::new(detector), Path::new(out)),
+        ["portraits", detector, out, threshold] => {
+            let detector = FaceDetector::open(detector, &Limits::default())?;
+            let options = DetectOptions {
+                score_threshold: threshold.parse()?,
+                ..judging()
+            };
+            let mut shown = Vec::new();
+            for picture in portraits(&root.join("eval/orl"))?.iter().step_by(17) {
+                let faces = detector.detect(picture, &options)?;
+                println!("{:?}", faces.iter().map(|face| face.score).collect::<Vec<_>>());
+                shown.push(draw_faces(picture, &faces));
+            }
+            Ok(contact_sheet(&shown, 6).save(out)?)
+        }
         ["show", detector, pictures @ .., folder] => {
             let detector = FaceDetector::open(detector, &Limits::default())?;
             for path in pictures {

@@ -76,6 +76,8 @@ pub struct SceneConfig {
     pub occluded: f32,
     /// Faces that the picture's border may cut.
     pub cropped: f32,
+    /// Pictures with a border of one colour, as scans have it.
+    pub framed: f32,
     /// Grey pictures.
     pub grey: f32,
     /// Blurred pictures.
@@ -102,7 +104,8 @@ impl Default for SceneConfig {
             most_rotation: 1.05,
             occluded: 0.2,
             cropped: 0.3,
-            grey: 0.25,
+            framed: 0.12,
+            grey: 0.35,
             blurred: 0.4,
             noisy: 0.4,
             jpeg: 0.3,
@@ -151,6 +154,7 @@ impl SceneConfig {
             ("rotated", self.rotated),
             ("occluded", self.occluded),
             ("cropped", self.cropped),
+            ("framed", self.framed),
             ("grey", self.grey),
             ("blurred", self.blurred),
             ("noisy", self.noisy),

@@ -1,6 +1,6 @@
 //! What is in pictures besides people: backgrounds, things, things in front of faces.
 
-use super::canvas::{Canvas, Fill, Form, Shape};
+use super::canvas::{Canvas, Fill, Form, Shape, NOBODY};
 use super::heads::Head;
 use crate::render::{paint, PhotoDistribution};
 use rand::Rng;
@@ -253,4 +253,24 @@ pub fn cover(rng: &mut ChaCha8Rng, canvas: &mut Canvas, [left, top, right, botto
     let mut shape = thing(rng, centre, size);
     shape.opacity = 1.0;
     canvas.draw(&shape);
+}
+
+/// A border of one colour around the picture, as scans and slides have it.
+pub fn frame(rng: &mut ChaCha8Rng, canvas: &mut Canvas) {
+    let side = canvas.side;
+    let colour = colour(rng);
+    // Left, top, right, bottom.
+    let widths: [usize; 4] = std::array::from_fn(|_| rng.random_range(0..side / 6 + 1));
+    for row in 0..side {
+        for column in 0..side {
+            let inside = column >= widths[0]
+                && row >= widths[1]
+                && column + widths[2] < side
+                && row + widths[3] < side;
+            if !inside {
+                canvas.pixels[row * side + column] = colour;
+                canvas.owner[row * side + column] = NOBODY;
+            }
+        }
+    }
 }

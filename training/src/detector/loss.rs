@@ -5,16 +5,20 @@ use super::truth::Truth;
 use candle_core::{Device, Tensor};
 use omniid::error::{Error, Result};
 
+/// Weight of the points. Each coordinate then pulls about as much as one of the box's.
+const POINTS: f64 = 4.0;
+
 /// The parts of the loss, each a number; the total is their sum.
 pub struct Parts {
     /// Whether a cell shows a face: binary cross-entropy over all cells, per cell with a face.
     pub object: Tensor,
-    /// How well the cell's box fits, as the cell believes: binary cross-entropy with the box's overlap as target.
+    /// How well the cell's box fits, as the cell believes: binary cross-entropy with the quality of the box as
+    /// target, which follows its overlap.
     pub class: Tensor,
     /// 1 − intersection over union, and the distance in the cell's own numbers, which also pulls where boxes do not
     /// meet.
     pub bounds: Tensor,
-    /// Distance of the five points, in box sizes.
+    /// Distance of the five points, in box sizes, weighted.
     pub points: Tensor,
 }
 
@@ -55,7 +59,10 @@ pub fn loss(outputs: &Tensor, truth: &Truth) -> Result<Parts> {
     let overlap = overlap(&predicted, &bounds)?;
     let distance = smooth_l1(&(&predicted - &bounds)?)?.sum(1)?;
     let boxes = (((1.0 - &overlap)? * 2.0)? + (distance * 0.2)?)?;
-    let class = cross_entropy(&rows.narrow(1, 0, 1)?.flatten_all()?, &overlap.detach())?;
+    let class = cross_entropy(
+        &rows.narrow(1, 0, 1)?.flatten_all()?,
+        &quality(&overlap.detach())?,
+    )?;
     // In box sizes, so that large faces count no more than small ones.
     let size: Vec<f32> = truth
         .faces
@@ -65,7 +72,7 @@ pub fn loss(outputs: &Tensor, truth: &Truth) -> Result<Parts> {
         .collect();
     let size = Tensor::from_slice(&size, (size.len(), 1), device)?;
     let apart = (rows.narrow(1, 6, 10)? - points)?.broadcast_mul(&size)?;
-    let apart = smooth_l1(&(apart * 10.0)?)?.mean(1)?;
+    let apart = (smooth_l1(&(apart * 10.0)?)?.mean(1)? * POINTS)?;
     Ok(Parts {
         object,
         class: (class.sum_all()? / found)?,
@@ -123,6 +130,12 @@ fn overlap(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     let shared = area(&sides)?;
     let all = ((area(&a_size)? + area(&b_size)?)? - &shared)?;
     Ok((shared / (all + 1e-6)?)?)
+}
+
+/// How good a box of this overlap is, 0…1: as good as any from 0.75 on, where detectors of this size end, so that
+/// confidences reach the height that users' thresholds expect; nothing below 0.3.
+fn quality(overlap: &Tensor) -> Result<Tensor> {
+    Ok(((overlap - 0.3)? / 0.45)?.clamp(0f32, 1f32)?)
 }
 
 /// Binary cross-entropy of logits, stable for large ones: max(z, 0) − z·t + ln(1 + e^−|z|).
@@ -208,6 +221,15 @@ mod tests {
         // A box that is off also fits less, which the class is to say.
         assert_eq!(wrong(2, 1.0), [true, false, true, false]);
         assert_eq!(wrong(9, 1.0), [false, false, false, true]);
+    }
+
+    #[test]
+    fn quality_rises_with_overlap() {
+        let overlaps = Tensor::new(&[0.1f32, 0.3, 0.525, 0.75, 1.0], &Device::Cpu).unwrap();
+        let got = quality(&overlaps).unwrap().to_vec1::<f32>().unwrap();
+        for (got, expected) in got.iter().zip([0.0, 0.0, 0.5, 1.0, 1.0]) {
+            assert!((got - expected).abs() < 1e-5, "{got}");
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod clutter;
 pub mod heads;
 pub mod loss;
 pub mod network;
+pub mod norm;
 pub mod objective;
 pub mod ops;
 mod picture;
@@ -15,7 +16,7 @@ pub mod scene;
 pub mod truth;
 mod vectorised;
 
-pub use objective::{detector_tensors, held_out_scenes, judging, FaceDetection};
+pub use objective::{held_out_scenes, judging, FaceDetection};
 pub use picture::draw_faces;
 pub use run::{train_detector, DetectorReport, DETECTOR_FILE};
 

@@ -1,10 +1,12 @@
 //! The detector's network, to be trained: YuNet's layers on tokens instead of planes.
 
+use super::norm::{moments, normalise, Moments, EPSILON};
 use super::ops::{depthwise, enlarge, max_pool, stem_windows, Grid};
-use candle_core::{Device, Tensor, D};
+use candle_core::{DType, Device, Tensor, D};
 use candle_nn::VarBuilder;
 use omniid::error::{Error, Result};
 use omniid::nn::{Initial, Linear, TensorSpec};
+use std::collections::BTreeMap;
 
 /// Pixels per cell of the three output levels.
 pub const STRIDES: [usize; 3] = [8, 16, 32];
@@ -25,39 +27,44 @@ const STAGES: [&[(usize, usize)]; 6] = [
     &[(64, 64); 2],
 ];
 
-/// YuNet, variant `n` (Wu, Peng, Yu: "YuNet: A Tiny Millisecond-level Face Detector", 2023), without batch
-/// normalisation: names and shapes are those that `omniid::face::FaceDetector` loads.
+/// YuNet, variant `n` (Wu, Peng, Yu: "YuNet: A Tiny Millisecond-level Face Detector", 2023).
+///
+/// In training, batch normalisation stands before every ReLU; [`fold`] takes it into the weights. Names and shapes of
+/// folded tensors are those that `omniid::face::FaceDetector` loads.
 pub struct Network {
     stem: Linear,
+    stem_norm: Option<Norm>,
     stages: Vec<Vec<Unit>>,
     laterals: Vec<Unit>,
     heads: Vec<(Unit, Vec<Unit>)>,
 }
 
-/// 1×1 convolution, depthwise 3×3 convolution, optionally ReLU.
+/// 1×1 convolution, depthwise 3×3 convolution, optionally batch normalisation and ReLU.
 struct Unit {
+    name: String,
     pointwise: Linear,
     /// `[9, channels]`
     taps: Tensor,
     bias: Tensor,
+    norm: Option<Norm>,
     relu: bool,
 }
 
-/// Numbers of the order of 1 train better than 0…255. [`folded`] takes the scaling into the weights afterwards.
+/// Gain and shift of a batch normalisation, `[channels]` each.
+struct Norm {
+    gain: Tensor,
+    shift: Tensor,
+}
+
+/// Is told the name of every batch normalisation and what comes into it.
+type Watch<'a> = &'a mut dyn FnMut(&str, &Tensor) -> Result<()>;
+
+/// Numbers of the order of 1 train better than 0…255. [`fold`] takes the scaling into the weights afterwards.
 const SCALE: f32 = 1.0 / 64.0;
 
 /// A pixel's value as the network in training reads it.
 pub fn scaled(value: u8) -> f32 {
     f32::from(value) * SCALE - 2.0
-}
-
-/// The stem's `weight` `[16, 3, 3, 3]` and `bias` `[16]` for pixels 0…255, which `FaceDetector` reads.
-///
-/// # Errors
-/// For tensors of other shapes.
-pub fn folded(weight: &Tensor, bias: &Tensor) -> Result<(Tensor, Tensor)> {
-    let sums = weight.reshape((16, 27))?.sum(1)?;
-    Ok(((weight * f64::from(SCALE))?, (bias - (sums * 2.0)?)?))
 }
 
 /// Every unit: name, input channels, output channels.
@@ -78,19 +85,34 @@ fn units() -> Vec<(String, usize, usize)> {
     all
 }
 
-/// Every tensor with its start. Weights keep the variance of what passes through; the classes start at a
+/// Whether a unit is one of the last ones, which give numbers: without batch normalisation and ReLU.
+fn is_branch(name: &str) -> bool {
+    BRANCHES
+        .iter()
+        .any(|(branch, _)| name.starts_with(&format!("head.{branch}")))
+}
+
+/// Every tensor in training with its start. Weights keep the variance of what passes through; the classes start at a
 /// probability of 0.01, so that the many cells without a face do not drown the first steps (Lin et al. 2017).
 pub fn tensors() -> Vec<TensorSpec> {
     let normal = |inputs: f32, gain: f32| Initial::Normal((gain / inputs).sqrt());
-    let mut all = vec![
-        TensorSpec::new("backbone.stem.weight", &[16, 3, 3, 3], normal(27.0, 2.0)),
-        TensorSpec::new("backbone.stem.bias", &[16], Initial::Constant(0.0)),
-    ];
+    let norm = |name: &str, channels: usize| {
+        [("weight", 1.0), ("bias", 0.0)].map(|(part, start)| {
+            TensorSpec::new(
+                format!("{name}.norm.{part}"),
+                &[channels],
+                Initial::Constant(start),
+            )
+        })
+    };
+    let mut all = vec![TensorSpec::new(
+        "backbone.stem.weight",
+        &[16, 3, 3, 3],
+        normal(27.0, 1.0),
+    )];
+    all.extend(norm("backbone.stem", 16));
     for (name, input, output) in units() {
-        let last = !(name.starts_with("backbone") || name.contains("lateral") || name.contains("shared"));
-        let prior = name.contains("head.cls") || name.contains("head.obj");
-        let bias = if prior { -4.6 } else { 0.0 };
-        let gain = if last { 0.1 } else { 2.0 };
+        let gain = if is_branch(&name) { 0.1 } else { 1.0 };
         all.extend([
             TensorSpec::new(
                 format!("{name}.pointwise.weight"),
@@ -107,39 +129,140 @@ pub fn tensors() -> Vec<TensorSpec> {
                 &[output, 1, 3, 3],
                 normal(9.0, gain),
             ),
-            TensorSpec::new(
+        ]);
+        if is_branch(&name) {
+            let prior = name.contains("head.cls") || name.contains("head.obj");
+            all.push(TensorSpec::new(
                 format!("{name}.depthwise.bias"),
                 &[output],
-                Initial::Constant(bias),
-            ),
-        ]);
+                Initial::Constant(if prior { -4.6 } else { 0.0 }),
+            ));
+        } else {
+            all.extend(norm(&name, output));
+        }
     }
     all
 }
 
+/// Tensors for `FaceDetector`, which reads pixels 0…255, from those of the network in training and the statistics of
+/// every batch normalisation by name.
+///
+/// # Errors
+/// [`ErrorKind::Format`](omniid::ErrorKind::Format) when something is missing.
+pub fn fold(
+    trained: &BTreeMap<String, Tensor>,
+    statistics: &BTreeMap<String, Moments>,
+) -> Result<BTreeMap<String, Tensor>> {
+    let get = |name: &str| -> Result<Tensor> {
+        let tensor = trained.get(name);
+        let tensor = tensor.ok_or_else(|| Error::format(format!("the detector has no tensor {name:?}")))?;
+        Ok(tensor.to_device(&Device::Cpu)?.detach())
+    };
+    // Factor and offset of a normalisation: y = factor · x + offset.
+    let affine = |name: &str| -> Result<(Tensor, Tensor)> {
+        let moments = statistics.get(name);
+        let moments = moments.ok_or_else(|| Error::format(format!("no statistics of {name:?}")))?;
+        let gain = get(&format!("{name}.norm.weight"))?.to_vec1::<f32>()?;
+        let shift = get(&format!("{name}.norm.bias"))?.to_vec1::<f32>()?;
+        let rows = gain
+            .iter()
+            .zip(&shift)
+            .zip(moments.mean.iter().zip(&moments.variance));
+        let (factor, offset): (Vec<f32>, Vec<f32>) = rows
+            .map(|((gain, shift), (mean, variance))| {
+                let factor = f64::from(*gain) / (variance + EPSILON).sqrt();
+                (factor as f32, (f64::from(*shift) - factor * mean) as f32)
+            })
+            .unzip();
+        Ok((
+            Tensor::from_vec(factor, gain.len(), &Device::Cpu)?,
+            Tensor::from_vec(offset, gain.len(), &Device::Cpu)?,
+        ))
+    };
+    let mut out = BTreeMap::new();
+    let (factor, offset) = affine("backbone.stem")?;
+    let weight = get("backbone.stem.weight")?.broadcast_mul(&factor.reshape((16, 1, 1, 1))?)?;
+    let sums = weight.reshape((16, 27))?.sum(1)?;
+    // A scaled pixel is SCALE · v − 2.
+    out.insert("backbone.stem.bias".to_owned(), (offset - (sums * 2.0)?)?);
+    out.insert("backbone.stem.weight".to_owned(), (weight * f64::from(SCALE))?);
+    for (name, _, output) in units() {
+        for part in ["pointwise.weight", "pointwise.bias"] {
+            let name = format!("{name}.{part}");
+            out.insert(name.clone(), get(&name)?);
+        }
+        let (weight, bias) = (
+            format!("{name}.depthwise.weight"),
+            format!("{name}.depthwise.bias"),
+        );
+        let taps = get(&weight)?;
+        if is_branch(&name) {
+            out.insert(bias.clone(), get(&bias)?);
+            out.insert(weight, taps);
+        } else {
+            let (factor, offset) = affine(&name)?;
+            out.insert(bias, offset);
+            out.insert(weight, taps.broadcast_mul(&factor.reshape((output, 1, 1, 1))?)?);
+        }
+    }
+    Ok(out)
+}
+
+impl Norm {
+    /// The normalisation under `vb`, if there is one.
+    fn load(vb: &VarBuilder, channels: usize) -> Result<Option<Self>> {
+        if !vb.contains_tensor("norm.weight") {
+            return Ok(None);
+        }
+        Ok(Some(Self {
+            gain: vb.get(channels, "norm.weight")?,
+            shift: vb.get(channels, "norm.bias")?,
+        }))
+    }
+
+    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        Ok(normalise(x, &self.gain, &self.shift)?)
+    }
+}
+
 impl Unit {
-    fn load(vb: VarBuilder, input: usize, output: usize, relu: bool) -> Result<Self> {
+    fn load(vb: VarBuilder, name: &str, input: usize, output: usize) -> Result<Self> {
+        let vb = vb.pp(name);
         let weight = vb
             .get((output, input, 1, 1), "pointwise.weight")?
             .reshape((output, input))?;
         let bias = vb.get(output, "pointwise.bias")?;
         let taps = vb.get((output, 1, 3, 3), "depthwise.weight")?;
+        let norm = Norm::load(&vb, output)?;
         Ok(Self {
+            name: name.to_owned(),
             pointwise: Linear::from_tensors(weight, Some(bias))?,
             taps: taps.reshape((output, 9))?.t()?,
-            bias: vb.get(output, "depthwise.bias")?,
-            relu,
+            bias: match norm {
+                // The normalisation would take a bias away again.
+                Some(_) => Tensor::zeros(output, DType::F32, &Device::Cpu)?,
+                None => vb.get(output, "depthwise.bias")?,
+            },
+            norm,
+            relu: !is_branch(name),
         })
     }
 
-    fn forward(&self, x: &Tensor, grid: Grid) -> Result<Tensor> {
-        let x = self.pointwise.forward(x)?;
-        Ok(depthwise(&x, &self.taps, &self.bias, grid, self.relu)?)
+    fn forward(&self, x: &Tensor, grid: Grid, watch: Watch<'_>) -> Result<Tensor> {
+        let x = depthwise(&self.pointwise.forward(x)?, &self.taps, &self.bias, grid)?;
+        match &self.norm {
+            Some(norm) => {
+                watch(&self.name, &x)?;
+                norm.forward(&x)
+            }
+            None if self.relu => Ok(x.relu()?),
+            None => Ok(x),
+        }
     }
 }
 
 impl Network {
-    /// Reads the network under the prefix of `vb`.
+    /// Reads the network under the prefix of `vb`: in training, or folded where there is no batch normalisation.
     ///
     /// # Errors
     /// [`ErrorKind::Format`](omniid::ErrorKind::Format) when a tensor is missing or has another shape.
@@ -147,15 +270,12 @@ impl Network {
         let mut stages: Vec<Vec<Unit>> = STAGES.iter().map(|_| Vec::new()).collect();
         let (mut laterals, mut shared, mut branches) = (Vec::new(), Vec::new(), Vec::new());
         for (name, input, output) in units() {
-            let is_branch = BRANCHES
-                .iter()
-                .any(|(branch, _)| name.starts_with(&format!("head.{branch}")));
-            let unit = Unit::load(vb.pp(&name), input, output, !is_branch)?;
+            let unit = Unit::load(vb.clone(), &name, input, output)?;
             let stage = (0..stages.len()).find(|stage| name.starts_with(&format!("backbone.stage{stage}.")));
             match stage {
                 Some(stage) => stages[stage].push(unit),
                 None if name.starts_with("neck") => laterals.push(unit),
-                None if is_branch => branches.push(unit),
+                None if is_branch(&name) => branches.push(unit),
                 None => shared.push(unit),
             }
         }
@@ -165,9 +285,14 @@ impl Network {
             .map(|shared| (shared, branches.by_ref().take(BRANCHES.len()).collect()))
             .collect();
         let weight = vb.get((16, 3, 3, 3), "backbone.stem.weight")?.reshape((16, 27))?;
-        let bias = vb.get(16, "backbone.stem.bias")?;
+        let stem_norm = Norm::load(&vb.pp("backbone.stem"), 16)?;
+        let bias = match stem_norm {
+            Some(_) => None,
+            None => Some(vb.get(16, "backbone.stem.bias")?),
+        };
         Ok(Self {
-            stem: Linear::from_tensors(weight, Some(bias))?,
+            stem: Linear::from_tensors(weight, bias)?,
+            stem_norm,
             stages,
             laterals,
             heads,
@@ -175,13 +300,32 @@ impl Network {
     }
 
     /// Raw outputs `[batch, cells, 16]` for pictures of `side` × `side` pixels, `[batch · side · side · 3]` numbers
-    /// B, G, R as [`scaled`] gives them, row by row. CPU only. Cells go level by level, row by row; the numbers of a cell are class and
-    /// object (logits), centre offset and log size (in cells), offsets of the five points (in cells).
+    /// B, G, R, row by row: as [`scaled`] gives them in training, 0…255 when folded. CPU only. Cells go level by level,
+    /// row by row; the numbers of a cell are class and object (logits), centre offset and log size (in cells), offsets
+    /// of the five points (in cells).
     ///
     /// # Errors
     /// [`ErrorKind::InvalidArgument`](omniid::ErrorKind::InvalidArgument) unless `side` is a multiple of 32 and the
     /// numbers fill whole pictures.
     pub fn forward(&self, pictures: &[f32], side: usize) -> Result<Tensor> {
+        self.run(pictures, side, &mut |_, _| Ok(()))
+    }
+
+    /// Mean and variance of what comes into every batch normalisation, by its name, when the network sees these
+    /// pictures.
+    ///
+    /// # Errors
+    /// As [`Network::forward`].
+    pub fn statistics(&self, pictures: &[f32], side: usize) -> Result<BTreeMap<String, Moments>> {
+        let mut all = BTreeMap::new();
+        self.run(pictures, side, &mut |name, x| {
+            all.insert(name.to_owned(), moments(x)?);
+            Ok(())
+        })?;
+        Ok(all)
+    }
+
+    fn run(&self, pictures: &[f32], side: usize, watch: Watch<'_>) -> Result<Tensor> {
         let picture = side * side * 3;
         if side == 0
             || !side.is_multiple_of(32)
@@ -198,40 +342,49 @@ impl Network {
             height: side,
             width: side,
         };
-        let windows = stem_windows(pictures, batch, grid, scaled(0));
+        let outside = if self.stem_norm.is_some() { scaled(0) } else { 0.0 };
+        let windows = stem_windows(pictures, batch, grid, outside);
         let mut grid = grid.half();
         let windows = Tensor::from_vec(windows, (batch, grid.height * grid.width, 27), &Device::Cpu)?;
-        let mut x = self.stem.forward(&windows)?.relu()?;
-        x = self.stage(0, x, grid)?;
+        let mut x = self.stem.forward(&windows)?;
+        x = match &self.stem_norm {
+            Some(norm) => {
+                watch("backbone.stem", &x)?;
+                norm.forward(&x)?
+            }
+            None => x.relu()?,
+        };
+        x = self.stage(0, x, grid, watch)?;
         (x, grid) = (max_pool(&x, grid)?, grid.half());
-        x = self.stage(2, self.stage(1, x, grid)?, grid)?;
+        x = self.stage(1, x, grid, watch)?;
+        x = self.stage(2, x, grid, watch)?;
         (x, grid) = (max_pool(&x, grid)?, grid.half());
-        let third = (self.stage(3, x, grid)?, grid);
+        let third = (self.stage(3, x, grid, watch)?, grid);
         let below =
             |(x, grid): &(Tensor, Grid)| -> Result<(Tensor, Grid)> { Ok((max_pool(x, *grid)?, grid.half())) };
         let (x, grid) = below(&third)?;
-        let fourth = (self.stage(4, x, grid)?, grid);
+        let fourth = (self.stage(4, x, grid, watch)?, grid);
         let (x, grid) = below(&fourth)?;
-        let fifth = (self.stage(5, x, grid)?, grid);
-        let p5 = self.laterals[2].forward(&fifth.0, fifth.1)?;
-        let p4 = self.laterals[1].forward(&(&fourth.0 + enlarge(&p5, fifth.1)?)?, fourth.1)?;
-        let p3 = self.laterals[0].forward(&(&third.0 + enlarge(&p4, fourth.1)?)?, third.1)?;
+        let fifth = (self.stage(5, x, grid, watch)?, grid);
+        let p5 = self.laterals[2].forward(&fifth.0, fifth.1, watch)?;
+        let p4 = self.laterals[1].forward(&(&fourth.0 + enlarge(&p5, fifth.1)?)?, fourth.1, watch)?;
+        let p3 = self.laterals[0].forward(&(&third.0 + enlarge(&p4, fourth.1)?)?, third.1, watch)?;
         let levels = [(p3, third.1), (p4, fourth.1), (p5, fifth.1)];
         let mut cells = Vec::with_capacity(levels.len());
         for ((x, grid), (shared, branches)) in levels.iter().zip(&self.heads) {
-            let x = shared.forward(x, *grid)?;
+            let x = shared.forward(x, *grid, watch)?;
             let parts = branches
                 .iter()
-                .map(|branch| branch.forward(&x, *grid))
+                .map(|branch| branch.forward(&x, *grid, watch))
                 .collect::<Result<Vec<_>>>()?;
             cells.push(Tensor::cat(&parts, D::Minus1)?);
         }
         Ok(Tensor::cat(&cells, 1)?)
     }
 
-    fn stage(&self, index: usize, mut x: Tensor, grid: Grid) -> Result<Tensor> {
+    fn stage(&self, index: usize, mut x: Tensor, grid: Grid, watch: Watch<'_>) -> Result<Tensor> {
         for unit in &self.stages[index] {
-            x = unit.forward(&x, grid)?;
+            x = unit.forward(&x, grid, watch)?;
         }
         Ok(x)
     }

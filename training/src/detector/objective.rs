@@ -2,7 +2,8 @@
 
 use super::heads::{HeadPool, FIRST_TRAINED};
 use super::loss::loss;
-use super::network::{folded, scaled, tensors, Network};
+use super::network::{fold, scaled, tensors, Network};
+use super::norm::Moments;
 use super::picture::draw_faces;
 use super::scene::{Scene, Scenes};
 use super::truth::{assign, Truth};
@@ -14,13 +15,20 @@ use crate::render::{contact_sheet, Assets};
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use image::RgbImage;
-use omniid::error::{Error, Result};
+use omniid::error::Result;
 use omniid::face::{DetectOptions, FaceDetector};
 use rayon::prelude::*;
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 /// Step whose scenes are those that a run is judged on.
 const JUDGED: u64 = 1 << 40;
+
+/// Step whose scenes the statistics for use are measured on.
+const MEASURED: u64 = 1 << 41;
+
+/// Pictures of each side that they are measured on; of the larger sides fewer, so that all have as many pixels.
+const MEASURED_PIXELS: usize = 24 * 160 * 160;
 
 /// Pictures of a preview.
 const SHOWN: usize = 12;
@@ -33,19 +41,26 @@ const OPERATIONS_PER_PIXEL: f64 = 2.0 * 3.0 * 34.4e6 / (160.0 * 160.0);
 pub struct FaceDetection {
     config: DetectorConfig,
     trained: HeadPool,
+    measured: Arc<Vec<Pictures>>,
     judged: Vec<LabelledPicture>,
 }
 
-/// The network in training, and its tensors, from which a detector for use is made.
+/// Pictures of one side as the network in training reads them.
+pub struct Pictures {
+    side: usize,
+    numbers: Vec<f32>,
+}
+
+/// The network in training, and what a detector for use is made from.
 pub struct Model {
     network: Network,
-    builder: VarBuilder<'static>,
+    trained: BTreeMap<String, Tensor>,
+    measured: Arc<Vec<Pictures>>,
 }
 
 /// A step's pictures and truth.
 pub struct Batch {
-    side: usize,
-    pictures: Vec<f32>,
+    pictures: Pictures,
     truth: Truth,
 }
 
@@ -60,8 +75,15 @@ impl FaceDetection {
         let (photos, size) = (scenes.photos_per_person, scenes.head_size);
         // Seeds apart, so that runs with several seeds see several sets of people.
         let first = FIRST_TRAINED + (config.seed << 20);
+        let trained = HeadPool::render(assets, scenes.heads, photos, size, first)?;
+        let drawn = Scenes::new(scenes, &trained, config.seed);
+        let measured = scenes.sides.iter().map(|&side| {
+            let count = (MEASURED_PIXELS / (side * side)).max(1);
+            Pictures::of(&draw(&drawn, MEASURED, count, side), side)
+        });
         Ok(Self {
-            trained: HeadPool::render(assets, scenes.heads, photos, size, first)?,
+            measured: Arc::new(measured.collect()),
+            trained,
             judged: held_out_scenes(config, assets)?,
             config: config.clone(),
         })
@@ -111,57 +133,80 @@ impl Scene {
     }
 }
 
-/// A picture's pixels as the network in training reads them: B, G, R.
-fn push_pixels(image: &RgbImage, out: &mut Vec<f32>) {
-    for pixel in image.pixels() {
-        let [r, g, b] = pixel.0;
-        out.extend([scaled(b), scaled(g), scaled(r)]);
-    }
+/// The first scenes of a step, on all threads of the current rayon pool.
+fn draw(scenes: &Scenes<'_>, step: u64, count: usize, side: usize) -> Vec<Scene> {
+    (0..count as u64)
+        .into_par_iter()
+        .map(|index| scenes.scene(step, index, side))
+        .collect()
 }
 
-/// Tensors for [`FaceDetector`] from those of the network in training.
-///
-/// # Errors
-/// [`ErrorKind::Format`](omniid::ErrorKind::Format) when one is missing.
-pub fn detector_tensors(trained: &BTreeMap<String, Tensor>) -> Result<BTreeMap<String, Tensor>> {
-    let get = |name: &str| {
-        trained
-            .get(name)
-            .ok_or_else(|| Error::format(format!("the detector has no tensor {name:?}")))
-    };
-    let mut out = BTreeMap::new();
-    for spec in tensors() {
-        out.insert(
-            spec.name.clone(),
-            get(&spec.name)?.to_device(&Device::Cpu)?.detach(),
-        );
+impl Pictures {
+    /// Pictures of side `side` as the network in training reads them: B, G, R.
+    fn of(scenes: &[Scene], side: usize) -> Self {
+        let pixels = scenes.iter().flat_map(|scene| scene.image.pixels());
+        Self {
+            side,
+            numbers: pixels
+                .flat_map(|pixel| {
+                    let [r, g, b] = pixel.0.map(scaled);
+                    [b, g, r]
+                })
+                .collect(),
+        }
     }
-    let (weight, bias) = ("backbone.stem.weight", "backbone.stem.bias");
-    let (folded_weight, folded_bias) = folded(get(weight)?, get(bias)?)?;
-    out.insert(weight.to_owned(), folded_weight.detach());
-    out.insert(bias.to_owned(), folded_bias.detach());
-    Ok(out)
 }
 
 impl Model {
+    /// Tensors of a detector for use, with the weights as they are now and the statistics that they have on training
+    /// scenes.
+    ///
+    /// # Errors
+    /// As [`fold`].
+    pub fn folded(&self) -> Result<BTreeMap<String, Tensor>> {
+        let mut all = Vec::new();
+        for pictures in self.measured.iter() {
+            all.push(self.network.statistics(&pictures.numbers, pictures.side)?);
+        }
+        fold(&self.trained, &joined(&all))
+    }
+
     /// The detector with the weights as they are now.
     ///
     /// # Errors
     /// As [`FaceDetector::load`].
     pub fn detector(&self) -> Result<FaceDetector> {
-        let mut trained = BTreeMap::new();
-        for spec in tensors() {
-            let tensor = self.builder.get(spec.shape.as_slice(), &spec.name)?;
-            trained.insert(spec.name, tensor);
-        }
-        let tensors: HashMap<_, _> = detector_tensors(&trained)?.into_iter().collect();
+        let tensors: HashMap<_, _> = self.folded()?.into_iter().collect();
         FaceDetector::load(VarBuilder::from_tensors(tensors, DType::F32, &Device::Cpu))
     }
+}
 
-    /// The network.
-    pub fn network(&self) -> &Network {
-        &self.network
-    }
+/// Statistics over several batches that count alike.
+fn joined(all: &[BTreeMap<String, Moments>]) -> BTreeMap<String, Moments> {
+    let Some(first) = all.first() else {
+        return BTreeMap::new();
+    };
+    let join = |name: &String| {
+        let batches: Vec<&Moments> = all.iter().filter_map(|moments| moments.get(name)).collect();
+        let count = batches.len() as f64;
+        let channels = first[name].mean.len();
+        let average = |value: &dyn Fn(&Moments, usize) -> f64| -> Vec<f64> {
+            let of = |channel| batches.iter().map(|moments| value(moments, channel)).sum::<f64>() / count;
+            (0..channels).map(of).collect()
+        };
+        let mean = average(&|moments, channel| moments.mean[channel]);
+        // The variance within the batches and that of their means.
+        let square = average(&|moments, channel| moments.variance[channel] + moments.mean[channel].powi(2));
+        let variance = square
+            .iter()
+            .zip(&mean)
+            .map(|(square, mean)| (square - mean * mean).max(0.0));
+        Moments {
+            variance: variance.collect(),
+            mean,
+        }
+    };
+    first.keys().map(|name| (name.clone(), join(name))).collect()
 }
 
 /// How the detector is judged: as it is used, but without turning pictures.
@@ -197,42 +242,35 @@ impl Objective for FaceDetection {
     }
 
     fn load(&self, vb: VarBuilder) -> Result<Model> {
-        // The builder's tensors outlive it, but its type says otherwise.
-        let mut held = HashMap::new();
+        let mut trained = BTreeMap::new();
         for spec in tensors() {
-            held.insert(spec.name.clone(), vb.get(spec.shape.as_slice(), &spec.name)?);
+            trained.insert(spec.name.clone(), vb.get(spec.shape.as_slice(), &spec.name)?);
         }
-        let builder = VarBuilder::from_tensors(held, DType::F32, &Device::Cpu);
         Ok(Model {
-            network: Network::load(builder.clone())?,
-            builder,
+            network: Network::load(vb)?,
+            trained,
+            measured: self.measured.clone(),
         })
     }
 
     fn batch(&self, step: u64) -> Result<Batch> {
         let scenes = self.scenes();
         let (side, count) = scenes.of_step(step);
-        let drawn: Vec<Scene> = (0..count as u64)
-            .into_par_iter()
-            .map(|index| scenes.scene(step, index, side))
-            .collect();
-        let mut pictures = Vec::with_capacity(count * side * side * 3);
-        drawn
-            .iter()
-            .for_each(|scene| push_pixels(&scene.image, &mut pictures));
+        let drawn = draw(&scenes, step, count, side);
         let faces: Vec<_> = drawn
             .iter()
             .map(|scene| scene.faces.iter().map(|face| face.face).collect())
             .collect();
         Ok(Batch {
-            side,
-            pictures,
+            pictures: Pictures::of(&drawn, side),
             truth: assign(&faces, side),
         })
     }
 
     fn loss(&self, model: &Model, batch: &Batch, _: &Device) -> Result<Loss> {
-        let outputs = model.network.forward(&batch.pictures, batch.side)?;
+        let outputs = model
+            .network
+            .forward(&batch.pictures.numbers, batch.pictures.side)?;
         let parts = loss(&outputs, &batch.truth)?;
         Ok(Loss {
             total: parts.total()?,

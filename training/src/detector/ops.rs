@@ -28,13 +28,13 @@ impl Grid {
 }
 
 /// Depthwise 3×3 convolution with padding 1: `x` `[batch, height · width, channels]`, `taps` `[9, channels]`, row by
-/// row of the window, `bias` `[channels]`; then ReLU, if asked for. Differentiable in all three.
+/// row of the window, `bias` `[channels]`. Differentiable in all three.
 ///
 /// # Errors
 /// For shapes that do not fit.
-pub fn depthwise(x: &Tensor, taps: &Tensor, bias: &Tensor, grid: Grid, relu: bool) -> Result<Tensor> {
+pub fn depthwise(x: &Tensor, taps: &Tensor, bias: &Tensor, grid: Grid) -> Result<Tensor> {
     let (x, taps, bias) = (x.contiguous()?, taps.contiguous()?, bias.contiguous()?);
-    x.apply_op3(&taps, &bias, Depthwise { grid, relu })
+    x.apply_op3(&taps, &bias, Depthwise(grid))
 }
 
 /// The largest of each 2×2 window: `[batch, height · width, channels]` to a quarter of the places. Sides are even.
@@ -83,7 +83,7 @@ pub fn stem_windows(pictures: &[f32], batch: usize, grid: Grid, outside: f32) ->
 }
 
 /// Cuts `output` into parts of `size` elements and fills them on all threads.
-fn for_parts(output: &mut [f32], size: usize, fill: &(dyn Fn(usize, &mut [f32]) + Sync)) {
+pub(super) fn for_parts(output: &mut [f32], size: usize, fill: &(dyn Fn(usize, &mut [f32]) + Sync)) {
     // Each lock is taken once: it only proves that no two tasks share a part.
     let parts: Vec<Mutex<&mut [f32]>> = output.chunks_mut(size.max(1)).map(Mutex::new).collect();
     ThreadPool::global().run(parts.len(), &|number| {
@@ -92,7 +92,8 @@ fn for_parts(output: &mut [f32], size: usize, fill: &(dyn Fn(usize, &mut [f32]) 
     });
 }
 
-fn elements<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
+/// The numbers of a contiguous tensor.
+pub(super) fn elements<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
     let values = storage.as_slice::<f32>()?;
     layout
         .contiguous_offsets()
@@ -123,13 +124,10 @@ fn for_taps(grid: Grid, row: usize, mut f: impl FnMut(usize, usize, usize, usize
     }
 }
 
-struct Depthwise {
-    grid: Grid,
-    relu: bool,
-}
+struct Depthwise(Grid);
 
 /// The values of each channel, again for every column: long loops are fast loops.
-fn along_row(values: &[f32], channels: usize, width: usize) -> Vec<f32> {
+pub(super) fn along_row(values: &[f32], channels: usize, width: usize) -> Vec<f32> {
     values
         .chunks_exact(channels)
         .flat_map(|row| std::iter::repeat_n(row, width).flatten().copied())
@@ -171,7 +169,7 @@ impl CustomOp3 for Depthwise {
         bias: &CpuStorage,
         bias_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let grid = self.grid;
+        let grid = self.0;
         let (batch, channels) = check(x_layout, grid)?;
         if taps_layout.shape().dims() != [9, channels] || bias_layout.shape().dims() != [channels] {
             candle_core::bail!(
@@ -199,9 +197,6 @@ impl CustomOp3 for Depthwise {
                 || {
                     part.copy_from_slice(&bias);
                     convolve_row(x, &taps, grid, number % grid.height, part);
-                    if self.relu {
-                        part.iter_mut().for_each(|value| *value = value.max(0.0));
-                    }
                 },
             );
         });
@@ -213,41 +208,16 @@ impl CustomOp3 for Depthwise {
         x: &Tensor,
         taps: &Tensor,
         _: &Tensor,
-        output: &Tensor,
+        _: &Tensor,
         gradient: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let mut gradient = gradient.contiguous()?;
-        if self.relu {
-            gradient = gradient.apply_op2_no_bwd(output, &WherePositive)?;
-        }
+        let gradient = gradient.contiguous()?;
         // The transpose of a convolution of stride 1 is the convolution with the taps turned around.
         let turned = taps.flip(&[0])?.contiguous()?;
-        let dx = gradient.apply_op2_no_bwd(&turned, &Transposed(self.grid))?;
-        let sums = x.apply_op2_no_bwd(&gradient, &TapGradient(self.grid))?;
+        let dx = gradient.apply_op2_no_bwd(&turned, &Transposed(self.0))?;
+        let sums = x.apply_op2_no_bwd(&gradient, &TapGradient(self.0))?;
         let (dtaps, dbias) = (sums.narrow(0, 0, 9)?, sums.narrow(0, 9, 1)?.squeeze(0)?);
         Ok((Some(dx), Some(dtaps), Some(dbias)))
-    }
-}
-
-/// The gradient where the output of a ReLU is above zero, else nothing.
-struct WherePositive;
-
-impl CustomOp2 for WherePositive {
-    fn name(&self) -> &'static str {
-        "relu gradient"
-    }
-
-    fn cpu_fwd(
-        &self,
-        gradient: &CpuStorage,
-        layout: &Layout,
-        output: &CpuStorage,
-        output_layout: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let (gradient, output) = (elements(gradient, layout)?, elements(output, output_layout)?);
-        let masked = gradient.iter().zip(output);
-        let masked = masked.map(|(gradient, output)| if *output > 0.0 { *gradient } else { 0.0 });
-        Ok((CpuStorage::F32(masked.collect()), layout.shape().clone()))
     }
 }
 
@@ -473,7 +443,7 @@ mod tests {
 
     #[test]
     fn depthwise_has_the_values_and_gradients_of_candles_grouped_convolution() {
-        for (grid, channels, relu) in [((4, 6), 3, true), ((1, 1), 2, false), ((5, 2), 4, true)] {
+        for (grid, channels) in [((4, 6), 3), ((1, 1), 2), ((5, 2), 4)] {
             let grid = Grid {
                 height: grid.0,
                 width: grid.1,
@@ -483,14 +453,11 @@ mod tests {
                 random(&[9, channels]),
                 random(&[channels]),
             );
-            let got = depthwise(&x, &taps, &bias, grid, relu).unwrap();
+            let got = depthwise(&x, &taps, &bias, grid).unwrap();
             let weight = taps.t().unwrap().reshape((channels, 1, 3, 3)).unwrap();
             let expected = planes(&x, grid).conv2d(&weight, 1, 1, 1, channels).unwrap();
             let bias_planes = bias.reshape((1, channels, 1, 1)).unwrap();
-            let mut expected = expected.broadcast_add(&bias_planes).unwrap();
-            if relu {
-                expected = expected.relu().unwrap();
-            }
+            let expected = expected.broadcast_add(&bias_planes).unwrap();
             close(&planes(&got, grid), &expected);
             let factor = random(&[2, grid.height * grid.width, channels]);
             let ours = (&got * factor.as_tensor()).unwrap().sum_all().unwrap().backward();

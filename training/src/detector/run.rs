@@ -1,13 +1,12 @@
 //! A whole training of the detector: configuration in, detector file out.
 
-use super::objective::{detector_tensors, FaceDetection};
+use super::objective::FaceDetection;
 use crate::config::DetectorConfig;
 use crate::objective::Objective;
 use crate::observer::Observer;
 use crate::render::Assets;
 use crate::run::{start, RunOptions};
 use crate::trainer::Outcome;
-use candle_core::DType;
 use omniid::checkpoint::write_safetensors;
 use omniid::error::{Error, Result};
 use std::collections::BTreeMap;
@@ -56,12 +55,10 @@ pub fn train_detector(
     let objective = FaceDetection::new(config, assets)?;
     let mut trainer = start(&objective, config, options, observer)?;
     let outcome = trainer.run(&options.folder, observer)?;
-    let measures = objective.evaluate(&trainer.averaged_model()?, &options.device)?;
+    let model = trainer.averaged_model()?;
+    let measures = objective.evaluate(&model, &options.device)?;
     let detector = options.folder.join(DETECTOR_FILE);
-    let tensors: Vec<_> = detector_tensors(&trainer.averaged()?)?
-        .into_iter()
-        .map(|(name, tensor)| Ok((name, tensor.to_dtype(DType::F32)?)))
-        .collect::<Result<_>>()?;
+    let tensors: Vec<_> = model.folded()?.into_iter().collect();
     write_safetensors(&detector, &tensors, &BTreeMap::new())?;
     Ok(DetectorReport {
         outcome,

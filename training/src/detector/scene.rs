@@ -1,7 +1,7 @@
 //! Pictures of several people with the truth about every face.
 
 use super::canvas::{Canvas, Placement, Tone};
-use super::clutter::{background, between, cover};
+use super::clutter::{background, between, cover, frame};
 use super::heads::{bounds, Head, HeadPool};
 use super::truth::Face;
 use crate::config::SceneConfig;
@@ -77,6 +77,9 @@ impl<'a> Scenes<'a> {
                 cover(rng, &mut canvas, box_of(head, placement));
             }
         }
+        if rng.random::<f32>() < self.config.framed {
+            frame(rng, &mut canvas);
+        }
         let faces = people
             .drain(..)
             .enumerate()
@@ -146,7 +149,7 @@ impl<'a> Scenes<'a> {
             let normal: f32 = StandardNormal.sample(rng);
             (normal * deviation).exp()
         };
-        let (gain, gamma) = (normal(0.15), normal(0.2));
+        let (gain, gamma) = (normal(0.2), normal(0.25));
         let gain = std::array::from_fn(|_| gain * normal(0.06));
         Augmentation {
             blur: if rng.random::<f32>() < config.blurred {
