@@ -32,7 +32,8 @@ fn objective(config: &RunConfig) -> Result<MaskedReconstruction> {
     MaskedReconstruction::new(config, toy_people(400, 8, 16, 1), toy_people(16, 9, 16, 2))
 }
 
-fn measure(values: &[(String, f64)], name: &str) -> f64 {
+/// The value of a measure, which must be there.
+pub fn measure(values: &[(String, f64)], name: &str) -> f64 {
     values
         .iter()
         .find(|(known, _)| known == name)

@@ -1,6 +1,6 @@
 //! Judging stage 2 on people who are not trained on: always the same pictures and noise.
 
-use super::{token_tensor, FlowModel, Pictures};
+use super::{FlowModel, Pictures};
 use crate::config::{FlowConfig, ModelConfig, RunConfig};
 use crate::data::Dataset;
 use crate::judged::{row, JudgedPeople, AT_ONCE};
@@ -190,8 +190,8 @@ impl Judge {
         device: &Device,
     ) -> Result<AdapterHook> {
         let people = identity.len() / self.people.token_numbers();
-        let shape = [people, self.model.queries, self.model.token_width];
-        let tokens = token_tensor(identity, shape, device)?;
+        let shape = (people, self.model.queries, self.model.token_width);
+        let tokens = Tensor::from_slice(identity, shape, device)?;
         Ok(AdapterHook::new(&model.adapter, spec, &tokens, None, rows)?.detached())
     }
 

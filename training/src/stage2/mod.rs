@@ -14,7 +14,7 @@ use crate::pixels::{input_planes, planes, write_weights, Reading};
 use crate::random::{stream, Purpose};
 use crate::sampler::{Draw, Sampler, Tone};
 use crate::stage1::{condition_numbers, encoder_operations};
-use candle_core::{DType, Device, Tensor};
+use candle_core::{Device, Tensor};
 use candle_nn::VarBuilder;
 use image::RgbImage;
 use judge::Judge;
@@ -324,11 +324,6 @@ fn adapter_tensors(host: &HostSpec, width: usize) -> Vec<TensorSpec> {
         }
     }
     specs
-}
-
-/// Tokens as f32 rows of everybody in one tensor.
-fn token_tensor(rows: &[f32], shape: [usize; 3], device: &Device) -> Result<Tensor> {
-    Ok(Tensor::from_slice(rows, &shape[..], device)?.to_dtype(DType::F32)?)
 }
 
 #[cfg(test)]

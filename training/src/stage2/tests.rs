@@ -1,13 +1,13 @@
 use super::*;
 use crate::observer::Silent;
-use crate::stage1;
+use crate::stage1::tests::measure;
 use crate::toy::toy_people;
 use crate::trainer::{Outcome, Trainer};
 use omniid_minihost::MinihostSizes;
 
 /// Small enough for a hundred steps in seconds.
 pub fn quick(steps: u64) -> Result<RunConfig> {
-    let mut config = stage1::tests::quick(steps)?;
+    let mut config = crate::stage1::tests::quick(steps)?;
     config.flow = Some(FlowConfig {
         host: MinihostSizes {
             size: 16,
@@ -29,14 +29,6 @@ pub fn quick(steps: u64) -> Result<RunConfig> {
 
 fn objective(config: &RunConfig) -> Result<FlowReconstruction> {
     FlowReconstruction::new(config, toy_people(300, 8, 16, 1), toy_people(16, 9, 16, 2))
-}
-
-fn measure(values: &[(String, f64)], name: &str) -> f64 {
-    values
-        .iter()
-        .find(|(known, _)| known == name)
-        .unwrap_or_else(|| panic!("no {name} in {values:?}"))
-        .1
 }
 
 #[test]
