@@ -1,0 +1,192 @@
+//! Pictures drawn from identities, against the true pictures of the same views.
+
+mod judge;
+mod options;
+mod report;
+
+#[cfg(test)]
+mod tests;
+
+pub use options::{Drawn, GenerationOptions};
+pub use report::{AngleResult, Difference, DrawnResult, Example, GenerationReport, ANGLES, FRONTAL};
+
+use super::descriptor::average;
+use super::progress::Progress;
+use super::subjects::Subject;
+use super::tokens::IdentityModel;
+use super::verification::image_of;
+use super::verifier::Verifier;
+use crate::data::{Dataset, Picture};
+use image::RgbImage;
+use judge::Judge;
+use omniid::encoder::EncoderKind;
+use omniid::error::{Error, Result};
+use omniid::identity::{Identity, Provenance};
+use omniid_minihost::{GenerateOptions, Generator, Minihost, View};
+
+/// Draws the people of a set from different identities and judges the pictures.
+///
+/// Pictures of the set are crops of the generator's size. `verifier` judges who is shown; without it only pixels are
+/// compared.
+///
+/// # Errors
+/// [`ErrorKind::InvalidArgument`](omniid::ErrorKind::InvalidArgument) when fewer than two people have enough pictures,
+/// [`ErrorKind::Mismatch`](omniid::ErrorKind::Mismatch) when model, host and pictures do not belong together,
+/// [`ErrorKind::Cancelled`](omniid::ErrorKind::Cancelled).
+pub fn evaluate_generation(
+    model: &IdentityModel,
+    host: &Minihost,
+    dataset: &Dataset,
+    verifier: Option<&Verifier>,
+    options: &GenerationOptions,
+    progress: &mut Progress<'_>,
+) -> Result<(GenerationReport, Vec<Example>)> {
+    let generator = Generator::new(host.clone(), model.engine().clone())?;
+    let most = options.counts.iter().copied().max().unwrap_or(0);
+    if dataset.size as usize != host.config().size {
+        return Err(Error::mismatch(format!(
+            "pictures of side {} for a generator of {}",
+            dataset.size,
+            host.config().size
+        )));
+    }
+    let subjects = Subject::of(dataset, most, options.targets);
+    if most == 0 || subjects.len() < 2 {
+        return Err(Error::invalid(format!(
+            "{} of {} people have {most} pictures to read, one to compare with and one to draw; at least 2 people and 1 \
+             photo are needed",
+            subjects.len(),
+            dataset.people.len()
+        )));
+    }
+    let judge = Judge::new(&subjects, dataset.size, verifier, options, progress)?;
+    let identities = identities(model, &subjects, dataset.size, &options.counts, progress)?;
+    let mut drawn = Vec::with_capacity(identities.len());
+    let mut examples: Vec<Example> = (0..subjects.len().min(options.examples))
+        .map(|person| Example {
+            inputs: images(&subjects[person].inputs, dataset.size),
+            truth: judge.truth[person].clone(),
+            drawn: Vec::new(),
+        })
+        .collect();
+    let total = identities.len() * subjects.len();
+    for (kind, people) in &identities {
+        let mut judged = Vec::with_capacity(subjects.len());
+        for (person, identity) in people.iter().enumerate() {
+            let done = drawn.len() * subjects.len() + person;
+            progress.report("drawing people", done, total)?;
+            let generate = sampling(options, *kind, person, model.token_mean().is_some());
+            let views: Vec<View> = subjects[person]
+                .targets
+                .iter()
+                .map(|target| target.view)
+                .collect();
+            let pictures = generator.generate(identity, &views, &generate, |_, _| Ok(()))?;
+            judged.push(judge.judge(person, &pictures)?);
+            if let Some(example) = examples.get_mut(person) {
+                example.drawn.push((*kind, pictures));
+            }
+        }
+        drawn.push((*kind, judged));
+    }
+    Ok((
+        report::report(&subjects, &judge, &drawn, host, options)?,
+        examples,
+    ))
+}
+
+/// Every kind of identity with everybody's.
+type Identities = Vec<(Drawn, Vec<Identity>)>;
+
+fn identities(
+    model: &IdentityModel,
+    subjects: &[Subject<'_>],
+    size: u32,
+    counts: &[usize],
+    progress: &mut Progress<'_>,
+) -> Result<Identities> {
+    let most = counts.iter().copied().max().unwrap_or(1);
+    let mut photos: Identities = counts
+        .iter()
+        .map(|count| (Drawn::Photos(*count), Vec::new()))
+        .collect();
+    let mut averaged = Vec::new();
+    for (person, subject) in subjects.iter().enumerate() {
+        progress.report("encoding people", person, subjects.len())?;
+        let inputs = images(&subject.inputs, size);
+        let all: Vec<&RgbImage> = inputs.iter().collect();
+        for (kind, people) in &mut photos {
+            let Drawn::Photos(count) = kind else { continue };
+            people.push(model.identity(&all[..*count])?);
+        }
+        let singles = all[..most]
+            .iter()
+            .map(|picture| model.tokens(&[picture]))
+            .collect::<Result<Vec<_>>>()?;
+        averaged.push(made(model, average(singles.into_iter()), most)?);
+    }
+    let full = photos
+        .iter()
+        .find(|(kind, _)| *kind == Drawn::Photos(most))
+        .map(|(_, people)| people.clone())
+        .unwrap_or_default();
+    let mean = match model.token_mean() {
+        Some(mean) => mean.to_vec(),
+        None => average(full.iter().map(|identity| identity.values().to_vec())),
+    };
+    let mean = made(model, mean, 1)?;
+    let others = (0..subjects.len())
+        .map(|own| full[other_of(subjects, own)].clone())
+        .collect();
+    let mut all = photos;
+    if most > 1 {
+        all.push((Drawn::Averaged(most), averaged));
+    }
+    all.push((Drawn::OtherPerson, others));
+    all.push((Drawn::MeanTokens, vec![mean; subjects.len()]));
+    all.push((Drawn::Nobody, full));
+    Ok(all)
+}
+
+/// The next person of the family, or of any if there is none.
+fn other_of(subjects: &[Subject<'_>], own: usize) -> usize {
+    let count = subjects.len();
+    (1..count)
+        .map(|ahead| (own + ahead) % count)
+        .find(|other| subjects[*other].family == subjects[own].family)
+        .unwrap_or((own + 1) % count)
+}
+
+/// An identity of given tokens.
+fn made(model: &IdentityModel, tokens: Vec<f32>, photos: usize) -> Result<Identity> {
+    let provenance = Provenance {
+        model: model.fingerprint().to_string(),
+        photos,
+        ..Provenance::default()
+    };
+    Identity::new(EncoderKind::OmniId, model.shape(), tokens, Vec::new(), provenance)
+}
+
+/// How one person's pictures are sampled. `centred`: the mean identity is the generator's nobody.
+fn sampling(options: &GenerationOptions, kind: Drawn, person: usize, centred: bool) -> GenerateOptions {
+    let mut generate = GenerateOptions {
+        seed: options.generate.seed.wrapping_add(person as u64),
+        ..options.generate.clone()
+    };
+    if kind == Drawn::Nobody {
+        generate.identity_scale = 0.0;
+    }
+    if kind == Drawn::Nobody || (kind == Drawn::MeanTokens && centred) {
+        // Guidance from nobody towards nobody changes nothing but the time.
+        generate.guidance = 1.0;
+    }
+    generate
+}
+
+/// Pixels of pictures whose size was checked with their set.
+fn images(pictures: &[&Picture], size: u32) -> Vec<RgbImage> {
+    pictures
+        .iter()
+        .filter_map(|picture| image_of(picture, size))
+        .collect()
+}

@@ -1,0 +1,75 @@
+//! What is drawn, and how.
+
+use crate::data::CropTemplate;
+use omniid_minihost::GenerateOptions;
+use serde::{Deserialize, Serialize};
+
+/// How pictures are drawn and judged.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GenerationOptions {
+    /// Numbers of photos that identities are made of, rising. The last is the one that other identities are compared
+    /// with. Default 1, 3, 5, 7.
+    pub counts: Vec<usize>,
+    /// Pictures drawn of a person. Default 4.
+    pub targets: usize,
+    /// How they are drawn; the noise differs from person to person and is the same for all identities of a person.
+    pub generate: GenerateOptions,
+    /// Whether the views determine the true pictures, so that pixels can be compared: yes for renders, no for photos.
+    pub pixels: bool,
+    /// Whether everything is made grey before the verifier sees it: for grey photos.
+    pub grey: bool,
+    /// Where faces lie in the pictures.
+    pub template: CropTemplate,
+    /// Draws of people for the intervals. Default 1000.
+    pub resamples: usize,
+    /// For drawing people.
+    pub seed: u64,
+    /// People whose pictures are returned to look at. Default 8.
+    pub examples: usize,
+}
+
+impl Default for GenerationOptions {
+    fn default() -> Self {
+        Self {
+            counts: vec![1, 3, 5, 7],
+            targets: 4,
+            generate: GenerateOptions::default(),
+            pixels: true,
+            grey: false,
+            template: CropTemplate::default(),
+            resamples: 1000,
+            seed: 0,
+            examples: 8,
+        }
+    }
+}
+
+/// Whose identity is drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Drawn {
+    /// The person's, of so many photos together.
+    Photos(usize),
+    /// The mean of the identities of so many single photos.
+    Averaged(usize),
+    /// Somebody else's of the family.
+    OtherPerson,
+    /// The mean of all people's.
+    MeanTokens,
+    /// Nobody's: the identity is not added at all.
+    Nobody,
+}
+
+impl Drawn {
+    /// Its name in tables.
+    pub fn title(self) -> String {
+        match self {
+            Self::Photos(1) => "1 photo".to_string(),
+            Self::Photos(count) => format!("{count} photos"),
+            Self::Averaged(count) => format!("mean of {count} single photos"),
+            Self::OtherPerson => "another person".to_string(),
+            Self::MeanTokens => "mean tokens".to_string(),
+            Self::Nobody => "no identity".to_string(),
+        }
+    }
+}
