@@ -10,7 +10,7 @@ const POINTS: f64 = 4.0;
 
 /// The parts of the loss, each a number; the total is their sum.
 pub struct Parts {
-    /// Whether a cell shows a face: binary cross-entropy over all cells, per cell with a face.
+    /// Whether a cell shows a face: binary cross-entropy over all cells, above its least value, per cell with a face.
     pub object: Tensor,
     /// How well the cell's box fits, as the cell believes: binary cross-entropy with the quality of the box as
     /// target, which follows its overlap.
@@ -138,10 +138,13 @@ fn quality(overlap: &Tensor) -> Result<Tensor> {
     Ok(((overlap - 0.3)? / 0.45)?.clamp(0f32, 1f32)?)
 }
 
-/// Binary cross-entropy of logits, stable for large ones: max(z, 0) − z·t + ln(1 + e^−|z|).
+/// Binary cross-entropy of logits, stable for large ones: max(z, 0) − z·t + ln(1 + e^−|z|), less its least value, which
+/// targets between 0 and 1 have.
 fn cross_entropy(logits: &Tensor, target: &Tensor) -> Result<Tensor> {
     let tail = (logits.abs()?.neg()?.exp()? + 1.0)?.log()?;
-    Ok(((logits.relu()? - (logits * target)?)? + tail)?)
+    let part = |t: &Tensor| -> Result<Tensor> { Ok((t * t.clamp(1e-12f32, 1f32)?.log()?)?) };
+    let least = (part(target)? + part(&(1.0 - target)?)?)?;
+    Ok((((logits.relu()? - (logits * target)?)? + tail)? + least)?)
 }
 
 /// Square near zero, straight beyond 1.
@@ -180,7 +183,7 @@ mod tests {
     fn perfect(truth: &Truth) -> Tensor {
         let mut outputs = vec![0f32; truth.object.len() * OUTPUTS];
         for (cell, object) in outputs.chunks_exact_mut(OUTPUTS).zip(&truth.object) {
-            cell[1] = if *object > 0.0 { 20.0 } else { -20.0 };
+            cell[1] = (object / (1.0 - object)).ln().clamp(-20.0, 20.0);
         }
         let [bounds, points] = targets(truth, &Device::Cpu).unwrap();
         let (bounds, points) = (bounds.to_vec2::<f32>().unwrap(), points.to_vec2::<f32>().unwrap());

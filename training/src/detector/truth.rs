@@ -44,13 +44,22 @@ impl Face {
 /// Longer sides, in pixels, that a level answers for. They overlap, so that no size falls between two levels.
 const SIZES: [(f32, f32); 3] = [(0.0, 48.0), (32.0, 112.0), (80.0, f32::INFINITY)];
 
-/// Cells whose reference point is this near to a face's centre, in cells along each axis, answer for it.
+/// Sizes beyond a level's by up to this factor may be found by it or not: a border to the pixel could not be learnt.
+const TOLERANCE: f32 = 1.35;
+
+/// Cells whose reference point is this near to a face's centre, in cells along each axis, learn its box and points.
 const REACH: f32 = 1.5;
+
+/// How sure a cell should be of a face whose centre is so many cells away: of a near one wholly, and less and less
+/// until it is another cell's.
+fn certainty(cells: f32) -> f32 {
+    (1.75 - cells).clamp(0.0, 1.0)
+}
 
 /// What the cells of some pictures should answer. Places count over all pictures: picture · cells + cell.
 #[derive(Debug, Default, Clone, PartialEq)]
 pub struct Truth {
-    /// Of each cell, 1 with a face, 0 without.
+    /// Of each cell, how sure it should be of a face: 1 beside its centre, 0 without.
     pub object: Vec<f32>,
     /// Of each cell, 0 where a face need be neither found nor missed, else 1.
     pub weight: Vec<f32>,
@@ -75,22 +84,28 @@ pub fn assign(pictures: &[Vec<Face>], side: usize) -> Truth {
             let columns = side / stride;
             for place in 0..columns * columns {
                 let reference = [place % columns, place / columns].map(|index| (index * stride) as f32);
-                let near = |face: &&Face| {
+                let distance = |face: &Face| {
                     let offset = face.centre().into_iter().zip(reference);
-                    offset.map(|(centre, at)| (centre - at).abs()).fold(0.0, f32::max)
-                        <= REACH * stride as f32
+                    let pixels = offset.map(|(centre, at)| (centre - at).abs()).fold(0.0, f32::max);
+                    pixels / stride as f32
                 };
                 // Where two faces meet, the smaller one is in front of the larger or would be lost.
                 let nearest = faces
                     .iter()
-                    .filter(near)
+                    .filter(|face| certainty(distance(face)) > 0.0)
                     .min_by(|a, b| a.size().total_cmp(&b.size()));
-                let own = nearest.filter(|face| face.counts && (smallest..=largest).contains(&face.size()));
+                let fits =
+                    |face: &&Face, slack: f32| (smallest / slack..=largest * slack).contains(&face.size());
+                let own = nearest.filter(|face| face.counts && fits(face, 1.0));
                 truth.weight.push(match nearest {
                     Some(face) if !face.counts => 0.0,
+                    Some(face) if own.is_none() && fits(&face, TOLERANCE) => 0.0,
                     _ => 1.0,
                 });
-                truth.object.push(f32::from(own.is_some()));
+                truth
+                    .object
+                    .push(own.map_or(0.0, |face| certainty(distance(face))));
+                let own = own.filter(|face| distance(face) <= REACH);
                 if let Some(face) = own {
                     truth.places.push((truth.object.len() - 1) as u32);
                     truth.cells.push([reference[0], reference[1], stride as f32]);
@@ -131,7 +146,8 @@ mod tests {
                 truth.places.len()
             );
             for (&place, cell) in truth.places.iter().zip(&truth.cells) {
-                assert_eq!(truth.object[place as usize], 1.0);
+                let apart = (cell[0] - 70.0).abs().max((cell[1] - 90.0).abs()) / cell[2];
+                assert_eq!(truth.object[place as usize], (1.75 - apart).min(1.0));
                 assert!((cell[0] - 70.0).abs() <= 1.5 * cell[2] && (cell[1] - 90.0).abs() <= 1.5 * cell[2]);
             }
         }
@@ -156,6 +172,21 @@ mod tests {
         let ignored = truth.weight.iter().filter(|weight| **weight == 0.0).count();
         // On the first level the centre lies on a cell, so that 3 x 3 are near; on the others up to 4 x 4 can be.
         assert!((9 + 2 * 4..=9 + 2 * 16).contains(&ignored), "{ignored}");
+    }
+
+    #[test]
+    fn a_level_beside_the_right_one_is_left_alone_and_a_far_one_learns_there_is_nothing() {
+        // 50 pixels: just too large for the first level, right for the second, far too small for the third.
+        let truth = assign(&[vec![face([80.0, 80.0], 50.0)]], 160);
+        let at = |stride: usize| {
+            let levels = STRIDES.iter().take_while(|&&s| s < stride);
+            let first: usize = levels.map(|s| (160 / s).pow(2)).sum();
+            let place = first + (80 / stride) * (160 / stride) + 80 / stride;
+            (truth.object[place], truth.weight[place])
+        };
+        assert_eq!(at(8), (0.0, 0.0));
+        assert_eq!(at(16), (1.0, 1.0));
+        assert_eq!(at(32), (0.0, 1.0));
     }
 
     #[test]

@@ -95,6 +95,8 @@ impl PhotoDistribution {
     pub fn detector() -> Self {
         Self {
             roll: 0.25,
+            // Frames hide what a detector looks for: they deserve more than their share.
+            glasses: 0.35,
             loose: true,
             ..Self::input()
         }
