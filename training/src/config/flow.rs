@@ -15,6 +15,10 @@ pub struct FlowConfig {
     pub identity_dropout: f64,
     /// Weight of a background pixel in the loss; a pixel of the head weighs 1.
     pub background_weight: f32,
+    /// Weight of a pixel in the middle of the face, between eyes, nose and mouth; it falls off to that of the head by a
+    /// Gaussian whose deviation is 0.7 of the distance from the eyes to the mouth. Above 1, hair and outline stop outweighing the
+    /// features that people are told apart by.
+    pub face_weight: f32,
     /// Weight decay of the host's and the adapter's matrices.
     pub weight_decay: f64,
     /// What the host predicts.
@@ -30,6 +34,7 @@ impl Default for FlowConfig {
         Self {
             identity_dropout: 0.1,
             background_weight: 0.3,
+            face_weight: 1.0,
             weight_decay: 0.01,
             prediction: Prediction::default(),
             times: FlowOptions::default(),
@@ -59,6 +64,12 @@ impl FlowConfig {
             "background_weight",
             self.background_weight,
             "above 0 and at most 1",
+        )?;
+        need(
+            (1.0..=100.0).contains(&self.face_weight),
+            "face_weight",
+            self.face_weight,
+            "1 to 100",
         )?;
         need(
             self.weight_decay >= 0.0 && self.weight_decay.is_finite(),

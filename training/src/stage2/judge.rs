@@ -1,6 +1,6 @@
 //! Judging stage 2 on people who are not trained on: always the same pictures and noise.
 
-use super::{FlowModel, Pictures};
+use super::{FlowModel, Pictures, PixelWeights};
 use crate::config::{FlowConfig, ModelConfig, RunConfig};
 use crate::data::Dataset;
 use crate::judged::{row, JudgedPeople, AT_ONCE};
@@ -150,7 +150,7 @@ impl Judge {
                 }
             })
             .collect::<Vec<_>>();
-        Pictures::new(&self.people.dataset, &draws, 0.0)
+        Pictures::new(&self.people.dataset, &draws, PixelWeights::HEAD)
     }
 
     /// Pictures `[places, 3, size, size]` of the first target of each of `places`, sampled without guidance: it would
@@ -216,7 +216,7 @@ impl Judge {
         for start in (0..count).step_by(AT_ONCE) {
             let end = (start + AT_ONCE).min(count);
             let draws = &self.people.draws[start..end];
-            let targets = Pictures::new(&self.people.dataset, draws, 0.0);
+            let targets = Pictures::new(&self.people.dataset, draws, PixelWeights::HEAD);
             let each = targets.all / draws.len();
             let rows = (0..targets.all)
                 .map(|target| Some(target / each))

@@ -10,7 +10,7 @@ use crate::data::Dataset;
 use crate::model::{identity_parameters, is_matrix, under, IdentityModel};
 use crate::objective::{Loss, Objective, Work};
 use crate::parameters::{ParameterGroup, ParameterSpec};
-use crate::pixels::{input_planes, planes, write_weights, Reading};
+use crate::pixels::{input_planes, planes, write_face_weights, write_weights, Reading};
 use crate::random::{stream, Purpose};
 use crate::sampler::{Draw, Sampler, Tone};
 use crate::stage1::{condition_numbers, encoder_operations};
@@ -124,9 +124,33 @@ impl FlowReconstruction {
     }
 }
 
+/// How much pixels count beside those of the head, which count 1.
+#[derive(Debug, Clone, Copy)]
+struct PixelWeights {
+    /// Outside the head.
+    background: f32,
+    /// In the middle of the face.
+    face: f32,
+}
+
+impl PixelWeights {
+    /// Nothing but the head counts, all of it alike.
+    const HEAD: Self = Self {
+        background: 0.0,
+        face: 1.0,
+    };
+
+    fn of(config: &FlowConfig) -> Self {
+        Self {
+            background: config.background_weight,
+            face: config.face_weight,
+        }
+    }
+}
+
 impl Pictures {
-    /// The targets of `draws`, in order; background pixels weigh `background`.
-    fn new(dataset: &Dataset, draws: &[Draw], background: f32) -> Self {
+    /// The targets of `draws`, in order.
+    fn new(dataset: &Dataset, draws: &[Draw], pixel_weights: PixelWeights) -> Self {
         let size = dataset.size as usize;
         let targets = draws
             .iter()
@@ -145,12 +169,13 @@ impl Pictures {
         let mut weights = vec![0.0; targets.len() * size * size];
         let mut views = Vec::with_capacity(targets.len() * View::LENGTH);
         for ((picture, reading), weights) in targets.iter().zip(weights.chunks_exact_mut(size * size)) {
-            write_weights(picture, size, reading.mirrored, background, weights);
+            write_weights(picture, size, reading.mirrored, pixel_weights.background, weights);
             let view = if reading.mirrored {
                 picture.view.mirrored()
             } else {
                 picture.view
             };
+            write_face_weights(&view.points, size, pixel_weights.face, weights);
             views.extend(condition_numbers(&view, reading.grey, Condition::View));
         }
         Self {
@@ -230,7 +255,7 @@ impl Objective for FlowReconstruction {
             people: draws.len(),
             inputs: draws.first().map_or(0, |draw| draw.inputs.len()),
             photos: input_planes(&self.dataset, &draws, false),
-            targets: Pictures::new(&self.dataset, &draws, self.flow.background_weight),
+            targets: Pictures::new(&self.dataset, &draws, PixelWeights::of(&self.flow)),
             kept,
         })
     }
@@ -257,7 +282,8 @@ impl Objective for FlowReconstruction {
             &TrainingPictures {
                 pictures: &pictures,
                 views: &views,
-                weights: (self.flow.background_weight < 1.0).then_some(&weights),
+                weights: (self.flow.background_weight < 1.0 || self.flow.face_weight > 1.0)
+                    .then_some(&weights),
             },
             Some(&hook),
             &self.flow.times,

@@ -110,8 +110,12 @@ fn mirrored_targets_have_mirrored_weights_and_views() -> Result<()> {
         grey: false,
         mirrored,
     };
-    let plain = Pictures::new(&dataset, &[draw(false)], 0.25);
-    let mirrored = Pictures::new(&dataset, &[draw(true)], 0.25);
+    let weights = PixelWeights {
+        background: 0.25,
+        face: 1.0,
+    };
+    let plain = Pictures::new(&dataset, &[draw(false)], weights);
+    let mirrored = Pictures::new(&dataset, &[draw(true)], weights);
     for (plain, mirrored) in [
         (&plain.weights, &mirrored.weights),
         (&plain.pictures, &mirrored.pictures),
@@ -119,6 +123,11 @@ fn mirrored_targets_have_mirrored_weights_and_views() -> Result<()> {
         for (a, b) in plain.chunks(16).zip(mirrored.chunks(16)) {
             assert!(a.iter().zip(b.iter().rev()).all(|(a, b)| a == b));
         }
+    }
+    let weights = PixelWeights { face: 3.0, ..weights };
+    let featured = [false, true].map(|mirrored| Pictures::new(&dataset, &[draw(mirrored)], weights).weights);
+    for (a, b) in featured[0].chunks(16).zip(featured[1].chunks(16)) {
+        assert!(a.iter().zip(b.iter().rev()).all(|(a, b)| (a - b).abs() < 1e-5));
     }
     let picture = &dataset.people[0].pictures[1];
     assert_eq!(mirrored.views, picture.view.mirrored().to_vector());
