@@ -13,6 +13,26 @@ fn presets_are_sound_and_survive_writing() -> Result<()> {
 }
 
 #[test]
+fn ablations_differ_from_the_base_in_one_thing_each() -> Result<()> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("ablations");
+    let open = |name: &str| RunConfig::open(&folder.join(name).with_extension("toml"));
+    let base = open("base")?;
+    for (name, differs) in [
+        ("anchored", "model."),
+        ("contrastive", "loss."),
+        ("classifier", "loss."),
+        ("autoencoding", "sampler.pairing"),
+        ("one-to-one", "sampler."),
+    ] {
+        let difference = base
+            .difference(&open(name)?)
+            .expect("an ablation changes something");
+        assert!(difference.starts_with(differs), "{name}: {difference}");
+    }
+    Ok(())
+}
+
+#[test]
 fn presets_have_the_sizes_of_their_names() -> Result<()> {
     let open = |name: &str| RunConfig::open(Path::new(name));
     let tiny = open("tiny")?;
