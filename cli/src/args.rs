@@ -303,7 +303,7 @@ impl GeneratorArgs {
 #[derive(clap::Args, Clone)]
 #[command(next_help_heading = "Sampling")]
 pub struct SamplingArgs {
-    /// Steps from noise to picture: more take longer and look a little better.
+    /// Steps from noise to picture: more take longer and add detail, true or not.
     #[arg(long, value_name = "N", default_value_t = GenerateOptions::default().steps as u32,
           value_parser = clap::value_parser!(u32).range(1..=1000))]
     steps: u32,

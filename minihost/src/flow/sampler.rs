@@ -42,12 +42,13 @@ pub struct SampleOptions {
 }
 
 impl Default for SampleOptions {
-    /// 16 Euler steps, guidance 2, evenly spaced, seed 0.
+    /// 4 Euler steps, guidance 1.5, evenly spaced, seed 0. Of 2 to 16 steps and guidance 1.5 to 2.5, these come nearest
+    /// to the true pictures with the built-in weights: further steps add a grain that is nobody's.
     fn default() -> Self {
         Self {
-            steps: 16,
+            steps: 4,
             solver: Solver::Euler,
-            guidance: 2.0,
+            guidance: 1.5,
             shift: 1.0,
             seed: 0,
             same_noise: false,

@@ -22,7 +22,7 @@ Single photos together show one person. Every folder is a person of its own, and
 Examples:
   omniid generate examples/photos/person-1/*.jpg --out sheet.png
   omniid generate anna.omniid ben.omniid --views front,smile,\"three-quarter left+smile\" --out sheet.png
-  omniid generate photos/anna --views all --steps 32 --separate pictures --out sheet.png
+  omniid generate photos/anna --views all --steps 8 --separate pictures --out sheet.png
   omniid generate people/ict-2 --truth people/truth.jsonl --out sheet.png";
 
 #[derive(clap::Args)]
