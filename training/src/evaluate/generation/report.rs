@@ -53,7 +53,7 @@ pub struct Difference {
     pub estimate: Estimate,
 }
 
-/// What [`evaluate_generation`] found.
+/// What [`evaluate_generation`](super::evaluate_generation) found.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GenerationReport {
     /// People.
