@@ -108,12 +108,13 @@ impl Default for DataConfig {
 }
 
 /// The presets that come with the program: name and text.
-pub const PRESETS: [(&str, &str); 5] = [
+pub const PRESETS: [(&str, &str); 6] = [
     ("tiny", include_str!("../../presets/tiny.toml")),
     ("tiny-flow", include_str!("../../presets/tiny-flow.toml")),
     ("mini", include_str!("../../presets/mini.toml")),
     ("mini-flow", include_str!("../../presets/mini-flow.toml")),
     ("paper", include_str!("../../presets/paper.toml")),
+    ("paper-flow", include_str!("../../presets/paper-flow.toml")),
 ];
 
 impl RunConfig {

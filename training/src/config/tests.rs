@@ -93,7 +93,7 @@ fn errors_name_the_value() {
     assert!(
         error
             .message()
-            .contains("tiny, tiny-flow, mini, mini-flow, paper"),
+            .contains("tiny, tiny-flow, mini, mini-flow, paper, paper-flow"),
         "{error}"
     );
 }
