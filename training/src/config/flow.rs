@@ -16,8 +16,8 @@ pub struct FlowConfig {
     /// Weight of a background pixel in the loss; a pixel of the head weighs 1.
     pub background_weight: f32,
     /// Weight of a pixel in the middle of the face, between eyes, nose and mouth; it falls off to that of the head by a
-    /// Gaussian whose deviation is 0.7 of the distance from the eyes to the mouth. Above 1, hair and outline stop outweighing the
-    /// features that people are told apart by.
+    /// Gaussian whose deviation is 0.7 of the distance from the eyes to the mouth. Above 1, hair and outline stop
+    /// outweighing the features that people are told apart by.
     pub face_weight: f32,
     /// Weight decay of the host's and the adapter's matrices.
     pub weight_decay: f64,

@@ -12,8 +12,8 @@ const POINTS: f64 = 4.0;
 pub struct Parts {
     /// Whether a cell shows a face: binary cross-entropy over all cells, above its least value, per cell with a face.
     pub object: Tensor,
-    /// How well the cell's box fits, as the cell believes: binary cross-entropy with the quality of the box as
-    /// target, which follows its overlap.
+    /// How well the cell's box fits, as the cell believes: binary cross-entropy, above its least value, with
+    /// the quality of the box as target, which follows its overlap.
     pub class: Tensor,
     /// 1 − intersection over union, and the distance in the cell's own numbers, which also pulls where boxes do not
     /// meet.

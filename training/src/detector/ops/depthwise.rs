@@ -104,50 +104,17 @@ impl CustomOp3 for Depthwise {
         &self,
         x: &Tensor,
         taps: &Tensor,
-        _: &Tensor,
+        bias: &Tensor,
         _: &Tensor,
         gradient: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let gradient = gradient.contiguous()?;
-        // The transpose of a convolution of stride 1 is the convolution with the taps turned around.
+        // The transpose of a convolution of stride 1 is the convolution with the taps turned around, without bias.
         let turned = taps.flip(&[0])?.contiguous()?;
-        let dx = gradient.apply_op2_no_bwd(&turned, &Transposed(self.0))?;
+        let dx = gradient.apply_op3_no_bwd(&turned, &bias.zeros_like()?, self)?;
         let sums = x.apply_op2_no_bwd(&gradient, &TapGradient(self.0))?;
         let (dtaps, dbias) = (sums.narrow(0, 0, 9)?, sums.narrow(0, 9, 1)?.squeeze(0)?);
         Ok((Some(dx), Some(dtaps), Some(dbias)))
-    }
-}
-
-/// The convolution alone, without bias.
-struct Transposed(Grid);
-
-impl CustomOp2 for Transposed {
-    fn name(&self) -> &'static str {
-        "depthwise 3x3 transposed"
-    }
-
-    fn cpu_fwd(
-        &self,
-        x: &CpuStorage,
-        x_layout: &Layout,
-        taps: &CpuStorage,
-        taps_layout: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let grid = self.0;
-        let (batch, channels) = check(x_layout, grid)?;
-        let (x, taps) = (elements(x, x_layout)?, elements(taps, taps_layout)?);
-        let line = grid.width * channels;
-        let taps = along_row(taps, channels, grid.width);
-        let picture = grid.height * line;
-        let mut output = vec![0f32; batch * picture];
-        for_parts(&mut output, line, &|number, part| {
-            let x = &x[number / grid.height * picture..][..picture];
-            vectorised(
-                #[inline(always)]
-                || convolve_row(x, &taps, grid, number % grid.height, part),
-            );
-        });
-        Ok((CpuStorage::F32(output), x_layout.shape().clone()))
     }
 }
 
