@@ -70,8 +70,18 @@ pub struct MinihostSizes {
     pub block: usize,
     /// Channels of each level, the finest first.
     pub channels: Vec<usize>,
-    /// Residual blocks, each with a transformer, per level.
+    /// Residual blocks, each with a transformer unless the level is plain, per level.
     pub layers_per_block: usize,
+    /// Levels without transformers, the finest first: convolutions only, where attention would be dear and the coarser
+    /// levels have told already who it is.
+    #[serde(default)]
+    pub plain_levels: usize,
+    /// Width of the time embedding; without, four times the channels of the finest level.
+    #[serde(default)]
+    pub time_width: Option<usize>,
+    /// Blocks of each transformer.
+    #[serde(default = "one")]
+    pub transformer_layers_per_block: usize,
     /// Channels per attention head.
     pub head_width: usize,
     /// Width of the context tokens.
@@ -83,6 +93,10 @@ pub struct MinihostSizes {
     pub map_channels: usize,
 }
 
+fn one() -> usize {
+    1
+}
+
 impl Default for MinihostSizes {
     /// 64 px in blocks of 4, two levels of 128 and 256 channels.
     fn default() -> Self {
@@ -91,6 +105,9 @@ impl Default for MinihostSizes {
             block: 4,
             channels: vec![128, 256],
             layers_per_block: 1,
+            plain_levels: 0,
+            time_width: None,
+            transformer_layers_per_block: 1,
             head_width: 32,
             context_width: 128,
             context_tokens: 4,
@@ -100,7 +117,8 @@ impl Default for MinihostSizes {
 }
 
 impl MinihostConfig {
-    /// A host with a transformer at every level, linear projections, and the view as class vector and as tokens.
+    /// A host with transformers at all levels but the plain ones, linear projections, and the view as class vector and
+    /// as tokens.
     ///
     /// # Errors
     /// [`InvalidArgument`](omniid::ErrorKind::InvalidArgument) for sizes that do not fit each other.
@@ -113,6 +131,7 @@ impl MinihostConfig {
                 .find(|g| width.is_multiple_of(*g))
         };
         let heads = |width: &usize| (width / sizes.head_width.max(1)).max(1);
+        let attends = |level: usize| level >= sizes.plain_levels;
         let config = Self {
             size: sizes.size,
             block: sizes.block,
@@ -125,15 +144,16 @@ impl MinihostConfig {
                 out_channels: blocks,
                 sample_size: sizes.size / sizes.block.max(1),
                 layers_per_block: sizes.layers_per_block,
-                down_attention: vec![true; levels],
+                down_attention: (0..levels).map(attends).collect(),
                 mid_attention: true,
-                up_attention: vec![true; levels],
+                up_attention: (0..levels).rev().map(attends).collect(),
                 heads: sizes.channels.iter().map(heads).collect(),
-                transformer_layers_per_block: 1,
+                transformer_layers_per_block: sizes.transformer_layers_per_block,
                 cross_attention_dim: sizes.context_width,
                 norm_num_groups: sizes.channels.iter().filter_map(groups).min().unwrap_or(1),
                 norm_eps: 1e-5,
                 use_linear_projection: true,
+                time_embedding_dim: sizes.time_width,
                 class_width: Some(View::LENGTH),
                 flip_sin_to_cos: true,
                 freq_shift: 0.0,

@@ -162,6 +162,75 @@ fn the_loss_of_a_network_that_predicts_zero_is_known() -> Result<()> {
     Ok(())
 }
 
+/// A network that predicts zero has the picture as its error, whose differences are counted by hand here.
+#[test]
+fn detail_weighs_differences_between_neighbours() -> Result<()> {
+    let config = config(Prediction::Sample);
+    let tensors = random_tensors(&config.tensors()?, 1)?.into_iter().collect();
+    let vb = VarBuilder::from_tensors(tensors, DType::F32, &Device::Cpu);
+    let host = Minihost::load(&config, vb)?;
+    let pictures = random("pictures", &[2, 3, 8, 8]);
+    let pixels = random("weights", &[2, 1, 8, 8]).sqr()?;
+    let views = views(2);
+    let loss = |weights: Option<&Tensor>, detail_weight: f64| -> Result<f64> {
+        let options = FlowOptions {
+            time_mean: 0.0,
+            time_std: 0.0,
+            detail_weight,
+            ..FlowOptions::default()
+        };
+        let batch = TrainingPictures {
+            pictures: &pictures,
+            views: &views,
+            weights,
+        };
+        let mut rng = ChaCha8Rng::seed_from_u64(5);
+        let loss = training_loss(&host, &batch, None, &options, &mut rng)?;
+        Ok(f64::from(loss.to_scalar::<f32>()?))
+    };
+    let (values, weights) = (
+        pictures.flatten_all()?.to_vec1::<f32>()?,
+        pixels.flatten_all()?.to_vec1::<f32>()?,
+    );
+    for weighed in [false, true] {
+        let weight = |n: usize, row: usize, column: usize| {
+            if weighed {
+                f64::from(weights[(n * 8 + row) * 8 + column])
+            } else {
+                1.0
+            }
+        };
+        let value = |n: usize, c: usize, row: usize, column: usize| {
+            f64::from(values[((n * 3 + c) * 8 + row) * 8 + column])
+        };
+        let (mut plain, mut detail, mut total) = (0.0, 0.0, 0.0);
+        for (n, c, row, column) in (0..2 * 3 * 64).map(|i| (i / 192, i / 64 % 3, i / 8 % 8, i % 8)) {
+            let (here, w) = (value(n, c, row, column), weight(n, row, column));
+            total += w;
+            plain += w * here * here;
+            if row < 7 {
+                detail += w * (value(n, c, row + 1, column) - here).powi(2);
+            }
+            if column < 7 {
+                detail += w * (value(n, c, row, column + 1) - here).powi(2);
+            }
+        }
+        for detail_weight in [0.0, 0.5, 4.0] {
+            // At time 1/2 errors count four times.
+            let expected = 4.0 * (plain + detail_weight * detail) / total;
+            let found = loss(weighed.then_some(&pixels), detail_weight)?;
+            assert!(
+                (found / expected - 1.0).abs() < 1e-5,
+                "{found}, expected {expected}"
+            );
+        }
+    }
+    for wrong in [-1.0, f64::NAN, 1e9] {
+        assert_eq!(loss(None, wrong).unwrap_err().kind(), ErrorKind::InvalidArgument);
+    }
+    Ok(())
+}
+
 /// The derivative of the loss along the gradient equals the gradient's squared length.
 #[test]
 fn the_gradient_of_the_loss_is_its_slope() -> Result<()> {
@@ -175,7 +244,11 @@ fn the_gradient_of_the_loss_is_its_slope() -> Result<()> {
     let hook = hook(&host, 4);
     let loss = || -> Result<Tensor> {
         let mut rng = ChaCha8Rng::seed_from_u64(2);
-        training_loss(&host, &batch, Some(&hook), &FlowOptions::default(), &mut rng)
+        let options = FlowOptions {
+            detail_weight: 2.0,
+            ..FlowOptions::default()
+        };
+        training_loss(&host, &batch, Some(&hook), &options, &mut rng)
     };
     let store = loss()?.backward()?;
     let mut squared = 0.0;

@@ -48,6 +48,8 @@ pub struct UNetConfig {
     pub norm_eps: f64,
     /// Whether the projections around the transformers are stored as linear layers or as 1×1 convolutions.
     pub use_linear_projection: bool,
+    /// Width of the time embedding; without, four times the channels of the finest level.
+    pub time_embedding_dim: Option<usize>,
     /// Numbers of the class vector that is added to the time embedding (`class_embed_type = "projection"`).
     pub class_width: Option<usize>,
     /// Cosines before sines in the time embedding.
@@ -83,6 +85,8 @@ struct Raw {
     norm_eps: f64,
     #[serde(default)]
     use_linear_projection: bool,
+    #[serde(default)]
+    time_embedding_dim: Option<usize>,
     #[serde(default)]
     class_embed_type: Option<String>,
     #[serde(default)]
@@ -194,6 +198,7 @@ impl UNetConfig {
             norm_num_groups: raw.norm_num_groups,
             norm_eps: raw.norm_eps,
             use_linear_projection: raw.use_linear_projection,
+            time_embedding_dim: raw.time_embedding_dim,
             class_width,
             flip_sin_to_cos: raw.flip_sin_to_cos,
             freq_shift: raw.freq_shift,
@@ -227,6 +232,7 @@ impl UNetConfig {
             norm_num_groups: self.norm_num_groups,
             norm_eps: self.norm_eps,
             use_linear_projection: self.use_linear_projection,
+            time_embedding_dim: self.time_embedding_dim,
             class_embed_type: self.class_width.map(|_| "projection".to_string()),
             projection_class_embeddings_input_dim: self.class_width,
             flip_sin_to_cos: self.flip_sin_to_cos,
@@ -246,7 +252,7 @@ impl UNetConfig {
 
     /// Width of the time embedding.
     pub fn time_width(&self) -> usize {
-        4 * self.block_out_channels[0]
+        self.time_embedding_dim.unwrap_or(4 * self.block_out_channels[0])
     }
 
     /// The table of cross-attention layers, in the order of adapter checkpoints.
@@ -307,6 +313,7 @@ impl UNetConfig {
             ("out_channels", self.out_channels),
             ("sample_size", self.sample_size),
             ("cross_attention_dim", self.cross_attention_dim),
+            ("time_embedding_dim", self.time_embedding_dim.unwrap_or(1)),
             (
                 "projection_class_embeddings_input_dim",
                 self.class_width.unwrap_or(1),
@@ -402,6 +409,7 @@ mod tests {
             norm_num_groups: 32,
             norm_eps: 1e-5,
             use_linear_projection: true,
+            time_embedding_dim: None,
             class_width: Some(46),
             flip_sin_to_cos: true,
             freq_shift: 0.0,
@@ -417,6 +425,12 @@ mod tests {
             config.host().unwrap(),
             HostSpec::from_diffusers_json(&text).unwrap()
         );
+        let wide = UNetConfig {
+            time_embedding_dim: Some(96),
+            ..config.clone()
+        };
+        assert_eq!((config.time_width(), wide.time_width()), (512, 96));
+        assert_eq!(UNetConfig::from_json(&wide.to_json()).unwrap(), wide);
         // Down, up, then the middle.
         let names: Vec<_> = config
             .host()
@@ -446,6 +460,7 @@ mod tests {
             ("class_embed_type", Value::from("timestep")),
             ("norm_num_groups", Value::from(48)),
             ("layers_per_block", Value::from(0)),
+            ("time_embedding_dim", Value::from(0)),
         ] {
             let message = change(name, value);
             assert!(message.contains(name), "{name}: {message}");
