@@ -29,3 +29,4 @@ pub mod stage2;
 pub mod state;
 pub mod toy;
 pub mod trainer;
+mod workers;

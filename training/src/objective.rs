@@ -12,10 +12,10 @@ use omniid::error::Result;
 /// An objective holds its data. Everything random about a step must follow from the step's number (see
 /// [`random::stream`](crate::random::stream)); then a resumed run equals an uninterrupted one.
 pub trait Objective: Sync {
-    /// The model, with whatever belongs to it.
-    type Model;
+    /// The model, with whatever belongs to it. Several threads compute with it when a batch is divided.
+    type Model: Sync;
     /// The numbers of a step, on the CPU. Prepared on another thread while the step before is computed.
-    type Batch: Send;
+    type Batch: Send + Sync;
 
     /// The groups of parameters: each has a factor of the learning rate and a weight decay.
     fn groups(&self) -> Vec<ParameterGroup>;
@@ -38,7 +38,13 @@ pub trait Objective: Sync {
     /// Whatever reading the data gives.
     fn batch(&self, step: u64) -> Result<Self::Batch>;
 
-    /// The loss of a batch.
+    /// Divides a batch into parts that are computed at the same time; the step's gradient is the mean of theirs. As it
+    /// is without.
+    fn micro_batches(&self, batch: Self::Batch) -> Vec<Self::Batch> {
+        vec![batch]
+    }
+
+    /// The loss of a batch, or of a part of it.
     ///
     /// # Errors
     /// [`ErrorKind::Mismatch`](omniid::ErrorKind::Mismatch) when model and batch do not fit each other.

@@ -1,11 +1,13 @@
 //! The tensors that a run trains, by the names they have in a checkpoint.
 
+use candle_core::backprop::GradStore;
 use candle_core::{DType, Device, Shape, Tensor, Var};
 use candle_nn::var_builder::SimpleBackend;
 use candle_nn::{Init, VarBuilder};
 use omniid::checkpoint::Checkpoint;
 use omniid::error::{Error, Result};
 use omniid::nn::TensorSpec;
+use rayon::prelude::*;
 use std::collections::{BTreeMap, HashMap};
 
 /// Parts of a model that are trained alike.
@@ -202,6 +204,33 @@ impl Parameters {
             )));
         }
         Ok(taken)
+    }
+
+    /// The sums of the trained tensors' gradients in two stores. A gradient that only one of them has stays as it is.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Device`](omniid::ErrorKind::Device) from the GPU.
+    pub(crate) fn add_gradients(&self, mut sum: GradStore, other: &GradStore) -> Result<GradStore> {
+        let trained = self
+            .trained()
+            .map(|(_, _, variable)| variable)
+            .collect::<Vec<_>>();
+        let sums = trained
+            .par_iter()
+            .map(|variable| {
+                Ok(match (sum.get(variable), other.get(variable)) {
+                    (Some(a), Some(b)) => Some((a + b)?),
+                    (None, Some(b)) => Some(b.clone()),
+                    (_, None) => None,
+                })
+            })
+            .collect::<Result<Vec<_>>>()?;
+        for (variable, gradient) in trained.into_iter().zip(sums) {
+            if let Some(gradient) = gradient {
+                sum.insert(variable, gradient);
+            }
+        }
+        Ok(sum)
     }
 
     /// A builder that hands out the parameters themselves: what is loaded from it trains.

@@ -9,6 +9,7 @@ use crate::optimiser::{AdamW, Moments};
 use crate::parameters::Parameters;
 use crate::schedule;
 use crate::state::State;
+use crate::workers::Workers;
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use omniid::error::{Error, Result};
@@ -37,8 +38,14 @@ pub struct Trainer<'a, O: Objective> {
     model: O::Model,
     optimiser: AdamW,
     average: Average,
+    workers: Workers,
     step: u64,
     skipped: u32,
+}
+
+/// The value of a tensor that holds one number.
+fn number(tensor: &Tensor) -> Result<f64> {
+    Ok(f64::from(tensor.to_dtype(DType::F32)?.to_scalar::<f32>()?))
 }
 
 /// What happened in the steps since the last line of metrics.
@@ -105,6 +112,7 @@ impl<'a, O: Objective> Trainer<'a, O> {
             model,
             optimiser,
             average,
+            workers: Workers::default(),
             step: 0,
             skipped: 0,
         })
@@ -152,8 +160,12 @@ impl<'a, O: Objective> Trainer<'a, O> {
             let (sender, batches) = sync_channel(1);
             scope.spawn(move || {
                 for step in first..steps {
+                    let batch = objective.batch(step);
                     // The receiver is gone once the run has ended.
-                    if sender.send(objective.batch(step)).is_err() {
+                    if sender
+                        .send(batch.map(|batch| objective.micro_batches(batch)))
+                        .is_err()
+                    {
                         return;
                     }
                 }
@@ -171,7 +183,7 @@ impl<'a, O: Objective> Trainer<'a, O> {
         folder: &Path,
         metrics: &Metrics,
         observer: &mut dyn Observer,
-        next: impl Fn() -> Result<O::Batch>,
+        next: impl Fn() -> Result<Vec<O::Batch>>,
     ) -> Result<Outcome> {
         let mut window = Window::new();
         let mut seconds_per_step = None;
@@ -214,21 +226,45 @@ impl<'a, O: Objective> Trainer<'a, O> {
         Ok(Outcome::Finished)
     }
 
-    /// One step: forward, backward, update.
-    fn advance(&mut self, batch: &O::Batch) -> Result<Made> {
+    /// One step: forward and backward passes of the parts of a batch, update.
+    fn advance(&mut self, batches: &[O::Batch]) -> Result<Made> {
         let element = match self.plan.precision {
             Precision::F32 => Element::F32,
             Precision::Bf16 => Element::BF16,
         };
-        // The backward pass of an operation has the precision of its forward pass.
-        let Loss { total, parts } = autocast(element, || {
-            self.objective.loss(&self.model, batch, self.parameters.device())
+        let share = 1.0 / batches.len().max(1) as f64;
+        let (objective, model, parameters) = (self.objective, &self.model, &self.parameters);
+        let device = parameters.device();
+        let made = self.workers.each(batches, device, |batch| {
+            // The backward pass of an operation has the precision of its forward pass.
+            let Loss { total, parts } = autocast(element, || objective.loss(model, batch, device))?;
+            let parts = parts
+                .into_iter()
+                .map(|(name, part)| Ok((name, share * number(&part)?)))
+                .collect::<Result<Vec<_>>>()?;
+            let loss = share * number(&total)?;
+            let total = if batches.len() > 1 {
+                (total * share)?
+            } else {
+                total
+            };
+            Ok((loss, parts, total.backward()?))
         })?;
-        let number = |tensor: &Tensor| -> Result<f64> {
-            Ok(f64::from(tensor.to_dtype(DType::F32)?.to_scalar::<f32>()?))
-        };
-        let loss = number(&total)?;
-        let gradients = total.backward()?;
+        let (mut loss, mut parts, mut gradients) = (0.0, Vec::<(&'static str, f64)>::new(), None);
+        for (its_loss, its_parts, its_gradients) in made {
+            loss += its_loss;
+            for (place, (name, part)) in its_parts.into_iter().enumerate() {
+                match parts.get_mut(place) {
+                    Some((_, sum)) => *sum += part,
+                    None => parts.push((name, part)),
+                }
+            }
+            gradients = Some(match gradients {
+                None => its_gradients,
+                Some(sum) => parameters.add_gradients(sum, &its_gradients)?,
+            });
+        }
+        let gradients = gradients.ok_or_else(|| Error::internal("a step without a batch"))?;
         let gradient = self.optimiser.gradient_length(&self.parameters, &gradients)?;
         let skipped = !(loss.is_finite() && gradient.is_finite());
         if skipped {
@@ -244,10 +280,7 @@ impl<'a, O: Objective> Trainer<'a, O> {
         self.step += 1;
         Ok(Made {
             loss,
-            parts: parts
-                .into_iter()
-                .map(|(name, part)| Ok((name, number(&part)?)))
-                .collect::<Result<_>>()?,
+            parts,
             gradient,
             skipped,
         })

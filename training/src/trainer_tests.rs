@@ -9,8 +9,11 @@ use rand::Rng;
 use std::collections::HashSet;
 
 /// Fits a vector to noisy copies of (1, 2, 3); steps named in `broken` have a loss that is not a number.
+#[derive(Default)]
 struct Fit {
     broken: HashSet<u64>,
+    /// How far the two halves of a batch lie from it on either side; 0 keeps batches whole.
+    apart: f32,
 }
 
 impl Objective for Fit {
@@ -49,6 +52,15 @@ impl Objective for Fit {
         Ok((1..=3)
             .map(|i| i as f32 + scale * generator.random_range(-1.0..1.0f32))
             .collect())
+    }
+
+    fn micro_batches(&self, batch: Vec<f32>) -> Vec<Vec<f32>> {
+        if self.apart == 0.0 {
+            return vec![batch];
+        }
+        [self.apart, -self.apart]
+            .map(|apart| batch.iter().map(|value| value + apart).collect())
+            .to_vec()
     }
 
     fn loss(&self, model: &Tensor, batch: &Vec<f32>, device: &Device) -> Result<Loss> {
@@ -150,6 +162,7 @@ fn resumed_equals_uninterrupted<O: Objective>(objective: &O, config: &RunConfig,
 fn a_resumed_fit_equals_an_uninterrupted_one_to_the_bit() -> Result<()> {
     let objective = Fit {
         broken: HashSet::from([12]),
+        ..Fit::default()
     };
     resumed_equals_uninterrupted(&objective, &config(60)?, 13)
 }
@@ -172,6 +185,7 @@ fn a_fit_reaches_its_goal_and_writes_what_it_did() -> Result<()> {
     let folder = tempfile::tempdir().expect("temporary folder");
     let objective = Fit {
         broken: HashSet::from([7, 30, 31]),
+        ..Fit::default()
     };
     let mut stopper = Stopper {
         after: u64::MAX,
@@ -203,6 +217,7 @@ fn many_bad_steps_in_a_row_end_the_run_and_keep_the_state() -> Result<()> {
     let folder = tempfile::tempdir().expect("temporary folder");
     let objective = Fit {
         broken: (30..1000).collect(),
+        ..Fit::default()
     };
     let mut trainer = Trainer::new(&objective, &config(400)?, &Device::Cpu)?;
     let error = trainer.run(folder.path(), &mut Silent).expect_err("NaN for ever");
@@ -216,6 +231,7 @@ fn many_bad_steps_in_a_row_end_the_run_and_keep_the_state() -> Result<()> {
 fn a_state_of_another_model_is_refused() -> Result<()> {
     let objective = Fit {
         broken: HashSet::new(),
+        ..Fit::default()
     };
     let mut trainer = Trainer::new(&objective, &config(10)?, &Device::Cpu)?;
     let mut state = trainer.state()?;
@@ -228,5 +244,28 @@ fn a_state_of_another_model_is_refused() -> Result<()> {
     );
     let error = trainer.restore(&state).expect_err("4 is not 3");
     assert_eq!(error.kind(), omniid::ErrorKind::Mismatch);
+    Ok(())
+}
+
+/// Two squares around a middle have the slope of the middle's, and lie above it by the square of the distance.
+#[test]
+fn gradients_of_micro_batches_are_averaged() -> Result<()> {
+    let run = |apart: f32| -> Result<(Vec<f32>, f64)> {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let objective = Fit {
+            apart,
+            ..Fit::default()
+        };
+        let mut trainer = Trainer::new(&objective, &config(30)?, &Device::Cpu)?;
+        let first = trainer.advance(&objective.micro_batches(objective.batch(0)?))?;
+        assert!((first.parts[0].1 - first.loss).abs() < 1e-6);
+        assert_eq!(trainer.run(folder.path(), &mut Silent)?, Outcome::Finished);
+        Ok((trainer.averaged()?["x"].to_vec1()?, first.loss))
+    };
+    let ((whole, loss), (halves, higher)) = (run(0.0)?, run(0.5)?);
+    for (a, b) in whole.iter().zip(&halves) {
+        assert!((a - b).abs() < 1e-4, "{whole:?} {halves:?}");
+    }
+    assert!((higher - loss - 3.0 * 0.25).abs() < 1e-5, "{loss} and {higher}");
     Ok(())
 }

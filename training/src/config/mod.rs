@@ -172,6 +172,13 @@ impl RunConfig {
         if let Some(flow) = &self.flow {
             flow.validate(&self.model)
                 .map_err(|error| error.context("[flow]"))?;
+            need(
+                (1..=self.sampler.people).contains(&flow.micro_batches)
+                    && self.sampler.people.is_multiple_of(flow.micro_batches),
+                "[flow] micro_batches",
+                flow.micro_batches,
+                "a divisor of [sampler] people",
+            )?;
         }
         self.loss.validate().map_err(|error| error.context("[loss]"))?;
         self.optimiser

@@ -56,7 +56,8 @@ pub struct FlowModel {
 
 /// The numbers of a step. `all` is people · targets.
 pub struct FlowBatch {
-    step: u64,
+    /// Number of the stream of its noise.
+    noise: u64,
     people: usize,
     inputs: usize,
     /// `[people, inputs, 3, size, size]`
@@ -64,6 +65,37 @@ pub struct FlowBatch {
     targets: Pictures,
     /// Per person: 1 keeps the identity, 0 puts the mean of the step in its place.
     kept: Vec<f32>,
+}
+
+impl FlowBatch {
+    /// Parts with equally many people. One person stays whole; so does a batch that cannot be divided so.
+    fn split(self, parts: usize) -> Vec<Self> {
+        let each = self.people / parts.max(1);
+        if parts < 2 || each * parts != self.people {
+            return vec![self];
+        }
+        (0..parts)
+            .map(|part| Self {
+                noise: self.noise * parts as u64 + part as u64,
+                people: each,
+                inputs: self.inputs,
+                photos: share(&self.photos, part, parts),
+                targets: Pictures {
+                    pictures: share(&self.targets.pictures, part, parts),
+                    views: share(&self.targets.views, part, parts),
+                    weights: share(&self.targets.weights, part, parts),
+                    all: self.targets.all / parts,
+                },
+                kept: share(&self.kept, part, parts),
+            })
+            .collect()
+    }
+}
+
+/// The numbers of one of `parts` equal parts.
+fn share(values: &[f32], part: usize, parts: usize) -> Vec<f32> {
+    let each = values.len() / parts;
+    values[part * each..(part + 1) * each].to_vec()
 }
 
 /// Targets and what is told about them.
@@ -251,13 +283,17 @@ impl Objective for FlowReconstruction {
             .map(|_| f32::from(!generator.random_bool(self.flow.identity_dropout)))
             .collect();
         Ok(FlowBatch {
-            step,
+            noise: step,
             people: draws.len(),
             inputs: draws.first().map_or(0, |draw| draw.inputs.len()),
             photos: input_planes(&self.dataset, &draws, false),
             targets: Pictures::new(&self.dataset, &draws, PixelWeights::of(&self.flow)),
             kept,
         })
+    }
+
+    fn micro_batches(&self, batch: FlowBatch) -> Vec<FlowBatch> {
+        batch.split(self.flow.micro_batches)
     }
 
     fn loss(&self, model: &FlowModel, batch: &FlowBatch, device: &Device) -> Result<Loss> {
@@ -287,7 +323,7 @@ impl Objective for FlowReconstruction {
             },
             Some(&hook),
             &self.flow.times,
-            &mut stream(self.config.seed, Purpose::Noise, batch.step),
+            &mut stream(self.config.seed, Purpose::Noise, batch.noise),
         )?;
         Ok(Loss {
             parts: vec![("flow", total.clone())],

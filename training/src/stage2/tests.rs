@@ -139,3 +139,54 @@ fn mirrored_targets_have_mirrored_weights_and_views() -> Result<()> {
     assert_eq!(head, heavy);
     Ok(())
 }
+
+#[test]
+fn micro_batches_hold_the_batch_in_order() -> Result<()> {
+    let config = quick(1)?;
+    let objective = objective(&config)?;
+    let whole = objective.batch(3)?;
+    for parts in [1, 2, 3, 12] {
+        let split = objective.batch(3)?.split(parts);
+        assert_eq!(split.len(), parts);
+        let noises: std::collections::HashSet<_> = split.iter().map(|part| part.noise).collect();
+        assert_eq!(noises.len(), parts, "every part has noise of its own");
+        let joined =
+            |values: fn(&FlowBatch) -> &Vec<f32>| split.iter().flat_map(values).copied().collect::<Vec<_>>();
+        assert_eq!(joined(|part| &part.photos), whole.photos);
+        assert_eq!(joined(|part| &part.kept), whole.kept);
+        assert_eq!(joined(|part| &part.targets.pictures), whole.targets.pictures);
+        assert_eq!(joined(|part| &part.targets.views), whole.targets.views);
+        assert_eq!(joined(|part| &part.targets.weights), whole.targets.weights);
+        for part in &split {
+            assert_eq!(
+                (part.people * parts, part.targets.all * parts),
+                (12, whole.targets.all)
+            );
+            assert_eq!(part.kept.len(), part.people);
+        }
+    }
+    assert_eq!(whole.split(5).len(), 1, "12 people are not divided by 5");
+    Ok(())
+}
+
+#[test]
+fn a_run_in_micro_batches_learns_and_repeats() -> Result<()> {
+    let mut config = quick(12)?;
+    if let Some(flow) = &mut config.flow {
+        flow.micro_batches = 3;
+    }
+    config.validate()?;
+    let objective = objective(&config)?;
+    let run = || -> Result<Vec<f32>> {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let mut trainer = Trainer::new(&objective, &config, &Device::Cpu)?;
+        trainer.run(folder.path(), &mut Silent)?;
+        Ok(trainer.averaged()?["encoder.queries"].flatten_all()?.to_vec1()?)
+    };
+    assert_eq!(run()?, run()?);
+    if let Some(flow) = &mut config.flow {
+        flow.micro_batches = 5;
+    }
+    assert!(config.validate().unwrap_err().message().contains("micro_batches"));
+    Ok(())
+}
