@@ -72,8 +72,8 @@ pub struct MinihostSizes {
     pub channels: Vec<usize>,
     /// Residual blocks, each with a transformer unless the level is plain, per level.
     pub layers_per_block: usize,
-    /// Levels without transformers, the finest first: convolutions only, where attention would be dear and the coarser
-    /// levels have told already who it is.
+    /// Levels without transformers, the finest first. There, attention would be dear; the identity comes up from the
+    /// coarser levels.
     #[serde(default)]
     pub plain_levels: usize,
     /// Width of the time embedding; without, four times the channels of the finest level.
@@ -124,6 +124,12 @@ impl MinihostConfig {
     /// [`InvalidArgument`](omniid::ErrorKind::InvalidArgument) for sizes that do not fit each other.
     pub fn new(sizes: &MinihostSizes, prediction: Prediction) -> Result<Self> {
         let levels = sizes.channels.len();
+        if sizes.plain_levels > levels {
+            return Err(Error::invalid(format!(
+                "minihost: {} plain levels of {levels} in all",
+                sizes.plain_levels
+            )));
+        }
         let blocks = 3 * sizes.block * sizes.block;
         let groups = |width: &usize| {
             [32, 16, 8, 4, 2, 1]
@@ -408,6 +414,48 @@ mod tests {
         assert_eq!(distance(&found, &host.unet().forward(&input, None)?)?, 0.0);
         // The guided pass repeats it.
         assert_eq!(conditions.twice()?.map.expect("still a map").dims(), [4, 16, 3]);
+        Ok(())
+    }
+
+    #[test]
+    fn plain_levels_are_the_finest_and_depth_is_that_of_transformers() -> Result<()> {
+        let sizes = MinihostSizes {
+            size: 16,
+            block: 2,
+            channels: vec![8, 16],
+            plain_levels: 1,
+            time_width: Some(24),
+            transformer_layers_per_block: 2,
+            head_width: 4,
+            context_width: 6,
+            ..MinihostSizes::default()
+        };
+        let config = MinihostConfig::new(&sizes, Prediction::Sample)?;
+        assert_eq!(config.unet.down_attention, [false, true]);
+        assert_eq!(config.unet.up_attention, [true, false]);
+        let tensors = config.tensors()?;
+        let named = |part: &str| tensors.iter().filter(|spec| spec.name.contains(part)).count();
+        assert_eq!(
+            named("down_blocks.0.attentions") + named("up_blocks.1.attentions"),
+            0
+        );
+        let time = tensors
+            .iter()
+            .find(|spec| spec.name == "time_embedding.linear_1.weight");
+        assert_eq!(time.map(|spec| spec.shape.clone()), Some(vec![24, 8]));
+        // One transformer on the way down, two up, one in the middle, of two blocks each.
+        assert_eq!(config.unet.host()?.layer_count(), 8);
+        // The same network under diffusers' own description.
+        assert_eq!(UNetConfig::from_json(&config.unet.to_json())?, config.unet);
+        for (plain_levels, depth, name) in [(3, 1, "plain levels"), (1, 0, "transformer_layers_per_block")] {
+            let wrong = MinihostSizes {
+                plain_levels,
+                transformer_layers_per_block: depth,
+                ..sizes.clone()
+            };
+            let error = MinihostConfig::new(&wrong, Prediction::Sample).unwrap_err();
+            assert!(error.message().contains(name), "{error:?}");
+        }
         Ok(())
     }
 

@@ -136,3 +136,8 @@ fn transformers_everywhere_with_linear_projections_and_a_class_vector() {
 fn convolutions_plain_blocks_and_sines_first() {
     check("convolution");
 }
+
+#[test]
+fn a_plain_finest_level_a_time_embedding_of_its_own_width_and_deeper_transformers() {
+    check("plain");
+}

@@ -155,6 +155,20 @@ impl ThreadPool {
         }
     }
 
+    /// Calls `function`; runs that it starts on this thread are executed in place, whichever pool they are of. For
+    /// callers that divide their work among threads themselves, so that their threads do not wait for each other's
+    /// workers.
+    pub fn in_place<R>(function: impl FnOnce() -> R) -> R {
+        struct Restore(bool);
+        impl Drop for Restore {
+            fn drop(&mut self) {
+                IN_TASK.set(self.0);
+            }
+        }
+        let _restore = Restore(IN_TASK.replace(true));
+        function()
+    }
+
     fn list(&self, job: &Job) -> Option<usize> {
         let mut state = self.shared.lock();
         let index = state.slots.iter().position(Option::is_none)?;
@@ -362,6 +376,28 @@ mod tests {
         });
         assert_eq!(calls.into_inner(), 30);
         assert!(!moved.into_inner());
+    }
+
+    #[test]
+    fn in_place_keeps_runs_on_the_calling_thread_and_ends_also_by_a_panic() {
+        let pool = ThreadPool::new(3);
+        let here = std::thread::current().id();
+        let strangers = AtomicUsize::new(0);
+        let count = |_| {
+            if std::thread::current().id() != here {
+                strangers.fetch_add(1, Ordering::Relaxed);
+            }
+        };
+        ThreadPool::in_place(|| {
+            pool.run(500, &count);
+            ThreadPool::in_place(|| pool.run(500, &count));
+            pool.run(500, &count);
+            assert!(IN_TASK.get());
+        });
+        assert_eq!(strangers.into_inner(), 0);
+        let panicked = catch_unwind(|| ThreadPool::in_place(|| resume_unwind(Box::new("unwind"))));
+        assert!(panicked.is_err());
+        assert!(!IN_TASK.get());
     }
 
     #[test]

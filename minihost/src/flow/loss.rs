@@ -28,7 +28,7 @@ pub struct FlowOptions {
     ///
     /// Half of a picture's variance lies in its few coarsest waves, and so does the network's effort. A difference
     /// between neighbours weighs a wave by the square of its frequency, which undoes the fall of the spectrum of natural
-    /// pictures. The best prediction stays the same, because every wave still counts by its squared error.
+    /// pictures. With equal weights of pixels the best prediction stays the same: every wave counts by its squared error.
     pub detail_weight: f64,
 }
 

@@ -26,6 +26,7 @@ def generate(folder, options):
     with torch.no_grad():
         _case(folder, "linear", options, _linear(channels))
         _case(folder, "convolution", options, _convolution(channels))
+        _case(folder, "plain", options, _plain(channels))
 
 
 def _linear(channels):
@@ -48,6 +49,16 @@ def _convolution(channels):
         mid_block_type="UNetMidBlock2D", up_block_types=["CrossAttnUpBlock2D"] * (levels - 1) + ["UpBlock2D"],
         cross_attention_dim=10, attention_head_dim=[width // 4 for width in channels], flip_sin_to_cos=False,
         freq_shift=1,
+    )
+
+
+def _plain(channels):
+    """The built-in minihost: no transformer at the finest level, a time embedding of its own width; and deeper ones."""
+    levels = len(channels)
+    return dict(
+        _linear(channels), down_block_types=["DownBlock2D"] + ["CrossAttnDownBlock2D"] * (levels - 1),
+        up_block_types=["CrossAttnUpBlock2D"] * (levels - 1) + ["UpBlock2D"], time_embedding_dim=24,
+        transformer_layers_per_block=2,
     )
 
 
