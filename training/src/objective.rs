@@ -38,8 +38,8 @@ pub trait Objective: Sync {
     /// Whatever reading the data gives.
     fn batch(&self, step: u64) -> Result<Self::Batch>;
 
-    /// Divides a batch into parts that are computed at the same time; the step's gradient is the mean of theirs. As it
-    /// is without.
+    /// Divides a batch into parts, which the CPU computes at the same time; the step's gradient is the mean of theirs.
+    /// Without an implementation a batch stays whole.
     fn micro_batches(&self, batch: Self::Batch) -> Vec<Self::Batch> {
         vec![batch]
     }

@@ -215,16 +215,18 @@ impl Parameters {
             .trained()
             .map(|(_, _, variable)| variable)
             .collect::<Vec<_>>();
-        let sums = trained
-            .par_iter()
-            .map(|variable| {
-                Ok(match (sum.get(variable), other.get(variable)) {
-                    (Some(a), Some(b)) => Some((a + b)?),
-                    (None, Some(b)) => Some(b.clone()),
-                    (_, None) => None,
-                })
+        let add = |variable: &&Var| -> Result<Option<Tensor>> {
+            Ok(match (sum.get(variable), other.get(variable)) {
+                (Some(a), Some(b)) => Some((a + b)?),
+                (None, Some(b)) => Some(b.clone()),
+                (_, None) => None,
             })
-            .collect::<Result<Vec<_>>>()?;
+        };
+        let sums: Vec<_> = if self.device.is_cpu() {
+            trained.par_iter().map(add).collect::<Result<_>>()?
+        } else {
+            trained.iter().map(add).collect::<Result<_>>()?
+        };
         for (variable, gradient) in trained.into_iter().zip(sums) {
             if let Some(gradient) = gradient {
                 sum.insert(variable, gradient);
@@ -321,6 +323,29 @@ mod tests {
         assert!(y.track_op());
         assert!(Linear::load(4, 2, false, parameters.builder().pp("a")).is_err());
         assert!(parameters.set("c", &y).is_err() && parameters.set("b", &y).is_err());
+        Ok(())
+    }
+
+    #[test]
+    fn gradients_of_two_losses_add_up() -> Result<()> {
+        let specs = ["both", "first", "second", "neither"].map(|name| spec(name, &[2], 0));
+        let parameters = Parameters::new(&specs, &groups(), 1, &Device::Cpu)?;
+        let builder = parameters.builder();
+        let tensor = |name: &str| builder.get(2, name);
+        let slope = |name: &str, by: f64| -> candle_core::Result<Tensor> { (tensor(name)? * by)?.sum_all() };
+        let one = (slope("both", 2.0)? + slope("first", 3.0)?)?.backward()?;
+        let other = (slope("both", 5.0)? + slope("second", 7.0)?)?.backward()?;
+        let sum = parameters.add_gradients(one, &other)?;
+        let expected = [
+            ("both", Some(7.0)),
+            ("first", Some(3.0)),
+            ("second", Some(7.0)),
+            ("neither", None),
+        ];
+        for (name, expected) in expected {
+            let found = sum.get(&tensor(name)?).map(|gradient| gradient.to_vec1::<f32>());
+            assert_eq!(found.transpose()?, expected.map(|value| vec![value; 2]), "{name}");
+        }
         Ok(())
     }
 

@@ -10,6 +10,7 @@ use crate::parameters::Parameters;
 use crate::schedule;
 use crate::state::State;
 use crate::workers::Workers;
+use candle_core::backprop::GradStore;
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use omniid::error::{Error, Result};
@@ -41,6 +42,24 @@ pub struct Trainer<'a, O: Objective> {
     workers: Workers,
     step: u64,
     skipped: u32,
+}
+
+/// What a part of a batch adds to a step.
+struct Part {
+    loss: f64,
+    parts: Vec<(&'static str, f64)>,
+    gradients: GradStore,
+}
+
+impl Part {
+    fn plus(self, other: Self, parameters: &Parameters) -> Result<Self> {
+        let parts = self.parts.into_iter().zip(other.parts);
+        Ok(Self {
+            loss: self.loss + other.loss,
+            parts: parts.map(|((name, a), (_, b))| (name, a + b)).collect(),
+            gradients: parameters.add_gradients(self.gradients, &other.gradients)?,
+        })
+    }
 }
 
 /// The value of a tensor that holds one number.
@@ -235,7 +254,7 @@ impl<'a, O: Objective> Trainer<'a, O> {
         let share = 1.0 / batches.len().max(1) as f64;
         let (objective, model, parameters) = (self.objective, &self.model, &self.parameters);
         let device = parameters.device();
-        let made = self.workers.each(batches, device, |batch| {
+        let compute = |batch: &O::Batch| -> Result<Part> {
             // The backward pass of an operation has the precision of its forward pass.
             let Loss { total, parts } = autocast(element, || objective.loss(model, batch, device))?;
             let parts = parts
@@ -248,23 +267,30 @@ impl<'a, O: Objective> Trainer<'a, O> {
             } else {
                 total
             };
-            Ok((loss, parts, total.backward()?))
-        })?;
-        let (mut loss, mut parts, mut gradients) = (0.0, Vec::<(&'static str, f64)>::new(), None);
-        for (its_loss, its_parts, its_gradients) in made {
-            loss += its_loss;
-            for (place, (name, part)) in its_parts.into_iter().enumerate() {
-                match parts.get_mut(place) {
-                    Some((_, sum)) => *sum += part,
-                    None => parts.push((name, part)),
-                }
-            }
-            gradients = Some(match gradients {
-                None => its_gradients,
-                Some(sum) => parameters.add_gradients(sum, &its_gradients)?,
-            });
-        }
-        let gradients = gradients.ok_or_else(|| Error::internal("a step without a batch"))?;
+            Ok(Part {
+                loss,
+                parts,
+                gradients: total.backward()?,
+            })
+        };
+        let made = if device.is_cpu() {
+            let parts = self.workers.each(batches, compute)?;
+            parts
+                .into_iter()
+                .map(Ok::<_, Error>)
+                .reduce(|sum, part| sum?.plus(part?, parameters))
+        } else {
+            // One after the other, each added at once: there, parts are for what does not fit the memory in one.
+            batches
+                .iter()
+                .map(compute)
+                .reduce(|sum, part| sum?.plus(part?, parameters))
+        };
+        let Part {
+            loss,
+            parts,
+            gradients,
+        } = made.ok_or_else(|| Error::internal("a step without a batch"))??;
         let gradient = self.optimiser.gradient_length(&self.parameters, &gradients)?;
         let skipped = !(loss.is_finite() && gradient.is_finite());
         if skipped {

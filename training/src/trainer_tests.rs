@@ -164,7 +164,12 @@ fn a_resumed_fit_equals_an_uninterrupted_one_to_the_bit() -> Result<()> {
         broken: HashSet::from([12]),
         ..Fit::default()
     };
-    resumed_equals_uninterrupted(&objective, &config(60)?, 13)
+    resumed_equals_uninterrupted(&objective, &config(60)?, 13)?;
+    let divided = Fit {
+        apart: 0.5,
+        ..objective
+    };
+    resumed_equals_uninterrupted(&divided, &config(60)?, 13)
 }
 
 #[test]
@@ -250,7 +255,7 @@ fn a_state_of_another_model_is_refused() -> Result<()> {
 /// Two squares around a middle have the slope of the middle's, and lie above it by the square of the distance.
 #[test]
 fn gradients_of_micro_batches_are_averaged() -> Result<()> {
-    let run = |apart: f32| -> Result<(Vec<f32>, f64)> {
+    let run = |apart: f32| -> Result<(Vec<f32>, Made)> {
         let folder = tempfile::tempdir().expect("temporary folder");
         let objective = Fit {
             apart,
@@ -260,12 +265,15 @@ fn gradients_of_micro_batches_are_averaged() -> Result<()> {
         let first = trainer.advance(&objective.micro_batches(objective.batch(0)?))?;
         assert!((first.parts[0].1 - first.loss).abs() < 1e-6);
         assert_eq!(trainer.run(folder.path(), &mut Silent)?, Outcome::Finished);
-        Ok((trainer.averaged()?["x"].to_vec1()?, first.loss))
+        Ok((trainer.averaged()?["x"].to_vec1()?, first))
     };
-    let ((whole, loss), (halves, higher)) = (run(0.0)?, run(0.5)?);
+    let ((whole, once), (halves, twice)) = (run(0.0)?, run(0.5)?);
     for (a, b) in whole.iter().zip(&halves) {
         assert!((a - b).abs() < 1e-4, "{whole:?} {halves:?}");
     }
+    let (slope, same) = (once.gradient, twice.gradient);
+    assert!((slope - same).abs() < 1e-5 * slope, "{slope} and {same}");
+    let (loss, higher) = (once.loss, twice.loss);
     assert!((higher - loss - 3.0 * 0.25).abs() < 1e-5, "{loss} and {higher}");
     Ok(())
 }

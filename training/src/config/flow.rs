@@ -19,10 +19,9 @@ pub struct FlowConfig {
     /// Gaussian whose deviation is 0.7 of the distance from the eyes to the mouth. Above 1, hair and outline stop
     /// outweighing the features that people are told apart by.
     pub face_weight: f32,
-    /// Parts that the people of a step are divided into; must divide their number. Parts are computed at the same time,
-    /// each on its share of the processors, and their gradients averaged. Two on two cores make 1.6 times as many steps
-    /// as one, because much of a pass is not shared among threads. The weights depend on it: every part draws its own
-    /// noise and has its own mean identity.
+    /// Parts that the people of a step are divided into, at least two people each. On the CPU parts are computed at the
+    /// same time, on other devices one after the other, which takes less memory; their gradients are averaged. The weights
+    /// depend on it: every part has noise, a mean identity and a sum of pixel weights of its own.
     pub micro_batches: usize,
     /// Weight decay of the host's and the adapter's matrices.
     pub weight_decay: f64,
@@ -56,6 +55,13 @@ impl FlowConfig {
     /// [`ErrorKind::InvalidArgument`](omniid::ErrorKind::InvalidArgument) for sizes that do not fit each other.
     pub fn host(&self) -> Result<MinihostConfig> {
         MinihostConfig::new(&self.host, self.prediction)
+    }
+
+    /// Whether the people of a step can be divided into the micro-batches. One person alone has no mean identity to stand
+    /// for nobody's.
+    pub fn divides(&self, people: usize) -> bool {
+        self.micro_batches == 1
+            || people.is_multiple_of(self.micro_batches) && people / self.micro_batches >= 2
     }
 
     pub(super) fn validate(&self, model: &ModelConfig) -> Result<()> {

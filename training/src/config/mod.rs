@@ -173,11 +173,10 @@ impl RunConfig {
             flow.validate(&self.model)
                 .map_err(|error| error.context("[flow]"))?;
             need(
-                (1..=self.sampler.people).contains(&flow.micro_batches)
-                    && self.sampler.people.is_multiple_of(flow.micro_batches),
+                flow.micro_batches > 0 && flow.divides(self.sampler.people),
                 "[flow] micro_batches",
                 flow.micro_batches,
-                "a divisor of [sampler] people",
+                "a divisor of [sampler] people that leaves two people or more in each",
             )?;
         }
         self.loss.validate().map_err(|error| error.context("[loss]"))?;

@@ -68,12 +68,12 @@ pub struct FlowBatch {
 }
 
 impl FlowBatch {
-    /// Parts with equally many people. One person stays whole; so does a batch that cannot be divided so.
+    /// `parts` parts with equally many people; their number must divide that of the people.
     fn split(self, parts: usize) -> Vec<Self> {
-        let each = self.people / parts.max(1);
-        if parts < 2 || each * parts != self.people {
+        if parts < 2 {
             return vec![self];
         }
+        let each = self.people / parts;
         (0..parts)
             .map(|part| Self {
                 noise: self.noise * parts as u64 + part as u64,
@@ -115,7 +115,7 @@ impl FlowReconstruction {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidArgument`](omniid::ErrorKind::InvalidArgument) when the configuration has no section
-    /// `[flow]`, or nobody in `train` has pictures for a step.
+    /// `[flow]`, nobody in `train` has pictures for a step, or `micro_batches` does not divide the people of a step.
     pub fn new(config: &RunConfig, train: Dataset, validation: Dataset) -> Result<Self> {
         let flow = config
             .flow
@@ -124,10 +124,19 @@ impl FlowReconstruction {
         let size = config.model.image_size as u32;
         let (dataset, validation) = (train.resized(size)?, validation.resized(size)?);
         let host = flow.host()?;
+        let sampler = Sampler::new(&dataset, config.sampler.clone(), false, config.seed)?;
+        if !flow.divides(sampler.people_per_step()) {
+            return Err(Error::invalid(format!(
+                "a step has {} people, because there are no more; [flow] micro_batches {} does not divide them into parts of \
+                 two or more",
+                sampler.people_per_step(),
+                flow.micro_batches
+            )));
+        }
         Ok(Self {
             judge: Judge::new(config, &flow, validation),
             spec: host.unet.host()?,
-            sampler: Sampler::new(&dataset, config.sampler.clone(), false, config.seed)?,
+            sampler,
             config: config.clone(),
             flow,
             host,

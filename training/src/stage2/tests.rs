@@ -165,28 +165,59 @@ fn micro_batches_hold_the_batch_in_order() -> Result<()> {
             assert_eq!(part.kept.len(), part.people);
         }
     }
-    assert_eq!(whole.split(5).len(), 1, "12 people are not divided by 5");
     Ok(())
 }
 
 #[test]
-fn a_run_in_micro_batches_learns_and_repeats() -> Result<()> {
-    let mut config = quick(12)?;
-    if let Some(flow) = &mut config.flow {
-        flow.micro_batches = 3;
-    }
-    config.validate()?;
-    let objective = objective(&config)?;
-    let run = || -> Result<Vec<f32>> {
+fn a_run_in_micro_batches_repeats_and_is_another_one() -> Result<()> {
+    let run = |parts: usize| -> Result<Vec<f32>> {
+        let mut config = quick(12)?;
+        if let Some(flow) = &mut config.flow {
+            flow.micro_batches = parts;
+        }
+        config.validate()?;
+        let objective = objective(&config)?;
         let folder = tempfile::tempdir().expect("temporary folder");
         let mut trainer = Trainer::new(&objective, &config, &Device::Cpu)?;
         trainer.run(folder.path(), &mut Silent)?;
         Ok(trainer.averaged()?["encoder.queries"].flatten_all()?.to_vec1()?)
     };
-    assert_eq!(run()?, run()?);
-    if let Some(flow) = &mut config.flow {
-        flow.micro_batches = 5;
+    let divided = run(3)?;
+    assert_eq!(divided, run(3)?);
+    assert_ne!(divided, run(1)?);
+    // 12 people in parts of 2.4, of 1, of none.
+    for wrong in [5, 12, 0] {
+        assert!(
+            run(wrong).unwrap_err().message().contains("micro_batches"),
+            "{wrong}"
+        );
     }
-    assert!(config.validate().unwrap_err().message().contains("micro_batches"));
+    // Only 7 people have pictures.
+    let mut config = quick(1)?;
+    if let Some(flow) = &mut config.flow {
+        flow.micro_batches = 3;
+    }
+    let few = FlowReconstruction::new(&config, toy_people(7, 8, 16, 1), toy_people(2, 9, 16, 2));
+    assert!(few
+        .err()
+        .is_some_and(|error| error.message().contains("micro_batches")));
+    Ok(())
+}
+
+/// What a run is judged by does not follow what it minimises.
+#[test]
+fn errors_are_measured_without_the_weight_of_detail() -> Result<()> {
+    let measured = |detail_weight: f64| -> Result<Vec<(String, f64)>> {
+        let mut config = quick(1)?;
+        if let Some(flow) = &mut config.flow {
+            flow.times.detail_weight = detail_weight;
+        }
+        let objective = objective(&config)?;
+        let trainer = Trainer::new(&objective, &config, &Device::Cpu)?;
+        objective.evaluate(&trainer.averaged_model()?, &Device::Cpu)
+    };
+    let (plain, detailed) = (measured(0.0)?, measured(4.0)?);
+    assert!(measure(&plain, "mse_20_right") > 0.0);
+    assert_eq!(plain, detailed);
     Ok(())
 }
