@@ -2,6 +2,7 @@
 
 use super::lanes::Lanes;
 use super::lanes_portable::Portable;
+use super::scoped::scoped;
 use std::cell::Cell;
 use std::sync::OnceLock;
 
@@ -72,14 +73,7 @@ impl Isa {
     /// Runs `function` with the kernels that this thread starts held down to `self`, to compare instruction
     /// sets. One that the processor lacks is replaced by the strongest it has.
     pub fn with<R>(self, function: impl FnOnce() -> R) -> R {
-        struct Restore(Option<Isa>);
-        impl Drop for Restore {
-            fn drop(&mut self) {
-                CHOSEN.set(self.0);
-            }
-        }
-        let _restore = Restore(CHOSEN.replace(Some(self)));
-        function()
+        scoped(&CHOSEN, Some(self), function)
     }
 
     /// All that this processor can run, weakest first.

@@ -23,6 +23,7 @@ mod norm_gradient;
 mod outer_product;
 mod packing;
 mod pool;
+pub(crate) mod scoped;
 mod scratch;
 mod tile;
 mod view;

@@ -4,6 +4,7 @@
 //! threads at all. Jobs live on the callers' stacks and are listed in a table of fixed capacity: a run
 //! allocates nothing.
 
+use super::scoped::scoped;
 use std::any::Any;
 use std::cell::Cell;
 use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
@@ -159,14 +160,7 @@ impl ThreadPool {
     /// callers that divide their work among threads themselves, so that their threads do not wait for each other's
     /// workers.
     pub fn in_place<R>(function: impl FnOnce() -> R) -> R {
-        struct Restore(bool);
-        impl Drop for Restore {
-            fn drop(&mut self) {
-                IN_TASK.set(self.0);
-            }
-        }
-        let _restore = Restore(IN_TASK.replace(true));
-        function()
+        scoped(&IN_TASK, true, function)
     }
 
     fn list(&self, job: &Job) -> Option<usize> {
@@ -216,8 +210,7 @@ impl Job {
     fn take_part(&self) {
         // SAFETY: `run` keeps the function alive until all who take part have left.
         let function = unsafe { &*self.function };
-        let outer = IN_TASK.replace(true);
-        loop {
+        ThreadPool::in_place(|| loop {
             let index = self.next.fetch_add(1, Ordering::Relaxed);
             if index >= self.tasks {
                 break;
@@ -226,21 +219,20 @@ impl Job {
                 let mut first = self.panic.lock().unwrap_or_else(PoisonError::into_inner);
                 first.get_or_insert(payload);
             }
-        }
-        IN_TASK.set(outer);
+        });
     }
 }
 
 /// All tasks on this thread, with the same behaviour on panics as the shared run.
 fn run_in_place(tasks: usize, function: &(dyn Fn(usize) + Sync)) {
     let mut panic = None;
-    let outer = IN_TASK.replace(true);
-    for index in 0..tasks {
-        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| function(index))) {
-            panic.get_or_insert(payload);
+    ThreadPool::in_place(|| {
+        for index in 0..tasks {
+            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| function(index))) {
+                panic.get_or_insert(payload);
+            }
         }
-    }
-    IN_TASK.set(outer);
+    });
     if let Some(payload) = panic {
         resume_unwind(payload);
     }

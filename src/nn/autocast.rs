@@ -1,5 +1,6 @@
 //! The number type of matrix products in training.
 
+use crate::kernel::scoped::scoped;
 use crate::kernel::Element;
 use std::cell::Cell;
 
@@ -15,14 +16,7 @@ thread_local! {
 /// normalisation, softmax and activations are f32 always. The backward pass of an operation uses the type that
 /// its forward pass was started with, wherever it runs. Without `autocast` products are f32.
 pub fn autocast<R>(element: Element, function: impl FnOnce() -> R) -> R {
-    struct Restore(Element);
-    impl Drop for Restore {
-        fn drop(&mut self) {
-            PRODUCTS.set(self.0);
-        }
-    }
-    let _restore = Restore(PRODUCTS.replace(element));
-    function()
+    scoped(&PRODUCTS, element, function)
 }
 
 /// The number type that [`autocast`] chose for this thread.

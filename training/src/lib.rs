@@ -17,6 +17,7 @@ pub mod objective;
 pub mod observer;
 pub mod optimiser;
 pub mod parameters;
+mod part;
 pub mod pixels;
 pub mod preview;
 pub mod random;

@@ -3,14 +3,14 @@
 use crate::average::{Average, Slot};
 use crate::config::{Configuration, Plan, Precision};
 use crate::metrics::Metrics;
-use crate::objective::{Loss, Objective};
+use crate::objective::Objective;
 use crate::observer::{Observer, TrainingProgress};
 use crate::optimiser::{AdamW, Moments};
 use crate::parameters::Parameters;
+use crate::part::Part;
 use crate::schedule;
 use crate::state::State;
 use crate::workers::Workers;
-use candle_core::backprop::GradStore;
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use omniid::error::{Error, Result};
@@ -42,29 +42,6 @@ pub struct Trainer<'a, O: Objective> {
     workers: Workers,
     step: u64,
     skipped: u32,
-}
-
-/// What a part of a batch adds to a step.
-struct Part {
-    loss: f64,
-    parts: Vec<(&'static str, f64)>,
-    gradients: GradStore,
-}
-
-impl Part {
-    fn plus(self, other: Self, parameters: &Parameters) -> Result<Self> {
-        let parts = self.parts.into_iter().zip(other.parts);
-        Ok(Self {
-            loss: self.loss + other.loss,
-            parts: parts.map(|((name, a), (_, b))| (name, a + b)).collect(),
-            gradients: parameters.add_gradients(self.gradients, &other.gradients)?,
-        })
-    }
-}
-
-/// The value of a tensor that holds one number.
-fn number(tensor: &Tensor) -> Result<f64> {
-    Ok(f64::from(tensor.to_dtype(DType::F32)?.to_scalar::<f32>()?))
 }
 
 /// What happened in the steps since the last line of metrics.
@@ -251,46 +228,26 @@ impl<'a, O: Objective> Trainer<'a, O> {
             Precision::F32 => Element::F32,
             Precision::Bf16 => Element::BF16,
         };
-        let share = 1.0 / batches.len().max(1) as f64;
         let (objective, model, parameters) = (self.objective, &self.model, &self.parameters);
         let device = parameters.device();
-        let compute = |batch: &O::Batch| -> Result<Part> {
+        let share = 1.0 / batches.len().max(1) as f64;
+        let compute = |batch: &O::Batch| {
             // The backward pass of an operation has the precision of its forward pass.
-            let Loss { total, parts } = autocast(element, || objective.loss(model, batch, device))?;
-            let parts = parts
-                .into_iter()
-                .map(|(name, part)| Ok((name, share * number(&part)?)))
-                .collect::<Result<Vec<_>>>()?;
-            let loss = share * number(&total)?;
-            let total = if batches.len() > 1 {
-                (total * share)?
-            } else {
-                total
-            };
-            Ok(Part {
-                loss,
-                parts,
-                gradients: total.backward()?,
-            })
+            let loss = autocast(element, || objective.loss(model, batch, device))?;
+            Part::of(&loss, share)
         };
-        let made = if device.is_cpu() {
+        let part = if device.is_cpu() {
             let parts = self.workers.each(batches, compute)?;
-            parts
-                .into_iter()
-                .map(Ok::<_, Error>)
-                .reduce(|sum, part| sum?.plus(part?, parameters))
+            Part::sum(parts.into_iter().map(Ok), parameters)?
         } else {
             // One after the other, each added at once: there, parts are for what does not fit the memory in one.
-            batches
-                .iter()
-                .map(compute)
-                .reduce(|sum, part| sum?.plus(part?, parameters))
+            Part::sum(batches.iter().map(compute), parameters)?
         };
         let Part {
             loss,
             parts,
             gradients,
-        } = made.ok_or_else(|| Error::internal("a step without a batch"))??;
+        } = part;
         let gradient = self.optimiser.gradient_length(&self.parameters, &gradients)?;
         let skipped = !(loss.is_finite() && gradient.is_finite());
         if skipped {

@@ -1,6 +1,6 @@
 use super::*;
 use crate::config::RunConfig;
-use crate::objective::Work;
+use crate::objective::{Loss, Work};
 use crate::observer::Silent;
 use crate::parameters::{ParameterGroup, ParameterSpec};
 use crate::random::{stream, Purpose};

@@ -60,11 +60,19 @@ impl FlowConfig {
     /// Whether the people of a step can be divided into the micro-batches. One person alone has no mean identity to stand
     /// for nobody's.
     pub fn divides(&self, people: usize) -> bool {
-        self.micro_batches == 1
-            || people.is_multiple_of(self.micro_batches) && people / self.micro_batches >= 2
+        let fewest = if self.micro_batches == 1 { 1 } else { 2 };
+        self.micro_batches > 0
+            && people.is_multiple_of(self.micro_batches)
+            && people / self.micro_batches >= fewest
     }
 
-    pub(super) fn validate(&self, model: &ModelConfig) -> Result<()> {
+    pub(super) fn validate(&self, model: &ModelConfig, people: usize) -> Result<()> {
+        need(
+            self.divides(people),
+            "micro_batches",
+            self.micro_batches,
+            "a divisor of [sampler] people that leaves two people or more in each",
+        )?;
         need(
             (0.0..1.0).contains(&self.identity_dropout),
             "identity_dropout",

@@ -170,14 +170,8 @@ impl RunConfig {
             .validate()
             .map_err(|error| error.context("[sampler]"))?;
         if let Some(flow) = &self.flow {
-            flow.validate(&self.model)
+            flow.validate(&self.model, self.sampler.people)
                 .map_err(|error| error.context("[flow]"))?;
-            need(
-                flow.micro_batches > 0 && flow.divides(self.sampler.people),
-                "[flow] micro_batches",
-                flow.micro_batches,
-                "a divisor of [sampler] people that leaves two people or more in each",
-            )?;
         }
         self.loss.validate().map_err(|error| error.context("[loss]"))?;
         self.optimiser
