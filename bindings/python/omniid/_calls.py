@@ -69,11 +69,11 @@ class _Interrupts:
         if threading.current_thread() is threading.main_thread():
             handler = signal.getsignal(signal.SIGINT)
             if callable(handler):
+                self.handler = handler
                 try:
                     signal.signal(signal.SIGINT, self._keep)
-                    self.handler = handler
                 except ValueError:  # not the main interpreter
-                    pass
+                    self.handler = None
 
     def _keep(self, number: int, frame: Any) -> None:
         self.pending = (number, frame)
@@ -123,17 +123,21 @@ def long_call(
             interrupts.deliver()
         check(status)
 
-    _gate.enter()
+    # Ctrl-C is kept before the gate is entered and until it is left: in between, a KeyboardInterrupt would leave a call
+    # counted that has ended, and the end of the program would wait for it for ever.
     interrupts = _Interrupts()
     try:
-        if cancel is not None and cancel.is_set():
-            raise errors.CancelledError("cancelled before it began")
-        yield callback, checked
+        _gate.enter()
+        try:
+            if cancel is not None and cancel.is_set():
+                raise errors.CancelledError("cancelled before it began")
+            yield callback, checked
+        finally:
+            _gate.leave()
+            # The exception refers to this frame's caller; do not keep both alive through each other.
+            raised.clear()
     finally:
         interrupts.restore()
-        _gate.leave()
-        # The exception refers to this frame's caller; do not keep both alive through each other.
-        raised.clear()
         interrupts.deliver()
 
 

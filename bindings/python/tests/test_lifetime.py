@@ -275,6 +275,37 @@ def test_ctrl_c_stops_a_call(model_path):
     assert (code, out.split(), errors) == (0, ["stopped"] * 40, "")
 
 
+@pytest.mark.skipif(os.name == "nt", reason="signals")
+def test_ctrl_c_around_a_call_leaves_nothing_behind(model_path):
+    """It comes while the call is being counted, in and out: the count must be right, or the program never ends."""
+    code, out, errors = run_program(model_path, """
+    from omniid import _calls
+    class Interrupted(threading.Condition):
+        def __init__(self, moment):
+            super().__init__()
+            self.moments = [moment == i for i in range(4)]
+        def interrupt(self):
+            if self.moments.pop(0):
+                signal.raise_signal(signal.SIGINT)
+        def __enter__(self):
+            self.interrupt()
+            return super().__enter__()
+        def __exit__(self, *error):
+            super().__exit__(*error)
+            self.interrupt()
+    for moment in range(4):  # before and after the call is counted in, before and after it is counted out
+        _calls._gate.condition = Interrupted(moment)
+        try:
+            engine.encode(photos)
+        except KeyboardInterrupt:
+            print("stopped", _calls._gate.running)
+        _calls._gate.condition = threading.Condition()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    engine.encode(photos)
+    """)  # fmt: skip
+    assert (code, out.splitlines(), errors) == (0, ["stopped 0"] * 4, "")
+
+
 @pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="reads /proc")
 def test_a_thousand_rounds_do_not_leak(engine, photos):
     """Encoding, saving, conditioning, keys and injection, with errors and exceptions in between."""
