@@ -1032,7 +1032,7 @@ omniid_status omniid_identity_without_features(const omniid_identity *identity,
 
 /**
  * Compares two identities of this engine's model: cosine similarity, -1 to 1, centred on the model's average
- * identity if it has one.
+ * identity and in the directions that tell people apart, as far as the checkpoint has them.
  *
  * The caller's part:
  * `engine`, `first` and `second` are live; `out` is writable.

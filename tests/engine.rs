@@ -1,9 +1,11 @@
 //! The engine end to end on small random models: photos in, identity out, conditioned for a host.
 
+use candle_core::{Device, Tensor};
+use omniid::checkpoint::safetensors_to_bytes;
 use omniid::conditioning::{ConditionOptions, Role, Unconditional};
 use omniid::engine::{
-    write_untrained, BadPhoto, ConditionInput, EncodeOptions, Engine, EngineOptions, NativeConfig,
-    PhotoOutcome,
+    untrained_tensors, write_untrained, BadPhoto, ConditionInput, EncodeOptions, Engine, EngineOptions,
+    NativeConfig, PhotoOutcome, Source,
 };
 use omniid::identity::file::Precision;
 use omniid::identity::Identity;
@@ -185,6 +187,70 @@ fn identities_belong_to_their_model() {
     assert_eq!(
         other.similarity(&identity, &identity).unwrap_err().kind(),
         ErrorKind::Mismatch
+    );
+}
+
+#[test]
+fn identities_are_compared_where_the_checkpoint_says() {
+    let mut tensors = untrained_tensors(&config(), 1).unwrap();
+    let values = |count: usize, step: f32| (0..count).map(|i| (i as f32 * step).sin()).collect::<Vec<_>>();
+    let (mean, projection) = (values(6 * 24, 0.7), values(5 * 6 * 24, 1.3));
+    let tensor =
+        |values: &[f32], shape: (usize, usize)| Tensor::from_slice(values, shape, &Device::Cpu).unwrap();
+    let open = |tensors: &[(String, Tensor)]| {
+        let bytes = safetensors_to_bytes(tensors, &config().to_metadata().unwrap()).unwrap();
+        Engine::open(EngineOptions::new(Source::Bytes(bytes)), &mut Reporter::silent())
+    };
+    tensors.push(("encoder.token_mean".to_string(), tensor(&mean, (6, 24))));
+    let centred = open(&tensors).unwrap();
+    tensors.push((
+        "encoder.similarity_projection".to_string(),
+        tensor(&projection, (5, 144)),
+    ));
+    let projected = open(&tensors).unwrap();
+    assert_eq!(
+        (centred.similarity_directions(), projected.similarity_directions()),
+        (0, 5)
+    );
+
+    let pictures = [picture(0), picture(1)];
+    for (engine, directions) in [(&centred, None), (&projected, Some(projection.as_slice()))] {
+        let [a, b] = [0, 1].map(|place| encode(engine, &[photo(&pictures[place])]));
+        let vector = |identity: &Identity| -> Vec<f64> {
+            let moved = identity
+                .values()
+                .iter()
+                .zip(&mean)
+                .map(|(value, mean)| f64::from(value - mean));
+            let moved: Vec<f64> = moved.collect();
+            let project = |row: &[f32]| row.iter().zip(&moved).map(|(r, m)| f64::from(*r) * m).sum();
+            match directions {
+                Some(directions) => directions.chunks(144).map(project).collect(),
+                None => moved,
+            }
+        };
+        let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+        let (first, second) = (vector(&a), vector(&b));
+        let expected = dot(&first, &second) / (dot(&first, &first) * dot(&second, &second)).sqrt();
+        let similarity = engine.similarity(&a, &b).unwrap();
+        assert!(
+            (f64::from(similarity) - expected).abs() < 1e-5,
+            "{similarity}, expected {expected}"
+        );
+        let embedded = [&a, &b].map(|identity| engine.similarity_embedding(identity).unwrap());
+        assert_eq!(embedded[0].len(), directions.map_or(144, |_| 5));
+        let embedded = embedded.map(|vector| vector.into_iter().map(f64::from).collect::<Vec<_>>());
+        assert!((dot(&embedded[0], &embedded[1]) - expected).abs() < 1e-5);
+    }
+
+    // A projection of other tokens.
+    let last = tensors.len() - 1;
+    tensors[last].1 = tensor(&projection[..5 * 143], (5, 143));
+    let error = open(&tensors).err().expect("143 values are not 144");
+    assert_eq!(error.kind(), ErrorKind::Format);
+    assert!(
+        error.message().contains("similarity_projection") && error.message().contains("144"),
+        "{error}"
     );
 }
 

@@ -3,7 +3,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use omniid::identity::file::Precision;
-use omniid::identity::similarity::cosine;
+use omniid::identity::similarity::{cosine, SimilaritySpace};
 use omniid::identity::Identity;
 use omniid::Limits;
 
@@ -15,7 +15,7 @@ fuzz_target!(|bytes: &[u8]| {
     assert!((1..=64).contains(&identity.provenance().photos));
     let written = identity.to_bytes(Precision::F32).expect("a sound identity can be written");
     assert_eq!(Identity::from_bytes(&written, &limits).expect("what was written can be read"), identity);
-    if let Ok(similarity) = cosine(&identity, &identity, None) {
+    if let Ok(similarity) = cosine(&identity, &identity, &SimilaritySpace::default()) {
         assert!(similarity.is_finite() && similarity.abs() <= 1.0 + 1e-5, "{similarity}");
     }
 });

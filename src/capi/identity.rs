@@ -334,7 +334,7 @@ pub unsafe extern "C" fn omniid_identity_without_features(
 }
 
 /// Compares two identities of this engine's model: cosine similarity, -1 to 1, centred on the model's average
-/// identity if it has one.
+/// identity and in the directions that tell people apart, as far as the checkpoint has them.
 ///
 /// # Safety
 /// `engine`, `first` and `second` are live; `out` is writable.

@@ -156,7 +156,7 @@ impl Engine {
         let synthetic = match variant {
             Unconditional::Default => match self.default_unconditional() {
                 Some(synthetic) => synthetic,
-                None if self.inner.token_mean.is_some() => return self.mean_tokens().map(Some),
+                None if self.inner.similarity_space.mean().is_some() => return self.mean_tokens().map(Some),
                 None => return self.zero_tokens(identity).map(Some),
             },
             Unconditional::None => return Ok(None),
@@ -205,7 +205,7 @@ impl Engine {
     }
 
     fn mean_tokens(&self) -> Result<Tensor> {
-        let mean = self.inner.token_mean.as_ref().ok_or_else(|| {
+        let mean = self.inner.similarity_space.mean().ok_or_else(|| {
             Error::unsupported("unconditional variant mean tokens: the checkpoint brings no mean identity")
         })?;
         let shape = (self.inner.info.tokens, self.inner.info.token_width);

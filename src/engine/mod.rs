@@ -33,7 +33,8 @@ use crate::encoder::{Encoder, EncoderConfig, EncoderKind};
 use crate::error::{Error, Result};
 use crate::face::{CropMode, DetectOptions, Face, FaceDetector};
 use crate::host::HostSpec;
-use crate::identity::{similarity, Identity};
+use crate::identity::similarity::{cosine, SimilaritySpace};
+use crate::identity::Identity;
 use crate::limits::Limits;
 use crate::photo::ImageProcessor;
 use crate::progress::Reporter;
@@ -94,8 +95,8 @@ struct Inner {
     processor: ImageProcessor,
     backbone: VisionTransformer,
     encoder: Encoder,
-    /// The model's average identity, `[tokens, token width]`, if the checkpoint brings one.
-    token_mean: Option<Vec<f32>>,
+    /// The model's average identity, `[tokens, token width]`, and the directions that count, if the checkpoint brings them.
+    similarity_space: SimilaritySpace,
     detector: Option<FaceDetector>,
     host: Option<HostSpec>,
     adapter_source: Option<AdapterSource>,
@@ -144,13 +145,30 @@ impl Engine {
         detector.detect(image, options)
     }
 
-    /// Cosine similarity of two identities of this model, centred on the model's mean identity if it has one.
+    /// Cosine similarity of two identities of this model, −1 to 1, in its [`SimilaritySpace`]: centred on the model's mean
+    /// identity and projected onto the directions that tell people apart, as far as the checkpoint brings them.
     ///
     /// # Errors
     /// [`ErrorKind::Mismatch`](crate::ErrorKind::Mismatch) when either belongs to another model.
     pub fn similarity(&self, a: &Identity, b: &Identity) -> Result<f32> {
         a.check_model(&self.inner.info.fingerprint)?;
         b.check_model(&self.inner.info.fingerprint)?;
-        similarity::cosine(a, b, self.inner.token_mean.as_deref())
+        cosine(a, b, &self.inner.similarity_space)
+    }
+
+    /// A vector of length 1 whose dot product with another identity's is their [`similarity`](Self::similarity): what an
+    /// index of many people stores.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Mismatch`](crate::ErrorKind::Mismatch) when the identity belongs to another model.
+    pub fn similarity_embedding(&self, identity: &Identity) -> Result<Vec<f32>> {
+        identity.check_model(&self.inner.info.fingerprint)?;
+        self.inner.similarity_space.embed(identity)
+    }
+
+    /// Directions in which identities are compared; 0 if the checkpoint brings none and the tokens are compared as they
+    /// are.
+    pub fn similarity_directions(&self) -> usize {
+        self.inner.similarity_space.directions()
     }
 }

@@ -10,6 +10,7 @@ use crate::encoder::{Encoder, EncoderConfig, EncoderInput};
 use crate::error::{Error, Result};
 use crate::face::{CropMode, FaceDetector};
 use crate::host::HostSpec;
+use crate::identity::similarity::SimilaritySpace;
 use crate::limits::Limits;
 use crate::photo::ImageProcessor;
 use crate::progress::{Reporter, Stage};
@@ -89,6 +90,11 @@ pub(super) fn open(options: EngineOptions, reporter: &mut Reporter<'_>) -> Resul
     reporter.report(Stage::Load, 3, STEPS)?;
     let host = options.host.or(parts.host);
     let token_mean = encoder.token_mean().map(super::encode::to_host).transpose()?;
+    let (directions, projection) = match encoder.similarity_projection() {
+        Some(projection) => (projection.dims()[0], super::encode::to_host(projection)?),
+        None => (0, Vec::new()),
+    };
+    let similarity_space = SimilaritySpace::new(token_mean, directions, projection)?;
     let mut processor = ImageProcessor::clip(parts.backbone_config.image_size as u32);
     processor.mean = parts.pixels.mean;
     processor.std = parts.pixels.std;
@@ -113,7 +119,7 @@ pub(super) fn open(options: EngineOptions, reporter: &mut Reporter<'_>) -> Resul
         processor,
         backbone,
         encoder,
-        token_mean,
+        similarity_space,
         detector,
         host,
         adapter_source: parts.adapter,

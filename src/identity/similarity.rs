@@ -3,19 +3,108 @@
 use super::Identity;
 use crate::error::{Error, Result};
 
-/// Cosine similarity of two identities of one model, −1 to 1.
+/// Where the identities of one model are compared.
 ///
-/// Tokens of several photos are averaged per position first (only IP-Adapter checkpoints have more than one
-/// group), then `mean` (`[tokens, width]`, the model's average identity) is subtracted when the model has one,
-/// then the flattened tokens are compared. The subtraction matters: what all faces share would otherwise dominate.
+/// Tokens as they are say little by their cosine: it is governed by what all faces share, and by what changes most from
+/// photo to photo, such as light and the colour of the hair. So a model may bring its mean identity, which is
+/// subtracted, and directions in which people differ more than the photos of one person do (linear discriminant
+/// analysis of the training people's tokens), onto which the rest is projected. [`SimilaritySpace::default`] has neither.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SimilaritySpace {
+    mean: Option<Vec<f32>>,
+    directions: usize,
+    projection: Vec<f32>,
+}
+
+impl SimilaritySpace {
+    /// The space with mean `mean` (`[values]`) and `directions` directions `projection` (`[directions, values]`, flat;
+    /// empty for none). `values` are those of one group of tokens, `tokens · width`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Mismatch`](crate::ErrorKind::Mismatch) when sizes do not belong together.
+    pub fn new(mean: Option<Vec<f32>>, directions: usize, projection: Vec<f32>) -> Result<Self> {
+        let space = Self {
+            mean,
+            directions,
+            projection,
+        };
+        let values = space.values().unwrap_or(0);
+        if space.projection.len() != directions * values {
+            return Err(Error::mismatch(format!(
+                "similarity projection of {} values, expected {directions} directions of {values}",
+                space.projection.len()
+            )));
+        }
+        Ok(space)
+    }
+
+    /// The mean identity.
+    pub fn mean(&self) -> Option<&[f32]> {
+        self.mean.as_deref()
+    }
+
+    /// Number of directions; 0 if values are compared as they are.
+    pub fn directions(&self) -> usize {
+        self.directions
+    }
+
+    /// A vector of length 1 for an identity, or of zeros if it has no direction. Dot products of two such vectors are
+    /// their [similarity](cosine): what an index of many people stores.
+    ///
+    /// Tokens of several photos are averaged per position first; only IP-Adapter checkpoints have more than one group.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Mismatch`](crate::ErrorKind::Mismatch) when the identity has another shape.
+    pub fn embed(&self, identity: &Identity) -> Result<Vec<f32>> {
+        let vector = self.direction(identity)?;
+        Ok(vector.into_iter().map(|value| value as f32).collect())
+    }
+
+    /// Values of a group of tokens, if the space knows.
+    fn values(&self) -> Option<usize> {
+        let mean = self.mean.as_ref().map(Vec::len);
+        mean.or_else(|| self.projection.len().checked_div(self.directions))
+    }
+
+    fn direction(&self, identity: &Identity) -> Result<Vec<f64>> {
+        let mut values = pooled(identity);
+        if let Some(expected) = self.values().filter(|expected| *expected != values.len()) {
+            return Err(Error::mismatch(format!(
+                "comparing identities: {} values, the model compares {expected}",
+                values.len()
+            )));
+        }
+        for (value, mean) in values.iter_mut().zip(self.mean.iter().flatten()) {
+            *value -= f64::from(*mean);
+        }
+        if self.directions > 0 {
+            let project = |direction: &[f32]| {
+                direction
+                    .iter()
+                    .zip(&values)
+                    .map(|(d, v)| f64::from(*d) * v)
+                    .sum()
+            };
+            values = self.projection.chunks_exact(values.len()).map(project).collect();
+        }
+        let norm = values.iter().map(|value| value * value).sum::<f64>().sqrt();
+        // A zero vector has no direction; it is like nothing, itself included.
+        if norm > 0.0 {
+            values.iter_mut().for_each(|value| *value /= norm);
+        }
+        Ok(values)
+    }
+}
+
+/// Cosine similarity of two identities of one model in `space`, −1 to 1.
 ///
 /// # Errors
 /// [`ErrorKind::Mismatch`](crate::ErrorKind::Mismatch) when the two were made by different models or have
 /// different shapes.
-pub fn cosine(a: &Identity, b: &Identity, mean: Option<&[f32]>) -> Result<f32> {
+pub fn cosine(a: &Identity, b: &Identity, space: &SimilaritySpace) -> Result<f32> {
     b.check_model(&a.provenance.model)
         .map_err(|error| error.context("comparing two identities"))?;
-    let (first, second) = (pooled(a), pooled(b));
+    let (first, second) = (space.direction(a)?, space.direction(b)?);
     if first.len() != second.len() {
         return Err(Error::mismatch(format!(
             "comparing two identities: {} and {} values per photo",
@@ -23,28 +112,8 @@ pub fn cosine(a: &Identity, b: &Identity, mean: Option<&[f32]>) -> Result<f32> {
             second.len()
         )));
     }
-    if let Some(mean) = mean.filter(|mean| mean.len() != first.len()) {
-        return Err(Error::mismatch(format!(
-            "comparing two identities: {} values, the model's mean identity has {}",
-            first.len(),
-            mean.len()
-        )));
-    }
-    let centre = |index: usize| mean.map_or(0.0, |mean| f64::from(mean[index]));
-    let (mut dot, mut norm_a, mut norm_b) = (0f64, 0f64, 0f64);
-    for (index, (x, y)) in first.iter().zip(&second).enumerate() {
-        let (x, y) = (x - centre(index), y - centre(index));
-        dot += x * y;
-        norm_a += x * x;
-        norm_b += y * y;
-    }
-    // A zero vector has no direction; it is like nothing, itself included.
-    let norm = (norm_a * norm_b).sqrt();
-    Ok(if norm > 0.0 {
-        (dot / norm).clamp(-1.0, 1.0) as f32
-    } else {
-        0.0
-    })
+    let dot: f64 = first.iter().zip(&second).map(|(x, y)| x * y).sum();
+    Ok(dot.clamp(-1.0, 1.0) as f32)
 }
 
 /// Tokens averaged over the photos' groups, `[tokens per photo × width]`.
@@ -91,10 +160,55 @@ mod tests {
     fn closed_forms() {
         let a = identity(EncoderKind::OmniId, 1, &[1.0, 0.0, 0.0, 0.0]);
         let b = identity(EncoderKind::OmniId, 1, &[1.0, 1.0, 0.0, 0.0]);
-        assert_eq!(cosine(&a, &a, None).unwrap(), 1.0);
-        assert!((cosine(&a, &b, None).unwrap() - std::f32::consts::FRAC_1_SQRT_2).abs() < 1e-7);
+        let plain = SimilaritySpace::default();
+        assert_eq!(cosine(&a, &a, &plain).unwrap(), 1.0);
+        assert!((cosine(&a, &b, &plain).unwrap() - std::f32::consts::FRAC_1_SQRT_2).abs() < 1e-7);
         // Centred on (1, 0.5, 0, 0) the two differ by their second value only and point opposite ways.
-        assert_eq!(cosine(&a, &b, Some(&[1.0, 0.5, 0.0, 0.0])).unwrap(), -1.0);
+        let mean = vec![1.0, 0.5, 0.0, 0.0];
+        let centred = SimilaritySpace::new(Some(mean.clone()), 0, Vec::new()).unwrap();
+        assert_eq!(cosine(&a, &b, &centred).unwrap(), -1.0);
+        assert_eq!(centred.mean(), Some(mean.as_slice()));
+    }
+
+    #[test]
+    fn a_projection_decides_what_counts() {
+        let a = identity(EncoderKind::OmniId, 1, &[3.0, 7.0, 1.0, 0.0]);
+        let b = identity(EncoderKind::OmniId, 1, &[4.0, -7.0, 2.0, 0.0]);
+        let mean = Some(vec![0.0, 0.0, 1.0, 0.0]);
+        // The first value alone, then the first and twice the third: (3, 0) and (4, 2).
+        let first = SimilaritySpace::new(mean.clone(), 1, vec![1.0, 0.0, 0.0, 0.0]).unwrap();
+        assert_eq!(cosine(&a, &b, &first).unwrap(), 1.0);
+        let two = vec![1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 2.0, 0.0];
+        let two = SimilaritySpace::new(mean, 2, two).unwrap();
+        let expected = 12.0 / (3.0 * 20f32.sqrt());
+        assert!((cosine(&a, &b, &two).unwrap() - expected).abs() < 1e-6);
+        let embedded = two.embed(&b).unwrap();
+        assert!(
+            (embedded[0] - 4.0 / 20f32.sqrt()).abs() < 1e-6
+                && (embedded[1] - 2.0 / 20f32.sqrt()).abs() < 1e-6
+        );
+    }
+
+    #[test]
+    fn spaces_of_another_model_are_refused() {
+        let a = identity(EncoderKind::OmniId, 1, &[3.0, 7.0, 1.0, 0.0]);
+        let wide = SimilaritySpace::new(None, 1, vec![1.0; 6]).unwrap();
+        let other = SimilaritySpace::new(Some(vec![0.0; 3]), 0, Vec::new()).unwrap();
+        for space in [wide, other] {
+            let error = cosine(&a, &a, &space).unwrap_err();
+            assert_eq!(error.kind(), crate::ErrorKind::Mismatch);
+            assert!(error.message().contains("4 values"), "{}", error.message());
+        }
+        assert!(SimilaritySpace::new(Some(vec![0.0; 3]), 1, vec![1.0; 4]).is_err());
+        assert!(SimilaritySpace::new(None, 3, vec![1.0; 4]).is_err());
+        assert!(SimilaritySpace::new(None, 0, vec![1.0; 4]).is_err());
+    }
+
+    #[test]
+    fn an_identity_without_direction_is_like_nothing() {
+        let a = identity(EncoderKind::OmniId, 1, &[3.0, 7.0]);
+        let space = SimilaritySpace::new(Some(vec![3.0, 7.0]), 0, Vec::new()).unwrap();
+        assert_eq!(cosine(&a, &a, &space).unwrap(), 0.0);
     }
 
     #[test]
@@ -105,7 +219,7 @@ mod tests {
             2,
             &[0.0, 2.0, 3.0, 5.0, 2.0, 2.0, 3.0, 3.0],
         );
-        assert!((cosine(&one, &two, None).unwrap() - 1.0).abs() < 1e-6);
+        assert!((cosine(&one, &two, &SimilaritySpace::default()).unwrap() - 1.0).abs() < 1e-6);
     }
 
     #[test]
@@ -113,7 +227,7 @@ mod tests {
         let a = identity(EncoderKind::OmniId, 1, &[1.0, 0.0]);
         let mut b = a.clone();
         b.provenance.model = "n".into();
-        let error = cosine(&a, &b, None).unwrap_err();
+        let error = cosine(&a, &b, &SimilaritySpace::default()).unwrap_err();
         assert_eq!(error.kind(), crate::ErrorKind::Mismatch);
         assert!(error.message().contains("\"\" was made by model n") && error.message().contains("model m"));
     }

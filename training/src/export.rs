@@ -5,6 +5,7 @@ use crate::data::Dataset;
 use crate::measures::mean_row;
 use crate::model::IdentityModel;
 use crate::pixels::{planes, Reading};
+use crate::similarity::similarity_projection;
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use omniid::checkpoint::write_safetensors;
@@ -27,7 +28,8 @@ pub struct Parts {
 }
 
 /// Writes the encoder with weights `weights` (by native name; others are ignored) and the mean tokens of `people`,
-/// from up to `inputs` photos of each, as `dtype`: f32, f16 or bf16.
+/// from up to `inputs` photos of each, as `dtype`: f32, f16 or bf16. With `compare` also the directions in which
+/// identities are compared, if the configuration has any: minutes, for thousands of people.
 ///
 /// # Errors
 /// [`ErrorKind::Format`](omniid::ErrorKind::Format) when a tensor of the encoder is missing,
@@ -41,6 +43,7 @@ pub fn export(
     inputs: usize,
     dtype: DType,
     parts: &Parts,
+    compare: bool,
 ) -> Result<()> {
     let encoder = weights
         .iter()
@@ -48,8 +51,13 @@ pub fn export(
         .map(|(name, tensor)| Ok((name.clone(), tensor.to_device(&Device::Cpu)?)))
         .collect::<Result<BTreeMap<_, _>>>()?;
     let mean = token_mean(config, &encoder, people, inputs)?;
+    let projection = match compare {
+        true => similarity_projection(config, &encoder, people)?,
+        false => None,
+    };
     let mut tensors = encoder.into_iter().collect::<Vec<_>>();
     tensors.push(("encoder.token_mean".to_string(), mean));
+    tensors.extend(projection.map(|projection| ("encoder.similarity_projection".to_string(), projection)));
     tensors.extend(parts.tensors.iter().cloned());
     let tensors = tensors
         .into_iter()
@@ -145,6 +153,42 @@ mod tests {
     use omniid::progress::Reporter;
     use omniid::Photo;
 
+    /// Random weights of the encoder.
+    fn parameters(config: &RunConfig) -> Result<Parameters> {
+        let group = ParameterGroup {
+            name: "encoder".to_string(),
+            rate: 1.0,
+            weight_decay: 0.0,
+        };
+        Parameters::new(&identity_parameters(&config.model, 0)?, &[group], 7, &Device::Cpu)
+    }
+
+    fn weights(parameters: &Parameters) -> BTreeMap<String, Tensor> {
+        let tensors = parameters.iter();
+        tensors
+            .map(|(name, parameter)| (name.to_string(), parameter.tensor().detach()))
+            .collect()
+    }
+
+    /// How many directions of comparison an export of `people` has.
+    fn directions(config: &RunConfig, people: &Dataset, compare: bool) -> Result<usize> {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let path = folder.path().join("model.safetensors");
+        let weights = weights(&parameters(config)?);
+        export(
+            &path,
+            config,
+            &weights,
+            people,
+            3,
+            DType::F32,
+            &Parts::default(),
+            compare,
+        )?;
+        let engine = Engine::open(EngineOptions::new(Source::Path(path)), &mut Reporter::silent())?;
+        Ok(engine.similarity_directions())
+    }
+
     #[test]
     fn the_engine_gives_the_tokens_of_the_trainer() -> Result<()> {
         let folder = tempfile::tempdir().expect("temporary folder");
@@ -152,17 +196,8 @@ mod tests {
         let people = toy_people(5, 3, 32, 3);
         for anchored_queries in [false, true] {
             config.model.anchored_queries = anchored_queries;
-            let group = ParameterGroup {
-                name: "encoder".to_string(),
-                rate: 1.0,
-                weight_decay: 0.0,
-            };
-            let specs = identity_parameters(&config.model, 0)?;
-            let parameters = Parameters::new(&specs, &[group], 7, &Device::Cpu)?;
-            let weights = parameters
-                .iter()
-                .map(|(name, parameter)| (name.to_string(), parameter.tensor().detach()))
-                .collect::<BTreeMap<_, _>>();
+            let parameters = parameters(&config)?;
+            let weights = weights(&parameters);
             let path = folder.path().join("model.safetensors");
             let parts = Parts::default();
             // Variables, as in training, not the constants that export uses.
@@ -188,7 +223,7 @@ mod tests {
                 ..EncodeOptions::default()
             };
             for (dtype, most) in [(DType::F32, 1e-4), (DType::F16, 2e-2)] {
-                export(&path, &config, &weights, &people, 3, dtype, &parts)?;
+                export(&path, &config, &weights, &people, 3, dtype, &parts, false)?;
                 let engine = Engine::open(
                     EngineOptions::new(Source::Path(path.clone())),
                     &mut Reporter::silent(),
@@ -206,18 +241,24 @@ mod tests {
     }
 
     #[test]
+    fn the_directions_of_comparison_are_exported_if_asked_for() -> Result<()> {
+        let mut config = RunConfig::from_toml(crate::config::preset("tiny").expect("a preset"))?;
+        let people = toy_people(9, 3, 32, 3);
+        assert_eq!(directions(&config, &people, true)?, 0);
+        config.similarity.directions = 4;
+        assert_eq!(directions(&config, &people, false)?, 0);
+        assert_eq!(directions(&config, &people, true)?, 4);
+        // Nine people differ in eight directions; one alone from nobody.
+        config.similarity.directions = 9;
+        assert_eq!(directions(&config, &people, true)?, 8);
+        assert_eq!(directions(&config, &toy_people(1, 3, 32, 3), true)?, 0);
+        Ok(())
+    }
+
+    #[test]
     fn the_mean_is_over_people_whatever_their_photos() -> Result<()> {
         let config = RunConfig::from_toml(crate::config::preset("tiny").expect("a preset"))?;
-        let group = ParameterGroup {
-            name: "encoder".to_string(),
-            rate: 1.0,
-            weight_decay: 0.0,
-        };
-        let parameters = Parameters::new(&identity_parameters(&config.model, 0)?, &[group], 7, &Device::Cpu)?;
-        let weights = parameters
-            .iter()
-            .map(|(name, parameter)| (name.to_string(), parameter.tensor().detach()))
-            .collect::<BTreeMap<_, _>>();
+        let weights = weights(&parameters(&config)?);
         let mut people = toy_people(3, 3, 32, 3);
         people.people[1].pictures.truncate(1);
         let mean = |people: &Dataset| -> Result<Vec<f32>> {

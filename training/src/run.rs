@@ -182,6 +182,15 @@ fn finish<O: Objective>(
     let model = options.folder.join(MODEL_FILE);
     let weights = trainer.averaged()?;
     let (parts, host) = parts(&weights)?;
+    // A run that was stopped is not its last word; whoever stopped it does not want to wait.
+    let compare = outcome == Outcome::Finished && config.similarity.directions > 0;
+    if compare {
+        observer.message(&format!(
+            "looking for the {} directions that tell {} people apart",
+            config.similarity.directions,
+            people.people.len()
+        ));
+    }
     export(
         &model,
         config,
@@ -190,6 +199,7 @@ fn finish<O: Objective>(
         config.sampler.most_inputs,
         options.model_dtype,
         &parts,
+        compare,
     )?;
     Ok(RunReport {
         outcome,

@@ -114,7 +114,10 @@ namespace OmniID
             }
         }
 
-        /// <summary>Compares two identities of this engine's model: cosine similarity, -1 to 1.</summary>
+        /// <summary>
+        /// Compares two identities of this engine's model: cosine similarity, -1 to 1, centred on the model's average
+        /// identity and in the directions that tell people apart, as far as the checkpoint has them.
+        /// </summary>
         public float Similarity(Identity first, Identity second)
         {
             using (var pins = new Pins())

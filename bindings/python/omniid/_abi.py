@@ -1158,7 +1158,7 @@ class Functions:
         )
         self.omniid_identity_similarity = _bind(
             library, "omniid_identity_similarity", c_int32, [POINTER(omniid_engine), POINTER(omniid_identity), POINTER(omniid_identity), POINTER(c_float)], ["engine", "first", "second", "out"],
-            "Compares two identities of this engine's model: cosine similarity, -1 to 1, centred on the model's average\nidentity if it has one.\n\nThe caller's part:\n`engine`, `first` and `second` are live; `out` is writable.",
+            "Compares two identities of this engine's model: cosine similarity, -1 to 1, centred on the model's average\nidentity and in the directions that tell people apart, as far as the checkpoint has them.\n\nThe caller's part:\n`engine`, `first` and `second` are live; `out` is writable.",
         )
         self.omniid_identity_free = _bind(
             library, "omniid_identity_free", None, [POINTER(omniid_identity)], ["identity"],

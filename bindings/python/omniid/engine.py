@@ -362,7 +362,7 @@ class Engine(Owner):
 
     def similarity(self, first: Identity, second: Identity) -> float:
         """Compares two identities of this engine's model: cosine similarity, -1 to 1, centred on the model's average
-        identity if it has one."""
+        identity and in the directions that tell people apart, as far as the checkpoint has them."""
         handle = self._held()
         a, b = pointer_of(first, "first"), pointer_of(second, "second")
         out = ctypes.c_float()

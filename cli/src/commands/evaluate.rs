@@ -14,7 +14,7 @@ use omniid_training::data::photos::{file_hash, load_photos, PhotoOptions};
 use omniid_training::data::Dataset;
 use omniid_training::evaluate::{
     evaluate_people, Evaluation, Example, GenerationOptions, IdentityModel, ModelName, PeopleReport,
-    Progress, SuiteOptions, TestPeople, Verifier, FORMAT_VERSION, TOKENS,
+    Progress, SuiteOptions, TestPeople, Verifier, FORMAT_VERSION, SIMILARITY, TOKENS,
 };
 use omniid_training::render::RenderConfig;
 use std::path::{Path, PathBuf};
@@ -321,7 +321,9 @@ fn sheet(examples: &[Example]) -> RgbImage {
 /// The most telling numbers of a group.
 fn line(group: &PeopleReport) -> String {
     let mut text = format!("{}: ", group.name);
-    for row in group.verification.iter().filter(|row| row.descriptor == TOKENS) {
+    let named = |name: &str| group.verification.iter().any(|row| row.descriptor == name);
+    let own = if named(SIMILARITY) { SIMILARITY } else { TOKENS };
+    for row in group.verification.iter().filter(|row| row.descriptor == own) {
         text.push_str(&format!(
             "AUC {:.3} with {} photo(s), ",
             row.auc.value, row.photos

@@ -8,6 +8,7 @@ mod flow;
 mod losses;
 mod model;
 mod plan;
+mod similarity;
 mod training;
 
 pub use detector::{DetectorConfig, DetectorEvaluationConfig, SceneConfig, DETECTOR_PRESET};
@@ -15,6 +16,7 @@ pub use flow::FlowConfig;
 pub use losses::{Condition, LossConfig, MaskedConfig};
 pub use model::ModelConfig;
 pub use plan::{Configuration, Plan};
+pub use similarity::SimilarityConfig;
 pub use training::{
     AverageConfig, EvaluationConfig, OptimiserConfig, Pairing, Precision, ReportConfig, SamplerConfig,
     ScheduleConfig,
@@ -72,6 +74,9 @@ pub struct RunConfig {
     /// Judging on people who are not trained on.
     #[serde(default)]
     pub evaluation: EvaluationConfig,
+    /// How the exported model compares identities. The training itself does not depend on it.
+    #[serde(default)]
+    pub similarity: SimilarityConfig,
     /// How often something is written.
     #[serde(default)]
     pub report: ReportConfig,
@@ -186,17 +191,21 @@ impl RunConfig {
         self.evaluation
             .validate()
             .map_err(|error| error.context("[evaluation]"))?;
+        self.similarity
+            .validate(self.model.queries * self.model.token_width)
+            .map_err(|error| error.context("[similarity]"))?;
         self.report.validate().map_err(|error| error.context("[report]"))
     }
 
     /// The first value, by its dotted name, in which a run that is to be resumed differs from this configuration.
-    /// Names, intervals and what is judged may differ: they do not change the weights.
+    /// Names, intervals, what is judged and how identities are compared may differ: they do not change the weights.
     pub fn difference(&self, other: &Self) -> Option<String> {
         let value = |config: &Self| {
             let neutral = Self {
                 name: String::new(),
                 report: ReportConfig::default(),
                 evaluation: EvaluationConfig::default(),
+                similarity: SimilarityConfig::default(),
                 ..config.clone()
             };
             serde_json::to_value(neutral).unwrap_or_default()

@@ -161,6 +161,31 @@ impl Descriptor for TokenDescriptor<'_> {
     }
 }
 
+/// What [`Engine::similarity`](omniid::engine::Engine::similarity) compares: the tokens, projected onto the model's
+/// directions.
+pub struct SimilarityDescriptor<'a> {
+    /// The model.
+    pub model: &'a IdentityModel,
+    /// What it is called in tables.
+    pub name: String,
+}
+
+impl Descriptor for SimilarityDescriptor<'_> {
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+
+    fn describe(&self, sets: &[PictureSet<'_>], progress: &mut Progress<'_>) -> Result<Vec<Vec<f32>>> {
+        let mut out = Vec::with_capacity(sets.len());
+        for set in sets {
+            progress.report(&self.name, out.len(), sets.len())?;
+            let identity = self.model.identity(set)?;
+            out.push(self.model.engine().similarity_embedding(&identity)?);
+        }
+        Ok(out)
+    }
+}
+
 /// Mean of equally long vectors; empty for none.
 pub(super) fn average(vectors: impl Iterator<Item = Vec<f32>>) -> Vec<f32> {
     let mut sum: Vec<f64> = Vec::new();

@@ -26,7 +26,8 @@ mod verification;
 mod verifier;
 
 pub use descriptor::{
-    Centre, ColourDescriptor, Descriptor, HogDescriptor, PictureSet, TokenDescriptor, VerifierDescriptor,
+    Centre, ColourDescriptor, Descriptor, HogDescriptor, PictureSet, SimilarityDescriptor, TokenDescriptor,
+    VerifierDescriptor,
 };
 pub use detail::{detail, Detail};
 pub use detection::{
@@ -48,7 +49,8 @@ pub use report::{Evaluation, ModelName, FORMAT_VERSION};
 pub use roc::{mean_estimate, Curve, Estimate, Pair, ScoredPairs, Verification};
 pub use ssim::ssim;
 pub use suite::{
-    evaluate_people, PeopleReport, SuiteOptions, TestPeople, TokenRow, VerificationRow, TOKENS, UNTRAINED,
+    evaluate_people, PeopleReport, SuiteOptions, TestPeople, TokenRow, VerificationRow, SIMILARITY, TOKENS,
+    UNTRAINED,
 };
 pub use tokens::{IdentityModel, TokenStatistics};
 pub use verification::{images_of, verify, PersonImages, VerificationOptions, VerificationResult};

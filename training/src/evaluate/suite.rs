@@ -1,6 +1,8 @@
 //! Everything that is known about a model, by one call.
 
-use super::descriptor::{ColourDescriptor, Descriptor, HogDescriptor, TokenDescriptor, VerifierDescriptor};
+use super::descriptor::{
+    ColourDescriptor, Descriptor, HogDescriptor, SimilarityDescriptor, TokenDescriptor, VerifierDescriptor,
+};
 use super::generation::{evaluate_generation, Drawn, Example, GenerationOptions, GenerationReport};
 use super::progress::Progress;
 use super::roc::Estimate;
@@ -101,6 +103,8 @@ pub struct PeopleReport {
     pub not_drawn: Option<String>,
 }
 
+/// The name, in tables, of what the evaluated model compares when it is asked how alike two identities are.
+pub const SIMILARITY: &str = "identity similarity";
 /// The name of the evaluated model's own tokens in tables.
 pub const TOKENS: &str = "identity tokens";
 /// The name of the same encoder with random weights in tables.
@@ -183,7 +187,14 @@ fn verification(
         name: name.to_string(),
     };
     let (trained, random) = (descriptor(model, TOKENS), descriptor(untrained, UNTRAINED));
+    let similarity = SimilarityDescriptor {
+        model,
+        name: SIMILARITY.to_string(),
+    };
     let mut descriptors: Vec<&dyn Descriptor> = vec![&trained, &plain, &centred, &ColourDescriptor, &random];
+    if model.engine().similarity_directions() > 0 {
+        descriptors.insert(0, &similarity);
+    }
     if let Some(judge) = &judge {
         descriptors.push(judge);
     }

@@ -227,7 +227,7 @@ namespace OmniID.Native
 
         /// <summary>
         /// Compares two identities of this engine's model: cosine similarity, -1 to 1, centred on the model's average
-        /// identity if it has one.
+        /// identity and in the directions that tell people apart, as far as the checkpoint has them.
         ///
         /// The caller's part:
         /// <c>engine</c>, <c>first</c> and <c>second</c> are live; <c>out</c> is writable.
