@@ -203,10 +203,7 @@ fn identities_are_compared_where_the_checkpoint_says() {
     };
     tensors.push(("encoder.token_mean".to_string(), tensor(&mean, (6, 24))));
     let centred = open(&tensors).unwrap();
-    tensors.push((
-        "encoder.similarity_projection".to_string(),
-        tensor(&projection, (5, 144)),
-    ));
+    tensors.push(("similarity.projection".to_string(), tensor(&projection, (5, 144))));
     let projected = open(&tensors).unwrap();
     assert_eq!(
         (centred.similarity_directions(), projected.similarity_directions()),
@@ -243,15 +240,34 @@ fn identities_are_compared_where_the_checkpoint_says() {
         assert!((dot(&embedded[0], &embedded[1]) - expected).abs() < 1e-5);
     }
 
-    // A projection of other tokens.
-    let last = tensors.len() - 1;
-    tensors[last].1 = tensor(&projection[..5 * 143], (5, 143));
-    let error = open(&tensors).err().expect("143 values are not 144");
-    assert_eq!(error.kind(), ErrorKind::Format);
-    assert!(
-        error.message().contains("similarity_projection") && error.message().contains("144"),
-        "{error}"
+    assert_eq!(
+        centred.info().fingerprint,
+        projected.info().fingerprint,
+        "the tokens are the same"
     );
+
+    let last = tensors.len() - 1;
+    let mut broken = projection.clone();
+    broken[17] = f32::NAN;
+    let wrong = [
+        (tensor(&projection[..5 * 143], (5, 143)), "[directions, 144]"),
+        (tensor(&[], (0, 144)), "[directions, 144]"),
+        (tensor(&values(145 * 144, 0.3), (145, 144)), "1 to 144 directions"),
+        (
+            Tensor::from_slice(&projection[..144], 144, &Device::Cpu).unwrap(),
+            "[directions, 144]",
+        ),
+        (tensor(&broken, (5, 144)), "NaN"),
+    ];
+    for (projection, named) in wrong {
+        tensors[last].1 = projection;
+        let error = open(&tensors).err().expect(named);
+        assert_eq!(error.kind(), ErrorKind::Format);
+        assert!(
+            error.message().contains("similarity.projection") && error.message().contains(named),
+            "{error}"
+        );
+    }
 }
 
 #[test]

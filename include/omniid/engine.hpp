@@ -236,7 +236,8 @@ class Engine : public detail::Handle<omniid_engine, omniid_engine_free> {
         return condition({ConditionInput(identity, scale)});
     }
 
-    /// Compares two identities of this engine's model: cosine similarity, -1 to 1.
+    /// Compares two identities of this engine's model: cosine similarity, -1 to 1, centred on the model's average
+    /// identity and in the directions that tell people apart, as far as the checkpoint has them.
     [[nodiscard]] Result<float> similarity(const Identity &first, const Identity &second) const {
         float out = 0.0F;
         const omniid_status status = omniid_identity_similarity(get(), first.get(), second.get(), &out);

@@ -56,6 +56,9 @@ pub fn to_native(
     let dtype = options.precision.map(Precision::dtype);
     let mut tensors = below("backbone", &parts.backbone, dtype)?;
     tensors.extend(below("encoder", &parts.encoder, dtype)?);
+    if let Some(part) = &parts.similarity {
+        tensors.extend(below("similarity", part, dtype)?);
+    }
     let before = tensors.len();
     tensors.extend(detector(source, &parts)?);
     let has_detector = tensors.len() > before;

@@ -268,15 +268,6 @@ impl Encoder {
             _ => None,
         }
     }
-
-    /// The directions `[directions, tokens · token width]` in which identities are compared. `None` where the checkpoint
-    /// has none: the tokens are compared as they are.
-    pub fn similarity_projection(&self) -> Option<&Tensor> {
-        match self {
-            Self::OmniId(encoder) => encoder.similarity_projection(),
-            _ => None,
-        }
-    }
 }
 
 /// Features of a batch must be `[batch, tokens, width]`.

@@ -34,7 +34,6 @@ use candle_nn::{Init, VarBuilder};
 /// | `norm_out.{weight,bias}` | \[width\] | |
 /// | `proj_out.{weight,bias}` | [token width, width], [token width] | if token width ≠ width |
 /// | `token_mean` | [queries, token width] | optional: mean identity of the training data |
-/// | `similarity_projection` | [directions, queries · token width] | optional: the directions in which people differ more than photos of one person |
 ///
 /// Key tokens are the feature tokens of one photo, without the class token if it is not included.
 pub struct OmniId {
@@ -45,7 +44,6 @@ pub struct OmniId {
     norm_out: LayerNorm,
     proj_out: Option<Linear>,
     token_mean: Option<Tensor>,
-    similarity_projection: Option<Tensor>,
     dtype: DType,
 }
 
@@ -108,11 +106,6 @@ impl OmniId {
         } else {
             None
         };
-        let similarity_projection = if vb.contains_tensor("similarity_projection") {
-            Some(load_projection(config, &vb)?)
-        } else {
-            None
-        };
         Ok(Self {
             queries: load_parameter(&vb, &[config.queries, width], "queries", init)?,
             key_position,
@@ -122,7 +115,6 @@ impl OmniId {
             norm_out: LayerNorm::load(width, 1e-5, vb.pp("norm_out"))?,
             proj_out,
             token_mean,
-            similarity_projection,
             dtype: activation_dtype(vb.device(), vb.dtype()),
             config: config.clone(),
         })
@@ -137,12 +129,6 @@ impl OmniId {
     /// two identities are compared, and used as "no identity".
     pub fn token_mean(&self) -> Option<&Tensor> {
         self.token_mean.as_ref()
-    }
-
-    /// The directions `[directions, queries · token width]` onto which centred tokens are projected before two
-    /// identities are compared, if the checkpoint holds them. The tokens themselves do not depend on them.
-    pub fn similarity_projection(&self) -> Option<&Tensor> {
-        self.similarity_projection.as_ref()
     }
 
     /// Identity tokens `[queries, token width]` from one person's photos, each `[feature tokens, feature width]`
@@ -256,20 +242,6 @@ fn sorted(photos: &[Tensor]) -> Result<Vec<Tensor>> {
         differing.unwrap_or(std::cmp::Ordering::Equal)
     });
     Ok(keyed.into_iter().map(|(_, photo)| photo).collect())
-}
-
-/// The projection's number of directions is its own; only its width follows from the sizes.
-fn load_projection(config: &OmniIdConfig, vb: &VarBuilder) -> Result<Tensor> {
-    const NAME: &str = "similarity_projection";
-    let values = config.queries * config.token_width;
-    let projection = vb.get_unchecked(NAME)?;
-    match *projection.dims() {
-        [directions, width] if directions > 0 && width == values => Ok(projection),
-        _ => Err(Error::format(format!(
-            "tensor {NAME} has shape {:?}, expected [directions, {values}] with at least one direction",
-            projection.dims()
-        ))),
-    }
 }
 
 impl Block {

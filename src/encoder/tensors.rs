@@ -105,8 +105,7 @@ pub fn resampler_tensors(config: &ResamplerConfig) -> Vec<TensorSpec> {
     specs
 }
 
-/// The tensors of an [`OmniId`](super::OmniId) encoder without `token_mean` and `similarity_projection`, which only
-/// training can give.
+/// The tensors of an [`OmniId`](super::OmniId) encoder without `token_mean`, which only training can give.
 ///
 /// Queries start with standard deviation 1: smaller ones stay one and the same vector in training. With
 /// `key_position`, queries start at places of a regular grid instead: both carry the same code of the place, and

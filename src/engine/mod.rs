@@ -8,6 +8,7 @@
 //! [`Engine::extend`] adds photos to one, [`Engine::condition`] projects keys and values for a host, once.
 
 mod attention;
+mod comparison;
 mod condition;
 mod config;
 mod encode;
@@ -156,8 +157,10 @@ impl Engine {
         cosine(a, b, &self.inner.similarity_space)
     }
 
-    /// A vector of length 1 whose dot product with another identity's is their [`similarity`](Self::similarity): what an
-    /// index of many people stores.
+    /// A unit vector whose dot product with another identity's is their [`similarity`](Self::similarity): what an index of
+    /// many people stores. It has [`similarity_directions`](Self::similarity_directions) values, or `tokens · token width`
+    /// if there are none; zeros for an identity without a direction. Vectors of one checkpoint belong together: another one
+    /// may have other directions though its identities are the same.
     ///
     /// # Errors
     /// [`ErrorKind::Mismatch`](crate::ErrorKind::Mismatch) when the identity belongs to another model.

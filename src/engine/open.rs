@@ -1,5 +1,6 @@
 //! Opening a checkpoint: recognise it, find its parts, load them, check that they fit together.
 
+use super::comparison::similarity_space;
 use super::config::{NativeConfig, PixelConfig};
 use super::host_config::HostConfig;
 use super::options::{DeviceChoice, EngineOptions, Source};
@@ -10,7 +11,6 @@ use crate::encoder::{Encoder, EncoderConfig, EncoderInput};
 use crate::error::{Error, Result};
 use crate::face::{CropMode, FaceDetector};
 use crate::host::HostSpec;
-use crate::identity::similarity::SimilaritySpace;
 use crate::limits::Limits;
 use crate::photo::ImageProcessor;
 use crate::progress::{Reporter, Stage};
@@ -30,6 +30,7 @@ pub(crate) struct Parts {
     pub(crate) backbone_config: VisionConfig,
     pub(crate) encoder: Checkpoint,
     pub(crate) encoder_config: EncoderConfig,
+    pub(crate) similarity: Option<Checkpoint>,
     pub(crate) detector: Option<Checkpoint>,
     pub(crate) adapter: Option<AdapterSource>,
     pub(crate) host: Option<HostSpec>,
@@ -90,11 +91,9 @@ pub(super) fn open(options: EngineOptions, reporter: &mut Reporter<'_>) -> Resul
     reporter.report(Stage::Load, 3, STEPS)?;
     let host = options.host.or(parts.host);
     let token_mean = encoder.token_mean().map(super::encode::to_host).transpose()?;
-    let (directions, projection) = match encoder.similarity_projection() {
-        Some(projection) => (projection.dims()[0], super::encode::to_host(projection)?),
-        None => (0, Vec::new()),
-    };
-    let similarity_space = SimilaritySpace::new(token_mean, directions, projection)?;
+    let tokens = encoder.tokens().of(1, parts.backbone_config.token_count());
+    let values = tokens * encoder.token_width();
+    let similarity_space = similarity_space(parts.similarity.as_ref(), token_mean, values)?;
     let mut processor = ImageProcessor::clip(parts.backbone_config.image_size as u32);
     processor.mean = parts.pixels.mean;
     processor.std = parts.pixels.std;
@@ -102,7 +101,7 @@ pub(super) fn open(options: EngineOptions, reporter: &mut Reporter<'_>) -> Resul
         name: parts.name,
         kind: encoder.kind(),
         fingerprint: parts.fingerprint,
-        tokens: encoder.tokens().of(1, parts.backbone_config.token_count()),
+        tokens,
         token_width: encoder.token_width(),
         encoder: parts.encoder_config,
         backbone: parts.backbone_config,
@@ -206,7 +205,7 @@ fn vision_config(backbone: &Checkpoint, config_json: Option<&str>) -> Result<Vis
 
 /// Takes a native checkpoint apart.
 fn native(checkpoint: &Checkpoint) -> Result<Parts> {
-    const PREFIXES: [&str; 4] = ["backbone.", "encoder.", "adapter.", "detector."];
+    const PREFIXES: [&str; 5] = ["backbone.", "encoder.", "similarity.", "adapter.", "detector."];
     if let Some(name) = checkpoint
         .names()
         .find(|name| !PREFIXES.iter().any(|prefix| name.starts_with(prefix)))
@@ -235,6 +234,7 @@ fn native(checkpoint: &Checkpoint) -> Result<Parts> {
         backbone_config: config.backbone,
         encoder: checkpoint.sub("encoder"),
         encoder_config: config.encoder,
+        similarity: has("similarity.").then(|| checkpoint.sub("similarity")),
         detector: has("detector.").then(|| checkpoint.sub("detector")),
         adapter,
         host,
@@ -304,6 +304,7 @@ fn public(checkpoint: &Checkpoint, kind: &CheckpointKind, options: &EngineOption
         backbone_config,
         encoder,
         encoder_config,
+        similarity: None,
         detector: None,
         adapter,
         host,

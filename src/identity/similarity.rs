@@ -21,7 +21,8 @@ impl SimilaritySpace {
     /// empty for none). `values` are those of one group of tokens, `tokens · width`.
     ///
     /// # Errors
-    /// [`ErrorKind::Mismatch`](crate::ErrorKind::Mismatch) when sizes do not belong together.
+    /// [`ErrorKind::Mismatch`](crate::ErrorKind::Mismatch) when sizes do not belong together,
+    /// [`ErrorKind::Format`](crate::ErrorKind::Format) for values that are not finite.
     pub fn new(mean: Option<Vec<f32>>, directions: usize, projection: Vec<f32>) -> Result<Self> {
         let space = Self {
             mean,
@@ -29,10 +30,17 @@ impl SimilaritySpace {
             projection,
         };
         let values = space.values().unwrap_or(0);
-        if space.projection.len() != directions * values {
+        let expected = directions.checked_mul(values);
+        if expected != Some(space.projection.len()) || (directions > 0 && values == 0) {
             return Err(Error::mismatch(format!(
-                "similarity projection of {} values, expected {directions} directions of {values}",
+                "similarity projection of {} values, expected {directions} directions of {values}, at least 1",
                 space.projection.len()
+            )));
+        }
+        let mut all = space.mean.iter().flatten().chain(&space.projection);
+        if let Some(value) = all.find(|value| !value.is_finite()) {
+            return Err(Error::format(format!(
+                "comparing identities: the model's mean identity or its projection holds {value}"
             )));
         }
         Ok(space)
@@ -48,7 +56,8 @@ impl SimilaritySpace {
         self.directions
     }
 
-    /// A vector of length 1 for an identity, or of zeros if it has no direction. Dot products of two such vectors are
+    /// The unit vector of an identity, or zeros if it has no direction: [directions](Self::directions) values, or those of
+    /// its tokens without directions. Dot products of two such vectors are
     /// their [similarity](cosine): what an index of many people stores.
     ///
     /// Tokens of several photos are averaged per position first; only IP-Adapter checkpoints have more than one group.
@@ -88,9 +97,14 @@ impl SimilaritySpace {
             values = self.projection.chunks_exact(values.len()).map(project).collect();
         }
         let norm = values.iter().map(|value| value * value).sum::<f64>().sqrt();
-        // A zero vector has no direction; it is like nothing, itself included.
-        if norm > 0.0 {
-            values.iter_mut().for_each(|value| *value /= norm);
+        // A zero vector has no direction; it is like nothing, itself included. Neither has one that is not finite.
+        let scale = if norm > 0.0 && norm.is_finite() {
+            1.0 / norm
+        } else {
+            0.0
+        };
+        for value in &mut values {
+            *value = if scale > 0.0 { *value * scale } else { 0.0 };
         }
         Ok(values)
     }
@@ -202,6 +216,12 @@ mod tests {
         assert!(SimilaritySpace::new(Some(vec![0.0; 3]), 1, vec![1.0; 4]).is_err());
         assert!(SimilaritySpace::new(None, 3, vec![1.0; 4]).is_err());
         assert!(SimilaritySpace::new(None, 0, vec![1.0; 4]).is_err());
+        assert!(SimilaritySpace::new(None, 3, Vec::new()).is_err());
+        assert!(SimilaritySpace::new(Some(vec![0.0; 4]), 1 << 62, Vec::new()).is_err());
+        for value in [f32::NAN, f32::INFINITY] {
+            assert!(SimilaritySpace::new(Some(vec![0.0, value]), 0, Vec::new()).is_err());
+            assert!(SimilaritySpace::new(None, 1, vec![value, 0.0]).is_err());
+        }
     }
 
     #[test]
@@ -209,6 +229,10 @@ mod tests {
         let a = identity(EncoderKind::OmniId, 1, &[3.0, 7.0]);
         let space = SimilaritySpace::new(Some(vec![3.0, 7.0]), 0, Vec::new()).unwrap();
         assert_eq!(cosine(&a, &a, &space).unwrap(), 0.0);
+        for value in [f32::NAN, f32::INFINITY] {
+            let a = identity(EncoderKind::OmniId, 1, &[value, 7.0]);
+            assert_eq!(cosine(&a, &a, &space).unwrap(), 0.0);
+        }
     }
 
     #[test]

@@ -5,7 +5,6 @@ use crate::data::Dataset;
 use crate::measures::mean_row;
 use crate::model::IdentityModel;
 use crate::pixels::{planes, Reading};
-use crate::similarity::similarity_projection;
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use omniid::checkpoint::write_safetensors;
@@ -21,15 +20,14 @@ const AT_ONCE: usize = 16;
 /// What a native checkpoint holds besides the encoder.
 #[derive(Default)]
 pub struct Parts {
-    /// Tensors under their native names: `adapter.…`, `detector.…`.
+    /// Tensors under their native names: `adapter.…`, `detector.…`, `similarity.…`.
     pub tensors: Vec<(String, Tensor)>,
     /// The host that the adapter is for. Needed with adapter tensors.
     pub host: Option<HostConfig>,
 }
 
 /// Writes the encoder with weights `weights` (by native name; others are ignored) and the mean tokens of `people`,
-/// from up to `inputs` photos of each, as `dtype`: f32, f16 or bf16. With `compare` also the directions in which
-/// identities are compared, if the configuration has any: minutes, for thousands of people.
+/// from up to `inputs` photos of each, as `dtype`: f32, f16 or bf16.
 ///
 /// # Errors
 /// [`ErrorKind::Format`](omniid::ErrorKind::Format) when a tensor of the encoder is missing,
@@ -43,21 +41,11 @@ pub fn export(
     inputs: usize,
     dtype: DType,
     parts: &Parts,
-    compare: bool,
 ) -> Result<()> {
-    let encoder = weights
-        .iter()
-        .filter(|(name, _)| name.starts_with("backbone.") || name.starts_with("encoder."))
-        .map(|(name, tensor)| Ok((name.clone(), tensor.to_device(&Device::Cpu)?)))
-        .collect::<Result<BTreeMap<_, _>>>()?;
+    let encoder = encoder_weights(weights)?;
     let mean = token_mean(config, &encoder, people, inputs)?;
-    let projection = match compare {
-        true => similarity_projection(config, &encoder, people)?,
-        false => None,
-    };
     let mut tensors = encoder.into_iter().collect::<Vec<_>>();
     tensors.push(("encoder.token_mean".to_string(), mean));
-    tensors.extend(projection.map(|projection| ("encoder.similarity_projection".to_string(), projection)));
     tensors.extend(parts.tensors.iter().cloned());
     let tensors = tensors
         .into_iter()
@@ -72,6 +60,16 @@ pub fn export(
         host: parts.host.clone(),
     };
     write_safetensors(path, &tensors, &native.to_metadata()?)
+}
+
+/// The weights of image encoder and identity encoder alone, in host memory.
+pub(crate) fn encoder_weights(weights: &BTreeMap<String, Tensor>) -> Result<BTreeMap<String, Tensor>> {
+    let ours = |name: &str| name.starts_with("backbone.") || name.starts_with("encoder.");
+    weights
+        .iter()
+        .filter(|(name, _)| ours(name))
+        .map(|(name, tensor)| Ok((name.clone(), tensor.to_device(&Device::Cpu)?)))
+        .collect()
 }
 
 /// Mean tokens `[queries, token width]` of `people`, each from up to `inputs` photos.
@@ -170,25 +168,6 @@ mod tests {
             .collect()
     }
 
-    /// How many directions of comparison an export of `people` has.
-    fn directions(config: &RunConfig, people: &Dataset, compare: bool) -> Result<usize> {
-        let folder = tempfile::tempdir().expect("temporary folder");
-        let path = folder.path().join("model.safetensors");
-        let weights = weights(&parameters(config)?);
-        export(
-            &path,
-            config,
-            &weights,
-            people,
-            3,
-            DType::F32,
-            &Parts::default(),
-            compare,
-        )?;
-        let engine = Engine::open(EngineOptions::new(Source::Path(path)), &mut Reporter::silent())?;
-        Ok(engine.similarity_directions())
-    }
-
     #[test]
     fn the_engine_gives_the_tokens_of_the_trainer() -> Result<()> {
         let folder = tempfile::tempdir().expect("temporary folder");
@@ -223,7 +202,7 @@ mod tests {
                 ..EncodeOptions::default()
             };
             for (dtype, most) in [(DType::F32, 1e-4), (DType::F16, 2e-2)] {
-                export(&path, &config, &weights, &people, 3, dtype, &parts, false)?;
+                export(&path, &config, &weights, &people, 3, dtype, &parts)?;
                 let engine = Engine::open(
                     EngineOptions::new(Source::Path(path.clone())),
                     &mut Reporter::silent(),
@@ -237,21 +216,6 @@ mod tests {
                 }
             }
         }
-        Ok(())
-    }
-
-    #[test]
-    fn the_directions_of_comparison_are_exported_if_asked_for() -> Result<()> {
-        let mut config = RunConfig::from_toml(crate::config::preset("tiny").expect("a preset"))?;
-        let people = toy_people(9, 3, 32, 3);
-        assert_eq!(directions(&config, &people, true)?, 0);
-        config.similarity.directions = 4;
-        assert_eq!(directions(&config, &people, false)?, 0);
-        assert_eq!(directions(&config, &people, true)?, 4);
-        // Nine people differ in eight directions; one alone from nobody.
-        config.similarity.directions = 9;
-        assert_eq!(directions(&config, &people, true)?, 8);
-        assert_eq!(directions(&config, &toy_people(1, 3, 32, 3), true)?, 0);
         Ok(())
     }
 

@@ -6,6 +6,7 @@ use crate::export::{export, Parts};
 use crate::objective::Objective;
 use crate::observer::Observer;
 use crate::parameters::Parameters;
+use crate::similarity::{similarity_projection, PROJECTION};
 use crate::stage1::MaskedReconstruction;
 use crate::stage2::{FlowReconstruction, HOST_PREFIX};
 use crate::state::State;
@@ -181,15 +182,12 @@ fn finish<O: Objective>(
     let measures = objective.evaluate(&trainer.averaged_model()?, &options.device)?;
     let model = options.folder.join(MODEL_FILE);
     let weights = trainer.averaged()?;
-    let (parts, host) = parts(&weights)?;
+    let (mut parts, host) = parts(&weights)?;
     // A run that was stopped is not its last word; whoever stopped it does not want to wait.
-    let compare = outcome == Outcome::Finished && config.similarity.directions > 0;
-    if compare {
-        observer.message(&format!(
-            "looking for the {} directions that tell {} people apart",
-            config.similarity.directions,
-            people.people.len()
-        ));
+    if outcome == Outcome::Finished && config.similarity.directions > 0 {
+        parts
+            .tensors
+            .extend(comparison(config, &weights, people, observer)?);
     }
     export(
         &model,
@@ -199,7 +197,6 @@ fn finish<O: Objective>(
         config.sampler.most_inputs,
         options.model_dtype,
         &parts,
-        compare,
     )?;
     Ok(RunReport {
         outcome,
@@ -208,6 +205,28 @@ fn finish<O: Objective>(
         model,
         host,
     })
+}
+
+/// The directions in which identities are compared, as a tensor of the checkpoint. A search that fails costs the
+/// directions, not the trained model.
+fn comparison(
+    config: &RunConfig,
+    weights: &BTreeMap<String, Tensor>,
+    people: &Dataset,
+    observer: &mut dyn Observer,
+) -> Result<Option<(String, Tensor)>> {
+    let [wanted, all] = [config.similarity.directions, people.people.len()];
+    observer.message(&format!(
+        "looking for the {wanted} directions that tell {all} people apart"
+    ));
+    match similarity_projection(config, weights, people) {
+        Ok(projection) => Ok(projection.map(|tensor| (PROJECTION.to_string(), tensor))),
+        Err(error) if error.kind() == omniid::ErrorKind::InvalidArgument => {
+            observer.message(&format!("identities are compared as they are: {error}"));
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// Training, validation and test people of a run.

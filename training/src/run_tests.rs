@@ -44,6 +44,7 @@ fn quick(folder: &Path) -> Result<RunConfig> {
     config.data.files = vec![folder.join("people.safetensors")];
     config.data.validation = 0.2;
     config.data.test = 0.2;
+    config.similarity.directions = 5;
     let mut people = toy_people(30, 9, 32, 1);
     people.people[3].pictures.truncate(1);
     people.save(&config.data.files[0])?;
@@ -52,6 +53,12 @@ fn quick(folder: &Path) -> Result<RunConfig> {
 
 fn model(path: &Path) -> Result<Vec<u8>> {
     std::fs::read(path).map_err(|error| Error::io(path, error))
+}
+
+/// Directions in which a model compares identities.
+fn directions(path: &Path) -> Result<usize> {
+    let options = EngineOptions::new(Source::Path(path.to_path_buf()));
+    Ok(Engine::open(options, &mut Reporter::silent())?.similarity_directions())
 }
 
 #[test]
@@ -69,6 +76,8 @@ fn a_run_is_stopped_damaged_resumed_and_ends_as_if_nothing_had_happened() -> Res
     let stopped = run(&file, &options("parts"), &mut watcher)?;
     assert_eq!((stopped.outcome, stopped.step), (Outcome::Stopped, 5));
     assert!(watcher.heard("30 people (30 toy)"), "{:?}", watcher.messages);
+    // Directions are looked for when all steps are made.
+    assert_eq!((directions(&whole.model)?, directions(&stopped.model)?), (5, 0));
     // By mistake without `resume`: refused, nothing lost.
     let error = run(&file, &options("parts"), &mut Watcher::new(u64::MAX)).expect_err("holds a run");
     assert_eq!(error.kind(), ErrorKind::InvalidArgument);

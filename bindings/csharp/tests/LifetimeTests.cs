@@ -62,7 +62,7 @@ namespace OmniID.Tests
                 start.EnvironmentVariables.Remove("LD_LIBRARY_PATH");
             // Mono 6 aborts by itself when it ends while a background thread enters or leaves native code, whichever
             // ("Cannot transition thread ... from STATE_BLOCKING with DO_BLOCKING": 14 of 400 programs that only call
-            // libc's abs; 0 of 400 with this way of suspending threads, which is Unity's).
+            // libc's abs; 0 of 400 with this way of suspending threads).
             start.EnvironmentVariables["MONO_THREADS_SUSPEND"] = "preemptive";
             using (Process process = Process.Start(start))
             {

@@ -124,7 +124,8 @@ def long_call(
         check(status)
 
     # Ctrl-C is kept before the gate is entered and until it is left: in between, a KeyboardInterrupt would leave a call
-    # counted that has ended, and the end of the program would wait for it for ever.
+    # counted that has ended, and the end of the program would wait for it for ever. The handlers of other signals must not
+    # raise here.
     interrupts = _Interrupts()
     try:
         _gate.enter()

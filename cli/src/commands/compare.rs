@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 
 const EXAMPLES: &str = "\
 An identity file and a photo are one row each; a folder is one row made of all its photos. With the model that made them
-(-c), identities are centred on its average identity and compared in the directions that tell people apart, if it has
-them; without it they are compared as they are, which says much less.
+(-c, or the built-in one), identities are centred on its average identity and compared in the directions that tell people
+apart, if it has them; without it they are compared as they are, which says much less.
 
 Examples:
   omniid compare anna.omniid ben.omniid
@@ -78,7 +78,7 @@ pub fn run(args: Args) -> Outcome {
     }
 }
 
-/// The built-in model, if it made all identities: then it knows what to centre them on.
+/// The built-in model, if it made all identities: then it knows where to compare them.
 fn built_in_of(identities: &[Identity], args: &Args) -> Option<Engine> {
     let engine = args.model.open(true).ok()?;
     let fingerprint = &engine.info().fingerprint;
@@ -106,7 +106,7 @@ fn identity(path: &Path, args: &Args, engine: Option<&Engine>) -> Outcome<Identi
     Ok(encoded.identity)
 }
 
-/// Of two vectors of length 1; in double precision, so that rounding does not show.
+/// Of two unit vectors; in double precision, so that rounding does not show.
 fn dot(a: &[f32], b: &[f32]) -> f32 {
     let sum: f64 = a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
     sum.clamp(-1.0, 1.0) as f32

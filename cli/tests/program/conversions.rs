@@ -234,6 +234,58 @@ fn the_mean_identity_stands_on_the_negative_side() {
 }
 
 #[test]
+fn directions_of_comparison_are_kept_and_identities_stay_valid() {
+    use candle_core::{DType, Device, Tensor};
+    let place = Workplace::new();
+    let model = open(&place, "model.safetensors");
+    // One direction: everybody is like everybody, or the opposite.
+    let projection = Tensor::arange(0f32, 144.0, &Device::Cpu)
+        .unwrap()
+        .reshape((1, 144))
+        .unwrap();
+    let mut tensors = OutputTensor::all_of(&model, Some(DType::F32)).unwrap();
+    tensors.push(OutputTensor::new("similarity.projection", &projection));
+    let writer = SafetensorsWriter::new(tensors, model.metadata()).unwrap();
+    writer
+        .save(&place.path("projected.safetensors"), |_, _| Ok(()))
+        .unwrap();
+    let convert = [
+        "convert",
+        "native",
+        "-c",
+        "projected.safetensors",
+        "--precision",
+        "f16",
+    ];
+    place.ok(&[&convert[..], &["-o", "small.safetensors"]].concat());
+    let kept = open(&place, "small.safetensors")
+        .tensor("similarity.projection", DType::F32, &Device::Cpu)
+        .unwrap();
+    assert_eq!(
+        kept.to_vec2::<f32>().unwrap(),
+        projection.to_vec2::<f32>().unwrap()
+    );
+
+    for photo in ["a", "b"] {
+        let (picture, identity) = (format!("{photo}.png"), format!("{photo}.omniid"));
+        place.ok(&["encode", &picture, "-c", "model.safetensors", "-o", &identity]);
+    }
+    for (checkpoint, alone) in [
+        ("model.safetensors", false),
+        ("projected.safetensors", true),
+        ("small.safetensors", true),
+    ] {
+        let found = place.json(&["compare", "a.omniid", "b.omniid", "-c", checkpoint, "--json"]);
+        let similarity = found["similarity"][0][1].as_f64().unwrap();
+        assert_eq!(
+            (similarity.abs() - 1.0).abs() < 1e-6,
+            alone,
+            "{checkpoint}: {similarity}"
+        );
+    }
+}
+
+#[test]
 fn embeddings_hold_the_tokens_with_the_negative_first() {
     let place = Workplace::new();
     for (photo, identity) in [("a.png", "a.omniid"), ("b.png", "b.omniid")] {

@@ -69,6 +69,16 @@ impl VisionLike {
 fn errors_name_the_value() {
     let tiny = preset("tiny").expect("a preset");
     for (from, to, named) in [
+        (
+            "[report]\n",
+            "[similarity]\ndirections = 1537\n[report]\n",
+            "directions is 1537; it must be at most 1536",
+        ),
+        (
+            "[report]\n",
+            "[similarity]\nshrinkage = 0.0\n[report]\n",
+            "shrinkage",
+        ),
         ("[optimiser]\n", "[optimiser]\nlearning_rat = 1\n", "learning_rat"),
         ("[optimiser]\n", "[optimizer]\n", "optimizer"),
         ("patch_size = 8\n", "patch_size = 7\n", "image_size"),
@@ -104,6 +114,7 @@ fn a_difference_is_named_and_intervals_do_not_count() -> Result<()> {
     let mut other = config.clone();
     other.report.metrics_every += 1;
     other.name.push('2');
+    other.similarity.directions = 5;
     assert_eq!(config.difference(&other), None);
     other.optimiser.beta2 = 0.5;
     let difference = config.difference(&other).expect("beta2 differs");
