@@ -34,7 +34,7 @@ pub struct GenerateOptions {
 }
 
 impl Default for GenerateOptions {
-    /// 4 Euler steps, guidance 1.5, seed 0, identity scale 1, the same noise, eight at a time.
+    /// 4 Euler steps, guidance 1.25, seed 0, identity scale 1, the same noise, eight at a time.
     fn default() -> Self {
         let sample = SampleOptions::default();
         Self {
