@@ -97,14 +97,10 @@ impl SimilaritySpace {
             values = self.projection.chunks_exact(values.len()).map(project).collect();
         }
         let norm = values.iter().map(|value| value * value).sum::<f64>().sqrt();
-        // A zero vector has no direction; it is like nothing, itself included. Neither has one that is not finite.
-        let scale = if norm > 0.0 && norm.is_finite() {
-            1.0 / norm
-        } else {
-            0.0
-        };
-        for value in &mut values {
-            *value = if scale > 0.0 { *value * scale } else { 0.0 };
+        // A zero vector has no direction; it is like nothing, itself included. Everything is finite: tokens are checked
+        // when an identity is made, mean and projection above, and single precision cannot overflow a double here.
+        if norm > 0.0 {
+            values.iter_mut().for_each(|value| *value /= norm);
         }
         Ok(values)
     }
@@ -229,10 +225,6 @@ mod tests {
         let a = identity(EncoderKind::OmniId, 1, &[3.0, 7.0]);
         let space = SimilaritySpace::new(Some(vec![3.0, 7.0]), 0, Vec::new()).unwrap();
         assert_eq!(cosine(&a, &a, &space).unwrap(), 0.0);
-        for value in [f32::NAN, f32::INFINITY] {
-            let a = identity(EncoderKind::OmniId, 1, &[value, 7.0]);
-            assert_eq!(cosine(&a, &a, &space).unwrap(), 0.0);
-        }
     }
 
     #[test]

@@ -70,13 +70,13 @@ fn errors_name_the_value() {
     let tiny = preset("tiny").expect("a preset");
     for (from, to, named) in [
         (
-            "[report]\n",
-            "[similarity]\ndirections = 1537\n[report]\n",
+            "[schedule]\n",
+            "[similarity]\ndirections = 1537\n[schedule]\n",
             "directions is 1537; it must be at most 1536",
         ),
         (
-            "[report]\n",
-            "[similarity]\nshrinkage = 0.0\n[report]\n",
+            "[schedule]\n",
+            "[similarity]\nshrinkage = 0.0\n[schedule]\n",
             "shrinkage",
         ),
         ("[optimiser]\n", "[optimiser]\nlearning_rat = 1\n", "learning_rat"),
