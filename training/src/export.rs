@@ -72,6 +72,30 @@ pub(crate) fn encoder_weights(weights: &BTreeMap<String, Tensor>) -> Result<BTre
         .collect()
 }
 
+/// The encoder with weights `weights` (by native name, in host memory), to read pictures of `people`.
+///
+/// # Errors
+/// [`ErrorKind::Format`](omniid::ErrorKind::Format) when a tensor is missing,
+/// [`ErrorKind::Mismatch`](omniid::ErrorKind::Mismatch) when the pictures have another size.
+pub(crate) fn encoder_for(
+    config: &RunConfig,
+    weights: &BTreeMap<String, Tensor>,
+    people: &Dataset,
+) -> Result<IdentityModel> {
+    let size = config.model.image_size;
+    if people.size as usize != size && !people.people.is_empty() {
+        return Err(Error::mismatch(format!(
+            "pictures of side {} for a model of side {size}",
+            people.size
+        )));
+    }
+    let tensors = weights.clone().into_iter().collect();
+    IdentityModel::load(
+        &config.model,
+        VarBuilder::from_tensors(tensors, DType::F32, &Device::Cpu),
+    )
+}
+
 /// Mean tokens `[queries, token width]` of `people`, each from up to `inputs` photos.
 ///
 /// # Errors
@@ -82,18 +106,11 @@ pub fn token_mean(
     people: &Dataset,
     inputs: usize,
 ) -> Result<Tensor> {
-    let builder = VarBuilder::from_tensors(weights.clone().into_iter().collect(), DType::F32, &Device::Cpu);
-    let model = IdentityModel::load(&config.model, builder)?;
+    let model = encoder_for(config, weights, people)?;
     let (size, each) = (
         config.model.image_size,
         config.model.queries * config.model.token_width,
     );
-    if people.size as usize != size && !people.people.is_empty() {
-        return Err(Error::mismatch(format!(
-            "pictures of side {} for a model of side {size}",
-            people.size
-        )));
-    }
     // People with equally many photos are encoded together.
     let mut counts = BTreeMap::<usize, Vec<(usize, Vec<usize>)>>::new();
     for (place, person) in people.people.iter().enumerate() {
@@ -141,7 +158,7 @@ pub fn token_mean(
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::model::identity_parameters;
     use crate::parameters::{ParameterGroup, Parameters};
@@ -152,7 +169,7 @@ mod tests {
     use omniid::Photo;
 
     /// Random weights of the encoder.
-    fn parameters(config: &RunConfig) -> Result<Parameters> {
+    pub(crate) fn parameters(config: &RunConfig) -> Result<Parameters> {
         let group = ParameterGroup {
             name: "encoder".to_string(),
             rate: 1.0,
@@ -161,7 +178,7 @@ mod tests {
         Parameters::new(&identity_parameters(&config.model, 0)?, &[group], 7, &Device::Cpu)
     }
 
-    fn weights(parameters: &Parameters) -> BTreeMap<String, Tensor> {
+    pub(crate) fn weights(parameters: &Parameters) -> BTreeMap<String, Tensor> {
         let tensors = parameters.iter();
         tensors
             .map(|(name, parameter)| (name.to_string(), parameter.tensor().detach()))

@@ -10,12 +10,10 @@
 use crate::config::RunConfig;
 use crate::data::Dataset;
 use crate::discriminant::Scatter;
-use crate::export::encoder_weights;
-use crate::model::IdentityModel;
+use crate::export::{encoder_for, encoder_weights};
 use crate::pixels::{planes, Reading};
-use candle_core::{DType, Device, Tensor};
-use candle_nn::VarBuilder;
-use omniid::error::{Error, Result};
+use candle_core::{Device, Tensor};
+use omniid::error::Result;
 use std::collections::BTreeMap;
 
 /// The tensor's name in a native checkpoint.
@@ -41,16 +39,8 @@ pub fn similarity_projection(
     if directions == 0 {
         return Ok(None);
     }
-    let encoder = encoder_weights(weights)?.into_iter().collect();
-    let builder = VarBuilder::from_tensors(encoder, DType::F32, &Device::Cpu);
-    let model = IdentityModel::load(&config.model, builder)?;
+    let model = encoder_for(config, &encoder_weights(weights)?, people)?;
     let size = config.model.image_size;
-    if people.size as usize != size {
-        return Err(Error::mismatch(format!(
-            "pictures of side {} for a model of side {size}",
-            people.size
-        )));
-    }
     let values = config.model.queries * config.model.token_width;
     let mut scatter = Scatter::new(values)?;
     let mut rest = usable.as_slice();
@@ -82,9 +72,9 @@ pub fn similarity_projection(
 mod tests {
     use super::*;
     use crate::config::preset;
-    use crate::model::identity_parameters;
-    use crate::parameters::{ParameterGroup, Parameters};
+    use crate::export::tests::{parameters, weights};
     use crate::toy::toy_people;
+    use candle_core::DType;
 
     /// A small model: identities of 32 values.
     fn config(directions: usize) -> Result<RunConfig> {
@@ -94,19 +84,6 @@ mod tests {
         Ok(config)
     }
 
-    fn weights(config: &RunConfig) -> Result<BTreeMap<String, Tensor>> {
-        let group = ParameterGroup {
-            name: "encoder".to_string(),
-            rate: 1.0,
-            weight_decay: 0.0,
-        };
-        let parameters = Parameters::new(&identity_parameters(&config.model, 0)?, &[group], 7, &Device::Cpu)?;
-        let tensors = parameters.iter();
-        Ok(tensors
-            .map(|(name, parameter)| (name.to_string(), parameter.tensor().detach()))
-            .collect())
-    }
-
     #[test]
     fn pictures_of_one_person_vary_by_one_along_each_direction() -> Result<()> {
         // More pictures than are encoded at once, and not equally many of everybody.
@@ -114,12 +91,11 @@ mod tests {
         people.people[4].pictures.truncate(3);
         people.people[7].pictures.truncate(1);
         let config = config(6)?;
-        let weights = weights(&config)?;
+        let weights = weights(&parameters(&config)?);
         let found = similarity_projection(&config, &weights, &people)?.expect("thirty people");
         assert_eq!(found.dims(), [6, 32]);
 
-        let builder = VarBuilder::from_tensors(weights.into_iter().collect(), DType::F32, &Device::Cpu);
-        let model = IdentityModel::load(&config.model, builder)?;
+        let model = encoder_for(&config, &weights, &people)?;
         let mut covariance = Tensor::zeros((32, 32), DType::F64, &Device::Cpu)?;
         let mut freedom = 0.0;
         for person in &people.people {
@@ -159,11 +135,16 @@ mod tests {
     fn few_people_differ_in_few_directions() -> Result<()> {
         for (people, wanted, directions) in [(9, 4, Some(4)), (9, 9, Some(8)), (1, 4, None), (9, 0, None)] {
             let config = config(wanted)?;
-            let found = similarity_projection(&config, &weights(&config)?, &toy_people(people, 3, 32, 3))?;
+            let found = similarity_projection(
+                &config,
+                &weights(&parameters(&config)?),
+                &toy_people(people, 3, 32, 3),
+            )?;
             assert_eq!(found.map(|found| found.dims()[0]), directions);
         }
         let config = config(4)?;
-        let single = similarity_projection(&config, &weights(&config)?, &toy_people(9, 1, 32, 3))?;
+        let single =
+            similarity_projection(&config, &weights(&parameters(&config)?), &toy_people(9, 1, 32, 3))?;
         assert!(single.is_none(), "one picture of a person does not vary");
         Ok(())
     }

@@ -183,21 +183,24 @@ fn the_full_face_file_has_the_public_names_and_the_same_bytes() {
     assert_eq!(seen[0]["kind"]["projection"]["projection"], "full_face");
 }
 
+/// Writes the example's model as `file`, with one more tensor.
+fn save_with(place: &Workplace, name: &str, tensor: &candle_core::Tensor, file: &str) {
+    let model = open(place, "model.safetensors");
+    let mut tensors = OutputTensor::all_of(&model, Some(candle_core::DType::F32)).unwrap();
+    tensors.push(OutputTensor::new(name, tensor));
+    let writer = SafetensorsWriter::new(tensors, model.metadata()).unwrap();
+    writer.save(&place.path(file), |_, _| Ok(())).unwrap();
+}
+
 #[test]
 fn the_mean_identity_stands_on_the_negative_side() {
     use candle_core::{DType, Device, Tensor};
     let place = Workplace::new();
-    let model = open(&place, "model.safetensors");
     let mean = Tensor::arange(0f32, 144.0, &Device::Cpu)
         .unwrap()
         .reshape((6, 24))
         .unwrap();
-    let mut tensors = OutputTensor::all_of(&model, Some(DType::F32)).unwrap();
-    tensors.push(OutputTensor::new("encoder.token_mean", &mean));
-    let writer = SafetensorsWriter::new(tensors, model.metadata()).unwrap();
-    writer
-        .save(&place.path("mean.safetensors"), |_, _| Ok(()))
-        .unwrap();
+    save_with(&place, "encoder.token_mean", &mean, "mean.safetensors");
     place.ok(&["encode", "a.png", "-c", "mean.safetensors", "-o", "a.omniid"]);
     place.ok(&[
         "convert",
@@ -237,18 +240,17 @@ fn the_mean_identity_stands_on_the_negative_side() {
 fn directions_of_comparison_are_kept_and_identities_stay_valid() {
     use candle_core::{DType, Device, Tensor};
     let place = Workplace::new();
-    let model = open(&place, "model.safetensors");
     // One direction: everybody is like everybody, or the opposite.
     let projection = Tensor::arange(0f32, 144.0, &Device::Cpu)
         .unwrap()
         .reshape((1, 144))
         .unwrap();
-    let mut tensors = OutputTensor::all_of(&model, Some(DType::F32)).unwrap();
-    tensors.push(OutputTensor::new("similarity.projection", &projection));
-    let writer = SafetensorsWriter::new(tensors, model.metadata()).unwrap();
-    writer
-        .save(&place.path("projected.safetensors"), |_, _| Ok(()))
-        .unwrap();
+    save_with(
+        &place,
+        "similarity.projection",
+        &projection,
+        "projected.safetensors",
+    );
     let convert = [
         "convert",
         "native",

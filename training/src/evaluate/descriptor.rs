@@ -145,12 +145,7 @@ impl Descriptor for TokenDescriptor<'_> {
     }
 
     fn describe(&self, sets: &[PictureSet<'_>], progress: &mut Progress<'_>) -> Result<Vec<Vec<f32>>> {
-        let mut out = Vec::with_capacity(sets.len());
-        for set in sets {
-            progress.report(&self.name, out.len(), sets.len())?;
-            out.push(self.model.tokens(set)?);
-        }
-        Ok(out)
+        each(&self.name, sets, progress, |set| self.model.tokens(set))
     }
 
     /// The model's mean tokens; without them the mean of the data.
@@ -176,14 +171,26 @@ impl Descriptor for SimilarityDescriptor<'_> {
     }
 
     fn describe(&self, sets: &[PictureSet<'_>], progress: &mut Progress<'_>) -> Result<Vec<Vec<f32>>> {
-        let mut out = Vec::with_capacity(sets.len());
-        for set in sets {
-            progress.report(&self.name, out.len(), sets.len())?;
+        each(&self.name, sets, progress, |set| {
             let identity = self.model.identity(set)?;
-            out.push(self.model.engine().similarity_embedding(&identity)?);
-        }
-        Ok(out)
+            self.model.engine().similarity_embedding(&identity)
+        })
     }
+}
+
+/// One vector per set, set by set, as `name`.
+fn each(
+    name: &str,
+    sets: &[PictureSet<'_>],
+    progress: &mut Progress<'_>,
+    describe: impl Fn(&PictureSet<'_>) -> Result<Vec<f32>>,
+) -> Result<Vec<Vec<f32>>> {
+    let mut out = Vec::with_capacity(sets.len());
+    for set in sets {
+        progress.report(name, out.len(), sets.len())?;
+        out.push(describe(set)?);
+    }
+    Ok(out)
 }
 
 /// Mean of equally long vectors; empty for none.
