@@ -12,20 +12,9 @@ use std::path::{Path, PathBuf};
 
 const CONTAINERS: [&str; 2] = ["yunet_n.safetensors", "yunet_n_dynamic.onnx"];
 
-/// The folder of the detector, or `None` with a line that says what is skipped.
+/// The folder of the detector, or `None`, recorded as a skipped test.
 fn detector_folder() -> Option<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let assets =
-        std::env::var_os("OMNIID_ASSETS").map_or_else(|| root.join("../shared/assets"), PathBuf::from);
-    let folder = assets.join("detector");
-    if !folder.join(CONTAINERS[0]).is_file() {
-        println!(
-            "SKIPPED: no detector weights in {} (set OMNIID_ASSETS)",
-            folder.display()
-        );
-        return None;
-    }
-    Some(folder)
+    Some(omniid_test_support::assets("detector/yunet_n.safetensors")?.join("detector"))
 }
 
 fn open(folder: &Path) -> FaceDetector {

@@ -118,7 +118,7 @@ fn largest_difference(a: &[f32], b: &[f32]) -> f32 {
 
 #[test]
 fn engines_on_both_devices_agree() {
-    if gpu("engines_on_both_devices_agree").is_none() {
+    if gpu().is_none() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
@@ -157,8 +157,7 @@ fn engines_on_both_devices_agree() {
 /// Keys and values handed out, run through a plain attention, give what injection gives.
 #[test]
 fn handed_out_keys_and_values_do_what_injection_does() {
-    let test = "handed_out_keys_and_values_do_what_injection_does";
-    let Some(device) = gpu(test) else { return };
+    let Some(device) = gpu() else { return };
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.safetensors");
     write_untrained(&path, &config(), 2).unwrap();

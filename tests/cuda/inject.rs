@@ -51,7 +51,7 @@ fn largest_difference(a: &[f32], b: &[f32]) -> f32 {
 
 #[test]
 fn device_and_cpu_agree() {
-    let Some(device) = gpu("device_and_cpu_agree") else {
+    let Some(device) = gpu() else {
         return;
     };
     let (own, number) = stream();
@@ -109,7 +109,7 @@ fn device_and_cpu_agree() {
 
 #[test]
 fn rows_without_a_side_keep_their_bits() {
-    let Some(device) = gpu("rows_without_a_side_keep_their_bits") else {
+    let Some(device) = gpu() else {
         return;
     };
     let (own, number) = stream();
@@ -141,7 +141,7 @@ fn rows_without_a_side_keep_their_bits() {
 /// gives wrong numbers. The conditioning is dropped while its kernels may still run.
 #[test]
 fn two_streams_stay_in_order() {
-    let Some(device) = gpu("two_streams_stay_in_order") else {
+    let Some(device) = gpu() else {
         return;
     };
     let host = spec(&[(8, 64)]);
@@ -192,7 +192,7 @@ fn two_streams_stay_in_order() {
 
 #[test]
 fn two_threads_share_one_conditioning() {
-    let Some(device) = gpu("two_threads_share_one_conditioning") else {
+    let Some(device) = gpu() else {
         return;
     };
     let host = spec(&[(4, 40)]);
@@ -230,7 +230,7 @@ fn two_threads_share_one_conditioning() {
 
 #[test]
 fn default_streams_and_blocking_calls_work() {
-    let Some(device) = gpu("default_streams_and_blocking_calls_work") else {
+    let Some(device) = gpu() else {
         return;
     };
     let host = spec(&[(2, 64)]);
@@ -265,7 +265,7 @@ fn default_streams_and_blocking_calls_work() {
 /// A host that works on another device on this thread must find its context as it left it.
 #[test]
 fn the_threads_context_is_put_back() {
-    let Some(device) = gpu("the_threads_context_is_put_back") else {
+    let Some(device) = gpu() else {
         return;
     };
     let (own, number) = stream();
@@ -287,7 +287,7 @@ fn the_threads_context_is_put_back() {
 
 #[test]
 fn wrong_memory_is_refused_before_any_kernel_runs() {
-    let Some(device) = gpu("wrong_memory_is_refused_before_any_kernel_runs") else {
+    let Some(device) = gpu() else {
         return;
     };
     let (own, number) = stream();
@@ -332,7 +332,7 @@ fn wrong_memory_is_refused_before_any_kernel_runs() {
 
 #[test]
 fn a_thousand_rounds_leave_no_memory_behind() {
-    let Some(device) = gpu("a_thousand_rounds_leave_no_memory_behind") else {
+    let Some(device) = gpu() else {
         return;
     };
     let (own, number) = stream();

@@ -1,6 +1,6 @@
 //! The GPU side against the CPU side: same numbers, in order on the host's streams, without leaks.
 //!
-//! Every test needs an NVIDIA GPU. Without one it says so and passes. Without the feature `cuda` there are none.
+//! Every test needs an NVIDIA GPU. Without one it is recorded as skipped. Without the feature `cuda` there are none.
 #![cfg(feature = "cuda")]
 
 mod engine;
@@ -9,11 +9,16 @@ mod inject;
 mod transfer;
 
 use candle_core::Device;
+use omniid_test_support::{skip, Missing};
 
-/// The first GPU, opened as an engine opens it; `None`, with a printed reason, where there is none.
-fn gpu(test: &str) -> Option<Device> {
+/// The first GPU, opened as an engine opens it; `None`, recorded as a skipped test, where there is none.
+fn gpu() -> Option<Device> {
     if omniid::cuda::device_count() == 0 {
-        println!("{test}: skipped, there is no CUDA device");
+        skip(
+            Missing::Hardware,
+            "there is no CUDA device",
+            "run scripts/cuda-build test beside an NVIDIA GPU",
+        );
         return None;
     }
     Some(omniid::cuda::open(0).expect("device 0"))

@@ -8,7 +8,7 @@ use omniid::ErrorKind;
 
 #[test]
 fn a_strided_tensor_comes_in_and_goes_out() {
-    let Some(device) = gpu("a_strided_tensor_comes_in_and_goes_out") else {
+    let Some(device) = gpu() else {
         return;
     };
     let cuda = device.as_cuda_device().unwrap();
@@ -65,7 +65,7 @@ fn a_strided_tensor_comes_in_and_goes_out() {
 
 #[test]
 fn exports_share_memory_and_outlive_their_tensor() {
-    let Some(device) = gpu("exports_share_memory_and_outlive_their_tensor") else {
+    let Some(device) = gpu() else {
         return;
     };
     let cuda = device.as_cuda_device().unwrap();
@@ -95,7 +95,7 @@ fn exports_share_memory_and_outlive_their_tensor() {
 
 #[test]
 fn targets_that_do_not_fit_are_refused() {
-    let Some(device) = gpu("targets_that_do_not_fit_are_refused") else {
+    let Some(device) = gpu() else {
         return;
     };
     let (own, number) = stream();

@@ -9,20 +9,10 @@ use omniid_training::data::Dataset;
 use omniid_training::observer::Silent;
 use omniid_training::render::{render_people, Assets, RenderConfig};
 use omniid_training::run::{run_on, RunOptions, RunReport};
-use std::path::PathBuf;
 
 fn assets() -> Option<Assets> {
-    let root = std::env::var_os("OMNIID_ASSETS").map_or_else(
-        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/assets"),
-        PathBuf::from,
-    );
-    match Assets::open(&root) {
-        Ok(assets) => Some(assets),
-        Err(error) => {
-            eprintln!("skipped: no heads to render people with ({error}); set OMNIID_ASSETS");
-            None
-        }
-    }
+    let folder = omniid_test_support::assets("ict_facekit")?;
+    Some(Assets::open(&folder).expect("the heads' assets"))
 }
 
 fn people(assets: &Assets) -> Result<Dataset> {

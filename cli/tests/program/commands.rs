@@ -212,14 +212,9 @@ fn completions_for_every_shell() {
     assert!(place.ok(&["--help"]).contains("Exit codes"));
 }
 
-/// Needs the detector among the project's assets; says so when it is not there.
+/// Needs the detector among the project's assets.
 #[test]
 fn faces_are_found_and_drawn() {
-    let assets = std::env::var_os("OMNIID_ASSETS").map_or_else(
-        || std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/assets"),
-        std::path::PathBuf::from,
-    );
-    let detector = assets.join("detector/yunet_n.safetensors");
     let place = Workplace::new();
     place.fails(
         &["faces", "a.png", "--detector", "model.safetensors"],
@@ -227,14 +222,11 @@ fn faces_are_found_and_drawn() {
         "no face detector",
     );
     let photo = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/photos/person-1/01.jpg");
-    if !detector.is_file() || !photo.is_file() {
-        eprintln!(
-            "skipped: {} or {} is not there",
-            detector.display(),
-            photo.display()
-        );
+    let file = "detector/yunet_n.safetensors";
+    let Some(assets) = omniid_test_support::assets(file) else {
         return;
-    }
+    };
+    let detector = assets.join(file);
     let (detector, photo) = (detector.to_str().unwrap(), photo.to_str().unwrap());
     let seen = place.json(&[
         "faces",

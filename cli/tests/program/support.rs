@@ -215,17 +215,9 @@ fn minihost() -> MinihostConfig {
     MinihostConfig::new(&sizes, Prediction::Sample).unwrap()
 }
 
-/// The project's assets, or `None` with a note when they are not there.
+/// The project's assets, or `None`, recorded as a skipped test, when they have no `file`.
 pub fn assets(file: &str) -> Option<String> {
-    let folder = std::env::var_os("OMNIID_ASSETS").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/assets"),
-        PathBuf::from,
-    );
-    if folder.join(file).exists() {
-        return folder.to_str().map(str::to_string);
-    }
-    eprintln!("SKIPPED: no {file} in {} (set OMNIID_ASSETS)", folder.display());
-    None
+    Some(omniid_test_support::assets(file)?.to_str()?.to_string())
 }
 
 fn native() -> NativeConfig {

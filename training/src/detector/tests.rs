@@ -3,7 +3,6 @@ use super::network::{fold, scaled, Network, OUTPUTS, STRIDES};
 use super::scene::{Scene, Scenes};
 use super::*;
 use crate::config::{DetectorConfig, SceneConfig};
-use crate::evaluate::assets::folder;
 use crate::evaluate::{evaluate_detector, landmark_distance, Progress};
 use crate::objective::Objective;
 use crate::observer::{Observer, Silent, TrainingProgress};
@@ -23,8 +22,8 @@ use std::path::Path;
 
 /// The heads' assets, if they are there.
 fn assets() -> Option<Assets> {
-    let folder = folder("makehuman", "README.md")?;
-    Assets::open(folder.parent()?).ok()
+    let folder = omniid_test_support::assets("makehuman")?;
+    Some(Assets::open(&folder).expect("the heads' assets"))
 }
 
 fn quick(steps: u64) -> DetectorConfig {
@@ -68,10 +67,11 @@ fn heads_and_scenes_follow_from_their_seeds_whatever_the_threads() -> Result<()>
 #[test]
 fn the_truth_of_scenes_is_what_the_published_detector_sees() -> Result<()> {
     let Some(assets) = assets() else { return Ok(()) };
-    let Some(folder) = folder("detector", "yunet_n.safetensors") else {
+    let file = "detector/yunet_n.safetensors";
+    let Some(folder) = omniid_test_support::assets(file) else {
         return Ok(());
     };
-    let yunet = FaceDetector::open(folder.join("yunet_n.safetensors"), &Limits::default())?;
+    let yunet = FaceDetector::open(folder.join(file), &Limits::default())?;
     let config = SceneConfig {
         smallest: 40.0,
         most_people: 3,

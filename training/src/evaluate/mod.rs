@@ -3,8 +3,6 @@
 //! Every number stands beside a floor that knows nothing (an untrained encoder, histograms of gradients, mean colour)
 //! and a ceiling (a published recogniser, the true picture).
 
-#[cfg(test)]
-pub(crate) mod assets;
 mod descriptor;
 mod detail;
 mod detection;

@@ -138,12 +138,11 @@ pub fn read_truth(path: &Path) -> Result<Vec<TruthLine>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evaluate::assets;
     use crate::render::render_people;
 
     #[test]
     fn the_folder_holds_the_pictures_of_the_data_set() -> Result<()> {
-        let Some(root) = assets::folder("", "ict_facekit") else {
+        let Some(root) = omniid_test_support::assets("ict_facekit") else {
             return Ok(());
         };
         let assets = Assets::open(&root)?;

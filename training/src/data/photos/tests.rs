@@ -1,10 +1,10 @@
 use super::*;
-use crate::evaluate::assets;
+use omniid_test_support::assets;
 use std::fs;
 
 fn detector() -> Option<FaceDetector> {
-    let folder = assets::folder("detector", "yunet_n.safetensors")?;
-    Some(FaceDetector::open(folder.join("yunet_n.safetensors"), &Limits::default()).unwrap())
+    let file = "detector/yunet_n.safetensors";
+    Some(FaceDetector::open(assets(file)?.join(file), &Limits::default()).unwrap())
 }
 
 /// The example photos of the repository: rendered people.

@@ -168,13 +168,14 @@ fn bilinear(image: &RgbImage, transform: &Similarity, x: u32, y: u32) -> image::
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evaluate::assets;
+    use omniid_test_support::assets;
 
     #[test]
     fn equals_onnx_runtime_on_a_rendered_face() {
-        let Some(folder) = assets::folder("eval", "mobilefacenet.safetensors") else {
+        let Some(folder) = assets("eval/mobilefacenet.safetensors") else {
             return;
         };
+        let folder = folder.join("eval");
         let verifier = Verifier::open(&folder.join("mobilefacenet.safetensors")).unwrap();
         let face = image::open(folder.join("test/aligned_112.png"))
             .unwrap()
