@@ -1,34 +1,11 @@
-//! Gives the shared library a SONAME that carries the ABI's major version, and keeps it loaded.
-//!
-//! cargo sets no SONAME on a cdylib. Without one, a host linked against the library records the path it was
-//! linked with. Unloading a Rust library with thread-locals is undefined, hence `nodelete`.
-//!
-//! Finds the built-in weights, too.
-
-/// Major version of the C ABI. Must equal `capi::version::ABI_MAJOR`; a test compares them.
-const ABI_MAJOR: u32 = 0;
+//! Finds the built-in weights.
 
 /// The built-in identity model.
 const DEFAULT_MODEL: &str = "omniid-mini.safetensors";
 
+/// Hands the built-in model's path to the compiler: in the folder that `OMNIID_MODELS` names, else in `models`.
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
-    find_model();
-    let target = std::env::var("CARGO_CFG_TARGET_OS").unwrap_or_default();
-    match target.as_str() {
-        "linux" | "android" | "freebsd" | "netbsd" | "openbsd" => {
-            println!("cargo:rustc-cdylib-link-arg=-Wl,-soname,libomniid.so.{ABI_MAJOR}");
-            println!("cargo:rustc-cdylib-link-arg=-Wl,-z,nodelete");
-        }
-        "macos" | "ios" => {
-            println!("cargo:rustc-cdylib-link-arg=-Wl,-install_name,@rpath/libomniid.{ABI_MAJOR}.dylib");
-        }
-        _ => {}
-    }
-}
-
-/// Hands the built-in model's path to the compiler: in the folder that `OMNIID_MODELS` names, else in `models`.
-fn find_model() {
     println!("cargo:rerun-if-env-changed=OMNIID_MODELS");
     if std::env::var_os("CARGO_FEATURE_DEFAULT_MODEL").is_none() {
         return;

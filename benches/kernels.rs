@@ -6,7 +6,7 @@
 mod peak;
 
 use criterion::{criterion_group, criterion_main, BenchmarkId, Criterion, Throughput};
-use omniid::kernel::{
+use omniid_kernels::{
     attention, linear, Activation, AttentionInput, Element, Epilogue, KeyValue, OutputMode, PackedMatrix,
     TensorView, TensorViewMut, ThreadPool,
 };

@@ -6,9 +6,9 @@
 
 use candle_core::{DType, Device, Result, Tensor, Var, D};
 use candle_nn::{VarBuilder, VarMap};
-use omniid::kernel::Element;
-use omniid::nn::{autocast, ops, Activation};
 use omniid::vit::{VisionConfig, VisionTransformer};
+use omniid_kernels::layers::{autocast, ops, Activation};
+use omniid_kernels::Element;
 use std::time::{Duration, Instant};
 
 fn variable(shape: &[usize]) -> Result<Var> {

@@ -240,7 +240,7 @@ fn inject(options: &Options) -> Outcome {
 fn peak(options: &Options) -> Outcome {
     const ROUNDS: u64 = 2_000_000;
     let threads: usize = options.one("threads").unwrap_or("1").parse()?;
-    let pool = omniid::kernel::ThreadPool::new(threads);
+    let pool = omniid_kernels::ThreadPool::new(threads);
     let mut gflops = 0f64;
     for _ in 0..10 {
         let start = Instant::now();

@@ -5,8 +5,8 @@ use omniid::encoder::{EncoderConfig, OmniIdConfig};
 use omniid::engine::{write_untrained, HostConfig, NativeConfig};
 use omniid::face::CropMode;
 use omniid::host::{HostLayer, HostSpec};
-use omniid::nn::Activation;
 use omniid::vit::VisionConfig;
+use omniid_kernels::layers::Activation;
 use std::path::Path;
 
 /// An image encoder of 56 pixels, 6 identity tokens of width 24, and a host with two attention layers.

@@ -4,7 +4,7 @@
 //! [`engine::Engine`] is the whole way: it opens a checkpoint, encodes [`photo::Photo`]s to an [`identity::Identity`]
 //! and conditions identities for a host. A [`conditioning::Conditioning`] then adds the identity's attention to the
 //! host's layers in place, or hands out each layer's keys and values. The other modules are the parts, each usable on
-//! its own; [`capi`] is the same in C.
+//! its own. The package `omniid-capi` is the same in C.
 //!
 //! Errors are values of [`Error`]; no input makes the library panic. Everything that is opened or made is immutable
 //! and may be used from any number of threads at once.
@@ -12,7 +12,6 @@
 #![deny(unsafe_op_in_unsafe_fn)]
 
 pub mod adapter;
-pub mod capi;
 pub mod checkpoint;
 pub mod conditioning;
 pub mod convert;
@@ -21,21 +20,18 @@ pub mod cuda;
 mod default_model;
 pub mod encoder;
 pub mod engine;
-pub mod error;
 pub mod face;
 pub mod host;
 pub mod identity;
 pub mod inject;
-pub mod kernel;
 pub mod limits;
-pub mod nn;
 pub mod photo;
 pub mod progress;
 pub mod vit;
 
 pub use default_model::default_model;
-pub use error::{Error, ErrorKind, Result};
 pub use limits::Limits;
+pub use omniid_kernels::error::{self, Error, ErrorKind, Result};
 pub use photo::Photo;
 
 /// Compiles the Rust example of the README.

@@ -5,8 +5,8 @@ use omniid::adapter::{Adapter, AdapterLayer, Affine};
 use omniid::conditioning::{ConditionOptions, Conditioning, IdentityInput, Mask, Role, StepRange};
 use omniid::host::{HostLayer, HostSpec};
 use omniid::inject::InjectCall;
-use omniid::kernel::{TensorView, TensorViewMut};
 use omniid::progress::Reporter;
+use omniid_kernels::{TensorView, TensorViewMut};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 

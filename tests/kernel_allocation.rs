@@ -1,6 +1,6 @@
 //! The kernels allocate nothing per call once every thread has its working memory.
 
-use omniid::kernel::{
+use omniid_kernels::{
     attention, layer_norm, linear, AttentionInput, Element, Epilogue, KeyValue, OutputMode, PackedMatrix,
     TensorView, TensorViewMut, ThreadPool,
 };

@@ -6,9 +6,9 @@
 use candle_core::{DType, Device, Tensor};
 use omniid::checkpoint::Checkpoint;
 use omniid::encoder::{Encoder, EncoderConfig, EncoderInput, EncoderKind, OmniIdConfig};
-use omniid::nn::Activation;
 use omniid::vit::{VisionConfig, VisionTransformer};
 use omniid::Limits;
+use omniid_kernels::layers::Activation;
 use std::path::{Path, PathBuf};
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;

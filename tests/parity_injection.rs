@@ -9,9 +9,9 @@ use omniid::checkpoint::Checkpoint;
 use omniid::conditioning::{ConditionOptions, Conditioning, IdentityInput, Mask, MaskMode, Role};
 use omniid::host::HostSpec;
 use omniid::inject::InjectCall;
-use omniid::kernel::{Scalar, TensorView, TensorViewMut};
 use omniid::progress::Reporter;
 use omniid::Limits;
+use omniid_kernels::{Scalar, TensorView, TensorViewMut};
 use std::path::PathBuf;
 
 fn folder() -> PathBuf {

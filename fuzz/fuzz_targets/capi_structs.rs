@@ -1,7 +1,7 @@
 //! Any bytes as the content and the size of the C ABI's structs; pointers in them are NULL or valid.
 #![no_main]
 
-#[path = "../../tests/c_abi/structs.rs"]
+#[path = "../../capi/tests/c_abi/structs.rs"]
 mod structs;
 #[path = "../../examples/untrained_model.rs"]
 #[allow(dead_code)]

@@ -10,7 +10,7 @@ use candle_core::{Device, Tensor, D};
 use candle_nn::VarBuilder;
 use omniid::error::{Error, Result};
 use omniid::host::HostSpec;
-use omniid::nn::TensorSpec;
+use omniid_kernels::layers::TensorSpec;
 use serde::{Deserialize, Serialize};
 
 /// Prefix of the context encoder's tensors. The UNet's own have none, as in diffusers.

@@ -4,7 +4,7 @@ use crate::flow::Prediction;
 use crate::{Minihost, MinihostConfig, MinihostSizes, View};
 use candle_core::{DType, Device, Tensor, Var};
 use candle_nn::VarBuilder;
-use omniid::nn::{random_tensors, Initial};
+use omniid_kernels::layers::{random_tensors, Initial};
 use std::collections::HashMap;
 
 /// 8 × 8 pixels in blocks of 2, two levels.

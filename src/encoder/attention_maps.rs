@@ -41,8 +41,8 @@ impl OmniId {
 mod tests {
     use super::*;
     use crate::encoder::OmniIdConfig;
-    use crate::nn::{Initial, TensorSpec};
     use candle_nn::{VarBuilder, VarMap};
+    use omniid_kernels::layers::{Initial, TensorSpec};
 
     fn config(key_position: bool, include_class_token: bool) -> OmniIdConfig {
         OmniIdConfig {

@@ -1,9 +1,9 @@
 //! The feed-forward part shared by the encoders, and joining of attention inputs.
 
 use crate::error::Result;
-use crate::nn::{Activation, LayerNorm, Linear};
 use candle_core::Tensor;
 use candle_nn::VarBuilder;
+use omniid_kernels::layers::{Activation, LayerNorm, Linear};
 
 /// LayerNorm → Linear → GELU (erf) → Linear, both linear layers without bias, as in IP-Adapter's Resampler.
 pub(super) struct FeedForward {

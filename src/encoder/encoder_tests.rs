@@ -1,8 +1,8 @@
 use super::*;
-use crate::nn::{random_tensors, Initial};
 use crate::ErrorKind;
 use candle_core::Var;
 use candle_nn::VarMap;
+use omniid_kernels::layers::{random_tensors, Initial};
 use std::collections::HashMap;
 
 fn native(key_position: bool, include_class_token: bool) -> OmniIdConfig {

@@ -3,9 +3,9 @@
 use super::tensors::Shapes;
 use super::{check_features, check_sizes};
 use crate::error::Result;
-use crate::nn::{activation_dtype, Activation, LayerNorm, Linear};
 use candle_core::{DType, Tensor};
 use candle_nn::VarBuilder;
+use omniid_kernels::layers::{activation_dtype, Activation, LayerNorm, Linear};
 use serde::{Deserialize, Serialize};
 
 /// Sizes of a [`FullFace`].

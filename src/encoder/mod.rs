@@ -29,9 +29,9 @@ pub use tensors::{full_face_tensors, omni_id_tensors, projection_tensors, resamp
 
 use crate::checkpoint::Checkpoint;
 use crate::error::{Error, Result};
-use crate::nn::TensorSpec;
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
+use omniid_kernels::layers::TensorSpec;
 use serde::{Deserialize, Serialize};
 
 /// Kind and sizes of an encoder, as stored in a native checkpoint's metadata.

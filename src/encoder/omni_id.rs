@@ -3,9 +3,11 @@
 use super::block::FeedForward;
 use super::OmniIdConfig;
 use crate::error::{Error, Result};
-use crate::nn::{activation_dtype, attention, attention_weights, load_parameter, LayerNorm, Linear};
 use candle_core::{DType, Tensor};
 use candle_nn::{Init, VarBuilder};
+use omniid_kernels::layers::{
+    activation_dtype, attention, attention_weights, load_parameter, LayerNorm, Linear,
+};
 
 /// The Omni-ID encoder (arXiv 2412.09694, section "Omni-ID encoder"): learned queries read the image features of
 /// all photos of one person at once.

@@ -3,9 +3,9 @@
 use super::check_sizes;
 use super::tensors::Shapes;
 use crate::error::{Error, Result};
-use crate::nn::{activation_dtype, LayerNorm, Linear};
 use candle_core::{DType, Tensor};
 use candle_nn::VarBuilder;
+use omniid_kernels::layers::{activation_dtype, LayerNorm, Linear};
 use serde::{Deserialize, Serialize};
 
 /// Sizes of a [`Projection`].

@@ -4,9 +4,9 @@ use super::block::FeedForward;
 use super::tensors::Shapes;
 use super::{check_features, check_sizes};
 use crate::error::{Error, Result};
-use crate::nn::{activation_dtype, attention, load_parameter, LayerNorm, Linear};
 use candle_core::{DType, Tensor};
 use candle_nn::{Init, VarBuilder};
+use omniid_kernels::layers::{activation_dtype, attention, load_parameter, LayerNorm, Linear};
 use serde::{Deserialize, Serialize};
 
 /// Sizes of a [`Resampler`].

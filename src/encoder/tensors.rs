@@ -2,7 +2,7 @@
 
 use super::{FullFaceConfig, OmniIdConfig, ProjectionConfig, ResamplerConfig};
 use crate::error::{Error, Result};
-use crate::nn::{Initial, TensorSpec};
+use omniid_kernels::layers::{Initial, TensorSpec};
 
 /// The tensor shapes of a file, under a prefix.
 pub(super) struct Shapes<'a> {

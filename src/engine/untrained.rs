@@ -4,9 +4,9 @@ use super::config::NativeConfig;
 use crate::adapter::AdapterLayout;
 use crate::checkpoint;
 use crate::error::{Error, Result};
-use crate::nn::{random_tensors, Initial, TensorSpec};
 use crate::vit::vision_tensors;
 use candle_core::Tensor;
+use omniid_kernels::layers::{random_tensors, Initial, TensorSpec};
 use std::collections::BTreeMap;
 use std::path::Path;
 

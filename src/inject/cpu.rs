@@ -3,8 +3,8 @@
 use super::{InjectCall, Pass, Request};
 use crate::conditioning::{Conditioning, KeyValue, Role};
 use crate::error::{Error, Result};
-use crate::kernel::{attention, AttentionInput, OutputMode, TensorView, TensorViewMut, ThreadPool};
 use candle_core::{CpuStorage, Storage, Tensor};
+use omniid_kernels::{attention, AttentionInput, OutputMode, TensorView, TensorViewMut, ThreadPool};
 
 /// Batch rows up to which a call needs no memory from the heap.
 const USUAL_BATCH: usize = 64;
@@ -79,7 +79,7 @@ fn attend(
             .map(|_| usize::from(role == Role::Unconditional && has_conditional));
     }
     let row_weights = pass.mask.as_deref();
-    let mut run = |sets: &[crate::kernel::KeyValue<'_>]| {
+    let mut run = |sets: &[omniid_kernels::KeyValue<'_>]| {
         let input = AttentionInput {
             query,
             key_values: sets,
@@ -106,11 +106,11 @@ fn attend(
 fn with_set<R>(
     pair: &KeyValue,
     query_shape: [usize; 4],
-    run: impl FnOnce(crate::kernel::KeyValue<'_>) -> Result<R>,
+    run: impl FnOnce(omniid_kernels::KeyValue<'_>) -> Result<R>,
 ) -> Result<R> {
     with_view(&pair.keys, query_shape, |keys| {
         with_view(&pair.values, query_shape, |values| {
-            run(crate::kernel::KeyValue { keys, values })
+            run(omniid_kernels::KeyValue { keys, values })
         })
     })
 }

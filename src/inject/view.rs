@@ -2,9 +2,9 @@
 
 use super::ViewLayout;
 use crate::error::Result;
-use crate::kernel::{TensorView, TensorViewMut};
 use candle_core::DType;
 use half::{bf16, f16};
+use omniid_kernels::{TensorView, TensorViewMut};
 
 /// Elements that are read, of a number type known at run time.
 #[derive(Debug, Clone, Copy)]

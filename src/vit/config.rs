@@ -2,7 +2,7 @@
 
 use crate::checkpoint::Checkpoint;
 use crate::error::{Error, Result};
-use crate::nn::Activation;
+use omniid_kernels::layers::Activation;
 use serde::{Deserialize, Serialize};
 
 /// Sizes of a CLIP vision transformer, with the names of Hugging Face `CLIPVisionConfig`.

@@ -2,9 +2,9 @@
 
 use super::VisionConfig;
 use crate::error::{Error, Result};
-use crate::nn::{activation_dtype, attention, load_parameter, LayerNorm, Linear};
 use candle_core::Tensor;
 use candle_nn::{Init, VarBuilder};
+use omniid_kernels::layers::{activation_dtype, attention, load_parameter, LayerNorm, Linear};
 
 /// CLIP's vision transformer with the key names of Hugging Face `transformers`.
 ///
@@ -67,7 +67,7 @@ impl VisionTransformer {
             "weight",
             init,
         )?;
-        let patch_embedding = crate::nn::load_tensor(
+        let patch_embedding = omniid_kernels::layers::load_tensor(
             &embeddings.pp("patch_embedding"),
             &[width, 3, patch, patch],
             "weight",

@@ -1,8 +1,8 @@
 use super::*;
-use crate::nn::{random_tensors, Activation, Initial, TensorSpec};
 use crate::vit::vision_tensors;
 use crate::ErrorKind;
 use candle_core::{DType, Device};
+use omniid_kernels::layers::{random_tensors, Activation, Initial, TensorSpec};
 use std::collections::HashMap;
 
 fn tiny() -> VisionConfig {

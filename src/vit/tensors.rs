@@ -1,7 +1,7 @@
 //! The tensors of a vision transformer.
 
 use super::VisionConfig;
-use crate::nn::{Initial, TensorSpec};
+use omniid_kernels::layers::{Initial, TensorSpec};
 
 /// Every tensor of the model, in the order of a forward pass, with its Hugging Face name.
 ///

@@ -15,11 +15,11 @@ use omniid::engine::{
 use omniid::face::CropMode;
 use omniid::host::{HostLayer, HostSpec};
 use omniid::identity::Identity;
-use omniid::nn::Activation;
 use omniid::photo::{ChannelOrder, Photo, PixelBuffer};
 use omniid::progress::Reporter;
 use omniid::vit::VisionConfig;
 use omniid::{Error, ErrorKind};
+use omniid_kernels::layers::Activation;
 use std::collections::BTreeMap;
 
 /// A model of a few thousand weights: 28-pixel photos, 5 feature tokens, 3 identity tokens of width 12.

@@ -14,10 +14,10 @@ use omniid::face::CropMode;
 use omniid::host::{HostLayer, HostSpec};
 use omniid::identity::Identity;
 use omniid::inject::{DeviceInjectCall, ViewLayout};
-use omniid::nn::Activation;
 use omniid::photo::{ChannelOrder, Photo, PixelBuffer};
 use omniid::progress::Reporter;
 use omniid::vit::VisionConfig;
+use omniid_kernels::layers::Activation;
 use std::path::Path;
 
 const SIZE: u32 = 56;
@@ -182,6 +182,6 @@ fn handed_out_keys_and_values_do_what_injection_does() {
     let keys = handed_out(conditioning.keys(0, 0, Role::Conditional).unwrap());
     let others = handed_out(conditioning.values(0, 0, Role::Conditional).unwrap());
     let queries = Tensor::from_vec(query, (1, 30, 80), &device).unwrap();
-    let expected = values(&omniid::nn::attention(&queries, &keys, &others, 2).unwrap());
+    let expected = values(&omniid_kernels::layers::attention(&queries, &keys, &others, 2).unwrap());
     assert!(largest_difference(&o.read(), &expected) <= 1e-5);
 }

@@ -107,7 +107,7 @@ impl Average {
 mod tests {
     use super::*;
     use crate::parameters::{ParameterGroup, ParameterSpec};
-    use omniid::nn::{Initial, TensorSpec};
+    use omniid_kernels::layers::{Initial, TensorSpec};
 
     #[test]
     fn the_ramp_rises_to_the_decay() {

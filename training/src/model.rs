@@ -6,8 +6,8 @@ use candle_core::Tensor;
 use candle_nn::VarBuilder;
 use omniid::encoder::{omni_id_tensors, OmniId};
 use omniid::error::{Error, Result};
-use omniid::nn::{Initial, TensorSpec};
 use omniid::vit::{vision_tensors, VisionTransformer};
+use omniid_kernels::layers::{Initial, TensorSpec};
 
 /// Base of the wavelengths of position codes: small pictures have few patches.
 const POSITION_BASE: f64 = 100.0;

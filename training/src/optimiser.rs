@@ -239,7 +239,7 @@ fn squares(tensor: &Tensor) -> Result<f64> {
 mod tests {
     use super::*;
     use crate::parameters::ParameterSpec;
-    use omniid::nn::{Initial, TensorSpec};
+    use omniid_kernels::layers::{Initial, TensorSpec};
 
     fn groups() -> Vec<ParameterGroup> {
         vec![

@@ -6,7 +6,7 @@ use candle_nn::var_builder::SimpleBackend;
 use candle_nn::{Init, VarBuilder};
 use omniid::checkpoint::Checkpoint;
 use omniid::error::{Error, Result};
-use omniid::nn::TensorSpec;
+use omniid_kernels::layers::TensorSpec;
 use rayon::prelude::*;
 use std::collections::{BTreeMap, HashMap};
 
@@ -286,7 +286,7 @@ impl SimpleBackend for Exact {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use omniid::nn::{Initial, Linear};
+    use omniid_kernels::layers::{Initial, Linear};
 
     fn groups() -> Vec<ParameterGroup> {
         [("encoder", 1.0), ("fixed", 0.0)]

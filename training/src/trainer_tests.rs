@@ -4,7 +4,7 @@ use crate::objective::{Loss, Work};
 use crate::observer::Silent;
 use crate::parameters::{ParameterGroup, ParameterSpec};
 use crate::random::{stream, Purpose};
-use omniid::nn::{Initial, TensorSpec};
+use omniid_kernels::layers::{Initial, TensorSpec};
 use rand::Rng;
 use std::collections::HashSet;
 
@@ -39,7 +39,7 @@ impl Objective for Fit {
     }
 
     fn load(&self, vb: VarBuilder) -> Result<Tensor> {
-        omniid::nn::load_parameter(&vb, &[3], "x", candle_nn::Init::Const(0.0))
+        omniid_kernels::layers::load_parameter(&vb, &[3], "x", candle_nn::Init::Const(0.0))
     }
 
     fn batch(&self, step: u64) -> Result<Vec<f32>> {

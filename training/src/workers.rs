@@ -4,7 +4,7 @@
 //! backward pass runs on one thread. Two halves of a batch, each on a processor of its own, lose none.
 
 use omniid::error::{Error, Result};
-use omniid::kernel::ThreadPool as KernelPool;
+use omniid_kernels::ThreadPool as KernelPool;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 /// Stack of a thread that computes a part. candle follows the graph of a loss by recursion, a frame per operation, and a

@@ -6,8 +6,8 @@ use crate::{AdapterHook, IdentityHook, Minihost};
 use candle_core::DType;
 use candle_nn::VarBuilder;
 use omniid::adapter::{Adapter, AdapterLayout};
-use omniid::nn::random_tensors;
 use omniid::{Error, ErrorKind};
+use omniid_kernels::layers::random_tensors;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 

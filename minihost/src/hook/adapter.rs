@@ -5,7 +5,7 @@ use candle_core::{Tensor, D};
 use omniid::adapter::Adapter;
 use omniid::error::{Error, Result};
 use omniid::host::HostSpec;
-use omniid::nn::attention;
+use omniid_kernels::layers::attention;
 
 /// Identity tokens of several people in a batch of pictures.
 ///

@@ -5,8 +5,8 @@ use candle_nn::{VarBuilder, VarMap};
 use omniid::adapter::{Adapter, AdapterLayout};
 use omniid::conditioning::{ConditionOptions, Conditioning, IdentityInput};
 use omniid::host::{HostLayer, HostSpec};
-use omniid::nn::{random_tensors, TensorSpec};
 use omniid::progress::Reporter;
+use omniid_kernels::layers::{random_tensors, TensorSpec};
 
 const WIDTH: usize = 10;
 const TOKENS: usize = 5;
@@ -27,7 +27,9 @@ fn adapter() -> (Adapter, VarMap) {
     let specs: Vec<_> = {
         let data = variables.data().lock().unwrap();
         data.iter()
-            .map(|(name, var)| TensorSpec::new(name, var.dims(), omniid::nn::Initial::Normal(0.4)))
+            .map(|(name, var)| {
+                TensorSpec::new(name, var.dims(), omniid_kernels::layers::Initial::Normal(0.4))
+            })
             .collect()
     };
     for (name, tensor) in random_tensors(&specs, 4).unwrap() {

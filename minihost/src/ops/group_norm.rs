@@ -2,7 +2,7 @@
 
 use super::{elements, for_parts, on_cpu, with_elements};
 use candle_core::{CpuStorage, CustomOp3, DType, Layout, Result, Shape, Tensor};
-use omniid::kernel::Activation;
+use omniid_kernels::Activation;
 
 /// Tokens that one task works on: a part small enough for the cache, and the same for every number of threads.
 const ROWS: usize = 64;

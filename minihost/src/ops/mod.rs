@@ -17,7 +17,7 @@ pub(crate) use im2col::{im2col, Window};
 pub(crate) use transpose::taps_first;
 
 use candle_core::{CpuStorage, DType, Error, Layout, Result, Storage, Tensor};
-use omniid::kernel::ThreadPool;
+use omniid_kernels::ThreadPool;
 use std::sync::{Mutex, PoisonError};
 
 /// Cuts `output` into parts of `size` elements and calls `fill(number, part)` for each, on all threads.
@@ -59,7 +59,7 @@ fn with_elements<R>(tensor: &Tensor, f: impl FnOnce(&[f32]) -> Result<R>) -> Res
 #[cfg(test)]
 pub(crate) mod testing {
     use candle_core::{Device, Result, Tensor};
-    use omniid::nn::{Initial, TensorSpec};
+    use omniid_kernels::layers::{Initial, TensorSpec};
 
     /// Normal random numbers from a name.
     pub fn random(name: &str, shape: &[usize]) -> Tensor {

@@ -1,7 +1,7 @@
 //! Every tensor of a UNet: name, shape, and start of training.
 
 use super::UNetConfig;
-use omniid::nn::{Initial, TensorSpec};
+use omniid_kernels::layers::{Initial, TensorSpec};
 
 /// How a layer's weight starts.
 #[derive(Clone, Copy, PartialEq)]

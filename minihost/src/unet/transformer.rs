@@ -6,7 +6,7 @@ use candle_core::{DType, Tensor, D};
 use candle_nn::VarBuilder;
 use omniid::error::{Error, Result};
 use omniid::host::HostSpec;
-use omniid::nn::{attention, ops, LayerNorm, Linear};
+use omniid_kernels::layers::{attention, ops, LayerNorm, Linear};
 
 /// diffusers' numbers for the norms inside transformers.
 const GROUP_EPSILON: f64 = 1e-6;

@@ -6,8 +6,8 @@ use omniid::encoder::OmniIdConfig;
 use omniid::engine::PixelConfig;
 use omniid::error::Result;
 use omniid::face::CropMode;
-use omniid::nn::Activation;
 use omniid::vit::VisionConfig;
+use omniid_kernels::layers::Activation;
 use serde::{Deserialize, Serialize};
 
 /// Sizes of the image encoder (backbone) and of the identity encoder.

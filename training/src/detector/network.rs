@@ -5,7 +5,7 @@ use super::ops::{depthwise, enlarge, max_pool, stem_windows, Grid};
 use candle_core::{DType, Device, Tensor, D};
 use candle_nn::VarBuilder;
 use omniid::error::{Error, Result};
-use omniid::nn::{Initial, Linear, TensorSpec};
+use omniid_kernels::layers::{Initial, Linear, TensorSpec};
 use std::collections::BTreeMap;
 
 /// Pixels per cell of the three output levels.

@@ -312,7 +312,7 @@ impl CustomOp3 for Gradient {
 mod tests {
     use super::*;
     use candle_core::{DType, Var};
-    use omniid::nn::{Initial, TensorSpec};
+    use omniid_kernels::layers::{Initial, TensorSpec};
 
     /// The definition without its last step, in candle's own operations.
     fn normalised(x: &Tensor, gain: &Tensor, shift: &Tensor) -> Result<Tensor> {

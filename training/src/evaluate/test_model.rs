@@ -8,8 +8,8 @@ use omniid::checkpoint::safetensors_to_bytes;
 use omniid::encoder::{EncoderConfig, OmniIdConfig};
 use omniid::engine::{untrained_tensors, DeviceChoice, HostConfig, NativeConfig};
 use omniid::face::CropMode;
-use omniid::nn::{random_tensors, Activation, Initial};
 use omniid::vit::VisionConfig;
+use omniid_kernels::layers::{random_tensors, Activation, Initial};
 use omniid_minihost::flow::Prediction;
 use omniid_minihost::{Minihost, MinihostConfig, MinihostSizes};
 

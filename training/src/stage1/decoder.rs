@@ -6,7 +6,7 @@ use crate::parameters::ParameterSpec;
 use candle_core::Tensor;
 use candle_nn::{Init, VarBuilder};
 use omniid::error::Result;
-use omniid::nn::{attention, load_parameter, Activation, Initial, LayerNorm, Linear, TensorSpec};
+use omniid_kernels::layers::{attention, load_parameter, Activation, Initial, LayerNorm, Linear, TensorSpec};
 use omniid_minihost::View;
 
 const EPSILON: f64 = 1e-5;

@@ -6,7 +6,7 @@ use crate::parameters::ParameterSpec;
 use candle_core::{DType, Device, Tensor, D};
 use candle_nn::{Init, VarBuilder};
 use omniid::error::Result;
-use omniid::nn::{load_parameter, Initial, Linear, TensorSpec};
+use omniid_kernels::layers::{load_parameter, Initial, Linear, TensorSpec};
 
 /// Mean of the tokens, a linear layer, length 1: `[people, embedding width]`.
 pub struct Embedding {

@@ -21,7 +21,7 @@ use judge::Judge;
 use omniid::adapter::{Adapter, AdapterLayout};
 use omniid::error::{Error, Result};
 use omniid::host::HostSpec;
-use omniid::nn::{Initial, TensorSpec};
+use omniid_kernels::layers::{Initial, TensorSpec};
 use omniid_minihost::flow::{training_loss, TrainingPictures};
 use omniid_minihost::unet::multiply_adds;
 use omniid_minihost::{AdapterHook, Minihost, MinihostConfig, View};

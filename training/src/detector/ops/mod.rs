@@ -13,7 +13,7 @@ pub use depthwise::depthwise;
 pub use pool::max_pool;
 
 use candle_core::{CpuStorage, Error, Layout, Result, Tensor};
-use omniid::kernel::ThreadPool;
+use omniid_kernels::ThreadPool;
 use std::sync::{Mutex, PoisonError};
 
 /// Rows and columns of a picture of tokens.

@@ -4,7 +4,7 @@ use super::{Embedding, EMBEDDING};
 use candle_core::{Device, Tensor};
 use candle_nn::VarBuilder;
 use omniid::error::{Error, Result};
-use omniid::nn::Linear;
+use omniid_kernels::layers::Linear;
 use rayon::prelude::*;
 
 /// Channels after and stride of each block's depthwise convolution: (expansion, output, stride).

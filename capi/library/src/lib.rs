@@ -1,0 +1,2 @@
+//! libomniid: exports every function of [`omniid_capi`] and nothing else.
+pub use omniid_capi::*;

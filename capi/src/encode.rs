@@ -1,0 +1,383 @@
+//! Encoding: photos to an identity, and more photos to an identity that exists.
+
+use crate::engine::omniid_engine;
+use crate::identity::omniid_identity;
+use crate::photo::{omniid_face, omniid_photo, photos};
+use crate::pointer::{self, flag};
+use crate::progress::{omniid_progress_fn, with_reporter};
+use crate::status::{c_text, code, fallible, infallible, omniid_status, OMNIID_OK};
+use crate::structs::{self, CStruct};
+use omniid::engine::{BadPhoto, EncodeOptions, Encoded, PhotoOutcome, PhotoReport};
+use omniid::error::{Error, Result};
+use omniid::face::crop::TEMPLATE_CENTER;
+use omniid::face::{CropMode, FaceBox};
+use omniid::photo::Photo;
+use omniid::progress::Reporter;
+use std::ffi::{c_char, c_void, CString};
+
+/// The model's own way.
+pub const OMNIID_CROP_DEFAULT: i32 = 0;
+/// The photo as it is: the image encoder's own preparation scales the short side and cuts out the centre.
+pub const OMNIID_CROP_NONE: i32 = 1;
+/// The largest square in the middle of the photo.
+pub const OMNIID_CROP_CENTER: i32 = 2;
+/// A square around the face, with a margin.
+pub const OMNIID_CROP_FACE: i32 = 3;
+/// The face turned, scaled and shifted so that its landmarks lie on the ArcFace template.
+pub const OMNIID_CROP_ALIGNED: i32 = 4;
+
+/// Leave out a photo that cannot be used, and say so in the report.
+pub const OMNIID_BAD_PHOTO_SKIP: i32 = 0;
+/// Fail the call.
+pub const OMNIID_BAD_PHOTO_FAIL: i32 = 1;
+
+/// What became of each photo of a call. Never changes; may be used from any number of threads at once.
+pub struct omniid_report {
+    photos: Vec<ReportedPhoto>,
+}
+
+struct ReportedPhoto {
+    name: CString,
+    status: omniid_status,
+    reason: CString,
+    bounds: Option<FaceBox>,
+    face: Option<omniid_face>,
+}
+
+/// How photos become an identity. Fields left at 0 have the defaults stated.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct omniid_encode_options {
+    /// Set by OMNIID_ENCODE_OPTIONS_INIT.
+    pub struct_size: u32,
+    /// How photos are cropped, OMNIID_CROP_... Default: the model's own way.
+    pub crop: i32,
+    /// With OMNIID_CROP_FACE: margin on each side as a share of the face's longer side, 0 to 4; below 0 for the
+    /// library's default, 0.5. OMNIID_ENCODE_OPTIONS_INIT sets -1.0f.
+    pub crop_margin: f32,
+    /// With OMNIID_CROP_ALIGNED: 1 is the template as published, 0.5 shows twice as much. Default: 1.
+    pub crop_scale: f32,
+    /// Photos that pass the image encoder together. Default: 4.
+    pub batch_size: u32,
+    /// What to do with a photo that cannot be used, OMNIID_BAD_PHOTO_... Default: leave it out.
+    pub bad_photo: i32,
+    /// 1: do not keep the photos' features. The identity is smaller, but one of Omni-ID cannot be extended.
+    pub drop_features: i32,
+    /// Leave at 0.
+    pub reserved: u32,
+    /// A name for people, stored with the identity. Default: none; when extending, the identity's own.
+    pub label: *const c_char,
+    /// What the person agreed to, stored with the identity. Default as for label.
+    pub consent: *const c_char,
+    /// Where to put a report on each photo, to be freed with omniid_report_free. NULL: no report is made. A call that
+    /// fails sets it to NULL; its message then says what was wrong with the photos.
+    pub report: *mut *mut omniid_report,
+    /// Hears about progress and can cancel. Default: none.
+    pub progress: omniid_progress_fn,
+    /// Passed to progress.
+    pub progress_user_data: *mut c_void,
+}
+
+// SAFETY: `repr(C)`, size first, no padding, numbers, pointers and an optional function.
+unsafe impl CStruct for omniid_encode_options {
+    const NAME: &'static str = "omniid_encode_options";
+}
+
+/// What became of one photo. Texts live as long as the report.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct omniid_photo_report {
+    /// Set by OMNIID_PHOTO_REPORT_INIT.
+    pub struct_size: u32,
+    /// OMNIID_OK if the photo went into the identity; otherwise why it was left out.
+    pub status: omniid_status,
+    /// The photo's path, or a description of a photo in memory.
+    pub name: *const c_char,
+    /// Why it was left out; or what should be known although it was used, as another crop than asked for. May be empty.
+    pub reason: *const c_char,
+    /// 1 if the photo was cut around face_bounds.
+    pub has_bounds: i32,
+    /// 1 if the face was found by the detector or given with landmarks, so that face_score and face_landmarks are set.
+    pub has_landmarks: i32,
+    /// Left, top, right, bottom in pixels of the upright photo.
+    pub face_bounds: [f32; 4],
+    /// As in omniid_face.
+    pub face_landmarks: [f32; 10],
+    /// Confidence of the face.
+    pub face_score: f32,
+    /// 0.
+    pub reserved: u32,
+}
+
+// SAFETY: `repr(C)`, size first, no padding, numbers and pointers.
+unsafe impl CStruct for omniid_photo_report {
+    const NAME: &'static str = "omniid_photo_report";
+}
+
+impl ReportedPhoto {
+    fn new(photo: &PhotoReport) -> Self {
+        let name = c_text(&photo.name);
+        match &photo.outcome {
+            PhotoOutcome::Used { face, bounds, note } => Self {
+                name,
+                status: OMNIID_OK,
+                reason: c_text(note.as_deref().unwrap_or("")),
+                bounds: *bounds,
+                face: face.as_ref().map(omniid_face::new),
+            },
+            PhotoOutcome::Skipped { kind, reason } => Self {
+                name,
+                status: code(*kind),
+                reason: c_text(reason),
+                bounds: None,
+                face: None,
+            },
+        }
+    }
+}
+
+fn crop(raw: &omniid_encode_options) -> Result<Option<CropMode>> {
+    // NaN is not below 0, so that it is passed on and refused with the other margins that make no sense.
+    let default_margin = raw.crop_margin < 0.0;
+    Ok(match raw.crop {
+        OMNIID_CROP_DEFAULT => None,
+        OMNIID_CROP_NONE => Some(CropMode::None),
+        OMNIID_CROP_CENTER => Some(CropMode::Center),
+        OMNIID_CROP_FACE if default_margin => Some(CropMode::face()),
+        OMNIID_CROP_FACE => Some(CropMode::Face {
+            margin: raw.crop_margin,
+        }),
+        OMNIID_CROP_ALIGNED if raw.crop_scale == 0.0 => Some(CropMode::aligned()),
+        OMNIID_CROP_ALIGNED => Some(CropMode::Aligned {
+            scale: raw.crop_scale,
+            center: TEMPLATE_CENTER,
+        }),
+        other => {
+            return Err(Error::invalid(format!(
+                "crop: {other}, expected 0 (the model's), 1 (none), 2 (center), 3 (face) or 4 (aligned)"
+            )))
+        }
+    })
+}
+
+/// The caller's options, and what of them the encoder does not see.
+struct Options {
+    encode: EncodeOptions,
+    report: *mut *mut omniid_report,
+    progress: omniid_progress_fn,
+    progress_user_data: *mut c_void,
+}
+
+/// # Safety
+/// `options` is NULL or as `omniid_encode` says.
+unsafe fn read_options(options: *const omniid_encode_options) -> Result<Options> {
+    let mut encode = EncodeOptions::default();
+    if options.is_null() {
+        let (report, progress_user_data) = (std::ptr::null_mut(), std::ptr::null_mut());
+        return Ok(Options {
+            encode,
+            report,
+            progress: None,
+            progress_user_data,
+        });
+    }
+    // SAFETY: the caller's promise, here and below.
+    let raw = unsafe { structs::read(options) }?;
+    let report = raw.report;
+    if !report.is_null() {
+        // SAFETY: as above.
+        unsafe { pointer::out_handle(report, "report") }?;
+    }
+    encode.crop = crop(&raw)?;
+    if raw.reserved != 0 {
+        return Err(Error::unsupported(format!(
+            "omniid_encode_options: reserved is {}, expected 0",
+            raw.reserved
+        )));
+    }
+    if raw.batch_size > 0 {
+        encode.batch_size = raw.batch_size as usize;
+    }
+    encode.bad_photo = match raw.bad_photo {
+        OMNIID_BAD_PHOTO_SKIP => BadPhoto::Skip,
+        OMNIID_BAD_PHOTO_FAIL => BadPhoto::Fail,
+        other => {
+            return Err(Error::invalid(format!(
+                "bad_photo: {other}, expected 0 (skip) or 1 (fail)"
+            )))
+        }
+    };
+    encode.keep_features = !flag(raw.drop_features, "drop_features")?;
+    // SAFETY: as above.
+    unsafe {
+        encode.label = pointer::text(raw.label, "label")?.to_string();
+        encode.consent = pointer::text(raw.consent, "consent")?.to_string();
+    }
+    Ok(Options {
+        encode,
+        report,
+        progress: raw.progress,
+        progress_user_data: raw.progress_user_data,
+    })
+}
+
+/// What encoding and extending share.
+///
+/// # Safety
+/// As [`omniid_encode`].
+unsafe fn run(
+    photos_in: *const omniid_photo,
+    photo_count: usize,
+    options: *const omniid_encode_options,
+    out: *mut *mut omniid_identity,
+    encode: impl FnOnce(&[Photo<'_>], &EncodeOptions, &mut Reporter<'_>) -> Result<Encoded>,
+) -> Result<()> {
+    // SAFETY: the caller's promise, here and below.
+    let (out, options) = unsafe { (pointer::out_handle(out, "out")?, read_options(options)?) };
+    // SAFETY: as above.
+    let photos = unsafe { photos(photos_in, photo_count) }?;
+    // SAFETY: as above.
+    let encoded = unsafe {
+        with_reporter(options.progress, options.progress_user_data, |reporter| {
+            encode(&photos, &options.encode, reporter)
+        })
+    }?;
+    let report = omniid_report {
+        photos: encoded.photos.iter().map(ReportedPhoto::new).collect(),
+    };
+    // SAFETY: both places were checked.
+    unsafe {
+        if !options.report.is_null() {
+            options.report.write(Box::into_raw(Box::new(report)));
+        }
+        out.write(omniid_identity::into_raw(encoded.identity));
+    }
+    Ok(())
+}
+
+/// Makes one identity of one or many photos of the same person.
+///
+/// A photo that cannot be used is left out and reported, unless the options say otherwise. Fails with
+/// `OMNIID_NO_FACE` when no photo shows a face, with the first photo's own error when none could be used for other
+/// reasons. `options` may be NULL.
+///
+/// # Safety
+/// `engine` is a live engine; `photos` points to `photo_count` structs initialised with OMNIID_PHOTO_INIT; `options` is
+/// NULL or initialised with OMNIID_ENCODE_OPTIONS_INIT; `out` is writable.
+#[no_mangle]
+pub unsafe extern "C" fn omniid_encode(
+    engine: *const omniid_engine,
+    photos: *const omniid_photo,
+    photo_count: usize,
+    options: *const omniid_encode_options,
+    out: *mut *mut omniid_identity,
+) -> omniid_status {
+    fallible(|| {
+        // SAFETY: the caller's promise, here and below.
+        unsafe {
+            run(photos, photo_count, options, out, |photos, options, reporter| {
+                pointer::handle(engine, "engine")?
+                    .engine
+                    .encode(photos, options, reporter)
+            })
+        }
+    })
+}
+
+/// Makes a new identity of an identity and more photos. Equal to encoding all photos at once, at the price of the
+/// new ones.
+///
+/// Fails with `OMNIID_MISMATCH` when another model made the identity and with `OMNIID_UNSUPPORTED` when an Omni-ID
+/// identity was kept without its photos' features. `options` may be NULL.
+///
+/// # Safety
+/// As `omniid_encode`; `identity` is a live identity.
+#[no_mangle]
+pub unsafe extern "C" fn omniid_identity_extend(
+    engine: *const omniid_engine,
+    identity: *const omniid_identity,
+    photos: *const omniid_photo,
+    photo_count: usize,
+    options: *const omniid_encode_options,
+    out: *mut *mut omniid_identity,
+) -> omniid_status {
+    fallible(|| {
+        // SAFETY: the caller's promise, here and below.
+        unsafe {
+            run(photos, photo_count, options, out, |photos, options, reporter| {
+                let identity = &pointer::handle(identity, "identity")?.identity;
+                pointer::handle(engine, "engine")?
+                    .engine
+                    .extend(identity, photos, options, reporter)
+            })
+        }
+    })
+}
+
+/// Number of photos in a report: one entry for each photo handed in, in that order.
+///
+/// # Safety
+/// `report` is a live report; `out` is writable.
+#[no_mangle]
+pub unsafe extern "C" fn omniid_report_photo_count(
+    report: *const omniid_report,
+    out: *mut usize,
+) -> omniid_status {
+    fallible(|| {
+        // SAFETY: the caller's promise.
+        let report = unsafe { pointer::handle(report, "report") }?;
+        let out = pointer::out(out, "out")?;
+        // SAFETY: `out` was checked.
+        unsafe { out.write(report.photos.len()) };
+        Ok(())
+    })
+}
+
+/// Tells what became of photo `index`.
+///
+/// # Safety
+/// `report` is a live report; `out` is initialised with OMNIID_PHOTO_REPORT_INIT.
+#[no_mangle]
+pub unsafe extern "C" fn omniid_report_photo(
+    report: *const omniid_report,
+    index: usize,
+    out: *mut omniid_photo_report,
+) -> omniid_status {
+    fallible(|| {
+        // SAFETY: the caller's promise.
+        let report = unsafe { pointer::handle(report, "report") }?;
+        let photo = report.photos.get(index).ok_or_else(|| {
+            Error::invalid(format!(
+                "report: there is no photo {index}, there are {}",
+                report.photos.len()
+            ))
+        })?;
+        let face = photo.face;
+        let described = omniid_photo_report {
+            struct_size: size_of::<omniid_photo_report>() as u32,
+            status: photo.status,
+            name: photo.name.as_ptr(),
+            reason: photo.reason.as_ptr(),
+            has_bounds: i32::from(photo.bounds.is_some()),
+            has_landmarks: i32::from(face.is_some()),
+            face_bounds: photo.bounds.map_or([0.0; 4], |bounds| {
+                [bounds.left, bounds.top, bounds.right, bounds.bottom]
+            }),
+            face_landmarks: face.map_or([0.0; 10], |face| face.landmarks),
+            face_score: face.map_or(0.0, |face| face.score),
+            reserved: 0,
+        };
+        // SAFETY: the caller's promise.
+        unsafe { structs::write(out, &described) }
+    })
+}
+
+/// Frees a report. NULL is fine.
+///
+/// # Safety
+/// `report` is NULL or came from this library, and no call uses it any more.
+#[no_mangle]
+pub unsafe extern "C" fn omniid_report_free(report: *mut omniid_report) {
+    // SAFETY: the caller's promise.
+    infallible((), || unsafe { pointer::free(report) });
+}

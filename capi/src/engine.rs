@@ -1,0 +1,487 @@
+//! The engine: an identity model, opened once, used from any number of threads.
+
+use crate::pointer;
+use crate::progress::{omniid_progress_fn, with_reporter};
+use crate::status::{c_text, fallible, infallible, omniid_status};
+use crate::structs::{self, CStruct};
+use crate::tensor::{OMNIID_DEVICE_CPU, OMNIID_DEVICE_CUDA};
+use crate::version::{OMNIID_ABI_MAJOR, OMNIID_ABI_VERSION};
+use omniid::encoder::EncoderKind;
+use omniid::engine::{DeviceChoice, Engine, EngineOptions, Precision, Source};
+use omniid::error::{Error, ErrorKind, Result};
+use omniid::host::{HostLayer, HostSpec};
+use omniid::limits::Limits;
+use std::ffi::{c_char, c_void, CString};
+
+/// 32-bit floating point: equal to the reference implementations within rounding.
+pub const OMNIID_PRECISION_F32: i32 = 0;
+/// IEEE half precision: half the memory.
+pub const OMNIID_PRECISION_F16: i32 = 1;
+/// bfloat16: half the memory, the range of f32.
+pub const OMNIID_PRECISION_BF16: i32 = 2;
+
+/// The native Omni-ID encoder: a fixed number of tokens, however many photos.
+pub const OMNIID_ENCODER_OMNI_ID: i32 = 0;
+/// IP-Adapter Plus and Plus-Face: a fixed number of tokens for each photo.
+pub const OMNIID_ENCODER_RESAMPLER: i32 = 1;
+/// IP-Adapter full-face: a token per feature token and photo.
+pub const OMNIID_ENCODER_FULL_FACE: i32 = 2;
+/// Base IP-Adapter and XLabs FLUX: a fixed number of tokens for each photo.
+pub const OMNIID_ENCODER_PROJECTION: i32 = 3;
+
+/// An opened identity model. Never changes; may be used from any number of threads at once.
+pub struct omniid_engine {
+    pub(crate) engine: Engine,
+    name: CString,
+    fingerprint: CString,
+    host: Option<HostTexts>,
+}
+
+/// Names of a host and its layers, NUL-terminated.
+pub(crate) struct HostTexts {
+    pub(crate) name: CString,
+    pub(crate) layers: Vec<CString>,
+}
+
+impl HostTexts {
+    pub(crate) fn new(host: &HostSpec) -> Self {
+        Self {
+            name: c_text(host.name()),
+            layers: host.layers().iter().map(|layer| c_text(&layer.name)).collect(),
+        }
+    }
+}
+
+/// One attention layer of a host.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct omniid_host_layer {
+    /// Set by OMNIID_HOST_LAYER_INIT.
+    pub struct_size: u32,
+    /// Number of attention heads.
+    pub heads: u32,
+    /// Width of one head.
+    pub head_dim: u32,
+    /// Width of the tokens that keys and values are projected from: 768 in SD1.5, 2048 in SDXL, 4096 in FLUX.
+    pub context: u32,
+    /// The host's own name of the layer; must be unique.
+    pub name: *const c_char,
+}
+
+// SAFETY: `repr(C)`, size first, 24 bytes without padding, integers and a pointer.
+unsafe impl CStruct for omniid_host_layer {
+    const NAME: &'static str = "omniid_host_layer";
+}
+
+/// What to open an engine with. Fields left at 0 have the defaults stated.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct omniid_engine_options {
+    /// Set by OMNIID_ENGINE_OPTIONS_INIT.
+    pub struct_size: u32,
+    /// The ABI version that the caller was built for; OMNIID_ENGINE_OPTIONS_INIT sets OMNIID_ABI_VERSION.
+    pub abi_version: u32,
+    /// The identity model: a native Omni-ID checkpoint or a public IP-Adapter or XLabs file, safetensors or PyTorch.
+    /// Recognised by its content. The file must not change while the engine lives. Default, when checkpoint_data is
+    /// NULL too: the small model inside the library, which brings its own face detector; OMNIID_UNSUPPORTED when the
+    /// library was built without it.
+    pub checkpoint_path: *const c_char,
+    /// The same as the bytes of the file, instead of a path; copied.
+    pub checkpoint_data: *const c_void,
+    /// Bytes of checkpoint_data.
+    pub checkpoint_size: usize,
+    /// The CLIP vision model that a public checkpoint needs; a native one brings its own.
+    pub image_encoder_path: *const c_char,
+    /// The same as the bytes of the file, instead of a path; copied.
+    pub image_encoder_data: *const c_void,
+    /// Bytes of image_encoder_data.
+    pub image_encoder_size: usize,
+    /// The text of the image encoder's config.json. Default: the file of that name beside image_encoder_path, or
+    /// a published model of the same shape.
+    pub image_encoder_config: *const c_char,
+    /// Weights of the face detector, safetensors or the upstream YuNet ONNX file. Default: the one in a native
+    /// checkpoint, if any.
+    pub detector_path: *const c_char,
+    /// The same as the bytes of the file, instead of a path; copied.
+    pub detector_data: *const c_void,
+    /// Bytes of detector_data.
+    pub detector_size: usize,
+    /// "sd15", "sdxl" or "flux"; with host_layers, any name for the host's own table. Default: what the checkpoint
+    /// is for.
+    pub host: *const c_char,
+    /// The host's own layer table, in the order of the adapter in the checkpoint. Default: the host's built-in one.
+    pub host_layers: *const omniid_host_layer,
+    /// Number of host_layers.
+    pub host_layer_count: usize,
+    /// OMNIID_DEVICE_CPU or OMNIID_DEVICE_CUDA. Default: CPU.
+    pub device_type: i32,
+    /// Ordinal of the GPU.
+    pub device_id: i32,
+    /// Number type of the weights, OMNIID_PRECISION_... Default: f32.
+    pub precision: i32,
+    /// Leave at 0.
+    pub reserved: u32,
+    /// Most pixels of one photo. Default: 100 million.
+    pub max_pixels: u64,
+    /// Most bytes that decoding one photo may take. Default: 1 GiB.
+    pub max_decoded_bytes: u64,
+    /// Most bytes of one encoded photo. Default: 256 MiB.
+    pub max_photo_bytes: u64,
+    /// Most bytes of a checkpoint's header. Default: 100 MB.
+    pub max_header_bytes: u64,
+    /// Most photos of one identity. Default: 4096.
+    pub max_photos: u64,
+    /// Hears about progress and can cancel. Default: none.
+    pub progress: omniid_progress_fn,
+    /// Passed to progress.
+    pub progress_user_data: *mut c_void,
+}
+
+// SAFETY: `repr(C)`, size first, no padding, integers, pointers and an optional function.
+unsafe impl CStruct for omniid_engine_options {
+    const NAME: &'static str = "omniid_engine_options";
+}
+
+/// What an engine is. Texts live as long as the engine.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct omniid_engine_info {
+    /// Set by OMNIID_ENGINE_INFO_INIT.
+    pub struct_size: u32,
+    /// OMNIID_ENCODER_...
+    pub encoder: i32,
+    /// The model's name for people; empty if it has none.
+    pub name: *const c_char,
+    /// Fingerprint of the model; its identities carry it.
+    pub fingerprint: *const c_char,
+    /// The host's name; NULL if no host is known.
+    pub host: *const c_char,
+    /// Layers of the host; 0 if no host is known.
+    pub host_layer_count: u64,
+    /// Identity tokens: of an identity for Omni-ID, of each photo otherwise.
+    pub tokens: u64,
+    /// Width of an identity token.
+    pub token_width: u64,
+    /// Side of the square picture that the image encoder sees, in pixels.
+    pub image_size: u32,
+    /// 1 if faces can be detected.
+    pub has_detector: i32,
+    /// 1 if the checkpoint holds an adapter, so that omniid_condition works.
+    pub has_adapter: i32,
+    /// OMNIID_DEVICE_...
+    pub device_type: i32,
+    /// Ordinal of the GPU; 0 on the CPU.
+    pub device_id: i32,
+    /// OMNIID_PRECISION_...
+    pub precision: i32,
+}
+
+// SAFETY: `repr(C)`, size first, no padding, integers and pointers.
+unsafe impl CStruct for omniid_engine_info {
+    const NAME: &'static str = "omniid_engine_info";
+}
+
+/// A precision of the caller.
+pub(crate) fn precision(number: i32, name: &str) -> Result<Precision> {
+    match number {
+        OMNIID_PRECISION_F32 => Ok(Precision::F32),
+        OMNIID_PRECISION_F16 => Ok(Precision::F16),
+        OMNIID_PRECISION_BF16 => Ok(Precision::Bf16),
+        other => Err(Error::invalid(format!(
+            "{name}: {other}, expected 0 (f32), 1 (f16) or 2 (bf16)"
+        ))),
+    }
+}
+
+/// The number of an encoder kind.
+pub(crate) fn encoder_number(kind: EncoderKind) -> i32 {
+    match kind {
+        EncoderKind::OmniId => OMNIID_ENCODER_OMNI_ID,
+        EncoderKind::Resampler => OMNIID_ENCODER_RESAMPLER,
+        EncoderKind::FullFace => OMNIID_ENCODER_FULL_FACE,
+        EncoderKind::Projection => OMNIID_ENCODER_PROJECTION,
+    }
+}
+
+/// Path or bytes of a file; `None` when neither is given.
+///
+/// # Safety
+/// The pointers are NULL or as the options struct says.
+unsafe fn source(
+    path: *const c_char,
+    data: *const c_void,
+    size: usize,
+    name: &str,
+) -> Result<Option<Source>> {
+    match (path.is_null(), data.is_null()) {
+        (true, true) => Ok(None),
+        (false, false) => Err(Error::invalid(format!(
+            "{name}: both a path and data are given, expected one"
+        ))),
+        // SAFETY: the caller's promise.
+        (false, true) => Ok(Some(Source::Path(
+            unsafe { pointer::path(path, name) }?.into_owned(),
+        ))),
+        // SAFETY: the caller's promise.
+        (true, false) => Ok(Some(Source::Bytes(
+            unsafe { pointer::slice(data.cast::<u8>(), size, name) }?.to_vec(),
+        ))),
+    }
+}
+
+/// The host chosen by name or given as a table.
+///
+/// # Safety
+/// The pointers are NULL or as the options struct says.
+unsafe fn host(options: &omniid_engine_options) -> Result<Option<HostSpec>> {
+    // SAFETY: the caller's promise.
+    let name = unsafe { pointer::text(options.host, "host") }?;
+    if options.host_layer_count == 0 {
+        if name.is_empty() {
+            return Ok(None);
+        }
+        let known = HostSpec::named(name);
+        return known.map(Some).ok_or_else(|| {
+            Error::invalid(format!(
+                "host {name:?} is not built in (sd15, sdxl, flux); give its host_layers"
+            ))
+        });
+    }
+    // SAFETY: the caller's promise.
+    let layers = unsafe { structs::read_array(options.host_layers, options.host_layer_count) }?;
+    let layers = layers.iter().map(|layer| {
+        // SAFETY: the caller's promise.
+        let name = unsafe { pointer::text(layer.name, "host layer name") }?;
+        Ok(HostLayer::new(
+            name,
+            layer.heads as usize,
+            layer.head_dim as usize,
+            layer.context as usize,
+        ))
+    });
+    let name = if name.is_empty() { "custom" } else { name };
+    HostSpec::custom(name, layers.collect::<Result<_>>()?).map(Some)
+}
+
+fn device(device_type: i32, device_id: i32) -> Result<DeviceChoice> {
+    match device_type {
+        0 | OMNIID_DEVICE_CPU => Ok(DeviceChoice::Cpu),
+        OMNIID_DEVICE_CUDA => usize::try_from(device_id)
+            .map(DeviceChoice::Cuda)
+            .map_err(|_| Error::invalid(format!("device_id: {device_id}, expected 0 or more"))),
+        other => Err(Error::unsupported(format!(
+            "device_type: {other}, supported are 1 (CPU) and 2 (CUDA)"
+        ))),
+    }
+}
+
+fn limits(options: &omniid_engine_options) -> Limits {
+    let or_default = |given: u64, default: u64| if given == 0 { default } else { given };
+    let default = Limits::default();
+    Limits {
+        max_pixels: or_default(options.max_pixels, default.max_pixels),
+        max_decoded_bytes: or_default(options.max_decoded_bytes, default.max_decoded_bytes),
+        max_photo_bytes: or_default(options.max_photo_bytes, default.max_photo_bytes),
+        max_header_bytes: or_default(options.max_header_bytes, default.max_header_bytes),
+        max_photos: or_default(options.max_photos, default.max_photos),
+    }
+}
+
+fn check_abi(version: u32) -> Result<()> {
+    if version == 0 {
+        return Err(Error::new(
+            ErrorKind::AbiMismatch,
+            "omniid_engine_options: abi_version is 0; initialise the struct with OMNIID_ENGINE_OPTIONS_INIT",
+        ));
+    }
+    if version >> 16 != OMNIID_ABI_MAJOR {
+        return Err(Error::new(
+            ErrorKind::AbiMismatch,
+            format!(
+                "omniid_engine_options: the program was built for ABI {}.{}, this library has ABI {}.{}; build it with \
+                 this library's omniid.h or install the matching library",
+                version >> 16,
+                version & 0xFFFF,
+                OMNIID_ABI_VERSION >> 16,
+                OMNIID_ABI_VERSION & 0xFFFF
+            ),
+        ));
+    }
+    Ok(())
+}
+
+/// Reads the options of a caller.
+///
+/// # Safety
+/// `options` is NULL or as `omniid_engine_open` says.
+unsafe fn engine_options(
+    options: *const omniid_engine_options,
+) -> Result<(omniid_engine_options, EngineOptions)> {
+    // SAFETY: the caller's promise, here and below.
+    unsafe {
+        let raw = structs::read(options)?;
+        check_abi(raw.abi_version)?;
+        let checkpoint = source(
+            raw.checkpoint_path,
+            raw.checkpoint_data,
+            raw.checkpoint_size,
+            "checkpoint",
+        )?;
+        let mut options = match checkpoint {
+            Some(checkpoint) => EngineOptions::new(checkpoint),
+            None => EngineOptions::built_in().map_err(|error| {
+                error.context("omniid_engine_options: checkpoint_path and checkpoint_data are NULL")
+            })?,
+        };
+        options.image_encoder = source(
+            raw.image_encoder_path,
+            raw.image_encoder_data,
+            raw.image_encoder_size,
+            "image_encoder",
+        )?;
+        let config = pointer::text(raw.image_encoder_config, "image_encoder_config")?;
+        options.image_encoder_config = (!config.is_empty()).then(|| config.to_string());
+        options.detector = source(
+            raw.detector_path,
+            raw.detector_data,
+            raw.detector_size,
+            "detector",
+        )?;
+        options.host = host(&raw)?;
+        options.device = device(raw.device_type, raw.device_id)?;
+        options.precision = precision(raw.precision, "precision")?;
+        options.limits = limits(&raw);
+        if raw.reserved != 0 {
+            return Err(Error::unsupported(format!(
+                "omniid_engine_options: reserved is {}, expected 0",
+                raw.reserved
+            )));
+        }
+        Ok((raw, options))
+    }
+}
+
+/// Opens an identity model.
+///
+/// Fails with `OMNIID_ABI_MISMATCH` when the program was built for another major version of the ABI, with
+/// `OMNIID_IO` or `OMNIID_FORMAT` for files that cannot be read, with `OMNIID_UNSUPPORTED` for checkpoint families
+/// and devices that this build cannot run, with `OMNIID_MISMATCH` when image encoder, checkpoint and host do not
+/// belong together.
+///
+/// # Safety
+/// `options` is initialised with OMNIID_ENGINE_OPTIONS_INIT and its pointers are NULL or valid; `out` is writable.
+#[no_mangle]
+pub unsafe extern "C" fn omniid_engine_open(
+    options: *const omniid_engine_options,
+    out: *mut *mut omniid_engine,
+) -> omniid_status {
+    fallible(|| {
+        // SAFETY: the caller's promise.
+        let (out, (raw, options)) = unsafe { (pointer::out_handle(out, "out")?, engine_options(options)?) };
+        // SAFETY: the caller's promise.
+        let engine = unsafe {
+            with_reporter(raw.progress, raw.progress_user_data, |reporter| {
+                Engine::open(options, reporter)
+            })
+        }?;
+        let handle = omniid_engine {
+            name: c_text(&engine.info().name),
+            fingerprint: c_text(&engine.info().fingerprint),
+            host: engine.host().map(HostTexts::new),
+            engine,
+        };
+        // SAFETY: `out` was checked.
+        unsafe { out.write(Box::into_raw(Box::new(handle))) };
+        Ok(())
+    })
+}
+
+/// Frees an engine. NULL is fine. What was made with it stays valid.
+///
+/// # Safety
+/// `engine` is NULL or came from `omniid_engine_open`, and no call uses it any more.
+#[no_mangle]
+pub unsafe extern "C" fn omniid_engine_free(engine: *mut omniid_engine) {
+    // SAFETY: the caller's promise.
+    infallible((), || unsafe { pointer::free(engine) });
+}
+
+/// Tells what an engine is.
+///
+/// # Safety
+/// `engine` is a live engine; `out` is initialised with OMNIID_ENGINE_INFO_INIT.
+#[no_mangle]
+pub unsafe extern "C" fn omniid_engine_describe(
+    engine: *const omniid_engine,
+    out: *mut omniid_engine_info,
+) -> omniid_status {
+    fallible(|| {
+        // SAFETY: the caller's promise.
+        let handle = unsafe { pointer::handle(engine, "engine") }?;
+        let info = handle.engine.info();
+        let (device_type, device_id) = match info.device {
+            DeviceChoice::Cpu => (OMNIID_DEVICE_CPU, 0),
+            DeviceChoice::Cuda(ordinal) => (OMNIID_DEVICE_CUDA, ordinal as i32),
+        };
+        let described = omniid_engine_info {
+            struct_size: size_of::<omniid_engine_info>() as u32,
+            encoder: encoder_number(info.kind),
+            name: handle.name.as_ptr(),
+            fingerprint: handle.fingerprint.as_ptr(),
+            host: handle
+                .host
+                .as_ref()
+                .map_or(std::ptr::null(), |host| host.name.as_ptr()),
+            host_layer_count: handle.host.as_ref().map_or(0, |host| host.layers.len() as u64),
+            tokens: info.tokens as u64,
+            token_width: info.token_width as u64,
+            image_size: info.backbone.image_size as u32,
+            has_detector: i32::from(info.has_detector),
+            has_adapter: i32::from(info.has_adapter),
+            device_type,
+            device_id,
+            precision: info.precision as i32,
+        };
+        // SAFETY: the caller's promise.
+        unsafe { structs::write(out, &described) }
+    })
+}
+
+/// Describes layer `layer` of the engine's host, in the order of the adapter. Its name lives as long as the engine.
+///
+/// # Safety
+/// `engine` is a live engine; `out` is initialised with OMNIID_HOST_LAYER_INIT.
+#[no_mangle]
+pub unsafe extern "C" fn omniid_engine_host_layer(
+    engine: *const omniid_engine,
+    layer: usize,
+    out: *mut omniid_host_layer,
+) -> omniid_status {
+    fallible(|| {
+        // SAFETY: the caller's promise.
+        let handle = unsafe { pointer::handle(engine, "engine") }?;
+        let (host, texts) = handle
+            .engine
+            .host()
+            .zip(handle.host.as_ref())
+            .ok_or_else(|| Error::invalid("engine: its host is not known; open it with a host"))?;
+        // SAFETY: the caller's promise.
+        unsafe { structs::write(out, &host_layer(host, texts, layer)?) }
+    })
+}
+
+/// A layer as the header describes it.
+pub(crate) fn host_layer(host: &HostSpec, texts: &HostTexts, layer: usize) -> Result<omniid_host_layer> {
+    let described = host.layer(layer)?;
+    let name = texts
+        .layers
+        .get(layer)
+        .ok_or_else(|| Error::internal("a layer without a name"))?;
+    Ok(omniid_host_layer {
+        struct_size: size_of::<omniid_host_layer>() as u32,
+        heads: described.heads as u32,
+        head_dim: described.head_dim as u32,
+        context: described.context as u32,
+        name: name.as_ptr(),
+    })
+}

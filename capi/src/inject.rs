@@ -1,0 +1,220 @@
+//! Injection: at each attention layer and step the host hands over its queries, and the identities' attention is
+//! added to its output, in its own memory.
+
+use crate::condition::omniid_conditioning;
+use crate::conditioning::{latent_size, role};
+use crate::dlpack::omniid_tensor;
+use crate::pointer;
+use crate::status::{fallible, omniid_status};
+use crate::structs::{self, CStruct};
+use crate::tensor::{Place, View};
+use omniid::conditioning::{Conditioning, Role, Step};
+use omniid::error::{Error, Result};
+use omniid::host::HostLayer;
+use omniid::inject::{check_disjoint, InjectCall, OutputView, QueryView, ViewLayout};
+
+/// `[batch, rows, heads * head_dim]` or `[batch, rows, heads, head_dim]`.
+pub const OMNIID_LAYOUT_ROWS_FIRST: i32 = 0;
+/// `[batch, heads, rows, head_dim]`.
+pub const OMNIID_LAYOUT_HEADS_FIRST: i32 = 1;
+
+/// The call's sigma is set.
+pub const OMNIID_INJECT_SIGMA: u32 = 1;
+/// The call's fraction is set.
+pub const OMNIID_INJECT_FRACTION: u32 = 2;
+/// Do not look for values in the query that are not finite. The look costs under one percent of the attention.
+pub const OMNIID_INJECT_UNCHECKED: u32 = 4;
+
+/// One attention layer at one step. Fields left at 0 have the defaults stated.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct omniid_inject_call {
+    /// Set by OMNIID_INJECT_CALL_INIT.
+    pub struct_size: u32,
+    /// Multiplies every identity's scale; 0 leaves the output as it is. OMNIID_INJECT_CALL_INIT sets 1.0f.
+    pub scale: f32,
+    /// Index of the layer in the host's table.
+    pub layer: usize,
+    /// The layer's queries: f32, f16 or bf16, any strides that do not run backwards.
+    pub query: *const omniid_tensor,
+    /// What the identities' attention is added to: the layer's text attention before its output projection. Same shape,
+    /// number type and device as the query; must not overlap it.
+    pub output: *mut omniid_tensor,
+    /// Order of the dimensions of query and output, OMNIID_LAYOUT_...
+    pub layout: i32,
+    /// Sum of OMNIID_INJECT_...
+    pub flags: u32,
+    /// The side of guidance of each batch row, OMNIID_ROLE_..., in any order. NULL: all rows are conditional.
+    pub roles: *const i32,
+    /// Number of roles: 0 or the batch size.
+    pub role_count: usize,
+    /// Noise level of the step, with OMNIID_INJECT_SIGMA. Needed by identities that are limited to a range of it.
+    pub sigma: f64,
+    /// Share of sampling that is done, 0 to 1, with OMNIID_INJECT_FRACTION. Needed as sigma is.
+    pub fraction: f64,
+    /// Height of the latent picture. Needed by identities with a mask.
+    pub latent_height: u32,
+    /// Width of the latent picture. Needed by identities with a mask.
+    pub latent_width: u32,
+    /// The CUDA stream of query and output in DLPack's numbering: 1 the legacy default stream, 2 the per-thread default
+    /// stream, -1 to wait until the work is done, otherwise the stream's handle; never 0. Ignored on the CPU.
+    /// OMNIID_INJECT_CALL_INIT sets 1.
+    pub stream: i64,
+}
+
+// SAFETY: `repr(C)`, size first, no padding, numbers and pointers.
+unsafe impl CStruct for omniid_inject_call {
+    const NAME: &'static str = "omniid_inject_call";
+}
+
+/// A tensor of the host as `[batch, rows, heads, head_dim]`.
+pub(crate) fn view_layout(view: &View, layout: i32, layer: &HostLayer, name: &str) -> Result<ViewLayout> {
+    let (shape, strides) = (view.shape(), view.strides());
+    match (layout, shape, strides) {
+        (OMNIID_LAYOUT_ROWS_FIRST, &[batch, rows, inner], &[by_batch, by_row, by_value]) => {
+            if inner != layer.inner {
+                return Err(Error::mismatch(format!(
+                    "{name}: shape {shape:?}, layer {:?} is {} wide ({} heads of {})",
+                    layer.name, layer.inner, layer.heads, layer.head_dim
+                )));
+            }
+            let by_head = by_value
+                .checked_mul(layer.head_dim)
+                .ok_or_else(|| Error::invalid(format!("{name}: stride {by_value} is too large")))?;
+            Ok(ViewLayout {
+                shape: [batch, rows, layer.heads, layer.head_dim],
+                strides: [by_batch, by_row, by_head, by_value],
+            })
+        }
+        (OMNIID_LAYOUT_ROWS_FIRST, &[batch, rows, heads, width], &[by_batch, by_row, by_head, by_value]) => {
+            Ok(ViewLayout { shape: [batch, rows, heads, width], strides: [by_batch, by_row, by_head, by_value] })
+        }
+        (OMNIID_LAYOUT_HEADS_FIRST, &[batch, heads, rows, width], &[by_batch, by_head, by_row, by_value]) => {
+            Ok(ViewLayout { shape: [batch, rows, heads, width], strides: [by_batch, by_row, by_head, by_value] })
+        }
+        (OMNIID_LAYOUT_ROWS_FIRST, ..) => Err(Error::invalid(format!(
+            "{name}: shape {shape:?}, expected [batch, rows, heads * head_dim] or [batch, rows, heads, head_dim]"
+        ))),
+        (OMNIID_LAYOUT_HEADS_FIRST, ..) => {
+            Err(Error::invalid(format!("{name}: shape {shape:?}, expected [batch, heads, rows, head_dim]")))
+        }
+        (other, ..) => {
+            Err(Error::invalid(format!("layout: {other}, expected 0 (rows first) or 1 (heads first)")))
+        }
+    }
+}
+
+/// The roles of a call, without a copy.
+///
+/// # Safety
+/// `raw.roles` is NULL or points to `raw.role_count` numbers valid for `'a`.
+pub(crate) unsafe fn roles<'a>(raw: &omniid_inject_call) -> Result<&'a [Role]> {
+    if raw.roles.is_null() && raw.role_count == 0 {
+        return Ok(&[]);
+    }
+    // SAFETY: the caller's promise.
+    let numbers = unsafe { pointer::slice(raw.roles, raw.role_count, "roles") }?;
+    for (row, number) in numbers.iter().enumerate() {
+        role(*number, "roles").map_err(|error| error.context(format!("batch row {row}")))?;
+    }
+    // SAFETY: `Role` is `repr(i32)`, and every number was checked to be one of its two values.
+    Ok(unsafe { std::slice::from_raw_parts(numbers.as_ptr().cast::<Role>(), numbers.len()) })
+}
+
+/// Position of the call in sampling.
+pub(crate) fn step(raw: &omniid_inject_call) -> Result<Step> {
+    let known = OMNIID_INJECT_SIGMA | OMNIID_INJECT_FRACTION | OMNIID_INJECT_UNCHECKED;
+    if raw.flags & !known != 0 {
+        return Err(Error::unsupported(format!(
+            "flags: {:#x}, this release knows {known:#x}",
+            raw.flags
+        )));
+    }
+    let given = |flag: u32, value: f64| (raw.flags & flag != 0).then_some(value);
+    Ok(Step {
+        sigma: given(OMNIID_INJECT_SIGMA, raw.sigma),
+        fraction: given(OMNIID_INJECT_FRACTION, raw.fraction),
+    })
+}
+
+/// Injects into the processor's memory.
+///
+/// # Safety
+/// Query and output describe memory as [`omniid_inject`] says, both on the CPU.
+unsafe fn inject_cpu(
+    conditioning: &Conditioning,
+    raw: &omniid_inject_call,
+    query: &View,
+    output: &View,
+) -> Result<()> {
+    let layer = conditioning.host().layer(raw.layer)?;
+    let layouts = (
+        view_layout(query, raw.layout, layer, "query")?,
+        view_layout(output, raw.layout, layer, "output")?,
+    );
+    check_disjoint(query.bytes(), output.bytes())?;
+    // SAFETY: the caller's promise; the two do not overlap, so that the output is used by nobody else.
+    let (query, output) = unsafe { (query.elements(), output.elements_mut()) };
+    // SAFETY: the caller's promise.
+    let roles = unsafe { roles(raw) }?;
+    conditioning.inject(InjectCall {
+        layer: raw.layer,
+        query: QueryView::new(query, layouts.0)?,
+        output: OutputView::new(output, layouts.1)?,
+        step: step(raw)?,
+        roles,
+        latent: latent_size(raw.latent_height, raw.latent_width)?,
+        scale: raw.scale,
+        check_query: raw.flags & OMNIID_INJECT_UNCHECKED == 0,
+    })
+}
+
+/// Adds the identities' attention to a layer's output, in place:
+/// output += sum over identities of scale x mask x softmax(query Kt / sqrt(head_dim)) V.
+///
+/// Softmax and sums are computed in f32. Layers without weight, identities outside their step range and rows without
+/// a counterpart leave the output bit for bit as it is; so does an error. After the first call with each shape
+/// nothing is allocated.
+///
+/// On a GPU the attention runs on the call's stream, in order with the host's own work there, and the call does not
+/// wait for it; no memory of the device is allocated but for masks. The first call compiles the kernel, about a second. The query is not searched for values that are not
+/// finite. Make one call outside before a capture into a CUDA graph; the graph must not outlive the conditioning. The
+/// conditioning may be freed as soon as the call returns.
+///
+/// Fails with `OMNIID_MISMATCH` when shapes or number types of query, output and layer differ, with
+/// `OMNIID_INVALID_ARGUMENT` for a layer that does not exist or a query that is not finite (naming its row), with
+/// `OMNIID_UNSUPPORTED` when the tensors are not where the keys and values are.
+///
+/// # Safety
+/// `conditioning` is a live conditioning; `call` is initialised with OMNIID_INJECT_CALL_INIT; query and output describe
+/// memory that is readable and, for output, writable, and that no other thread writes during the call.
+#[no_mangle]
+pub unsafe extern "C" fn omniid_inject(
+    conditioning: *const omniid_conditioning,
+    call: *const omniid_inject_call,
+) -> omniid_status {
+    fallible(|| {
+        // SAFETY: the caller's promise, here and below.
+        let (handle, call) = unsafe {
+            (
+                pointer::handle(conditioning, "conditioning")?,
+                structs::read(call)?,
+            )
+        };
+        // SAFETY: as above.
+        let (query, output) = unsafe { (View::new(call.query, "query")?, View::new(call.output, "output")?) };
+        match (query.place, output.place) {
+            // SAFETY: as above.
+            (Place::Cpu, Place::Cpu) => unsafe { inject_cpu(&handle.conditioning, &call, &query, &output) },
+            // SAFETY: as above.
+            #[cfg(feature = "cuda")]
+            _ if !handle.conditioning.device().is_cpu() => unsafe {
+                crate::cuda::inject(&handle.conditioning, &call, &query, &output)
+            },
+            _ => {
+                query.require_cpu("query")?;
+                output.require_cpu("output")
+            }
+        }
+    })
+}

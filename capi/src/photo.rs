@@ -1,0 +1,361 @@
+//! Photos: encoded files, in memory or by path, or raw pixels; and the faces in them.
+
+use crate::engine::omniid_engine;
+use crate::pointer::{self, flag};
+use crate::status::{fallible, omniid_status};
+use crate::structs::{self, CStruct};
+use omniid::error::{Error, Result};
+use omniid::face::{DetectOptions, Face, FaceBox, Landmarks};
+use omniid::photo::{ChannelOrder, FaceHint, Photo, PhotoSource, PixelBuffer};
+use std::borrow::Cow;
+use std::ffi::{c_char, c_void};
+
+/// 8 bits per channel, 0 to 255.
+pub const OMNIID_PIXEL_U8: i32 = 0;
+/// 32-bit floating point per channel, 0 to 1, sRGB-encoded like 8-bit pixels.
+pub const OMNIID_PIXEL_F32: i32 = 1;
+
+/// Red, green, blue.
+pub const OMNIID_ORDER_RGB: i32 = 0;
+/// Red, green, blue, alpha; alpha is ignored.
+pub const OMNIID_ORDER_RGBA: i32 = 1;
+/// Blue, green, red.
+pub const OMNIID_ORDER_BGR: i32 = 2;
+/// Blue, green, red, alpha; alpha is ignored.
+pub const OMNIID_ORDER_BGRA: i32 = 3;
+
+/// The largest face that the detector finds.
+pub const OMNIID_FACE_DETECT: i32 = 0;
+/// The face_index-th largest face that the detector finds; 0 is the largest.
+pub const OMNIID_FACE_INDEX: i32 = 1;
+/// The face in face_box. Needs no detector.
+pub const OMNIID_FACE_BOX: i32 = 2;
+/// The face with the five face_landmarks. Needs no detector.
+pub const OMNIID_FACE_LANDMARKS: i32 = 3;
+
+/// One photo of a person: exactly one of path, data and pixels is given.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct omniid_photo {
+    /// Set by OMNIID_PHOTO_INIT.
+    pub struct_size: u32,
+    /// Which face is meant, OMNIID_FACE_...
+    pub face: i32,
+    /// A JPEG, PNG, WebP, BMP or TIFF file.
+    pub path: *const c_char,
+    /// The bytes of such a file.
+    pub data: *const c_void,
+    /// Number of bytes of data.
+    pub data_size: usize,
+    /// Raw pixels: interleaved channels, rows from top to bottom. f32 pixels must be aligned to 4 bytes.
+    pub pixels: *const c_void,
+    /// Bytes from one row of pixels to the next; 0 for rows without gaps.
+    pub row_stride: usize,
+    /// Width of pixels.
+    pub width: u32,
+    /// Height of pixels.
+    pub height: u32,
+    /// Type of a channel, OMNIID_PIXEL_...
+    pub pixel_type: i32,
+    /// Order of the channels, OMNIID_ORDER_...
+    pub channel_order: i32,
+    /// With OMNIID_FACE_BOX: left, top, right, bottom in pixels of the upright photo.
+    pub face_box: [f32; 4],
+    /// With OMNIID_FACE_LANDMARKS: x and y of the eye at the image's left, the eye at its right, the nose tip, the
+    /// mouth corner at its left and the one at its right, in pixels of the upright photo.
+    pub face_landmarks: [f32; 10],
+    /// With OMNIID_FACE_INDEX: which face, counted from the largest.
+    pub face_index: u32,
+    /// Leave at 0.
+    pub reserved: u32,
+}
+
+// SAFETY: `repr(C)`, size first, no padding, numbers and pointers.
+unsafe impl CStruct for omniid_photo {
+    const NAME: &'static str = "omniid_photo";
+}
+
+/// How faces are detected. Fields left at 0 have the defaults stated.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct omniid_detect_options {
+    /// Set by OMNIID_DETECT_OPTIONS_INIT.
+    pub struct_size: u32,
+    /// Least confidence of a face, above 0 up to 1. Default: the detector's own.
+    pub score_threshold: f32,
+    /// Boxes that overlap more than this (intersection over union, above 0 up to 1) are one face. Default: the
+    /// detector's own.
+    pub overlap_threshold: f32,
+    /// Longer side in pixels to which larger photos are scaled down for the first search. Default: 640.
+    pub side: u32,
+    /// Longer side for the second search, which finds faces that the first makes too small. Default: 1920.
+    pub fine_side: u32,
+    /// 1: make the second search even if the first found faces.
+    pub exhaustive: i32,
+    /// 1: do not turn the photo by 90, 180 and 270 degrees when no face was found.
+    pub upright_only: i32,
+    /// Leave at 0.
+    pub reserved: u32,
+}
+
+// SAFETY: `repr(C)`, size first, 32 bytes without padding, numbers.
+unsafe impl CStruct for omniid_detect_options {
+    const NAME: &'static str = "omniid_detect_options";
+}
+
+/// A face in a photo, in pixels of the upright photo.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct omniid_face {
+    /// Set by OMNIID_FACE_INIT.
+    pub struct_size: u32,
+    /// Confidence, 0 to 1; 1 for a face that the host named.
+    pub score: f32,
+    /// Left, top, right, bottom.
+    pub bounds: [f32; 4],
+    /// x and y of the eye at the image's left, the eye at its right, the nose tip, the mouth corner at its left and
+    /// the one at its right.
+    pub landmarks: [f32; 10],
+}
+
+// SAFETY: `repr(C)`, size first, 64 bytes without padding, numbers.
+unsafe impl CStruct for omniid_face {
+    const NAME: &'static str = "omniid_face";
+}
+
+impl omniid_face {
+    pub(crate) fn new(face: &Face) -> Self {
+        let bounds = &face.bounds;
+        let mut landmarks = [0.0; 10];
+        for (target, value) in landmarks.iter_mut().zip(face.landmarks.0.as_flattened()) {
+            *target = *value;
+        }
+        Self {
+            struct_size: size_of::<Self>() as u32,
+            score: face.score,
+            bounds: [bounds.left, bounds.top, bounds.right, bounds.bottom],
+            landmarks,
+        }
+    }
+}
+
+/// Reads an array of photos. The result borrows the caller's memory.
+///
+/// # Safety
+/// As [`structs::read_array`]; pointers inside the structs are NULL or valid for `'a`.
+pub(crate) unsafe fn photos<'a>(photos: *const omniid_photo, count: usize) -> Result<Vec<Photo<'a>>> {
+    // SAFETY: the caller's promise.
+    let raw = unsafe { structs::read_array(photos, count) }?;
+    let each = raw.iter().enumerate().map(|(index, raw)| {
+        // SAFETY: the caller's promise.
+        unsafe { photo(raw) }.map_err(|error| error.context(format!("photo {index}")))
+    });
+    each.collect()
+}
+
+/// # Safety
+/// Pointers inside the struct are NULL or valid for `'a`.
+unsafe fn photo<'a>(raw: &omniid_photo) -> Result<Photo<'a>> {
+    if raw.reserved != 0 {
+        return Err(Error::unsupported(format!(
+            "reserved is {}, expected 0",
+            raw.reserved
+        )));
+    }
+    // SAFETY: the caller's promise.
+    let source = unsafe {
+        match (raw.path.is_null(), raw.data.is_null(), raw.pixels.is_null()) {
+            (false, true, true) => PhotoSource::Path(pointer::path(raw.path, "path")?),
+            (true, false, true) => {
+                let bytes = pointer::slice(raw.data.cast::<u8>(), raw.data_size, "data")?;
+                PhotoSource::Encoded(Cow::Borrowed(bytes))
+            }
+            (true, true, false) => PhotoSource::Pixels(pixels(raw)?),
+            (true, true, true) => {
+                return Err(Error::invalid(
+                    "path, data and pixels are all NULL, expected one of them",
+                ))
+            }
+            _ => {
+                return Err(Error::invalid(
+                    "more than one of path, data and pixels is given, expected one",
+                ))
+            }
+        }
+    };
+    Ok(Photo::new(source).with_face(face_hint(raw)?))
+}
+
+fn face_hint(raw: &omniid_photo) -> Result<FaceHint> {
+    Ok(match raw.face {
+        OMNIID_FACE_DETECT => FaceHint::Detect,
+        OMNIID_FACE_INDEX => FaceHint::Index(raw.face_index as usize),
+        OMNIID_FACE_BOX => {
+            let [left, top, right, bottom] = raw.face_box;
+            FaceHint::Box(FaceBox {
+                left,
+                top,
+                right,
+                bottom,
+            })
+        }
+        OMNIID_FACE_LANDMARKS => {
+            let points = &raw.face_landmarks;
+            FaceHint::Landmarks(Landmarks(std::array::from_fn(|i| {
+                [points[2 * i], points[2 * i + 1]]
+            })))
+        }
+        other => {
+            return Err(Error::invalid(format!(
+                "face: {other}, expected 0 (detect), 1 (index), 2 (box) or 3 (landmarks)"
+            )))
+        }
+    })
+}
+
+/// # Safety
+/// `raw.pixels` points to rows as the struct says, valid for `'a`.
+unsafe fn pixels<'a>(raw: &omniid_photo) -> Result<PixelBuffer<'a>> {
+    let order = match raw.channel_order {
+        OMNIID_ORDER_RGB => ChannelOrder::Rgb,
+        OMNIID_ORDER_RGBA => ChannelOrder::Rgba,
+        OMNIID_ORDER_BGR => ChannelOrder::Bgr,
+        OMNIID_ORDER_BGRA => ChannelOrder::Bgra,
+        other => {
+            return Err(Error::invalid(format!(
+                "channel_order: {other}, expected 0 (RGB), 1 (RGBA), 2 (BGR) or 3 (BGRA)"
+            )))
+        }
+    };
+    let element = match raw.pixel_type {
+        OMNIID_PIXEL_U8 => 1,
+        OMNIID_PIXEL_F32 => 4,
+        other => {
+            return Err(Error::invalid(format!(
+                "pixel_type: {other}, expected 0 (u8) or 1 (f32)"
+            )))
+        }
+    };
+    if raw.width == 0 || raw.height == 0 {
+        return Err(Error::invalid(format!(
+            "pixels of {} x {}: both must be at least 1",
+            raw.width, raw.height
+        )));
+    }
+    // The last row ends with its last pixel: a stride behind it may not be readable.
+    let row = (raw.width as usize).checked_mul(order.channels() * element);
+    let stride = if raw.row_stride == 0 {
+        row
+    } else {
+        Some(raw.row_stride)
+    };
+    let bytes = stride
+        .zip(row)
+        .and_then(|(stride, row)| (raw.height as usize - 1).checked_mul(stride)?.checked_add(row))
+        .ok_or_else(|| {
+            Error::invalid(format!(
+                "pixels of {} x {} do not fit into memory",
+                raw.width, raw.height
+            ))
+        })?;
+    // SAFETY: the caller promised rows of this size; the slice ends with the last pixel. An f32 row stride that is
+    // no multiple of 4 is refused by `PixelBuffer`, whose slice then is shorter than the memory.
+    unsafe {
+        if element == 1 {
+            let data = pointer::slice(raw.pixels.cast::<u8>(), bytes, "pixels")?;
+            PixelBuffer::new(data, raw.width, raw.height, raw.row_stride, order)
+        } else {
+            let data = pointer::slice(raw.pixels.cast::<f32>(), bytes / 4, "pixels")?;
+            PixelBuffer::new(data, raw.width, raw.height, raw.row_stride, order)
+        }
+    }
+}
+
+/// Finds the faces in a photo, the largest first.
+///
+/// Writes at most `capacity` of them to `faces`, of which only the first element must be initialised (with
+/// OMNIID_FACE_INIT), and their number to `count`, which may be larger. `faces` may be NULL when `capacity` is 0;
+/// `options` may be NULL. A photo without faces is no error: `count` is 0. The `face` field of the photo is ignored.
+///
+/// # Safety
+/// `engine` is a live engine; `photo` and `options` are initialised structs; `faces` has room for `capacity` structs;
+/// `count` is writable.
+#[no_mangle]
+pub unsafe extern "C" fn omniid_detect_faces(
+    engine: *const omniid_engine,
+    photo: *const omniid_photo,
+    options: *const omniid_detect_options,
+    faces: *mut omniid_face,
+    capacity: usize,
+    count: *mut usize,
+) -> omniid_status {
+    fallible(|| {
+        // SAFETY: the caller's promise.
+        let engine = &unsafe { pointer::handle(engine, "engine") }?.engine;
+        let count = pointer::out(count, "count")?;
+        if capacity > 0 && faces.is_null() {
+            return Err(pointer::null("faces"));
+        }
+        // SAFETY: the caller's promise.
+        let photo = unsafe { self::photo(&structs::read(photo)?) }?;
+        // SAFETY: the caller's promise.
+        let options = unsafe { detect_options(options) }?;
+        let found = engine.detect_faces(&photo.decode(engine.limits())?, &options)?;
+        for (index, face) in found.iter().take(capacity).enumerate() {
+            // SAFETY: `index` is below `capacity`, and the first struct states the size of each.
+            unsafe { structs::write_element(faces, index, &omniid_face::new(face)) }?;
+        }
+        // SAFETY: `count` was checked.
+        unsafe { count.write(found.len()) };
+        Ok(())
+    })
+}
+
+/// # Safety
+/// `options` is NULL or an initialised struct.
+unsafe fn detect_options(options: *const omniid_detect_options) -> Result<DetectOptions> {
+    let mut result = DetectOptions::default();
+    if options.is_null() {
+        return Ok(result);
+    }
+    // SAFETY: the caller's promise.
+    let raw = unsafe { structs::read(options) }?;
+    for (name, given, target) in [
+        (
+            "score_threshold",
+            raw.score_threshold,
+            &mut result.score_threshold,
+        ),
+        (
+            "overlap_threshold",
+            raw.overlap_threshold,
+            &mut result.overlap_threshold,
+        ),
+    ] {
+        if !(0.0..=1.0).contains(&given) {
+            return Err(Error::invalid(format!(
+                "{name}: {given}, expected 0 (default) to 1"
+            )));
+        }
+        if given > 0.0 {
+            *target = given;
+        }
+    }
+    for (given, target) in [
+        (raw.side, &mut result.side),
+        (raw.fine_side, &mut result.fine_side),
+    ] {
+        if given > 0 {
+            *target = given;
+        }
+    }
+    result.exhaustive = flag(raw.exhaustive, "exhaustive")?;
+    result.turn = !flag(raw.upright_only, "upright_only")?;
+    if raw.reserved != 0 {
+        return Err(Error::unsupported(format!(
+            "omniid_detect_options: reserved is {}, expected 0",
+            raw.reserved
+        )));
+    }
+    Ok(result)
+}

@@ -1,0 +1,216 @@
+//! Status codes and error messages.
+//!
+//! Every function that can fail returns an `omniid_status`. When it is not `OMNIID_OK`, `omniid_last_error` has
+//! the message: what failed, the value seen and what would be right.
+
+use omniid::error::{Error, ErrorKind, Result};
+use std::any::Any;
+use std::cell::RefCell;
+use std::ffi::{c_char, CStr, CString};
+use std::panic::{catch_unwind, AssertUnwindSafe};
+
+/// The result of a call: `OMNIID_OK` or the class of the error.
+///
+/// Numbers are never changed and never used again for something else. A later release may add some: treat an
+/// unknown one as a failure.
+pub type omniid_status = i32;
+
+/// Success.
+pub const OMNIID_OK: omniid_status = 0;
+/// A parameter has a value that is never valid: NULL, zero photos, an absurd size, an unknown enum value.
+pub const OMNIID_INVALID_ARGUMENT: omniid_status = 1;
+/// The operating system refused: no such file, no permission, disk full.
+pub const OMNIID_IO: omniid_status = 2;
+/// A file or a buffer does not hold what its format promises: truncated, lying header, missing key.
+pub const OMNIID_FORMAT: omniid_status = 3;
+/// Well-formed, but not something this build can do: a dtype, a device, a checkpoint family.
+pub const OMNIID_UNSUPPORTED: omniid_status = 4;
+/// Two things that do not belong together: identity and model, adapter and host, tensor and layer.
+pub const OMNIID_MISMATCH: omniid_status = 5;
+/// No usable face in any of the photos.
+pub const OMNIID_NO_FACE: omniid_status = 6;
+/// A limit set by the caller was reached: pixels, decoded bytes, file size.
+pub const OMNIID_LIMIT_EXCEEDED: omniid_status = 7;
+/// The caller's progress callback asked to stop.
+pub const OMNIID_CANCELLED: omniid_status = 8;
+/// The GPU, its driver or its libraries failed.
+pub const OMNIID_DEVICE: omniid_status = 9;
+/// The caller was built for another major version of the ABI.
+pub const OMNIID_ABI_MISMATCH: omniid_status = 10;
+/// A defect in OmniID itself. Please report it with the message.
+pub const OMNIID_INTERNAL: omniid_status = 255;
+
+/// Every status with its short text.
+const TEXTS: [(omniid_status, &CStr); 12] = [
+    (OMNIID_OK, c"ok"),
+    (OMNIID_INVALID_ARGUMENT, c"invalid argument"),
+    (OMNIID_IO, c"input or output failed"),
+    (OMNIID_FORMAT, c"malformed file or buffer"),
+    (OMNIID_UNSUPPORTED, c"not supported"),
+    (OMNIID_MISMATCH, c"things that do not belong together"),
+    (OMNIID_NO_FACE, c"no usable face"),
+    (OMNIID_LIMIT_EXCEEDED, c"limit exceeded"),
+    (OMNIID_CANCELLED, c"cancelled"),
+    (OMNIID_DEVICE, c"device failed"),
+    (OMNIID_ABI_MISMATCH, c"built for another ABI version"),
+    (OMNIID_INTERNAL, c"internal error"),
+];
+
+thread_local! {
+    /// Message of the calling thread's last failed call.
+    static LAST_ERROR: RefCell<CString> = RefCell::new(CString::default());
+}
+
+/// The status of an error kind: they share their numbers.
+pub(crate) fn code(kind: ErrorKind) -> omniid_status {
+    kind as i32
+}
+
+/// NUL-terminated text; a NUL inside, which C cannot express, becomes a question mark.
+pub(crate) fn c_text(text: &str) -> CString {
+    CString::new(text.replace('\0', "?")).unwrap_or_default()
+}
+
+/// Runs the body of an exported function, keeps its error's message for the thread, and lets no panic out.
+///
+/// Every function that returns an [`omniid_status`] is one call of this.
+pub(crate) fn fallible(body: impl FnOnce() -> Result<()>) -> omniid_status {
+    let error = match guard(body) {
+        Ok(Ok(())) => return OMNIID_OK,
+        Ok(Err(error)) => error,
+        Err(error) => error,
+    };
+    let status = code(error.kind());
+    keep(&error);
+    status
+}
+
+/// Runs the body of an exported function that cannot fail; `default` is returned if it panics all the same.
+pub(crate) fn infallible<T>(default: T, body: impl FnOnce() -> T) -> T {
+    guard(body).unwrap_or_else(|error| {
+        keep(&error);
+        default
+    })
+}
+
+/// The one place where unwinding stops.
+fn guard<T>(body: impl FnOnce() -> T) -> Result<T> {
+    // Whatever a call does to the thread's CUDA context is undone when it returns.
+    #[cfg(feature = "cuda")]
+    let _context = omniid::cuda::CurrentContext::save();
+    // Unwind safety: handles are immutable, and what a panic leaves half-written on the library's side is
+    // either dropped with the closure or behind a lock that marks itself poisoned.
+    catch_unwind(AssertUnwindSafe(body)).map_err(|payload| {
+        let error = Error::internal(format!("panic: {}", panic_text(payload.as_ref())));
+        // Dropping a payload may panic in turn; it is a string in practice, so leaking it costs nothing.
+        std::mem::forget(payload);
+        error
+    })
+}
+
+fn panic_text(payload: &(dyn Any + Send)) -> &str {
+    payload
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message")
+}
+
+/// Stores the message for [`omniid_last_error`].
+fn keep(error: &Error) {
+    let text = c_text(error.message());
+    // During thread exit the slot may be gone; then nobody can ask for it any more either.
+    let _ = LAST_ERROR.try_with(|slot| {
+        if let Ok(mut slot) = slot.try_borrow_mut() {
+            *slot = text;
+        }
+    });
+}
+
+/// A short English text for a status. Static; never NULL, also not for unknown numbers.
+#[no_mangle]
+pub extern "C" fn omniid_status_text(status: omniid_status) -> *const c_char {
+    infallible(c"".as_ptr(), || {
+        let known = TEXTS.iter().find(|(code, _)| *code == status);
+        known.map_or(c"unknown status", |(_, text)| text).as_ptr()
+    })
+}
+
+/// The message of the calling thread's last failed call; empty if none failed yet. Never NULL.
+///
+/// Belongs to the library and stays valid until the next call of this thread fails or the thread ends. Calls that
+/// succeed do not touch it. A host that moves between threads must read it on the thread that made the call.
+#[no_mangle]
+pub extern "C" fn omniid_last_error() -> *const c_char {
+    infallible(c"".as_ptr(), || {
+        LAST_ERROR
+            .try_with(|slot| slot.try_borrow().map_or(c"".as_ptr(), |text| text.as_ptr()))
+            .unwrap_or(c"".as_ptr())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn last() -> String {
+        // SAFETY: the function returns NUL-terminated text that lives until the next failing call.
+        unsafe { CStr::from_ptr(omniid_last_error()) }
+            .to_str()
+            .unwrap()
+            .to_string()
+    }
+
+    #[test]
+    fn statuses_are_the_error_kinds() {
+        let kinds = [
+            (ErrorKind::InvalidArgument, OMNIID_INVALID_ARGUMENT),
+            (ErrorKind::Io, OMNIID_IO),
+            (ErrorKind::Format, OMNIID_FORMAT),
+            (ErrorKind::Unsupported, OMNIID_UNSUPPORTED),
+            (ErrorKind::Mismatch, OMNIID_MISMATCH),
+            (ErrorKind::NoFace, OMNIID_NO_FACE),
+            (ErrorKind::LimitExceeded, OMNIID_LIMIT_EXCEEDED),
+            (ErrorKind::Cancelled, OMNIID_CANCELLED),
+            (ErrorKind::Device, OMNIID_DEVICE),
+            (ErrorKind::AbiMismatch, OMNIID_ABI_MISMATCH),
+            (ErrorKind::Internal, OMNIID_INTERNAL),
+        ];
+        assert_eq!(kinds.len() + 1, TEXTS.len());
+        for (kind, status) in kinds {
+            assert_eq!(fallible(|| Err(Error::new(kind, "x"))), status);
+            assert!(TEXTS
+                .iter()
+                .any(|(code, text)| *code == status && !text.is_empty()));
+        }
+    }
+
+    #[test]
+    fn panics_become_a_status_and_a_message() {
+        assert_eq!(fallible(|| panic!("seven {}", 7)), OMNIID_INTERNAL);
+        assert_eq!(last(), "panic: seven 7");
+        assert_eq!(fallible(|| std::panic::panic_any(1u8)), OMNIID_INTERNAL);
+        assert_eq!(last(), "panic: no message");
+        assert_eq!(infallible(3, || panic!("static")), 3);
+        assert_eq!(last(), "panic: static");
+    }
+
+    #[test]
+    fn messages_belong_to_the_thread_and_survive_success() {
+        assert_eq!(fallible(|| Err(Error::invalid("a\0b"))), OMNIID_INVALID_ARGUMENT);
+        assert_eq!(fallible(|| Ok(())), OMNIID_OK);
+        assert_eq!(std::thread::spawn(last).join().unwrap(), "");
+        assert_eq!(last(), "a?b");
+    }
+
+    #[test]
+    fn unknown_statuses_have_a_text() {
+        for status in [-1, 11, 254, i32::MAX, i32::MIN] {
+            // SAFETY: static NUL-terminated text.
+            assert_eq!(
+                unsafe { CStr::from_ptr(omniid_status_text(status)) },
+                c"unknown status"
+            );
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! Versions. The release tells which OmniID this is; the ABI version tells which callers it can serve.
+
+use crate::status::infallible;
+use std::ffi::{c_char, CStr};
+
+/// Major version of the ABI. Programs built for another major version cannot use this library; it is also the
+/// number in the library's SONAME.
+pub const OMNIID_ABI_MAJOR: u32 = 0;
+
+/// Minor version of the ABI. It grows with every function and struct field that is added.
+pub const OMNIID_ABI_MINOR: u32 = 1;
+
+/// The ABI version as one number: `major << 16 | minor`.
+pub const OMNIID_ABI_VERSION: u32 = (OMNIID_ABI_MAJOR << 16) | OMNIID_ABI_MINOR;
+
+/// The release that this header belongs to.
+pub const OMNIID_VERSION: &str = "0.1.0";
+
+/// The release of the loaded library as NUL-terminated text.
+const RELEASE: &[u8] = concat!(env!("CARGO_PKG_VERSION"), "\0").as_bytes();
+
+/// The ABI version of the loaded library: `major << 16 | minor`.
+///
+/// Compare its upper half with `OMNIID_ABI_MAJOR` after loading the library by hand. `omniid_engine_open` does
+/// so by itself.
+#[no_mangle]
+pub extern "C" fn omniid_abi_version() -> u32 {
+    infallible(0, || OMNIID_ABI_VERSION)
+}
+
+/// The release of the loaded library, such as `0.1.0`. The text is static.
+#[no_mangle]
+pub extern "C" fn omniid_version() -> *const c_char {
+    infallible(c"".as_ptr(), || {
+        CStr::from_bytes_with_nul(RELEASE).unwrap_or(c"").as_ptr()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn header_constant_is_the_release() {
+        assert_eq!(OMNIID_VERSION, env!("CARGO_PKG_VERSION"));
+        // SAFETY: the function returns static NUL-terminated text.
+        assert_eq!(
+            unsafe { CStr::from_ptr(omniid_version()) }.to_str().unwrap(),
+            OMNIID_VERSION
+        );
+    }
+
+    #[test]
+    fn build_script_uses_the_same_abi_major() {
+        let script = include_str!("../../build.rs");
+        assert!(script.contains(&format!("const ABI_MAJOR: u32 = {OMNIID_ABI_MAJOR};")));
+        assert_eq!(omniid_abi_version() >> 16, OMNIID_ABI_MAJOR);
+        assert_ne!(
+            omniid_abi_version(),
+            0,
+            "0 is how a forgotten version is recognised"
+        );
+    }
+}

@@ -1,0 +1,21 @@
+//! The C ABI as C sees it: the header in every language version, the exported names, programs in C.
+
+#[path = "c_abi/boundary.rs"]
+mod boundary;
+#[path = "c_abi/compilers.rs"]
+mod compilers;
+#[path = "c_abi/exports.rs"]
+mod exports;
+#[path = "c_abi/hostile.rs"]
+mod hostile;
+#[path = "c_abi/null.rs"]
+mod null;
+#[path = "c_abi/programs.rs"]
+mod programs;
+#[path = "c_abi/structs.rs"]
+mod structs;
+#[path = "c_abi/support.rs"]
+mod support;
+#[path = "../../examples/untrained_model.rs"]
+#[allow(dead_code)]
+mod untrained_model;

@@ -1,0 +1,143 @@
+//! Layer normalisation.
+
+use super::{cpu_values, load_parameter, ops};
+use crate::error::{Error, Result};
+use crate::{self as kernel, ThreadPool};
+use candle_core::{DType, Tensor, D};
+use candle_nn::{Init, VarBuilder};
+
+/// Normalises the last dimension to mean 0 and variance 1, then scales and shifts it.
+///
+/// Mean and variance are computed in f32 on every device.
+#[derive(Debug, Clone)]
+pub struct LayerNorm {
+    weight: Tensor,
+    bias: Tensor,
+    epsilon: f64,
+}
+
+impl LayerNorm {
+    /// Reads `weight [width]` and `bias [width]`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Format`](crate::ErrorKind::Format) when one is missing or has another shape.
+    pub fn load(width: usize, epsilon: f64, vb: VarBuilder) -> Result<Self> {
+        let weight = load_parameter(&vb, &[width], "weight", Init::Const(1.0))?;
+        let bias = load_parameter(&vb, &[width], "bias", Init::Const(0.0))?;
+        Ok(Self {
+            weight,
+            bias,
+            epsilon,
+        })
+    }
+
+    /// The width of the last dimension.
+    pub fn width(&self) -> usize {
+        self.weight.elem_count()
+    }
+
+    /// Normalises `x` `[…, width]`. The result has the shape and the dtype of `x`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Mismatch`](crate::ErrorKind::Mismatch) when the last dimension of `x` is not the width.
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let width = self.width();
+        if x.dims().last() != Some(&width) {
+            return Err(Error::mismatch(format!(
+                "layer norm of width {width} got a tensor of shape {:?}",
+                x.dims()
+            )));
+        }
+        let trains = x.track_op() || self.weight.track_op() || self.bias.track_op();
+        if !trains && x.dtype() == self.weight.dtype() {
+            if x.device().is_cpu() && x.dtype() == DType::F32 {
+                return self.forward_cpu(x);
+            }
+            let x = x.contiguous()?;
+            return Ok(candle_nn::ops::layer_norm(
+                &x,
+                &self.weight,
+                &self.bias,
+                self.epsilon as f32,
+            )?);
+        }
+        if ops::usable(&[x, &self.weight, &self.bias]) {
+            return ops::layer_norm(x, &self.weight, &self.bias, self.epsilon);
+        }
+        // candle's fused operation has no gradient, so training elsewhere takes the long way.
+        let wide = x.to_dtype(DType::F32)?;
+        let centred = wide.broadcast_sub(&wide.mean_keepdim(D::Minus1)?)?;
+        let variance = centred.sqr()?.mean_keepdim(D::Minus1)?;
+        let normal = centred.broadcast_div(&(variance + self.epsilon)?.sqrt()?)?;
+        let scaled = normal.broadcast_mul(&self.weight.to_dtype(DType::F32)?)?;
+        Ok(scaled
+            .broadcast_add(&self.bias.to_dtype(DType::F32)?)?
+            .to_dtype(x.dtype())?)
+    }
+
+    fn forward_cpu(&self, x: &Tensor) -> Result<Tensor> {
+        let mut output = vec![0f32; x.elem_count()];
+        cpu_values::<f32, _>(x, |input| {
+            cpu_values::<f32, _>(&self.weight, |weight| {
+                cpu_values::<f32, _>(&self.bias, |bias| {
+                    let epsilon = self.epsilon as f32;
+                    kernel::layer_norm(
+                        ThreadPool::global(),
+                        input,
+                        weight,
+                        Some(bias),
+                        epsilon,
+                        &mut output,
+                    )
+                })
+            })
+        })?;
+        Ok(Tensor::from_vec(output, x.shape(), x.device())?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::{Device, Var};
+    use std::collections::HashMap;
+
+    fn layer(trainable: bool) -> Result<LayerNorm> {
+        let device = Device::Cpu;
+        let weight = Tensor::new(&[1f32, 2.0, 0.5, 1.0], &device)?;
+        let bias = Tensor::new(&[0f32, 1.0, 0.0, -1.0], &device)?;
+        if trainable {
+            let weight = Var::from_tensor(&weight)?.as_tensor().clone();
+            return Ok(LayerNorm {
+                weight,
+                bias,
+                epsilon: 1e-5,
+            });
+        }
+        let tensors = HashMap::from([("weight".to_string(), weight), ("bias".to_string(), bias)]);
+        LayerNorm::load(4, 1e-5, VarBuilder::from_tensors(tensors, DType::F32, &device))
+    }
+
+    #[test]
+    fn both_ways_equal_the_formula() -> Result<()> {
+        // Mean 2.5, variance 1.25, by hand.
+        let x = Tensor::new(&[[1f32, 2.0, 3.0, 4.0]], &Device::Cpu)?;
+        let s = 1.0 / (1.25f32 + 1e-5).sqrt();
+        let expected = [-1.5 * s, 1.0 - 0.5 * s * 2.0, 0.5 * s * 0.5, 1.5 * s - 1.0];
+        for trainable in [false, true] {
+            let y = layer(trainable)?.forward(&x)?.flatten_all()?.to_vec1::<f32>()?;
+            for (a, b) in y.iter().zip(expected) {
+                assert!((a - b).abs() < 1e-6, "trainable {trainable}: {a} against {b}");
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn wrong_width_is_refused() -> Result<()> {
+        let x = Tensor::zeros((2, 3), DType::F32, &Device::Cpu)?;
+        let error = layer(false)?.forward(&x).expect_err("width 3 is not 4");
+        assert_eq!(error.kind(), crate::ErrorKind::Mismatch);
+        Ok(())
+    }
+}

@@ -1,0 +1,334 @@
+//! The affine layer.
+
+use super::{cpu_values, load_parameter, load_tensor, ops, Activation};
+use crate::error::{Error, Result};
+use crate::{self as kernel, Combine, Element, Epilogue, PackedMatrix, ThreadPool};
+use candle_core::{DType, Tensor};
+use candle_nn::{Init, VarBuilder};
+use std::sync::Arc;
+
+/// y = activation(x Wᵀ + b), with the bias and the activation optional.
+///
+/// The weight is stored in the dtype of the [`VarBuilder`]; the product has the dtype of the input. A weight on the
+/// CPU that is no variable is packed for the CPU kernel, the tensor it came from is dropped, and the layer has no
+/// gradient. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Linear {
+    weight: Weight,
+    activation: Option<Activation>,
+    input: usize,
+    output: usize,
+}
+
+#[derive(Debug, Clone)]
+enum Weight {
+    /// Differentiable: on the CPU by the kernels, else by candle.
+    Plain { weight: Tensor, bias: Option<Tensor> },
+    /// For inference on the CPU.
+    Packed(Arc<Packed>),
+}
+
+#[derive(Debug)]
+struct Packed {
+    weight: PackedMatrix,
+    bias: Option<Vec<f32>>,
+}
+
+impl Linear {
+    /// Reads `weight [output, input]` and, if asked for, `bias [output]`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Format`](crate::ErrorKind::Format) when one is missing or has another shape.
+    pub fn load(input: usize, output: usize, bias: bool, vb: VarBuilder) -> Result<Self> {
+        let stdev = 1.0 / (input.max(1) as f64).sqrt();
+        let weight = load_tensor(&vb, &[output, input], "weight", Init::Randn { mean: 0.0, stdev })?;
+        let bias = if bias {
+            Some(load_parameter(&vb, &[output], "bias", Init::Const(0.0))?)
+        } else {
+            None
+        };
+        Self::from_tensors(weight, bias)
+    }
+
+    /// A layer from `weight` `[output, input]` and `bias` `[output]`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Mismatch`](crate::ErrorKind::Mismatch) when the shapes do not fit.
+    pub fn from_tensors(weight: Tensor, bias: Option<Tensor>) -> Result<Self> {
+        let &[output, input] = weight.dims() else {
+            return Err(Error::mismatch(format!(
+                "a linear weight has shape {:?}, not two dimensions",
+                weight.dims()
+            )));
+        };
+        if let Some(bias) = bias.as_ref().filter(|bias| bias.dims() != [output]) {
+            return Err(Error::mismatch(format!(
+                "a linear bias has shape {:?}, its weight has {output} rows",
+                bias.dims()
+            )));
+        }
+        let element = match weight.dtype() {
+            DType::F32 => Some(Element::F32),
+            DType::F16 => Some(Element::F16),
+            DType::BF16 => Some(Element::BF16),
+            _ => None,
+        };
+        let trains = weight.track_op() || bias.as_ref().is_some_and(Tensor::track_op);
+        let weight = match element {
+            Some(element) if weight.device().is_cpu() && !trains => {
+                Weight::Packed(Arc::new(Packed::new(weight, bias, element)?))
+            }
+            _ => Weight::Plain { weight, bias },
+        };
+        Ok(Self {
+            weight,
+            activation: None,
+            input,
+            output,
+        })
+    }
+
+    /// The same layer with `activation` applied to its result.
+    pub fn with_activation(mut self, activation: Activation) -> Self {
+        self.activation = Some(activation);
+        self
+    }
+
+    /// Width of the input.
+    pub fn input_width(&self) -> usize {
+        self.input
+    }
+
+    /// Width of the output.
+    pub fn output_width(&self) -> usize {
+        self.output
+    }
+
+    /// `x` `[…, input]` to `[…, output]`, in the dtype of `x`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Mismatch`](crate::ErrorKind::Mismatch) when the last dimension of `x` is not the input width or
+    /// `x` is on another device; [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) when a gradient should
+    /// pass through a packed layer.
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        self.run(x, None)
+    }
+
+    /// [`Linear::forward`] plus `residual` `[…, output]`, in one pass where the weight is packed.
+    ///
+    /// # Errors
+    /// As [`Linear::forward`]; also when `residual` has another shape than the result.
+    pub fn forward_add(&self, x: &Tensor, residual: &Tensor) -> Result<Tensor> {
+        self.run(x, Some(residual))
+    }
+
+    fn run(&self, x: &Tensor, residual: Option<&Tensor>) -> Result<Tensor> {
+        let Some((&last, leading)) = x.dims().split_last() else {
+            return Err(Error::mismatch(
+                "a linear layer got a scalar; it needs at least one dimension",
+            ));
+        };
+        if last != self.input {
+            return Err(Error::mismatch(format!(
+                "a linear layer of input width {} got a tensor of shape {:?}",
+                self.input,
+                x.dims()
+            )));
+        }
+        let mut shape = leading.to_vec();
+        shape.push(self.output);
+        if let Some(residual) = residual.filter(|residual| residual.dims() != shape) {
+            return Err(Error::mismatch(format!(
+                "a linear layer with a result of shape {shape:?} got a residual of shape {:?}",
+                residual.dims()
+            )));
+        }
+        match &self.weight {
+            Weight::Packed(packed) => packed.run(x, residual, self.activation, shape),
+            Weight::Plain { weight, bias } if ops::usable(&[x, weight]) => {
+                let bias = bias.as_ref();
+                let y = match self.activation {
+                    Some(activation) => ops::linear_with_activation(x, weight, bias, activation)?,
+                    None => ops::linear(x, weight, bias)?,
+                };
+                Ok(match residual {
+                    Some(residual) => (residual + y)?,
+                    None => y,
+                })
+            }
+            Weight::Plain { weight, bias } => {
+                let rows: usize = leading.iter().product();
+                let weight = weight.to_dtype(x.dtype())?;
+                let mut y = x.reshape((rows, self.input))?.matmul(&weight.t()?)?;
+                if let Some(bias) = bias {
+                    y = y.broadcast_add(&bias.to_dtype(x.dtype())?)?;
+                }
+                if let Some(activation) = self.activation {
+                    y = activation.forward(&y)?;
+                }
+                let y = y.reshape(shape)?;
+                Ok(match residual {
+                    Some(residual) => (residual + y)?,
+                    None => y,
+                })
+            }
+        }
+    }
+}
+
+impl Packed {
+    fn new(weight: Tensor, bias: Option<Tensor>, element: Element) -> Result<Self> {
+        let (output, input) = weight.dims2()?;
+        let weight = match element {
+            Element::F32 => cpu_values::<f32, _>(&weight, |values| {
+                PackedMatrix::pack(values, output, input, element)
+            })?,
+            Element::F16 => cpu_values::<half::f16, _>(&weight, |values| {
+                PackedMatrix::pack(values, output, input, element)
+            })?,
+            Element::BF16 => cpu_values::<half::bf16, _>(&weight, |values| {
+                PackedMatrix::pack(values, output, input, element)
+            })?,
+        };
+        let bias = match bias {
+            Some(bias) => Some(bias.to_dtype(DType::F32)?.to_vec1()?),
+            None => None,
+        };
+        Ok(Self { weight, bias })
+    }
+
+    fn run(
+        &self,
+        x: &Tensor,
+        residual: Option<&Tensor>,
+        activation: Option<Activation>,
+        shape: Vec<usize>,
+    ) -> Result<Tensor> {
+        if x.track_op() || residual.is_some_and(Tensor::track_op) {
+            return Err(Error::unsupported(
+                "a gradient was asked of a layer whose weights were packed for inference; load the layer's weights as \
+                 variables (candle_nn::VarMap)",
+            ));
+        }
+        let rows: usize = shape.iter().rev().skip(1).product();
+        let mut output = vec![0f32; rows * self.weight.outputs()];
+        let wide = x.to_dtype(DType::F32)?;
+        let residual = residual
+            .map(|residual| residual.to_dtype(DType::F32))
+            .transpose()?;
+        let activation = activation.map_or(kernel::Activation::None, Into::into);
+        let mut multiply = |combine: Combine<'_>| {
+            cpu_values::<f32, _>(&wide, |input| {
+                let epilogue = Epilogue {
+                    bias: self.bias.as_deref(),
+                    activation,
+                    combine,
+                };
+                self.weight
+                    .forward(ThreadPool::global(), input, &mut output, epilogue)
+            })
+        };
+        match &residual {
+            Some(residual) => cpu_values::<f32, _>(residual, |values| multiply(Combine::Residual(values)))?,
+            None => multiply(Combine::None)?,
+        }
+        Ok(Tensor::from_vec(output, shape, x.device())?.to_dtype(x.dtype())?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::{DType, Device, Var};
+
+    fn example(dtype: DType) -> Result<Linear> {
+        let weight = Tensor::new(&[[1f32, 2.0], [0.5, -1.0], [0.0, 4.0]], &Device::Cpu)?.to_dtype(dtype)?;
+        let bias = Tensor::new(&[0.5f32, 0.0, -1.0], &Device::Cpu)?;
+        Linear::from_tensors(weight, Some(bias))
+    }
+
+    #[test]
+    fn every_weight_type_gives_the_product() -> Result<()> {
+        // All numbers are exact in bf16, so the three storage types agree to the last bit.
+        let x = Tensor::new(&[[[1f32, 1.0], [2.0, -0.5]]], &Device::Cpu)?;
+        for dtype in [DType::F32, DType::F16, DType::BF16] {
+            let y = example(dtype)?.forward(&x)?;
+            assert_eq!(y.dims(), [1, 2, 3]);
+            assert_eq!(
+                y.flatten_all()?.to_vec1::<f32>()?,
+                [3.5, -0.5, 3.0, 1.5, 1.5, -3.0],
+                "{dtype:?}"
+            );
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn the_activation_comes_after_the_bias() -> Result<()> {
+        let x = Tensor::new(&[[1f32, 1.0]], &Device::Cpu)?;
+        let plain = example(DType::F32)?.forward(&x)?;
+        let fused = example(DType::F32)?
+            .with_activation(Activation::Silu)
+            .forward(&x)?;
+        let expected = Activation::Silu
+            .forward(&plain)?
+            .flatten_all()?
+            .to_vec1::<f32>()?;
+        for (a, b) in fused.flatten_all()?.to_vec1::<f32>()?.iter().zip(expected) {
+            assert!((a - b).abs() < 1e-6, "{a} against {b}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_variable_gets_its_gradient() -> Result<()> {
+        let weight = Var::from_tensor(&Tensor::new(&[[1f32, 2.0]], &Device::Cpu)?)?;
+        let layer = Linear::from_tensors(weight.as_tensor().clone(), None)?;
+        let x = Tensor::new(&[[3f32, 5.0], [1.0, 1.0]], &Device::Cpu)?;
+        let gradients = layer.forward(&x)?.sum_all()?.backward()?;
+        let gradient = gradients
+            .get(weight.as_tensor())
+            .expect("the weight takes part in the sum");
+        assert_eq!(gradient.to_vec2::<f32>()?, [[4.0, 6.0]]);
+        Ok(())
+    }
+
+    #[test]
+    fn packed_and_plain_weights_agree() -> Result<()> {
+        let draw = |name: &str, shape: &[usize]| {
+            crate::layers::TensorSpec::new(name, shape, crate::layers::Initial::Normal(1.0)).tensor(1)
+        };
+        let (weight, bias) = (draw("weight", &[37, 19])?, draw("bias", &[37])?);
+        let (x, residual) = (draw("x", &[2, 5, 19])?, draw("residual", &[2, 5, 37])?);
+        let variable = Var::from_tensor(&weight)?.as_tensor().clone();
+        let packed = Linear::from_tensors(weight, Some(bias.clone()))?.with_activation(Activation::Gelu);
+        let plain = Linear::from_tensors(variable, Some(bias))?.with_activation(Activation::Gelu);
+        assert!(matches!(packed.weight, Weight::Packed(_)) && matches!(plain.weight, Weight::Plain { .. }));
+        let difference = (packed.forward_add(&x, &residual)? - plain.forward_add(&x, &residual)?)?;
+        assert!(difference.abs()?.flatten_all()?.max(0)?.to_scalar::<f32>()? < 1e-5);
+        // A column of a wider tensor: not contiguous.
+        let strided = draw("wide", &[5, 40])?.narrow(1, 3, 19)?;
+        let difference = (packed.forward(&strided)? - plain.forward(&strided)?)?;
+        assert!(difference.abs()?.flatten_all()?.max(0)?.to_scalar::<f32>()? < 1e-5);
+        let error = packed
+            .forward(Var::from_tensor(&x)?.as_tensor())
+            .expect_err("packed weights have no gradient");
+        assert_eq!(error.kind(), crate::ErrorKind::Unsupported);
+        assert!(
+            packed.forward_add(&x, &x).is_err(),
+            "the residual has another width"
+        );
+        Ok(())
+    }
+
+    #[test]
+    fn wrong_widths_are_refused() -> Result<()> {
+        let x = Tensor::zeros((1, 3), DType::F32, &Device::Cpu)?;
+        let error = example(DType::F32)?.forward(&x).expect_err("3 is not 2");
+        assert!(error.message().contains("input width 2"), "{error}");
+        let weight = Tensor::zeros((2, 2), DType::F32, &Device::Cpu)?;
+        let bias = Tensor::zeros(3, DType::F32, &Device::Cpu)?;
+        assert!(Linear::from_tensors(weight, Some(bias)).is_err());
+        Ok(())
+    }
+}
