@@ -52,7 +52,7 @@ mod tests {
 
     #[test]
     fn build_script_uses_the_same_abi_major() {
-        let script = include_str!("../../build.rs");
+        let script = include_str!("../library/build.rs");
         assert!(script.contains(&format!("const ABI_MAJOR: u32 = {OMNIID_ABI_MAJOR};")));
         assert_eq!(omniid_abi_version() >> 16, OMNIID_ABI_MAJOR);
         assert_ne!(
