@@ -9,113 +9,93 @@ Everything that crosses is blittable: integers of fixed width, pointers, structs
 left to the marshaller, so that JIT, AOT and IL2CPP compilers pass the same bytes.
 """
 
+from __future__ import annotations
+
 import html
 import re
 import sys
+import textwrap
 from pathlib import Path
 
-sys.dont_write_bytecode = True
-import header as c_header
-
 HERE = Path(__file__).resolve().parent
-HEADER = HERE.parent.parent / "include" / "omniid.h"
+sys.path.insert(0, str(HERE.parent / "header"))
+sys.dont_write_bytecode = True
 
-# Constants by prefix: C# enum, whether it is public, and a name for people.
-ENUMS = {
-    "LOG": ("LogLevel", True, "How detailed a log message is."),
-    "STAGE": ("Stage", True, "What a long call is doing."),
-    "DEVICE": ("DeviceType", True, "Where memory is."),
-    "TYPE": ("TypeCode", False, "Class of a number type."),
-    "PRECISION": ("Precision", True, "A number type of weights, keys, values and files."),
-    "ENCODER": ("EncoderKind", True, "The kind of identity encoder."),
-    "PIXEL": ("PixelType", False, "Type of a colour channel."),
-    "ORDER": ("ChannelOrder", True, "Order of the colour channels in memory."),
-    "FACE": ("FaceChoice", False, "Which face of a photo is meant."),
-    "CROP": ("Crop", True, "How photos are cropped."),
-    "BAD_PHOTO": ("BadPhoto", True, "What to do with a photo that cannot be used."),
-    "WEIGHT": ("WeightType", True, "How an identity's weight is spread over the layers of the host."),
-    "STEPS": ("StepUnit", False, "What limits the steps at which an identity is injected."),
-    "UNCONDITIONAL": ("Unconditional", True, "What the unconditional rows of guidance see."),
-    "SCALING": ("EmbedsScaling", True, "How the weight acts on keys and values."),
-    "MASK": ("MaskMode", True, "Whose way of placing masks is followed."),
-    "ROLE": ("Role", True, "The side of guidance that a batch row belongs to."),
-    "LAYOUT": ("TensorLayout", True, "Order of the dimensions of queries and outputs."),
-    "INJECT": ("InjectFlag", False, "Flags of an injection; they are added."),
-}
-STATUSES = ("OK INVALID_ARGUMENT IO FORMAT UNSUPPORTED MISMATCH NO_FACE LIMIT_EXCEEDED CANCELLED DEVICE ABI_MISMATCH "
-            "INTERNAL").split()
-PLAIN = {"OMNIID_ABI_MAJOR", "OMNIID_ABI_MINOR", "OMNIID_ABI_VERSION", "OMNIID_VERSION"}
+import c_header  # noqa: E402
+import groups  # noqa: E402
+from c_header import HEADER, CType, Function, Header, Unexpected, read, wrapped  # noqa: E402
+
+INTERNAL = ["TypeCode", "PixelType", "FaceChoice", "StepUnit", "InjectFlag"]
+"""Enums that only the assembly itself uses."""
+
 SCALARS = {
     "uint8_t": "byte", "uint16_t": "ushort", "uint32_t": "uint", "uint64_t": "ulong", "int32_t": "int",
     "int64_t": "long", "size_t": "UIntPtr", "float": "float", "double": "double", "omniid_status": "int",
     "char": "byte", "void": "void",
 }
+WIDTH = 120
 NOTICE = "// Generated from include/omniid.h by bindings/csharp/generate.py. Do not edit.\n"
 
 
-def pascal(name):
+def pascal(name: str) -> str:
     """ABI_MAJOR and crop_margin as AbiMajor and CropMargin."""
     return "".join(part.capitalize() for part in name.split("_"))
 
 
-def documentation(text, indent, tag="summary"):
+def documentation(text: str, indent: str, tag: str = "summary") -> str:
+    """An XML comment."""
+    if not text:
+        return ""
     text = re.sub(r"`([^`]*)`", r"<c>\1</c>", html.escape(text, quote=False))
-    lines = [f"<{tag}>{text}</{tag}>"] if "\n" not in text and len(text) < 90 else [f"<{tag}>", *text.splitlines(), f"</{tag}>"]
-    return "".join(f"{indent}/// {line}".rstrip() + "\n" for line in lines) if text else ""
+    width = WIDTH - len(indent) - len("/// ")
+    lines = [f"<{tag}>{text}</{tag}>"]
+    if "\n" in text or len(lines[0]) > width:
+        lines = [f"<{tag}>", *wrapped(text, width), f"</{tag}>"]
+    return "".join(f"{indent}/// {line}".rstrip() + "\n" for line in lines)
 
 
-def type_name(kind, header):
+def type_name(kind: CType, header: Header) -> str:
     """The blittable C# type of a C type."""
-    base = kind.replace("const ", "").replace("const", "").strip()
-    stars = base.count("*")
-    base = base.replace("*", "").strip()
-    if base in header.handles:
-        return "IntPtr" + "*" * (stars - 1)
-    if base == "callback" or base in {callback.name for callback in header.callbacks}:
+    if kind.name == "callback" or any(item.name == kind.name for item in header.callbacks):
         return "IntPtr"
-    if base in SCALARS:
-        return SCALARS[base] + "*" * stars
-    if base in {struct.name for struct in header.structs}:
-        return "Native" + pascal(base[len("omniid_"):]) + "*" * stars
-    raise ValueError(f"unknown type {kind!r}")
+    if kind.name in SCALARS:
+        return SCALARS[kind.name] + "*" * kind.pointers
+    struct = next((item for item in header.structs if item.name == kind.name), None)
+    if struct is None:
+        raise Unexpected(f"unknown type {kind.name}")
+    if not struct.fields:  # a handle
+        return "IntPtr" + "*" * (kind.pointers - 1)
+    return struct_name(kind.name) + "*" * kind.pointers
 
 
-def enums(header):
-    groups, constants = {}, {}
-    for constant in header.constants:
-        short = constant.name[len("OMNIID_"):]
-        if constant.name in PLAIN:
-            constants[constant.name] = constant
-        elif short in STATUSES:
-            groups.setdefault("", []).append((short, constant))
-        else:
-            prefix = next((p for p in sorted(ENUMS, key=len, reverse=True) if short.startswith(p + "_")), None)
-            if prefix is None:
-                raise ValueError(f"{constant.name} belongs to no enum; add it to the table in {Path(__file__).name}")
-            groups.setdefault(prefix, []).append((short[len(prefix) + 1:], constant))
-    missing = set(ENUMS) - set(groups)
-    if missing or len(groups[""]) != len(STATUSES) or len(constants) != len(PLAIN):
-        raise ValueError(f"constants that the header does not have any more: {sorted(missing) or 'statuses, versions'}")
+def struct_name(name: str) -> str:
+    """omniid_engine_info as NativeEngineInfo."""
+    return "Native" + pascal(name.removeprefix("omniid_"))
+
+
+def enums(header: Header) -> str:
+    groups.check(header)
     out = [NOTICE, "namespace OmniID\n{\n"]
-    tables = {"": ("Status", True, "The class of an error, or <see cref=\"Ok\"/>."), **ENUMS}
-    for prefix, (name, public, doc) in tables.items():
-        out.append(f"    /// <summary>{doc}</summary>\n    {'public' if public else 'internal'} enum {name}\n    {{\n")
-        for short, constant in groups[prefix]:
+    for group in groups.GROUPS:
+        visibility = "internal" if group.name in INTERNAL else "public"
+        out.append(f"    /// <summary>{group.doc}</summary>\n    {visibility} enum {group.name}\n    {{\n")
+        for name, constant in group.members(header):
             out.append(documentation(constant.doc, "        "))
-            out.append(f"        {pascal(short)} = {constant.value},\n")
+            out.append(f"        {pascal(name)} = {constant.value},\n")
         out.append("    }\n\n")
+    versions = {constant.name: constant.value for constant in header.constants if constant.name in groups.VERSIONS}
     out.append("    /// <summary>The ABI and the release that these declarations belong to.</summary>\n")
     out.append("    internal static class HeaderVersion\n    {\n")
-    out.append(f"        public const uint AbiMajor = {constants['OMNIID_ABI_MAJOR'].value};\n")
-    out.append(f"        public const uint AbiMinor = {constants['OMNIID_ABI_MINOR'].value};\n")
+    out.append(f"        public const uint AbiMajor = {versions['OMNIID_ABI_MAJOR']};\n")
+    out.append(f"        public const uint AbiMinor = {versions['OMNIID_ABI_MINOR']};\n")
     out.append("        public const uint Abi = AbiMajor << 16 | AbiMinor;\n")
-    out.append(f"        public const string Release = {constants['OMNIID_VERSION'].value};\n    }}\n}}\n")
+    out.append(f"        public const string Release = {versions['OMNIID_VERSION']};\n    }}\n}}\n")
     return "".join(out)
 
 
-def initial_value(value, kind):
+def initial_value(value: str, kind: str) -> str | None:
     """The C# expression of a field's initial value; None for zero."""
-    if value in ("0", "NULL", "0.0f", "{ 0 }"):
+    if value in ("0", "NULL", "0.0f"):
         return None
     if value.startswith("sizeof("):
         return None
@@ -123,20 +103,22 @@ def initial_value(value, kind):
         return "HeaderVersion.Abi"
     if re.fullmatch(r"-?\d+" if kind not in ("float", "double") else r"-?\d+(\.\d+f?)?", value):
         return value
-    raise ValueError(f"unknown initial value {value!r}")
+    raise Unexpected(f"unknown initial value {value!r}")
 
 
-def structs(header):
+def structs(header: Header) -> str:
     out = [NOTICE, "using System;\nusing System.Runtime.InteropServices;\n\nnamespace OmniID.Native\n{\n"]
     for struct in header.structs:
-        name = type_name(struct.name, header)
+        if not struct.fields:
+            continue
+        name = struct_name(struct.name)
         out.append(documentation(struct.doc, "    "))
         out.append(f"    [StructLayout(LayoutKind.Sequential)]\n    internal unsafe struct {name}\n    {{\n")
         for member in struct.fields:
-            kind = type_name(member.type, header)
+            kind, length = type_name(member.type, header), member.type.length
             out.append(documentation(member.doc, "        "))
-            array = f"[{member.length}]" if member.length else ""
-            out.append(f"        public {'fixed ' if array else ''}{kind} {pascal(member.name)}{array};\n")
+            out.append(f"        public {f'fixed {kind}' if length else kind} {pascal(member.name)}")
+            out.append(f"[{length}];\n" if length else ";\n")
         if struct.initial:
             out.append(f"\n        /// <summary>What {struct.name.upper()}_INIT is in C.</summary>\n")
             out.append(f"        public static {name} Create()\n        {{\n            {name} value = default;\n")
@@ -150,52 +132,64 @@ def structs(header):
     return "".join(out).rstrip() + "\n}\n"
 
 
-def methods(header):
+def methods(header: Header) -> str:
     out = [NOTICE, "using System;\nusing System.Runtime.InteropServices;\n\nnamespace OmniID.Native\n{\n"]
     for callback in header.callbacks:
-        parameters = ", ".join(f"{type_name(p.type, header)} {camel(p.name)}" for p in callback.parameters)
+        name = pascal(callback.name.removeprefix("omniid_"))
         out.append(documentation(callback.doc, "    "))
         out.append("    [UnmanagedFunctionPointer(CallingConvention.Cdecl)]\n")
-        result = type_name(callback.result, header)
-        out.append(f"    internal unsafe delegate {result} {pascal(callback.name[len('omniid_'):])}({parameters});\n\n")
+        out.append(signature(callback, "    internal unsafe delegate", name, header) + "\n")
     out.append("    /// <summary>The functions of the library, as they are in C.</summary>\n")
     out.append("    internal static unsafe class NativeMethods\n    {\n")
     out.append("#if (UNITY_IOS || UNITY_WEBGL) && !UNITY_EDITOR\n")
-    out.append("        // Linked into the program.\n        private const string Library = \"__Internal\";\n#else\n")
-    out.append("        // libomniid.so, libomniid.dylib or omniid.dll.\n        private const string Library = \"omniid\";\n#endif\n")
+    out.append('        // Linked into the program.\n        private const string Library = "__Internal";\n#else\n')
+    out.append("        // libomniid.so, libomniid.dylib or omniid.dll.\n")
+    out.append('        private const string Library = "omniid";\n#endif\n')
     for function in header.functions:
-        result = type_name(function.result, header)
-        parameters = ", ".join(f"{type_name(p.type, header)} {camel(p.name)}" for p in function.parameters)
         out.append("\n" + documentation(function.doc, "        "))
         out.append("        [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]\n")
-        out.append(f"        public static extern {result} {function.name}({parameters});\n")
+        out.append(signature(function, "        public static extern", function.name, header))
     return "".join(out) + "    }\n}\n"
 
 
-def camel(name):
+def signature(function: Function, modifiers: str, name: str, header: Header) -> str:
+    """The declaration of a function, on as many lines as it needs."""
+    parameters = ", ".join(f"{type_name(p.type, header)} {camel(p.name)}" for p in function.parameters)
+    text = f"{modifiers} {type_name(function.result, header)} {name}({parameters});"
+    indent = " " * (len(modifiers) - len(modifiers.lstrip()) + 4)
+    return "\n".join(textwrap.wrap(text, WIDTH, subsequent_indent=indent, break_long_words=False)) + "\n"
+
+
+def camel(name: str) -> str:
     name = pascal(name)
     name = name[0].lower() + name[1:]
     return "@" + name if name in ("out", "in", "ref", "params", "object", "string") else name
 
 
-def probe(header):
-    """A C program that prints `NAME SIZE` of each struct and `NAME.FIELD OFFSET` of each field, under their C# names."""
+def probe(header: Header) -> str:
+    """A C program that prints `NAME SIZE` of each struct and `NAME.FIELD OFFSET` of each field, by their C# names."""
     out = ["#include <omniid.h>\n#include <stdio.h>\n\nint main(void) {\n"]
     for struct in header.structs:
-        name = type_name(struct.name, header)
+        if not struct.fields:
+            continue
+        name = struct_name(struct.name)
         out.append(f'    printf("{name} %zu\\n", sizeof({struct.name}));\n')
         for member in struct.fields:
-            out.append(f'    printf("{name}.{pascal(member.name)} %zu\\n", offsetof({struct.name}, {member.name}));\n')
+            offset = f"offsetof({struct.name}, {member.name})"
+            out.append(f'    printf("{name}.{pascal(member.name)} %zu\\n", {offset});\n')
     return "".join(out) + "    return 0;\n}\n"
 
 
-def main():
-    header = c_header.parse(HEADER.read_text(encoding="utf-8"))
+def main() -> int:
+    header = read()
     if sys.argv[1:] == ["--probe"]:
         print(probe(header), end="")
         return 0
-    files = {"Enums.g.cs": enums(header), "Native/NativeStructs.g.cs": structs(header),
-             "Native/NativeMethods.g.cs": methods(header)}
+    files = {
+        "Enums.g.cs": enums(header),
+        "Native/NativeStructs.g.cs": structs(header),
+        "Native/NativeMethods.g.cs": methods(header),
+    }
     stale = []
     for name, text in files.items():
         path = HERE / "src" / name
@@ -204,7 +198,7 @@ def main():
             if sys.argv[1:] != ["--check"]:
                 path.write_text(text, encoding="utf-8")
     if sys.argv[1:] == ["--check"] and stale:
-        print(f"not what include/omniid.h says: {', '.join(stale)}; run bindings/csharp/generate.py", file=sys.stderr)
+        print(f"not what {HEADER.name} says: {', '.join(stale)}; run bindings/csharp/generate.py", file=sys.stderr)
         return 1
     return 0
 

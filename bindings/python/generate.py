@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Writes the declarations of the package from include/omniid.h.
+"""Writes the declarations of the Python package from include/omniid.h.
 
     python bindings/python/generate.py            # writes omniid/_abi.py and omniid/enums.py
-    python bindings/python/generate.py --check    # says whether they are up to date; ends with status 1 if not
+    python bindings/python/generate.py --check    # ends with status 1 and names the files that are out of date
 """
 
 from __future__ import annotations
@@ -13,14 +13,15 @@ import sys
 import textwrap
 from pathlib import Path
 
-from header import Constant, Function, Header, Struct, Variable, read
-
 HERE = Path(__file__).resolve().parent
-HEADER = HERE.parent.parent / "include" / "omniid.h"
+sys.path.insert(0, str(HERE.parent / "header"))
+sys.dont_write_bytecode = True
 
-PLAIN = {
+import groups  # noqa: E402
+from c_header import HEADER, Constant, CType, Function, Header, Struct, read, wrapped  # noqa: E402
+
+SCALARS = {
     "void": "None",
-    "char": "c_char",
     "float": "c_float",
     "double": "c_double",
     "size_t": "c_size_t",
@@ -32,75 +33,55 @@ PLAIN = {
     "uint64_t": "c_uint64",
     "omniid_status": "c_int32",
 }
+ADDRESSES = {"void": "c_void_p", "char": "c_char_p", "callback": "c_void_p"}
+"""ctypes has types of its own for pointers to these."""
 
-# Prefix of the constants, name of the class, what it is for.
-ENUMS = [
-    ("LOG", "LogLevel", "How serious a log message is."),
-    ("STAGE", "Stage", "What a long call is doing."),
-    ("DEVICE", "DeviceType", "Where memory is."),
-    ("PRECISION", "Precision", "Number type of weights, keys and values, and identity files."),
-    ("ENCODER", "Encoder", "Which kind of model makes the identity tokens."),
-    ("PIXEL", "PixelType", "Type of a colour channel."),
-    ("ORDER", "ChannelOrder", "Order of colour channels."),
-    ("FACE", "FaceChoice", "Which face of a photo is meant."),
-    ("CROP", "Crop", "How photos are cropped."),
-    ("BAD_PHOTO", "BadPhoto", "What to do with a photo that cannot be used."),
-    ("WEIGHT", "WeightType", "How an identity's weight is spread over the layers."),
-    ("STEPS", "StepRange", "When during sampling an identity is injected."),
-    ("UNCONDITIONAL", "Unconditional", "What the rows that do not follow the prompt see instead of the identity."),
-    ("SCALING", "EmbedsScaling", "How the weight acts on keys and values."),
-    ("MASK", "MaskMode", "Whose way of placing masks is followed."),
-    ("ROLE", "Role", "The side of guidance of a batch row."),
-    ("LAYOUT", "Layout", "Order of the dimensions of query and output."),
-]
+INTERNAL = ["TypeCode", "InjectFlag"]
+"""Enums that the package does without: it uses the constants."""
 
 
-def python_type(c_type: str) -> str:
+def python_type(kind: CType) -> str:
     """The ctypes type of a C type."""
-    if c_type == "callback":
-        return "c_void_p"
-    if match := re.fullmatch(r"(.+)\[(\d+)\]", c_type):
-        return f"{python_type(match.group(1))} * {match.group(2)}"
-    kind = c_type.replace("const ", "").strip()
-    if not kind.endswith("*"):
-        return PLAIN.get(kind, kind)
-    inner = kind[:-1].strip()
-    if inner == "void":
-        return "c_void_p"
-    if inner == "char":
-        return "c_char_p"
-    return f"POINTER({python_type(inner)})"
+    name, pointers = SCALARS.get(kind.name, kind.name), kind.pointers
+    if pointers and kind.name in ADDRESSES:
+        name, pointers = ADDRESSES[kind.name], pointers - 1
+    if kind.length:
+        return f"{name} * {kind.length}"
+    return "POINTER(" * pointers + name + ")" * pointers
 
 
-def annotation(c_type: str) -> str:
+def annotation(kind: CType) -> str:
     """What a field is to a type checker."""
-    kind = python_type(c_type)
-    if kind in ("c_float", "c_double"):
+    name = python_type(kind)
+    if name in ("c_float", "c_double"):
         return "float"
-    if kind == "c_char_p":
+    if name == "c_char_p":
         return "bytes | None"
-    if kind == "c_void_p":
+    if name == "c_void_p":
         return "int | None"
-    if kind.startswith("c_") and " " not in kind:
+    inner = python_type(CType(kind.name))
+    if kind.length:
+        return f"ctypes.Array[{inner}]"
+    if kind.pointers > 1:
+        return "ctypes._Pointer[" * kind.pointers + inner + "]" * kind.pointers + " | None"
+    if kind.pointers:
+        return f"ctypes._Pointer[{inner}] | ctypes.Array[{inner}] | None"
+    if name.startswith("c_"):
         return "int"
-    return "Any"
+    return "CFuncPtr" if name.endswith("_fn") else name
 
 
 def comment(doc: str, indent: str = "") -> str:
-    lines = []
-    for line in doc.splitlines():
-        lines += textwrap.wrap(line, 112 - len(indent), break_long_words=False) or [""]
-    return "".join(f"{indent}#: {line}".rstrip() + "\n" for line in lines)
+    return "".join(f"{indent}#: {line}".rstrip() + "\n" for line in wrapped(doc, 117 - len(indent)))
 
 
-def docstring(doc: str, indent: str) -> str:
-    doc = doc.replace("\\", "\\\\")
-    if not doc:
+def docstring(doc: str, indent: str, end: str = "") -> str:
+    lines = wrapped(doc.replace("\\", "\\\\"), 114 - len(indent))
+    if not lines:
         return ""
-    if "\n" not in doc:
-        return f'{indent}"""{doc}"""\n'
-    body = "\n".join(f"{indent}{line}".rstrip() for line in doc.splitlines())
-    return f'{indent}"""{body.strip()}\n{indent}"""\n'
+    text = "\n".join(f"{indent}{line}".rstrip() for line in lines).strip()
+    last = "" if len(lines) == 1 else f"\n{indent}"
+    return f'{indent}"""{text}{last}"""{end}\n'
 
 
 def constant(item: Constant) -> str:
@@ -110,15 +91,15 @@ def constant(item: Constant) -> str:
     return comment(item.doc) + f"{item.name} = {value}\n\n"
 
 
-def initial(struct: Struct) -> str:
+def initial(item: Struct) -> str:
     """A constructor with the values of the _INIT macro."""
     lines = [
         "    @classmethod",
-        f"    def new(cls) -> {struct.name}:",
-        f'        """The values of {struct.name.upper()}_INIT."""',
+        f"    def new(cls) -> {item.name}:",
+        f'        """The values of {item.name.upper()}_INIT."""',
         "        value = cls()",
     ]
-    for variable, text in zip(struct.fields, struct.initial):
+    for variable, text in zip(item.fields, item.initial):
         if text.startswith("sizeof"):
             text = "ctypes.sizeof(cls)"
         text = re.sub(r"(?<=\d)f$", "", text)
@@ -136,29 +117,42 @@ def struct(item: Struct) -> str:
         text += comment(variable.doc, "    ") + f"    {variable.name}: {annotation(variable.type)}\n"
     text += "\n    _fields_ = [\n"
     for variable in item.fields:
-        text += f'        ("{variable.name}", {field_type(variable)}),\n'
+        text += f'        ("{variable.name}", {python_type(variable.type)}),\n'
     text += "    ]\n"
     if item.initial:
         text += "\n" + initial(item)
     return text + "\n\n"
 
 
-def field_type(variable: Variable) -> str:
-    return python_type(variable.type)
-
-
 def callback(item: Function) -> str:
-    types = ", ".join([PLAIN[item.result], *(python_type(p.type) for p in item.parameters)])
+    types = ", ".join(python_type(kind) for kind in (item.result, *(p.type for p in item.parameters)))
     return comment(item.doc) + f"{item.name} = ctypes.CFUNCTYPE({types})\n\n\n"
 
 
+def result_annotation(kind: CType) -> str:
+    """What a function gives, to a type checker."""
+    if kind == CType("char", 1):
+        return "bytes"
+    return "None" if kind == CType("void") else "int"
+
+
 def function(item: Function) -> str:
-    result = "None" if item.result == "void" else python_type(item.result)
     types = ", ".join(python_type(p.type) for p in item.parameters)
     names = ", ".join(f'"{p.name}"' for p in item.parameters)
-    body = f'        self.{item.name} = _bind(\n            library, "{item.name}", {result}, [{types}], [{names}],\n'
-    body += f"            {item.doc!r},\n        )\n"
-    return body
+    return (
+        f"        self.{item.name}: Callable[..., {result_annotation(item.result)}] = _bind(\n"
+        f'            library, "{item.name}", {python_type(item.result)},\n'
+        + listed(types)
+        + listed(names)
+        + docstring(item.doc, "            ", ",")
+        + "        )\n"
+    )
+
+
+def listed(elements: str) -> str:
+    """A list as an argument, on as many lines as it needs."""
+    lines = textwrap.wrap(f"[{elements}],", 108, break_long_words=False, subsequent_indent=" ")
+    return "".join(f"            {line}\n" for line in lines)
 
 
 ABI_START = '''"""Declarations of the C ABI, with the header's own comments. Written by generate.py; do not edit."""
@@ -166,11 +160,15 @@ ABI_START = '''"""Declarations of the C ABI, with the header's own comments. Wri
 from __future__ import annotations
 
 import ctypes
+import inspect
 from ctypes import (
     POINTER, c_char_p, c_double, c_float, c_int32, c_int64, c_size_t, c_uint8, c_uint16, c_uint32, c_uint64,
     c_void_p,
 )
-from typing import Any, Callable
+from typing import TYPE_CHECKING, Any, Callable
+
+if TYPE_CHECKING:
+    from _ctypes import CFuncPtr
 
 # fmt: off
 
@@ -182,7 +180,7 @@ ABI_FUNCTIONS = '''def _bind(
     function = getattr(library, name)
     function.restype = result
     function.argtypes = types
-    function.__doc__ = f"{name}({', '.join(names)})\\n\\n{doc}"
+    function.__doc__ = f"{name}({', '.join(names)})\\n\\n{inspect.cleandoc(doc)}"
     return function  # type: ignore[no-any-return]
 
 
@@ -223,22 +221,16 @@ def abi_module(header: Header) -> str:
 
 
 def enums_module(header: Header) -> str:
+    groups.check(header)
     text = ENUMS_START
-    statuses = [c for c in header.constants if c.name in header.statuses]
-    text += enum_class("Status", "The result of a call.", "OMNIID_", statuses)
-    for prefix, name, doc in ENUMS:
-        prefix = f"OMNIID_{prefix}_"
-        text += enum_class(name, doc, prefix, [c for c in header.constants if c.name.startswith(prefix)])
+    for group in groups.GROUPS:
+        if group.name in INTERNAL:
+            continue
+        text += f'class {group.name}(enum.IntEnum):\n    """{group.doc}"""\n\n'
+        for name, item in group.members(header):
+            text += comment(item.doc, "    ") + f"    {name} = {item.value}\n"
+        text += "\n\n"
     return text.rstrip("\n") + "\n"
-
-
-def enum_class(name: str, doc: str, prefix: str, constants: list[Constant]) -> str:
-    if not constants:
-        raise SystemExit(f"the header has no constants for {name}")
-    text = f'class {name}(enum.IntEnum):\n    """{doc}"""\n\n'
-    for item in constants:
-        text += comment(item.doc, "    ") + f"    {item.name.removeprefix(prefix)} = {int(item.value)}\n"
-    return text + "\n\n"
 
 
 def modules(header_path: Path = HEADER) -> dict[Path, str]:

@@ -23,7 +23,7 @@ namespace OmniID
         public float Scale;
 
         /// <summary>Order of the dimensions of query and output.</summary>
-        public TensorLayout Layout;
+        public Layout Layout;
 
         /// <summary>Noise level of the step. Needed by identities that are limited to a range of it.</summary>
         public double? Sigma;
@@ -56,7 +56,7 @@ namespace OmniID
         /// <param name="call">The layer and the step.</param>
         /// <param name="query">
         /// The layer's queries: <c>[batch, rows, heads * head width]</c>, or <c>[batch, heads, rows, head width]</c> with
-        /// <see cref="TensorLayout.HeadsFirst"/>, without gaps. The batch size follows from the length.
+        /// <see cref="Layout.HeadsFirst"/>, without gaps. The batch size follows from the length.
         /// </param>
         /// <param name="output">The layer's text attention before its output projection, of the same shape. Must not overlap the query.</param>
         /// <param name="rows">Image tokens of one batch row.</param>
@@ -78,7 +78,7 @@ namespace OmniID
             fixed (float* queryData = &MemoryMarshal.GetReference(query))
             fixed (float* outputData = &MemoryMarshal.GetReference(output))
             {
-                bool headsFirst = call.Layout == TensorLayout.HeadsFirst;
+                bool headsFirst = call.Layout == Layout.HeadsFirst;
                 TensorView queryView = headsFirst
                     ? TensorView.Contiguous((IntPtr)queryData, 4, batch, layer.Heads, rows, layer.HeadDim)
                     : TensorView.Contiguous((IntPtr)queryData, 3, batch, rows, layer.Width);

@@ -1,7 +1,7 @@
 // Generated from include/omniid.h by bindings/csharp/generate.py. Do not edit.
 namespace OmniID
 {
-    /// <summary>The class of an error, or <see cref="Ok"/>.</summary>
+    /// <summary>The result of a call: success or the class of the error.</summary>
     public enum Status
     {
         /// <summary>Success.</summary>
@@ -36,7 +36,7 @@ namespace OmniID
         Internal = 255,
     }
 
-    /// <summary>How detailed a log message is.</summary>
+    /// <summary>How serious a log message is.</summary>
     public enum LogLevel
     {
         /// <summary>Something failed.</summary>
@@ -75,7 +75,7 @@ namespace OmniID
         Cuda = 2,
     }
 
-    /// <summary>Class of a number type.</summary>
+    /// <summary>The class of a tensor's numbers.</summary>
     internal enum TypeCode
     {
         /// <summary>IEEE floating point, 32 or 16 bits; kDLFloat.</summary>
@@ -84,7 +84,7 @@ namespace OmniID
         Bfloat = 4,
     }
 
-    /// <summary>A number type of weights, keys, values and files.</summary>
+    /// <summary>The number type of weights, of keys and values, or of an identity file.</summary>
     public enum Precision
     {
         /// <summary>32-bit floating point: equal to the reference implementations within rounding.</summary>
@@ -108,7 +108,7 @@ namespace OmniID
         Projection = 3,
     }
 
-    /// <summary>Type of a colour channel.</summary>
+    /// <summary>The number type of a colour channel.</summary>
     internal enum PixelType
     {
         /// <summary>8 bits per channel, 0 to 255.</summary>
@@ -117,7 +117,7 @@ namespace OmniID
         F32 = 1,
     }
 
-    /// <summary>Order of the colour channels in memory.</summary>
+    /// <summary>The order of the colour channels in memory.</summary>
     public enum ChannelOrder
     {
         /// <summary>Red, green, blue.</summary>
@@ -217,7 +217,7 @@ namespace OmniID
         Fraction = 2,
     }
 
-    /// <summary>What the unconditional rows of guidance see.</summary>
+    /// <summary>What unconditional rows see instead of the identity.</summary>
     public enum Unconditional
     {
         /// <summary>What the checkpoint's own reference code does.</summary>
@@ -253,7 +253,7 @@ namespace OmniID
         KeysAndMeanValuesPenalty = 3,
     }
 
-    /// <summary>Whose way of placing masks is followed.</summary>
+    /// <summary>Whose rules for placing masks are followed.</summary>
     public enum MaskMode
     {
         /// <summary>Masks follow ComfyUI: grid from the latent size, bilinear.</summary>
@@ -271,8 +271,8 @@ namespace OmniID
         Unconditional = 1,
     }
 
-    /// <summary>Order of the dimensions of queries and outputs.</summary>
-    public enum TensorLayout
+    /// <summary>The order of the dimensions of query and output.</summary>
+    public enum Layout
     {
         /// <summary><c>[batch, rows, heads * head_dim]</c> or <c>[batch, rows, heads, head_dim]</c>.</summary>
         RowsFirst = 0,
@@ -280,7 +280,7 @@ namespace OmniID
         HeadsFirst = 1,
     }
 
-    /// <summary>Flags of an injection; they are added.</summary>
+    /// <summary>Flags of an injection, to be added up.</summary>
     internal enum InjectFlag
     {
         /// <summary>The call's sigma is set.</summary>

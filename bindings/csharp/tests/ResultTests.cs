@@ -152,7 +152,7 @@ namespace OmniID.Tests
                 Func<int, int> byHeadsIndex = i => i / (rows * layer.Width) * rows * layer.Width + i % layer.Width / head * rows * head + i / layer.Width % rows * head + i % head;
                 for (int i = 0; i < count; i++)
                     byHeads[byHeadsIndex(i)] = query[i];
-                conditioning.Inject(new InjectCall(1) { Layout = TensorLayout.HeadsFirst }, byHeads, output, rows);
+                conditioning.Inject(new InjectCall(1) { Layout = Layout.HeadsFirst }, byHeads, output, rows);
                 for (int i = 0; i < count; i++)
                     Check.True(Math.Abs(output[byHeadsIndex(i)] - expected[i]) < 1e-6, "heads first");
 
@@ -163,7 +163,7 @@ namespace OmniID.Tests
                 {
                     long[] shape = { batch, layer.Heads, rows, head };
                     long[] strides = { rows * layer.Width, head, layer.Width, 1 };
-                    conditioning.Inject(new InjectCall(1) { Layout = TensorLayout.HeadsFirst },
+                    conditioning.Inject(new InjectCall(1) { Layout = Layout.HeadsFirst },
                         TensorView.Create((IntPtr)from, ElementType.F32, shape, strides), TensorView.Create((IntPtr)to, ElementType.F32, shape, strides));
                 }
                 Check.True(Largest(expected, strided) < 1e-6, "strides");

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import ctypes
+import inspect
 from ctypes import (
     POINTER, c_char_p, c_double, c_float, c_int32, c_int64, c_size_t, c_uint8, c_uint16, c_uint32, c_uint64,
     c_void_p,
 )
-from typing import Any, Callable
+from typing import TYPE_CHECKING, Any, Callable
+
+if TYPE_CHECKING:
+    from _ctypes import CFuncPtr
 
 # fmt: off
 
-#: Major version of the ABI. Programs built for another major version cannot use this library; it is also the
-#: number in the library's SONAME.
+#: Major version of the ABI. Programs built for another major version cannot use this library; it is also the number in
+#: the library's SONAME.
 OMNIID_ABI_MAJOR = 0
 
 #: Minor version of the ABI. It grows with every function and struct field that is added.
@@ -297,8 +301,8 @@ OMNIID_INJECT_UNCHECKED = 4
 
 #: Receives log messages, on whatever thread they arise, possibly several at once.
 #:
-#: `target` names the part of the library. Both texts are UTF-8 and valid during the call only. The callback must
-#: not unwind; messages that arise inside it are dropped.
+#: `target` names the part of the library. Both texts are UTF-8 and valid during the call only. The callback must not
+#: unwind; messages that arise inside it are dropped.
 omniid_log_fn = ctypes.CFUNCTYPE(None, c_void_p, c_int32, c_char_p, c_char_p)
 
 
@@ -360,15 +364,15 @@ class omniid_tensor(ctypes.Structure):
     #: Start of the memory, on the device.
     data: int | None
     #: Where the memory is.
-    device: Any
+    device: omniid_tensor_device
     #: Number of dimensions.
     ndim: int
     #: What the numbers are.
-    dtype: Any
+    dtype: omniid_tensor_type
     #: Sizes, ndim of them.
-    shape: Any
+    shape: ctypes._Pointer[c_int64] | ctypes.Array[c_int64] | None
     #: Distance of two neighbours in each dimension, in numbers; NULL for row-major without gaps.
-    strides: Any
+    strides: ctypes._Pointer[c_int64] | ctypes.Array[c_int64] | None
     #: Where the first number is, in bytes from data.
     byte_offset: int
 
@@ -387,7 +391,7 @@ class omniid_managed_tensor(ctypes.Structure):
     """A tensor that its holder frees with the deleter; DLManagedTensorVersioned."""
 
     #: Of this struct's layout; looked at before anything else.
-    version: Any
+    version: omniid_tensor_version
     #: The producer's own.
     manager_ctx: int | None
     #: Frees the tensor; may be called from any thread.
@@ -395,7 +399,7 @@ class omniid_managed_tensor(ctypes.Structure):
     #: Bit 0: read only.
     flags: int
     #: The tensor itself.
-    dl_tensor: Any
+    dl_tensor: omniid_tensor
 
     _fields_ = [
         ("version", omniid_tensor_version),
@@ -447,12 +451,10 @@ class omniid_engine_options(ctypes.Structure):
     struct_size: int
     #: The ABI version that the caller was built for; OMNIID_ENGINE_OPTIONS_INIT sets OMNIID_ABI_VERSION.
     abi_version: int
-    #: The identity model: a native Omni-ID checkpoint or a public IP-Adapter or XLabs file, safetensors or
-    #: PyTorch.
-    #: Recognised by its content. The file must not change while the engine lives. Default, when checkpoint_data is
-    #: NULL too: the small model inside the library, which brings its own face detector; OMNIID_UNSUPPORTED when
-    #: the
-    #: library was built without it.
+    #: The identity model: a native Omni-ID checkpoint or a public IP-Adapter or XLabs file, safetensors or PyTorch.
+    #: Recognised by its content. The file must not change while the engine lives. Default, when checkpoint_data is NULL
+    #: too: the small model inside the library, which brings its own face detector; OMNIID_UNSUPPORTED when the library
+    #: was built without it.
     checkpoint_path: bytes | None
     #: The same as the bytes of the file, instead of a path; copied.
     checkpoint_data: int | None
@@ -464,8 +466,8 @@ class omniid_engine_options(ctypes.Structure):
     image_encoder_data: int | None
     #: Bytes of image_encoder_data.
     image_encoder_size: int
-    #: The text of the image encoder's config.json. Default: the file of that name beside image_encoder_path, or
-    #: a published model of the same shape.
+    #: The text of the image encoder's config.json. Default: the file of that name beside image_encoder_path, or a
+    #: published model of the same shape.
     image_encoder_config: bytes | None
     #: Weights of the face detector, safetensors or the upstream YuNet ONNX file. Default: the one in a native
     #: checkpoint, if any.
@@ -474,11 +476,11 @@ class omniid_engine_options(ctypes.Structure):
     detector_data: int | None
     #: Bytes of detector_data.
     detector_size: int
-    #: "sd15", "sdxl" or "flux"; with host_layers, any name for the host's own table. Default: what the checkpoint
-    #: is for.
+    #: "sd15", "sdxl" or "flux"; with host_layers, any name for the host's own table. Default: what the checkpoint is
+    #: for.
     host: bytes | None
     #: The host's own layer table, in the order of the adapter in the checkpoint. Default: the host's built-in one.
-    host_layers: Any
+    host_layers: ctypes._Pointer[omniid_host_layer] | ctypes.Array[omniid_host_layer] | None
     #: Number of host_layers.
     host_layer_count: int
     #: OMNIID_DEVICE_CPU or OMNIID_DEVICE_CUDA. Default: CPU.
@@ -500,7 +502,7 @@ class omniid_engine_options(ctypes.Structure):
     #: Most photos of one identity. Default: 4096.
     max_photos: int
     #: Hears about progress and can cancel. Default: none.
-    progress: Any
+    progress: CFuncPtr
     #: Passed to progress.
     progress_user_data: int | None
 
@@ -625,10 +627,10 @@ class omniid_photo(ctypes.Structure):
     #: Order of the channels, OMNIID_ORDER_...
     channel_order: int
     #: With OMNIID_FACE_BOX: left, top, right, bottom in pixels of the upright photo.
-    face_box: Any
-    #: With OMNIID_FACE_LANDMARKS: x and y of the eye at the image's left, the eye at its right, the nose tip, the
-    #: mouth corner at its left and the one at its right, in pixels of the upright photo.
-    face_landmarks: Any
+    face_box: ctypes.Array[c_float]
+    #: With OMNIID_FACE_LANDMARKS: x and y of the eye at the image's left, the eye at its right, the nose tip, the mouth
+    #: corner at its left and the one at its right, in pixels of the upright photo.
+    face_landmarks: ctypes.Array[c_float]
     #: With OMNIID_FACE_INDEX: which face, counted from the largest.
     face_index: int
     #: Leave at 0.
@@ -708,10 +710,10 @@ class omniid_face(ctypes.Structure):
     #: Confidence, 0 to 1; 1 for a face that the host named.
     score: float
     #: Left, top, right, bottom.
-    bounds: Any
-    #: x and y of the eye at the image's left, the eye at its right, the nose tip, the mouth corner at its left and
-    #: the one at its right.
-    landmarks: Any
+    bounds: ctypes.Array[c_float]
+    #: x and y of the eye at the image's left, the eye at its right, the nose tip, the mouth corner at its left and the
+    #: one at its right.
+    landmarks: ctypes.Array[c_float]
 
     _fields_ = [
         ("struct_size", c_uint32),
@@ -805,12 +807,11 @@ class omniid_encode_options(ctypes.Structure):
     label: bytes | None
     #: What the person agreed to, stored with the identity. Default as for label.
     consent: bytes | None
-    #: Where to put a report on each photo, to be freed with omniid_report_free. NULL: no report is made. A call
-    #: that
+    #: Where to put a report on each photo, to be freed with omniid_report_free. NULL: no report is made. A call that
     #: fails sets it to NULL; its message then says what was wrong with the photos.
-    report: Any
+    report: ctypes._Pointer[ctypes._Pointer[omniid_report]] | None
     #: Hears about progress and can cancel. Default: none.
-    progress: Any
+    progress: CFuncPtr
     #: Passed to progress.
     progress_user_data: int | None
 
@@ -848,18 +849,16 @@ class omniid_photo_report(ctypes.Structure):
     status: int
     #: The photo's path, or a description of a photo in memory.
     name: bytes | None
-    #: Why it was left out; or what should be known although it was used, as another crop than asked for. May be
-    #: empty.
+    #: Why it was left out; or what should be known although it was used, as another crop than asked for. May be empty.
     reason: bytes | None
     #: 1 if the photo was cut around face_bounds.
     has_bounds: int
-    #: 1 if the face was found by the detector or given with landmarks, so that face_score and face_landmarks are
-    #: set.
+    #: 1 if the face was found by the detector or given with landmarks, so that face_score and face_landmarks are set.
     has_landmarks: int
     #: Left, top, right, bottom in pixels of the upright photo.
-    face_bounds: Any
+    face_bounds: ctypes.Array[c_float]
     #: As in omniid_face.
-    face_landmarks: Any
+    face_landmarks: ctypes.Array[c_float]
     #: Confidence of the face.
     face_score: float
     #: 0.
@@ -887,8 +886,8 @@ class omniid_photo_report(ctypes.Structure):
 
 
 class omniid_conditioning(ctypes.Structure):
-    """Keys and values of identities for every layer of a host. Never changes; may be used from any number of threads at
-    once.
+    """Keys and values of identities for every layer of a host. Never changes; may be used from any number of threads
+    at once.
     """
 
 
@@ -900,9 +899,9 @@ class omniid_condition_input(ctypes.Structure):
     #: Weight of the identity; 0 leaves it out. OMNIID_CONDITION_INPUT_INIT sets 1.0f.
     scale: float
     #: Who.
-    identity: Any
+    identity: ctypes._Pointer[omniid_identity] | ctypes.Array[omniid_identity] | None
     #: Where in the picture: mask_height rows of mask_width values from 0 to 1, copied. Default: everywhere.
-    mask: Any
+    mask: ctypes._Pointer[c_float] | ctypes.Array[c_float] | None
     #: Rows of the mask.
     mask_height: int
     #: Columns of the mask.
@@ -916,9 +915,9 @@ class omniid_condition_input(ctypes.Structure):
     #: Last sigma or fraction.
     step_end: float
     #: An identity that unconditional rows see instead; overrides unconditional. Default: none.
-    negative: Any
+    negative: ctypes._Pointer[omniid_identity] | ctypes.Array[omniid_identity] | None
     #: A second identity for the composition layers of the weight types "style and composition". Default: the same.
-    composition: Any
+    composition: ctypes._Pointer[omniid_identity] | ctypes.Array[omniid_identity] | None
 
     _fields_ = [
         ("struct_size", c_uint32),
@@ -952,7 +951,7 @@ class omniid_condition_options(ctypes.Structure):
     #: How weights are spread over the layers, OMNIID_WEIGHT_... Default: linear.
     weight_type: int
     #: One more factor for each layer of the host, in the order of its table. Default: 1 everywhere.
-    layer_scales: Any
+    layer_scales: ctypes._Pointer[c_float] | ctypes.Array[c_float] | None
     #: Number of layer_scales: 0 or the number of layers.
     layer_scale_count: int
     #: How the weight acts on keys and values, OMNIID_SCALING_... Default: it multiplies the output.
@@ -964,13 +963,13 @@ class omniid_condition_options(ctypes.Structure):
     #: Leave at 0.
     reserved: int
     #: Weight of the composition layers of the weight types "style and composition". Default: the identity's scale.
-    composition_scale: Any
+    composition_scale: ctypes._Pointer[c_float] | ctypes.Array[c_float] | None
     #: Weight of the swapped layers of "style transfer precise". Default: the identity's scale.
-    style_boost: Any
+    style_boost: ctypes._Pointer[c_float] | ctypes.Array[c_float] | None
     #: Weight of the swapped layers of "composition precise". Default: the identity's scale.
-    composition_boost: Any
+    composition_boost: ctypes._Pointer[c_float] | ctypes.Array[c_float] | None
     #: Hears about progress and can cancel. Default: none.
-    progress: Any
+    progress: CFuncPtr
     #: Passed to progress.
     progress_user_data: int | None
 
@@ -1008,17 +1007,16 @@ class omniid_inject_call(ctypes.Structure):
     #: Index of the layer in the host's table.
     layer: int
     #: The layer's queries: f32, f16 or bf16, any strides that do not run backwards.
-    query: Any
-    #: What the identities' attention is added to: the layer's text attention before its output projection. Same
-    #: shape,
+    query: ctypes._Pointer[omniid_tensor] | ctypes.Array[omniid_tensor] | None
+    #: What the identities' attention is added to: the layer's text attention before its output projection. Same shape,
     #: number type and device as the query; must not overlap it.
-    output: Any
+    output: ctypes._Pointer[omniid_tensor] | ctypes.Array[omniid_tensor] | None
     #: Order of the dimensions of query and output, OMNIID_LAYOUT_...
     layout: int
     #: Sum of OMNIID_INJECT_...
     flags: int
     #: The side of guidance of each batch row, OMNIID_ROLE_..., in any order. NULL: all rows are conditional.
-    roles: Any
+    roles: ctypes._Pointer[c_int32] | ctypes.Array[c_int32] | None
     #: Number of roles: 0 or the batch size.
     role_count: int
     #: Noise level of the step, with OMNIID_INJECT_SIGMA. Needed by identities that are limited to a range of it.
@@ -1029,8 +1027,7 @@ class omniid_inject_call(ctypes.Structure):
     latent_height: int
     #: Width of the latent picture. Needed by identities with a mask.
     latent_width: int
-    #: The CUDA stream of query and output in DLPack's numbering: 1 the legacy default stream, 2 the per-thread
-    #: default
+    #: The CUDA stream of query and output in DLPack's numbering: 1 the legacy default stream, 2 the per-thread default
     #: stream, -1 to wait until the work is done, otherwise the stream's handle; never 0. Ignored on the CPU.
     #: OMNIID_INJECT_CALL_INIT sets 1.
     stream: int
@@ -1068,7 +1065,7 @@ def _bind(
     function = getattr(library, name)
     function.restype = result
     function.argtypes = types
-    function.__doc__ = f"{name}({', '.join(names)})\n\n{doc}"
+    function.__doc__ = f"{name}({', '.join(names)})\n\n{inspect.cleandoc(doc)}"
     return function  # type: ignore[no-any-return]
 
 
@@ -1076,167 +1073,487 @@ class Functions:
     """The functions of a loaded library. Raises AttributeError when the library lacks one."""
 
     def __init__(self, library: ctypes.CDLL) -> None:
-        self.omniid_abi_version = _bind(
-            library, "omniid_abi_version", c_uint32, [], [],
-            'The ABI version of the loaded library: `major << 16 | minor`.\n\nCompare its upper half with `OMNIID_ABI_MAJOR` after loading the library by hand. `omniid_engine_open` does\nso by itself.',
+        self.omniid_abi_version: Callable[..., int] = _bind(
+            library, "omniid_abi_version", c_uint32,
+            [],
+            [],
+            """The ABI version of the loaded library: `major << 16 | minor`.
+
+            Compare its upper half with `OMNIID_ABI_MAJOR` after loading the library by hand. `omniid_engine_open`
+            does so by itself.
+            """,
         )
-        self.omniid_version = _bind(
-            library, "omniid_version", c_char_p, [], [],
-            'The release of the loaded library, such as `0.1.0`. The text is static.',
+        self.omniid_version: Callable[..., bytes] = _bind(
+            library, "omniid_version", c_char_p,
+            [],
+            [],
+            """The release of the loaded library, such as `0.1.0`. The text is static.""",
         )
-        self.omniid_status_text = _bind(
-            library, "omniid_status_text", c_char_p, [c_int32], ["status"],
-            'A short English text for a status. Static; never NULL, also not for unknown numbers.',
+        self.omniid_status_text: Callable[..., bytes] = _bind(
+            library, "omniid_status_text", c_char_p,
+            [c_int32],
+            ["status"],
+            """A short English text for a status. Static; never NULL, also not for unknown numbers.""",
         )
-        self.omniid_last_error = _bind(
-            library, "omniid_last_error", c_char_p, [], [],
-            "The message of the calling thread's last failed call; empty if none failed yet. Never NULL.\n\nBelongs to the library and stays valid until the next call of this thread fails or the thread ends. Calls that\nsucceed do not touch it. A host that moves between threads must read it on the thread that made the call.",
+        self.omniid_last_error: Callable[..., bytes] = _bind(
+            library, "omniid_last_error", c_char_p,
+            [],
+            [],
+            """The message of the calling thread's last failed call; empty if none failed yet. Never NULL.
+
+            Belongs to the library and stays valid until the next call of this thread fails or the thread ends.
+            Calls that succeed do not touch it. A host that moves between threads must read it on the thread that
+            made the call.
+            """,
         )
-        self.omniid_log_set = _bind(
-            library, "omniid_log_set", c_int32, [omniid_log_fn, c_void_p, c_int32], ["callback", "user_data", "max_level"],
-            "Installs the process's log callback, or removes it when `callback` is NULL.\n\n`max_level` is the most detailed level wanted, `OMNIID_LOG_ERROR` to `OMNIID_LOG_TRACE`; it is ignored on\nremoval. Returns after all calls of the previous callback have ended: its `user_data` may be freed then.\n\nFails with `OMNIID_INVALID_ARGUMENT` for an unknown level or when called from inside the callback, and with\n`OMNIID_UNSUPPORTED` in a Rust program that has installed a logger of its own.\n\nThe caller's part:\n`callback` must be callable with `user_data` from any thread until it is replaced or removed.",
+        self.omniid_log_set: Callable[..., int] = _bind(
+            library, "omniid_log_set", c_int32,
+            [omniid_log_fn, c_void_p, c_int32],
+            ["callback", "user_data", "max_level"],
+            """Installs the process's log callback, or removes it when `callback` is NULL.
+
+            `max_level` is the most detailed level wanted, `OMNIID_LOG_ERROR` to `OMNIID_LOG_TRACE`; it is ignored
+            on removal. Returns after all calls of the previous callback have ended: its `user_data` may be freed
+            then.
+
+            Fails with `OMNIID_INVALID_ARGUMENT` for an unknown level or when called from inside the callback, and
+            with `OMNIID_UNSUPPORTED` in a Rust program that has installed a logger of its own.
+
+            The caller's part:
+            `callback` must be callable with `user_data` from any thread until it is replaced or removed.
+            """,
         )
-        self.omniid_tensor_free = _bind(
-            library, "omniid_tensor_free", None, [POINTER(omniid_managed_tensor)], ["tensor"],
-            "Frees a tensor that a call has handed out, through its deleter. NULL is fine.\n\nThe caller's part:\n`tensor` is NULL or an owned DLPack tensor that nobody uses any more.",
+        self.omniid_tensor_free: Callable[..., None] = _bind(
+            library, "omniid_tensor_free", None,
+            [POINTER(omniid_managed_tensor)],
+            ["tensor"],
+            """Frees a tensor that a call has handed out, through its deleter. NULL is fine.
+
+            The caller's part:
+            `tensor` is NULL or an owned DLPack tensor that nobody uses any more.
+            """,
         )
-        self.omniid_engine_open = _bind(
-            library, "omniid_engine_open", c_int32, [POINTER(omniid_engine_options), POINTER(POINTER(omniid_engine))], ["options", "out"],
-            "Opens an identity model.\n\nFails with `OMNIID_ABI_MISMATCH` when the program was built for another major version of the ABI, with\n`OMNIID_IO` or `OMNIID_FORMAT` for files that cannot be read, with `OMNIID_UNSUPPORTED` for checkpoint families\nand devices that this build cannot run, with `OMNIID_MISMATCH` when image encoder, checkpoint and host do not\nbelong together.\n\nThe caller's part:\n`options` is initialised with OMNIID_ENGINE_OPTIONS_INIT and its pointers are NULL or valid; `out` is writable.",
+        self.omniid_engine_open: Callable[..., int] = _bind(
+            library, "omniid_engine_open", c_int32,
+            [POINTER(omniid_engine_options), POINTER(POINTER(omniid_engine))],
+            ["options", "out"],
+            """Opens an identity model.
+
+            Fails with `OMNIID_ABI_MISMATCH` when the program was built for another major version of the ABI, with
+            `OMNIID_IO` or `OMNIID_FORMAT` for files that cannot be read, with `OMNIID_UNSUPPORTED` for checkpoint
+            families and devices that this build cannot run, with `OMNIID_MISMATCH` when image encoder, checkpoint
+            and host do not belong together.
+
+            The caller's part:
+            `options` is initialised with OMNIID_ENGINE_OPTIONS_INIT and its pointers are NULL or valid; `out` is
+            writable.
+            """,
         )
-        self.omniid_engine_free = _bind(
-            library, "omniid_engine_free", None, [POINTER(omniid_engine)], ["engine"],
-            "Frees an engine. NULL is fine. What was made with it stays valid.\n\nThe caller's part:\n`engine` is NULL or came from `omniid_engine_open`, and no call uses it any more.",
+        self.omniid_engine_free: Callable[..., None] = _bind(
+            library, "omniid_engine_free", None,
+            [POINTER(omniid_engine)],
+            ["engine"],
+            """Frees an engine. NULL is fine. What was made with it stays valid.
+
+            The caller's part:
+            `engine` is NULL or came from `omniid_engine_open`, and no call uses it any more.
+            """,
         )
-        self.omniid_engine_describe = _bind(
-            library, "omniid_engine_describe", c_int32, [POINTER(omniid_engine), POINTER(omniid_engine_info)], ["engine", "out"],
-            "Tells what an engine is.\n\nThe caller's part:\n`engine` is a live engine; `out` is initialised with OMNIID_ENGINE_INFO_INIT.",
+        self.omniid_engine_describe: Callable[..., int] = _bind(
+            library, "omniid_engine_describe", c_int32,
+            [POINTER(omniid_engine), POINTER(omniid_engine_info)],
+            ["engine", "out"],
+            """Tells what an engine is.
+
+            The caller's part:
+            `engine` is a live engine; `out` is initialised with OMNIID_ENGINE_INFO_INIT.
+            """,
         )
-        self.omniid_engine_host_layer = _bind(
-            library, "omniid_engine_host_layer", c_int32, [POINTER(omniid_engine), c_size_t, POINTER(omniid_host_layer)], ["engine", "layer", "out"],
-            "Describes layer `layer` of the engine's host, in the order of the adapter. Its name lives as long as the engine.\n\nThe caller's part:\n`engine` is a live engine; `out` is initialised with OMNIID_HOST_LAYER_INIT.",
+        self.omniid_engine_host_layer: Callable[..., int] = _bind(
+            library, "omniid_engine_host_layer", c_int32,
+            [POINTER(omniid_engine), c_size_t, POINTER(omniid_host_layer)],
+            ["engine", "layer", "out"],
+            """Describes layer `layer` of the engine's host, in the order of the adapter. Its name lives as long as
+            the engine.
+
+            The caller's part:
+            `engine` is a live engine; `out` is initialised with OMNIID_HOST_LAYER_INIT.
+            """,
         )
-        self.omniid_detect_faces = _bind(
-            library, "omniid_detect_faces", c_int32, [POINTER(omniid_engine), POINTER(omniid_photo), POINTER(omniid_detect_options), POINTER(omniid_face), c_size_t, POINTER(c_size_t)], ["engine", "photo", "options", "faces", "capacity", "count"],
-            "Finds the faces in a photo, the largest first.\n\nWrites at most `capacity` of them to `faces`, of which only the first element must be initialised (with\nOMNIID_FACE_INIT), and their number to `count`, which may be larger. `faces` may be NULL when `capacity` is 0;\n`options` may be NULL. A photo without faces is no error: `count` is 0. The `face` field of the photo is ignored.\n\nThe caller's part:\n`engine` is a live engine; `photo` and `options` are initialised structs; `faces` has room for `capacity` structs;\n`count` is writable.",
+        self.omniid_detect_faces: Callable[..., int] = _bind(
+            library, "omniid_detect_faces", c_int32,
+            [POINTER(omniid_engine), POINTER(omniid_photo), POINTER(omniid_detect_options), POINTER(omniid_face),
+             c_size_t, POINTER(c_size_t)],
+            ["engine", "photo", "options", "faces", "capacity", "count"],
+            """Finds the faces in a photo, the largest first.
+
+            Writes at most `capacity` of them to `faces`, of which only the first element must be initialised
+            (with OMNIID_FACE_INIT), and their number to `count`, which may be larger. `faces` may be NULL when
+            `capacity` is 0; `options` may be NULL. A photo without faces is no error: `count` is 0. The `face`
+            field of the photo is ignored.
+
+            The caller's part:
+            `engine` is a live engine; `photo` and `options` are initialised structs; `faces` has room for
+            `capacity` structs; `count` is writable.
+            """,
         )
-        self.omniid_identity_load = _bind(
-            library, "omniid_identity_load", c_int32, [c_char_p, POINTER(POINTER(omniid_identity))], ["path", "out"],
-            "Reads an identity from an `.omniid` file.\n\nThe caller's part:\n`path` is NUL-terminated; `out` is writable.",
+        self.omniid_identity_load: Callable[..., int] = _bind(
+            library, "omniid_identity_load", c_int32,
+            [c_char_p, POINTER(POINTER(omniid_identity))],
+            ["path", "out"],
+            """Reads an identity from an `.omniid` file.
+
+            The caller's part:
+            `path` is NUL-terminated; `out` is writable.
+            """,
         )
-        self.omniid_identity_from_bytes = _bind(
-            library, "omniid_identity_from_bytes", c_int32, [c_void_p, c_size_t, POINTER(POINTER(omniid_identity))], ["data", "size", "out"],
-            "Reads an identity from the bytes of an `.omniid` file.\n\nThe caller's part:\n`data` points to `size` readable bytes; `out` is writable.",
+        self.omniid_identity_from_bytes: Callable[..., int] = _bind(
+            library, "omniid_identity_from_bytes", c_int32,
+            [c_void_p, c_size_t, POINTER(POINTER(omniid_identity))],
+            ["data", "size", "out"],
+            """Reads an identity from the bytes of an `.omniid` file.
+
+            The caller's part:
+            `data` points to `size` readable bytes; `out` is writable.
+            """,
         )
-        self.omniid_identity_save = _bind(
-            library, "omniid_identity_save", c_int32, [POINTER(omniid_identity), c_char_p, c_int32], ["identity", "path", "precision"],
-            "Writes an identity to a file, as `OMNIID_PRECISION_F32` or, at half the size, `OMNIID_PRECISION_F16`. The file\nappears complete or not at all.\n\nThe caller's part:\n`identity` is a live identity; `path` is NUL-terminated.",
+        self.omniid_identity_save: Callable[..., int] = _bind(
+            library, "omniid_identity_save", c_int32,
+            [POINTER(omniid_identity), c_char_p, c_int32],
+            ["identity", "path", "precision"],
+            """Writes an identity to a file, as `OMNIID_PRECISION_F32` or, at half the size, `OMNIID_PRECISION_F16`.
+            The file appears complete or not at all.
+
+            The caller's part:
+            `identity` is a live identity; `path` is NUL-terminated.
+            """,
         )
-        self.omniid_identity_to_bytes = _bind(
-            library, "omniid_identity_to_bytes", c_int32, [POINTER(omniid_identity), c_int32, c_void_p, c_size_t, POINTER(c_size_t)], ["identity", "precision", "buffer", "capacity", "size"],
-            "Writes an identity to memory: what `omniid_identity_save` puts into the file.\n\n`size` gets the number of bytes. With `buffer` NULL that is all; otherwise `capacity` must be at least that, else\nthe call fails with `OMNIID_INVALID_ARGUMENT` and `size` says what is needed.\n\nThe caller's part:\n`identity` is a live identity; `buffer` is NULL or has room for `capacity` bytes; `size` is writable.",
+        self.omniid_identity_to_bytes: Callable[..., int] = _bind(
+            library, "omniid_identity_to_bytes", c_int32,
+            [POINTER(omniid_identity), c_int32, c_void_p, c_size_t, POINTER(c_size_t)],
+            ["identity", "precision", "buffer", "capacity", "size"],
+            """Writes an identity to memory: what `omniid_identity_save` puts into the file.
+
+            `size` gets the number of bytes. With `buffer` NULL that is all; otherwise `capacity` must be at least
+            that, else the call fails with `OMNIID_INVALID_ARGUMENT` and `size` says what is needed.
+
+            The caller's part:
+            `identity` is a live identity; `buffer` is NULL or has room for `capacity` bytes; `size` is writable.
+            """,
         )
-        self.omniid_identity_describe = _bind(
-            library, "omniid_identity_describe", c_int32, [POINTER(omniid_identity), POINTER(omniid_identity_info)], ["identity", "out"],
-            "Tells what is known about an identity.\n\nThe caller's part:\n`identity` is a live identity; `out` is initialised with OMNIID_IDENTITY_INFO_INIT.",
+        self.omniid_identity_describe: Callable[..., int] = _bind(
+            library, "omniid_identity_describe", c_int32,
+            [POINTER(omniid_identity), POINTER(omniid_identity_info)],
+            ["identity", "out"],
+            """Tells what is known about an identity.
+
+            The caller's part:
+            `identity` is a live identity; `out` is initialised with OMNIID_IDENTITY_INFO_INIT.
+            """,
         )
-        self.omniid_identity_tokens = _bind(
-            library, "omniid_identity_tokens", c_int32, [POINTER(omniid_identity), POINTER(POINTER(omniid_managed_tensor))], ["identity", "out"],
-            "Hands out the tokens, f32 `[tokens, token_width]`, read-only, without a copy. They stay valid after the identity\nis freed; free them with `omniid_tensor_free` or their deleter.\n\nThe caller's part:\n`identity` is a live identity; `out` is writable.",
+        self.omniid_identity_tokens: Callable[..., int] = _bind(
+            library, "omniid_identity_tokens", c_int32,
+            [POINTER(omniid_identity), POINTER(POINTER(omniid_managed_tensor))],
+            ["identity", "out"],
+            """Hands out the tokens, f32 `[tokens, token_width]`, read-only, without a copy. They stay valid after
+            the identity is freed; free them with `omniid_tensor_free` or their deleter.
+
+            The caller's part:
+            `identity` is a live identity; `out` is writable.
+            """,
         )
-        self.omniid_identity_copy_tokens = _bind(
-            library, "omniid_identity_copy_tokens", c_int32, [POINTER(omniid_identity), POINTER(omniid_tensor)], ["identity", "out"],
-            "Copies the tokens into a tensor of the host: `[tokens, token_width]` on the CPU, f32, f16 or bf16, any strides.\n\nThe caller's part:\n`identity` is a live identity; `out` describes writable memory.",
+        self.omniid_identity_copy_tokens: Callable[..., int] = _bind(
+            library, "omniid_identity_copy_tokens", c_int32,
+            [POINTER(omniid_identity), POINTER(omniid_tensor)],
+            ["identity", "out"],
+            """Copies the tokens into a tensor of the host: `[tokens, token_width]` on the CPU, f32, f16 or bf16, any
+            strides.
+
+            The caller's part:
+            `identity` is a live identity; `out` describes writable memory.
+            """,
         )
-        self.omniid_identity_with_notes = _bind(
-            library, "omniid_identity_with_notes", c_int32, [POINTER(omniid_identity), c_char_p, c_char_p, POINTER(POINTER(omniid_identity))], ["identity", "label", "consent", "out"],
-            "Makes a copy of an identity with another label and consent note; NULL keeps the one it has.\n\nThe caller's part:\n`identity` is a live identity; the texts are NULL or NUL-terminated; `out` is writable.",
+        self.omniid_identity_with_notes: Callable[..., int] = _bind(
+            library, "omniid_identity_with_notes", c_int32,
+            [POINTER(omniid_identity), c_char_p, c_char_p, POINTER(POINTER(omniid_identity))],
+            ["identity", "label", "consent", "out"],
+            """Makes a copy of an identity with another label and consent note; NULL keeps the one it has.
+
+            The caller's part:
+            `identity` is a live identity; the texts are NULL or NUL-terminated; `out` is writable.
+            """,
         )
-        self.omniid_identity_without_features = _bind(
-            library, "omniid_identity_without_features", c_int32, [POINTER(omniid_identity), POINTER(POINTER(omniid_identity))], ["identity", "out"],
-            "Makes a copy of an identity without the photos' features: smaller, but an Omni-ID identity cannot be extended\nany more.\n\nThe caller's part:\n`identity` is a live identity; `out` is writable.",
+        self.omniid_identity_without_features: Callable[..., int] = _bind(
+            library, "omniid_identity_without_features", c_int32,
+            [POINTER(omniid_identity), POINTER(POINTER(omniid_identity))],
+            ["identity", "out"],
+            """Makes a copy of an identity without the photos' features: smaller, but an Omni-ID identity cannot be
+            extended any more.
+
+            The caller's part:
+            `identity` is a live identity; `out` is writable.
+            """,
         )
-        self.omniid_identity_similarity = _bind(
-            library, "omniid_identity_similarity", c_int32, [POINTER(omniid_engine), POINTER(omniid_identity), POINTER(omniid_identity), POINTER(c_float)], ["engine", "first", "second", "out"],
-            "Compares two identities of this engine's model: cosine similarity, -1 to 1, centred on the model's average\nidentity and in the directions that tell people apart, as far as the checkpoint has them.\n\nThe caller's part:\n`engine`, `first` and `second` are live; `out` is writable.",
+        self.omniid_identity_similarity: Callable[..., int] = _bind(
+            library, "omniid_identity_similarity", c_int32,
+            [POINTER(omniid_engine), POINTER(omniid_identity), POINTER(omniid_identity), POINTER(c_float)],
+            ["engine", "first", "second", "out"],
+            """Compares two identities of this engine's model: cosine similarity, -1 to 1, centred on the model's
+            average identity and in the directions that tell people apart, as far as the checkpoint has them.
+
+            The caller's part:
+            `engine`, `first` and `second` are live; `out` is writable.
+            """,
         )
-        self.omniid_identity_free = _bind(
-            library, "omniid_identity_free", None, [POINTER(omniid_identity)], ["identity"],
-            "Frees an identity. NULL is fine.\n\nThe caller's part:\n`identity` is NULL or came from this library, and no call uses it any more.",
+        self.omniid_identity_free: Callable[..., None] = _bind(
+            library, "omniid_identity_free", None,
+            [POINTER(omniid_identity)],
+            ["identity"],
+            """Frees an identity. NULL is fine.
+
+            The caller's part:
+            `identity` is NULL or came from this library, and no call uses it any more.
+            """,
         )
-        self.omniid_encode = _bind(
-            library, "omniid_encode", c_int32, [POINTER(omniid_engine), POINTER(omniid_photo), c_size_t, POINTER(omniid_encode_options), POINTER(POINTER(omniid_identity))], ["engine", "photos", "photo_count", "options", "out"],
-            "Makes one identity of one or many photos of the same person.\n\nA photo that cannot be used is left out and reported, unless the options say otherwise. Fails with\n`OMNIID_NO_FACE` when no photo shows a face, with the first photo's own error when none could be used for other\nreasons. `options` may be NULL.\n\nThe caller's part:\n`engine` is a live engine; `photos` points to `photo_count` structs initialised with OMNIID_PHOTO_INIT; `options` is\nNULL or initialised with OMNIID_ENCODE_OPTIONS_INIT; `out` is writable.",
+        self.omniid_encode: Callable[..., int] = _bind(
+            library, "omniid_encode", c_int32,
+            [POINTER(omniid_engine), POINTER(omniid_photo), c_size_t, POINTER(omniid_encode_options),
+             POINTER(POINTER(omniid_identity))],
+            ["engine", "photos", "photo_count", "options", "out"],
+            """Makes one identity of one or many photos of the same person.
+
+            A photo that cannot be used is left out and reported, unless the options say otherwise. Fails with
+            `OMNIID_NO_FACE` when no photo shows a face, with the first photo's own error when none could be used
+            for other reasons. `options` may be NULL.
+
+            The caller's part:
+            `engine` is a live engine; `photos` points to `photo_count` structs initialised with
+            OMNIID_PHOTO_INIT; `options` is NULL or initialised with OMNIID_ENCODE_OPTIONS_INIT; `out` is
+            writable.
+            """,
         )
-        self.omniid_identity_extend = _bind(
-            library, "omniid_identity_extend", c_int32, [POINTER(omniid_engine), POINTER(omniid_identity), POINTER(omniid_photo), c_size_t, POINTER(omniid_encode_options), POINTER(POINTER(omniid_identity))], ["engine", "identity", "photos", "photo_count", "options", "out"],
-            "Makes a new identity of an identity and more photos. Equal to encoding all photos at once, at the price of the\nnew ones.\n\nFails with `OMNIID_MISMATCH` when another model made the identity and with `OMNIID_UNSUPPORTED` when an Omni-ID\nidentity was kept without its photos' features. `options` may be NULL.\n\nThe caller's part:\nAs `omniid_encode`; `identity` is a live identity.",
+        self.omniid_identity_extend: Callable[..., int] = _bind(
+            library, "omniid_identity_extend", c_int32,
+            [POINTER(omniid_engine), POINTER(omniid_identity), POINTER(omniid_photo), c_size_t,
+             POINTER(omniid_encode_options), POINTER(POINTER(omniid_identity))],
+            ["engine", "identity", "photos", "photo_count", "options", "out"],
+            """Makes a new identity of an identity and more photos. Equal to encoding all photos at once, at the
+            price of the new ones.
+
+            Fails with `OMNIID_MISMATCH` when another model made the identity and with `OMNIID_UNSUPPORTED` when
+            an Omni-ID identity was kept without its photos' features. `options` may be NULL.
+
+            The caller's part:
+            As `omniid_encode`; `identity` is a live identity.
+            """,
         )
-        self.omniid_report_photo_count = _bind(
-            library, "omniid_report_photo_count", c_int32, [POINTER(omniid_report), POINTER(c_size_t)], ["report", "out"],
-            "Number of photos in a report: one entry for each photo handed in, in that order.\n\nThe caller's part:\n`report` is a live report; `out` is writable.",
+        self.omniid_report_photo_count: Callable[..., int] = _bind(
+            library, "omniid_report_photo_count", c_int32,
+            [POINTER(omniid_report), POINTER(c_size_t)],
+            ["report", "out"],
+            """Number of photos in a report: one entry for each photo handed in, in that order.
+
+            The caller's part:
+            `report` is a live report; `out` is writable.
+            """,
         )
-        self.omniid_report_photo = _bind(
-            library, "omniid_report_photo", c_int32, [POINTER(omniid_report), c_size_t, POINTER(omniid_photo_report)], ["report", "index", "out"],
-            "Tells what became of photo `index`.\n\nThe caller's part:\n`report` is a live report; `out` is initialised with OMNIID_PHOTO_REPORT_INIT.",
+        self.omniid_report_photo: Callable[..., int] = _bind(
+            library, "omniid_report_photo", c_int32,
+            [POINTER(omniid_report), c_size_t, POINTER(omniid_photo_report)],
+            ["report", "index", "out"],
+            """Tells what became of photo `index`.
+
+            The caller's part:
+            `report` is a live report; `out` is initialised with OMNIID_PHOTO_REPORT_INIT.
+            """,
         )
-        self.omniid_report_free = _bind(
-            library, "omniid_report_free", None, [POINTER(omniid_report)], ["report"],
-            "Frees a report. NULL is fine.\n\nThe caller's part:\n`report` is NULL or came from this library, and no call uses it any more.",
+        self.omniid_report_free: Callable[..., None] = _bind(
+            library, "omniid_report_free", None,
+            [POINTER(omniid_report)],
+            ["report"],
+            """Frees a report. NULL is fine.
+
+            The caller's part:
+            `report` is NULL or came from this library, and no call uses it any more.
+            """,
         )
-        self.omniid_condition = _bind(
-            library, "omniid_condition", c_int32, [POINTER(omniid_engine), POINTER(omniid_condition_input), c_size_t, POINTER(omniid_condition_options), POINTER(POINTER(omniid_conditioning))], ["engine", "identities", "identity_count", "options", "out"],
-            "Projects the keys and values of one or several identities for every layer of the engine's host. Each identity has\nits own softmax; their contributions are added. `options` may be NULL.\n\nFails with `OMNIID_MISMATCH` when another model made an identity or the adapter is for another host, with\n`OMNIID_UNSUPPORTED` when the checkpoint has no adapter, the host is not known, or the weight type or unconditional\nvariant does not exist for it.\n\nThe caller's part:\n`engine` is a live engine; `identities` points to `identity_count` structs initialised with\nOMNIID_CONDITION_INPUT_INIT; `options` is NULL or initialised with OMNIID_CONDITION_OPTIONS_INIT; `out` is writable.",
+        self.omniid_condition: Callable[..., int] = _bind(
+            library, "omniid_condition", c_int32,
+            [POINTER(omniid_engine), POINTER(omniid_condition_input), c_size_t, POINTER(omniid_condition_options),
+             POINTER(POINTER(omniid_conditioning))],
+            ["engine", "identities", "identity_count", "options", "out"],
+            """Projects the keys and values of one or several identities for every layer of the engine's host. Each
+            identity has its own softmax; their contributions are added. `options` may be NULL.
+
+            Fails with `OMNIID_MISMATCH` when another model made an identity or the adapter is for another host,
+            with `OMNIID_UNSUPPORTED` when the checkpoint has no adapter, the host is not known, or the weight
+            type or unconditional variant does not exist for it.
+
+            The caller's part:
+            `engine` is a live engine; `identities` points to `identity_count` structs initialised with
+            OMNIID_CONDITION_INPUT_INIT; `options` is NULL or initialised with OMNIID_CONDITION_OPTIONS_INIT;
+            `out` is writable.
+            """,
         )
-        self.omniid_conditioning_free = _bind(
-            library, "omniid_conditioning_free", None, [POINTER(omniid_conditioning)], ["conditioning"],
-            "Frees a conditioning. NULL is fine.\n\nThe caller's part:\n`conditioning` is NULL or came from `omniid_condition`, and no call uses it any more.",
+        self.omniid_conditioning_free: Callable[..., None] = _bind(
+            library, "omniid_conditioning_free", None,
+            [POINTER(omniid_conditioning)],
+            ["conditioning"],
+            """Frees a conditioning. NULL is fine.
+
+            The caller's part:
+            `conditioning` is NULL or came from `omniid_condition`, and no call uses it any more.
+            """,
         )
-        self.omniid_conditioning_layer_count = _bind(
-            library, "omniid_conditioning_layer_count", c_int32, [POINTER(omniid_conditioning), POINTER(c_size_t)], ["conditioning", "out"],
-            "Number of layers of the host.\n\nThe caller's part:\n`conditioning` is a live conditioning; `out` is writable.",
+        self.omniid_conditioning_layer_count: Callable[..., int] = _bind(
+            library, "omniid_conditioning_layer_count", c_int32,
+            [POINTER(omniid_conditioning), POINTER(c_size_t)],
+            ["conditioning", "out"],
+            """Number of layers of the host.
+
+            The caller's part:
+            `conditioning` is a live conditioning; `out` is writable.
+            """,
         )
-        self.omniid_conditioning_identity_count = _bind(
-            library, "omniid_conditioning_identity_count", c_int32, [POINTER(omniid_conditioning), POINTER(c_size_t)], ["conditioning", "out"],
-            "Number of identities.\n\nThe caller's part:\n`conditioning` is a live conditioning; `out` is writable.",
+        self.omniid_conditioning_identity_count: Callable[..., int] = _bind(
+            library, "omniid_conditioning_identity_count", c_int32,
+            [POINTER(omniid_conditioning), POINTER(c_size_t)],
+            ["conditioning", "out"],
+            """Number of identities.
+
+            The caller's part:
+            `conditioning` is a live conditioning; `out` is writable.
+            """,
         )
-        self.omniid_conditioning_byte_size = _bind(
-            library, "omniid_conditioning_byte_size", c_int32, [POINTER(omniid_conditioning), POINTER(c_size_t)], ["conditioning", "out"],
-            "Bytes that all keys and values occupy.\n\nThe caller's part:\n`conditioning` is a live conditioning; `out` is writable.",
+        self.omniid_conditioning_byte_size: Callable[..., int] = _bind(
+            library, "omniid_conditioning_byte_size", c_int32,
+            [POINTER(omniid_conditioning), POINTER(c_size_t)],
+            ["conditioning", "out"],
+            """Bytes that all keys and values occupy.
+
+            The caller's part:
+            `conditioning` is a live conditioning; `out` is writable.
+            """,
         )
-        self.omniid_conditioning_layer_name = _bind(
-            library, "omniid_conditioning_layer_name", c_int32, [POINTER(omniid_conditioning), c_size_t, POINTER(c_char_p)], ["conditioning", "layer", "out"],
-            "Name of a layer. Lives as long as the conditioning.\n\nThe caller's part:\n`conditioning` is a live conditioning; `out` is writable.",
+        self.omniid_conditioning_layer_name: Callable[..., int] = _bind(
+            library, "omniid_conditioning_layer_name", c_int32,
+            [POINTER(omniid_conditioning), c_size_t, POINTER(c_char_p)],
+            ["conditioning", "layer", "out"],
+            """Name of a layer. Lives as long as the conditioning.
+
+            The caller's part:
+            `conditioning` is a live conditioning; `out` is writable.
+            """,
         )
-        self.omniid_conditioning_layer = _bind(
-            library, "omniid_conditioning_layer", c_int32, [POINTER(omniid_conditioning), c_size_t, POINTER(omniid_host_layer)], ["conditioning", "layer", "out"],
-            "Heads, widths and name of a layer. The name lives as long as the conditioning.\n\nThe caller's part:\n`conditioning` is a live conditioning; `out` is initialised with OMNIID_HOST_LAYER_INIT.",
+        self.omniid_conditioning_layer: Callable[..., int] = _bind(
+            library, "omniid_conditioning_layer", c_int32,
+            [POINTER(omniid_conditioning), c_size_t, POINTER(omniid_host_layer)],
+            ["conditioning", "layer", "out"],
+            """Heads, widths and name of a layer. The name lives as long as the conditioning.
+
+            The caller's part:
+            `conditioning` is a live conditioning; `out` is initialised with OMNIID_HOST_LAYER_INIT.
+            """,
         )
-        self.omniid_conditioning_find_layer = _bind(
-            library, "omniid_conditioning_find_layer", c_int32, [POINTER(omniid_conditioning), c_char_p, POINTER(c_size_t)], ["conditioning", "name", "out"],
-            "Index of the layer with a name. diffusers and LDM spellings are known for the built-in hosts, with or without a\ntrailing `.attn2`, `.attn` or `.processor`; so are ComfyUI addresses such as `output,1,3`.\n\nThe caller's part:\n`conditioning` is a live conditioning; `name` is NUL-terminated; `out` is writable.",
+        self.omniid_conditioning_find_layer: Callable[..., int] = _bind(
+            library, "omniid_conditioning_find_layer", c_int32,
+            [POINTER(omniid_conditioning), c_char_p, POINTER(c_size_t)],
+            ["conditioning", "name", "out"],
+            """Index of the layer with a name. diffusers and LDM spellings are known for the built-in hosts, with or
+            without a trailing `.attn2`, `.attn` or `.processor`; so are ComfyUI addresses such as `output,1,3`.
+
+            The caller's part:
+            `conditioning` is a live conditioning; `name` is NUL-terminated; `out` is writable.
+            """,
         )
-        self.omniid_conditioning_keys = _bind(
-            library, "omniid_conditioning_keys", c_int32, [POINTER(omniid_conditioning), c_size_t, c_size_t, c_int32, c_int64, POINTER(POINTER(omniid_managed_tensor))], ["conditioning", "layer", "identity", "role", "stream", "out"],
-            "Hands out the keys of one identity in one layer, `[tokens, heads, head_dim]`, read-only, without a copy. NULL, with\n`OMNIID_OK`, where nothing is injected. Stays valid after the conditioning is freed. On a GPU they may be read on\n`stream`, a CUDA stream in the numbering of `omniid_inject_call`; on the CPU it is ignored.\nThere the deleter may run while queued work still reads them, but not while a stream of the device is being captured\ninto a CUDA graph.\n\nA host that runs its own attention adds factor x mask x softmax(q Kt / sqrt(head_dim)) V for each identity that is\nactive at the step; see `omniid_conditioning_factor`, `_mask_factors` and `_is_active`.\n\nThe caller's part:\n`conditioning` is a live conditioning; `out` is writable.",
+        self.omniid_conditioning_keys: Callable[..., int] = _bind(
+            library, "omniid_conditioning_keys", c_int32,
+            [POINTER(omniid_conditioning), c_size_t, c_size_t, c_int32, c_int64,
+             POINTER(POINTER(omniid_managed_tensor))],
+            ["conditioning", "layer", "identity", "role", "stream", "out"],
+            """Hands out the keys of one identity in one layer, `[tokens, heads, head_dim]`, read-only, without a
+            copy. NULL, with `OMNIID_OK`, where nothing is injected. Stays valid after the conditioning is freed.
+            On a GPU they may be read on `stream`, a CUDA stream in the numbering of `omniid_inject_call`; on the
+            CPU it is ignored. There the deleter may run while queued work still reads them, but not while a
+            stream of the device is being captured into a CUDA graph.
+
+            A host that runs its own attention adds factor x mask x softmax(q Kt / sqrt(head_dim)) V for each
+            identity that is active at the step; see `omniid_conditioning_factor`, `_mask_factors` and
+            `_is_active`.
+
+            The caller's part:
+            `conditioning` is a live conditioning; `out` is writable.
+            """,
         )
-        self.omniid_conditioning_values = _bind(
-            library, "omniid_conditioning_values", c_int32, [POINTER(omniid_conditioning), c_size_t, c_size_t, c_int32, c_int64, POINTER(POINTER(omniid_managed_tensor))], ["conditioning", "layer", "identity", "role", "stream", "out"],
-            "Hands out the values of one identity in one layer; see `omniid_conditioning_keys`.\n\nThe caller's part:\nAs `omniid_conditioning_keys`.",
+        self.omniid_conditioning_values: Callable[..., int] = _bind(
+            library, "omniid_conditioning_values", c_int32,
+            [POINTER(omniid_conditioning), c_size_t, c_size_t, c_int32, c_int64,
+             POINTER(POINTER(omniid_managed_tensor))],
+            ["conditioning", "layer", "identity", "role", "stream", "out"],
+            """Hands out the values of one identity in one layer; see `omniid_conditioning_keys`.
+
+            The caller's part:
+            As `omniid_conditioning_keys`.
+            """,
         )
-        self.omniid_conditioning_factor = _bind(
-            library, "omniid_conditioning_factor", c_int32, [POINTER(omniid_conditioning), c_size_t, c_size_t, POINTER(c_float)], ["conditioning", "layer", "identity", "out"],
-            "Factor of one identity's attention output in one layer; 0 where nothing is injected.\n\nThe caller's part:\n`conditioning` is a live conditioning; `out` is writable.",
+        self.omniid_conditioning_factor: Callable[..., int] = _bind(
+            library, "omniid_conditioning_factor", c_int32,
+            [POINTER(omniid_conditioning), c_size_t, c_size_t, POINTER(c_float)],
+            ["conditioning", "layer", "identity", "out"],
+            """Factor of one identity's attention output in one layer; 0 where nothing is injected.
+
+            The caller's part:
+            `conditioning` is a live conditioning; `out` is writable.
+            """,
         )
-        self.omniid_conditioning_is_active = _bind(
-            library, "omniid_conditioning_is_active", c_int32, [POINTER(omniid_conditioning), c_size_t, POINTER(c_double), POINTER(c_double), POINTER(c_int32)], ["conditioning", "identity", "sigma", "fraction", "out"],
-            "Writes 1 if one identity is injected at a step, else 0. `sigma` and `fraction` may be NULL where the identity's\nrange does not need them.\n\nThe caller's part:\n`conditioning` is a live conditioning; `sigma` and `fraction` are NULL or point to a number; `out` is writable.",
+        self.omniid_conditioning_is_active: Callable[..., int] = _bind(
+            library, "omniid_conditioning_is_active", c_int32,
+            [POINTER(omniid_conditioning), c_size_t, POINTER(c_double), POINTER(c_double), POINTER(c_int32)],
+            ["conditioning", "identity", "sigma", "fraction", "out"],
+            """Writes 1 if one identity is injected at a step, else 0. `sigma` and `fraction` may be NULL where the
+            identity's range does not need them.
+
+            The caller's part:
+            `conditioning` is a live conditioning; `sigma` and `fraction` are NULL or point to a number; `out` is
+            writable.
+            """,
         )
-        self.omniid_conditioning_mask_factors = _bind(
-            library, "omniid_conditioning_mask_factors", c_int32, [POINTER(omniid_conditioning), c_size_t, c_size_t, c_uint32, c_uint32, POINTER(c_float)], ["conditioning", "identity", "token_count", "latent_height", "latent_width", "out"],
-            "Writes one identity's mask as one factor for each of a layer's `token_count` image tokens; 1 everywhere when it\nhas no mask. The latent picture's height and width may both be 0 where the mask does not need them.\n\nThe caller's part:\n`conditioning` is a live conditioning; `out` has room for `token_count` numbers.",
+        self.omniid_conditioning_mask_factors: Callable[..., int] = _bind(
+            library, "omniid_conditioning_mask_factors", c_int32,
+            [POINTER(omniid_conditioning), c_size_t, c_size_t, c_uint32, c_uint32, POINTER(c_float)],
+            ["conditioning", "identity", "token_count", "latent_height", "latent_width", "out"],
+            """Writes one identity's mask as one factor for each of a layer's `token_count` image tokens; 1
+            everywhere when it has no mask. The latent picture's height and width may both be 0 where the mask
+            does not need them.
+
+            The caller's part:
+            `conditioning` is a live conditioning; `out` has room for `token_count` numbers.
+            """,
         )
-        self.omniid_inject = _bind(
-            library, "omniid_inject", c_int32, [POINTER(omniid_conditioning), POINTER(omniid_inject_call)], ["conditioning", "call"],
-            "Adds the identities' attention to a layer's output, in place:\noutput += sum over identities of scale x mask x softmax(query Kt / sqrt(head_dim)) V.\n\nSoftmax and sums are computed in f32. Layers without weight, identities outside their step range and rows without\na counterpart leave the output bit for bit as it is; so does an error. After the first call with each shape\nnothing is allocated.\n\nOn a GPU the attention runs on the call's stream, in order with the host's own work there, and the call does not\nwait for it; no memory of the device is allocated but for masks. The first call compiles the kernel, about a second. The query is not searched for values that are not\nfinite. Make one call outside before a capture into a CUDA graph; the graph must not outlive the conditioning. The\nconditioning may be freed as soon as the call returns.\n\nFails with `OMNIID_MISMATCH` when shapes or number types of query, output and layer differ, with\n`OMNIID_INVALID_ARGUMENT` for a layer that does not exist or a query that is not finite (naming its row), with\n`OMNIID_UNSUPPORTED` when the tensors are not where the keys and values are.\n\nThe caller's part:\n`conditioning` is a live conditioning; `call` is initialised with OMNIID_INJECT_CALL_INIT; query and output describe\nmemory that is readable and, for output, writable, and that no other thread writes during the call.",
+        self.omniid_inject: Callable[..., int] = _bind(
+            library, "omniid_inject", c_int32,
+            [POINTER(omniid_conditioning), POINTER(omniid_inject_call)],
+            ["conditioning", "call"],
+            """Adds the identities' attention to a layer's output, in place:
+            output += sum over identities of scale x mask x softmax(query Kt / sqrt(head_dim)) V.
+
+            Softmax and sums are computed in f32. Layers without weight, identities outside their step range and
+            rows without a counterpart leave the output bit for bit as it is; so does an error. After the first
+            call with each shape nothing is allocated.
+
+            On a GPU the attention runs on the call's stream, in order with the host's own work there, and the
+            call does not wait for it; no memory of the device is allocated but for masks. The first call compiles
+            the kernel, about a second. The query is not searched for values that are not finite. Make one call
+            outside before a capture into a CUDA graph; the graph must not outlive the conditioning. The
+            conditioning may be freed as soon as the call returns.
+
+            Fails with `OMNIID_MISMATCH` when shapes or number types of query, output and layer differ, with
+            `OMNIID_INVALID_ARGUMENT` for a layer that does not exist or a query that is not finite (naming its
+            row), with `OMNIID_UNSUPPORTED` when the tensors are not where the keys and values are.
+
+            The caller's part:
+            `conditioning` is a live conditioning; `call` is initialised with OMNIID_INJECT_CALL_INIT; query and
+            output describe memory that is readable and, for output, writable, and that no other thread writes
+            during the call.
+            """,
         )

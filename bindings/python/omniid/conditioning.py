@@ -14,7 +14,7 @@ import numpy as np
 from . import _abi, errors
 from ._handle import Owner
 from ._library import c_text, check, choice, failure, lib, text
-from .enums import Layout, Role, StepRange, Unconditional
+from .enums import Layout, Role, StepUnit, Unconditional
 from .identity import Identity, pointer_of
 from .tensors import Slot, Tensor, torch_stream
 
@@ -338,10 +338,10 @@ def native_inputs(identities: Any) -> tuple[Any, list[ConditionInput], list[Any]
         if item.fraction is not None and item.sigma is not None:
             raise errors.InvalidArgumentError(f"{what} has a range of fraction and one of sigma; give one of them")
         if item.fraction is not None:
-            native.steps = StepRange.FRACTION
+            native.steps = StepUnit.FRACTION
             native.step_start, native.step_end = _pair(item.fraction, f"{what}: fraction")
         elif item.sigma is not None:
-            native.steps = StepRange.SIGMA
+            native.steps = StepUnit.SIGMA
             native.step_start, native.step_end = _pair(item.sigma, f"{what}: sigma")
         if item.mask is not None:
             mask = _mask(item.mask, what)

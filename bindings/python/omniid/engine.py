@@ -16,7 +16,7 @@ from ._calls import CancelEvent, Progress, long_call
 from ._handle import Owner
 from ._library import c_path, c_text, check, choice, lib, text
 from .conditioning import ConditionInput, Conditioning, HostLayer, layer_of, native_inputs
-from .enums import BadPhoto, Crop, DeviceType, EmbedsScaling, Encoder, MaskMode, Precision, WeightType
+from .enums import BadPhoto, Crop, DeviceType, EmbedsScaling, EncoderKind, MaskMode, Precision, WeightType
 from .identity import Identity, pointer_of
 from .photos import Face, PhotoReport, face_of, native_photos, report_of
 
@@ -28,7 +28,7 @@ Source = Union[str, "os.PathLike[str]", bytes, bytearray, memoryview]
 class EngineInfo:
     """What an engine is."""
 
-    encoder: Encoder
+    encoder: EncoderKind
     """The kind of model."""
     name: str
     """The model's name for people; empty if it has none."""
@@ -141,7 +141,7 @@ class Engine(Owner):
         check(lib.omniid_engine_describe(handle.pointer, ctypes.byref(native)))
         cuda = native.device_type == DeviceType.CUDA
         return EngineInfo(
-            encoder=Encoder(native.encoder),
+            encoder=EncoderKind(native.encoder),
             name=text(native.name),
             fingerprint=text(native.fingerprint),
             host=text(native.host) if native.host is not None else None,

@@ -10,7 +10,7 @@ import enum
 # fmt: off
 
 class Status(enum.IntEnum):
-    """The result of a call."""
+    """The result of a call: success or the class of the error."""
 
     #: Success.
     OK = 0
@@ -78,7 +78,7 @@ class DeviceType(enum.IntEnum):
 
 
 class Precision(enum.IntEnum):
-    """Number type of weights, keys and values, and identity files."""
+    """The number type of weights, of keys and values, or of an identity file."""
 
     #: 32-bit floating point: equal to the reference implementations within rounding.
     F32 = 0
@@ -88,8 +88,8 @@ class Precision(enum.IntEnum):
     BF16 = 2
 
 
-class Encoder(enum.IntEnum):
-    """Which kind of model makes the identity tokens."""
+class EncoderKind(enum.IntEnum):
+    """The kind of identity encoder."""
 
     #: The native Omni-ID encoder: a fixed number of tokens, however many photos.
     OMNI_ID = 0
@@ -102,7 +102,7 @@ class Encoder(enum.IntEnum):
 
 
 class PixelType(enum.IntEnum):
-    """Type of a colour channel."""
+    """The number type of a colour channel."""
 
     #: 8 bits per channel, 0 to 255.
     U8 = 0
@@ -111,7 +111,7 @@ class PixelType(enum.IntEnum):
 
 
 class ChannelOrder(enum.IntEnum):
-    """Order of colour channels."""
+    """The order of the colour channels in memory."""
 
     #: Red, green, blue.
     RGB = 0
@@ -161,7 +161,7 @@ class BadPhoto(enum.IntEnum):
 
 
 class WeightType(enum.IntEnum):
-    """How an identity's weight is spread over the layers."""
+    """How an identity's weight is spread over the layers of the host."""
 
     #: The weight w everywhere.
     LINEAR = 0
@@ -197,8 +197,8 @@ class WeightType(enum.IntEnum):
     COMPOSITION_PRECISE = 15
 
 
-class StepRange(enum.IntEnum):
-    """When during sampling an identity is injected."""
+class StepUnit(enum.IntEnum):
+    """What limits the steps at which an identity is injected."""
 
     #: At every step.
     ALWAYS = 0
@@ -209,7 +209,7 @@ class StepRange(enum.IntEnum):
 
 
 class Unconditional(enum.IntEnum):
-    """What the rows that do not follow the prompt see instead of the identity."""
+    """What unconditional rows see instead of the identity."""
 
     #: What the checkpoint's own reference code does.
     DEFAULT = 0
@@ -243,7 +243,7 @@ class EmbedsScaling(enum.IntEnum):
 
 
 class MaskMode(enum.IntEnum):
-    """Whose way of placing masks is followed."""
+    """Whose rules for placing masks are followed."""
 
     #: Masks follow ComfyUI: grid from the latent size, bilinear.
     COMFYUI = 0
@@ -252,7 +252,7 @@ class MaskMode(enum.IntEnum):
 
 
 class Role(enum.IntEnum):
-    """The side of guidance of a batch row."""
+    """The side of guidance that a batch row belongs to."""
 
     #: The rows that follow the prompt.
     CONDITIONAL = 0
@@ -261,7 +261,7 @@ class Role(enum.IntEnum):
 
 
 class Layout(enum.IntEnum):
-    """Order of the dimensions of query and output."""
+    """The order of the dimensions of query and output."""
 
     #: `[batch, rows, heads * head_dim]` or `[batch, rows, heads, head_dim]`.
     ROWS_FIRST = 0

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from . import _abi, errors
 from ._handle import Owner
 from ._library import c_path, c_text, check, choice, lib, text
-from .enums import Encoder, Precision
+from .enums import EncoderKind, Precision
 from .tensors import Slot, Tensor
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class IdentityInfo:
     """What is known about an identity."""
 
-    encoder: Encoder
+    encoder: EncoderKind
     """The kind of model that made it."""
     tokens: int
     """Number of tokens."""
@@ -91,7 +91,7 @@ class Identity(Owner):
         native = _abi.omniid_identity_info.new()
         check(lib.omniid_identity_describe(handle.pointer, ctypes.byref(native)))
         return IdentityInfo(
-            encoder=Encoder(native.encoder),
+            encoder=EncoderKind(native.encoder),
             tokens=native.tokens,
             token_width=native.token_width,
             photos=native.photos,

@@ -18,7 +18,7 @@ def test_an_engine_says_what_it_is(engine):
     info = engine.info
     assert (info.name, info.host, info.host_layer_count) == ("random", "test", 2)
     assert (info.tokens, info.token_width, info.image_size) == (6, 24, 56)
-    assert info.encoder == omniid.Encoder.OMNI_ID and info.precision == omniid.Precision.F32
+    assert info.encoder == omniid.EncoderKind.OMNI_ID and info.precision == omniid.Precision.F32
     assert info.has_adapter and not info.has_detector and info.device == "cpu"
     assert [(x.name, x.heads, x.head_dim, x.context) for x in engine.host_layers] == native_model.HOST
     assert "random" in repr(engine)
@@ -27,7 +27,7 @@ def test_an_engine_says_what_it_is(engine):
 def test_without_a_checkpoint_the_model_in_the_library_opens(engine):
     with Engine.open() as built_in:
         info = built_in.info
-        assert info.encoder == omniid.Encoder.OMNI_ID and info.has_detector and info.has_adapter
+        assert info.encoder == omniid.EncoderKind.OMNI_ID and info.has_detector and info.has_adapter
         assert info.fingerprint != engine.info.fingerprint
 
 
@@ -199,7 +199,7 @@ def test_public_files_need_their_image_encoder_and_host(tmp_path):
     for given in (config, json.dumps(config)):
         with Engine.open(path, image_encoder=tmp_path / "vision.safetensors", image_encoder_config=given, host="mine",
                          host_layers=layers) as engine:  # fmt: skip
-            assert engine.info.encoder == omniid.Encoder.PROJECTION and engine.host_layers == tuple(layers)
+            assert engine.info.encoder == omniid.EncoderKind.PROJECTION and engine.host_layers == tuple(layers)
             identity = engine.encode(native_model.picture()).identity
             assert identity.tokens().shape == (4, 20)
 

@@ -111,10 +111,10 @@ namespace OmniID.Native
         /// </summary>
         public uint AbiVersion;
         /// <summary>
-        /// The identity model: a native Omni-ID checkpoint or a public IP-Adapter or XLabs file, safetensors or PyTorch.
-        /// Recognised by its content. The file must not change while the engine lives. Default, when checkpoint_data is
-        /// NULL too: the small model inside the library, which brings its own face detector; OMNIID_UNSUPPORTED when the
-        /// library was built without it.
+        /// The identity model: a native Omni-ID checkpoint or a public IP-Adapter or XLabs file, safetensors or
+        /// PyTorch. Recognised by its content. The file must not change while the engine lives. Default, when
+        /// checkpoint_data is NULL too: the small model inside the library, which brings its own face detector;
+        /// OMNIID_UNSUPPORTED when the library was built without it.
         /// </summary>
         public byte* CheckpointPath;
         /// <summary>The same as the bytes of the file, instead of a path; copied.</summary>
@@ -128,8 +128,8 @@ namespace OmniID.Native
         /// <summary>Bytes of image_encoder_data.</summary>
         public UIntPtr ImageEncoderSize;
         /// <summary>
-        /// The text of the image encoder's config.json. Default: the file of that name beside image_encoder_path, or
-        /// a published model of the same shape.
+        /// The text of the image encoder's config.json. Default: the file of that name beside image_encoder_path, or a
+        /// published model of the same shape.
         /// </summary>
         public byte* ImageEncoderConfig;
         /// <summary>
@@ -408,8 +408,8 @@ namespace OmniID.Native
         /// <summary>What the person agreed to, stored with the identity. Default as for label.</summary>
         public byte* Consent;
         /// <summary>
-        /// Where to put a report on each photo, to be freed with omniid_report_free. NULL: no report is made. A call that
-        /// fails sets it to NULL; its message then says what was wrong with the photos.
+        /// Where to put a report on each photo, to be freed with omniid_report_free. NULL: no report is made. A call
+        /// that fails sets it to NULL; its message then says what was wrong with the photos.
         /// </summary>
         public IntPtr* Report;
         /// <summary>Hears about progress and can cancel. Default: none.</summary>
@@ -438,13 +438,15 @@ namespace OmniID.Native
         /// <summary>The photo's path, or a description of a photo in memory.</summary>
         public byte* Name;
         /// <summary>
-        /// Why it was left out; or what should be known although it was used, as another crop than asked for. May be empty.
+        /// Why it was left out; or what should be known although it was used, as another crop than asked for. May be
+        /// empty.
         /// </summary>
         public byte* Reason;
         /// <summary>1 if the photo was cut around face_bounds.</summary>
         public int HasBounds;
         /// <summary>
-        /// 1 if the face was found by the detector or given with landmarks, so that face_score and face_landmarks are set.
+        /// 1 if the face was found by the detector or given with landmarks, so that face_score and face_landmarks are
+        /// set.
         /// </summary>
         public int HasLandmarks;
         /// <summary>Left, top, right, bottom in pixels of the upright photo.</summary>
@@ -510,9 +512,7 @@ namespace OmniID.Native
         }
     }
 
-    /// <summary>
-    /// What holds for all identities of a conditioning. Fields left at 0 have the defaults stated.
-    /// </summary>
+    /// <summary>What holds for all identities of a conditioning. Fields left at 0 have the defaults stated.</summary>
     [StructLayout(LayoutKind.Sequential)]
     internal unsafe struct NativeConditionOptions
     {
@@ -573,8 +573,8 @@ namespace OmniID.Native
         /// <summary>The layer's queries: f32, f16 or bf16, any strides that do not run backwards.</summary>
         public NativeTensor* Query;
         /// <summary>
-        /// What the identities' attention is added to: the layer's text attention before its output projection. Same shape,
-        /// number type and device as the query; must not overlap it.
+        /// What the identities' attention is added to: the layer's text attention before its output projection. Same
+        /// shape, number type and device as the query; must not overlap it.
         /// </summary>
         public NativeTensor* Output;
         /// <summary>Order of the dimensions of query and output, OMNIID_LAYOUT_...</summary>
@@ -598,9 +598,9 @@ namespace OmniID.Native
         /// <summary>Width of the latent picture. Needed by identities with a mask.</summary>
         public uint LatentWidth;
         /// <summary>
-        /// The CUDA stream of query and output in DLPack's numbering: 1 the legacy default stream, 2 the per-thread default
-        /// stream, -1 to wait until the work is done, otherwise the stream's handle; never 0. Ignored on the CPU.
-        /// OMNIID_INJECT_CALL_INIT sets 1.
+        /// The CUDA stream of query and output in DLPack's numbering: 1 the legacy default stream, 2 the per-thread
+        /// default stream, -1 to wait until the work is done, otherwise the stream's handle; never 0. Ignored on the
+        /// CPU. OMNIID_INJECT_CALL_INIT sets 1.
         /// </summary>
         public long Stream;
 

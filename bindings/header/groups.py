@@ -1,0 +1,76 @@
+"""The constants of the header that belong together: the enums of every language, under one name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from c_header import Constant, Header, Unexpected
+
+PREFIX = "OMNIID_"
+
+
+@dataclass(frozen=True)
+class Group:
+    """The constants with a common prefix, and what a language calls the enum that they make up."""
+
+    prefix: str
+    """What stands between `OMNIID_` and the name of a member, with the underscore after it."""
+    name: str
+    doc: str
+
+    def members(self, header: Header) -> list[tuple[str, Constant]]:
+        """The constants with the names that they have inside the enum, such as `NO_FACE`."""
+        found = [(_short(item).removeprefix(self.prefix), item) for item in header.constants if self.holds(item)]
+        if not found:
+            raise Unexpected(f"there are no constants {PREFIX}{self.prefix}...; bindings/header/groups.py has them")
+        return found
+
+    def holds(self, item: Constant) -> bool:
+        """Whether a constant belongs to the group."""
+        return _short(item).startswith(self.prefix)
+
+
+GROUPS = [
+    Group("STATUS_", "Status", "The result of a call: success or the class of the error."),
+    Group("LOG_", "LogLevel", "How serious a log message is."),
+    Group("STAGE_", "Stage", "What a long call is doing."),
+    Group("DEVICE_", "DeviceType", "Where memory is."),
+    Group("TYPE_", "TypeCode", "The class of a tensor's numbers."),
+    Group("PRECISION_", "Precision", "The number type of weights, of keys and values, or of an identity file."),
+    Group("ENCODER_", "EncoderKind", "The kind of identity encoder."),
+    Group("PIXEL_", "PixelType", "The number type of a colour channel."),
+    Group("ORDER_", "ChannelOrder", "The order of the colour channels in memory."),
+    Group("FACE_", "FaceChoice", "Which face of a photo is meant."),
+    Group("CROP_", "Crop", "How photos are cropped."),
+    Group("BAD_PHOTO_", "BadPhoto", "What to do with a photo that cannot be used."),
+    Group("WEIGHT_", "WeightType", "How an identity's weight is spread over the layers of the host."),
+    Group("STEPS_", "StepUnit", "What limits the steps at which an identity is injected."),
+    Group("UNCONDITIONAL_", "Unconditional", "What unconditional rows see instead of the identity."),
+    Group("SCALING_", "EmbedsScaling", "How the weight acts on keys and values."),
+    Group("MASK_", "MaskMode", "Whose rules for placing masks are followed."),
+    Group("ROLE_", "Role", "The side of guidance that a batch row belongs to."),
+    Group("LAYOUT_", "Layout", "The order of the dimensions of query and output."),
+    Group("INJECT_", "InjectFlag", "Flags of an injection, to be added up."),
+]
+
+VERSIONS = ["OMNIID_ABI_MAJOR", "OMNIID_ABI_MINOR", "OMNIID_ABI_VERSION", "OMNIID_VERSION"]
+"""The constants that are in no group."""
+
+
+def check(header: Header) -> None:
+    """Raises Unexpected for a constant that belongs to no group or to two of them."""
+    for item in header.constants:
+        groups = [group for group in GROUPS if group.holds(item)]
+        if len(groups) != (0 if item.name in VERSIONS else 1):
+            raise Unexpected(f"{item.name} belongs to {len(groups)} groups; bindings/header/groups.py has them")
+
+
+def _short(item: Constant) -> str:
+    """The name of a constant without the library's prefix."""
+    short = item.name.removeprefix(PREFIX)
+    return f"STATUS_{short}" if short in _STATUSES else short
+
+
+_STATUSES = (
+    "OK INVALID_ARGUMENT IO FORMAT UNSUPPORTED MISMATCH NO_FACE LIMIT_EXCEEDED CANCELLED DEVICE ABI_MISMATCH INTERNAL"
+).split()
