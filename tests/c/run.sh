@@ -84,6 +84,6 @@ if command -v valgrind > /dev/null; then
   # Its allocator does not count: it looks for lost memory itself.
   ends_with 3 "${checker[@]}" "$work/plain-leaks" "$model" 20
 else
-  echo "valgrind is not installed: skipped"
+  scripts/skipped installable "the C tests under valgrind" "valgrind is not installed" "apt-get install valgrind"
 fi
 echo "all C programs ran clean"

@@ -21,7 +21,13 @@ export LD_LIBRARY_PATH=$work
 
 warnings=(-Wall -Wextra -Wpedantic -Wconversion -Wsign-conversion -Wshadow -Wold-style-cast -Wnon-virtual-dtor -Werror -Iinclude)
 compilers=("${CXX:-c++}")
-if [[ -z ${CXX:-} ]] && command -v clang++ > /dev/null; then compilers+=(clang++); fi
+if [[ -n ${CXX:-} ]]; then
+  : # The caller has chosen.
+elif command -v clang++ > /dev/null; then
+  compilers+=(clang++)
+else
+  scripts/skipped installable "the C++ header with clang" "clang++ is not installed" "apt-get install clang"
+fi
 # Each part alone, once; the whole in every combination.
 for header in include/omniid/*.hpp; do
   "${compilers[0]}" -std=c++17 "${warnings[@]}" -fsyntax-only -x c++ - <<< "#include \"${header#include/}\""

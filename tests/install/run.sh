@@ -164,7 +164,7 @@ if cargo fetch --quiet --locked --manifest-path "$candle" > "$work/log" 2>&1; th
   : > "$work/impostors.c" # they would be called by this neighbour's candle
   live_together "$CARGO_TARGET_DIR/neighbour/release"
 else
-  echo "   candle 0.9 cannot be had from a registry: not built"
+  scripts/skipped installable "a neighbour with another version of candle" "candle 0.9 could not be fetched" "a connection to the crate registry"
 fi
 
 step "every command of docs/hosts/c.md and cpp.md"
@@ -177,7 +177,7 @@ ggml=${OMNIID_GGML:-1}
 if [[ $ggml == 1 ]] && ! python3 -m pip download --quiet --disable-pip-version-check --no-deps --dest "$work/probe" \
   libggml-python==0.20.2.post1 --only-binary=:all: --implementation cp --abi cp311 --python-version 3.11 \
   --platform manylinux_2_28_x86_64 > "$work/log" 2>&1; then
-  echo "   ggml cannot be had from a package index: its example is not built"
+  scripts/skipped installable "the ggml example" "the package of ggml could not be downloaded" "a connection to a Python package index"
   ggml=0
 fi
 for page in c cpp; do

@@ -55,7 +55,7 @@ if command -v mono > /dev/null && command -v mcs > /dev/null; then
   mono "$work/Results.exe" "$model" "$work/c" "$work/csharp" "${photos[@]}"
   languages+=(csharp)
 else
-  echo "SKIPPED: C#, because Mono is not installed: sudo apt-get install mono-mcs mono-runtime libmono-system-core4.0-cil"
+  scripts/skipped installable "the same results in C#" "Mono is not installed" "apt-get install mono-mcs mono-runtime libmono-system-core4.0-cil"
 fi
 
 for language in "${languages[@]}"; do

@@ -31,16 +31,14 @@ pub fn library(name: &str) -> PathBuf {
     folder.join(name)
 }
 
-/// Whether a tool can be started; says so when not.
+/// Whether a tool can be started; the test is recorded as skipped when not.
 pub fn has(tool: &str) -> bool {
-    let found = Command::new(tool)
-        .arg("--version")
-        .output()
-        .is_ok_and(|output| output.status.success());
-    if !found {
-        eprintln!("SKIPPED: {tool} is not installed");
-    }
-    found
+    let package = match tool {
+        "nm" | "readelf" => "binutils",
+        "clang" | "clang++" => "clang",
+        other => other,
+    };
+    omniid_test_support::has_tool(tool, package)
 }
 
 pub fn c_compiler() -> String {
