@@ -1,8 +1,7 @@
 //! The identity model that comes with the library.
 //!
 //! Behind the feature `default-model`, which is on by default, the library holds a small trained model in itself:
-//! `models/omniid-mini.safetensors`, or the file of that name in the folder that `OMNIID_MODELS` names when the library
-//! is built. `models/README.md` says what it is and what it is not.
+//! `models/omniid-mini.safetensors`. `models/README.md` says what it is and what it is not.
 
 use crate::engine::{EngineOptions, Source};
 use crate::error::Result;
@@ -15,7 +14,7 @@ use crate::error::Result;
 pub fn default_model() -> Result<&'static [u8]> {
     #[cfg(feature = "default-model")]
     {
-        Ok(include_bytes!(env!("OMNIID_DEFAULT_MODEL")))
+        Ok(include_bytes!("../models/omniid-mini.safetensors"))
     }
     #[cfg(not(feature = "default-model"))]
     {

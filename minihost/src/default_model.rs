@@ -1,8 +1,7 @@
 //! The host that comes with the library, for identities of the plugin's own model
 //! ([`EngineOptions::built_in`](omniid::engine::EngineOptions::built_in)).
 //!
-//! Behind the feature `default-model`, which is on by default: `models/minihost-mini.safetensors`, or the file of that
-//! name in the folder that `OMNIID_MODELS` names when the library is built.
+//! Behind the feature `default-model`, which is on by default: `models/minihost-mini.safetensors`.
 
 use crate::{Generator, Minihost};
 use candle_core::{DType, Device};
@@ -18,7 +17,7 @@ use omniid::Limits;
 pub fn default_model() -> Result<&'static [u8]> {
     #[cfg(feature = "default-model")]
     {
-        Ok(include_bytes!(env!("OMNIID_DEFAULT_MINIHOST")))
+        Ok(include_bytes!("../../models/minihost-mini.safetensors"))
     }
     #[cfg(not(feature = "default-model"))]
     {
