@@ -6,6 +6,7 @@ import os
 import weakref
 from typing import Any
 
+import torch
 from comfy import model_management
 from omniid import Engine, UnsupportedError
 
@@ -60,7 +61,7 @@ def _opened(files: list[str | None], host: str | None, precision: str, device: s
     return Engine.open(checkpoint, device="cpu", **keywords)
 
 
-def _opened_on_gpu(checkpoint: str, target: Any, size: int, keywords: dict[str, Any]) -> Engine | None:
+def _opened_on_gpu(checkpoint: str | None, target: torch.device, size: int, keywords: dict[str, Any]) -> Engine | None:
     """The engine on ComfyUI's GPU; None if the library has no code for it."""
     global _without_cuda
     # The library's memory is outside of ComfyUI's books: room has to be made, and PyTorch's allocator has to give it back to

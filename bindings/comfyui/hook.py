@@ -114,9 +114,9 @@ class AttentionHook:
     def __call__(
         self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, options: dict[str, Any]
     ) -> torch.Tensor:
-        own = self.previous is None
-        output = text_attention(query, key, value, options) if own else self.previous(query, key, value, options)
-        output = self.injection.add(self.layer, query, output, own, options)
+        attention = text_attention if self.previous is None else self.previous
+        output = attention(query, key, value, options)
+        output = self.injection.add(self.layer, query, output, self.previous is None, options)
         if self._added:
             sigma = _first_sigma(options)
             for callback, settings in self._added:
@@ -133,13 +133,15 @@ class AttentionHook:
         """ComfyUI calls this with a device when it loads or unloads the model, and with a number type."""
         if isinstance(target, (str, torch.device)):
             self.injection.move(torch.device(target))
-        if hasattr(self.previous, "to"):
-            self.previous = self.previous.to(target)
+        previous: Any = self.previous
+        if hasattr(previous, "to"):
+            self.previous = previous.to(target)
         return self
 
     def models(self) -> list[Any]:
         """Models that ComfyUI has to load for this hook: those of what stood here before."""
-        return self.previous.models() if hasattr(self.previous, "models") else []
+        previous: Any = self.previous
+        return list(previous.models()) if hasattr(previous, "models") else []
 
     def __deepcopy__(self, memo: dict[int, Any]) -> AttentionHook:
         other = AttentionHook(self.injection, self.layer, copy.deepcopy(self.previous, memo))

@@ -31,7 +31,7 @@ class Place:
 
 def places(model: Any) -> list[Place]:
     """The layers of a ModelPatcher's UNet, in execution order."""
-    unet = getattr(getattr(model, "model", None), "diffusion_model", None)
+    unet: Any = getattr(getattr(model, "model", None), "diffusion_model", None)
     if not all(hasattr(unet, name) for name in ("input_blocks", "middle_block", "output_blocks")):
         raise UnsupportedError(
             f"the model is a {type(unet).__name__}; OmniID's nodes need a UNet of Stable Diffusion 1.x or SDXL"

@@ -10,20 +10,25 @@ from __future__ import annotations
 import atexit
 import signal
 import threading
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Callable, Iterator, Optional, Protocol
+from types import FrameType
+from typing import TYPE_CHECKING, Callable, Optional, Protocol, cast
 
 from . import _abi, errors
-from ._library import check, lib
+from ._library import check, choice, lib
 from .enums import LogLevel, Stage
 
+if TYPE_CHECKING:
+    from _ctypes import CFuncPtr
+
 Progress = Callable[[Stage, int, int], Optional[bool]]
-"""Hears `(stage, done, total)`, on the thread of the call. Returning False cancels; an exception cancels and comes
-out of the call."""
+"""Called with `(stage, done, total)` on the thread of the call. To return False cancels the call; so does an
+exception, which the call then raises."""
 
 
 class CancelEvent(Protocol):
-    """What can say that a call is to stop: a threading.Event or anything like it."""
+    """What can tell a call to stop: a threading.Event or anything like it."""
 
     def is_set(self) -> bool: ...
 
@@ -57,15 +62,15 @@ _gate = _Gate()
 
 
 class _Interrupts:
-    """Keeps Ctrl-C for the end of a call on the main thread.
+    """Holds Ctrl-C back until the end of a call on the main thread.
 
-    Python delivers it at the beginning of the next function, which is the callback, outside whatever `try` it has: there
-    it would be printed and lost. So the program's own handler is called later, by `deliver`.
+    Python delivers it at the beginning of the next function, which is the callback, outside whatever `try` it has:
+    there it would be printed and lost. So the program's own handler is called later, by `deliver`.
     """
 
     def __init__(self) -> None:
-        self.pending: tuple[int, Any] | None = None
-        self.handler: Any = None
+        self.pending: tuple[int, FrameType | None] | None = None
+        self.handler: Callable[[int, FrameType | None], object] | None = None
         if threading.current_thread() is threading.main_thread():
             handler = signal.getsignal(signal.SIGINT)
             if callable(handler):
@@ -75,12 +80,12 @@ class _Interrupts:
                 except ValueError:  # not the main interpreter
                     self.handler = None
 
-    def _keep(self, number: int, frame: Any) -> None:
+    def _keep(self, number: int, frame: FrameType | None) -> None:
         self.pending = (number, frame)
 
     def deliver(self) -> None:
         """Calls the program's handler, which usually raises KeyboardInterrupt."""
-        if self.pending is not None:
+        if self.pending is not None and self.handler is not None:
             pending, self.pending = self.pending, None
             self.handler(*pending)
 
@@ -92,10 +97,10 @@ class _Interrupts:
 @contextmanager
 def long_call(
     progress: Progress | None, cancel: CancelEvent | None
-) -> Iterator[tuple[Any, Callable[[int], None]]]:
-    """Gives the callback for a call's options, and what checks its status.
+) -> Iterator[tuple[CFuncPtr, Callable[[int], None]]]:
+    """Gives the callback for a call's options, and a function that checks the call's status.
 
-    There always is a callback: it also lets Ctrl-C through, and the end of the program.
+    There is always a callback: it also stops the call on Ctrl-C and at the end of the program.
     """
     if progress is not None and not callable(progress):
         raise errors.InvalidArgumentError(f"progress is {progress!r}; it must be a function")
@@ -103,7 +108,7 @@ def long_call(
         raise errors.InvalidArgumentError(f"cancel is {cancel!r}; it must be a threading.Event or have is_set()")
     raised: list[BaseException] = []
 
-    def report(_: Any, stage: int, done: int, total: int) -> int:
+    def report(_: int | None, stage: int, done: int, total: int) -> int:
         try:
             if _gate.ending or interrupts.pending or (cancel is not None and cancel.is_set()):
                 return 1
@@ -123,9 +128,9 @@ def long_call(
             interrupts.deliver()
         check(status)
 
-    # Ctrl-C is kept before the gate is entered and until it is left: in between, a KeyboardInterrupt would leave a call
-    # counted that has ended, and the end of the program would wait for it for ever. The handlers of other signals must not
-    # raise here.
+    # Ctrl-C is held back from before the gate is entered until it is left: in between, a KeyboardInterrupt would leave
+    # a call counted that has ended, and the end of the program would wait for it for ever. The handlers of other
+    # signals must not raise here.
     interrupts = _Interrupts()
     try:
         _gate.enter()
@@ -142,33 +147,32 @@ def long_call(
         interrupts.deliver()
 
 
-def _stage(stage: int) -> Any:
+def _stage(stage: int) -> Stage:
     try:
         return Stage(stage)
     except ValueError:
-        return stage  # of a later release
+        return cast(Stage, stage)  # of a later release
 
 
-_log_callback: Any = None
+_log_callback: CFuncPtr | None = None
 _log_lock = threading.Lock()
 
 
 def set_log(callback: Callable[[LogLevel, str, str], None] | None, level: LogLevel | str = LogLevel.INFO) -> None:
     """Installs the process's log function, or removes it with None.
 
-    It hears `(level, target, message)`, on whatever thread a message arises, and what it raises is printed and dropped.
+    It is called with `(level, target, message)` on whatever thread a message arises, possibly several at once. What it
+    raises is printed and dropped. `level` is the most detailed level wanted.
     """
     global _log_callback
-    from ._library import choice
-
     level = choice(LogLevel, level, "level")
     native = None
     if callback is not None:
 
-        def hear(_: Any, number: int, target: bytes, message: bytes) -> None:
+        def forward(_: int | None, number: int, target: bytes, message: bytes) -> None:
             callback(LogLevel(number), target.decode("utf-8", "replace"), message.decode("utf-8", "replace"))
 
-        native = _abi.omniid_log_fn(hear)
+        native = _abi.omniid_log_fn(forward)
     with _log_lock:
         check(lib.omniid_log_set(native or _abi.omniid_log_fn(), None, int(level)))
         _log_callback = native  # the previous one is kept until the library has let go of it

@@ -1,10 +1,13 @@
-"""Handles of the library, freed exactly once, and never while a call uses them."""
+"""Handles of the library: freed exactly once, and never while a call uses them."""
 
 from __future__ import annotations
 
-from typing import Any, Callable
+import ctypes
+from typing import Any, Callable, NoReturn, TypeVar
 
 from . import errors
+
+O = TypeVar("O", bound="Owner")  # noqa: E741
 
 
 class Handle:
@@ -16,18 +19,23 @@ class Handle:
 
     __slots__ = ("pointer", "_free")
 
-    def __init__(self, pointer: Any, free: Callable[[Any], None]) -> None:
+    pointer: ctypes._Pointer[Any]
+
+    def __init__(self, pointer: ctypes._Pointer[Any], free: Callable[[ctypes._Pointer[Any]], None]) -> None:
         self.pointer = pointer
         self._free = free
 
     def __del__(self) -> None:
-        pointer, self.pointer = self.pointer, None
+        # The attribute is missing when __init__ was interrupted.
+        pointer = getattr(self, "pointer", None)
         if pointer is not None:
+            del self.pointer
             self._free(pointer)
 
 
 class Owner:
-    """What has a handle: can be closed, by hand, by `with` or by the garbage collector, any number of times."""
+    """Base of the objects that own a handle. They can be closed, by hand, by `with` or by the garbage collector, any
+    number of times."""
 
     __slots__ = ("_handle", "__weakref__")
 
@@ -37,7 +45,7 @@ class Owner:
         raise TypeError(f"{type(self).__name__} objects are not made directly; see help({type(self).__name__})")
 
     @classmethod
-    def _adopt(cls, pointer: Any, free: Callable[[Any], None]) -> Any:
+    def _adopt(cls: type[O], pointer: ctypes._Pointer[Any], free: Callable[[ctypes._Pointer[Any]], None]) -> O:
         value = cls.__new__(cls)
         value._handle = Handle(pointer, free)
         return value
@@ -56,18 +64,18 @@ class Owner:
         return self._handle is None
 
     def close(self) -> None:
-        """Frees it, or, if calls on other threads still use it, as soon as they end. May be called again."""
+        """Frees it; if calls on other threads still use it, as soon as they end. May be called again."""
         self._handle = None
 
-    def __enter__(self) -> Any:
+    def __enter__(self: O) -> O:
         self._held()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def __copy__(self) -> Any:
+    def __copy__(self) -> NoReturn:
         raise TypeError(f"a {type(self).__name__} cannot be copied; it never changes, so share it")
 
-    def __reduce__(self) -> Any:
+    def __reduce__(self) -> NoReturn:
         raise TypeError(f"a {type(self).__name__} cannot be pickled")

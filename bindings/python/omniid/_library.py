@@ -7,9 +7,10 @@ import enum
 import os
 import sys
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from . import _abi, errors
+from .types import PathLike
 
 _PACKAGE = Path(__file__).resolve().parent
 
@@ -72,7 +73,7 @@ def check(status: int) -> None:
 
 
 def failure(status: int) -> errors.OmniIdError:
-    """The exception of a status. To be asked for on the thread of the call, before its next one."""
+    """The exception for a status. Call it on the thread of the failed call, before that thread's next call."""
     message = lib.omniid_last_error().decode("utf-8", "replace")
     if not message:
         message = lib.omniid_status_text(status).decode("utf-8", "replace")
@@ -82,7 +83,7 @@ def failure(status: int) -> errors.OmniIdError:
 E = TypeVar("E", bound=enum.IntEnum)
 
 
-def choice(kind: type[E], value: Any, what: str) -> E:
+def choice(kind: type[E], value: E | str | int, what: str) -> E:
     """A member of an enum, from itself, its name in any case, or its number."""
     try:
         if isinstance(value, str):
@@ -94,26 +95,26 @@ def choice(kind: type[E], value: Any, what: str) -> E:
 
 
 def text(value: bytes | None) -> str:
-    """A text of the library."""
+    """A string of the library."""
     return value.decode("utf-8", "replace") if value else ""
 
 
 def c_text(value: str | None, what: str) -> bytes | None:
-    """A text for the library."""
+    """A string for the library."""
     if value is None:
         return None
     if not isinstance(value, str):
-        raise errors.InvalidArgumentError(f"{what} is a {type(value).__name__}; it must be a text")
+        raise errors.InvalidArgumentError(f"{what} is a {type(value).__name__}; it must be a string")
     if "\0" in value:
         raise errors.InvalidArgumentError(f"{what} is {value!r}; it must not contain a NUL character")
     return value.encode("utf-8")
 
 
-def c_path(value: str | os.PathLike[str], what: str) -> bytes:
+def c_path(value: PathLike, what: str) -> bytes:
     """A path for the library: the system's own encoding on Unix, UTF-8 on Windows."""
     path = os.fspath(value)
     if not isinstance(path, str):
-        raise errors.InvalidArgumentError(f"{what} is a {type(path).__name__}; a path must be a text")
+        raise errors.InvalidArgumentError(f"{what} is a {type(path).__name__}; a path must be a string")
     if "\0" in path:
         raise errors.InvalidArgumentError(f"{what} is {path!r}; a path must not contain a NUL character")
     return path.encode("utf-8") if sys.platform == "win32" else os.fsencode(path)

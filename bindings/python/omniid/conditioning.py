@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import operator
 import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Union, cast
 
 import numpy as np
 
@@ -15,15 +16,16 @@ from . import _abi, errors
 from ._handle import Owner
 from ._library import c_text, check, choice, failure, lib, text
 from .enums import Layout, Role, StepUnit, Unconditional
-from .identity import Identity, pointer_of
+from .identity import Identity, handle_of
 from .tensors import Slot, Tensor, torch_stream
+from .types import ArrayLike, TensorLike
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
 
 class Step(NamedTuple):
-    """Where sampling is. Only identities that are limited to a range of steps ask for it."""
+    """The current step of sampling. Needed by identities that are limited to a range of steps."""
 
     fraction: float | None = None
     """Share of sampling that is done: 0 at the first step, 1 at the last."""
@@ -50,12 +52,12 @@ class ConditionInput:
     """One identity to condition on."""
 
     identity: Identity
-    """Who."""
+    """The identity."""
     scale: float = 1.0
     """Weight of the identity; 0 leaves it out."""
-    mask: Any = None
-    """Where in the picture: an array `[height, width]` of values from 0 to 1, or a Pillow image. Default:
-    everywhere."""
+    mask: ArrayLike | None = None
+    """Where in the picture it is injected: an array `[height, width]` of values from 0 to 1, or a Pillow image.
+    Default: everywhere."""
     fraction: tuple[float, float] | None = None
     """First and last share of sampling, both within 0 to 1, at which it is injected. Default: always."""
     sigma: tuple[float, float] | None = None
@@ -68,11 +70,15 @@ class ConditionInput:
     """A second identity for the composition layers of the weight types "style and composition"."""
 
 
+Identities = Union[Identity, ConditionInput, Iterable[Union[Identity, ConditionInput]]]
+"""One identity to condition on, or several."""
+
+
 class Conditioning(Owner):
     """Keys and values of identities for every layer of a host. Never changes; may be used from any number of threads
     at once.
 
-    Made by `Engine.condition`. It does not need the engine or the identities any more.
+    Made by `Engine.condition`. It no longer needs the engine and the identities.
     """
 
     __slots__ = ("layers", "identity_count", "has_masks", "has_step_ranges")
@@ -87,8 +93,8 @@ class Conditioning(Owner):
     """Whether an identity is limited to a range of steps, so that `inject` needs the step."""
 
     @classmethod
-    def _of(cls, pointer: Any, inputs: Sequence[ConditionInput]) -> Conditioning:
-        self: Conditioning = cls._adopt(pointer, lib.omniid_conditioning_free)
+    def _of(cls, pointer: ctypes._Pointer[Any], inputs: Sequence[ConditionInput]) -> Conditioning:
+        self = cls._adopt(pointer, lib.omniid_conditioning_free)
         self.layers = _layers(pointer)
         self.identity_count = len(inputs)
         self.has_masks = any(item.mask is not None for item in inputs)
@@ -139,12 +145,14 @@ class Conditioning(Owner):
         """The values of one identity in one layer; see `keys`."""
         return self._handed_out(lib.omniid_conditioning_values, layer, identity, role, stream)
 
-    def _handed_out(self, function: Any, layer: Any, identity: Any, role: Any, stream: int) -> Tensor | None:
+    def _handed_out(
+        self, function: Callable[..., int], layer: int | str, identity: int, role: Role | str, stream: int
+    ) -> Tensor | None:
         handle = self._held()
         index, identity = self._index(layer), _natural(identity, "identity")
         role = choice(Role, role, "role")
 
-        def source(stream: int) -> Any:
+        def source(stream: int) -> ctypes._Pointer[_abi.omniid_managed_tensor]:
             out = ctypes.POINTER(_abi.omniid_managed_tensor)()
             check(function(handle.pointer, index, identity, role, stream, ctypes.byref(out)))
             return out
@@ -191,8 +199,8 @@ class Conditioning(Owner):
     def inject(
         self,
         layer: int | str,
-        query: Any,
-        output: Any,
+        query: TensorLike,
+        output: TensorLike,
         *,
         scale: float = 1.0,
         roles: Sequence[Role | str | int] | None = None,
@@ -213,8 +221,8 @@ class Conditioning(Owner):
         `scale` multiplies every identity's own. `roles` is the side of guidance of each batch row; default: all rows
         are conditional. `step` is needed by identities that are limited to a range of steps, `latent_size`, height
         and width of the latent picture, by those with a mask. `stream` is the CUDA stream of the tensors in DLPack's
-        numbering; default: torch's current one for torch tensors, else the legacy default stream. `unchecked` leaves
-        out the look for values in the query that are not finite.
+        numbering; default: torch's current one for torch tensors, else the legacy default stream. `unchecked` skips
+        the search for values in the query that are not finite.
         """
         handle = self._held()
         scratch = _scratch()
@@ -246,7 +254,7 @@ class Conditioning(Owner):
             raise failure(status)
         del keep_query, keep_output
 
-    def _index(self, layer: Any) -> int:
+    def _index(self, layer: int | str) -> int:
         if isinstance(layer, str):
             return self.find_layer(layer)
         return _natural(layer, "layer")
@@ -274,34 +282,33 @@ def _scratch() -> _Scratch:
 
 
 @functools.lru_cache(maxsize=256)
-def _native_roles(roles: tuple[Any, ...]) -> tuple[Any, int]:
+def _native_roles(roles: tuple[Role | str | int, ...]) -> tuple[ctypes._Pointer[ctypes.c_int32], int]:
     numbers = [int(choice(Role, role, f"roles[{i}]")) for i, role in enumerate(roles)]
     # The pointer keeps the array.
     return ctypes.cast((ctypes.c_int32 * len(numbers))(*numbers), ctypes.POINTER(ctypes.c_int32)), len(numbers)
 
 
-def _natural(value: Any, what: str) -> int:
+def _natural(value: int, what: str) -> int:
     try:
-        number = int(value.__index__())
-    except (AttributeError, TypeError):
+        number = operator.index(value)
+    except TypeError:
         raise errors.InvalidArgumentError(f"{what} is {value!r}; it must be a whole number") from None
     if not 0 <= number < 2**63:
         raise errors.InvalidArgumentError(f"{what} is {number}; it must be 0 or more")
     return number
 
 
-def _size(value: Any) -> tuple[int, int]:
+def _size(value: tuple[int, int]) -> tuple[int, int]:
     try:
-        height, width = value
-        height, width = int(height.__index__()), int(width.__index__())
-    except (AttributeError, TypeError, ValueError):
+        height, width = map(operator.index, value)
+    except (TypeError, ValueError):
         raise errors.InvalidArgumentError(f"latent_size is {value!r}; it must be (height, width)") from None
     if not (0 <= height < 2**32 and 0 <= width < 2**32):
         raise errors.InvalidArgumentError(f"latent_size is {value!r}; it must be two numbers of 0 or more")
     return height, width
 
 
-def _layers(pointer: Any) -> tuple[HostLayer, ...]:
+def _layers(pointer: ctypes._Pointer[Any]) -> tuple[HostLayer, ...]:
     count = ctypes.c_size_t()
     check(lib.omniid_conditioning_layer_count(pointer, ctypes.byref(count)))
     layers = []
@@ -316,27 +323,29 @@ def layer_of(native: _abi.omniid_host_layer) -> HostLayer:
     return HostLayer(text(native.name), native.heads, native.head_dim, native.context)
 
 
-def native_inputs(identities: Any) -> tuple[Any, list[ConditionInput], list[Any]]:
+def native_inputs(
+    identities: Identities,
+) -> tuple[ctypes.Array[_abi.omniid_condition_input], list[ConditionInput], list[object]]:
     """The identities as the library takes them, as they were given, and what has to live as long as they are used."""
     if isinstance(identities, (Identity, ConditionInput)) or not isinstance(identities, Iterable):
         identities = [identities]
     inputs = [item if isinstance(item, ConditionInput) else ConditionInput(item) for item in identities]
     array = (_abi.omniid_condition_input * len(inputs))()
-    keep: list[Any] = []
+    keep: list[object] = []
     for i, item in enumerate(inputs):
         what = f"identity {i}"
-        native = array[i] = _abi.omniid_condition_input.new()
+        array[i] = _abi.omniid_condition_input.new()
         native = array[i]
         native.scale = item.scale
         for name in ("identity", "negative", "composition"):
             value = getattr(item, name)
             if value is not None or name == "identity":
-                handle = pointer_of(value, what if name == "identity" else f"{what}: {name}")
+                handle = handle_of(value, what if name == "identity" else f"{what}: {name}")
                 keep.append(handle)
                 setattr(native, name, handle.pointer)
         native.unconditional = choice(Unconditional, item.unconditional, f"{what}: unconditional")
         if item.fraction is not None and item.sigma is not None:
-            raise errors.InvalidArgumentError(f"{what} has a range of fraction and one of sigma; give one of them")
+            raise errors.InvalidArgumentError(f"{what} has a range of fraction and one of sigma; give only one of them")
         if item.fraction is not None:
             native.steps = StepUnit.FRACTION
             native.step_start, native.step_end = _pair(item.fraction, f"{what}: fraction")
@@ -351,7 +360,7 @@ def native_inputs(identities: Any) -> tuple[Any, list[ConditionInput], list[Any]
     return array, inputs, keep
 
 
-def _pair(value: Any, what: str) -> tuple[float, float]:
+def _pair(value: tuple[float, float], what: str) -> tuple[float, float]:
     try:
         first, last = value
         return float(first), float(last)
@@ -359,8 +368,9 @@ def _pair(value: Any, what: str) -> tuple[float, float]:
         raise errors.InvalidArgumentError(f"{what} is {value!r}; it must be two numbers") from None
 
 
-def _mask(value: Any, what: str) -> Any:
+def _mask(source: ArrayLike, what: str) -> npt.NDArray[np.float32]:
     """A mask as float32 `[height, width]`; 8-bit values are taken as 0 to 255."""
+    value = cast(Any, source)
     if hasattr(value, "convert") and hasattr(value, "mode"):  # a Pillow image
         value = value.convert("L")
     if hasattr(value, "detach"):  # a torch tensor

@@ -5,9 +5,9 @@ from __future__ import annotations
 import ctypes
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Union
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,13 +15,11 @@ from . import _abi, errors
 from ._calls import CancelEvent, Progress, long_call
 from ._handle import Owner
 from ._library import c_path, c_text, check, choice, lib, text
-from .conditioning import ConditionInput, Conditioning, HostLayer, layer_of, native_inputs
+from .conditioning import ConditionInput, Conditioning, HostLayer, Identities, layer_of, native_inputs
 from .enums import BadPhoto, Crop, DeviceType, EmbedsScaling, EncoderKind, MaskMode, Precision, WeightType
-from .identity import Identity, pointer_of
-from .photos import Face, PhotoReport, face_of, native_photos, report_of
-
-Source = Union[str, "os.PathLike[str]", bytes, bytearray, memoryview]
-"""A file: its path or its bytes."""
+from .identity import Identity, handle_of
+from .photos import Face, Photo, PhotoReport, Photos, face_of, native_photos, report_of
+from .types import FileSource, PhotoSource
 
 
 @dataclass(frozen=True)
@@ -74,11 +72,11 @@ class Engine(Owner):
     @classmethod
     def open(
         cls,
-        checkpoint: Source | None = None,
+        checkpoint: FileSource | None = None,
         *,
-        image_encoder: Source | None = None,
-        image_encoder_config: str | dict[str, Any] | None = None,
-        detector: Source | None = None,
+        image_encoder: FileSource | None = None,
+        image_encoder_config: str | Mapping[str, object] | None = None,
+        detector: FileSource | None = None,
         host: str | None = None,
         host_layers: Iterable[HostLayer] | None = None,
         device: str = "cpu",
@@ -107,11 +105,11 @@ class Engine(Owner):
         decoded photo, 256 MiB for an encoded one, 100 MB for a checkpoint's header, 4096 photos for an identity.
         """
         options = _abi.omniid_engine_options.new()
-        keep: list[Any] = []
+        keep: list[object] = []
         for name, source in (("checkpoint", checkpoint), ("image_encoder", image_encoder), ("detector", detector)):
             _fill_source(options, name, source, keep)
-        if isinstance(image_encoder_config, dict):
-            image_encoder_config = json.dumps(image_encoder_config)
+        if isinstance(image_encoder_config, Mapping):
+            image_encoder_config = json.dumps(dict(image_encoder_config))
         options.image_encoder_config = c_text(image_encoder_config, "image_encoder_config")
         options.host = c_text(host, "host")
         if host_layers is not None:
@@ -131,7 +129,7 @@ class Engine(Owner):
             options.progress = callback
             checked(lib.omniid_engine_open(ctypes.byref(options), ctypes.byref(out)))
             # Inside: the end of the block may raise KeyboardInterrupt.
-            return cls._adopt(out, lib.omniid_engine_free)  # type: ignore[no-any-return]
+            return cls._adopt(out, lib.omniid_engine_free)
 
     @property
     def info(self) -> EngineInfo:
@@ -168,7 +166,7 @@ class Engine(Owner):
 
     def detect_faces(
         self,
-        photo: Any,
+        photo: PhotoSource | Photo,
         *,
         score_threshold: float = 0.0,
         overlap_threshold: float = 0.0,
@@ -184,9 +182,9 @@ class Engine(Owner):
         `upright_only` does not turn a photo without faces.
         """
         handle = self._held()
-        photos, count, keep = native_photos(photo)
-        if count != 1:
-            raise errors.InvalidArgumentError(f"detect_faces takes one photo, not {count}")
+        photos, keep = native_photos(photo)
+        if len(photos) != 1:
+            raise errors.InvalidArgumentError(f"detect_faces takes one photo, not {len(photos)}")
         options = _abi.omniid_detect_options.new()
         options.score_threshold, options.overlap_threshold = score_threshold, overlap_threshold
         options.side, options.fine_side = side, fine_side
@@ -206,11 +204,11 @@ class Engine(Owner):
                     break
                 capacity = found.value
         del keep
-        return [face_of(face.score, face.bounds, face.landmarks) for face in faces[: found.value]]
+        return [face_of(face.score, list(face.bounds), list(face.landmarks)) for face in faces[: found.value]]
 
     def encode(
         self,
-        photos: Any,
+        photos: Photos,
         *,
         crop: Crop | str = Crop.DEFAULT,
         crop_margin: float | None = None,
@@ -240,7 +238,7 @@ class Engine(Owner):
     def extend(
         self,
         identity: Identity,
-        photos: Any,
+        photos: Photos,
         *,
         crop: Crop | str = Crop.DEFAULT,
         crop_margin: float | None = None,
@@ -255,18 +253,18 @@ class Engine(Owner):
     ) -> Encoded:
         """Makes a new identity of an identity and more photos. Equal to encoding all photos at once, at the price of
         the new ones. Arguments as for `encode`; label and consent are by default the identity's own."""
-        return self._encode(identity, photos, crop, crop_margin, crop_scale, batch_size, bad_photo, drop_features, label,
-                            consent, progress, cancel)  # fmt: skip
+        return self._encode(identity, photos, crop, crop_margin, crop_scale, batch_size, bad_photo, drop_features,
+                            label, consent, progress, cancel)  # fmt: skip
 
     def _encode(
         self,
         identity: Identity | None,
-        photos: Any,
-        crop: Any,
+        photos: Photos,
+        crop: Crop | str,
         crop_margin: float | None,
         crop_scale: float,
         batch_size: int,
-        bad_photo: Any,
+        bad_photo: BadPhoto | str,
         drop_features: bool,
         label: str | None,
         consent: str | None,
@@ -274,8 +272,8 @@ class Engine(Owner):
         cancel: CancelEvent | None,
     ) -> Encoded:
         handle = self._held()
-        extended = None if identity is None else pointer_of(identity, "identity")
-        array, count, keep = native_photos(photos)
+        extended = None if identity is None else handle_of(identity, "identity")
+        array, keep = native_photos(photos)
         if not 0 <= batch_size < 2**32:
             raise errors.InvalidArgumentError(f"batch_size is {batch_size}; it must be 0 for the default, or more")
         options = _abi.omniid_encode_options.new()
@@ -295,10 +293,10 @@ class Engine(Owner):
         with long_call(progress, cancel) as (callback, checked):
             options.progress = callback
             if extended is None:
-                status = lib.omniid_encode(handle.pointer, array, count, ctypes.byref(options), ctypes.byref(out))
+                status = lib.omniid_encode(handle.pointer, array, len(array), ctypes.byref(options), ctypes.byref(out))
             else:
                 status = lib.omniid_identity_extend(
-                    handle.pointer, extended.pointer, array, count, ctypes.byref(options), ctypes.byref(out)
+                    handle.pointer, extended.pointer, array, len(array), ctypes.byref(options), ctypes.byref(out)
                 )
             checked(status)
             del keep
@@ -310,7 +308,7 @@ class Engine(Owner):
 
     def condition(
         self,
-        identities: Any,
+        identities: Identities,
         *,
         weight_type: WeightType | str = WeightType.LINEAR,
         layer_scales: Sequence[float] | None = None,
@@ -364,7 +362,7 @@ class Engine(Owner):
         """Compares two identities of this engine's model: cosine similarity, -1 to 1, centred on the model's average
         identity and in the directions that tell people apart, as far as the checkpoint has them."""
         handle = self._held()
-        a, b = pointer_of(first, "first"), pointer_of(second, "second")
+        a, b = handle_of(first, "first"), handle_of(second, "second")
         out = ctypes.c_float()
         check(lib.omniid_identity_similarity(handle.pointer, a.pointer, b.pointer, ctypes.byref(out)))
         return out.value
@@ -376,7 +374,9 @@ class Engine(Owner):
         return f"Engine({info.name!r}, {info.encoder.name.lower()}, host={info.host!r}, device={info.device!r})"
 
 
-def _fill_source(options: _abi.omniid_engine_options, name: str, source: Any, keep: list[Any]) -> None:
+def _fill_source(
+    options: _abi.omniid_engine_options, name: str, source: FileSource | None, keep: list[object]
+) -> None:
     if source is None:
         return
     if isinstance(source, (bytes, bytearray, memoryview)):
@@ -390,7 +390,7 @@ def _fill_source(options: _abi.omniid_engine_options, name: str, source: Any, ke
         raise errors.InvalidArgumentError(f"{name} is a {type(source).__name__}; it must be a path or bytes")
 
 
-def _native_layers(layers: Iterable[HostLayer]) -> Any:
+def _native_layers(layers: Iterable[HostLayer]) -> ctypes.Array[_abi.omniid_host_layer]:
     table = list(layers)
     array = (_abi.omniid_host_layer * len(table))()
     for native, layer in zip(array, table):
@@ -400,7 +400,7 @@ def _native_layers(layers: Iterable[HostLayer]) -> Any:
     return array
 
 
-def _device(name: Any) -> tuple[int, int]:
+def _device(name: str) -> tuple[int, int]:
     kind, _, number = str(name).partition(":")
     if kind == "cpu" and not number:
         return DeviceType.CPU, 0
@@ -409,7 +409,7 @@ def _device(name: Any) -> tuple[int, int]:
     raise errors.InvalidArgumentError(f"device is {name!r}; it must be 'cpu', 'cuda' or 'cuda:N'")
 
 
-def _reports(report: Any) -> tuple[PhotoReport, ...]:
+def _reports(report: ctypes._Pointer[_abi.omniid_report]) -> tuple[PhotoReport, ...]:
     count = ctypes.c_size_t()
     check(lib.omniid_report_photo_count(report, ctypes.byref(count)))
     reports = []

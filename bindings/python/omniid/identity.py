@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import ctypes
-import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from . import _abi, errors
-from ._handle import Owner
+from ._handle import Handle, Owner
 from ._library import c_path, c_text, check, choice, lib, text
 from .enums import EncoderKind, Precision
 from .tensors import Slot, Tensor
-
-if TYPE_CHECKING:
-    from .engine import Engine
+from .types import Buffer, PathLike, TensorLike
 
 
 @dataclass(frozen=True)
@@ -34,7 +31,7 @@ class IdentityInfo:
     model: str
     """Fingerprint of the model that made it."""
     label: str
-    """A name for people; may be empty."""
+    """A name to show; may be empty."""
     created: str
     """When it was made: UTC, RFC 3339."""
     consent: str
@@ -50,25 +47,25 @@ class Identity(Owner):
     __slots__ = ()
 
     @classmethod
-    def _of(cls, pointer: Any) -> Identity:
-        return cls._adopt(pointer, lib.omniid_identity_free)  # type: ignore[no-any-return]
+    def _of(cls, pointer: ctypes._Pointer[Any]) -> Identity:
+        return cls._adopt(pointer, lib.omniid_identity_free)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Identity:
+    def load(cls, path: PathLike) -> Identity:
         """Reads an `.omniid` file."""
         out = ctypes.POINTER(_abi.omniid_identity)()
         check(lib.omniid_identity_load(c_path(path, "path"), ctypes.byref(out)))
         return cls._of(out)
 
     @classmethod
-    def from_bytes(cls, data: bytes | bytearray | memoryview) -> Identity:
+    def from_bytes(cls, data: Buffer) -> Identity:
         """Reads the bytes of an `.omniid` file."""
         data = bytes(data)
         out = ctypes.POINTER(_abi.omniid_identity)()
         check(lib.omniid_identity_from_bytes(data, len(data), ctypes.byref(out)))
         return cls._of(out)
 
-    def save(self, path: str | os.PathLike[str], precision: Precision | str = Precision.F32) -> None:
+    def save(self, path: PathLike, precision: Precision | str = Precision.F32) -> None:
         """Writes it to a file, as f32 or, at half the size, f16. The file appears complete or not at all."""
         handle = self._held()
         precision = choice(Precision, precision, "precision")
@@ -104,14 +101,14 @@ class Identity(Owner):
 
     @property
     def label(self) -> str:
-        """A name for people; may be empty."""
+        """A name to show; may be empty."""
         return self.info.label
 
     def tokens(self) -> Tensor:
         """The tokens, float32 `[tokens, token_width]`, without a copy. They stay valid after the identity is closed."""
         handle = self._held()
 
-        def source(_: int) -> Any:
+        def source(_: int) -> ctypes._Pointer[_abi.omniid_managed_tensor]:
             out = ctypes.POINTER(_abi.omniid_managed_tensor)()
             check(lib.omniid_identity_tokens(handle.pointer, ctypes.byref(out)))
             return out
@@ -120,9 +117,9 @@ class Identity(Owner):
         assert tensor is not None
         return tensor
 
-    def copy_tokens(self, out: Any) -> None:
-        """Copies the tokens into an array or tensor of yours: `[tokens, token_width]` on the processor, float32,
-        float16 or bfloat16, any strides."""
+    def copy_tokens(self, out: TensorLike) -> None:
+        """Copies the tokens into an array or tensor of yours: `[tokens, token_width]` on the CPU, float32, float16 or
+        bfloat16, any strides."""
         handle = self._held()
         pointer, keep = Slot().describe(out, "out", True, 1)
         check(lib.omniid_identity_copy_tokens(handle.pointer, pointer))
@@ -146,10 +143,6 @@ class Identity(Owner):
         check(lib.omniid_identity_without_features(handle.pointer, ctypes.byref(out)))
         return self._of(out)
 
-    def similarity(self, other: Identity, engine: Engine) -> float:
-        """Cosine similarity to another identity of the engine's model, -1 to 1."""
-        return engine.similarity(self, other)
-
     def __repr__(self) -> str:
         if self.closed:
             return "Identity(closed)"
@@ -158,7 +151,7 @@ class Identity(Owner):
         return f"Identity({name}{info.photos} photos, {info.tokens} tokens of {info.token_width})"
 
 
-def pointer_of(value: Any, what: str) -> Any:
+def handle_of(value: Identity, what: str) -> Handle:
     """The handle of an identity that is an argument."""
     if not isinstance(value, Identity):
         raise errors.InvalidArgumentError(f"{what} is a {type(value).__name__}; it must be an Identity")

@@ -5,34 +5,42 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Union
+from typing import TYPE_CHECKING, Any, Union, cast
 
 import numpy as np
 
 from . import _abi, errors
 from ._library import c_path, choice, text
 from .enums import ChannelOrder, FaceChoice, PixelType, Status
+from .types import PhotoSource
 
-PhotoSource = Any
-"""A path, the bytes of an image file, a Pillow image, or an array `[height, width, channels]` of uint8 or float32."""
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
-FaceSpec = Union[str, int, Sequence[float]]
+FaceSpec = Union[str, int, Sequence[float], Sequence[Sequence[float]]]
+"""Which face of a photo is meant; see `Photo.face`."""
 
 
 @dataclass(frozen=True)
 class Photo:
-    """One photo, with what cannot be seen from the picture itself."""
+    """One photo, with what the picture itself does not tell."""
 
     source: PhotoSource
     """A path, the bytes of an image file (JPEG, PNG, WebP, BMP, TIFF), a Pillow image, or an array
     `[height, width, channels]` or `[height, width]`, uint8 from 0 to 255 or floating point from 0 to 1."""
 
     face: FaceSpec = "detect"
-    """`"detect"`: the largest face. A whole number: the n-th largest, 0 being the largest. Four numbers: the box left,
-    top, right, bottom. Five points, or ten numbers: the eye at the image's left, the eye at its right, the nose tip,
-    the mouth corner at its left and the one at its right. In pixels of the upright photo."""
+    """Which face is meant.
+
+    - `"detect"`: the largest.
+    - A whole number: the n-th largest; 0 is the largest.
+    - Four numbers: the box left, top, right, bottom.
+    - Five points, or ten numbers: the eye at the image's left, the eye at its right, the nose tip, the mouth corner at
+      its left and the one at its right.
+
+    In pixels of the upright photo."""
 
     channel_order: ChannelOrder | str | None = None
     """Order of an array's channels. Default: red, green, blue, and alpha where there are four."""
@@ -70,7 +78,7 @@ class PhotoReport:
         return self.status == Status.OK
 
 
-def face_of(score: float, bounds: Any, landmarks: Any) -> Face:
+def face_of(score: float, bounds: Sequence[float], landmarks: Sequence[float]) -> Face:
     points = tuple((float(landmarks[2 * i]), float(landmarks[2 * i + 1])) for i in range(5))
     return Face(float(score), (float(bounds[0]), float(bounds[1]), float(bounds[2]), float(bounds[3])), points)
 
@@ -79,8 +87,8 @@ def report_of(native: _abi.omniid_photo_report) -> PhotoReport:
     face = None
     if native.has_bounds:
         score = native.face_score if native.has_landmarks else float("nan")
-        points = native.face_landmarks if native.has_landmarks else [float("nan")] * 10
-        face = face_of(score, native.face_bounds, points)
+        points = list(native.face_landmarks) if native.has_landmarks else [float("nan")] * 10
+        face = face_of(score, list(native.face_bounds), points)
     status: Status | int = native.status
     try:
         status = Status(native.status)
@@ -89,29 +97,33 @@ def report_of(native: _abi.omniid_photo_report) -> PhotoReport:
     return PhotoReport(status, text(native.name), text(native.reason), face)
 
 
-def native_photos(photos: Any) -> tuple[Any, int, list[Any]]:
-    """The photos as the library takes them, their number, and what has to live as long as they are used."""
-    photos = [photos] if _is_source(photos) else list(photos)
-    array = (_abi.omniid_photo * len(photos))()
-    keep: list[Any] = []
-    for i, photo in enumerate(photos):
+Photos = Union[PhotoSource, Photo, Iterable[Union[PhotoSource, Photo]]]
+"""One photo or several."""
+
+
+def native_photos(photos: Photos) -> tuple[ctypes.Array[_abi.omniid_photo], list[object]]:
+    """The photos as the library takes them, and what has to live as long as they are used."""
+    several = [photos] if _is_source(photos) else list(cast("Iterable[PhotoSource | Photo]", photos))
+    array = (_abi.omniid_photo * len(several))()
+    keep: list[object] = []
+    for i, photo in enumerate(several):
         array[i] = _abi.omniid_photo.new()
-        what = f"photo {i}" if len(photos) > 1 else "the photo"
+        what = f"photo {i}" if len(several) > 1 else "the photo"
         if not isinstance(photo, Photo):
-            photo = Photo(photo)
+            photo = Photo(cast(PhotoSource, photo))
         _fill_source(array[i], photo, what, keep)
         _fill_face(array[i], photo.face, what)
-    return array, len(photos), keep
+    return array, keep
 
 
-def _is_source(value: Any) -> bool:
+def _is_source(value: object) -> bool:
     """Whether this is one photo, not several."""
     if isinstance(value, (str, os.PathLike, bytes, bytearray, memoryview, Photo)) or not hasattr(value, "__iter__"):
         return True
     return _is_pillow(value) or hasattr(value, "__array__") or hasattr(value, "__dlpack__")
 
 
-def _fill_source(native: _abi.omniid_photo, photo: Photo, what: str, keep: list[Any]) -> None:
+def _fill_source(native: _abi.omniid_photo, photo: Photo, what: str, keep: list[object]) -> None:
     source = photo.source
     if isinstance(source, (str, os.PathLike)):
         native.path = c_path(source, what)
@@ -123,9 +135,9 @@ def _fill_source(native: _abi.omniid_photo, photo: Photo, what: str, keep: list[
     elif _is_pillow(source):
         _fill_array(native, _pillow_array(source), None, what, keep)
     elif hasattr(source, "__array__") or hasattr(source, "__array_interface__"):
-        _fill_array(native, np.asarray(source), photo.channel_order, what, keep)
+        _fill_array(native, np.asarray(cast(Any, source)), photo.channel_order, what, keep)
     elif hasattr(source, "__dlpack__"):
-        _fill_array(native, np.from_dlpack(source), photo.channel_order, what, keep)
+        _fill_array(native, np.from_dlpack(cast(Any, source)), photo.channel_order, what, keep)
     else:
         raise errors.InvalidArgumentError(
             f"{what} is a {type(source).__name__}; it must be a path, the bytes of an image file, a Pillow image or an "
@@ -133,13 +145,13 @@ def _fill_source(native: _abi.omniid_photo, photo: Photo, what: str, keep: list[
         )
 
 
-def _is_pillow(source: Any) -> bool:
+def _is_pillow(source: object) -> bool:
     module = sys.modules.get("PIL.Image")
     return module is not None and isinstance(source, module.Image)
 
 
-def _pillow_array(image: Any) -> Any:
-    """Upright, as photos from files are, and in colour."""
+def _pillow_array(image: Any) -> npt.NDArray[np.uint8]:
+    """A Pillow image as RGB, turned upright as photos from files are."""
     from PIL import ImageOps
 
     image = ImageOps.exif_transpose(image)
@@ -148,7 +160,13 @@ def _pillow_array(image: Any) -> Any:
     return np.asarray(image)
 
 
-def _fill_array(native: _abi.omniid_photo, array: Any, order: Any, what: str, keep: list[Any]) -> None:
+def _fill_array(
+    native: _abi.omniid_photo,
+    array: npt.NDArray[Any],
+    order: ChannelOrder | str | None,
+    what: str,
+    keep: list[object],
+) -> None:
     if array.ndim == 2:
         array = np.repeat(array[:, :, None], 3, axis=2)
     if array.ndim != 3 or array.shape[2] not in (3, 4):
@@ -182,24 +200,25 @@ def _fill_array(native: _abi.omniid_photo, array: Any, order: Any, what: str, ke
     native.channel_order = order
 
 
-def _fill_face(native: _abi.omniid_photo, face: Any, what: str) -> None:
+def _fill_face(native: _abi.omniid_photo, face: FaceSpec, what: str) -> None:
     if isinstance(face, str):
         if face != "detect":
-            raise errors.InvalidArgumentError(f"{what}: face is {face!r}; the only word that it can be is 'detect'")
+            raise errors.InvalidArgumentError(f"{what}: face is {face!r}; the only word it may be is 'detect'")
         native.face = FaceChoice.DETECT
         return
     numbers = np.asarray(face, dtype=np.float64).reshape(-1)
+    values: list[ctypes.c_float | float] = [float(number) for number in numbers]
     if np.ndim(face) == 0:
         index = int(numbers[0])
         if index != numbers[0] or not 0 <= index < 2**32:
-            raise errors.InvalidArgumentError(f"{what}: face is {face!r}; a face's number is 0 or more, and whole")
+            raise errors.InvalidArgumentError(f"{what}: face is {face!r}; the number of a face is whole and 0 or more")
         native.face, native.face_index = FaceChoice.INDEX, index
     elif numbers.size == 4:
         native.face = FaceChoice.BOX
-        native.face_box[:] = numbers.tolist()
+        native.face_box[:] = values
     elif numbers.size == 10:
         native.face = FaceChoice.LANDMARKS
-        native.face_landmarks[:] = numbers.tolist()
+        native.face_landmarks[:] = values
     else:
         raise errors.InvalidArgumentError(
             f"{what}: face has {numbers.size} numbers; a box has 4, landmarks have 10 (five points)"

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import ctypes
 import sys
-from typing import TYPE_CHECKING, Any, Callable
+from typing import TYPE_CHECKING, Any, Callable, Optional, cast
 
 import numpy as np
 
 from . import _abi, errors
 from ._handle import Handle
 from ._library import lib
+from .types import SupportsDLPack, TensorLike
 
 if TYPE_CHECKING:
     import numpy.typing as npt
+
+    TensorSource = Callable[[int], ctypes._Pointer[_abi.omniid_managed_tensor]]
+    TensorPointer = ctypes._Pointer[_abi.omniid_tensor]
 
 MAX_DIMENSIONS = 4
 
@@ -27,31 +31,31 @@ _READ_ONLY = 1
 
 
 class Tensor:
-    """Numbers that the library hands out: read-only, without a copy, valid for as long as this object or anything
-    made of it lives.
+    """Numbers that the library hands out: read-only, without a copy, valid as long as this object lives or anything
+    that shares its memory.
 
-    `numpy.asarray(tensor)` and `torch.from_dlpack(tensor)` share its memory; so does every other library that takes
-    read-only DLPack tensors of version 1. PyTorch does not enforce that they are read-only: do not write to them.
+    `numpy.asarray(tensor)` and `torch.from_dlpack(tensor)` share the memory; so does every other library that takes
+    read-only tensors of DLPack 1. PyTorch does not enforce that they are read-only: do not write to them.
     """
 
     __slots__ = ("_handle", "_source", "shape", "strides", "dtype", "device")
 
     _handle: Handle
-    _source: Callable[[int], Any]
+    _source: TensorSource
     shape: tuple[int, ...]
     """Sizes of the dimensions."""
     strides: tuple[int, ...]
-    """Distance of neighbours in each dimension, in numbers."""
+    """Distance between neighbours in each dimension, in numbers."""
     dtype: str
     """`float32`, `float16` or `bfloat16`."""
     device: tuple[int, int]
-    """Type and number of the device, as DLPack counts them: (1, 0) is the processor, (2, n) is CUDA device n."""
+    """Type and number of the device, as DLPack numbers them: (1, 0) is the CPU, (2, n) is CUDA device n."""
 
     def __init__(self) -> None:
         raise TypeError("Tensor objects are handed out by identities and conditionings")
 
     @classmethod
-    def _of(cls, source: Callable[[int], Any], stream: int = 1) -> Tensor | None:
+    def _of(cls, source: TensorSource, stream: int = 1) -> Tensor | None:
         """Takes the tensor that `source(stream)` hands out; None for a NULL."""
         pointer = source(stream)
         if not pointer:
@@ -60,11 +64,8 @@ class Tensor:
         self._handle = Handle(pointer, lib.omniid_tensor_free)
         self._source = source
         inner = pointer.contents.dl_tensor
-        self.shape = tuple(inner.shape[i] for i in range(inner.ndim))
-        if inner.strides:
-            self.strides = tuple(inner.strides[i] for i in range(inner.ndim))
-        else:
-            self.strides = _row_major(self.shape)
+        self.shape = tuple(inner.shape[: inner.ndim]) if inner.shape else ()
+        self.strides = tuple(inner.strides[: inner.ndim]) if inner.strides else _row_major(self.shape)
         self.dtype = _NAMES[(inner.dtype.code, inner.dtype.bits)]
         self.device = (inner.device.device_type, inner.device.device_id)
         return self
@@ -76,7 +77,7 @@ class Tensor:
 
     @property
     def __array_interface__(self) -> dict[str, Any]:
-        """NumPy's view of it; not there for bfloat16, which NumPy does not have, and for memory of a GPU."""
+        """NumPy's view of the memory. Missing for bfloat16, which NumPy does not have, and on a GPU."""
         if self.device[0] != _abi.OMNIID_DEVICE_CPU:
             raise AttributeError("the tensor is in the memory of a GPU; use torch.from_dlpack")
         if self.dtype == "bfloat16":
@@ -91,7 +92,7 @@ class Tensor:
         }
 
     def numpy(self) -> npt.NDArray[Any]:
-        """As a NumPy array: the same memory, read-only; for bfloat16 a float32 copy."""
+        """The tensor as a NumPy array: the same memory, read-only; for bfloat16 a float32 copy."""
         if self.device[0] != _abi.OMNIID_DEVICE_CPU:
             raise errors.UnsupportedError("the tensor is in the memory of a GPU; use torch.from_dlpack(tensor).cpu()")
         if self.dtype != "bfloat16":
@@ -109,19 +110,19 @@ class Tensor:
         max_version: tuple[int, int] | None = None,
         dl_device: tuple[int, int] | None = None,
         copy: bool | None = None,
-    ) -> Any:
-        """A DLPack capsule. `stream` is where the consumer is going to read it, on a GPU."""
+    ) -> object:
+        """A DLPack capsule. On a GPU, `stream` is where the consumer is going to read the tensor."""
         if max_version is None or max_version[0] < 1:
             raise BufferError(
-                "the tensor is read-only, which DLPack can say since version 1.0; the consumer asked for an older one. "
-                "numpy.array(tensor) makes a copy that it can take"
+                "the tensor is read-only, which DLPack can express since version 1.0; the consumer asked for an older "
+                "one. numpy.array(tensor) makes a copy that it can take"
             )
         if dl_device is not None and tuple(dl_device) != self.device:
             raise BufferError(f"the tensor is on device {self.device}, not on {tuple(dl_device)}, and is not moved")
         if copy:
             raise BufferError("the tensor is shared, not copied; numpy.array(tensor) makes a copy")
-        # A managed tensor of its own for the consumer, freed by the library's deleter: no Python in it, so that it
-        # may be freed on any thread.
+        # The consumer gets a managed tensor of its own, freed by the library's deleter. No Python is involved, so it may
+        # be freed on any thread.
         pointer = self._source(1 if stream is None else stream)
         address = ctypes.cast(pointer, ctypes.c_void_p).value
         return _new_capsule(address, _CAPSULE, _release_capsule)
@@ -171,7 +172,7 @@ _dying_capsule_pointer = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, cty
 
 
 def _release(capsule: int) -> None:
-    """Frees the tensor of a capsule that nobody consumed."""
+    """Frees the tensor of a capsule that nobody has consumed."""
     if _is_dying_capsule(capsule, _CAPSULE):
         pointer = _dying_capsule_pointer(capsule, _CAPSULE)
         lib.omniid_tensor_free(ctypes.cast(pointer, ctypes.POINTER(_abi.omniid_managed_tensor)))
@@ -183,7 +184,7 @@ ctypes.pythonapi.Py_IncRef(ctypes.py_object(_release_capsule))
 
 
 class Slot:
-    """Room for the description of one tensor that is lent to a call; used again for the next call."""
+    """Room for the description of one tensor that is lent to a call; reused for the next call."""
 
     __slots__ = ("tensor", "shape", "strides", "pointer", "dtype", "device")
 
@@ -198,8 +199,8 @@ class Slot:
         self.dtype, self.device = self.tensor.dtype, self.tensor.device
         self.dtype.lanes = 1
 
-    def describe(self, value: Any, what: str, writable: bool, stream: int) -> tuple[Any, Any]:
-        """Describes somebody's tensor. Returns a pointer to the description and what has to live as long as it is
+    def describe(self, value: TensorLike, what: str, writable: bool, stream: int) -> tuple[TensorPointer, object]:
+        """Describes a tensor of the caller. Returns a pointer to the description and what has to live as long as it is
         used."""
         torch = sys.modules.get("torch")
         if torch is not None and isinstance(value, torch.Tensor):
@@ -207,12 +208,12 @@ class Slot:
         if isinstance(value, np.ndarray):
             return self.pointer, self._numpy(value, what, writable)
         if hasattr(value, "__dlpack__"):
-            return _borrow(value, what, writable, stream)
+            return _borrow(cast(SupportsDLPack, value), what, writable, stream)
         raise errors.InvalidArgumentError(
             f"{what} is a {type(value).__name__}; it must be a NumPy array, a torch tensor or another DLPack tensor"
         )
 
-    def _torch(self, torch: Any, value: Any, what: str) -> Any:
+    def _torch(self, torch: Any, value: Any, what: str) -> object:
         tensor = self.tensor
         kind = _torch_code(torch, value.dtype)
         if kind is None or value.dim() > MAX_DIMENSIONS or value.layout is not torch.strided:
@@ -224,7 +225,7 @@ class Slot:
         elif device.type == "cuda":
             self.device.device_type, self.device.device_id = _abi.OMNIID_DEVICE_CUDA, device.index or 0
         else:
-            raise errors.UnsupportedError(f"{what} is on {device}; it must be on the processor or a CUDA device")
+            raise errors.UnsupportedError(f"{what} is on {device}; it must be on the CPU or a CUDA device")
         count = value.dim()
         self.shape[:count] = value.shape
         self.strides[:count] = value.stride()
@@ -232,7 +233,7 @@ class Slot:
         tensor.data = value.data_ptr()
         return value
 
-    def _numpy(self, value: npt.NDArray[Any], what: str, writable: bool) -> Any:
+    def _numpy(self, value: npt.NDArray[Any], what: str, writable: bool) -> object:
         tensor = self.tensor
         kind = _numpy_code(value.dtype)
         if kind is None or value.ndim > MAX_DIMENSIONS:
@@ -244,7 +245,7 @@ class Slot:
         count, size, strides = value.ndim, value.itemsize, value.strides
         for step in strides:
             if step % size:
-                raise errors.UnsupportedError(f"{what} has strides {strides}, not multiples of its numbers")
+                raise errors.UnsupportedError(f"{what} has strides {strides}, which are not multiples of {size} bytes")
         self.shape[:count] = list(value.shape)
         self.strides[:count] = [step // size for step in strides]
         tensor.ndim = count
@@ -271,17 +272,17 @@ _DATA_OFFSET = _ArrayInterface.data.offset
 
 
 def _address(array: npt.NDArray[Any]) -> int | None:
-    """Where an array's numbers are. `__array_interface__` and `ctypes.data` say the same in ten times the time."""
+    """The address of an array's numbers. `__array_interface__` and `ctypes.data` take ten times as long to tell."""
     capsule = array.__array_struct__
     return ctypes.c_void_p.from_address(_capsule_pointer(capsule, None) + _DATA_OFFSET).value
 
 
-_numpy_codes: dict[Any, tuple[int, int] | None] = {}
+_numpy_codes: dict[np.dtype[Any], Optional[tuple[int, int]]] = {}
 
 
-def _numpy_code(dtype: Any) -> tuple[int, int] | None:
-    """The number type of a NumPy type; None for others, foreign byte orders among them. Kept, because NumPy makes the
-    name anew each time."""
+def _numpy_code(dtype: np.dtype[Any]) -> tuple[int, int] | None:
+    """DLPack's code and bits of a NumPy type; None for types that the library does not have and for foreign byte
+    orders. Cached, because NumPy computes the name anew each time."""
     try:
         return _numpy_codes[dtype]
     except KeyError:
@@ -305,8 +306,8 @@ def _describe_refusal(what: str, dtype: Any, shape: tuple[int, ...], layout: Any
     )
 
 
-def _borrow(value: Any, what: str, writable: bool, stream: int) -> tuple[Any, Any]:
-    """The description inside a producer's capsule. The capsule frees it when it is dropped, unconsumed."""
+def _borrow(value: SupportsDLPack, what: str, writable: bool, stream: int) -> tuple[TensorPointer, object]:
+    """The description inside a producer's capsule. The capsule is not consumed and frees it when it is dropped."""
     arguments: dict[str, Any] = {"max_version": (1, 0)}
     device = getattr(value, "__dlpack_device__", lambda: (_abi.OMNIID_DEVICE_CPU, 0))()
     if int(device[0]) == _abi.OMNIID_DEVICE_CUDA:
@@ -337,8 +338,8 @@ def _row_major(shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(reversed(strides))
 
 
-def torch_stream(value: Any) -> int:
-    """The stream that a tensor's own library works on, in DLPack's numbering; 1 on the processor."""
+def torch_stream(value: object) -> int:
+    """The stream that PyTorch uses for a tensor, in DLPack's numbering; 1 on the CPU and for other tensors."""
     torch = sys.modules.get("torch")
     if torch is None or not isinstance(value, torch.Tensor) or value.device.type != "cuda":
         return 1

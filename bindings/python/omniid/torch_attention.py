@@ -9,31 +9,35 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from torch.utils.dlpack import from_dlpack
 
 from .conditioning import Conditioning, Step
 from .enums import Role
+from .tensors import Tensor, torch_stream
+
+Pair = tuple[torch.Tensor, torch.Tensor]
+"""Keys and values of one identity in one layer: `[1, heads, tokens, head_dim]` each."""
 
 
 class KeyStore:
-    """Keys and values as torch tensors on the device and of the type that they are needed in, and masks by size.
+    """The keys, values and masks of a conditioning as torch tensors, on any device and in any type.
 
-    Copies are made when they are first needed and kept; where device and type are already right there is no copy. May
+    Copies are made when they are first needed, and kept; there is no copy where device and type are already right. May
     be used from any number of threads at once.
     """
 
     def __init__(self, conditioning: Conditioning) -> None:
         self._conditioning = conditioning
-        self._pairs: dict[Any, Any] = {}
-        self._masks: dict[Any, torch.Tensor] = {}
+        # The last two entries of each key are the device and the number type.
+        self._pairs: dict[tuple[Any, ...], Pair | None] = {}
+        self._masks: dict[tuple[Any, ...], torch.Tensor] = {}
         self._lock = threading.Lock()
 
     def release_other(self, device: torch.device) -> None:
-        """Forgets the copies on all other devices. They are made again when they are needed."""
+        """Drops the copies on all other devices. They are made again when they are needed."""
         with self._lock:
-            for copies in (self._pairs, self._masks):
-                # The device is the last entry but one of every key.
-                for key in [key for key in copies if key[-2] != device]:
-                    del copies[key]
+            self._pairs = {key: pair for key, pair in self._pairs.items() if key[-2] == device}
+            self._masks = {key: mask for key, mask in self._masks.items() if key[-2] == device}
 
     def delta(
         self,
@@ -44,7 +48,7 @@ class KeyStore:
         step: Step | None,
         latent_size: tuple[int, int] | None,
     ) -> torch.Tensor | None:
-        """What the identities add to a layer's output: `[batch, rows, width]` like the query; None for nothing.
+        """What the identities add to a layer's output, `[batch, rows, width]` like the query; None if nothing.
 
         `roles` has one entry for each batch row; `scale` multiplies every identity's own. `step` and `latent_size`,
         height and width of the latent picture, are needed where `Conditioning.inject` needs them.
@@ -63,7 +67,7 @@ class KeyStore:
         step: Step | None,
         latent_size: tuple[int, int] | None,
     ) -> Iterator[tuple[int, torch.Tensor]]:
-        """As `delta`, each identity by itself: its number and what it adds. Leaves out those that add nothing."""
+        """As `delta`, for each identity by itself: its number and what it adds. Leaves out those that add nothing."""
         conditioning = self._conditioning
         host = conditioning.layers[layer]
         batch, rows, _ = query.shape
@@ -79,7 +83,7 @@ class KeyStore:
                 if pair is None:
                     continue
                 part = query[places[0] : places[-1] + 1] if _consecutive(places) else query[places]
-                heads = part.unflatten(2, (host.heads, host.head_dim)).transpose(1, 2)
+                heads = part.reshape(len(places), rows, host.heads, host.head_dim).transpose(1, 2)
                 keys, values = (side.expand(len(places), -1, -1, -1) for side in pair)
                 found = F.scaled_dot_product_attention(heads, keys, values).transpose(1, 2).reshape(part.shape)
                 found = found * factor if mask is None else found * (factor * mask)
@@ -91,24 +95,17 @@ class KeyStore:
             if total is not None:
                 yield identity, total
 
-    def _pair(self, layer: int, identity: int, role: Role, query: torch.Tensor) -> Any:
-        """Keys and values `[1, heads, tokens, head_dim]`, or None where nothing is injected."""
+    def _pair(self, layer: int, identity: int, role: Role, query: torch.Tensor) -> Pair | None:
+        """Keys and values on the device of the query and of its type; None where nothing is injected."""
         key = (layer, identity, role, query.device, query.dtype)
         with self._lock:
             if key not in self._pairs:
-                stream = 1
-                if query.device.type == "cuda":
-                    stream = int(torch.cuda.current_stream(query.device).cuda_stream) or 1
-                sides = [
-                    get(layer, identity, role, stream) for get in (self._conditioning.keys, self._conditioning.values)
-                ]
+                stream = torch_stream(query)
+                keys = self._conditioning.keys(layer, identity, role, stream)
+                values = self._conditioning.values(layer, identity, role, stream)
                 self._pairs[key] = None
-                if sides[0] is not None and sides[1] is not None:
-                    self._pairs[key] = [
-                        # No copy where device and type are already right.
-                        torch.from_dlpack(side).to(query.device, query.dtype).transpose(0, 1)[None]
-                        for side in sides
-                    ]
+                if keys is not None and values is not None:
+                    self._pairs[key] = (_by_heads(keys, query), _by_heads(values, query))
             return self._pairs[key]
 
     def _mask(
@@ -121,6 +118,11 @@ class KeyStore:
                 factors = self._conditioning.mask_factors(identity, rows, latent_size or (0, 0))
                 self._masks[key] = torch.from_numpy(factors)[:, None].to(query.device, query.dtype)
             return self._masks[key]
+
+
+def _by_heads(side: Tensor, query: torch.Tensor) -> torch.Tensor:
+    """Keys or values `[tokens, heads, head_dim]` as `[1, heads, tokens, head_dim]`, like the query."""
+    return from_dlpack(side).to(query.device, query.dtype).transpose(0, 1)[None]
 
 
 def _consecutive(places: list[int]) -> bool:

@@ -111,7 +111,7 @@ def test_identities_are_saved_and_loaded(engine, identity, tmp_path):
     half = Identity.from_bytes(identity.to_bytes("f16"))
     assert len(identity.to_bytes("f16")) < len(identity.to_bytes())
     assert np.array_equal(tokens(half), tokens(identity).astype(np.float16).astype(np.float32))
-    assert identity.similarity(loaded, engine) == pytest.approx(1.0, abs=1e-6)
+    assert engine.similarity(identity, loaded) == pytest.approx(1.0, abs=1e-6)
     noted = identity.with_notes(consent="portraits only")
     assert (noted.label, noted.info.consent) == ("Anna", "portraits only")
     assert "Anna" in repr(noted)

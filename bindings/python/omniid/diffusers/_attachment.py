@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Literal, Optional
+from typing import Callable, Literal, Optional
 
 import torch
 
@@ -11,13 +11,15 @@ from ..conditioning import Conditioning, Step
 from ..enums import DeviceType, Role
 from ..torch_attention import KeyStore
 from . import _layers, _sampling, _watch
-from ._sampling import Guidance
+from ._layers import Target
+from ._sampling import Guidance, Timestep
 
 Mode = Literal["auto", "inject", "keys"]
+"""How an identity's attention gets into a layer's output; see `attach`."""
 
 
 class Attachment:
-    """An identity that is attached to a model. A context manager: leaving it detaches.
+    """A conditioning that is attached to a model. A context manager: leaving it detaches.
 
     `scale` and `step` may be changed at any time, also while a pipeline runs, for instance in its
     `callback_on_step_end`.
@@ -32,11 +34,11 @@ class Attachment:
 
     def __init__(
         self,
-        target: Any,
+        target: Target,
         conditioning: Conditioning,
         scale: float,
         guidance: Guidance,
-        step: Step | Callable[[Any], Step] | None,
+        step: Step | Callable[[Timestep], Step] | None,
         mode: Mode,
     ) -> None:
         if not isinstance(conditioning, Conditioning):
@@ -49,7 +51,7 @@ class Attachment:
             _sampling.chunk_roles(guidance, None, None, 1, True)  # says what is missing
         self.conditioning = conditioning
         self.scale = scale
-        self._step_function: Callable[[Any], Step] | None = step if callable(step) else None
+        self._step_function: Callable[[Timestep], Step] | None = step if callable(step) else None
         self.step = None if callable(step) else step
         self._guidance = guidance
         self._mode = mode
@@ -65,7 +67,7 @@ class Attachment:
         _watch.watch(self.model).add(self)
 
     def _conditioning_device(self) -> str:
-        """Where its keys and values are: `cpu`, `cuda` or, if there are none, empty."""
+        """Where its keys and values are: `cpu`, `cuda`, or an empty string if there are none."""
         for index in range(self.conditioning.layer_count):
             for identity in range(self.conditioning.identity_count):
                 keys = self.conditioning.keys(index, identity)
@@ -75,11 +77,11 @@ class Attachment:
 
     @property
     def attached(self) -> bool:
-        """Whether it still is."""
+        """Whether it still is attached."""
         return self._attached
 
     def detach(self) -> None:
-        """Takes it out of the model. May be called again."""
+        """Removes it from the model. May be called again."""
         if self._attached:
             self._attached = False
             _watch.watch(self.model).remove(self)
@@ -90,8 +92,8 @@ class Attachment:
     def __exit__(self, *_: object) -> None:
         self.detach()
 
-    def _begin(self, now: _watch.Pass) -> None:
-        """A forward pass of the model begins."""
+    def begin(self, now: _watch.Pass) -> None:
+        """Called by the hooks: a forward pass of the model begins."""
         if self.scale == 0:
             return
         self._chunks = _sampling.chunk_roles(self._guidance, self._pipeline, now.context, now.batch, self._unet)
@@ -100,7 +102,7 @@ class Attachment:
         if self.conditioning.has_step_ranges:
             self._now = self._find_step(now.timestep)
 
-    def _find_step(self, timestep: Any) -> Step:
+    def _find_step(self, timestep: Timestep) -> Step:
         if self._step_function is not None:
             return self._step_function(timestep)
         step = self.step
@@ -115,11 +117,18 @@ class Attachment:
             )
         return step
 
-    def _wants(self, name: str) -> bool:
+    @property
+    def needs_latent_size(self) -> bool:
+        """Whether an identity has a mask."""
+        return self.conditioning.has_masks
+
+    def wants(self, name: str) -> bool:
+        """Called by the hooks: whether identities are injected into the layer of that name."""
         return self.scale != 0 and name in self._layers
 
-    def _add(self, name: str, query: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
-        """Adds the identities' attention of one layer: to `output` itself, or to a copy that is returned."""
+    def add(self, name: str, query: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
+        """Called by the hooks: adds the identities' attention of one layer, to `output` itself or to a copy that is
+        returned."""
         index = self._layers.get(name)
         if index is None or self.scale == 0:
             return output
@@ -156,12 +165,12 @@ _TYPES = (torch.float32, torch.float16, torch.bfloat16)
 
 
 def attach(
-    target: Any,
+    target: Target,
     conditioning: Conditioning,
     *,
     scale: float = 1.0,
     guidance: Guidance = None,
-    step: Step | Callable[[Any], Step] | None = None,
+    step: Step | Callable[[Timestep], Step] | None = None,
     mode: Mode = "auto",
 ) -> Attachment:
     """Injects identities into a diffusers model from now on.
@@ -185,17 +194,13 @@ def attach(
     return Attachment(target, conditioning, scale, guidance, step, mode)
 
 
-def detach(target: Any) -> None:
-    """Takes an Attachment out of its model, or all of them out of a pipeline or a model. Nothing of them stays."""
-    if isinstance(target, Attachment):
-        target.detach()
-        return
-    model, _ = _layers.model_of(target)
-    for attachment in _watch.watched(model):
+def detach(target: Target | Attachment) -> None:
+    """Detaches one attachment from its model, or everything from a pipeline or a model. Nothing stays behind."""
+    for attachment in (target,) if isinstance(target, Attachment) else attachments(target):
         attachment.detach()
 
 
-def attachments(target: Any) -> tuple[Attachment, ...]:
-    """What is attached to a pipeline or a model, in the order in which it was."""
+def attachments(target: Target) -> tuple[Attachment, ...]:
+    """What is attached to a pipeline or a model, in the order of attaching."""
     model, _ = _layers.model_of(target)
-    return _watch.watched(model)
+    return tuple(watcher for watcher in _watch.watchers(model) if isinstance(watcher, Attachment))

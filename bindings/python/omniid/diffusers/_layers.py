@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Optional, Protocol, Union
 
 import torch
 
@@ -10,8 +10,28 @@ from .. import errors
 from ..conditioning import Conditioning, HostLayer
 
 
-def model_of(target: Any) -> tuple[Any, Any]:
-    """The UNet or transformer of a pipeline or of itself, and the pipeline or None."""
+class UNetPipeline(Protocol):
+    """A pipeline with a UNet: Stable Diffusion 1.x and SDXL."""
+
+    @property
+    def unet(self) -> torch.nn.Module: ...
+
+
+class TransformerPipeline(Protocol):
+    """A pipeline with a transformer: FLUX."""
+
+    @property
+    def transformer(self) -> torch.nn.Module: ...
+
+
+Pipeline = Union[UNetPipeline, TransformerPipeline]
+
+Target = Union[torch.nn.Module, Pipeline]
+"""What an identity is attached to: a pipeline, or a UNet or transformer by itself."""
+
+
+def model_of(target: Target) -> tuple[torch.nn.Module, Optional[Pipeline]]:
+    """The UNet or transformer that `target` is or has, and the pipeline, if it is one."""
     if isinstance(target, torch.nn.Module):
         return target, None
     for name in ("unet", "transformer"):
@@ -23,7 +43,7 @@ def model_of(target: Any) -> tuple[Any, Any]:
     )
 
 
-def is_unet(model: Any) -> bool:
+def is_unet(model: torch.nn.Module) -> bool:
     """Whether identities go into cross-attention layers; otherwise into the double blocks of a FLUX transformer."""
     return not hasattr(model, "transformer_blocks")
 
@@ -51,23 +71,22 @@ def attention_layers(model: Any) -> dict[str, Any]:
     return found
 
 
-def host_layers(target: Any) -> list[HostLayer]:
-    """The table of a model's layers, for `Engine.open(host_layers=...)` when the model is none of the built-in hosts.
+def host_layers(target: Target) -> list[HostLayer]:
+    """The table of a model's layers, for `Engine.open(host_layers=...)` when the model is not a built-in host.
 
     `target` is a pipeline or its UNet or transformer.
     """
-    model, _ = model_of(target)
+    model: Any = model_of(target)[0]
     unet = is_unet(model)
-    context = None if unet else int(model.config.joint_attention_dim)
     layers = []
     for name, attn in attention_layers(model).items():
-        width = int(attn.cross_attention_dim) if context is None else context
-        layers.append(HostLayer(name, attn.heads, attn.inner_dim // attn.heads, width))
+        context = int(attn.cross_attention_dim if unet else model.config.joint_attention_dim)
+        layers.append(HostLayer(name, attn.heads, attn.inner_dim // attn.heads, context))
     return layers
 
 
-def match(model: Any, conditioning: Conditioning) -> list[tuple[int, Any]]:
-    """The conditioning's layers with the modules of the model that they belong to."""
+def match(model: torch.nn.Module, conditioning: Conditioning) -> list[tuple[int, Any]]:
+    """The number of each layer of the conditioning, with the module of the model that it belongs to."""
     modules = attention_layers(model)
     pairs = []
     for index, layer in enumerate(conditioning.layers):

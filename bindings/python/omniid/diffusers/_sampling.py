@@ -1,8 +1,11 @@
-"""Where a pipeline's sampling is: which rows of a batch are unconditional, and at which step."""
+"""The state of a pipeline's sampling: which rows of a batch are unconditional, and at which step it is."""
 
 from __future__ import annotations
 
-from typing import Any, Callable, Optional, Sequence, Union
+from collections.abc import Sequence
+from typing import Any, Callable, Optional, Union
+
+import torch
 
 from .. import errors
 from .._library import choice
@@ -12,11 +15,16 @@ from ..enums import Role
 Guidance = Union[None, bool, Sequence[Union[Role, str]], Callable[[int], Sequence[Union[Role, str]]]]
 """How the rows of a batch follow the prompt; see `attach`."""
 
+Timestep = Union[torch.Tensor, float]
+"""What a model is told about the step: a number, or a tensor of one for each batch row."""
 
-def chunk_roles(guidance: Guidance, pipeline: Any, context: str | None, batch: int, is_unet: bool) -> tuple[Role, ...]:
+
+def chunk_roles(
+    guidance: Guidance, pipeline: object, context: str | None, batch: int, is_unet: bool
+) -> tuple[Role, ...]:
     """The roles of the equal parts that a batch consists of, in order.
 
-    `context` is what the pipeline said about this pass with `cache_context`, if it did.
+    `context` is what the pipeline has called this pass with `cache_context`, if it has.
     """
     if callable(guidance):
         guidance = guidance(batch)
@@ -27,7 +35,7 @@ def chunk_roles(guidance: Guidance, pipeline: Any, context: str | None, batch: i
         if pipeline is None:
             raise errors.InvalidArgumentError(
                 "whether the batch holds unconditional rows cannot be seen from a model alone: attach to the pipeline, "
-                "or say guidance=True (unconditional rows first, as in diffusers) or guidance=False"
+                "or pass guidance=True (unconditional rows first, as in diffusers) or guidance=False"
             )
         conditional = 1
         if getattr(pipeline, "do_perturbed_attention_guidance", False):
@@ -47,7 +55,7 @@ def row_roles(chunks: tuple[Role, ...], rows: int) -> tuple[Role, ...]:
     return tuple(role for role in chunks for _ in range(each))
 
 
-def pipeline_step(pipeline: Any, timestep: Any) -> Optional[Step]:
+def pipeline_step(pipeline: object, timestep: Timestep) -> Optional[Step]:
     """The step that a pipeline's scheduler is at; None if it cannot be known."""
     scheduler = getattr(pipeline, "scheduler", None)
     timesteps = getattr(scheduler, "timesteps", None)

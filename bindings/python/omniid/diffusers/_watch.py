@@ -2,7 +2,7 @@
 
 The hooks sit on the attention layers, around whatever attention processor a layer has. So processors stay as they are:
 an IP-Adapter, a LoRA, fused or sliced attention may come before the identity or after it, and their own switches keep
-working. While a layer runs, two more hooks take its query and add to its output:
+working. While a layer runs, two more hooks capture its query and add to its output:
 
 - UNet: query from `to_q`, LoRA included; the identity's attention is added to the input of `to_out`.
 - FLUX: query from `norm_q`, before the rotary embedding; the identity's attention becomes the layer's third result,
@@ -13,27 +13,46 @@ from __future__ import annotations
 
 import threading
 import weakref
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple, Protocol
 
 import torch
 
 from . import _layers
+from ._sampling import Timestep
 
-if TYPE_CHECKING:
-    from ._attachment import Attachment
-
-# By id of the model. A watch is kept alive by its hooks in the model and by nothing else: dropping the model drops both.
+# By id of the model. A watch is kept alive by its hooks in the model and by nothing else: dropping the model drops
+# both.
 _watches: weakref.WeakValueDictionary[int, Watch] = weakref.WeakValueDictionary()
 _lock = threading.RLock()
 
 
-class Pass:
+class Pass(NamedTuple):
     """One forward pass of a model on one thread."""
 
-    __slots__ = ("timestep", "batch", "latent_size", "context")
+    timestep: Timestep
+    batch: int
+    latent_size: tuple[int, int] | None
+    context: str | None
+    """What the pipeline has called this pass with `cache_context`."""
 
-    def __init__(self, timestep: Any, batch: int, latent_size: tuple[int, int] | None, context: str | None) -> None:
-        self.timestep, self.batch, self.latent_size, self.context = timestep, batch, latent_size, context
+
+class Watcher(Protocol):
+    """What is attached to a model, as the hooks see it."""
+
+    @property
+    def needs_latent_size(self) -> bool:
+        """Whether the size of the latent picture matters to it."""
+
+    def begin(self, now: Pass) -> None:
+        """A forward pass of the model begins."""
+
+    def wants(self, name: str) -> bool:
+        """Whether it adds to the layer of that name."""
+
+    def add(self, name: str, query: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
+        """Adds to the output of a layer: to `output` itself, or to a copy that is returned."""
 
 
 class _ThreadState(threading.local):
@@ -45,12 +64,12 @@ class _ThreadState(threading.local):
 
 
 class Watch:
-    """The hooks in one model, for all identities that are attached to it."""
+    """The hooks in one model, for everything that is attached to it."""
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: torch.nn.Module) -> None:
         self.model = weakref.ref(model)
         self._unet = _layers.is_unet(model)
-        self._attachments: tuple[Attachment, ...] = ()
+        self._watchers: tuple[Watcher, ...] = ()
         self._state = _ThreadState()
         self._handles = [
             model.register_forward_pre_hook(self._begin, with_kwargs=True),
@@ -61,17 +80,17 @@ class Watch:
         if callable(getattr(model, "cache_context", None)):
             self._listen(model)
 
-    def add(self, attachment: Attachment) -> None:
-        self._attachments += (attachment,)
+    def add(self, watcher: Watcher) -> None:
+        self._watchers += (watcher,)
 
-    def remove(self, attachment: Attachment) -> None:
-        self._attachments = tuple(other for other in self._attachments if other is not attachment)
-        if not self._attachments:
+    def remove(self, watcher: Watcher) -> None:
+        self._watchers = tuple(other for other in self._watchers if other is not watcher)
+        if not self._watchers:
             self._unhook()
 
     @property
-    def attachments(self) -> tuple[Attachment, ...]:
-        return self._attachments
+    def watchers(self) -> tuple[Watcher, ...]:
+        return self._watchers
 
     def _unhook(self) -> None:
         for handle in self._handles:
@@ -84,13 +103,11 @@ class Watch:
                 _watches.pop(id(model), None)
 
     def _listen(self, model: Any) -> None:
-        """Hears from pipelines with two passes per step which side of guidance a pass is."""
-        from contextlib import contextmanager
-
+        """Learns from pipelines with two passes per step which side of guidance a pass is."""
         original, state = model.cache_context, self._state
 
         @contextmanager
-        def cache_context(name: str, *arguments: Any, **keywords: Any) -> Any:
+        def cache_context(name: str, *arguments: object, **keywords: object) -> Iterator[object]:
             before, state.context = state.context, name
             try:
                 with original(name, *arguments, **keywords) as value:
@@ -100,7 +117,7 @@ class Watch:
 
         vars(model)["cache_context"] = cache_context
 
-    def _begin(self, model: Any, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> None:
+    def _begin(self, model: torch.nn.Module, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> None:
         sample = _argument(arguments, keywords, 0, "sample" if self._unet else "hidden_states")
         timestep = _argument(arguments, keywords, 1 if self._unet else 3, "timestep")
         latent_size: tuple[int, int] | None
@@ -109,22 +126,22 @@ class Watch:
         else:
             latent_size = self._packed_size(sample, _argument(arguments, keywords, 4, "img_ids"))
         self._state.current = Pass(timestep, sample.shape[0], latent_size, self._state.context)
-        for attachment in self._attachments:
-            attachment._begin(self._state.current)
+        for watcher in self._watchers:
+            watcher.begin(self._state.current)
 
     def _packed_size(self, sample: Any, img_ids: Any) -> tuple[int, int] | None:
         """Height and width of a FLUX picture in tokens, from the tokens' positions."""
-        if img_ids is None or not any(attachment.conditioning.has_masks for attachment in self._attachments):
+        if img_ids is None or not any(watcher.needs_latent_size for watcher in self._watchers):
             return None
         ids = img_ids[0] if img_ids.dim() == 3 else img_ids
         height, width = (int(ids[:, axis].max()) + 1 for axis in (1, 2))
         return (height, width) if height * width == sample.shape[1] else None
 
-    def _end(self, model: Any, arguments: Any, result: Any) -> None:
+    def _end(self, model: torch.nn.Module, arguments: object, result: object) -> None:
         self._release()
 
     def _release(self) -> None:
-        """Takes the hooks of the layer in progress out and forgets its query."""
+        """Removes the hooks of the layer in progress and forgets its query."""
         state = self._state
         for handle in state.handles:
             handle.remove()
@@ -134,9 +151,9 @@ class Watch:
     def _watch_layer(self, name: str, attn: Any) -> list[Any]:
         state = self._state
 
-        def enter(attn: Any, _: Any) -> None:
+        def enter(attn: Any, _: object) -> None:
             self._release()
-            if not any(attachment._wants(name) for attachment in self._attachments):
+            if not any(watcher.wants(name) for watcher in self._watchers):
                 return
             thread = threading.get_ident()
             if self._unet:
@@ -151,26 +168,26 @@ class Watch:
             if threading.get_ident() == thread:
                 state.query = query
 
-        def add(thread: int, inputs: tuple[Any, ...]) -> Any:
+        def add(thread: int, inputs: tuple[Any, ...]) -> tuple[Any, ...] | None:
             if threading.get_ident() != thread or state.query is None:
                 return None
             output = inputs[0]
-            for attachment in self._attachments:
-                output = attachment._add(name, state.query, output)
+            for watcher in self._watchers:
+                output = watcher.add(name, state.query, output)
             return None if output is inputs[0] else (output, *inputs[1:])
 
-        def leave_unet(attn: Any, inputs: Any, result: Any) -> None:
+        def leave_unet(attn: object, inputs: object, result: object) -> None:
             self._release()
 
-        def leave_flux(attn: Any, inputs: Any, result: Any) -> Any:
+        def leave_flux(attn: object, inputs: object, result: Any) -> tuple[torch.Tensor, ...] | None:
             query = state.query
             self._release()
             if query is None or not isinstance(result, tuple):
                 return None
             identity = result[2] if len(result) == 3 else torch.zeros_like(result[0])
             query = query.flatten(2)
-            for attachment in self._attachments:
-                identity = attachment._add(name, query, identity)
+            for watcher in self._watchers:
+                identity = watcher.add(name, query, identity)
             return (*result[:2], identity)
 
         return [
@@ -179,8 +196,8 @@ class Watch:
         ]
 
 
-def watch(model: Any) -> Watch:
-    """The model's watch, made if it has none."""
+def watch(model: torch.nn.Module) -> Watch:
+    """The watch of a model, which is made if it has none."""
     with _lock:
         found = _find(model)
         if found is None:
@@ -188,17 +205,17 @@ def watch(model: Any) -> Watch:
         return found
 
 
-def _find(model: Any) -> Watch | None:
+def _find(model: torch.nn.Module) -> Watch | None:
     found = _watches.get(id(model))
     # An id may be that of a model that is gone.
     return found if found is not None and found.model() is model else None
 
 
-def watched(model: Any) -> tuple[Attachment, ...]:
+def watchers(model: torch.nn.Module) -> tuple[Watcher, ...]:
     """What is attached to a model."""
     with _lock:
         found = _find(model)
-        return () if found is None else found.attachments
+        return () if found is None else found.watchers
 
 
 def _argument(arguments: tuple[Any, ...], keywords: dict[str, Any], place: int, name: str) -> Any:
