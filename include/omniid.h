@@ -3,7 +3,7 @@
  * cross-attention into the host's own layers.
  *
  * Error handling. Every function that can fail returns an omniid_status and writes results through its last
- * parameters. When the status is not OMNIID_OK, omniid_last_error() gives the calling thread's message: what
+ * parameters. When the status is not OMNIID_STATUS_OK, omniid_last_error() gives the calling thread's message: what
  * failed, the value seen and what would be right. After a failure, results are untouched, except that places for
  * handles and owned tensors are set to NULL. No input, however wrong, makes the library abort, and no call unwinds.
  *
@@ -46,12 +46,12 @@ extern "C" {
  * Major version of the ABI. Programs built for another major version cannot use this library; it is also the
  * number in the library's SONAME.
  */
-#define OMNIID_ABI_MAJOR 0
+#define OMNIID_ABI_MAJOR 1
 
 /**
  * Minor version of the ABI. It grows with every function and struct field that is added.
  */
-#define OMNIID_ABI_MINOR 1
+#define OMNIID_ABI_MINOR 0
 
 /**
  * The ABI version as one number: `major << 16 | minor`.
@@ -67,24 +67,24 @@ extern "C" {
 uint32_t omniid_abi_version(void);
 
 /**
- * The release of the loaded library, such as `0.1.0`. The text is static.
+ * The release of the loaded library, such as `0.2.0`. The text is static.
  */
 const char *omniid_version(void);
 
 /**
  * The release that this header belongs to.
  */
-#define OMNIID_VERSION "0.1.0"
+#define OMNIID_VERSION "0.2.0"
 
 /*
  * Status codes and error messages.
  *
- * Every function that can fail returns an `omniid_status`. When it is not `OMNIID_OK`, `omniid_last_error` has
+ * Every function that can fail returns an `omniid_status`. When it is not `OMNIID_STATUS_OK`, `omniid_last_error` has
  * the message: what failed, the value seen and what would be right.
  */
 
 /**
- * The result of a call: `OMNIID_OK` or the class of the error.
+ * The result of a call: `OMNIID_STATUS_OK` or the class of the error.
  *
  * Numbers are never changed and never used again for something else. A later release may add some: treat an
  * unknown one as a failure.
@@ -94,62 +94,62 @@ typedef int32_t omniid_status;
 /**
  * Success.
  */
-#define OMNIID_OK 0
+#define OMNIID_STATUS_OK 0
 
 /**
  * A parameter has a value that is never valid: NULL, zero photos, an absurd size, an unknown enum value.
  */
-#define OMNIID_INVALID_ARGUMENT 1
+#define OMNIID_STATUS_INVALID_ARGUMENT 1
 
 /**
  * The operating system refused: no such file, no permission, disk full.
  */
-#define OMNIID_IO 2
+#define OMNIID_STATUS_IO 2
 
 /**
  * A file or a buffer does not hold what its format promises: truncated, lying header, missing key.
  */
-#define OMNIID_FORMAT 3
+#define OMNIID_STATUS_FORMAT 3
 
 /**
  * Well-formed, but not something this build can do: a dtype, a device, a checkpoint family.
  */
-#define OMNIID_UNSUPPORTED 4
+#define OMNIID_STATUS_UNSUPPORTED 4
 
 /**
  * Two things that do not belong together: identity and model, adapter and host, tensor and layer.
  */
-#define OMNIID_MISMATCH 5
+#define OMNIID_STATUS_MISMATCH 5
 
 /**
  * No usable face in any of the photos.
  */
-#define OMNIID_NO_FACE 6
+#define OMNIID_STATUS_NO_FACE 6
 
 /**
  * A limit set by the caller was reached: pixels, decoded bytes, file size.
  */
-#define OMNIID_LIMIT_EXCEEDED 7
+#define OMNIID_STATUS_LIMIT_EXCEEDED 7
 
 /**
  * The caller's progress callback asked to stop.
  */
-#define OMNIID_CANCELLED 8
+#define OMNIID_STATUS_CANCELLED 8
 
 /**
  * The GPU, its driver or its libraries failed.
  */
-#define OMNIID_DEVICE 9
+#define OMNIID_STATUS_DEVICE 9
 
 /**
  * The caller was built for another major version of the ABI.
  */
-#define OMNIID_ABI_MISMATCH 10
+#define OMNIID_STATUS_ABI_MISMATCH 10
 
 /**
  * A defect in OmniID itself. Please report it with the message.
  */
-#define OMNIID_INTERNAL 255
+#define OMNIID_STATUS_INTERNAL 255
 
 /**
  * A short English text for a status. Static; never NULL, also not for unknown numbers.
@@ -171,27 +171,27 @@ const char *omniid_last_error(void);
 /**
  * Something failed.
  */
-#define OMNIID_LOG_ERROR 1
+#define OMNIID_LOG_LEVEL_ERROR 1
 
 /**
  * Something was left out or looks wrong; the call goes on.
  */
-#define OMNIID_LOG_WARN 2
+#define OMNIID_LOG_LEVEL_WARN 2
 
 /**
  * What a user may want to know.
  */
-#define OMNIID_LOG_INFO 3
+#define OMNIID_LOG_LEVEL_INFO 3
 
 /**
  * What a developer of the host may want to know.
  */
-#define OMNIID_LOG_DEBUG 4
+#define OMNIID_LOG_LEVEL_DEBUG 4
 
 /**
  * Everything.
  */
-#define OMNIID_LOG_TRACE 5
+#define OMNIID_LOG_LEVEL_TRACE 5
 
 /**
  * Receives log messages, on whatever thread they arise, possibly several at once.
@@ -204,16 +204,18 @@ typedef void (*omniid_log_fn)(void *user_data, int32_t level, const char *target
 /**
  * Installs the process's log callback, or removes it when `callback` is NULL.
  *
- * `max_level` is the most detailed level wanted, `OMNIID_LOG_ERROR` to `OMNIID_LOG_TRACE`; it is ignored on
+ * `max_level` is the most detailed level wanted, `OMNIID_LOG_LEVEL_ERROR` to `OMNIID_LOG_LEVEL_TRACE`; it is ignored on
  * removal. Returns after all calls of the previous callback have ended: its `user_data` may be freed then.
  *
- * Fails with `OMNIID_INVALID_ARGUMENT` for an unknown level or when called from inside the callback, and with
- * `OMNIID_UNSUPPORTED` in a Rust program that has installed a logger of its own.
+ * Fails with `OMNIID_STATUS_INVALID_ARGUMENT` for an unknown level or when called from inside the callback, and with
+ * `OMNIID_STATUS_UNSUPPORTED` in a Rust program that has installed a logger of its own.
  *
  * The caller's part:
  * `callback` must be callable with `user_data` from any thread until it is replaced or removed.
  */
-omniid_status omniid_log_set(omniid_log_fn callback, void *user_data, int32_t max_level);
+omniid_status omniid_log_set(omniid_log_fn callback,
+                             void *user_data,
+                             int32_t max_level);
 
 /*
  * Progress and cancellation of long calls.
@@ -248,7 +250,7 @@ omniid_status omniid_log_set(omniid_log_fn callback, void *user_data, int32_t ma
  * Hears that `done` of `total` units of a stage (`OMNIID_STAGE_...`) are finished.
  *
  * Called on the thread of the long call, with the `user_data` given beside it. Return 0 to go on; anything else
- * cancels: the call fails with `OMNIID_CANCELLED`. Must not unwind; throw no exceptions, no longjmp.
+ * cancels: the call fails with `OMNIID_STATUS_CANCELLED`. Must not unwind; throw no exceptions, no longjmp.
  */
 typedef int32_t (*omniid_progress_fn)(void *user_data, int32_t stage, uint64_t done, uint64_t total);
 
@@ -278,7 +280,7 @@ typedef DLManagedTensorVersioned omniid_managed_tensor;
 
 /** Where a tensor's memory is; DLDevice. */
 typedef struct omniid_tensor_device {
-  /** OMNIID_DEVICE_CPU or OMNIID_DEVICE_CUDA. */
+  /** OMNIID_DEVICE_TYPE_CPU or OMNIID_DEVICE_TYPE_CUDA. */
   int32_t device_type;
   /** Ordinal of the device; 0 for the CPU. */
   int32_t device_id;
@@ -286,7 +288,7 @@ typedef struct omniid_tensor_device {
 
 /** A number type; DLDataType. */
 typedef struct omniid_tensor_type {
-  /** OMNIID_TYPE_FLOAT or OMNIID_TYPE_BFLOAT. */
+  /** OMNIID_TYPE_CODE_FLOAT or OMNIID_TYPE_CODE_BFLOAT. */
   uint8_t code;
   /** Bits of a number: 32 or 16. */
   uint8_t bits;
@@ -349,22 +351,22 @@ typedef char omniid_assert_managed_tensor[sizeof(omniid_managed_tensor) == 80 &&
 /**
  * The processor's memory; kDLCPU.
  */
-#define OMNIID_DEVICE_CPU 1
+#define OMNIID_DEVICE_TYPE_CPU 1
 
 /**
  * The memory of an NVIDIA GPU; kDLCUDA.
  */
-#define OMNIID_DEVICE_CUDA 2
+#define OMNIID_DEVICE_TYPE_CUDA 2
 
 /**
  * IEEE floating point, 32 or 16 bits; kDLFloat.
  */
-#define OMNIID_TYPE_FLOAT 2
+#define OMNIID_TYPE_CODE_FLOAT 2
 
 /**
  * bfloat16, 16 bits; kDLBfloat.
  */
-#define OMNIID_TYPE_BFLOAT 4
+#define OMNIID_TYPE_CODE_BFLOAT 4
 
 /**
  * Frees a tensor that a call has handed out, through its deleter. NULL is fine.
@@ -372,7 +374,7 @@ typedef char omniid_assert_managed_tensor[sizeof(omniid_managed_tensor) == 80 &&
  * The caller's part:
  * `tensor` is NULL or an owned DLPack tensor that nobody uses any more.
  */
-void omniid_tensor_free(omniid_managed_tensor *tensor);
+void omniid_managed_tensor_free(omniid_managed_tensor *tensor);
 
 /*
  * The engine: an identity model, opened once, used from any number of threads.
@@ -462,7 +464,7 @@ typedef struct omniid_engine_options {
   /**
    * The identity model: a native Omni-ID checkpoint or a public IP-Adapter or XLabs file, safetensors or PyTorch.
    * Recognised by its content. The file must not change while the engine lives. Default, when checkpoint_data is
-   * NULL too: the small model inside the library, which brings its own face detector; OMNIID_UNSUPPORTED when the
+   * NULL too: the small model inside the library, which brings its own face detector; OMNIID_STATUS_UNSUPPORTED when the
    * library was built without it.
    */
   const char *checkpoint_path;
@@ -518,7 +520,7 @@ typedef struct omniid_engine_options {
    */
   size_t host_layer_count;
   /**
-   * OMNIID_DEVICE_CPU or OMNIID_DEVICE_CUDA. Default: CPU.
+   * OMNIID_DEVICE_TYPE_CPU or OMNIID_DEVICE_TYPE_CUDA. Default: CPU.
    */
   int32_t device_type;
   /**
@@ -611,11 +613,11 @@ typedef struct omniid_engine_info {
    */
   int32_t has_detector;
   /**
-   * 1 if the checkpoint holds an adapter, so that omniid_condition works.
+   * 1 if the checkpoint holds an adapter, so that omniid_conditioning_create works.
    */
   int32_t has_adapter;
   /**
-   * OMNIID_DEVICE_...
+   * OMNIID_DEVICE_TYPE_...
    */
   int32_t device_type;
   /**
@@ -634,9 +636,9 @@ typedef struct omniid_engine_info {
 /**
  * Opens an identity model.
  *
- * Fails with `OMNIID_ABI_MISMATCH` when the program was built for another major version of the ABI, with
- * `OMNIID_IO` or `OMNIID_FORMAT` for files that cannot be read, with `OMNIID_UNSUPPORTED` for checkpoint families
- * and devices that this build cannot run, with `OMNIID_MISMATCH` when image encoder, checkpoint and host do not
+ * Fails with `OMNIID_STATUS_ABI_MISMATCH` when the program was built for another major version of the ABI, with
+ * `OMNIID_STATUS_IO` or `OMNIID_STATUS_FORMAT` for files that cannot be read, with `OMNIID_STATUS_UNSUPPORTED` for checkpoint families
+ * and devices that this build cannot run, with `OMNIID_STATUS_MISMATCH` when image encoder, checkpoint and host do not
  * belong together.
  *
  * The caller's part:
@@ -678,52 +680,52 @@ omniid_status omniid_engine_host_layer(const omniid_engine *engine,
 /**
  * 8 bits per channel, 0 to 255.
  */
-#define OMNIID_PIXEL_U8 0
+#define OMNIID_PIXEL_TYPE_U8 0
 
 /**
  * 32-bit floating point per channel, 0 to 1, sRGB-encoded like 8-bit pixels.
  */
-#define OMNIID_PIXEL_F32 1
+#define OMNIID_PIXEL_TYPE_F32 1
 
 /**
  * Red, green, blue.
  */
-#define OMNIID_ORDER_RGB 0
+#define OMNIID_CHANNEL_ORDER_RGB 0
 
 /**
  * Red, green, blue, alpha; alpha is ignored.
  */
-#define OMNIID_ORDER_RGBA 1
+#define OMNIID_CHANNEL_ORDER_RGBA 1
 
 /**
  * Blue, green, red.
  */
-#define OMNIID_ORDER_BGR 2
+#define OMNIID_CHANNEL_ORDER_BGR 2
 
 /**
  * Blue, green, red, alpha; alpha is ignored.
  */
-#define OMNIID_ORDER_BGRA 3
+#define OMNIID_CHANNEL_ORDER_BGRA 3
 
 /**
  * The largest face that the detector finds.
  */
-#define OMNIID_FACE_DETECT 0
+#define OMNIID_FACE_HINT_DETECT 0
 
 /**
  * The face_index-th largest face that the detector finds; 0 is the largest.
  */
-#define OMNIID_FACE_INDEX 1
+#define OMNIID_FACE_HINT_INDEX 1
 
 /**
  * The face in face_box. Needs no detector.
  */
-#define OMNIID_FACE_BOX 2
+#define OMNIID_FACE_HINT_BOX 2
 
 /**
  * The face with the five face_landmarks. Needs no detector.
  */
-#define OMNIID_FACE_LANDMARKS 3
+#define OMNIID_FACE_HINT_LANDMARKS 3
 
 /**
  * One photo of a person: exactly one of path, data and pixels is given.
@@ -734,9 +736,9 @@ typedef struct omniid_photo {
    */
   uint32_t struct_size;
   /**
-   * Which face is meant, OMNIID_FACE_...
+   * Which face is meant, OMNIID_FACE_HINT_...
    */
-  int32_t face;
+  int32_t face_hint;
   /**
    * A JPEG, PNG, WebP, BMP or TIFF file.
    */
@@ -766,24 +768,24 @@ typedef struct omniid_photo {
    */
   uint32_t height;
   /**
-   * Type of a channel, OMNIID_PIXEL_...
+   * Type of a channel, OMNIID_PIXEL_TYPE_...
    */
   int32_t pixel_type;
   /**
-   * Order of the channels, OMNIID_ORDER_...
+   * Order of the channels, OMNIID_CHANNEL_ORDER_...
    */
   int32_t channel_order;
   /**
-   * With OMNIID_FACE_BOX: left, top, right, bottom in pixels of the upright photo.
+   * With OMNIID_FACE_HINT_BOX: left, top, right, bottom in pixels of the upright photo.
    */
   float face_box[4];
   /**
-   * With OMNIID_FACE_LANDMARKS: x and y of the eye at the image's left, the eye at its right, the nose tip, the
+   * With OMNIID_FACE_HINT_LANDMARKS: x and y of the eye at the image's left, the eye at its right, the nose tip, the
    * mouth corner at its left and the one at its right, in pixels of the upright photo.
    */
   float face_landmarks[10];
   /**
-   * With OMNIID_FACE_INDEX: which face, counted from the largest.
+   * With OMNIID_FACE_HINT_INDEX: which face, counted from the largest.
    */
   uint32_t face_index;
   /**
@@ -868,18 +870,18 @@ typedef struct omniid_face {
  *
  * Writes at most `capacity` of them to `faces`, of which only the first element must be initialised (with
  * OMNIID_FACE_INIT), and their number to `count`, which may be larger. `faces` may be NULL when `capacity` is 0;
- * `options` may be NULL. A photo without faces is no error: `count` is 0. The `face` field of the photo is ignored.
+ * `options` may be NULL. A photo without faces is no error: `count` is 0. The photo's `face_hint` is ignored.
  *
  * The caller's part:
  * `engine` is a live engine; `photo` and `options` are initialised structs; `faces` has room for `capacity` structs;
  * `count` is writable.
  */
-omniid_status omniid_detect_faces(const omniid_engine *engine,
-                                  const omniid_photo *photo,
-                                  const omniid_detect_options *options,
-                                  omniid_face *faces,
-                                  size_t capacity,
-                                  size_t *count);
+omniid_status omniid_engine_detect_faces(const omniid_engine *engine,
+                                         const omniid_photo *photo,
+                                         const omniid_detect_options *options,
+                                         omniid_face *faces,
+                                         size_t capacity,
+                                         size_t *count);
 
 /*
  * Identities: what the encoder makes of one person's photos. Never pickled, never tied to the engine that made them.
@@ -970,7 +972,7 @@ omniid_status omniid_identity_save(const omniid_identity *identity,
  * Writes an identity to memory: what `omniid_identity_save` puts into the file.
  *
  * `size` gets the number of bytes. With `buffer` NULL that is all; otherwise `capacity` must be at least that, else
- * the call fails with `OMNIID_INVALID_ARGUMENT` and `size` says what is needed.
+ * the call fails with `OMNIID_STATUS_INVALID_ARGUMENT` and `size` says what is needed.
  *
  * The caller's part:
  * `identity` is a live identity; `buffer` is NULL or has room for `capacity` bytes; `size` is writable.
@@ -992,7 +994,7 @@ omniid_status omniid_identity_describe(const omniid_identity *identity,
 
 /**
  * Hands out the tokens, f32 `[tokens, token_width]`, read-only, without a copy. They stay valid after the identity
- * is freed; free them with `omniid_tensor_free` or their deleter.
+ * is freed; free them with `omniid_managed_tensor_free` or their deleter.
  *
  * The caller's part:
  * `identity` is a live identity; `out` is writable.
@@ -1166,7 +1168,7 @@ typedef struct omniid_photo_report {
    */
   uint32_t struct_size;
   /**
-   * OMNIID_OK if the photo went into the identity; otherwise why it was left out.
+   * OMNIID_STATUS_OK if the photo went into the identity; otherwise why it was left out.
    */
   omniid_status status;
   /**
@@ -1210,7 +1212,7 @@ typedef struct omniid_photo_report {
  * Makes one identity of one or many photos of the same person.
  *
  * A photo that cannot be used is left out and reported, unless the options say otherwise. Fails with
- * `OMNIID_NO_FACE` when no photo shows a face, with the first photo's own error when none could be used for other
+ * `OMNIID_STATUS_NO_FACE` when no photo shows a face, with the first photo's own error when none could be used for other
  * reasons. `options` may be NULL.
  *
  * The caller's part:
@@ -1227,7 +1229,7 @@ omniid_status omniid_encode(const omniid_engine *engine,
  * Makes a new identity of an identity and more photos. Equal to encoding all photos at once, at the price of the
  * new ones.
  *
- * Fails with `OMNIID_MISMATCH` when another model made the identity and with `OMNIID_UNSUPPORTED` when an Omni-ID
+ * Fails with `OMNIID_STATUS_MISMATCH` when another model made the identity and with `OMNIID_STATUS_UNSUPPORTED` when an Omni-ID
  * identity was kept without its photos' features. `options` may be NULL.
  *
  * The caller's part:
@@ -1273,97 +1275,97 @@ void omniid_report_free(omniid_report *report);
 /**
  * The weight w everywhere.
  */
-#define OMNIID_WEIGHT_LINEAR 0
+#define OMNIID_WEIGHT_TYPE_LINEAR 0
 
 /**
  * Strong in early layers.
  */
-#define OMNIID_WEIGHT_EASE_IN 1
+#define OMNIID_WEIGHT_TYPE_EASE_IN 1
 
 /**
  * Strong in late layers.
  */
-#define OMNIID_WEIGHT_EASE_OUT 2
+#define OMNIID_WEIGHT_TYPE_EASE_OUT 2
 
 /**
  * Strong in the middle.
  */
-#define OMNIID_WEIGHT_EASE_IN_OUT 3
+#define OMNIID_WEIGHT_TYPE_EASE_IN_OUT 3
 
 /**
  * Weak in the middle.
  */
-#define OMNIID_WEIGHT_REVERSE_IN_OUT 4
+#define OMNIID_WEIGHT_TYPE_REVERSE_IN_OUT 4
 
 /**
  * 0.2 w on the down-sampling half.
  */
-#define OMNIID_WEIGHT_WEAK_INPUT 5
+#define OMNIID_WEIGHT_TYPE_WEAK_INPUT 5
 
 /**
  * 0.2 w on the up-sampling half.
  */
-#define OMNIID_WEIGHT_WEAK_OUTPUT 6
+#define OMNIID_WEIGHT_TYPE_WEAK_OUTPUT 6
 
 /**
  * 0.2 w on the middle block.
  */
-#define OMNIID_WEIGHT_WEAK_MIDDLE 7
+#define OMNIID_WEIGHT_TYPE_WEAK_MIDDLE 7
 
 /**
  * 0.2 w everywhere but in the middle block.
  */
-#define OMNIID_WEIGHT_STRONG_MIDDLE 8
+#define OMNIID_WEIGHT_TYPE_STRONG_MIDDLE 8
 
 /**
  * Only the style layers. This and the following are for SD1.5 and SDXL.
  */
-#define OMNIID_WEIGHT_STYLE_TRANSFER 9
+#define OMNIID_WEIGHT_TYPE_STYLE_TRANSFER 9
 
 /**
  * Only the composition layers.
  */
-#define OMNIID_WEIGHT_COMPOSITION 10
+#define OMNIID_WEIGHT_TYPE_COMPOSITION 10
 
 /**
  * Everything but the composition layers.
  */
-#define OMNIID_WEIGHT_STRONG_STYLE_TRANSFER 11
+#define OMNIID_WEIGHT_TYPE_STRONG_STYLE_TRANSFER 11
 
 /**
  * Style and composition layers, each with its own weight.
  */
-#define OMNIID_WEIGHT_STYLE_AND_COMPOSITION 12
+#define OMNIID_WEIGHT_TYPE_STYLE_AND_COMPOSITION 12
 
 /**
  * Every layer, the composition layers with their own weight.
  */
-#define OMNIID_WEIGHT_STRONG_STYLE_AND_COMPOSITION 13
+#define OMNIID_WEIGHT_TYPE_STRONG_STYLE_AND_COMPOSITION 13
 
 /**
  * Style layers, with composition pushed away.
  */
-#define OMNIID_WEIGHT_STYLE_TRANSFER_PRECISE 14
+#define OMNIID_WEIGHT_TYPE_STYLE_TRANSFER_PRECISE 14
 
 /**
  * Composition layers, with style pushed away.
  */
-#define OMNIID_WEIGHT_COMPOSITION_PRECISE 15
+#define OMNIID_WEIGHT_TYPE_COMPOSITION_PRECISE 15
 
 /**
  * At every step.
  */
-#define OMNIID_STEPS_ALWAYS 0
+#define OMNIID_STEP_RANGE_ALWAYS 0
 
 /**
  * While step_end <= sigma <= step_start; step_start is the larger number.
  */
-#define OMNIID_STEPS_SIGMA 1
+#define OMNIID_STEP_RANGE_SIGMA 1
 
 /**
  * While step_start <= fraction <= step_end, both within 0 to 1.
  */
-#define OMNIID_STEPS_FRACTION 2
+#define OMNIID_STEP_RANGE_FRACTION 2
 
 /**
  * What the checkpoint's own reference code does.
@@ -1408,32 +1410,32 @@ void omniid_report_free(omniid_report *report);
 /**
  * The weight multiplies the attention's output.
  */
-#define OMNIID_SCALING_VALUES 0
+#define OMNIID_EMBEDS_SCALING_VALUES 0
 
 /**
  * The weight multiplies keys and values.
  */
-#define OMNIID_SCALING_KEYS_AND_VALUES 1
+#define OMNIID_EMBEDS_SCALING_KEYS_AND_VALUES 1
 
 /**
  * As before, with the weight times inner width / 1280.
  */
-#define OMNIID_SCALING_KEYS_AND_VALUES_PENALTY 2
+#define OMNIID_EMBEDS_SCALING_KEYS_AND_VALUES_PENALTY 2
 
 /**
  * The weight times inner width / 1280 multiplies the keys, and of the values only their mean over the tokens.
  */
-#define OMNIID_SCALING_KEYS_AND_MEAN_VALUES_PENALTY 3
+#define OMNIID_EMBEDS_SCALING_KEYS_AND_MEAN_VALUES_PENALTY 3
 
 /**
  * Masks follow ComfyUI: grid from the latent size, bilinear.
  */
-#define OMNIID_MASK_COMFYUI 0
+#define OMNIID_MASK_MODE_COMFYUI 0
 
 /**
  * Masks follow diffusers: grid from the mask's proportions, bicubic.
  */
-#define OMNIID_MASK_DIFFUSERS 1
+#define OMNIID_MASK_MODE_DIFFUSERS 1
 
 /**
  * Keys and values of identities for every layer of a host. Never changes; may be used from any number of threads at
@@ -1444,13 +1446,13 @@ typedef struct omniid_conditioning omniid_conditioning;
 /**
  * One identity to condition on. Fields left at 0 have the defaults stated.
  */
-typedef struct omniid_condition_input {
+typedef struct omniid_conditioning_input {
   /**
-   * Set by OMNIID_CONDITION_INPUT_INIT.
+   * Set by OMNIID_CONDITIONING_INPUT_INIT.
    */
   uint32_t struct_size;
   /**
-   * Weight of the identity; 0 leaves it out. OMNIID_CONDITION_INPUT_INIT sets 1.0f.
+   * Weight of the identity; 0 leaves it out. OMNIID_CONDITIONING_INPUT_INIT sets 1.0f.
    */
   float scale;
   /**
@@ -1470,9 +1472,9 @@ typedef struct omniid_condition_input {
    */
   uint32_t mask_width;
   /**
-   * When during sampling, OMNIID_STEPS_... Default: always.
+   * When during sampling, OMNIID_STEP_RANGE_... Default: always.
    */
-  int32_t steps;
+  int32_t step_range;
   /**
    * What unconditional rows see instead, OMNIID_UNCONDITIONAL_... Default: as the checkpoint's reference code.
    */
@@ -1493,21 +1495,21 @@ typedef struct omniid_condition_input {
    * A second identity for the composition layers of the weight types "style and composition". Default: the same.
    */
   const omniid_identity *composition;
-} omniid_condition_input;
+} omniid_conditioning_input;
 
-/** Initialises a omniid_condition_input. */
-#define OMNIID_CONDITION_INPUT_INIT { sizeof(omniid_condition_input), 1.0f, NULL, NULL, 0, 0, 0, 0, 0.0f, 0.0f, NULL, NULL }
+/** Initialises a omniid_conditioning_input. */
+#define OMNIID_CONDITIONING_INPUT_INIT { sizeof(omniid_conditioning_input), 1.0f, NULL, NULL, 0, 0, 0, 0, 0.0f, 0.0f, NULL, NULL }
 
 /**
  * What holds for all identities of a conditioning. Fields left at 0 have the defaults stated.
  */
-typedef struct omniid_condition_options {
+typedef struct omniid_conditioning_options {
   /**
-   * Set by OMNIID_CONDITION_OPTIONS_INIT.
+   * Set by OMNIID_CONDITIONING_OPTIONS_INIT.
    */
   uint32_t struct_size;
   /**
-   * How weights are spread over the layers, OMNIID_WEIGHT_... Default: linear.
+   * How weights are spread over the layers, OMNIID_WEIGHT_TYPE_... Default: linear.
    */
   int32_t weight_type;
   /**
@@ -1519,11 +1521,11 @@ typedef struct omniid_condition_options {
    */
   size_t layer_scale_count;
   /**
-   * How the weight acts on keys and values, OMNIID_SCALING_... Default: it multiplies the output.
+   * How the weight acts on keys and values, OMNIID_EMBEDS_SCALING_... Default: it multiplies the output.
    */
   int32_t embeds_scaling;
   /**
-   * Whose way of placing masks is followed, OMNIID_MASK_... Default: ComfyUI's.
+   * Whose way of placing masks is followed, OMNIID_MASK_MODE_... Default: ComfyUI's.
    */
   int32_t mask_mode;
   /**
@@ -1554,34 +1556,34 @@ typedef struct omniid_condition_options {
    * Passed to progress.
    */
   void *progress_user_data;
-} omniid_condition_options;
+} omniid_conditioning_options;
 
-/** Initialises a omniid_condition_options. */
-#define OMNIID_CONDITION_OPTIONS_INIT { sizeof(omniid_condition_options), 0, NULL, 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL, NULL }
+/** Initialises a omniid_conditioning_options. */
+#define OMNIID_CONDITIONING_OPTIONS_INIT { sizeof(omniid_conditioning_options), 0, NULL, 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL, NULL }
 
 /**
  * Projects the keys and values of one or several identities for every layer of the engine's host. Each identity has
  * its own softmax; their contributions are added. `options` may be NULL.
  *
- * Fails with `OMNIID_MISMATCH` when another model made an identity or the adapter is for another host, with
- * `OMNIID_UNSUPPORTED` when the checkpoint has no adapter, the host is not known, or the weight type or unconditional
+ * Fails with `OMNIID_STATUS_MISMATCH` when another model made an identity or the adapter is for another host, with
+ * `OMNIID_STATUS_UNSUPPORTED` when the checkpoint has no adapter, the host is not known, or the weight type or unconditional
  * variant does not exist for it.
  *
  * The caller's part:
  * `engine` is a live engine; `identities` points to `identity_count` structs initialised with
- * OMNIID_CONDITION_INPUT_INIT; `options` is NULL or initialised with OMNIID_CONDITION_OPTIONS_INIT; `out` is writable.
+ * OMNIID_CONDITIONING_INPUT_INIT; `options` is NULL or initialised with OMNIID_CONDITIONING_OPTIONS_INIT; `out` is writable.
  */
-omniid_status omniid_condition(const omniid_engine *engine,
-                               const omniid_condition_input *identities,
-                               size_t identity_count,
-                               const omniid_condition_options *options,
-                               omniid_conditioning **out);
+omniid_status omniid_conditioning_create(const omniid_engine *engine,
+                                         const omniid_conditioning_input *identities,
+                                         size_t identity_count,
+                                         const omniid_conditioning_options *options,
+                                         omniid_conditioning **out);
 
 /**
  * Frees a conditioning. NULL is fine.
  *
  * The caller's part:
- * `conditioning` is NULL or came from `omniid_condition`, and no call uses it any more.
+ * `conditioning` is NULL or came from `omniid_conditioning_create`, and no call uses it any more.
  */
 void omniid_conditioning_free(omniid_conditioning *conditioning);
 
@@ -1656,7 +1658,7 @@ omniid_status omniid_conditioning_find_layer(const omniid_conditioning *conditio
 
 /**
  * Hands out the keys of one identity in one layer, `[tokens, heads, head_dim]`, read-only, without a copy. NULL, with
- * `OMNIID_OK`, where nothing is injected. Stays valid after the conditioning is freed. On a GPU they may be read on
+ * `OMNIID_STATUS_OK`, where nothing is injected. Stays valid after the conditioning is freed. On a GPU they may be read on
  * `stream`, a CUDA stream in the numbering of `omniid_inject_call`; on the CPU it is ignored.
  * There the deleter may run while queued work still reads them, but not while a stream of the device is being captured
  * into a CUDA graph.
@@ -1743,17 +1745,17 @@ omniid_status omniid_conditioning_mask_factors(const omniid_conditioning *condit
 /**
  * The call's sigma is set.
  */
-#define OMNIID_INJECT_SIGMA 1
+#define OMNIID_INJECT_FLAG_SIGMA 1
 
 /**
  * The call's fraction is set.
  */
-#define OMNIID_INJECT_FRACTION 2
+#define OMNIID_INJECT_FLAG_FRACTION 2
 
 /**
  * Do not look for values in the query that are not finite. The look costs under one percent of the attention.
  */
-#define OMNIID_INJECT_UNCHECKED 4
+#define OMNIID_INJECT_FLAG_UNCHECKED 4
 
 /**
  * One attention layer at one step. Fields left at 0 have the defaults stated.
@@ -1785,7 +1787,7 @@ typedef struct omniid_inject_call {
    */
   int32_t layout;
   /**
-   * Sum of OMNIID_INJECT_...
+   * Sum of OMNIID_INJECT_FLAG_...
    */
   uint32_t flags;
   /**
@@ -1797,11 +1799,11 @@ typedef struct omniid_inject_call {
    */
   size_t role_count;
   /**
-   * Noise level of the step, with OMNIID_INJECT_SIGMA. Needed by identities that are limited to a range of it.
+   * Noise level of the step, with OMNIID_INJECT_FLAG_SIGMA. Needed by identities that are limited to a range of it.
    */
   double sigma;
   /**
-   * Share of sampling that is done, 0 to 1, with OMNIID_INJECT_FRACTION. Needed as sigma is.
+   * Share of sampling that is done, 0 to 1, with OMNIID_INJECT_FLAG_FRACTION. Needed as sigma is.
    */
   double fraction;
   /**
@@ -1836,9 +1838,9 @@ typedef struct omniid_inject_call {
  * finite. Make one call outside before a capture into a CUDA graph; the graph must not outlive the conditioning. The
  * conditioning may be freed as soon as the call returns.
  *
- * Fails with `OMNIID_MISMATCH` when shapes or number types of query, output and layer differ, with
- * `OMNIID_INVALID_ARGUMENT` for a layer that does not exist or a query that is not finite (naming its row), with
- * `OMNIID_UNSUPPORTED` when the tensors are not where the keys and values are.
+ * Fails with `OMNIID_STATUS_MISMATCH` when shapes or number types of query, output and layer differ, with
+ * `OMNIID_STATUS_INVALID_ARGUMENT` for a layer that does not exist or a query that is not finite (naming its row), with
+ * `OMNIID_STATUS_UNSUPPORTED` when the tensors are not where the keys and values are.
  *
  * The caller's part:
  * `conditioning` is a live conditioning; `call` is initialised with OMNIID_INJECT_CALL_INIT; query and output describe

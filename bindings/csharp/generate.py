@@ -25,7 +25,7 @@ import c_header  # noqa: E402
 import groups  # noqa: E402
 from c_header import HEADER, CType, Function, Header, Unexpected, read, wrapped  # noqa: E402
 
-INTERNAL = ["TypeCode", "PixelType", "FaceChoice", "StepUnit", "InjectFlag"]
+INTERNAL = ["TypeCode", "PixelType", "FaceHint", "StepUnit", "InjectFlag"]
 """Enums that only the assembly itself uses."""
 
 SCALARS = {

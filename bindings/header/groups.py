@@ -32,25 +32,25 @@ class Group:
 
 GROUPS = [
     Group("STATUS_", "Status", "The result of a call: success or the class of the error."),
-    Group("LOG_", "LogLevel", "How serious a log message is."),
+    Group("LOG_LEVEL_", "LogLevel", "How serious a log message is."),
     Group("STAGE_", "Stage", "What a long call is doing."),
-    Group("DEVICE_", "DeviceType", "Where memory is."),
-    Group("TYPE_", "TypeCode", "The class of a tensor's numbers."),
+    Group("DEVICE_TYPE_", "DeviceType", "Where memory is."),
+    Group("TYPE_CODE_", "TypeCode", "The class of a tensor's numbers."),
     Group("PRECISION_", "Precision", "The number type of weights, of keys and values, or of an identity file."),
     Group("ENCODER_", "EncoderKind", "The kind of identity encoder."),
-    Group("PIXEL_", "PixelType", "The number type of a colour channel."),
-    Group("ORDER_", "ChannelOrder", "The order of the colour channels in memory."),
-    Group("FACE_", "FaceChoice", "Which face of a photo is meant."),
+    Group("PIXEL_TYPE_", "PixelType", "The number type of a colour channel."),
+    Group("CHANNEL_ORDER_", "ChannelOrder", "The order of the colour channels in memory."),
+    Group("FACE_HINT_", "FaceHint", "Which face of a photo is meant."),
     Group("CROP_", "Crop", "How photos are cropped."),
     Group("BAD_PHOTO_", "BadPhoto", "What to do with a photo that cannot be used."),
-    Group("WEIGHT_", "WeightType", "How an identity's weight is spread over the layers of the host."),
-    Group("STEPS_", "StepUnit", "What limits the steps at which an identity is injected."),
+    Group("WEIGHT_TYPE_", "WeightType", "How an identity's weight is spread over the layers of the host."),
+    Group("STEP_RANGE_", "StepUnit", "What limits the steps at which an identity is injected."),
     Group("UNCONDITIONAL_", "Unconditional", "What unconditional rows see instead of the identity."),
-    Group("SCALING_", "EmbedsScaling", "How the weight acts on keys and values."),
-    Group("MASK_", "MaskMode", "Whose rules for placing masks are followed."),
+    Group("EMBEDS_SCALING_", "EmbedsScaling", "How the weight acts on keys and values."),
+    Group("MASK_MODE_", "MaskMode", "Whose rules for placing masks are followed."),
     Group("ROLE_", "Role", "The side of guidance that a batch row belongs to."),
     Group("LAYOUT_", "Layout", "The order of the dimensions of query and output."),
-    Group("INJECT_", "InjectFlag", "Flags of an injection, to be added up."),
+    Group("INJECT_FLAG_", "InjectFlag", "Flags of an injection, to be added up."),
 ]
 
 VERSIONS = ["OMNIID_ABI_MAJOR", "OMNIID_ABI_MINOR", "OMNIID_ABI_VERSION", "OMNIID_VERSION"]
@@ -67,10 +67,4 @@ def check(header: Header) -> None:
 
 def _short(item: Constant) -> str:
     """The name of a constant without the library's prefix."""
-    short = item.name.removeprefix(PREFIX)
-    return f"STATUS_{short}" if short in _STATUSES else short
-
-
-_STATUSES = (
-    "OK INVALID_ARGUMENT IO FORMAT UNSUPPORTED MISMATCH NO_FACE LIMIT_EXCEEDED CANCELLED DEVICE ABI_MISMATCH INTERNAL"
-).split()
+    return item.name.removeprefix(PREFIX)

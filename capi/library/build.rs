@@ -4,7 +4,7 @@
 //! linked with. Unloading a Rust library with thread-locals is undefined, hence `nodelete`.
 
 /// Major version of the C ABI. Must equal `omniid_capi::OMNIID_ABI_MAJOR`; a test compares them.
-const ABI_MAJOR: u32 = 0;
+const ABI_MAJOR: u32 = 1;
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");

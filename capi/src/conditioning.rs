@@ -1,314 +1,389 @@
-//! What a conditioning holds: layers by index and name, keys and values for hosts that run their own attention.
+//! Conditioning: identities projected to the keys and values of every attention layer of a host, once.
 
-use crate::condition::omniid_conditioning;
-use crate::dlpack::omniid_managed_tensor;
-use crate::engine::{host_layer, omniid_host_layer};
+use crate::engine::{omniid_engine, precision, HostTexts};
+use crate::identity::omniid_identity;
 use crate::pointer;
-use crate::status::{fallible, omniid_status};
-use crate::structs;
-use crate::tensor;
-use candle_core::Tensor;
-use omniid::conditioning::{Conditioning, Role, Step};
+use crate::progress::{omniid_progress_fn, with_reporter};
+use crate::status::{fallible, infallible, omniid_status};
+use crate::structs::{self, CStruct};
+use omniid::conditioning::{
+    ConditionOptions, Conditioning, EmbedsScaling, LayerScales, Mask, MaskMode, StepRange, Unconditional,
+    WeightType,
+};
+use omniid::engine::ConditionInput;
 use omniid::error::{Error, Result};
-use std::ffi::c_char;
+use omniid::host::HostSpec;
+use std::ffi::c_void;
 
-/// The rows that follow the prompt.
-pub const OMNIID_ROLE_CONDITIONAL: i32 = 0;
-/// The rows that do not.
-pub const OMNIID_ROLE_UNCONDITIONAL: i32 = 1;
+/// The weight w everywhere.
+pub const OMNIID_WEIGHT_TYPE_LINEAR: i32 = 0;
+/// Strong in early layers.
+pub const OMNIID_WEIGHT_TYPE_EASE_IN: i32 = 1;
+/// Strong in late layers.
+pub const OMNIID_WEIGHT_TYPE_EASE_OUT: i32 = 2;
+/// Strong in the middle.
+pub const OMNIID_WEIGHT_TYPE_EASE_IN_OUT: i32 = 3;
+/// Weak in the middle.
+pub const OMNIID_WEIGHT_TYPE_REVERSE_IN_OUT: i32 = 4;
+/// 0.2 w on the down-sampling half.
+pub const OMNIID_WEIGHT_TYPE_WEAK_INPUT: i32 = 5;
+/// 0.2 w on the up-sampling half.
+pub const OMNIID_WEIGHT_TYPE_WEAK_OUTPUT: i32 = 6;
+/// 0.2 w on the middle block.
+pub const OMNIID_WEIGHT_TYPE_WEAK_MIDDLE: i32 = 7;
+/// 0.2 w everywhere but in the middle block.
+pub const OMNIID_WEIGHT_TYPE_STRONG_MIDDLE: i32 = 8;
+/// Only the style layers. This and the following are for SD1.5 and SDXL.
+pub const OMNIID_WEIGHT_TYPE_STYLE_TRANSFER: i32 = 9;
+/// Only the composition layers.
+pub const OMNIID_WEIGHT_TYPE_COMPOSITION: i32 = 10;
+/// Everything but the composition layers.
+pub const OMNIID_WEIGHT_TYPE_STRONG_STYLE_TRANSFER: i32 = 11;
+/// Style and composition layers, each with its own weight.
+pub const OMNIID_WEIGHT_TYPE_STYLE_AND_COMPOSITION: i32 = 12;
+/// Every layer, the composition layers with their own weight.
+pub const OMNIID_WEIGHT_TYPE_STRONG_STYLE_AND_COMPOSITION: i32 = 13;
+/// Style layers, with composition pushed away.
+pub const OMNIID_WEIGHT_TYPE_STYLE_TRANSFER_PRECISE: i32 = 14;
+/// Composition layers, with style pushed away.
+pub const OMNIID_WEIGHT_TYPE_COMPOSITION_PRECISE: i32 = 15;
 
-/// Reads something of a conditioning into a place of the caller.
-///
-/// # Safety
-/// `conditioning` is NULL or a live conditioning; `out` is NULL or writable.
-unsafe fn get<T>(
-    conditioning: *const omniid_conditioning,
-    out: *mut T,
-    read: impl FnOnce(&omniid_conditioning) -> Result<T>,
-) -> omniid_status {
-    fallible(|| {
-        // SAFETY: the caller's promise.
-        let handle = unsafe { pointer::handle(conditioning, "conditioning") }?;
-        let out = pointer::out(out, "out")?;
-        let value = read(handle)?;
-        // SAFETY: `out` was checked.
-        unsafe { out.write(value) };
-        Ok(())
-    })
+/// At every step.
+pub const OMNIID_STEP_RANGE_ALWAYS: i32 = 0;
+/// While step_end <= sigma <= step_start; step_start is the larger number.
+pub const OMNIID_STEP_RANGE_SIGMA: i32 = 1;
+/// While step_start <= fraction <= step_end, both within 0 to 1.
+pub const OMNIID_STEP_RANGE_FRACTION: i32 = 2;
+
+/// What the checkpoint's own reference code does.
+pub const OMNIID_UNCONDITIONAL_DEFAULT: i32 = 0;
+/// Nothing is injected into unconditional rows.
+pub const OMNIID_UNCONDITIONAL_NONE: i32 = 1;
+/// A zero image embedding through the projection.
+pub const OMNIID_UNCONDITIONAL_ZERO_EMBEDDING: i32 = 2;
+/// A picture whose values are zero after normalisation.
+pub const OMNIID_UNCONDITIONAL_ZERO_PIXELS: i32 = 3;
+/// A black picture.
+pub const OMNIID_UNCONDITIONAL_BLACK_IMAGE: i32 = 4;
+/// All-zero image features.
+pub const OMNIID_UNCONDITIONAL_ZERO_FEATURES: i32 = 5;
+/// Tokens that are zero.
+pub const OMNIID_UNCONDITIONAL_ZERO_TOKENS: i32 = 6;
+/// The model's average identity, if the checkpoint has one.
+pub const OMNIID_UNCONDITIONAL_MEAN_TOKENS: i32 = 7;
+
+/// The weight multiplies the attention's output.
+pub const OMNIID_EMBEDS_SCALING_VALUES: i32 = 0;
+/// The weight multiplies keys and values.
+pub const OMNIID_EMBEDS_SCALING_KEYS_AND_VALUES: i32 = 1;
+/// As before, with the weight times inner width / 1280.
+pub const OMNIID_EMBEDS_SCALING_KEYS_AND_VALUES_PENALTY: i32 = 2;
+/// The weight times inner width / 1280 multiplies the keys, and of the values only their mean over the tokens.
+pub const OMNIID_EMBEDS_SCALING_KEYS_AND_MEAN_VALUES_PENALTY: i32 = 3;
+
+/// Masks follow ComfyUI: grid from the latent size, bilinear.
+pub const OMNIID_MASK_MODE_COMFYUI: i32 = 0;
+/// Masks follow diffusers: grid from the mask's proportions, bicubic.
+pub const OMNIID_MASK_MODE_DIFFUSERS: i32 = 1;
+
+/// Keys and values of identities for every layer of a host. Never changes; may be used from any number of threads at
+/// once.
+pub struct omniid_conditioning {
+    pub(crate) conditioning: Conditioning,
+    pub(crate) texts: HostTexts,
 }
 
-/// Number of layers of the host.
-///
-/// # Safety
-/// `conditioning` is a live conditioning; `out` is writable.
-#[no_mangle]
-pub unsafe extern "C" fn omniid_conditioning_layer_count(
-    conditioning: *const omniid_conditioning,
-    out: *mut usize,
-) -> omniid_status {
-    // SAFETY: the caller's promise.
-    unsafe { get(conditioning, out, |handle| Ok(handle.conditioning.layer_count())) }
+/// One identity to condition on. Fields left at 0 have the defaults stated.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct omniid_conditioning_input {
+    /// Set by OMNIID_CONDITIONING_INPUT_INIT.
+    pub struct_size: u32,
+    /// Weight of the identity; 0 leaves it out. OMNIID_CONDITIONING_INPUT_INIT sets 1.0f.
+    pub scale: f32,
+    /// Who.
+    pub identity: *const omniid_identity,
+    /// Where in the picture: mask_height rows of mask_width values from 0 to 1, copied. Default: everywhere.
+    pub mask: *const f32,
+    /// Rows of the mask.
+    pub mask_height: u32,
+    /// Columns of the mask.
+    pub mask_width: u32,
+    /// When during sampling, OMNIID_STEP_RANGE_... Default: always.
+    pub step_range: i32,
+    /// What unconditional rows see instead, OMNIID_UNCONDITIONAL_... Default: as the checkpoint's reference code.
+    pub unconditional: i32,
+    /// First sigma or fraction.
+    pub step_start: f64,
+    /// Last sigma or fraction.
+    pub step_end: f64,
+    /// An identity that unconditional rows see instead; overrides unconditional. Default: none.
+    pub negative: *const omniid_identity,
+    /// A second identity for the composition layers of the weight types "style and composition". Default: the same.
+    pub composition: *const omniid_identity,
 }
 
-/// Number of identities.
-///
+// SAFETY: `repr(C)`, size first, no padding, numbers and pointers.
+unsafe impl CStruct for omniid_conditioning_input {
+    const NAME: &'static str = "omniid_conditioning_input";
+}
+
+/// What holds for all identities of a conditioning. Fields left at 0 have the defaults stated.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct omniid_conditioning_options {
+    /// Set by OMNIID_CONDITIONING_OPTIONS_INIT.
+    pub struct_size: u32,
+    /// How weights are spread over the layers, OMNIID_WEIGHT_TYPE_... Default: linear.
+    pub weight_type: i32,
+    /// One more factor for each layer of the host, in the order of its table. Default: 1 everywhere.
+    pub layer_scales: *const f32,
+    /// Number of layer_scales: 0 or the number of layers.
+    pub layer_scale_count: usize,
+    /// How the weight acts on keys and values, OMNIID_EMBEDS_SCALING_... Default: it multiplies the output.
+    pub embeds_scaling: i32,
+    /// Whose way of placing masks is followed, OMNIID_MASK_MODE_... Default: ComfyUI's.
+    pub mask_mode: i32,
+    /// Number type of the stored keys and values, OMNIID_PRECISION_... Default: f32.
+    pub precision: i32,
+    /// Leave at 0.
+    pub reserved: u32,
+    /// Weight of the composition layers of the weight types "style and composition". Default: the identity's scale.
+    pub composition_scale: *const f32,
+    /// Weight of the swapped layers of "style transfer precise". Default: the identity's scale.
+    pub style_boost: *const f32,
+    /// Weight of the swapped layers of "composition precise". Default: the identity's scale.
+    pub composition_boost: *const f32,
+    /// Hears about progress and can cancel. Default: none.
+    pub progress: omniid_progress_fn,
+    /// Passed to progress.
+    pub progress_user_data: *mut c_void,
+}
+
+// SAFETY: `repr(C)`, size first, no padding, integers, pointers and an optional function.
+unsafe impl CStruct for omniid_conditioning_options {
+    const NAME: &'static str = "omniid_conditioning_options";
+}
+
 /// # Safety
-/// `conditioning` is a live conditioning; `out` is writable.
-#[no_mangle]
-pub unsafe extern "C" fn omniid_conditioning_identity_count(
-    conditioning: *const omniid_conditioning,
-    out: *mut usize,
-) -> omniid_status {
-    // SAFETY: the caller's promise.
+/// Pointers inside `raw` are NULL or valid for `'a`.
+unsafe fn input<'a>(raw: &omniid_conditioning_input) -> Result<ConditionInput<'a>> {
+    // SAFETY: the caller's promise, here and below.
     unsafe {
-        get(conditioning, out, |handle| {
-            Ok(handle.conditioning.identity_count())
-        })
-    }
-}
-
-/// Bytes that all keys and values occupy.
-///
-/// # Safety
-/// `conditioning` is a live conditioning; `out` is writable.
-#[no_mangle]
-pub unsafe extern "C" fn omniid_conditioning_byte_size(
-    conditioning: *const omniid_conditioning,
-    out: *mut usize,
-) -> omniid_status {
-    // SAFETY: the caller's promise.
-    unsafe { get(conditioning, out, |handle| Ok(handle.conditioning.byte_size())) }
-}
-
-/// Name of a layer. Lives as long as the conditioning.
-///
-/// # Safety
-/// `conditioning` is a live conditioning; `out` is writable.
-#[no_mangle]
-pub unsafe extern "C" fn omniid_conditioning_layer_name(
-    conditioning: *const omniid_conditioning,
-    layer: usize,
-    out: *mut *const c_char,
-) -> omniid_status {
-    // SAFETY: the caller's promise.
-    unsafe {
-        get(conditioning, out, |handle| {
-            Ok(host_layer(handle.conditioning.host(), &handle.texts, layer)?.name)
-        })
-    }
-}
-
-/// Heads, widths and name of a layer. The name lives as long as the conditioning.
-///
-/// # Safety
-/// `conditioning` is a live conditioning; `out` is initialised with OMNIID_HOST_LAYER_INIT.
-#[no_mangle]
-pub unsafe extern "C" fn omniid_conditioning_layer(
-    conditioning: *const omniid_conditioning,
-    layer: usize,
-    out: *mut omniid_host_layer,
-) -> omniid_status {
-    fallible(|| {
-        // SAFETY: the caller's promise.
-        let handle = unsafe { pointer::handle(conditioning, "conditioning") }?;
-        let described = host_layer(handle.conditioning.host(), &handle.texts, layer)?;
-        // SAFETY: the caller's promise.
-        unsafe { structs::write(out, &described) }
-    })
-}
-
-/// Index of the layer with a name. diffusers and LDM spellings are known for the built-in hosts, with or without a
-/// trailing `.attn2`, `.attn` or `.processor`; so are ComfyUI addresses such as `output,1,3`.
-///
-/// # Safety
-/// `conditioning` is a live conditioning; `name` is NUL-terminated; `out` is writable.
-#[no_mangle]
-pub unsafe extern "C" fn omniid_conditioning_find_layer(
-    conditioning: *const omniid_conditioning,
-    name: *const c_char,
-    out: *mut usize,
-) -> omniid_status {
-    // SAFETY: the caller's promise, here and in the closure.
-    unsafe {
-        get(conditioning, out, |handle| {
-            if name.is_null() {
-                return Err(pointer::null("name"));
+        let mut input = ConditionInput::new(pointer::handle(raw.identity, "identity")?.identity.as_ref());
+        input.scale = raw.scale;
+        if !raw.mask.is_null() {
+            let (height, width) = (raw.mask_height as usize, raw.mask_width as usize);
+            let count = height.checked_mul(width).ok_or_else(|| {
+                Error::invalid(format!("mask: {height} x {width} values do not fit into memory"))
+            })?;
+            check_mask_size(height, width)?;
+            input.mask = Some(Mask::new(
+                height,
+                width,
+                pointer::slice(raw.mask, count, "mask")?,
+            )?);
+        }
+        input.steps = match raw.step_range {
+            OMNIID_STEP_RANGE_ALWAYS => StepRange::Always,
+            OMNIID_STEP_RANGE_SIGMA => StepRange::Sigma {
+                start: raw.step_start,
+                end: raw.step_end,
+            },
+            OMNIID_STEP_RANGE_FRACTION => StepRange::Fraction {
+                start: raw.step_start,
+                end: raw.step_end,
+            },
+            other => {
+                return Err(Error::invalid(format!(
+                    "step_range: {other}, expected 0 (always), 1 (by sigma) or 2 (by fraction)"
+                )))
             }
-            handle.conditioning.find_layer(pointer::text(name, "name")?)
-        })
+        };
+        input.unconditional = unconditional(raw.unconditional)?;
+        input.negative = raw.negative.as_ref().map(|handle| handle.identity.as_ref());
+        input.composition = raw.composition.as_ref().map(|handle| handle.identity.as_ref());
+        Ok(input)
     }
 }
 
-/// Hands out keys or values.
+/// Refuses sizes that `Mask` would refuse, before as many values are taken to be readable.
+fn check_mask_size(height: usize, width: usize) -> Result<()> {
+    const MOST: usize = 1 << 15;
+    if height == 0 || width == 0 || height > MOST || width > MOST {
+        return Err(Error::invalid(format!(
+            "mask: {height} x {width}, expected 1 to {MOST} rows and columns"
+        )));
+    }
+    Ok(())
+}
+
+fn unconditional<'a>(number: i32) -> Result<Unconditional<'a>> {
+    Ok(match number {
+        OMNIID_UNCONDITIONAL_DEFAULT => Unconditional::Default,
+        OMNIID_UNCONDITIONAL_NONE => Unconditional::None,
+        OMNIID_UNCONDITIONAL_ZERO_EMBEDDING => Unconditional::ZeroEmbedding,
+        OMNIID_UNCONDITIONAL_ZERO_PIXELS => Unconditional::ZeroPixels,
+        OMNIID_UNCONDITIONAL_BLACK_IMAGE => Unconditional::BlackImage,
+        OMNIID_UNCONDITIONAL_ZERO_FEATURES => Unconditional::ZeroFeatures,
+        OMNIID_UNCONDITIONAL_ZERO_TOKENS => Unconditional::ZeroTokens,
+        OMNIID_UNCONDITIONAL_MEAN_TOKENS => Unconditional::MeanTokens,
+        other => {
+            return Err(Error::invalid(format!(
+                "unconditional: {other}, expected 0 to 7 (OMNIID_UNCONDITIONAL_...)"
+            )))
+        }
+    })
+}
+
+/// Reads the options of a caller.
 ///
 /// # Safety
-/// As [`omniid_conditioning_keys`].
-unsafe fn hand_out(
-    conditioning: *const omniid_conditioning,
-    role: i32,
-    stream: i64,
-    out: *mut *mut omniid_managed_tensor,
-    pick: impl FnOnce(&Conditioning, Role) -> Result<Option<Tensor>>,
+/// Pointers inside `raw` are NULL or valid.
+unsafe fn options(raw: &omniid_conditioning_options, host: Option<&HostSpec>) -> Result<ConditionOptions> {
+    if raw.reserved != 0 {
+        return Err(Error::unsupported(format!(
+            "omniid_conditioning_options: reserved is {}, expected 0",
+            raw.reserved
+        )));
+    }
+    let mut options = ConditionOptions {
+        weight_type: WeightType::from_number(raw.weight_type).ok_or_else(|| {
+            Error::invalid(format!(
+                "weight_type: {}, expected 0 to 15 (OMNIID_WEIGHT_TYPE_...)",
+                raw.weight_type
+            ))
+        })?,
+        embeds_scaling: match raw.embeds_scaling {
+            OMNIID_EMBEDS_SCALING_VALUES => EmbedsScaling::ValuesOnly,
+            OMNIID_EMBEDS_SCALING_KEYS_AND_VALUES => EmbedsScaling::KeysAndValues,
+            OMNIID_EMBEDS_SCALING_KEYS_AND_VALUES_PENALTY => EmbedsScaling::KeysAndValuesPenalty,
+            OMNIID_EMBEDS_SCALING_KEYS_AND_MEAN_VALUES_PENALTY => EmbedsScaling::KeysAndMeanValuesPenalty,
+            other => {
+                return Err(Error::invalid(format!(
+                    "embeds_scaling: {other}, expected 0 to 3 (OMNIID_EMBEDS_SCALING_...)"
+                )))
+            }
+        },
+        mask_mode: match raw.mask_mode {
+            OMNIID_MASK_MODE_COMFYUI => MaskMode::ComfyUi,
+            OMNIID_MASK_MODE_DIFFUSERS => MaskMode::Diffusers,
+            other => {
+                return Err(Error::invalid(format!(
+                    "mask_mode: {other}, expected 0 (ComfyUI) or 1 (diffusers)"
+                )))
+            }
+        },
+        dtype: precision(raw.precision, "precision")?.dtype(),
+        ..ConditionOptions::default()
+    };
+    // SAFETY: the caller's promise, here and below.
+    unsafe {
+        options.composition_scale = number(raw.composition_scale, "composition_scale")?;
+        options.style_boost = number(raw.style_boost, "style_boost")?;
+        options.composition_boost = number(raw.composition_boost, "composition_boost")?;
+        if raw.layer_scale_count > 0 {
+            let host = host.ok_or_else(|| {
+                Error::unsupported(
+                    "layer_scales: the engine's host is not known; open the engine with a host",
+                )
+            })?;
+            if raw.layer_scale_count != host.layer_count() {
+                return Err(Error::mismatch(format!(
+                    "layer_scale_count: {}, host {:?} has {} layers",
+                    raw.layer_scale_count,
+                    host.name(),
+                    host.layer_count()
+                )));
+            }
+            let factors = pointer::slice(raw.layer_scales, raw.layer_scale_count, "layer_scales")?;
+            options.layer_scales = Some(LayerScales::per_layer(host, factors)?);
+        }
+    }
+    Ok(options)
+}
+
+/// # Safety
+/// `pointer` is NULL or points to a number.
+unsafe fn number(pointer: *const f32, name: &str) -> Result<Option<f32>> {
+    if pointer.is_null() {
+        return Ok(None);
+    }
+    // SAFETY: the caller's promise.
+    Ok(unsafe { pointer::slice(pointer, 1, name) }?.first().copied())
+}
+
+/// Projects the keys and values of one or several identities for every layer of the engine's host. Each identity has
+/// its own softmax; their contributions are added. `options` may be NULL.
+///
+/// Fails with `OMNIID_STATUS_MISMATCH` when another model made an identity or the adapter is for another host, with
+/// `OMNIID_STATUS_UNSUPPORTED` when the checkpoint has no adapter, the host is not known, or the weight type or unconditional
+/// variant does not exist for it.
+///
+/// # Safety
+/// `engine` is a live engine; `identities` points to `identity_count` structs initialised with
+/// OMNIID_CONDITIONING_INPUT_INIT; `options` is NULL or initialised with OMNIID_CONDITIONING_OPTIONS_INIT; `out` is writable.
+#[no_mangle]
+pub unsafe extern "C" fn omniid_conditioning_create(
+    engine: *const omniid_engine,
+    identities: *const omniid_conditioning_input,
+    identity_count: usize,
+    options: *const omniid_conditioning_options,
+    out: *mut *mut omniid_conditioning,
 ) -> omniid_status {
     fallible(|| {
-        // SAFETY: the caller's promise.
-        let (out, handle) = unsafe {
+        // SAFETY: the caller's promise, here and below.
+        let (out, engine) = unsafe {
             (
                 pointer::out_handle(out, "out")?,
-                pointer::handle(conditioning, "conditioning")?,
+                &pointer::handle(engine, "engine")?.engine,
             )
         };
-        if let Some(tensor) = pick(&handle.conditioning, self::role(role, "role")?)? {
-            let tensor = tensor::managed_tensor(&tensor, stream)?;
-            // SAFETY: `out` was checked.
-            unsafe { out.write(tensor) };
-        }
-        Ok(())
-    })
-}
-
-/// Hands out the keys of one identity in one layer, `[tokens, heads, head_dim]`, read-only, without a copy. NULL, with
-/// `OMNIID_OK`, where nothing is injected. Stays valid after the conditioning is freed. On a GPU they may be read on
-/// `stream`, a CUDA stream in the numbering of `omniid_inject_call`; on the CPU it is ignored.
-/// There the deleter may run while queued work still reads them, but not while a stream of the device is being captured
-/// into a CUDA graph.
-///
-/// A host that runs its own attention adds factor x mask x softmax(q Kt / sqrt(head_dim)) V for each identity that is
-/// active at the step; see `omniid_conditioning_factor`, `_mask_factors` and `_is_active`.
-///
-/// # Safety
-/// `conditioning` is a live conditioning; `out` is writable.
-#[no_mangle]
-pub unsafe extern "C" fn omniid_conditioning_keys(
-    conditioning: *const omniid_conditioning,
-    layer: usize,
-    identity: usize,
-    role: i32,
-    stream: i64,
-    out: *mut *mut omniid_managed_tensor,
-) -> omniid_status {
-    // SAFETY: the caller's promise.
-    unsafe {
-        hand_out(conditioning, role, stream, out, |inner, role| {
-            inner.keys(layer, identity, role)
-        })
-    }
-}
-
-/// Hands out the values of one identity in one layer; see `omniid_conditioning_keys`.
-///
-/// # Safety
-/// As `omniid_conditioning_keys`.
-#[no_mangle]
-pub unsafe extern "C" fn omniid_conditioning_values(
-    conditioning: *const omniid_conditioning,
-    layer: usize,
-    identity: usize,
-    role: i32,
-    stream: i64,
-    out: *mut *mut omniid_managed_tensor,
-) -> omniid_status {
-    // SAFETY: the caller's promise.
-    unsafe {
-        hand_out(conditioning, role, stream, out, |inner, role| {
-            inner.values(layer, identity, role)
-        })
-    }
-}
-
-/// Factor of one identity's attention output in one layer; 0 where nothing is injected.
-///
-/// # Safety
-/// `conditioning` is a live conditioning; `out` is writable.
-#[no_mangle]
-pub unsafe extern "C" fn omniid_conditioning_factor(
-    conditioning: *const omniid_conditioning,
-    layer: usize,
-    identity: usize,
-    out: *mut f32,
-) -> omniid_status {
-    // SAFETY: the caller's promise.
-    unsafe {
-        get(conditioning, out, |handle| {
-            handle.conditioning.factor(layer, identity)
-        })
-    }
-}
-
-/// Writes 1 if one identity is injected at a step, else 0. `sigma` and `fraction` may be NULL where the identity's
-/// range does not need them.
-///
-/// # Safety
-/// `conditioning` is a live conditioning; `sigma` and `fraction` are NULL or point to a number; `out` is writable.
-#[no_mangle]
-pub unsafe extern "C" fn omniid_conditioning_is_active(
-    conditioning: *const omniid_conditioning,
-    identity: usize,
-    sigma: *const f64,
-    fraction: *const f64,
-    out: *mut i32,
-) -> omniid_status {
-    // SAFETY: the caller's promise, here and in the closure.
-    unsafe {
-        get(conditioning, out, |handle| {
-            let step = Step {
-                sigma: sigma.as_ref().copied(),
-                fraction: fraction.as_ref().copied(),
-            };
-            Ok(i32::from(handle.conditioning.is_active(identity, &step)?))
-        })
-    }
-}
-
-/// Writes one identity's mask as one factor for each of a layer's `token_count` image tokens; 1 everywhere when it
-/// has no mask. The latent picture's height and width may both be 0 where the mask does not need them.
-///
-/// # Safety
-/// `conditioning` is a live conditioning; `out` has room for `token_count` numbers.
-#[no_mangle]
-pub unsafe extern "C" fn omniid_conditioning_mask_factors(
-    conditioning: *const omniid_conditioning,
-    identity: usize,
-    token_count: usize,
-    latent_height: u32,
-    latent_width: u32,
-    out: *mut f32,
-) -> omniid_status {
-    fallible(|| {
-        // SAFETY: the caller's promise.
-        let handle = unsafe { pointer::handle(conditioning, "conditioning") }?;
-        let out = pointer::out(out, "out")?;
-        let latent = latent_size(latent_height, latent_width)?;
-        match handle.conditioning.mask_factors(identity, token_count, latent)? {
-            // SAFETY: `out` was checked and has room for `token_count` numbers, which is the length of the factors.
-            Some(factors) => unsafe { std::ptr::copy_nonoverlapping(factors.as_ptr(), out, factors.len()) },
+        // SAFETY: as above.
+        let raw = unsafe { structs::read_array(identities, identity_count) }?;
+        let inputs = raw.iter().enumerate().map(|(index, raw)| {
             // SAFETY: as above.
-            None => (0..token_count).for_each(|index| unsafe { out.add(index).write(1.0) }),
-        }
+            unsafe { input(raw) }.map_err(|error| error.context(format!("identity {index}")))
+        });
+        let inputs = inputs.collect::<Result<Vec<_>>>()?;
+        let (options, progress, user_data) = if options.is_null() {
+            (ConditionOptions::default(), None, std::ptr::null_mut())
+        } else {
+            // SAFETY: as above.
+            let raw = unsafe { structs::read(options) }?;
+            // SAFETY: as above.
+            (
+                unsafe { self::options(&raw, engine.host()) }?,
+                raw.progress,
+                raw.progress_user_data,
+            )
+        };
+        // SAFETY: as above.
+        let conditioning = unsafe {
+            with_reporter(progress, user_data, |reporter| {
+                engine.condition(&inputs, &options, reporter)
+            })
+        }?;
+        let texts = HostTexts::new(conditioning.host());
+        // SAFETY: `out` was checked.
+        unsafe {
+            out.write(Box::into_raw(Box::new(omniid_conditioning {
+                conditioning,
+                texts,
+            })))
+        };
         Ok(())
     })
 }
 
-/// A latent size of the caller; both 0 for none.
-pub(crate) fn latent_size(height: u32, width: u32) -> Result<Option<(usize, usize)>> {
-    match (height, width) {
-        (0, 0) => Ok(None),
-        (0, _) | (_, 0) => Err(Error::invalid(format!(
-            "latent size: {height} x {width}, expected two numbers above 0, or two zeros for none"
-        ))),
-        _ => Ok(Some((height as usize, width as usize))),
-    }
-}
-
-/// A role of the caller.
-pub(crate) fn role(number: i32, name: &str) -> Result<Role> {
-    match number {
-        OMNIID_ROLE_CONDITIONAL => Ok(Role::Conditional),
-        OMNIID_ROLE_UNCONDITIONAL => Ok(Role::Unconditional),
-        other => Err(Error::invalid(format!(
-            "{name}: {other}, expected 0 (conditional) or 1 (unconditional)"
-        ))),
-    }
+/// Frees a conditioning. NULL is fine.
+///
+/// # Safety
+/// `conditioning` is NULL or came from `omniid_conditioning_create`, and no call uses it any more.
+#[no_mangle]
+pub unsafe extern "C" fn omniid_conditioning_free(conditioning: *mut omniid_conditioning) {
+    // SAFETY: the caller's promise.
+    infallible((), || unsafe { pointer::free(conditioning) });
 }
 
 #[cfg(test)]
@@ -316,10 +391,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn roles_and_latent_sizes_are_checked() {
-        assert_eq!(Role::Unconditional as i32, OMNIID_ROLE_UNCONDITIONAL);
-        assert!(role(2, "role").is_err() && role(i32::MIN, "role").is_err());
-        assert!(latent_size(0, 1).is_err() && latent_size(1, 0).is_err());
-        assert_eq!(latent_size(0, 0).unwrap(), None);
+    fn numbers_are_the_librarys() {
+        for (number, kind) in WeightType::all().enumerate() {
+            assert_eq!(WeightType::from_number(number as i32), Some(kind));
+        }
+        assert_eq!(
+            WeightType::CompositionPrecise as i32,
+            OMNIID_WEIGHT_TYPE_COMPOSITION_PRECISE
+        );
+        assert_eq!(WeightType::StrongMiddle as i32, OMNIID_WEIGHT_TYPE_STRONG_MIDDLE);
+        assert_eq!(
+            WeightType::StyleAndComposition as i32,
+            OMNIID_WEIGHT_TYPE_STYLE_AND_COMPOSITION
+        );
+        assert!(unconditional(8).is_err() && unconditional(-1).is_err());
     }
 }

@@ -1,6 +1,6 @@
 //! Tensors on a GPU: injecting into them, and handing them out.
 
-use crate::conditioning::latent_size;
+use crate::conditioning_contents::latent_size;
 use crate::dlpack::{self, omniid_managed_tensor, TensorDevice};
 use crate::inject::{omniid_inject_call, roles, step, view_layout};
 use crate::tensor::{managed, Place, View};

@@ -5,7 +5,7 @@ use crate::identity::omniid_identity;
 use crate::photo::{omniid_face, omniid_photo, photos};
 use crate::pointer::{self, flag};
 use crate::progress::{omniid_progress_fn, with_reporter};
-use crate::status::{c_text, code, fallible, infallible, omniid_status, OMNIID_OK};
+use crate::status::{c_text, code, fallible, infallible, omniid_status, OMNIID_STATUS_OK};
 use crate::structs::{self, CStruct};
 use omniid::engine::{BadPhoto, EncodeOptions, Encoded, PhotoOutcome, PhotoReport};
 use omniid::error::{Error, Result};
@@ -89,7 +89,7 @@ unsafe impl CStruct for omniid_encode_options {
 pub struct omniid_photo_report {
     /// Set by OMNIID_PHOTO_REPORT_INIT.
     pub struct_size: u32,
-    /// OMNIID_OK if the photo went into the identity; otherwise why it was left out.
+    /// OMNIID_STATUS_OK if the photo went into the identity; otherwise why it was left out.
     pub status: omniid_status,
     /// The photo's path, or a description of a photo in memory.
     pub name: *const c_char,
@@ -120,7 +120,7 @@ impl ReportedPhoto {
         match &photo.outcome {
             PhotoOutcome::Used { face, bounds, note } => Self {
                 name,
-                status: OMNIID_OK,
+                status: OMNIID_STATUS_OK,
                 reason: c_text(note.as_deref().unwrap_or("")),
                 bounds: *bounds,
                 face: face.as_ref().map(omniid_face::new),
@@ -258,7 +258,7 @@ unsafe fn run(
 /// Makes one identity of one or many photos of the same person.
 ///
 /// A photo that cannot be used is left out and reported, unless the options say otherwise. Fails with
-/// `OMNIID_NO_FACE` when no photo shows a face, with the first photo's own error when none could be used for other
+/// `OMNIID_STATUS_NO_FACE` when no photo shows a face, with the first photo's own error when none could be used for other
 /// reasons. `options` may be NULL.
 ///
 /// # Safety
@@ -287,7 +287,7 @@ pub unsafe extern "C" fn omniid_encode(
 /// Makes a new identity of an identity and more photos. Equal to encoding all photos at once, at the price of the
 /// new ones.
 ///
-/// Fails with `OMNIID_MISMATCH` when another model made the identity and with `OMNIID_UNSUPPORTED` when an Omni-ID
+/// Fails with `OMNIID_STATUS_MISMATCH` when another model made the identity and with `OMNIID_STATUS_UNSUPPORTED` when an Omni-ID
 /// identity was kept without its photos' features. `options` may be NULL.
 ///
 /// # Safety

@@ -4,7 +4,7 @@ use crate::pointer;
 use crate::progress::{omniid_progress_fn, with_reporter};
 use crate::status::{c_text, fallible, infallible, omniid_status};
 use crate::structs::{self, CStruct};
-use crate::tensor::{OMNIID_DEVICE_CPU, OMNIID_DEVICE_CUDA};
+use crate::tensor::{OMNIID_DEVICE_TYPE_CPU, OMNIID_DEVICE_TYPE_CUDA};
 use crate::version::{OMNIID_ABI_MAJOR, OMNIID_ABI_VERSION};
 use omniid::encoder::EncoderKind;
 use omniid::engine::{DeviceChoice, Engine, EngineOptions, Precision, Source};
@@ -83,7 +83,7 @@ pub struct omniid_engine_options {
     pub abi_version: u32,
     /// The identity model: a native Omni-ID checkpoint or a public IP-Adapter or XLabs file, safetensors or PyTorch.
     /// Recognised by its content. The file must not change while the engine lives. Default, when checkpoint_data is
-    /// NULL too: the small model inside the library, which brings its own face detector; OMNIID_UNSUPPORTED when the
+    /// NULL too: the small model inside the library, which brings its own face detector; OMNIID_STATUS_UNSUPPORTED when the
     /// library was built without it.
     pub checkpoint_path: *const c_char,
     /// The same as the bytes of the file, instead of a path; copied.
@@ -113,7 +113,7 @@ pub struct omniid_engine_options {
     pub host_layers: *const omniid_host_layer,
     /// Number of host_layers.
     pub host_layer_count: usize,
-    /// OMNIID_DEVICE_CPU or OMNIID_DEVICE_CUDA. Default: CPU.
+    /// OMNIID_DEVICE_TYPE_CPU or OMNIID_DEVICE_TYPE_CUDA. Default: CPU.
     pub device_type: i32,
     /// Ordinal of the GPU.
     pub device_id: i32,
@@ -166,9 +166,9 @@ pub struct omniid_engine_info {
     pub image_size: u32,
     /// 1 if faces can be detected.
     pub has_detector: i32,
-    /// 1 if the checkpoint holds an adapter, so that omniid_condition works.
+    /// 1 if the checkpoint holds an adapter, so that omniid_conditioning_create works.
     pub has_adapter: i32,
-    /// OMNIID_DEVICE_...
+    /// OMNIID_DEVICE_TYPE_...
     pub device_type: i32,
     /// Ordinal of the GPU; 0 on the CPU.
     pub device_id: i32,
@@ -265,8 +265,8 @@ unsafe fn host(options: &omniid_engine_options) -> Result<Option<HostSpec>> {
 
 fn device(device_type: i32, device_id: i32) -> Result<DeviceChoice> {
     match device_type {
-        0 | OMNIID_DEVICE_CPU => Ok(DeviceChoice::Cpu),
-        OMNIID_DEVICE_CUDA => usize::try_from(device_id)
+        0 | OMNIID_DEVICE_TYPE_CPU => Ok(DeviceChoice::Cpu),
+        OMNIID_DEVICE_TYPE_CUDA => usize::try_from(device_id)
             .map(DeviceChoice::Cuda)
             .map_err(|_| Error::invalid(format!("device_id: {device_id}, expected 0 or more"))),
         other => Err(Error::unsupported(format!(
@@ -363,9 +363,9 @@ unsafe fn engine_options(
 
 /// Opens an identity model.
 ///
-/// Fails with `OMNIID_ABI_MISMATCH` when the program was built for another major version of the ABI, with
-/// `OMNIID_IO` or `OMNIID_FORMAT` for files that cannot be read, with `OMNIID_UNSUPPORTED` for checkpoint families
-/// and devices that this build cannot run, with `OMNIID_MISMATCH` when image encoder, checkpoint and host do not
+/// Fails with `OMNIID_STATUS_ABI_MISMATCH` when the program was built for another major version of the ABI, with
+/// `OMNIID_STATUS_IO` or `OMNIID_STATUS_FORMAT` for files that cannot be read, with `OMNIID_STATUS_UNSUPPORTED` for checkpoint families
+/// and devices that this build cannot run, with `OMNIID_STATUS_MISMATCH` when image encoder, checkpoint and host do not
 /// belong together.
 ///
 /// # Safety
@@ -420,8 +420,8 @@ pub unsafe extern "C" fn omniid_engine_describe(
         let handle = unsafe { pointer::handle(engine, "engine") }?;
         let info = handle.engine.info();
         let (device_type, device_id) = match info.device {
-            DeviceChoice::Cpu => (OMNIID_DEVICE_CPU, 0),
-            DeviceChoice::Cuda(ordinal) => (OMNIID_DEVICE_CUDA, ordinal as i32),
+            DeviceChoice::Cpu => (OMNIID_DEVICE_TYPE_CPU, 0),
+            DeviceChoice::Cuda(ordinal) => (OMNIID_DEVICE_TYPE_CUDA, ordinal as i32),
         };
         let described = omniid_engine_info {
             struct_size: size_of::<omniid_engine_info>() as u32,

@@ -162,7 +162,7 @@ pub unsafe extern "C" fn omniid_identity_save(
 /// Writes an identity to memory: what `omniid_identity_save` puts into the file.
 ///
 /// `size` gets the number of bytes. With `buffer` NULL that is all; otherwise `capacity` must be at least that, else
-/// the call fails with `OMNIID_INVALID_ARGUMENT` and `size` says what is needed.
+/// the call fails with `OMNIID_STATUS_INVALID_ARGUMENT` and `size` says what is needed.
 ///
 /// # Safety
 /// `identity` is a live identity; `buffer` is NULL or has room for `capacity` bytes; `size` is writable.
@@ -227,7 +227,7 @@ pub unsafe extern "C" fn omniid_identity_describe(
 }
 
 /// Hands out the tokens, f32 `[tokens, token_width]`, read-only, without a copy. They stay valid after the identity
-/// is freed; free them with `omniid_tensor_free` or their deleter.
+/// is freed; free them with `omniid_managed_tensor_free` or their deleter.
 ///
 /// # Safety
 /// `identity` is a live identity; `out` is writable.

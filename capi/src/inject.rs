@@ -1,8 +1,8 @@
 //! Injection: at each attention layer and step the host hands over its queries, and the identities' attention is
 //! added to its output, in its own memory.
 
-use crate::condition::omniid_conditioning;
-use crate::conditioning::{latent_size, role};
+use crate::conditioning::omniid_conditioning;
+use crate::conditioning_contents::{latent_size, role};
 use crate::dlpack::omniid_tensor;
 use crate::pointer;
 use crate::status::{fallible, omniid_status};
@@ -19,11 +19,11 @@ pub const OMNIID_LAYOUT_ROWS_FIRST: i32 = 0;
 pub const OMNIID_LAYOUT_HEADS_FIRST: i32 = 1;
 
 /// The call's sigma is set.
-pub const OMNIID_INJECT_SIGMA: u32 = 1;
+pub const OMNIID_INJECT_FLAG_SIGMA: u32 = 1;
 /// The call's fraction is set.
-pub const OMNIID_INJECT_FRACTION: u32 = 2;
+pub const OMNIID_INJECT_FLAG_FRACTION: u32 = 2;
 /// Do not look for values in the query that are not finite. The look costs under one percent of the attention.
-pub const OMNIID_INJECT_UNCHECKED: u32 = 4;
+pub const OMNIID_INJECT_FLAG_UNCHECKED: u32 = 4;
 
 /// One attention layer at one step. Fields left at 0 have the defaults stated.
 #[repr(C)]
@@ -42,15 +42,15 @@ pub struct omniid_inject_call {
     pub output: *mut omniid_tensor,
     /// Order of the dimensions of query and output, OMNIID_LAYOUT_...
     pub layout: i32,
-    /// Sum of OMNIID_INJECT_...
+    /// Sum of OMNIID_INJECT_FLAG_...
     pub flags: u32,
     /// The side of guidance of each batch row, OMNIID_ROLE_..., in any order. NULL: all rows are conditional.
     pub roles: *const i32,
     /// Number of roles: 0 or the batch size.
     pub role_count: usize,
-    /// Noise level of the step, with OMNIID_INJECT_SIGMA. Needed by identities that are limited to a range of it.
+    /// Noise level of the step, with OMNIID_INJECT_FLAG_SIGMA. Needed by identities that are limited to a range of it.
     pub sigma: f64,
-    /// Share of sampling that is done, 0 to 1, with OMNIID_INJECT_FRACTION. Needed as sigma is.
+    /// Share of sampling that is done, 0 to 1, with OMNIID_INJECT_FLAG_FRACTION. Needed as sigma is.
     pub fraction: f64,
     /// Height of the latent picture. Needed by identities with a mask.
     pub latent_height: u32,
@@ -123,7 +123,7 @@ pub(crate) unsafe fn roles<'a>(raw: &omniid_inject_call) -> Result<&'a [Role]> {
 
 /// Position of the call in sampling.
 pub(crate) fn step(raw: &omniid_inject_call) -> Result<Step> {
-    let known = OMNIID_INJECT_SIGMA | OMNIID_INJECT_FRACTION | OMNIID_INJECT_UNCHECKED;
+    let known = OMNIID_INJECT_FLAG_SIGMA | OMNIID_INJECT_FLAG_FRACTION | OMNIID_INJECT_FLAG_UNCHECKED;
     if raw.flags & !known != 0 {
         return Err(Error::unsupported(format!(
             "flags: {:#x}, this release knows {known:#x}",
@@ -132,8 +132,8 @@ pub(crate) fn step(raw: &omniid_inject_call) -> Result<Step> {
     }
     let given = |flag: u32, value: f64| (raw.flags & flag != 0).then_some(value);
     Ok(Step {
-        sigma: given(OMNIID_INJECT_SIGMA, raw.sigma),
-        fraction: given(OMNIID_INJECT_FRACTION, raw.fraction),
+        sigma: given(OMNIID_INJECT_FLAG_SIGMA, raw.sigma),
+        fraction: given(OMNIID_INJECT_FLAG_FRACTION, raw.fraction),
     })
 }
 
@@ -165,7 +165,7 @@ unsafe fn inject_cpu(
         roles,
         latent: latent_size(raw.latent_height, raw.latent_width)?,
         scale: raw.scale,
-        check_query: raw.flags & OMNIID_INJECT_UNCHECKED == 0,
+        check_query: raw.flags & OMNIID_INJECT_FLAG_UNCHECKED == 0,
     })
 }
 
@@ -181,9 +181,9 @@ unsafe fn inject_cpu(
 /// finite. Make one call outside before a capture into a CUDA graph; the graph must not outlive the conditioning. The
 /// conditioning may be freed as soon as the call returns.
 ///
-/// Fails with `OMNIID_MISMATCH` when shapes or number types of query, output and layer differ, with
-/// `OMNIID_INVALID_ARGUMENT` for a layer that does not exist or a query that is not finite (naming its row), with
-/// `OMNIID_UNSUPPORTED` when the tensors are not where the keys and values are.
+/// Fails with `OMNIID_STATUS_MISMATCH` when shapes or number types of query, output and layer differ, with
+/// `OMNIID_STATUS_INVALID_ARGUMENT` for a layer that does not exist or a query that is not finite (naming its row), with
+/// `OMNIID_STATUS_UNSUPPORTED` when the tensors are not where the keys and values are.
 ///
 /// # Safety
 /// `conditioning` is a live conditioning; `call` is initialised with OMNIID_INJECT_CALL_INIT; query and output describe

@@ -2,7 +2,7 @@
 //! cross-attention into the host's own layers.
 //!
 //! Error handling. Every function that can fail returns an omniid_status and writes results through its last
-//! parameters. When the status is not OMNIID_OK, omniid_last_error() gives the calling thread's message: what
+//! parameters. When the status is not OMNIID_STATUS_OK, omniid_last_error() gives the calling thread's message: what
 //! failed, the value seen and what would be right. After a failure, results are untouched, except that places for
 //! handles and owned tensors are set to NULL. No input, however wrong, makes the library abort, and no call unwinds.
 //!
@@ -28,8 +28,8 @@
 //! Unloading. Do not unload the library (dlclose, FreeLibrary): it keeps worker threads and thread-local data.
 #![allow(non_camel_case_types)]
 
-mod condition;
 mod conditioning;
+mod conditioning_contents;
 #[cfg(feature = "cuda")]
 mod cuda;
 mod dlpack;
@@ -46,8 +46,8 @@ mod structs;
 mod tensor;
 mod version;
 
-pub use self::condition::*;
 pub use self::conditioning::*;
+pub use self::conditioning_contents::*;
 pub use self::dlpack::*;
 pub use self::encode::*;
 pub use self::engine::*;

@@ -7,15 +7,15 @@ use std::ffi::{c_char, c_void};
 use std::sync::{OnceLock, PoisonError, RwLock};
 
 /// Something failed.
-pub const OMNIID_LOG_ERROR: i32 = 1;
+pub const OMNIID_LOG_LEVEL_ERROR: i32 = 1;
 /// Something was left out or looks wrong; the call goes on.
-pub const OMNIID_LOG_WARN: i32 = 2;
+pub const OMNIID_LOG_LEVEL_WARN: i32 = 2;
 /// What a user may want to know.
-pub const OMNIID_LOG_INFO: i32 = 3;
+pub const OMNIID_LOG_LEVEL_INFO: i32 = 3;
 /// What a developer of the host may want to know.
-pub const OMNIID_LOG_DEBUG: i32 = 4;
+pub const OMNIID_LOG_LEVEL_DEBUG: i32 = 4;
 /// Everything.
-pub const OMNIID_LOG_TRACE: i32 = 5;
+pub const OMNIID_LOG_LEVEL_TRACE: i32 = 5;
 
 /// Receives log messages, on whatever thread they arise, possibly several at once.
 ///
@@ -84,11 +84,11 @@ impl log::Log for Forwarder {
 
 /// Installs the process's log callback, or removes it when `callback` is NULL.
 ///
-/// `max_level` is the most detailed level wanted, `OMNIID_LOG_ERROR` to `OMNIID_LOG_TRACE`; it is ignored on
+/// `max_level` is the most detailed level wanted, `OMNIID_LOG_LEVEL_ERROR` to `OMNIID_LOG_LEVEL_TRACE`; it is ignored on
 /// removal. Returns after all calls of the previous callback have ended: its `user_data` may be freed then.
 ///
-/// Fails with `OMNIID_INVALID_ARGUMENT` for an unknown level or when called from inside the callback, and with
-/// `OMNIID_UNSUPPORTED` in a Rust program that has installed a logger of its own.
+/// Fails with `OMNIID_STATUS_INVALID_ARGUMENT` for an unknown level or when called from inside the callback, and with
+/// `OMNIID_STATUS_UNSUPPORTED` in a Rust program that has installed a logger of its own.
 ///
 /// # Safety
 /// `callback` must be callable with `user_data` from any thread until it is replaced or removed.
@@ -128,11 +128,11 @@ pub unsafe extern "C" fn omniid_log_set(
 
 fn level(number: i32) -> Result<log::LevelFilter> {
     Ok(match number {
-        OMNIID_LOG_ERROR => log::LevelFilter::Error,
-        OMNIID_LOG_WARN => log::LevelFilter::Warn,
-        OMNIID_LOG_INFO => log::LevelFilter::Info,
-        OMNIID_LOG_DEBUG => log::LevelFilter::Debug,
-        OMNIID_LOG_TRACE => log::LevelFilter::Trace,
+        OMNIID_LOG_LEVEL_ERROR => log::LevelFilter::Error,
+        OMNIID_LOG_LEVEL_WARN => log::LevelFilter::Warn,
+        OMNIID_LOG_LEVEL_INFO => log::LevelFilter::Info,
+        OMNIID_LOG_LEVEL_DEBUG => log::LevelFilter::Debug,
+        OMNIID_LOG_LEVEL_TRACE => log::LevelFilter::Trace,
         other => {
             return Err(Error::invalid(format!(
                 "omniid_log_set: level {other}, expected 1 (error) to 5 (trace)"
@@ -189,17 +189,26 @@ mod tests {
         let data = (&raw const seen).cast_mut().cast();
         // SAFETY: `seen` outlives the callback, which is removed below.
         unsafe {
-            assert_eq!(omniid_log_set(Some(collect), data, 0), OMNIID_INVALID_ARGUMENT);
-            assert_eq!(omniid_log_set(Some(collect), data, OMNIID_LOG_WARN), OMNIID_OK);
+            assert_eq!(
+                omniid_log_set(Some(collect), data, 0),
+                OMNIID_STATUS_INVALID_ARGUMENT
+            );
+            assert_eq!(
+                omniid_log_set(Some(collect), data, OMNIID_LOG_LEVEL_WARN),
+                OMNIID_STATUS_OK
+            );
         }
         log::warn!(target: "omniid::test", "capi log test: seen");
         log::info!(target: "omniid::test", "capi log test: too detailed");
         log::warn!(target: "elsewhere", "capi log test: foreign");
         assert_eq!(
             *seen.messages.lock().unwrap(),
-            [(OMNIID_LOG_WARN, "capi log test: seen".to_string())]
+            [(OMNIID_LOG_LEVEL_WARN, "capi log test: seen".to_string())]
         );
-        assert_eq!(*seen.nested_status.lock().unwrap(), Some(OMNIID_INVALID_ARGUMENT));
+        assert_eq!(
+            *seen.nested_status.lock().unwrap(),
+            Some(OMNIID_STATUS_INVALID_ARGUMENT)
+        );
 
         seen.slow.store(true, Ordering::SeqCst);
         seen.entered.store(false, Ordering::SeqCst);
@@ -212,7 +221,7 @@ mod tests {
             // SAFETY: removal needs no pointers.
             assert_eq!(
                 unsafe { omniid_log_set(None, std::ptr::null_mut(), 0) },
-                OMNIID_OK
+                OMNIID_STATUS_OK
             );
             assert!(
                 seen.left.load(Ordering::SeqCst),

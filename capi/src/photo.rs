@@ -11,27 +11,27 @@ use std::borrow::Cow;
 use std::ffi::{c_char, c_void};
 
 /// 8 bits per channel, 0 to 255.
-pub const OMNIID_PIXEL_U8: i32 = 0;
+pub const OMNIID_PIXEL_TYPE_U8: i32 = 0;
 /// 32-bit floating point per channel, 0 to 1, sRGB-encoded like 8-bit pixels.
-pub const OMNIID_PIXEL_F32: i32 = 1;
+pub const OMNIID_PIXEL_TYPE_F32: i32 = 1;
 
 /// Red, green, blue.
-pub const OMNIID_ORDER_RGB: i32 = 0;
+pub const OMNIID_CHANNEL_ORDER_RGB: i32 = 0;
 /// Red, green, blue, alpha; alpha is ignored.
-pub const OMNIID_ORDER_RGBA: i32 = 1;
+pub const OMNIID_CHANNEL_ORDER_RGBA: i32 = 1;
 /// Blue, green, red.
-pub const OMNIID_ORDER_BGR: i32 = 2;
+pub const OMNIID_CHANNEL_ORDER_BGR: i32 = 2;
 /// Blue, green, red, alpha; alpha is ignored.
-pub const OMNIID_ORDER_BGRA: i32 = 3;
+pub const OMNIID_CHANNEL_ORDER_BGRA: i32 = 3;
 
 /// The largest face that the detector finds.
-pub const OMNIID_FACE_DETECT: i32 = 0;
+pub const OMNIID_FACE_HINT_DETECT: i32 = 0;
 /// The face_index-th largest face that the detector finds; 0 is the largest.
-pub const OMNIID_FACE_INDEX: i32 = 1;
+pub const OMNIID_FACE_HINT_INDEX: i32 = 1;
 /// The face in face_box. Needs no detector.
-pub const OMNIID_FACE_BOX: i32 = 2;
+pub const OMNIID_FACE_HINT_BOX: i32 = 2;
 /// The face with the five face_landmarks. Needs no detector.
-pub const OMNIID_FACE_LANDMARKS: i32 = 3;
+pub const OMNIID_FACE_HINT_LANDMARKS: i32 = 3;
 
 /// One photo of a person: exactly one of path, data and pixels is given.
 #[repr(C)]
@@ -39,8 +39,8 @@ pub const OMNIID_FACE_LANDMARKS: i32 = 3;
 pub struct omniid_photo {
     /// Set by OMNIID_PHOTO_INIT.
     pub struct_size: u32,
-    /// Which face is meant, OMNIID_FACE_...
-    pub face: i32,
+    /// Which face is meant, OMNIID_FACE_HINT_...
+    pub face_hint: i32,
     /// A JPEG, PNG, WebP, BMP or TIFF file.
     pub path: *const c_char,
     /// The bytes of such a file.
@@ -55,16 +55,16 @@ pub struct omniid_photo {
     pub width: u32,
     /// Height of pixels.
     pub height: u32,
-    /// Type of a channel, OMNIID_PIXEL_...
+    /// Type of a channel, OMNIID_PIXEL_TYPE_...
     pub pixel_type: i32,
-    /// Order of the channels, OMNIID_ORDER_...
+    /// Order of the channels, OMNIID_CHANNEL_ORDER_...
     pub channel_order: i32,
-    /// With OMNIID_FACE_BOX: left, top, right, bottom in pixels of the upright photo.
+    /// With OMNIID_FACE_HINT_BOX: left, top, right, bottom in pixels of the upright photo.
     pub face_box: [f32; 4],
-    /// With OMNIID_FACE_LANDMARKS: x and y of the eye at the image's left, the eye at its right, the nose tip, the
+    /// With OMNIID_FACE_HINT_LANDMARKS: x and y of the eye at the image's left, the eye at its right, the nose tip, the
     /// mouth corner at its left and the one at its right, in pixels of the upright photo.
     pub face_landmarks: [f32; 10],
-    /// With OMNIID_FACE_INDEX: which face, counted from the largest.
+    /// With OMNIID_FACE_HINT_INDEX: which face, counted from the largest.
     pub face_index: u32,
     /// Leave at 0.
     pub reserved: u32,
@@ -187,10 +187,10 @@ unsafe fn photo<'a>(raw: &omniid_photo) -> Result<Photo<'a>> {
 }
 
 fn face_hint(raw: &omniid_photo) -> Result<FaceHint> {
-    Ok(match raw.face {
-        OMNIID_FACE_DETECT => FaceHint::Detect,
-        OMNIID_FACE_INDEX => FaceHint::Index(raw.face_index as usize),
-        OMNIID_FACE_BOX => {
+    Ok(match raw.face_hint {
+        OMNIID_FACE_HINT_DETECT => FaceHint::Detect,
+        OMNIID_FACE_HINT_INDEX => FaceHint::Index(raw.face_index as usize),
+        OMNIID_FACE_HINT_BOX => {
             let [left, top, right, bottom] = raw.face_box;
             FaceHint::Box(FaceBox {
                 left,
@@ -199,7 +199,7 @@ fn face_hint(raw: &omniid_photo) -> Result<FaceHint> {
                 bottom,
             })
         }
-        OMNIID_FACE_LANDMARKS => {
+        OMNIID_FACE_HINT_LANDMARKS => {
             let points = &raw.face_landmarks;
             FaceHint::Landmarks(Landmarks(std::array::from_fn(|i| {
                 [points[2 * i], points[2 * i + 1]]
@@ -207,7 +207,7 @@ fn face_hint(raw: &omniid_photo) -> Result<FaceHint> {
         }
         other => {
             return Err(Error::invalid(format!(
-                "face: {other}, expected 0 (detect), 1 (index), 2 (box) or 3 (landmarks)"
+                "face_hint: {other}, expected 0 (detect), 1 (index), 2 (box) or 3 (landmarks)"
             )))
         }
     })
@@ -217,10 +217,10 @@ fn face_hint(raw: &omniid_photo) -> Result<FaceHint> {
 /// `raw.pixels` points to rows as the struct says, valid for `'a`.
 unsafe fn pixels<'a>(raw: &omniid_photo) -> Result<PixelBuffer<'a>> {
     let order = match raw.channel_order {
-        OMNIID_ORDER_RGB => ChannelOrder::Rgb,
-        OMNIID_ORDER_RGBA => ChannelOrder::Rgba,
-        OMNIID_ORDER_BGR => ChannelOrder::Bgr,
-        OMNIID_ORDER_BGRA => ChannelOrder::Bgra,
+        OMNIID_CHANNEL_ORDER_RGB => ChannelOrder::Rgb,
+        OMNIID_CHANNEL_ORDER_RGBA => ChannelOrder::Rgba,
+        OMNIID_CHANNEL_ORDER_BGR => ChannelOrder::Bgr,
+        OMNIID_CHANNEL_ORDER_BGRA => ChannelOrder::Bgra,
         other => {
             return Err(Error::invalid(format!(
                 "channel_order: {other}, expected 0 (RGB), 1 (RGBA), 2 (BGR) or 3 (BGRA)"
@@ -228,8 +228,8 @@ unsafe fn pixels<'a>(raw: &omniid_photo) -> Result<PixelBuffer<'a>> {
         }
     };
     let element = match raw.pixel_type {
-        OMNIID_PIXEL_U8 => 1,
-        OMNIID_PIXEL_F32 => 4,
+        OMNIID_PIXEL_TYPE_U8 => 1,
+        OMNIID_PIXEL_TYPE_F32 => 4,
         other => {
             return Err(Error::invalid(format!(
                 "pixel_type: {other}, expected 0 (u8) or 1 (f32)"
@@ -275,13 +275,13 @@ unsafe fn pixels<'a>(raw: &omniid_photo) -> Result<PixelBuffer<'a>> {
 ///
 /// Writes at most `capacity` of them to `faces`, of which only the first element must be initialised (with
 /// OMNIID_FACE_INIT), and their number to `count`, which may be larger. `faces` may be NULL when `capacity` is 0;
-/// `options` may be NULL. A photo without faces is no error: `count` is 0. The `face` field of the photo is ignored.
+/// `options` may be NULL. A photo without faces is no error: `count` is 0. The photo's `face_hint` is ignored.
 ///
 /// # Safety
 /// `engine` is a live engine; `photo` and `options` are initialised structs; `faces` has room for `capacity` structs;
 /// `count` is writable.
 #[no_mangle]
-pub unsafe extern "C" fn omniid_detect_faces(
+pub unsafe extern "C" fn omniid_engine_detect_faces(
     engine: *const omniid_engine,
     photo: *const omniid_photo,
     options: *const omniid_detect_options,

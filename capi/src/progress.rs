@@ -18,7 +18,7 @@ pub const OMNIID_STAGE_SAVE: i32 = 4;
 /// Hears that `done` of `total` units of a stage (`OMNIID_STAGE_...`) are finished.
 ///
 /// Called on the thread of the long call, with the `user_data` given beside it. Return 0 to go on; anything else
-/// cancels: the call fails with `OMNIID_CANCELLED`. Must not unwind; throw no exceptions, no longjmp.
+/// cancels: the call fails with `OMNIID_STATUS_CANCELLED`. Must not unwind; throw no exceptions, no longjmp.
 pub type omniid_progress_fn =
     Option<unsafe extern "C" fn(user_data: *mut c_void, stage: i32, done: u64, total: u64) -> i32>;
 

@@ -1,6 +1,6 @@
 //! Status codes and error messages.
 //!
-//! Every function that can fail returns an `omniid_status`. When it is not `OMNIID_OK`, `omniid_last_error` has
+//! Every function that can fail returns an `omniid_status`. When it is not `OMNIID_STATUS_OK`, `omniid_last_error` has
 //! the message: what failed, the value seen and what would be right.
 
 use omniid::error::{Error, ErrorKind, Result};
@@ -9,51 +9,51 @@ use std::cell::RefCell;
 use std::ffi::{c_char, CStr, CString};
 use std::panic::{catch_unwind, AssertUnwindSafe};
 
-/// The result of a call: `OMNIID_OK` or the class of the error.
+/// The result of a call: `OMNIID_STATUS_OK` or the class of the error.
 ///
 /// Numbers are never changed and never used again for something else. A later release may add some: treat an
 /// unknown one as a failure.
 pub type omniid_status = i32;
 
 /// Success.
-pub const OMNIID_OK: omniid_status = 0;
+pub const OMNIID_STATUS_OK: omniid_status = 0;
 /// A parameter has a value that is never valid: NULL, zero photos, an absurd size, an unknown enum value.
-pub const OMNIID_INVALID_ARGUMENT: omniid_status = 1;
+pub const OMNIID_STATUS_INVALID_ARGUMENT: omniid_status = 1;
 /// The operating system refused: no such file, no permission, disk full.
-pub const OMNIID_IO: omniid_status = 2;
+pub const OMNIID_STATUS_IO: omniid_status = 2;
 /// A file or a buffer does not hold what its format promises: truncated, lying header, missing key.
-pub const OMNIID_FORMAT: omniid_status = 3;
+pub const OMNIID_STATUS_FORMAT: omniid_status = 3;
 /// Well-formed, but not something this build can do: a dtype, a device, a checkpoint family.
-pub const OMNIID_UNSUPPORTED: omniid_status = 4;
+pub const OMNIID_STATUS_UNSUPPORTED: omniid_status = 4;
 /// Two things that do not belong together: identity and model, adapter and host, tensor and layer.
-pub const OMNIID_MISMATCH: omniid_status = 5;
+pub const OMNIID_STATUS_MISMATCH: omniid_status = 5;
 /// No usable face in any of the photos.
-pub const OMNIID_NO_FACE: omniid_status = 6;
+pub const OMNIID_STATUS_NO_FACE: omniid_status = 6;
 /// A limit set by the caller was reached: pixels, decoded bytes, file size.
-pub const OMNIID_LIMIT_EXCEEDED: omniid_status = 7;
+pub const OMNIID_STATUS_LIMIT_EXCEEDED: omniid_status = 7;
 /// The caller's progress callback asked to stop.
-pub const OMNIID_CANCELLED: omniid_status = 8;
+pub const OMNIID_STATUS_CANCELLED: omniid_status = 8;
 /// The GPU, its driver or its libraries failed.
-pub const OMNIID_DEVICE: omniid_status = 9;
+pub const OMNIID_STATUS_DEVICE: omniid_status = 9;
 /// The caller was built for another major version of the ABI.
-pub const OMNIID_ABI_MISMATCH: omniid_status = 10;
+pub const OMNIID_STATUS_ABI_MISMATCH: omniid_status = 10;
 /// A defect in OmniID itself. Please report it with the message.
-pub const OMNIID_INTERNAL: omniid_status = 255;
+pub const OMNIID_STATUS_INTERNAL: omniid_status = 255;
 
 /// Every status with its short text.
 const TEXTS: [(omniid_status, &CStr); 12] = [
-    (OMNIID_OK, c"ok"),
-    (OMNIID_INVALID_ARGUMENT, c"invalid argument"),
-    (OMNIID_IO, c"input or output failed"),
-    (OMNIID_FORMAT, c"malformed file or buffer"),
-    (OMNIID_UNSUPPORTED, c"not supported"),
-    (OMNIID_MISMATCH, c"things that do not belong together"),
-    (OMNIID_NO_FACE, c"no usable face"),
-    (OMNIID_LIMIT_EXCEEDED, c"limit exceeded"),
-    (OMNIID_CANCELLED, c"cancelled"),
-    (OMNIID_DEVICE, c"device failed"),
-    (OMNIID_ABI_MISMATCH, c"built for another ABI version"),
-    (OMNIID_INTERNAL, c"internal error"),
+    (OMNIID_STATUS_OK, c"ok"),
+    (OMNIID_STATUS_INVALID_ARGUMENT, c"invalid argument"),
+    (OMNIID_STATUS_IO, c"input or output failed"),
+    (OMNIID_STATUS_FORMAT, c"malformed file or buffer"),
+    (OMNIID_STATUS_UNSUPPORTED, c"not supported"),
+    (OMNIID_STATUS_MISMATCH, c"things that do not belong together"),
+    (OMNIID_STATUS_NO_FACE, c"no usable face"),
+    (OMNIID_STATUS_LIMIT_EXCEEDED, c"limit exceeded"),
+    (OMNIID_STATUS_CANCELLED, c"cancelled"),
+    (OMNIID_STATUS_DEVICE, c"device failed"),
+    (OMNIID_STATUS_ABI_MISMATCH, c"built for another ABI version"),
+    (OMNIID_STATUS_INTERNAL, c"internal error"),
 ];
 
 thread_local! {
@@ -76,7 +76,7 @@ pub(crate) fn c_text(text: &str) -> CString {
 /// Every function that returns an [`omniid_status`] is one call of this.
 pub(crate) fn fallible(body: impl FnOnce() -> Result<()>) -> omniid_status {
     let error = match guard(body) {
-        Ok(Ok(())) => return OMNIID_OK,
+        Ok(Ok(())) => return OMNIID_STATUS_OK,
         Ok(Err(error)) => error,
         Err(error) => error,
     };
@@ -164,17 +164,17 @@ mod tests {
     #[test]
     fn statuses_are_the_error_kinds() {
         let kinds = [
-            (ErrorKind::InvalidArgument, OMNIID_INVALID_ARGUMENT),
-            (ErrorKind::Io, OMNIID_IO),
-            (ErrorKind::Format, OMNIID_FORMAT),
-            (ErrorKind::Unsupported, OMNIID_UNSUPPORTED),
-            (ErrorKind::Mismatch, OMNIID_MISMATCH),
-            (ErrorKind::NoFace, OMNIID_NO_FACE),
-            (ErrorKind::LimitExceeded, OMNIID_LIMIT_EXCEEDED),
-            (ErrorKind::Cancelled, OMNIID_CANCELLED),
-            (ErrorKind::Device, OMNIID_DEVICE),
-            (ErrorKind::AbiMismatch, OMNIID_ABI_MISMATCH),
-            (ErrorKind::Internal, OMNIID_INTERNAL),
+            (ErrorKind::InvalidArgument, OMNIID_STATUS_INVALID_ARGUMENT),
+            (ErrorKind::Io, OMNIID_STATUS_IO),
+            (ErrorKind::Format, OMNIID_STATUS_FORMAT),
+            (ErrorKind::Unsupported, OMNIID_STATUS_UNSUPPORTED),
+            (ErrorKind::Mismatch, OMNIID_STATUS_MISMATCH),
+            (ErrorKind::NoFace, OMNIID_STATUS_NO_FACE),
+            (ErrorKind::LimitExceeded, OMNIID_STATUS_LIMIT_EXCEEDED),
+            (ErrorKind::Cancelled, OMNIID_STATUS_CANCELLED),
+            (ErrorKind::Device, OMNIID_STATUS_DEVICE),
+            (ErrorKind::AbiMismatch, OMNIID_STATUS_ABI_MISMATCH),
+            (ErrorKind::Internal, OMNIID_STATUS_INTERNAL),
         ];
         assert_eq!(kinds.len() + 1, TEXTS.len());
         for (kind, status) in kinds {
@@ -187,9 +187,9 @@ mod tests {
 
     #[test]
     fn panics_become_a_status_and_a_message() {
-        assert_eq!(fallible(|| panic!("seven {}", 7)), OMNIID_INTERNAL);
+        assert_eq!(fallible(|| panic!("seven {}", 7)), OMNIID_STATUS_INTERNAL);
         assert_eq!(last(), "panic: seven 7");
-        assert_eq!(fallible(|| std::panic::panic_any(1u8)), OMNIID_INTERNAL);
+        assert_eq!(fallible(|| std::panic::panic_any(1u8)), OMNIID_STATUS_INTERNAL);
         assert_eq!(last(), "panic: no message");
         assert_eq!(infallible(3, || panic!("static")), 3);
         assert_eq!(last(), "panic: static");
@@ -197,8 +197,11 @@ mod tests {
 
     #[test]
     fn messages_belong_to_the_thread_and_survive_success() {
-        assert_eq!(fallible(|| Err(Error::invalid("a\0b"))), OMNIID_INVALID_ARGUMENT);
-        assert_eq!(fallible(|| Ok(())), OMNIID_OK);
+        assert_eq!(
+            fallible(|| Err(Error::invalid("a\0b"))),
+            OMNIID_STATUS_INVALID_ARGUMENT
+        );
+        assert_eq!(fallible(|| Ok(())), OMNIID_STATUS_OK);
         assert_eq!(std::thread::spawn(last).join().unwrap(), "");
         assert_eq!(last(), "a?b");
     }

@@ -22,14 +22,14 @@ use std::ops::Range;
 use std::ptr;
 
 /// The processor's memory; kDLCPU.
-pub const OMNIID_DEVICE_CPU: i32 = 1;
+pub const OMNIID_DEVICE_TYPE_CPU: i32 = 1;
 /// The memory of an NVIDIA GPU; kDLCUDA.
-pub const OMNIID_DEVICE_CUDA: i32 = 2;
+pub const OMNIID_DEVICE_TYPE_CUDA: i32 = 2;
 
 /// IEEE floating point, 32 or 16 bits; kDLFloat.
-pub const OMNIID_TYPE_FLOAT: u8 = 2;
+pub const OMNIID_TYPE_CODE_FLOAT: u8 = 2;
 /// bfloat16, 16 bits; kDLBfloat.
-pub const OMNIID_TYPE_BFLOAT: u8 = 4;
+pub const OMNIID_TYPE_CODE_BFLOAT: u8 = 4;
 
 /// Most dimensions of a tensor.
 pub(crate) const MAX_DIMS: usize = 4;
@@ -275,9 +275,9 @@ fn place(device: TensorDevice, name: &str) -> Result<Place> {
 
 fn dtype(dtype: TensorType, name: &str) -> Result<DType> {
     match (dtype.code, dtype.bits, dtype.lanes) {
-        (OMNIID_TYPE_FLOAT, 32, 1) => Ok(DType::F32),
-        (OMNIID_TYPE_FLOAT, 16, 1) => Ok(DType::F16),
-        (OMNIID_TYPE_BFLOAT, 16, 1) => Ok(DType::BF16),
+        (OMNIID_TYPE_CODE_FLOAT, 32, 1) => Ok(DType::F32),
+        (OMNIID_TYPE_CODE_FLOAT, 16, 1) => Ok(DType::F16),
+        (OMNIID_TYPE_CODE_BFLOAT, 16, 1) => Ok(DType::BF16),
         (code, bits, lanes) => Err(Error::unsupported(format!(
             "{name}: DLPack type code {code} with {bits} bits and {lanes} lanes; supported are f32 (2, 32, 1), \
              f16 (2, 16, 1) and bf16 (4, 16, 1)"
@@ -287,9 +287,9 @@ fn dtype(dtype: TensorType, name: &str) -> Result<DType> {
 
 fn type_of(dtype: DType) -> Result<TensorType> {
     let (code, bits) = match dtype {
-        DType::F32 => (OMNIID_TYPE_FLOAT, 32),
-        DType::F16 => (OMNIID_TYPE_FLOAT, 16),
-        DType::BF16 => (OMNIID_TYPE_BFLOAT, 16),
+        DType::F32 => (OMNIID_TYPE_CODE_FLOAT, 32),
+        DType::F16 => (OMNIID_TYPE_CODE_FLOAT, 16),
+        DType::BF16 => (OMNIID_TYPE_CODE_BFLOAT, 16),
         other => return Err(Error::internal(format!("handing out a tensor of type {other:?}"))),
     };
     Ok(TensorType { code, bits, lanes: 1 })
@@ -454,7 +454,7 @@ fn cpu_address(storage: &CpuStorage, start: usize) -> Result<*mut c_void> {
 /// # Safety
 /// `tensor` is NULL or an owned DLPack tensor that nobody uses any more.
 #[no_mangle]
-pub unsafe extern "C" fn omniid_tensor_free(tensor: *mut omniid_managed_tensor) {
+pub unsafe extern "C" fn omniid_managed_tensor_free(tensor: *mut omniid_managed_tensor) {
     infallible((), || {
         // SAFETY: the caller's promise.
         let deleter = unsafe { tensor.as_ref() }.and_then(|tensor| tensor.deleter);

@@ -234,8 +234,8 @@ fn owned_tensors_keep_their_memory() {
     unsafe {
         assert_eq!((*owned).flags & 1, 1);
         assert!(matches!(view.elements(), Elements::F32([1.0, 2.0, 3.0, 4.0])));
-        omniid_tensor_free(owned);
-        omniid_tensor_free(ptr::null_mut());
+        omniid_managed_tensor_free(owned);
+        omniid_managed_tensor_free(ptr::null_mut());
     }
     assert_eq!(Arc::strong_count(&memory), 1);
 }
@@ -256,8 +256,8 @@ fn candle_tensors_are_shared_not_copied() {
             view(&(*first).dl_tensor).unwrap().elements(),
             Elements::F32([3.0, 4.0, 5.0, 6.0])
         ));
-        omniid_tensor_free(first);
-        omniid_tensor_free(second);
+        omniid_managed_tensor_free(first);
+        omniid_managed_tensor_free(second);
     }
     assert!(managed_tensor(&tensor.to_dtype(DType::I64).unwrap(), 1).is_err());
 }

@@ -5,16 +5,16 @@ use std::ffi::{c_char, CStr};
 
 /// Major version of the ABI. Programs built for another major version cannot use this library; it is also the
 /// number in the library's SONAME.
-pub const OMNIID_ABI_MAJOR: u32 = 0;
+pub const OMNIID_ABI_MAJOR: u32 = 1;
 
 /// Minor version of the ABI. It grows with every function and struct field that is added.
-pub const OMNIID_ABI_MINOR: u32 = 1;
+pub const OMNIID_ABI_MINOR: u32 = 0;
 
 /// The ABI version as one number: `major << 16 | minor`.
 pub const OMNIID_ABI_VERSION: u32 = (OMNIID_ABI_MAJOR << 16) | OMNIID_ABI_MINOR;
 
 /// The release that this header belongs to.
-pub const OMNIID_VERSION: &str = "0.1.0";
+pub const OMNIID_VERSION: &str = "0.2.0";
 
 /// The release of the loaded library as NUL-terminated text.
 const RELEASE: &[u8] = concat!(env!("CARGO_PKG_VERSION"), "\0").as_bytes();
@@ -28,7 +28,7 @@ pub extern "C" fn omniid_abi_version() -> u32 {
     infallible(0, || OMNIID_ABI_VERSION)
 }
 
-/// The release of the loaded library, such as `0.1.0`. The text is static.
+/// The release of the loaded library, such as `0.2.0`. The text is static.
 #[no_mangle]
 pub extern "C" fn omniid_version() -> *const c_char {
     infallible(c"".as_ptr(), || {

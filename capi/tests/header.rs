@@ -16,8 +16,8 @@ const SECTIONS: [&str; 12] = [
     "photo",
     "identity",
     "encode",
-    "condition",
     "conditioning",
+    "conditioning_contents",
     "inject",
 ];
 

@@ -25,12 +25,12 @@ int main(int argc, char **argv) {
     options.checkpoint_path = argv[1];
 
     omniid_status status = omniid_engine_open(&options, &engine);
-    if (status == OMNIID_OK) status = omniid_encode(engine, photos, count, NULL, &identity);
-    if (status == OMNIID_OK) status = omniid_identity_save(identity, argv[2], OMNIID_PRECISION_F16);
-    if (status != OMNIID_OK) fprintf(stderr, "%s: %s\n", omniid_status_text(status), omniid_last_error());
+    if (status == OMNIID_STATUS_OK) status = omniid_encode(engine, photos, count, NULL, &identity);
+    if (status == OMNIID_STATUS_OK) status = omniid_identity_save(identity, argv[2], OMNIID_PRECISION_F16);
+    if (status != OMNIID_STATUS_OK) fprintf(stderr, "%s: %s\n", omniid_status_text(status), omniid_last_error());
 
     omniid_identity_free(identity);
     omniid_engine_free(engine);
     free(photos);
-    return status == OMNIID_OK ? 0 : 1;
+    return status == OMNIID_STATUS_OK ? 0 : 1;
 }

@@ -18,7 +18,7 @@ enum { STEPS = 4, BATCH = 2, ROWS = 64, SIDE = 96 };
 
 /* Ends the program with the library's message when a call fails. */
 static void check(omniid_status status, const char *what) {
-    if (status == OMNIID_OK) return;
+    if (status == OMNIID_STATUS_OK) return;
     fprintf(stderr, "%s: %s: %s\n", what, omniid_status_text(status), omniid_last_error());
     exit(1);
 }
@@ -78,8 +78,8 @@ static void attend_with(const omniid_conditioning *conditioning, size_t index, c
         attend(query, output, layer, (size_t)keys->dl_tensor.shape[0], keys->dl_tensor.data, values->dl_tensor.data,
                scale * factor);
     }
-    omniid_tensor_free(keys);
-    omniid_tensor_free(values);
+    omniid_managed_tensor_free(keys);
+    omniid_managed_tensor_free(values);
 }
 
 static omniid_identity *encode(const omniid_engine *engine, int count, char **paths) {
@@ -116,13 +116,13 @@ int main(int argc, char **argv) {
     /* Keys and values are projected here, once, and not again at any step. The first three steps are conditioned. */
     omniid_identity *identity = encode(engine, argc - 2, argv + 2);
     omniid_conditioning *conditioning;
-    omniid_condition_input input = OMNIID_CONDITION_INPUT_INIT;
+    omniid_conditioning_input input = OMNIID_CONDITIONING_INPUT_INIT;
     input.identity = identity;
     input.scale = 0.8f;
-    input.steps = OMNIID_STEPS_FRACTION;
+    input.step_range = OMNIID_STEP_RANGE_FRACTION;
     input.step_start = 0.0;
     input.step_end = 0.6;
-    check(omniid_condition(engine, &input, 1, NULL, &conditioning), "condition");
+    check(omniid_conditioning_create(engine, &input, 1, NULL, &conditioning), "condition");
 
     size_t layers;
     float largest = 0.0f, effect = 0.0f;
@@ -138,7 +138,7 @@ int main(int argc, char **argv) {
             for (size_t i = 0; i < count; i++) query[i] = 3.0f * noise(), expected[i] = output[i] = before[i] = noise();
 
             int64_t shape[3] = {BATCH, ROWS, (int64_t)inner};
-            omniid_tensor query_tensor = {query, {OMNIID_DEVICE_CPU, 0}, 3, {OMNIID_TYPE_FLOAT, 32, 1}, shape, NULL, 0};
+            omniid_tensor query_tensor = {query, {OMNIID_DEVICE_TYPE_CPU, 0}, 3, {OMNIID_TYPE_CODE_FLOAT, 32, 1}, shape, NULL, 0};
             omniid_tensor output_tensor = query_tensor;
             output_tensor.data = output;
             /* Guidance in one batch: the first row does not follow the prompt, the second does. */
@@ -149,7 +149,7 @@ int main(int argc, char **argv) {
             call.output = &output_tensor;
             call.roles = roles;
             call.role_count = BATCH;
-            call.flags = OMNIID_INJECT_FRACTION;
+            call.flags = OMNIID_INJECT_FLAG_FRACTION;
             call.fraction = (double)step / (STEPS - 1);
             call.scale = 0.5f;
             check(omniid_inject(conditioning, &call), "inject");

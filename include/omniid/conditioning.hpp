@@ -22,22 +22,22 @@ inline namespace OMNIID_INLINE_NAMESPACE {
 
 /// How weights are spread over the layers; the constants of omniid.h say what each does.
 enum class WeightType : std::int32_t {
-    linear = OMNIID_WEIGHT_LINEAR,
-    ease_in = OMNIID_WEIGHT_EASE_IN,
-    ease_out = OMNIID_WEIGHT_EASE_OUT,
-    ease_in_out = OMNIID_WEIGHT_EASE_IN_OUT,
-    reverse_in_out = OMNIID_WEIGHT_REVERSE_IN_OUT,
-    weak_input = OMNIID_WEIGHT_WEAK_INPUT,
-    weak_output = OMNIID_WEIGHT_WEAK_OUTPUT,
-    weak_middle = OMNIID_WEIGHT_WEAK_MIDDLE,
-    strong_middle = OMNIID_WEIGHT_STRONG_MIDDLE,
-    style_transfer = OMNIID_WEIGHT_STYLE_TRANSFER,
-    composition = OMNIID_WEIGHT_COMPOSITION,
-    strong_style_transfer = OMNIID_WEIGHT_STRONG_STYLE_TRANSFER,
-    style_and_composition = OMNIID_WEIGHT_STYLE_AND_COMPOSITION,
-    strong_style_and_composition = OMNIID_WEIGHT_STRONG_STYLE_AND_COMPOSITION,
-    style_transfer_precise = OMNIID_WEIGHT_STYLE_TRANSFER_PRECISE,
-    composition_precise = OMNIID_WEIGHT_COMPOSITION_PRECISE,
+    linear = OMNIID_WEIGHT_TYPE_LINEAR,
+    ease_in = OMNIID_WEIGHT_TYPE_EASE_IN,
+    ease_out = OMNIID_WEIGHT_TYPE_EASE_OUT,
+    ease_in_out = OMNIID_WEIGHT_TYPE_EASE_IN_OUT,
+    reverse_in_out = OMNIID_WEIGHT_TYPE_REVERSE_IN_OUT,
+    weak_input = OMNIID_WEIGHT_TYPE_WEAK_INPUT,
+    weak_output = OMNIID_WEIGHT_TYPE_WEAK_OUTPUT,
+    weak_middle = OMNIID_WEIGHT_TYPE_WEAK_MIDDLE,
+    strong_middle = OMNIID_WEIGHT_TYPE_STRONG_MIDDLE,
+    style_transfer = OMNIID_WEIGHT_TYPE_STYLE_TRANSFER,
+    composition = OMNIID_WEIGHT_TYPE_COMPOSITION,
+    strong_style_transfer = OMNIID_WEIGHT_TYPE_STRONG_STYLE_TRANSFER,
+    style_and_composition = OMNIID_WEIGHT_TYPE_STYLE_AND_COMPOSITION,
+    strong_style_and_composition = OMNIID_WEIGHT_TYPE_STRONG_STYLE_AND_COMPOSITION,
+    style_transfer_precise = OMNIID_WEIGHT_TYPE_STYLE_TRANSFER_PRECISE,
+    composition_precise = OMNIID_WEIGHT_TYPE_COMPOSITION_PRECISE,
 };
 
 /// What unconditional rows see instead of the identity.
@@ -54,14 +54,14 @@ enum class Unconditional : std::int32_t {
 
 /// How the weight acts on keys and values.
 enum class EmbedsScaling : std::int32_t {
-    values = OMNIID_SCALING_VALUES,
-    keys_and_values = OMNIID_SCALING_KEYS_AND_VALUES,
-    keys_and_values_penalty = OMNIID_SCALING_KEYS_AND_VALUES_PENALTY,
-    keys_and_mean_values_penalty = OMNIID_SCALING_KEYS_AND_MEAN_VALUES_PENALTY,
+    values = OMNIID_EMBEDS_SCALING_VALUES,
+    keys_and_values = OMNIID_EMBEDS_SCALING_KEYS_AND_VALUES,
+    keys_and_values_penalty = OMNIID_EMBEDS_SCALING_KEYS_AND_VALUES_PENALTY,
+    keys_and_mean_values_penalty = OMNIID_EMBEDS_SCALING_KEYS_AND_MEAN_VALUES_PENALTY,
 };
 
 /// Whose way of placing masks is followed.
-enum class MaskMode : std::int32_t { comfyui = OMNIID_MASK_COMFYUI, diffusers = OMNIID_MASK_DIFFUSERS };
+enum class MaskMode : std::int32_t { comfyui = OMNIID_MASK_MODE_COMFYUI, diffusers = OMNIID_MASK_MODE_DIFFUSERS };
 
 /// The side of guidance of a batch row.
 enum class Role : std::int32_t { conditional = OMNIID_ROLE_CONDITIONAL, unconditional = OMNIID_ROLE_UNCONDITIONAL };
@@ -74,7 +74,7 @@ enum class Layout : std::int32_t {
 
 /// One identity to condition on. The identities and the mask must live until Engine::condition returns.
 struct ConditionInput {
-    omniid_condition_input c = OMNIID_CONDITION_INPUT_INIT;
+    omniid_conditioning_input c = OMNIID_CONDITIONING_INPUT_INIT;
 
     explicit ConditionInput(const Identity &identity, float scale = 1.0F) noexcept {
         c.identity = identity.get();
@@ -91,9 +91,9 @@ struct ConditionInput {
         return *this;
     }
     /// When: while `last` <= sigma <= `first`; the noise level falls.
-    ConditionInput &sigmas(double first, double last) noexcept { return steps(OMNIID_STEPS_SIGMA, first, last); }
+    ConditionInput &sigmas(double first, double last) noexcept { return steps(OMNIID_STEP_RANGE_SIGMA, first, last); }
     /// When: while `first` <= share of sampling that is done <= `last`.
-    ConditionInput &fractions(double first, double last) noexcept { return steps(OMNIID_STEPS_FRACTION, first, last); }
+    ConditionInput &fractions(double first, double last) noexcept { return steps(OMNIID_STEP_RANGE_FRACTION, first, last); }
     ConditionInput &unconditional(Unconditional what) noexcept {
         return c.unconditional = static_cast<std::int32_t>(what), *this;
     }
@@ -104,7 +104,7 @@ struct ConditionInput {
 
   private:
     ConditionInput &steps(std::int32_t kind, double first, double last) noexcept {
-        c.steps = kind;
+        c.step_range = kind;
         c.step_start = first;
         c.step_end = last;
         return *this;
@@ -126,8 +126,8 @@ class ConditionOptions {
     ConditionOptions &composition_boost(float scale) noexcept { return composition_boost_ = scale, *this; }
 
     /// As the C ABI takes it; valid while these options live and stay as they are.
-    [[nodiscard]] omniid_condition_options c() const noexcept {
-        omniid_condition_options options = c_;
+    [[nodiscard]] omniid_conditioning_options c() const noexcept {
+        omniid_conditioning_options options = c_;
         options.layer_scales = layer_scales_.data();
         options.layer_scale_count = layer_scales_.size();
         options.composition_scale = address(composition_scale_);
@@ -139,7 +139,7 @@ class ConditionOptions {
   private:
     static const float *address(const std::optional<float> &value) noexcept { return value.has_value() ? &*value : nullptr; }
 
-    omniid_condition_options c_ = OMNIID_CONDITION_OPTIONS_INIT;
+    omniid_conditioning_options c_ = OMNIID_CONDITIONING_OPTIONS_INIT;
     std::vector<float> layer_scales_;
     std::optional<float> composition_scale_, style_boost_, composition_boost_;
 };
@@ -193,13 +193,13 @@ class Conditioning : public detail::Handle<omniid_conditioning, omniid_condition
         c.role_count = call.roles.size();
         if (call.sigma.has_value()) {
             c.sigma = *call.sigma;
-            c.flags |= static_cast<std::uint32_t>(OMNIID_INJECT_SIGMA);
+            c.flags |= static_cast<std::uint32_t>(OMNIID_INJECT_FLAG_SIGMA);
         }
         if (call.fraction.has_value()) {
             c.fraction = *call.fraction;
-            c.flags |= static_cast<std::uint32_t>(OMNIID_INJECT_FRACTION);
+            c.flags |= static_cast<std::uint32_t>(OMNIID_INJECT_FLAG_FRACTION);
         }
-        if (call.unchecked) c.flags |= static_cast<std::uint32_t>(OMNIID_INJECT_UNCHECKED);
+        if (call.unchecked) c.flags |= static_cast<std::uint32_t>(OMNIID_INJECT_FLAG_UNCHECKED);
         c.latent_height = call.latent_height;
         c.latent_width = call.latent_width;
         c.stream = call.stream;
@@ -225,7 +225,7 @@ class Conditioning : public detail::Handle<omniid_conditioning, omniid_condition
         omniid_host_layer c = OMNIID_HOST_LAYER_INIT;
         const omniid_status status = omniid_conditioning_layer(get(), layer, &c);
         HostLayer host_layer;
-        if (status == OMNIID_OK) host_layer = {c.heads, c.head_dim, c.context, c.name};
+        if (status == OMNIID_STATUS_OK) host_layer = {c.heads, c.head_dim, c.context, c.name};
         return detail::finish(status, std::move(host_layer));
     }
 

@@ -25,16 +25,16 @@
 
 #if defined(OMNIID_NO_EXCEPTIONS)
 #if defined(__cpp_lib_span)
-#define OMNIID_INLINE_NAMESPACE abi0_result_std_span
+#define OMNIID_INLINE_NAMESPACE abi1_result_std_span
 #else
-#define OMNIID_INLINE_NAMESPACE abi0_result_own_span
+#define OMNIID_INLINE_NAMESPACE abi1_result_own_span
 #endif
 #elif defined(__cpp_lib_span)
-#define OMNIID_INLINE_NAMESPACE abi0_throws_std_span
+#define OMNIID_INLINE_NAMESPACE abi1_throws_std_span
 #else
-#define OMNIID_INLINE_NAMESPACE abi0_throws_own_span
+#define OMNIID_INLINE_NAMESPACE abi1_throws_own_span
 #endif
 
-static_assert(OMNIID_ABI_MAJOR == 0, "the inline namespaces carry the ABI's major version");
+static_assert(OMNIID_ABI_MAJOR == 1, "the inline namespaces carry the ABI's major version");
 
 #endif

@@ -142,7 +142,7 @@ class Engine : public detail::Handle<omniid_engine, omniid_engine_free> {
         omniid_engine_info c = OMNIID_ENGINE_INFO_INIT;
         const omniid_status status = omniid_engine_describe(get(), &c);
         EngineInfo info;
-        if (status == OMNIID_OK) {
+        if (status == OMNIID_STATUS_OK) {
             info = {static_cast<Encoder>(c.encoder), c.name, c.fingerprint, c.host == nullptr ? std::string_view() : c.host,
                     c.host_layer_count, c.tokens, c.token_width, c.image_size, c.has_detector != 0, c.has_adapter != 0,
                     Device{c.device_type, c.device_id}, static_cast<Precision>(c.precision)};
@@ -155,7 +155,7 @@ class Engine : public detail::Handle<omniid_engine, omniid_engine_free> {
         omniid_host_layer c = OMNIID_HOST_LAYER_INIT;
         const omniid_status status = omniid_engine_host_layer(get(), layer, &c);
         HostLayer host_layer;
-        if (status == OMNIID_OK) host_layer = {c.heads, c.head_dim, c.context, c.name};
+        if (status == OMNIID_STATUS_OK) host_layer = {c.heads, c.head_dim, c.context, c.name};
         return detail::finish(status, std::move(host_layer));
     }
 
@@ -165,12 +165,12 @@ class Engine : public detail::Handle<omniid_engine, omniid_engine_free> {
         // Room for what most photos hold; a second call where it was too little.
         std::vector<omniid_face> found(16, omniid_face OMNIID_FACE_INIT);
         std::size_t count = 0;
-        omniid_status status = omniid_detect_faces(get(), &c_photo, &options.c, found.data(), found.size(), &count);
-        if (status == OMNIID_OK && count > found.size()) {
+        omniid_status status = omniid_engine_detect_faces(get(), &c_photo, &options.c, found.data(), found.size(), &count);
+        if (status == OMNIID_STATUS_OK && count > found.size()) {
             found.assign(count, omniid_face OMNIID_FACE_INIT);
-            status = omniid_detect_faces(get(), &c_photo, &options.c, found.data(), found.size(), &count);
+            status = omniid_engine_detect_faces(get(), &c_photo, &options.c, found.data(), found.size(), &count);
         }
-        std::vector<Face> faces(status == OMNIID_OK ? std::min(count, found.size()) : 0);
+        std::vector<Face> faces(status == OMNIID_STATUS_OK ? std::min(count, found.size()) : 0);
         for (std::size_t i = 0; i < faces.size(); i++) {
             faces[i].score = found[i].score;
             std::copy(std::begin(found[i].bounds), std::end(found[i].bounds), faces[i].bounds.begin());
@@ -214,15 +214,15 @@ class Engine : public detail::Handle<omniid_engine, omniid_engine_free> {
     /// Projects the keys and values of one or several identities for every layer of the engine's host.
     template <class F = Silent>
     [[nodiscard]] Result<Conditioning> condition(span<const ConditionInput> identities, const ConditionOptions &options = {}, F &&progress = F()) const {
-        std::vector<omniid_condition_input> inputs;
+        std::vector<omniid_conditioning_input> inputs;
         inputs.reserve(identities.size());
         for (const ConditionInput &input : identities) inputs.push_back(input.c);
-        omniid_condition_options c = options.c();
+        omniid_conditioning_options c = options.c();
         detail::ProgressBridge<std::remove_reference_t<F>> bridge(progress);
         c.progress = bridge.function();
         c.progress_user_data = bridge.user_data();
         omniid_conditioning *out = nullptr;
-        const omniid_status status = omniid_condition(get(), inputs.data(), inputs.size(), &c, &out);
+        const omniid_status status = omniid_conditioning_create(get(), inputs.data(), inputs.size(), &c, &out);
         Conditioning conditioning(out);
         bridge.rethrow();
         return detail::finish(status, std::move(conditioning));

@@ -22,18 +22,18 @@ inline namespace OMNIID_INLINE_NAMESPACE {
 
 /// The class of an error. A newer library may know more: treat an unknown one as a failure.
 enum class Status : std::int32_t {
-    ok = OMNIID_OK,
-    invalid_argument = OMNIID_INVALID_ARGUMENT,
-    io = OMNIID_IO,
-    format = OMNIID_FORMAT,
-    unsupported = OMNIID_UNSUPPORTED,
-    mismatch = OMNIID_MISMATCH,
-    no_face = OMNIID_NO_FACE,
-    limit_exceeded = OMNIID_LIMIT_EXCEEDED,
-    cancelled = OMNIID_CANCELLED,
-    device = OMNIID_DEVICE,
-    abi_mismatch = OMNIID_ABI_MISMATCH,
-    internal = OMNIID_INTERNAL,
+    ok = OMNIID_STATUS_OK,
+    invalid_argument = OMNIID_STATUS_INVALID_ARGUMENT,
+    io = OMNIID_STATUS_IO,
+    format = OMNIID_STATUS_FORMAT,
+    unsupported = OMNIID_STATUS_UNSUPPORTED,
+    mismatch = OMNIID_STATUS_MISMATCH,
+    no_face = OMNIID_STATUS_NO_FACE,
+    limit_exceeded = OMNIID_STATUS_LIMIT_EXCEEDED,
+    cancelled = OMNIID_STATUS_CANCELLED,
+    device = OMNIID_STATUS_DEVICE,
+    abi_mismatch = OMNIID_STATUS_ABI_MISMATCH,
+    internal = OMNIID_STATUS_INTERNAL,
 };
 
 /// A short English text for a status.
@@ -150,12 +150,12 @@ namespace detail {
 #if defined(OMNIID_NO_EXCEPTIONS)
 template <class T>
 Result<std::decay_t<T>> finish(omniid_status status, T &&value) {
-    if (status != OMNIID_OK) return last_error(status);
+    if (status != OMNIID_STATUS_OK) return last_error(status);
     return Result<std::decay_t<T>>(std::forward<T>(value));
 }
 
 inline Result<void> finish(omniid_status status) {
-    if (status != OMNIID_OK) return last_error(status);
+    if (status != OMNIID_STATUS_OK) return last_error(status);
     return {};
 }
 
@@ -168,12 +168,12 @@ Result<T> fail(Error error) {
 
 template <class T>
 std::decay_t<T> finish(omniid_status status, T &&value) {
-    if (status != OMNIID_OK) throw_last_error(status);
+    if (status != OMNIID_STATUS_OK) throw_last_error(status);
     return std::forward<T>(value);
 }
 
 inline void finish(omniid_status status) {
-    if (status != OMNIID_OK) throw_last_error(status);
+    if (status != OMNIID_STATUS_OK) throw_last_error(status);
 }
 
 template <class T>

@@ -74,7 +74,7 @@ class Identity : public detail::Handle<omniid_identity, omniid_identity_free> {
         std::size_t size = 0;
         std::vector<std::byte> bytes;
         omniid_status status = omniid_identity_to_bytes(get(), static_cast<std::int32_t>(precision), nullptr, 0, &size);
-        if (status == OMNIID_OK) {
+        if (status == OMNIID_STATUS_OK) {
             bytes.resize(size);
             status = omniid_identity_to_bytes(get(), static_cast<std::int32_t>(precision), bytes.data(), bytes.size(), &size);
         }
@@ -86,7 +86,7 @@ class Identity : public detail::Handle<omniid_identity, omniid_identity_free> {
         omniid_identity_info c = OMNIID_IDENTITY_INFO_INIT;
         const omniid_status status = omniid_identity_describe(get(), &c);
         IdentityInfo info;
-        if (status == OMNIID_OK) {
+        if (status == OMNIID_STATUS_OK) {
             info = {static_cast<Encoder>(c.encoder), c.tokens, c.token_width, c.photos, c.features, c.model, c.label, c.created, c.consent};
         }
         return detail::finish(status, info);

@@ -16,11 +16,11 @@ inline namespace OMNIID_INLINE_NAMESPACE {
 
 /// How detailed a message is.
 enum class LogLevel : std::int32_t {
-    error = OMNIID_LOG_ERROR, ///< Something failed.
-    warn = OMNIID_LOG_WARN,   ///< Something was left out or looks wrong; the call goes on.
-    info = OMNIID_LOG_INFO,   ///< What a user may want to know.
-    debug = OMNIID_LOG_DEBUG, ///< What a developer of the host may want to know.
-    trace = OMNIID_LOG_TRACE, ///< Everything.
+    error = OMNIID_LOG_LEVEL_ERROR, ///< Something failed.
+    warn = OMNIID_LOG_LEVEL_WARN,   ///< Something was left out or looks wrong; the call goes on.
+    info = OMNIID_LOG_LEVEL_INFO,   ///< What a user may want to know.
+    debug = OMNIID_LOG_LEVEL_DEBUG, ///< What a developer of the host may want to know.
+    trace = OMNIID_LOG_LEVEL_TRACE, ///< Everything.
 };
 
 /// Receives messages, on whatever thread they arise, possibly several at once. What it throws is dropped: a log
@@ -35,8 +35,8 @@ class Log {
     [[nodiscard]] static Result<Log> install(LogFunction function, LogLevel max_level = LogLevel::warn) {
         auto kept = std::make_unique<LogFunction>(std::move(function));
         const omniid_status status = omniid_log_set(&call, kept.get(), static_cast<std::int32_t>(max_level));
-        if (status == OMNIID_OK) current() = kept.get();
-        return detail::finish(status, Log(status == OMNIID_OK ? std::move(kept) : nullptr));
+        if (status == OMNIID_STATUS_OK) current() = kept.get();
+        return detail::finish(status, Log(status == OMNIID_STATUS_OK ? std::move(kept) : nullptr));
     }
 
     Log(Log &&) noexcept = default;

@@ -20,10 +20,10 @@ inline namespace OMNIID_INLINE_NAMESPACE {
 
 /// Order of the channels of raw pixels; alpha is ignored.
 enum class ChannelOrder : std::int32_t {
-    rgb = OMNIID_ORDER_RGB,
-    rgba = OMNIID_ORDER_RGBA,
-    bgr = OMNIID_ORDER_BGR,
-    bgra = OMNIID_ORDER_BGRA,
+    rgb = OMNIID_CHANNEL_ORDER_RGB,
+    rgba = OMNIID_CHANNEL_ORDER_RGBA,
+    bgr = OMNIID_CHANNEL_ORDER_BGR,
+    bgra = OMNIID_CHANNEL_ORDER_BGRA,
 };
 
 /// Left, top, right, bottom in pixels of the upright photo.
@@ -64,32 +64,32 @@ class Photo {
     /// without gaps. Fails with Status::invalid_argument when `pixels` is too short for the picture.
     [[nodiscard]] static Result<Photo> pixels(span<const std::uint8_t> pixels, std::uint32_t width, std::uint32_t height,
                                               ChannelOrder order = ChannelOrder::rgb, std::size_t row_stride = 0) {
-        return raw(pixels.data(), pixels.size(), 1, OMNIID_PIXEL_U8, width, height, order, row_stride);
+        return raw(pixels.data(), pixels.size(), 1, OMNIID_PIXEL_TYPE_U8, width, height, order, row_stride);
     }
 
     /// Pixels of 0 to 1, sRGB-encoded like 8-bit ones; otherwise as above.
     [[nodiscard]] static Result<Photo> pixels(span<const float> pixels, std::uint32_t width, std::uint32_t height,
                                               ChannelOrder order = ChannelOrder::rgb, std::size_t row_stride = 0) {
-        return raw(pixels.data(), pixels.size(), sizeof(float), OMNIID_PIXEL_F32, width, height, order, row_stride);
+        return raw(pixels.data(), pixels.size(), sizeof(float), OMNIID_PIXEL_TYPE_F32, width, height, order, row_stride);
     }
 
     /// Means the `index`-th largest face; 0 is the largest.
     Photo &face_index(std::uint32_t index) noexcept {
-        c_.face = OMNIID_FACE_INDEX;
+        c_.face_hint = OMNIID_FACE_HINT_INDEX;
         c_.face_index = index;
         return *this;
     }
 
     /// Means the face in a box; no detector is needed.
     Photo &face_box(const Box &box) noexcept {
-        c_.face = OMNIID_FACE_BOX;
+        c_.face_hint = OMNIID_FACE_HINT_BOX;
         std::copy(box.begin(), box.end(), c_.face_box);
         return *this;
     }
 
     /// Means the face with these landmarks; no detector is needed.
     Photo &face_landmarks(const Landmarks &landmarks) noexcept {
-        c_.face = OMNIID_FACE_LANDMARKS;
+        c_.face_hint = OMNIID_FACE_HINT_LANDMARKS;
         std::copy(landmarks.begin(), landmarks.end(), c_.face_landmarks);
         return *this;
     }

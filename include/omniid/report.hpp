@@ -89,7 +89,7 @@ class Report : public detail::Handle<omniid_report, omniid_report_free> {
         omniid_photo_report c = OMNIID_PHOTO_REPORT_INIT;
         const omniid_status status = omniid_report_photo(get(), index, &c);
         PhotoReport report;
-        if (status == OMNIID_OK) {
+        if (status == OMNIID_STATUS_OK) {
             report.status = static_cast<Status>(c.status);
             report.name = c.name;
             report.reason = c.reason;

@@ -24,11 +24,11 @@ enum class NumberType : std::uint8_t {
 
 /// Where a tensor's memory is.
 struct Device {
-    std::int32_t type = OMNIID_DEVICE_CPU; ///< OMNIID_DEVICE_CPU or OMNIID_DEVICE_CUDA.
+    std::int32_t type = OMNIID_DEVICE_TYPE_CPU; ///< OMNIID_DEVICE_TYPE_CPU or OMNIID_DEVICE_TYPE_CUDA.
     std::int32_t ordinal = 0;              ///< Which GPU.
 
     [[nodiscard]] static constexpr Device cpu() noexcept { return {}; }
-    [[nodiscard]] static constexpr Device cuda(std::int32_t ordinal = 0) noexcept { return {OMNIID_DEVICE_CUDA, ordinal}; }
+    [[nodiscard]] static constexpr Device cuda(std::int32_t ordinal = 0) noexcept { return {OMNIID_DEVICE_TYPE_CUDA, ordinal}; }
     friend constexpr bool operator==(Device a, Device b) noexcept { return a.type == b.type && a.ordinal == b.ordinal; }
     friend constexpr bool operator!=(Device a, Device b) noexcept { return !(a == b); }
 };
@@ -37,16 +37,16 @@ namespace detail {
 
 [[nodiscard]] inline omniid_tensor_type to_c(NumberType type) noexcept {
     omniid_tensor_type c{};
-    c.code = type == NumberType::bf16 ? std::uint8_t{OMNIID_TYPE_BFLOAT} : std::uint8_t{OMNIID_TYPE_FLOAT};
+    c.code = type == NumberType::bf16 ? std::uint8_t{OMNIID_TYPE_CODE_BFLOAT} : std::uint8_t{OMNIID_TYPE_CODE_FLOAT};
     c.bits = type == NumberType::f32 ? std::uint8_t{32} : type == NumberType::other ? std::uint8_t{0} : std::uint8_t{16};
     c.lanes = 1;
     return c;
 }
 
 [[nodiscard]] inline NumberType from_c(const omniid_tensor_type &c) noexcept {
-    if (c.lanes == 1 && c.code == OMNIID_TYPE_FLOAT && c.bits == 32) return NumberType::f32;
-    if (c.lanes == 1 && c.code == OMNIID_TYPE_FLOAT && c.bits == 16) return NumberType::f16;
-    if (c.lanes == 1 && c.code == OMNIID_TYPE_BFLOAT && c.bits == 16) return NumberType::bf16;
+    if (c.lanes == 1 && c.code == OMNIID_TYPE_CODE_FLOAT && c.bits == 32) return NumberType::f32;
+    if (c.lanes == 1 && c.code == OMNIID_TYPE_CODE_FLOAT && c.bits == 16) return NumberType::f16;
+    if (c.lanes == 1 && c.code == OMNIID_TYPE_CODE_BFLOAT && c.bits == 16) return NumberType::bf16;
     return NumberType::other;
 }
 
@@ -127,7 +127,7 @@ class TensorView {
 
 /// A read-only DLPack tensor that the library has handed out, row-major without gaps. release() gives it to another
 /// library, which calls its deleter. Empty where there is nothing to hand out.
-class Tensor : public detail::Handle<omniid_managed_tensor, omniid_tensor_free> {
+class Tensor : public detail::Handle<omniid_managed_tensor, omniid_managed_tensor_free> {
   public:
     using Handle::Handle;
 

@@ -9,7 +9,7 @@
 namespace omniid {
 inline namespace OMNIID_INLINE_NAMESPACE {
 
-/// The release of the loaded library, such as `0.1.0`.
+/// The release of the loaded library, such as `0.2.0`.
 [[nodiscard]] inline const char *version() noexcept { return omniid_version(); }
 
 /// The ABI version of the loaded library, `major << 16 | minor`.

@@ -37,27 +37,27 @@ static void opening(const char *model) {
     EXPECT(built_in.encoder == OMNIID_ENCODER_OMNI_ID && built_in.has_detector == 1 && built_in.has_adapter == 1);
     omniid_engine_free(other);
     options.checkpoint_path = "no/such/file";
-    REFUSED(omniid_engine_open(&options, &other), OMNIID_IO, "no/such/file");
+    REFUSED(omniid_engine_open(&options, &other), OMNIID_STATUS_IO, "no/such/file");
     EXPECT(other == NULL);
     options.checkpoint_path = model;
     options.abi_version = (OMNIID_ABI_MAJOR + 1) << 16;
-    REFUSED(omniid_engine_open(&options, &other), OMNIID_ABI_MISMATCH, "built for ABI 1.0");
+    REFUSED(omniid_engine_open(&options, &other), OMNIID_STATUS_ABI_MISMATCH, "built for ABI 1.0");
     options.abi_version = 0;
-    REFUSED(omniid_engine_open(&options, &other), OMNIID_ABI_MISMATCH, "OMNIID_ENGINE_OPTIONS_INIT");
+    REFUSED(omniid_engine_open(&options, &other), OMNIID_STATUS_ABI_MISMATCH, "OMNIID_ENGINE_OPTIONS_INIT");
     options.abi_version = OMNIID_ABI_VERSION + 1;
     OK(omniid_engine_open(&options, &other));
     omniid_engine_free(other);
     options.precision = 3;
-    REFUSED(omniid_engine_open(&options, &other), OMNIID_INVALID_ARGUMENT, "precision: 3");
+    REFUSED(omniid_engine_open(&options, &other), OMNIID_STATUS_INVALID_ARGUMENT, "precision: 3");
     options.precision = 0;
     options.device_type = 7;
-    REFUSED(omniid_engine_open(&options, &other), OMNIID_UNSUPPORTED, "device_type: 7");
+    REFUSED(omniid_engine_open(&options, &other), OMNIID_STATUS_UNSUPPORTED, "device_type: 7");
     options.device_type = 0;
     options.host = "sd9";
-    REFUSED(omniid_engine_open(&options, &other), OMNIID_INVALID_ARGUMENT, "sd9");
+    REFUSED(omniid_engine_open(&options, &other), OMNIID_STATUS_INVALID_ARGUMENT, "sd9");
     options.host = NULL;
     options.struct_size = 0;
-    REFUSED(omniid_engine_open(&options, &other), OMNIID_INVALID_ARGUMENT, "struct_size is 0");
+    REFUSED(omniid_engine_open(&options, &other), OMNIID_STATUS_INVALID_ARGUMENT, "struct_size is 0");
 
     /* From memory, in a program with an older, shorter struct: everything behind detector_size is cut off. */
     size_t size;
@@ -81,7 +81,7 @@ static void opening(const char *model) {
     EXPECT(info.precision == OMNIID_PRECISION_BF16);
     omniid_engine_free(other);
     caller.newer[1] = 1;
-    REFUSED(omniid_engine_open(&caller.known, &other), OMNIID_UNSUPPORTED, "a newer release is needed");
+    REFUSED(omniid_engine_open(&caller.known, &other), OMNIID_STATUS_UNSUPPORTED, "a newer release is needed");
     bytes = (free(bytes), NULL);
 
     options = (omniid_engine_options)OMNIID_ENGINE_OPTIONS_INIT;
@@ -100,7 +100,7 @@ static void describing(void) {
     EXPECT(info.known.encoder == OMNIID_ENCODER_OMNI_ID && info.known.tokens == 6 && info.known.token_width == 24);
     EXPECT(info.known.host_layer_count == 2 && info.known.has_adapter == 1 && info.known.has_detector == 0);
     EXPECT(strcmp(info.known.name, "untrained") == 0 && strcmp(info.known.host, "two layers") == 0);
-    EXPECT(info.known.image_size == 56 && info.known.device_type == OMNIID_DEVICE_CPU);
+    EXPECT(info.known.image_size == 56 && info.known.device_type == OMNIID_DEVICE_TYPE_CPU);
     /* An older caller: nothing behind its struct is written. */
     omniid_engine_info older;
     memset(&older, 0x5A, sizeof older);
@@ -110,7 +110,7 @@ static void describing(void) {
     omniid_host_layer layer = OMNIID_HOST_LAYER_INIT;
     OK(omniid_engine_host_layer(engine, 1, &layer));
     EXPECT(layer.heads == 4 && layer.head_dim == 8 && layer.context == 20 && strcmp(layer.name, "up.attn") == 0);
-    REFUSED(omniid_engine_host_layer(engine, 2, &layer), OMNIID_INVALID_ARGUMENT, "no layer 2");
+    REFUSED(omniid_engine_host_layer(engine, 2, &layer), OMNIID_STATUS_INVALID_ARGUMENT, "no layer 2");
 }
 
 static int32_t cancel_second(void *user_data, int32_t stage, uint64_t done, uint64_t total) {
@@ -144,51 +144,51 @@ static omniid_identity *photos(void) {
     for (size_t i = 0; i < 3; i++) {
         omniid_photo_report photo = OMNIID_PHOTO_REPORT_INIT;
         OK(omniid_report_photo(report, i, &photo));
-        EXPECT((photo.status == OMNIID_OK) == (i != 1) && (photo.reason[0] != 0) == (i == 1));
+        EXPECT((photo.status == OMNIID_STATUS_OK) == (i != 1) && (photo.reason[0] != 0) == (i == 1));
         EXPECT(strlen(photo.name) > 0 && photo.has_bounds == 0);
     }
     omniid_photo_report photo = OMNIID_PHOTO_REPORT_INIT;
-    REFUSED(omniid_report_photo(report, 3, &photo), OMNIID_INVALID_ARGUMENT, "no photo 3");
+    REFUSED(omniid_report_photo(report, 3, &photo), OMNIID_STATUS_INVALID_ARGUMENT, "no photo 3");
     omniid_report_free(report);
 
     options.bad_photo = OMNIID_BAD_PHOTO_FAIL;
-    EXPECT(omniid_encode(engine, &array[0].known, 3, &options, &none) != OMNIID_OK && none == NULL && report == NULL);
+    EXPECT(omniid_encode(engine, &array[0].known, 3, &options, &none) != OMNIID_STATUS_OK && none == NULL && report == NULL);
     array[2].newer[0] = 1;
-    REFUSED(omniid_encode(engine, &array[0].known, 3, &options, &none), OMNIID_UNSUPPORTED, "element 2");
+    REFUSED(omniid_encode(engine, &array[0].known, 3, &options, &none), OMNIID_STATUS_UNSUPPORTED, "element 2");
     array[2].newer[0] = 0;
     array[1].known.struct_size = sizeof(omniid_photo);
-    REFUSED(omniid_encode(engine, &array[0].known, 3, &options, &none), OMNIID_INVALID_ARGUMENT, "element 1");
-    REFUSED(omniid_encode(engine, &array[0].known, 0, NULL, &none), OMNIID_INVALID_ARGUMENT, "0 photos");
-    REFUSED(omniid_encode(engine, &array[0].known, (size_t)-1, NULL, &none), OMNIID_INVALID_ARGUMENT, "omniid_photo");
+    REFUSED(omniid_encode(engine, &array[0].known, 3, &options, &none), OMNIID_STATUS_INVALID_ARGUMENT, "element 1");
+    REFUSED(omniid_encode(engine, &array[0].known, 0, NULL, &none), OMNIID_STATUS_INVALID_ARGUMENT, "0 photos");
+    REFUSED(omniid_encode(engine, &array[0].known, (size_t)-1, NULL, &none), OMNIID_STATUS_INVALID_ARGUMENT, "omniid_photo");
     omniid_photo bad = pixels(0);
     bad.channel_order = 4;
-    REFUSED(omniid_encode(engine, &bad, 1, NULL, &none), OMNIID_INVALID_ARGUMENT, "channel_order: 4");
+    REFUSED(omniid_encode(engine, &bad, 1, NULL, &none), OMNIID_STATUS_INVALID_ARGUMENT, "channel_order: 4");
     bad = pixels(0);
     bad.path = "also a path";
-    REFUSED(omniid_encode(engine, &bad, 1, NULL, &none), OMNIID_INVALID_ARGUMENT, "more than one");
+    REFUSED(omniid_encode(engine, &bad, 1, NULL, &none), OMNIID_STATUS_INVALID_ARGUMENT, "more than one");
     bad = pixels(0);
-    bad.face = -1;
-    REFUSED(omniid_encode(engine, &bad, 1, NULL, &none), OMNIID_INVALID_ARGUMENT, "face: -1");
+    bad.face_hint = -1;
+    REFUSED(omniid_encode(engine, &bad, 1, NULL, &none), OMNIID_STATUS_INVALID_ARGUMENT, "face: -1");
     bad = pixels(0);
     bad.row_stride = 1;
-    REFUSED(omniid_encode(engine, &bad, 1, NULL, &none), OMNIID_INVALID_ARGUMENT, "stride");
+    REFUSED(omniid_encode(engine, &bad, 1, NULL, &none), OMNIID_STATUS_INVALID_ARGUMENT, "stride");
     options = (omniid_encode_options)OMNIID_ENCODE_OPTIONS_INIT;
     options.crop = 5;
     bad = pixels(0);
-    REFUSED(omniid_encode(engine, &bad, 1, &options, &none), OMNIID_INVALID_ARGUMENT, "crop: 5");
+    REFUSED(omniid_encode(engine, &bad, 1, &options, &none), OMNIID_STATUS_INVALID_ARGUMENT, "crop: 5");
     options.crop = OMNIID_CROP_DEFAULT;
     options.label = "\xff";
-    REFUSED(omniid_encode(engine, &bad, 1, &options, &none), OMNIID_INVALID_ARGUMENT, "label: not UTF-8");
+    REFUSED(omniid_encode(engine, &bad, 1, &options, &none), OMNIID_STATUS_INVALID_ARGUMENT, "label: not UTF-8");
 
     int calls = 0;
     options.label = NULL;
     options.progress = cancel_second;
     options.progress_user_data = &calls;
-    REFUSED(omniid_encode(engine, &bad, 1, &options, &none), OMNIID_CANCELLED, "cancelled");
+    REFUSED(omniid_encode(engine, &bad, 1, &options, &none), OMNIID_STATUS_CANCELLED, "cancelled");
     EXPECT(calls == 2 && none == NULL);
 
     omniid_face face = OMNIID_FACE_INIT;
-    REFUSED(omniid_detect_faces(engine, &bad, NULL, &face, 1, &count), OMNIID_UNSUPPORTED, "detector");
+    REFUSED(omniid_engine_detect_faces(engine, &bad, NULL, &face, 1, &count), OMNIID_STATUS_UNSUPPORTED, "detector");
     return identity;
 }
 
@@ -196,19 +196,19 @@ static void identities(omniid_identity *identity, const char *folder) {
     char path[4096];
     snprintf(path, sizeof path, "%s/j.omniid", folder);
     OK(omniid_identity_save(identity, path, OMNIID_PRECISION_F32));
-    REFUSED(omniid_identity_save(identity, path, OMNIID_PRECISION_BF16), OMNIID_INVALID_ARGUMENT, "precision: 2");
-    REFUSED(omniid_identity_save(identity, "no/such/folder/x", 0), OMNIID_IO, "no/such/folder");
+    REFUSED(omniid_identity_save(identity, path, OMNIID_PRECISION_BF16), OMNIID_STATUS_INVALID_ARGUMENT, "precision: 2");
+    REFUSED(omniid_identity_save(identity, "no/such/folder/x", 0), OMNIID_STATUS_IO, "no/such/folder");
     omniid_identity *loaded, *copied, *renamed, *small, *longer, *none;
     OK(omniid_identity_load(path, &loaded));
     size_t size = 0;
     OK(omniid_identity_to_bytes(identity, 0, NULL, 0, &size));
     unsigned char *bytes = malloc(size);
     EXPECT(size > 6 * 24 * 4 && bytes != NULL);
-    REFUSED(omniid_identity_to_bytes(identity, 0, bytes, size - 1, &size), OMNIID_INVALID_ARGUMENT, "capacity");
+    REFUSED(omniid_identity_to_bytes(identity, 0, bytes, size - 1, &size), OMNIID_STATUS_INVALID_ARGUMENT, "capacity");
     OK(omniid_identity_to_bytes(identity, 0, bytes, size, &size));
     OK(omniid_identity_from_bytes(bytes, size, &copied));
-    EXPECT(omniid_identity_from_bytes(bytes, size - 1, &none) == OMNIID_FORMAT && none == NULL);
-    EXPECT(omniid_identity_from_bytes(bytes, 0, &none) == OMNIID_FORMAT && none == NULL);
+    EXPECT(omniid_identity_from_bytes(bytes, size - 1, &none) == OMNIID_STATUS_FORMAT && none == NULL);
+    EXPECT(omniid_identity_from_bytes(bytes, 0, &none) == OMNIID_STATUS_FORMAT && none == NULL);
     free(bytes);
 
     float similarity;
@@ -222,7 +222,7 @@ static void identities(omniid_identity *identity, const char *folder) {
     EXPECT(strcmp(info.label, "other") == 0 && strcmp(info.consent, "") == 0);
     OK(omniid_identity_without_features(renamed, &small));
     omniid_photo photo = pixels(3);
-    REFUSED(omniid_identity_extend(engine, small, &photo, 1, NULL, &none), OMNIID_UNSUPPORTED, "features");
+    REFUSED(omniid_identity_extend(engine, small, &photo, 1, NULL, &none), OMNIID_STATUS_UNSUPPORTED, "features");
     OK(omniid_identity_extend(engine, loaded, &photo, 1, NULL, &longer));
     OK(omniid_identity_describe(longer, &info));
     EXPECT(info.photos == 3 && info.tokens == 6);
@@ -232,7 +232,7 @@ static void identities(omniid_identity *identity, const char *folder) {
     OK(omniid_identity_tokens(loaded, &tokens));
     float wide[24][6];
     int64_t shape[2] = {6, 24}, transposed[2] = {1, 6};
-    omniid_tensor out = {wide, {OMNIID_DEVICE_CPU, 0}, 2, {OMNIID_TYPE_FLOAT, 32, 1}, shape, transposed, 0};
+    omniid_tensor out = {wide, {OMNIID_DEVICE_TYPE_CPU, 0}, 2, {OMNIID_TYPE_CODE_FLOAT, 32, 1}, shape, transposed, 0};
     OK(omniid_identity_copy_tokens(loaded, &out));
     omniid_identity_free(loaded);
     EXPECT(tokens->dl_tensor.ndim == 2 && tokens->dl_tensor.shape[0] == 6 && tokens->dl_tensor.shape[1] == 24);
@@ -242,7 +242,7 @@ static void identities(omniid_identity *identity, const char *folder) {
         for (int j = 0; j < 24; j++) EXPECT(((float *)tokens->dl_tensor.data)[i * 24 + j] == wide[j][i]);
     tokens->deleter(tokens);
     shape[0] = 5;
-    REFUSED(omniid_identity_copy_tokens(longer, &out), OMNIID_MISMATCH, "[5, 24], expected [6, 24]");
+    REFUSED(omniid_identity_copy_tokens(longer, &out), OMNIID_STATUS_MISMATCH, "[5, 24], expected [6, 24]");
     omniid_identity_free(copied);
     omniid_identity_free(renamed);
     omniid_identity_free(small);
@@ -251,25 +251,25 @@ static void identities(omniid_identity *identity, const char *folder) {
 
 static void conditionings(omniid_identity *identity) {
     omniid_conditioning *conditioning, *none;
-    omniid_condition_input input[2] = {OMNIID_CONDITION_INPUT_INIT, OMNIID_CONDITION_INPUT_INIT};
+    omniid_conditioning_input input[2] = {OMNIID_CONDITIONING_INPUT_INIT, OMNIID_CONDITIONING_INPUT_INIT};
     float mask[6] = {1, 1, 1, 0, 0, 0}, scales[2] = {1, 0};
     input[0].identity = input[1].identity = identity;
     input[0].mask = mask;
     input[0].mask_height = 2;
     input[0].mask_width = 3;
-    input[1].steps = OMNIID_STEPS_SIGMA;
+    input[1].step_range = OMNIID_STEP_RANGE_SIGMA;
     input[1].step_start = 10;
     input[1].step_end = 1;
-    omniid_condition_options options = OMNIID_CONDITION_OPTIONS_INIT;
+    omniid_conditioning_options options = OMNIID_CONDITIONING_OPTIONS_INIT;
     options.layer_scales = scales;
     options.layer_scale_count = 2;
-    OK(omniid_condition(engine, input, 2, &options, &conditioning));
+    OK(omniid_conditioning_create(engine, input, 2, &options, &conditioning));
     size_t number;
     OK(omniid_conditioning_identity_count(conditioning, &number));
     EXPECT(number == 2);
     OK(omniid_conditioning_find_layer(conditioning, "up", &number));
     EXPECT(number == 1);
-    REFUSED(omniid_conditioning_find_layer(conditioning, "sideways", &number), OMNIID_INVALID_ARGUMENT, "sideways");
+    REFUSED(omniid_conditioning_find_layer(conditioning, "sideways", &number), OMNIID_STATUS_INVALID_ARGUMENT, "sideways");
     OK(omniid_conditioning_byte_size(conditioning, &number));
     EXPECT(number >= 2 * 2 * 6 * 16 * sizeof(float));
     const char *name;
@@ -279,11 +279,11 @@ static void conditionings(omniid_identity *identity) {
     OK(omniid_conditioning_keys(conditioning, 0, 0, OMNIID_ROLE_CONDITIONAL, 1, &keys));
     EXPECT(keys->dl_tensor.ndim == 3 && keys->dl_tensor.shape[0] == 6 && keys->dl_tensor.shape[1] == 2);
     EXPECT(keys->dl_tensor.shape[2] == 8);
-    omniid_tensor_free(keys);
+    omniid_managed_tensor_free(keys);
     OK(omniid_conditioning_values(conditioning, 1, 0, OMNIID_ROLE_CONDITIONAL, 1, &keys));
     EXPECT(keys == NULL); /* its layer scale is 0 */
-    REFUSED(omniid_conditioning_keys(conditioning, 0, 0, 2, 1, &keys), OMNIID_INVALID_ARGUMENT, "role: 2");
-    REFUSED(omniid_conditioning_keys(conditioning, 0, 2, 0, 1, &keys), OMNIID_INVALID_ARGUMENT, "no identity 2");
+    REFUSED(omniid_conditioning_keys(conditioning, 0, 0, 2, 1, &keys), OMNIID_STATUS_INVALID_ARGUMENT, "role: 2");
+    REFUSED(omniid_conditioning_keys(conditioning, 0, 2, 0, 1, &keys), OMNIID_STATUS_INVALID_ARGUMENT, "no identity 2");
     float factor;
     OK(omniid_conditioning_factor(conditioning, 0, 1, &factor));
     EXPECT(factor == 1.0f);
@@ -294,62 +294,62 @@ static void conditionings(omniid_identity *identity) {
     sigma = 0.5;
     OK(omniid_conditioning_is_active(conditioning, 1, &sigma, NULL, &active));
     EXPECT(active == 0);
-    REFUSED(omniid_conditioning_is_active(conditioning, 1, NULL, NULL, &active), OMNIID_INVALID_ARGUMENT, "sigma");
+    REFUSED(omniid_conditioning_is_active(conditioning, 1, NULL, NULL, &active), OMNIID_STATUS_INVALID_ARGUMENT, "sigma");
     float factors[6];
     OK(omniid_conditioning_mask_factors(conditioning, 0, 6, 2, 3, factors));
     EXPECT(memcmp(factors, mask, sizeof mask) == 0);
-    REFUSED(omniid_conditioning_mask_factors(conditioning, 0, 6, 2, 0, factors), OMNIID_INVALID_ARGUMENT, "latent");
+    REFUSED(omniid_conditioning_mask_factors(conditioning, 0, 6, 2, 0, factors), OMNIID_STATUS_INVALID_ARGUMENT, "latent");
 
     /* Shapes, types, devices, layouts of a call. */
     float query[2 * 6 * 16], output[2 * 6 * 16], before[2 * 6 * 16];
     for (int i = 0; i < 192; i++) query[i] = (float)(i % 13) / 7, before[i] = output[i] = (float)(i % 5);
     int64_t rows_first[3] = {2, 6, 16}, heads_first[4] = {2, 2, 6, 8};
-    omniid_tensor in = {query, {OMNIID_DEVICE_CPU, 0}, 3, {OMNIID_TYPE_FLOAT, 32, 1}, rows_first, NULL, 0}, out = in;
+    omniid_tensor in = {query, {OMNIID_DEVICE_TYPE_CPU, 0}, 3, {OMNIID_TYPE_CODE_FLOAT, 32, 1}, rows_first, NULL, 0}, out = in;
     out.data = output;
     omniid_inject_call call = OMNIID_INJECT_CALL_INIT;
     call.query = &in;
     call.output = &out;
-    REFUSED(omniid_inject(conditioning, &call), OMNIID_INVALID_ARGUMENT, "latent");
+    REFUSED(omniid_inject(conditioning, &call), OMNIID_STATUS_INVALID_ARGUMENT, "latent");
     call.latent_height = 2;
     call.latent_width = 3;
-    REFUSED(omniid_inject(conditioning, &call), OMNIID_INVALID_ARGUMENT, "sigma");
-    call.flags = OMNIID_INJECT_SIGMA;
+    REFUSED(omniid_inject(conditioning, &call), OMNIID_STATUS_INVALID_ARGUMENT, "sigma");
+    call.flags = OMNIID_INJECT_FLAG_SIGMA;
     call.sigma = 5;
     call.layer = 2;
-    REFUSED(omniid_inject(conditioning, &call), OMNIID_INVALID_ARGUMENT, "no layer 2");
+    REFUSED(omniid_inject(conditioning, &call), OMNIID_STATUS_INVALID_ARGUMENT, "no layer 2");
     call.layer = 0;
     out.data = query;
-    REFUSED(omniid_inject(conditioning, &call), OMNIID_INVALID_ARGUMENT, "share memory");
+    REFUSED(omniid_inject(conditioning, &call), OMNIID_STATUS_INVALID_ARGUMENT, "share memory");
     out.data = output;
-    out.device.device_type = OMNIID_DEVICE_CUDA;
-    EXPECT(omniid_inject(conditioning, &call) != OMNIID_OK && strlen(omniid_last_error()) > 20);
-    in.device.device_type = OMNIID_DEVICE_CUDA;
-    REFUSED(omniid_inject(conditioning, &call), OMNIID_UNSUPPORTED, "CPU");
-    in.device.device_type = out.device.device_type = OMNIID_DEVICE_CPU;
+    out.device.device_type = OMNIID_DEVICE_TYPE_CUDA;
+    EXPECT(omniid_inject(conditioning, &call) != OMNIID_STATUS_OK && strlen(omniid_last_error()) > 20);
+    in.device.device_type = OMNIID_DEVICE_TYPE_CUDA;
+    REFUSED(omniid_inject(conditioning, &call), OMNIID_STATUS_UNSUPPORTED, "CPU");
+    in.device.device_type = out.device.device_type = OMNIID_DEVICE_TYPE_CPU;
     rows_first[2] = 15;
-    REFUSED(omniid_inject(conditioning, &call), OMNIID_MISMATCH, "down.attn");
+    REFUSED(omniid_inject(conditioning, &call), OMNIID_STATUS_MISMATCH, "down.attn");
     rows_first[2] = 16;
     call.layout = OMNIID_LAYOUT_HEADS_FIRST;
-    REFUSED(omniid_inject(conditioning, &call), OMNIID_INVALID_ARGUMENT, "[batch, heads, rows, head_dim]");
+    REFUSED(omniid_inject(conditioning, &call), OMNIID_STATUS_INVALID_ARGUMENT, "[batch, heads, rows, head_dim]");
     call.layout = 2;
-    REFUSED(omniid_inject(conditioning, &call), OMNIID_INVALID_ARGUMENT, "layout: 2");
+    REFUSED(omniid_inject(conditioning, &call), OMNIID_STATUS_INVALID_ARGUMENT, "layout: 2");
     call.layout = 0;
     int32_t roles[3] = {OMNIID_ROLE_CONDITIONAL, 5, 0};
     call.roles = roles;
     call.role_count = 2;
-    REFUSED(omniid_inject(conditioning, &call), OMNIID_INVALID_ARGUMENT, "batch row 1: roles: 5");
+    REFUSED(omniid_inject(conditioning, &call), OMNIID_STATUS_INVALID_ARGUMENT, "batch row 1: roles: 5");
     roles[1] = 0;
     call.role_count = 3;
-    REFUSED(omniid_inject(conditioning, &call), OMNIID_INVALID_ARGUMENT, "3 roles");
+    REFUSED(omniid_inject(conditioning, &call), OMNIID_STATUS_INVALID_ARGUMENT, "3 roles");
     call.role_count = 2;
     call.flags |= 64;
-    REFUSED(omniid_inject(conditioning, &call), OMNIID_UNSUPPORTED, "flags");
-    call.flags = OMNIID_INJECT_SIGMA;
+    REFUSED(omniid_inject(conditioning, &call), OMNIID_STATUS_UNSUPPORTED, "flags");
+    call.flags = OMNIID_INJECT_FLAG_SIGMA;
     query[17] = NAN;
-    REFUSED(omniid_inject(conditioning, &call), OMNIID_INVALID_ARGUMENT, "row 0, token 1");
+    REFUSED(omniid_inject(conditioning, &call), OMNIID_STATUS_INVALID_ARGUMENT, "row 0, token 1");
     query[17] = 0;
     in.dtype.bits = 16;
-    EXPECT(omniid_inject(conditioning, &call) == OMNIID_MISMATCH);
+    EXPECT(omniid_inject(conditioning, &call) == OMNIID_STATUS_MISMATCH);
     in.dtype.bits = 32;
     call.scale = 0;
     OK(omniid_inject(conditioning, &call));
@@ -364,7 +364,7 @@ static void conditionings(omniid_identity *identity) {
         query_heads[at] = query[i];
         output_heads[at] = before[i];
     }
-    in = (omniid_tensor){query_heads, {OMNIID_DEVICE_CPU, 0}, 4, {OMNIID_TYPE_FLOAT, 32, 1}, heads_first, NULL, 0};
+    in = (omniid_tensor){query_heads, {OMNIID_DEVICE_TYPE_CPU, 0}, 4, {OMNIID_TYPE_CODE_FLOAT, 32, 1}, heads_first, NULL, 0};
     out = in;
     out.data = output_heads;
     call.layout = OMNIID_LAYOUT_HEADS_FIRST;
@@ -376,26 +376,26 @@ static void conditionings(omniid_identity *identity) {
     omniid_conditioning_free(conditioning);
 
     input[0].mask_height = 0;
-    REFUSED(omniid_condition(engine, input, 1, NULL, &none), OMNIID_INVALID_ARGUMENT, "identity 0: mask: 0 x 3");
+    REFUSED(omniid_conditioning_create(engine, input, 1, NULL, &none), OMNIID_STATUS_INVALID_ARGUMENT, "identity 0: mask: 0 x 3");
     input[0].mask = NULL;
     input[0].unconditional = 8;
-    REFUSED(omniid_condition(engine, input, 1, NULL, &none), OMNIID_INVALID_ARGUMENT, "unconditional: 8");
+    REFUSED(omniid_conditioning_create(engine, input, 1, NULL, &none), OMNIID_STATUS_INVALID_ARGUMENT, "unconditional: 8");
     input[0].unconditional = OMNIID_UNCONDITIONAL_NONE;
-    input[0].steps = 3;
-    REFUSED(omniid_condition(engine, input, 1, NULL, &none), OMNIID_INVALID_ARGUMENT, "steps: 3");
-    input[0].steps = 0;
+    input[0].step_range = 3;
+    REFUSED(omniid_conditioning_create(engine, input, 1, NULL, &none), OMNIID_STATUS_INVALID_ARGUMENT, "steps: 3");
+    input[0].step_range = 0;
     options.weight_type = 16;
-    REFUSED(omniid_condition(engine, input, 1, &options, &none), OMNIID_INVALID_ARGUMENT, "weight_type: 16");
-    options.weight_type = OMNIID_WEIGHT_STYLE_TRANSFER;
-    REFUSED(omniid_condition(engine, input, 1, &options, &none), OMNIID_UNSUPPORTED, "style transfer");
+    REFUSED(omniid_conditioning_create(engine, input, 1, &options, &none), OMNIID_STATUS_INVALID_ARGUMENT, "weight_type: 16");
+    options.weight_type = OMNIID_WEIGHT_TYPE_STYLE_TRANSFER;
+    REFUSED(omniid_conditioning_create(engine, input, 1, &options, &none), OMNIID_STATUS_UNSUPPORTED, "style transfer");
     options.weight_type = 0;
     options.layer_scale_count = 3;
-    REFUSED(omniid_condition(engine, input, 1, &options, &none), OMNIID_MISMATCH, "layer_scale_count: 3");
-    REFUSED(omniid_condition(engine, input, 0, NULL, &none), OMNIID_INVALID_ARGUMENT, "0 identities");
+    REFUSED(omniid_conditioning_create(engine, input, 1, &options, &none), OMNIID_STATUS_MISMATCH, "layer_scale_count: 3");
+    REFUSED(omniid_conditioning_create(engine, input, 0, NULL, &none), OMNIID_STATUS_INVALID_ARGUMENT, "0 identities");
 }
 
 static void count_message(void *user_data, int32_t level, const char *target, const char *message) {
-    EXPECT(level == OMNIID_LOG_WARN && strncmp(target, "omniid", 6) == 0 && strlen(message) > 0);
+    EXPECT(level == OMNIID_LOG_LEVEL_WARN && strncmp(target, "omniid", 6) == 0 && strlen(message) > 0);
     ++*(int *)user_data;
 }
 
@@ -406,14 +406,14 @@ static int32_t call_from_inside(void *user_data, int32_t stage, uint64_t done, u
     omniid_identity *inner, *none;
     OK(omniid_encode(engine, &photo, 1, NULL, &inner));
     omniid_identity_free(inner);
-    REFUSED(omniid_identity_load("no/such/inner", &none), OMNIID_IO, "no/such/inner");
+    REFUSED(omniid_identity_load("no/such/inner", &none), OMNIID_STATUS_IO, "no/such/inner");
     ++*(int *)user_data;
     return 0;
 }
 
 static void remove_from_inside(void *user_data, int32_t level, const char *target, const char *message) {
     (void)level, (void)target, (void)message;
-    REFUSED(omniid_log_set(NULL, NULL, 0), OMNIID_INVALID_ARGUMENT, "callback");
+    REFUSED(omniid_log_set(NULL, NULL, 0), OMNIID_STATUS_INVALID_ARGUMENT, "callback");
     ++*(int *)user_data;
 }
 
@@ -430,7 +430,7 @@ static void callbacks(void) {
     EXPECT(calls >= 2);
     /* The callback ran on this thread, for its message is this thread's, and the call around it succeeded. */
     EXPECT(strstr(omniid_last_error(), "no/such/inner") != NULL);
-    OK(omniid_log_set(remove_from_inside, &messages, OMNIID_LOG_WARN));
+    OK(omniid_log_set(remove_from_inside, &messages, OMNIID_LOG_LEVEL_WARN));
     OK(omniid_encode(engine, photos, 2, NULL, &identity));
     omniid_identity_free(identity);
     EXPECT(messages == 1);
@@ -439,8 +439,8 @@ static void callbacks(void) {
 
 static void logging(void) {
     int messages = 0;
-    OK(omniid_log_set(count_message, &messages, OMNIID_LOG_WARN));
-    REFUSED(omniid_log_set(count_message, &messages, 6), OMNIID_INVALID_ARGUMENT, "level 6");
+    OK(omniid_log_set(count_message, &messages, OMNIID_LOG_LEVEL_WARN));
+    REFUSED(omniid_log_set(count_message, &messages, 6), OMNIID_STATUS_INVALID_ARGUMENT, "level 6");
     omniid_photo photos[2] = {pixels(0), OMNIID_PHOTO_INIT};
     photos[1].path = "no/such/photo";
     omniid_identity *identity;

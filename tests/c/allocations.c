@@ -60,12 +60,12 @@ int main(int argc, char **argv) {
     OK(omniid_encode(engine, &photo, 1, NULL, &identity));
     EXPECT(allocations > 100); /* the counting works, for the library too */
     float mask[4] = {0, 0.5f, 1, 1};
-    omniid_condition_input input = OMNIID_CONDITION_INPUT_INIT;
+    omniid_conditioning_input input = OMNIID_CONDITIONING_INPUT_INIT;
     input.identity = identity;
     input.mask = mask;
     input.mask_height = input.mask_width = 2;
     omniid_conditioning *conditioning;
-    OK(omniid_condition(engine, &input, 1, NULL, &conditioning));
+    OK(omniid_conditioning_create(engine, &input, 1, NULL, &conditioning));
 
     for (size_t i = 0; i < sizeof query / sizeof *query; i++) query[i] = sinf((float)i);
     int32_t roles[BATCH] = {OMNIID_ROLE_CONDITIONAL, OMNIID_ROLE_UNCONDITIONAL};
@@ -74,7 +74,7 @@ int main(int argc, char **argv) {
         if (round == 2) before = allocations;
         for (size_t layer = 0; layer < 2; layer++) {
             int64_t shape[3] = {BATCH, ROWS, layer == 0 ? 16 : 32};
-            omniid_tensor in = {query, {OMNIID_DEVICE_CPU, 0}, 3, {OMNIID_TYPE_FLOAT, 32, 1}, shape, NULL, 0}, out = in;
+            omniid_tensor in = {query, {OMNIID_DEVICE_TYPE_CPU, 0}, 3, {OMNIID_TYPE_CODE_FLOAT, 32, 1}, shape, NULL, 0}, out = in;
             out.data = output;
             omniid_inject_call call = OMNIID_INJECT_CALL_INIT;
             call.layer = layer;

@@ -62,7 +62,7 @@ static void *inject(void *unused) {
     float *output = calloc(512 * 16, sizeof *output);
     EXPECT(output != NULL);
     int64_t shape[3] = {1, 512, 16};
-    omniid_tensor in = {query, {OMNIID_DEVICE_CPU, 0}, 3, {OMNIID_TYPE_FLOAT, 32, 1}, shape, NULL, 0}, out = in;
+    omniid_tensor in = {query, {OMNIID_DEVICE_TYPE_CPU, 0}, 3, {OMNIID_TYPE_CODE_FLOAT, 32, 1}, shape, NULL, 0}, out = in;
     out.data = output;
     omniid_inject_call call = OMNIID_INJECT_CALL_INIT;
     call.query = &in;
@@ -83,15 +83,15 @@ int main(int argc, char **argv) {
     omniid_photo photo = pixels(0);
     omniid_identity *identity;
     OK(omniid_encode(engine, &photo, 1, NULL, &identity));
-    omniid_condition_input input = OMNIID_CONDITION_INPUT_INIT;
+    omniid_conditioning_input input = OMNIID_CONDITIONING_INPUT_INIT;
     input.identity = identity;
-    OK(omniid_condition(engine, &input, 1, NULL, &conditioning));
+    OK(omniid_conditioning_create(engine, &input, 1, NULL, &conditioning));
     omniid_identity_free(identity);
 
     static omniid_progress_fn waiting = wait_in_progress, counting = count_progress;
     int injects = strcmp(argv[2], "inject") == 0, logs = strcmp(argv[2], "log") == 0;
     void *argument = logs ? NULL : strcmp(argv[2], "progress") == 0 ? (void *)&waiting : (void *)&counting;
-    if (logs) OK(omniid_log_set(wait_in_log, NULL, OMNIID_LOG_TRACE));
+    if (logs) OK(omniid_log_set(wait_in_log, NULL, OMNIID_LOG_LEVEL_TRACE));
     for (int i = 0; i < THREADS; i++) {
         pthread_t thread;
         EXPECT(pthread_create(&thread, NULL, injects ? inject : encode, argument) == 0);

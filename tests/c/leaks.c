@@ -35,7 +35,7 @@ static void inject(const omniid_conditioning *conditioning, size_t layer, omniid
     float query[2 * 6 * 16], output[2 * 6 * 16];
     for (int i = 0; i < 192; i++) query[i] = (float)(i % 13) / 7, output[i] = 0;
     int64_t shape[3] = {2, 6, 16};
-    omniid_tensor in = {query, {OMNIID_DEVICE_CPU, 0}, 3, {OMNIID_TYPE_FLOAT, 32, 1}, shape, NULL, 0}, out = in;
+    omniid_tensor in = {query, {OMNIID_DEVICE_TYPE_CPU, 0}, 3, {OMNIID_TYPE_CODE_FLOAT, 32, 1}, shape, NULL, 0}, out = in;
     out.data = output;
     int32_t roles[2] = {OMNIID_ROLE_UNCONDITIONAL, OMNIID_ROLE_CONDITIONAL};
     omniid_inject_call call = OMNIID_INJECT_CALL_INIT;
@@ -61,32 +61,32 @@ static void round_of_calls(void) {
     OK(omniid_identity_tokens(loaded, &tokens));
 
     float mask[4] = {0, 0.5f, 1, 1};
-    omniid_condition_input input = OMNIID_CONDITION_INPUT_INIT;
+    omniid_conditioning_input input = OMNIID_CONDITIONING_INPUT_INIT;
     input.identity = loaded;
     input.mask = mask;
     input.mask_height = input.mask_width = 2;
     omniid_conditioning *conditioning;
-    OK(omniid_condition(engine, &input, 1, NULL, &conditioning));
+    OK(omniid_conditioning_create(engine, &input, 1, NULL, &conditioning));
     OK(omniid_conditioning_keys(conditioning, 0, 0, OMNIID_ROLE_CONDITIONAL, 1, &keys));
-    inject(conditioning, 0, OMNIID_OK);
+    inject(conditioning, 0, OMNIID_STATUS_OK);
 
     /* Failures: a wrong layer, a wrong width, no photo, a broken file, a cancelled call. */
-    inject(conditioning, 9, OMNIID_INVALID_ARGUMENT);
-    inject(conditioning, 1, OMNIID_MISMATCH);
-    EXPECT(omniid_identity_load("no/such/identity", &none) == OMNIID_IO);
-    EXPECT(omniid_identity_from_bytes(bytes, size / 2, &none) == OMNIID_FORMAT);
+    inject(conditioning, 9, OMNIID_STATUS_INVALID_ARGUMENT);
+    inject(conditioning, 1, OMNIID_STATUS_MISMATCH);
+    EXPECT(omniid_identity_load("no/such/identity", &none) == OMNIID_STATUS_IO);
+    EXPECT(omniid_identity_from_bytes(bytes, size / 2, &none) == OMNIID_STATUS_FORMAT);
     int calls = 0;
     omniid_encode_options options = OMNIID_ENCODE_OPTIONS_INIT;
     options.progress = stop;
     options.progress_user_data = &calls;
-    EXPECT(omniid_encode(engine, &photo, 1, &options, &none) == OMNIID_CANCELLED && calls == 1);
+    EXPECT(omniid_encode(engine, &photo, 1, &options, &none) == OMNIID_STATUS_CANCELLED && calls == 1);
 
     omniid_conditioning_free(conditioning);
-    omniid_tensor_free(keys);
+    omniid_managed_tensor_free(keys);
     omniid_identity_free(identity);
     omniid_identity_free(extended);
     omniid_identity_free(loaded);
-    omniid_tensor_free(tokens);
+    omniid_managed_tensor_free(tokens);
 }
 
 int main(int argc, char **argv) {

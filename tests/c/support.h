@@ -13,7 +13,7 @@
         }                                                                                               \
     } while (0)
 
-#define OK(call) EXPECT((call) == OMNIID_OK)
+#define OK(call) EXPECT((call) == OMNIID_STATUS_OK)
 
 /* The call fails with this status, and its message names the thing. */
 #define REFUSED(call, status, names)                           \

@@ -25,7 +25,7 @@ static void inject(const omniid_conditioning *conditioning, size_t layer, int ro
         query[i] = sinf((float)(i * (round + 1)));
         output[i] += cosf((float)(i + round));
     }
-    omniid_tensor in = {query, {OMNIID_DEVICE_CPU, 0}, 4, {OMNIID_TYPE_FLOAT, 32, 1}, shape, NULL, 0}, out = in;
+    omniid_tensor in = {query, {OMNIID_DEVICE_TYPE_CPU, 0}, 4, {OMNIID_TYPE_CODE_FLOAT, 32, 1}, shape, NULL, 0}, out = in;
     out.data = output;
     omniid_inject_call call = OMNIID_INJECT_CALL_INIT;
     call.layer = layer;
@@ -39,12 +39,12 @@ static void work(int round, struct result *result) {
     omniid_identity *identity;
     OK(omniid_encode(engine, photos, 2, NULL, &identity));
     int64_t shape[2] = {6, 24};
-    omniid_tensor tokens = {result->tokens, {OMNIID_DEVICE_CPU, 0}, 2, {OMNIID_TYPE_FLOAT, 32, 1}, shape, NULL, 0};
+    omniid_tensor tokens = {result->tokens, {OMNIID_DEVICE_TYPE_CPU, 0}, 2, {OMNIID_TYPE_CODE_FLOAT, 32, 1}, shape, NULL, 0};
     OK(omniid_identity_copy_tokens(identity, &tokens));
     omniid_conditioning *own;
-    omniid_condition_input input = OMNIID_CONDITION_INPUT_INIT;
+    omniid_conditioning_input input = OMNIID_CONDITIONING_INPUT_INIT;
     input.identity = identity;
-    OK(omniid_condition(engine, &input, 1, NULL, &own));
+    OK(omniid_conditioning_create(engine, &input, 1, NULL, &own));
     for (size_t layer = 0; layer < LAYERS; layer++) {
         memset(result->output[layer], 0, sizeof result->output[layer]);
         inject(own, layer, round, result->output[layer]);
@@ -55,7 +55,7 @@ static void work(int round, struct result *result) {
     omniid_identity *none;
     char name[32], seen[64];
     snprintf(name, sizeof name, "no/such/file/%d", round);
-    EXPECT(omniid_identity_load(name, &none) == OMNIID_IO);
+    EXPECT(omniid_identity_load(name, &none) == OMNIID_STATUS_IO);
     snprintf(seen, sizeof seen, "%s", omniid_last_error());
     EXPECT(strstr(seen, name) != NULL);
     omniid_identity_free(identity);
@@ -83,9 +83,9 @@ int main(int argc, char **argv) {
     omniid_photo photo = pixels(9);
     omniid_identity *identity;
     OK(omniid_encode(engine, &photo, 1, NULL, &identity));
-    omniid_condition_input input = OMNIID_CONDITION_INPUT_INIT;
+    omniid_conditioning_input input = OMNIID_CONDITIONING_INPUT_INIT;
     input.identity = identity;
-    OK(omniid_condition(engine, &input, 1, NULL, &shared));
+    OK(omniid_conditioning_create(engine, &input, 1, NULL, &shared));
     omniid_identity_free(identity);
     for (int i = 0; i < 16; i++) pixels(i);
     for (int round = 0; round < ROUNDS; round++) work(round, &expected[round]);

@@ -46,13 +46,13 @@ int main(int count, char **arguments) {
         "inject, 64 rows of width 16", 20000,
         [&] {
             std::int64_t shape[] = {1, 64, 16};
-            omniid_tensor query_tensor = {query.data(), {OMNIID_DEVICE_CPU, 0}, 3, {OMNIID_TYPE_FLOAT, 32, 1}, shape, nullptr, 0};
+            omniid_tensor query_tensor = {query.data(), {OMNIID_DEVICE_TYPE_CPU, 0}, 3, {OMNIID_TYPE_CODE_FLOAT, 32, 1}, shape, nullptr, 0};
             omniid_tensor output_tensor = query_tensor;
             output_tensor.data = output.data();
             omniid_inject_call call = OMNIID_INJECT_CALL_INIT;
             call.query = &query_tensor;
             call.output = &output_tensor;
-            EXPECT(omniid_inject(conditioning.get(), &call) == OMNIID_OK);
+            EXPECT(omniid_inject(conditioning.get(), &call) == OMNIID_STATUS_OK);
         },
         [&] { conditioning.inject(omniid::InjectCall(0, omniid::TensorView(query.data(), {1, 64, 16}), omniid::TensorView(output.data(), {1, 64, 16}))); },
         difference, share);
@@ -63,7 +63,7 @@ int main(int count, char **arguments) {
             const omniid_photo c_photo = photo.c();
             omniid_encode_options options = OMNIID_ENCODE_OPTIONS_INIT;
             omniid_identity *identity = nullptr;
-            EXPECT(omniid_encode(engine.get(), &c_photo, 1, &options, &identity) == OMNIID_OK);
+            EXPECT(omniid_encode(engine.get(), &c_photo, 1, &options, &identity) == OMNIID_STATUS_OK);
             omniid_identity_free(identity);
         },
         [&] { (void)engine.encode({photo}); }, difference, share);

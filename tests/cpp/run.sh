@@ -14,8 +14,8 @@ if [[ -z ${OMNIID_LIB:-} ]]; then
   cargo build --quiet --release --workspace --lib --examples
 fi
 lib=${OMNIID_LIB:-${CARGO_TARGET_DIR:-target}/release}
-cp "$lib/libomniid.so" "$work/libomniid.so.0"
-ln -s libomniid.so.0 "$work/libomniid.so"
+cp "$lib/libomniid.so" "$work/libomniid.so.1"
+ln -s libomniid.so.1 "$work/libomniid.so"
 export LD_LIBRARY_PATH=$work
 "$lib/examples/untrained_model" "$work/model.safetensors"
 

@@ -216,9 +216,9 @@ void injection(const omniid::Engine &engine, const omniid::Photo &photo) {
     std::int64_t shape[] = {2, 2, 16, 8};
     omniid_tensor foreign{};
     foreign.data = by_heads.data();
-    foreign.device.device_type = static_cast<decltype(foreign.device.device_type)>(OMNIID_DEVICE_CPU);
+    foreign.device.device_type = static_cast<decltype(foreign.device.device_type)>(OMNIID_DEVICE_TYPE_CPU);
     foreign.ndim = 4;
-    foreign.dtype = {OMNIID_TYPE_FLOAT, 32, 1};
+    foreign.dtype = {OMNIID_TYPE_CODE_FLOAT, 32, 1};
     foreign.shape = shape;
     omniid::InjectCall other(0, omniid::TensorView(foreign), omniid::TensorView(output_by_heads.data(), {2, 2, 16, 8}));
     other.layout = omniid::Layout::heads_first;

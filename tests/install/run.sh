@@ -90,29 +90,29 @@ refused() { # what the message says, arguments
   if request "$@"; then fail "accepted: $*"; fi
   tr -s ' \n' ' ' < "$work/log" | grep -qF "$says" || { cat "$work/log"; fail "refused for another reason: $*"; }
 }
-for version in '' 0 0.1 0.1.0 '0.1.0 EXACT' 0.1...0.9 0.1.0...1; do accepted OmniID $version CONFIG REQUIRED; done
-for version in 0.0.9 0.1.1 0.2 1 99 '0.1.1 EXACT' 0.2...0.9 0.0.1...0.0.9 '0.0.1...<0.1.0'; do
+for version in '' 0 0.2 0.2.0 '0.2.0 EXACT' 0.2...0.9 0.2.0...1; do accepted OmniID $version CONFIG REQUIRED; done
+for version in 0.1 0.1.9 0.2.1 0.3 1 99 '0.2.1 EXACT' 0.1...0.9 0.3...0.9 0.1.1...0.1.9 '0.1.1...<0.2.0'; do
   refused 'requested version' OmniID $version CONFIG REQUIRED
 done
 accepted OmniID CONFIG REQUIRED COMPONENTS CPU shared static
 refused 'lacks CUDA; it has: CPU;shared;static' OmniID CONFIG REQUIRED COMPONENTS CUDA
-before='set(CMAKE_SIZEOF_VOID_P 4)' refused '(64 bit)' OmniID 0.1 CONFIG REQUIRED
+before='set(CMAKE_SIZEOF_VOID_P 4)' refused '(64 bit)' OmniID 0.2 CONFIG REQUIRED
 cp -a "$moved" "$work/broken"
 rm "$work/broken/lib/libomniid.so.$(sed -n 's/^#define OMNIID_VERSION "\(.*\)"/\1/p' include/omniid.h)"
 tree=$work/broken refused 'is missing: the tree is not complete' OmniID CONFIG REQUIRED
 rm -rf "$work/broken"
 
 step "other folders inside the prefix, parts left out, DESTDIR"
-quietly env DESTDIR="$work/stage" scripts/install --prefix /usr --libdir lib/some-triple --includedir include/omniid-0 --no-static --from "$target"
+quietly env DESTDIR="$work/stage" scripts/install --prefix /usr --libdir lib/some-triple --includedir include/omniid-1 --no-static --from "$target"
 triple='set(CMAKE_LIBRARY_ARCHITECTURE some-triple)'
-before=$triple tree=$work/stage/usr accepted OmniID 0.1 CONFIG REQUIRED COMPONENTS shared
-before=$triple tree=$work/stage/usr refused 'lacks static' OmniID 0.1 CONFIG REQUIRED COMPONENTS static
+before=$triple tree=$work/stage/usr accepted OmniID 0.2 CONFIG REQUIRED COMPONENTS shared
+before=$triple tree=$work/stage/usr refused 'lacks static' OmniID 0.2 CONFIG REQUIRED COMPONENTS static
 export PKG_CONFIG_PATH=$work/stage/usr/lib/some-triple/pkgconfig
 quietly cc -std=c11 examples/c/inject.c $(pkg-config --cflags --libs omniid) -Wl,-rpath,"$(pkg-config --variable=libdir omniid)" -lm -o "$work/elsewhere"
 run_inject "$work/elsewhere"
 if pkg-config --exists omniid-static; then fail "omniid-static.pc without a static library"; fi
-pkg-config --exists 'omniid >= 0.1' || fail "pkg-config refuses omniid >= 0.1"
-if pkg-config --exists 'omniid >= 0.2'; then fail "pkg-config accepts omniid >= 0.2"; fi
+pkg-config --exists 'omniid >= 0.2' || fail "pkg-config refuses omniid >= 0.2"
+if pkg-config --exists 'omniid >= 0.3'; then fail "pkg-config accepts omniid >= 0.3"; fi
 unset PKG_CONFIG_PATH
 
 step "add_subdirectory and FetchContent, through cargo"

@@ -13,7 +13,7 @@
 enum { BATCH = 2, ROWS = 24 };
 
 static void check(omniid_status status) {
-    if (status == OMNIID_OK) return;
+    if (status == OMNIID_STATUS_OK) return;
     fprintf(stderr, "%s: %s\n", omniid_status_text(status), omniid_last_error());
     exit(1);
 }
@@ -54,13 +54,13 @@ int main(int argc, char **argv) {
     check(omniid_identity_tokens(identity, &tokens));
     const int64_t *shape = tokens->dl_tensor.shape;
     write_floats(argv[2], "tokens", -1, tokens->dl_tensor.data, (size_t)(shape[0] * shape[1]));
-    omniid_tensor_free(tokens);
+    omniid_managed_tensor_free(tokens);
 
-    omniid_condition_input input = OMNIID_CONDITION_INPUT_INIT;
+    omniid_conditioning_input input = OMNIID_CONDITIONING_INPUT_INIT;
     input.identity = identity;
     input.scale = 0.8f;
     omniid_conditioning *conditioning;
-    check(omniid_condition(engine, &input, 1, NULL, &conditioning));
+    check(omniid_conditioning_create(engine, &input, 1, NULL, &conditioning));
     size_t layers;
     check(omniid_conditioning_layer_count(conditioning, &layers));
     for (size_t index = 0; index < layers; index++) {
@@ -73,7 +73,7 @@ int main(int argc, char **argv) {
         write_floats(argv[2], "query", (int)index, query, count);
         write_floats(argv[2], "before", (int)index, output, count);
         int64_t sizes[3] = {BATCH, ROWS, (int64_t)width};
-        omniid_tensor query_tensor = {query, {OMNIID_DEVICE_CPU, 0}, 3, {OMNIID_TYPE_FLOAT, 32, 1}, sizes, NULL, 0};
+        omniid_tensor query_tensor = {query, {OMNIID_DEVICE_TYPE_CPU, 0}, 3, {OMNIID_TYPE_CODE_FLOAT, 32, 1}, sizes, NULL, 0};
         omniid_tensor output_tensor = query_tensor;
         output_tensor.data = output;
         int32_t roles[BATCH] = {OMNIID_ROLE_UNCONDITIONAL, OMNIID_ROLE_CONDITIONAL};

@@ -14,7 +14,7 @@
 enum { ROWS = 64, SIDE = 512, BLOCKS = 500 };
 
 static void check(omniid_status status) {
-    if (status == OMNIID_OK) return;
+    if (status == OMNIID_STATUS_OK) return;
     fprintf(stderr, "%s: %s\n", omniid_status_text(status), omniid_last_error());
     exit(1);
 }
@@ -61,15 +61,15 @@ int main(int argc, char **argv) {
     photo.width = photo.height = SIDE;
     omniid_identity *identity;
     check(omniid_encode(engine, &photo, 1, NULL, &identity));
-    omniid_condition_input input = OMNIID_CONDITION_INPUT_INIT;
+    omniid_conditioning_input input = OMNIID_CONDITIONING_INPUT_INIT;
     input.identity = identity;
-    check(omniid_condition(engine, &input, 1, NULL, &conditioning));
+    check(omniid_conditioning_create(engine, &input, 1, NULL, &conditioning));
     omniid_host_layer layer = OMNIID_HOST_LAYER_INIT;
     check(omniid_conditioning_layer(conditioning, 0, &layer));
     int64_t shape[3] = {1, ROWS, (int64_t)layer.heads * layer.head_dim};
     float *query = calloc((size_t)(shape[1] * shape[2]), sizeof *query), *output = calloc((size_t)(shape[1] * shape[2]), sizeof *output);
     if (query == NULL || output == NULL) return 1;
-    omniid_tensor query_tensor = {query, {OMNIID_DEVICE_CPU, 0}, 3, {OMNIID_TYPE_FLOAT, 32, 1}, shape, NULL, 0};
+    omniid_tensor query_tensor = {query, {OMNIID_DEVICE_TYPE_CPU, 0}, 3, {OMNIID_TYPE_CODE_FLOAT, 32, 1}, shape, NULL, 0};
     omniid_tensor output_tensor = query_tensor;
     output_tensor.data = output;
     call.query = &query_tensor;

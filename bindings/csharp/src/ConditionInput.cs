@@ -31,9 +31,9 @@ namespace OmniID
         /// <summary>While <paramref name="start"/> ≤ fraction ≤ <paramref name="end"/>, both within 0 to 1.</summary>
         public static StepRange Fraction(double start, double end) => new StepRange(StepUnit.Fraction, start, end);
 
-        internal void Fill(ref NativeConditionInput native)
+        internal void Fill(ref NativeConditioningInput native)
         {
-            native.Steps = (int)unit;
+            native.StepRange = (int)unit;
             native.StepStart = Start;
             native.StepEnd = End;
         }
@@ -87,9 +87,9 @@ namespace OmniID
             maskHeight = height;
         }
 
-        internal unsafe NativeConditionInput ToNative(Pins pins)
+        internal unsafe NativeConditioningInput ToNative(Pins pins)
         {
-            NativeConditionInput native = NativeConditionInput.Create();
+            NativeConditioningInput native = NativeConditioningInput.Create();
             native.Scale = Scale;
             native.Identity = pins.Handle(Identity.Handle, nameof(OmniID.Identity));
             native.Mask = (float*)pins.Memory(mask);
@@ -132,9 +132,9 @@ namespace OmniID
         /// <summary>Weight of the swapped layers of "composition precise".</summary>
         public float? CompositionBoost { get; set; }
 
-        internal unsafe NativeConditionOptions ToNative(Pins pins)
+        internal unsafe NativeConditioningOptions ToNative(Pins pins)
         {
-            NativeConditionOptions native = NativeConditionOptions.Create();
+            NativeConditioningOptions native = NativeConditioningOptions.Create();
             native.WeightType = (int)WeightType;
             native.LayerScales = (float*)pins.Array(LayerScales);
             native.LayerScaleCount = (UIntPtr)(LayerScales?.Length ?? 0);

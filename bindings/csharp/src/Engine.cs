@@ -99,7 +99,7 @@ namespace OmniID
                     faces[0] = NativeFace.Create();
                     UIntPtr count;
                     fixed (NativeFace* first = faces)
-                        OmniIdException.Check(NativeMethods.omniid_detect_faces(engine, &nativePhoto, &nativeOptions, first, (UIntPtr)faces.Length, &count));
+                        OmniIdException.Check(NativeMethods.omniid_engine_detect_faces(engine, &nativePhoto, &nativeOptions, first, (UIntPtr)faces.Length, &count));
                     int found = NativeText.Count((ulong)count);
                     if (found > faces.Length)
                     {
@@ -153,15 +153,15 @@ namespace OmniID
             using (var call = new LongCall(progress, cancellation))
             {
                 IntPtr engine = pins.Handle(handle, nameof(Engine));
-                var inputs = new NativeConditionInput[identities.Count];
+                var inputs = new NativeConditioningInput[identities.Count];
                 for (int i = 0; i < inputs.Length; i++)
                     inputs[i] = (identities[i] ?? throw new ArgumentException($"Identity {i} is null.", nameof(identities))).ToNative(pins);
-                NativeConditionOptions native = (options ?? new ConditionOptions()).ToNative(pins);
+                NativeConditioningOptions native = (options ?? new ConditionOptions()).ToNative(pins);
                 native.Progress = call.Function;
                 native.ProgressUserData = call.UserData;
                 IntPtr conditioning;
-                fixed (NativeConditionInput* first = inputs)
-                    call.Finish(NativeMethods.omniid_condition(engine, first, (UIntPtr)inputs.Length, &native, &conditioning));
+                fixed (NativeConditioningInput* first = inputs)
+                    call.Finish(NativeMethods.omniid_conditioning_create(engine, first, (UIntPtr)inputs.Length, &native, &conditioning));
                 return new Conditioning(conditioning);
             }
         }

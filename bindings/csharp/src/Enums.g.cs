@@ -131,7 +131,7 @@ namespace OmniID
     }
 
     /// <summary>Which face of a photo is meant.</summary>
-    internal enum FaceChoice
+    internal enum FaceHint
     {
         /// <summary>The largest face that the detector finds.</summary>
         Detect = 0,
@@ -296,9 +296,9 @@ namespace OmniID
     /// <summary>The ABI and the release that these declarations belong to.</summary>
     internal static class HeaderVersion
     {
-        public const uint AbiMajor = 0;
-        public const uint AbiMinor = 1;
+        public const uint AbiMajor = 1;
+        public const uint AbiMinor = 0;
         public const uint Abi = AbiMajor << 16 | AbiMinor;
-        public const string Release = "0.1.0";
+        public const string Release = "0.2.0";
     }
 }

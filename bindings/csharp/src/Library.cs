@@ -15,7 +15,7 @@ namespace OmniID
             AppDomain.CurrentDomain.ProcessExit += (sender, arguments) => Log.Remove();
         }
 
-        /// <summary>The release of the loaded library, such as <c>0.1.0</c>.</summary>
+        /// <summary>The release of the loaded library, such as <c>0.2.0</c>.</summary>
         public static unsafe string Version => NativeText.Read(NativeMethods.omniid_version());
 
         /// <summary>The ABI version of the loaded library.</summary>

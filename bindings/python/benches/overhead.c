@@ -13,7 +13,7 @@
 enum { BATCH = 2, ROWS = 1, WIDTH = 16, SIDE = 256, PHOTOS = 32 };
 
 static void check(omniid_status status) {
-    if (status == OMNIID_OK) return;
+    if (status == OMNIID_STATUS_OK) return;
     fprintf(stderr, "%s: %s\n", omniid_status_text(status), omniid_last_error());
     exit(1);
 }
@@ -40,10 +40,10 @@ int main(int argc, char **argv) {
     check(omniid_engine_open(&options, &engine));
     omniid_identity *identity;
     check(omniid_encode(engine, photos, PHOTOS, NULL, &identity));
-    omniid_condition_input input = OMNIID_CONDITION_INPUT_INIT;
+    omniid_conditioning_input input = OMNIID_CONDITIONING_INPUT_INIT;
     input.identity = identity;
     omniid_conditioning *conditioning;
-    check(omniid_condition(engine, &input, 1, NULL, &conditioning));
+    check(omniid_conditioning_create(engine, &input, 1, NULL, &conditioning));
 
     static float query[BATCH * ROWS * WIDTH], output[BATCH * ROWS * WIDTH];
     for (size_t i = 0; i < BATCH * ROWS * WIDTH; i++) query[i] = 1.0f;
@@ -56,7 +56,7 @@ int main(int argc, char **argv) {
         for (int i = 0; i < count; i++) {
             if (strcmp(what, "inject") == 0) {
                 int64_t shape[3] = {BATCH, ROWS, WIDTH};
-                omniid_tensor a = {query, {OMNIID_DEVICE_CPU, 0}, 3, {OMNIID_TYPE_FLOAT, 32, 1}, shape, NULL, 0}, b = a;
+                omniid_tensor a = {query, {OMNIID_DEVICE_TYPE_CPU, 0}, 3, {OMNIID_TYPE_CODE_FLOAT, 32, 1}, shape, NULL, 0}, b = a;
                 b.data = output;
                 omniid_inject_call call = OMNIID_INJECT_CALL_INIT;
                 call.query = &a, call.output = &b, call.roles = roles, call.role_count = BATCH;

@@ -17,67 +17,67 @@ if TYPE_CHECKING:
 
 #: Major version of the ABI. Programs built for another major version cannot use this library; it is also the number in
 #: the library's SONAME.
-OMNIID_ABI_MAJOR = 0
+OMNIID_ABI_MAJOR = 1
 
 #: Minor version of the ABI. It grows with every function and struct field that is added.
-OMNIID_ABI_MINOR = 1
+OMNIID_ABI_MINOR = 0
 
 #: The ABI version as one number: `major << 16 | minor`.
 OMNIID_ABI_VERSION = OMNIID_ABI_MAJOR << 16 | OMNIID_ABI_MINOR
 
 #: The release that this header belongs to.
-OMNIID_VERSION = "0.1.0"
+OMNIID_VERSION = "0.2.0"
 
 #: Success.
-OMNIID_OK = 0
+OMNIID_STATUS_OK = 0
 
 #: A parameter has a value that is never valid: NULL, zero photos, an absurd size, an unknown enum value.
-OMNIID_INVALID_ARGUMENT = 1
+OMNIID_STATUS_INVALID_ARGUMENT = 1
 
 #: The operating system refused: no such file, no permission, disk full.
-OMNIID_IO = 2
+OMNIID_STATUS_IO = 2
 
 #: A file or a buffer does not hold what its format promises: truncated, lying header, missing key.
-OMNIID_FORMAT = 3
+OMNIID_STATUS_FORMAT = 3
 
 #: Well-formed, but not something this build can do: a dtype, a device, a checkpoint family.
-OMNIID_UNSUPPORTED = 4
+OMNIID_STATUS_UNSUPPORTED = 4
 
 #: Two things that do not belong together: identity and model, adapter and host, tensor and layer.
-OMNIID_MISMATCH = 5
+OMNIID_STATUS_MISMATCH = 5
 
 #: No usable face in any of the photos.
-OMNIID_NO_FACE = 6
+OMNIID_STATUS_NO_FACE = 6
 
 #: A limit set by the caller was reached: pixels, decoded bytes, file size.
-OMNIID_LIMIT_EXCEEDED = 7
+OMNIID_STATUS_LIMIT_EXCEEDED = 7
 
 #: The caller's progress callback asked to stop.
-OMNIID_CANCELLED = 8
+OMNIID_STATUS_CANCELLED = 8
 
 #: The GPU, its driver or its libraries failed.
-OMNIID_DEVICE = 9
+OMNIID_STATUS_DEVICE = 9
 
 #: The caller was built for another major version of the ABI.
-OMNIID_ABI_MISMATCH = 10
+OMNIID_STATUS_ABI_MISMATCH = 10
 
 #: A defect in OmniID itself. Please report it with the message.
-OMNIID_INTERNAL = 255
+OMNIID_STATUS_INTERNAL = 255
 
 #: Something failed.
-OMNIID_LOG_ERROR = 1
+OMNIID_LOG_LEVEL_ERROR = 1
 
 #: Something was left out or looks wrong; the call goes on.
-OMNIID_LOG_WARN = 2
+OMNIID_LOG_LEVEL_WARN = 2
 
 #: What a user may want to know.
-OMNIID_LOG_INFO = 3
+OMNIID_LOG_LEVEL_INFO = 3
 
 #: What a developer of the host may want to know.
-OMNIID_LOG_DEBUG = 4
+OMNIID_LOG_LEVEL_DEBUG = 4
 
 #: Everything.
-OMNIID_LOG_TRACE = 5
+OMNIID_LOG_LEVEL_TRACE = 5
 
 #: Weights are being read. Unit: tensors.
 OMNIID_STAGE_LOAD = 0
@@ -95,16 +95,16 @@ OMNIID_STAGE_CONDITION = 3
 OMNIID_STAGE_SAVE = 4
 
 #: The processor's memory; kDLCPU.
-OMNIID_DEVICE_CPU = 1
+OMNIID_DEVICE_TYPE_CPU = 1
 
 #: The memory of an NVIDIA GPU; kDLCUDA.
-OMNIID_DEVICE_CUDA = 2
+OMNIID_DEVICE_TYPE_CUDA = 2
 
 #: IEEE floating point, 32 or 16 bits; kDLFloat.
-OMNIID_TYPE_FLOAT = 2
+OMNIID_TYPE_CODE_FLOAT = 2
 
 #: bfloat16, 16 bits; kDLBfloat.
-OMNIID_TYPE_BFLOAT = 4
+OMNIID_TYPE_CODE_BFLOAT = 4
 
 #: 32-bit floating point: equal to the reference implementations within rounding.
 OMNIID_PRECISION_F32 = 0
@@ -128,34 +128,34 @@ OMNIID_ENCODER_FULL_FACE = 2
 OMNIID_ENCODER_PROJECTION = 3
 
 #: 8 bits per channel, 0 to 255.
-OMNIID_PIXEL_U8 = 0
+OMNIID_PIXEL_TYPE_U8 = 0
 
 #: 32-bit floating point per channel, 0 to 1, sRGB-encoded like 8-bit pixels.
-OMNIID_PIXEL_F32 = 1
+OMNIID_PIXEL_TYPE_F32 = 1
 
 #: Red, green, blue.
-OMNIID_ORDER_RGB = 0
+OMNIID_CHANNEL_ORDER_RGB = 0
 
 #: Red, green, blue, alpha; alpha is ignored.
-OMNIID_ORDER_RGBA = 1
+OMNIID_CHANNEL_ORDER_RGBA = 1
 
 #: Blue, green, red.
-OMNIID_ORDER_BGR = 2
+OMNIID_CHANNEL_ORDER_BGR = 2
 
 #: Blue, green, red, alpha; alpha is ignored.
-OMNIID_ORDER_BGRA = 3
+OMNIID_CHANNEL_ORDER_BGRA = 3
 
 #: The largest face that the detector finds.
-OMNIID_FACE_DETECT = 0
+OMNIID_FACE_HINT_DETECT = 0
 
 #: The face_index-th largest face that the detector finds; 0 is the largest.
-OMNIID_FACE_INDEX = 1
+OMNIID_FACE_HINT_INDEX = 1
 
 #: The face in face_box. Needs no detector.
-OMNIID_FACE_BOX = 2
+OMNIID_FACE_HINT_BOX = 2
 
 #: The face with the five face_landmarks. Needs no detector.
-OMNIID_FACE_LANDMARKS = 3
+OMNIID_FACE_HINT_LANDMARKS = 3
 
 #: The model's own way.
 OMNIID_CROP_DEFAULT = 0
@@ -179,61 +179,61 @@ OMNIID_BAD_PHOTO_SKIP = 0
 OMNIID_BAD_PHOTO_FAIL = 1
 
 #: The weight w everywhere.
-OMNIID_WEIGHT_LINEAR = 0
+OMNIID_WEIGHT_TYPE_LINEAR = 0
 
 #: Strong in early layers.
-OMNIID_WEIGHT_EASE_IN = 1
+OMNIID_WEIGHT_TYPE_EASE_IN = 1
 
 #: Strong in late layers.
-OMNIID_WEIGHT_EASE_OUT = 2
+OMNIID_WEIGHT_TYPE_EASE_OUT = 2
 
 #: Strong in the middle.
-OMNIID_WEIGHT_EASE_IN_OUT = 3
+OMNIID_WEIGHT_TYPE_EASE_IN_OUT = 3
 
 #: Weak in the middle.
-OMNIID_WEIGHT_REVERSE_IN_OUT = 4
+OMNIID_WEIGHT_TYPE_REVERSE_IN_OUT = 4
 
 #: 0.2 w on the down-sampling half.
-OMNIID_WEIGHT_WEAK_INPUT = 5
+OMNIID_WEIGHT_TYPE_WEAK_INPUT = 5
 
 #: 0.2 w on the up-sampling half.
-OMNIID_WEIGHT_WEAK_OUTPUT = 6
+OMNIID_WEIGHT_TYPE_WEAK_OUTPUT = 6
 
 #: 0.2 w on the middle block.
-OMNIID_WEIGHT_WEAK_MIDDLE = 7
+OMNIID_WEIGHT_TYPE_WEAK_MIDDLE = 7
 
 #: 0.2 w everywhere but in the middle block.
-OMNIID_WEIGHT_STRONG_MIDDLE = 8
+OMNIID_WEIGHT_TYPE_STRONG_MIDDLE = 8
 
 #: Only the style layers. This and the following are for SD1.5 and SDXL.
-OMNIID_WEIGHT_STYLE_TRANSFER = 9
+OMNIID_WEIGHT_TYPE_STYLE_TRANSFER = 9
 
 #: Only the composition layers.
-OMNIID_WEIGHT_COMPOSITION = 10
+OMNIID_WEIGHT_TYPE_COMPOSITION = 10
 
 #: Everything but the composition layers.
-OMNIID_WEIGHT_STRONG_STYLE_TRANSFER = 11
+OMNIID_WEIGHT_TYPE_STRONG_STYLE_TRANSFER = 11
 
 #: Style and composition layers, each with its own weight.
-OMNIID_WEIGHT_STYLE_AND_COMPOSITION = 12
+OMNIID_WEIGHT_TYPE_STYLE_AND_COMPOSITION = 12
 
 #: Every layer, the composition layers with their own weight.
-OMNIID_WEIGHT_STRONG_STYLE_AND_COMPOSITION = 13
+OMNIID_WEIGHT_TYPE_STRONG_STYLE_AND_COMPOSITION = 13
 
 #: Style layers, with composition pushed away.
-OMNIID_WEIGHT_STYLE_TRANSFER_PRECISE = 14
+OMNIID_WEIGHT_TYPE_STYLE_TRANSFER_PRECISE = 14
 
 #: Composition layers, with style pushed away.
-OMNIID_WEIGHT_COMPOSITION_PRECISE = 15
+OMNIID_WEIGHT_TYPE_COMPOSITION_PRECISE = 15
 
 #: At every step.
-OMNIID_STEPS_ALWAYS = 0
+OMNIID_STEP_RANGE_ALWAYS = 0
 
 #: While step_end <= sigma <= step_start; step_start is the larger number.
-OMNIID_STEPS_SIGMA = 1
+OMNIID_STEP_RANGE_SIGMA = 1
 
 #: While step_start <= fraction <= step_end, both within 0 to 1.
-OMNIID_STEPS_FRACTION = 2
+OMNIID_STEP_RANGE_FRACTION = 2
 
 #: What the checkpoint's own reference code does.
 OMNIID_UNCONDITIONAL_DEFAULT = 0
@@ -260,22 +260,22 @@ OMNIID_UNCONDITIONAL_ZERO_TOKENS = 6
 OMNIID_UNCONDITIONAL_MEAN_TOKENS = 7
 
 #: The weight multiplies the attention's output.
-OMNIID_SCALING_VALUES = 0
+OMNIID_EMBEDS_SCALING_VALUES = 0
 
 #: The weight multiplies keys and values.
-OMNIID_SCALING_KEYS_AND_VALUES = 1
+OMNIID_EMBEDS_SCALING_KEYS_AND_VALUES = 1
 
 #: As before, with the weight times inner width / 1280.
-OMNIID_SCALING_KEYS_AND_VALUES_PENALTY = 2
+OMNIID_EMBEDS_SCALING_KEYS_AND_VALUES_PENALTY = 2
 
 #: The weight times inner width / 1280 multiplies the keys, and of the values only their mean over the tokens.
-OMNIID_SCALING_KEYS_AND_MEAN_VALUES_PENALTY = 3
+OMNIID_EMBEDS_SCALING_KEYS_AND_MEAN_VALUES_PENALTY = 3
 
 #: Masks follow ComfyUI: grid from the latent size, bilinear.
-OMNIID_MASK_COMFYUI = 0
+OMNIID_MASK_MODE_COMFYUI = 0
 
 #: Masks follow diffusers: grid from the mask's proportions, bicubic.
-OMNIID_MASK_DIFFUSERS = 1
+OMNIID_MASK_MODE_DIFFUSERS = 1
 
 #: The rows that follow the prompt.
 OMNIID_ROLE_CONDITIONAL = 0
@@ -290,13 +290,13 @@ OMNIID_LAYOUT_ROWS_FIRST = 0
 OMNIID_LAYOUT_HEADS_FIRST = 1
 
 #: The call's sigma is set.
-OMNIID_INJECT_SIGMA = 1
+OMNIID_INJECT_FLAG_SIGMA = 1
 
 #: The call's fraction is set.
-OMNIID_INJECT_FRACTION = 2
+OMNIID_INJECT_FLAG_FRACTION = 2
 
 #: Do not look for values in the query that are not finite. The look costs under one percent of the attention.
-OMNIID_INJECT_UNCHECKED = 4
+OMNIID_INJECT_FLAG_UNCHECKED = 4
 
 
 #: Receives log messages, on whatever thread they arise, possibly several at once.
@@ -309,14 +309,14 @@ omniid_log_fn = ctypes.CFUNCTYPE(None, c_void_p, c_int32, c_char_p, c_char_p)
 #: Hears that `done` of `total` units of a stage (`OMNIID_STAGE_...`) are finished.
 #:
 #: Called on the thread of the long call, with the `user_data` given beside it. Return 0 to go on; anything else
-#: cancels: the call fails with `OMNIID_CANCELLED`. Must not unwind; throw no exceptions, no longjmp.
+#: cancels: the call fails with `OMNIID_STATUS_CANCELLED`. Must not unwind; throw no exceptions, no longjmp.
 omniid_progress_fn = ctypes.CFUNCTYPE(c_int32, c_void_p, c_int32, c_uint64, c_uint64)
 
 
 class omniid_tensor_device(ctypes.Structure):
     """Where a tensor's memory is; DLDevice."""
 
-    #: OMNIID_DEVICE_CPU or OMNIID_DEVICE_CUDA.
+    #: OMNIID_DEVICE_TYPE_CPU or OMNIID_DEVICE_TYPE_CUDA.
     device_type: int
     #: Ordinal of the device; 0 for the CPU.
     device_id: int
@@ -330,7 +330,7 @@ class omniid_tensor_device(ctypes.Structure):
 class omniid_tensor_type(ctypes.Structure):
     """A number type; DLDataType."""
 
-    #: OMNIID_TYPE_FLOAT or OMNIID_TYPE_BFLOAT.
+    #: OMNIID_TYPE_CODE_FLOAT or OMNIID_TYPE_CODE_BFLOAT.
     code: int
     #: Bits of a number: 32 or 16.
     bits: int
@@ -453,8 +453,8 @@ class omniid_engine_options(ctypes.Structure):
     abi_version: int
     #: The identity model: a native Omni-ID checkpoint or a public IP-Adapter or XLabs file, safetensors or PyTorch.
     #: Recognised by its content. The file must not change while the engine lives. Default, when checkpoint_data is NULL
-    #: too: the small model inside the library, which brings its own face detector; OMNIID_UNSUPPORTED when the library
-    #: was built without it.
+    #: too: the small model inside the library, which brings its own face detector; OMNIID_STATUS_UNSUPPORTED when the
+    #: library was built without it.
     checkpoint_path: bytes | None
     #: The same as the bytes of the file, instead of a path; copied.
     checkpoint_data: int | None
@@ -483,7 +483,7 @@ class omniid_engine_options(ctypes.Structure):
     host_layers: ctypes._Pointer[omniid_host_layer] | ctypes.Array[omniid_host_layer] | None
     #: Number of host_layers.
     host_layer_count: int
-    #: OMNIID_DEVICE_CPU or OMNIID_DEVICE_CUDA. Default: CPU.
+    #: OMNIID_DEVICE_TYPE_CPU or OMNIID_DEVICE_TYPE_CUDA. Default: CPU.
     device_type: int
     #: Ordinal of the GPU.
     device_id: int
@@ -567,9 +567,9 @@ class omniid_engine_info(ctypes.Structure):
     image_size: int
     #: 1 if faces can be detected.
     has_detector: int
-    #: 1 if the checkpoint holds an adapter, so that omniid_condition works.
+    #: 1 if the checkpoint holds an adapter, so that omniid_conditioning_create works.
     has_adapter: int
-    #: OMNIID_DEVICE_...
+    #: OMNIID_DEVICE_TYPE_...
     device_type: int
     #: Ordinal of the GPU; 0 on the CPU.
     device_id: int
@@ -606,8 +606,8 @@ class omniid_photo(ctypes.Structure):
 
     #: Set by OMNIID_PHOTO_INIT.
     struct_size: int
-    #: Which face is meant, OMNIID_FACE_...
-    face: int
+    #: Which face is meant, OMNIID_FACE_HINT_...
+    face_hint: int
     #: A JPEG, PNG, WebP, BMP or TIFF file.
     path: bytes | None
     #: The bytes of such a file.
@@ -622,23 +622,23 @@ class omniid_photo(ctypes.Structure):
     width: int
     #: Height of pixels.
     height: int
-    #: Type of a channel, OMNIID_PIXEL_...
+    #: Type of a channel, OMNIID_PIXEL_TYPE_...
     pixel_type: int
-    #: Order of the channels, OMNIID_ORDER_...
+    #: Order of the channels, OMNIID_CHANNEL_ORDER_...
     channel_order: int
-    #: With OMNIID_FACE_BOX: left, top, right, bottom in pixels of the upright photo.
+    #: With OMNIID_FACE_HINT_BOX: left, top, right, bottom in pixels of the upright photo.
     face_box: ctypes.Array[c_float]
-    #: With OMNIID_FACE_LANDMARKS: x and y of the eye at the image's left, the eye at its right, the nose tip, the mouth
-    #: corner at its left and the one at its right, in pixels of the upright photo.
+    #: With OMNIID_FACE_HINT_LANDMARKS: x and y of the eye at the image's left, the eye at its right, the nose tip, the
+    #: mouth corner at its left and the one at its right, in pixels of the upright photo.
     face_landmarks: ctypes.Array[c_float]
-    #: With OMNIID_FACE_INDEX: which face, counted from the largest.
+    #: With OMNIID_FACE_HINT_INDEX: which face, counted from the largest.
     face_index: int
     #: Leave at 0.
     reserved: int
 
     _fields_ = [
         ("struct_size", c_uint32),
-        ("face", c_int32),
+        ("face_hint", c_int32),
         ("path", c_char_p),
         ("data", c_void_p),
         ("data_size", c_size_t),
@@ -845,7 +845,7 @@ class omniid_photo_report(ctypes.Structure):
 
     #: Set by OMNIID_PHOTO_REPORT_INIT.
     struct_size: int
-    #: OMNIID_OK if the photo went into the identity; otherwise why it was left out.
+    #: OMNIID_STATUS_OK if the photo went into the identity; otherwise why it was left out.
     status: int
     #: The photo's path, or a description of a photo in memory.
     name: bytes | None
@@ -891,12 +891,12 @@ class omniid_conditioning(ctypes.Structure):
     """
 
 
-class omniid_condition_input(ctypes.Structure):
+class omniid_conditioning_input(ctypes.Structure):
     """One identity to condition on. Fields left at 0 have the defaults stated."""
 
-    #: Set by OMNIID_CONDITION_INPUT_INIT.
+    #: Set by OMNIID_CONDITIONING_INPUT_INIT.
     struct_size: int
-    #: Weight of the identity; 0 leaves it out. OMNIID_CONDITION_INPUT_INIT sets 1.0f.
+    #: Weight of the identity; 0 leaves it out. OMNIID_CONDITIONING_INPUT_INIT sets 1.0f.
     scale: float
     #: Who.
     identity: ctypes._Pointer[omniid_identity] | ctypes.Array[omniid_identity] | None
@@ -906,8 +906,8 @@ class omniid_condition_input(ctypes.Structure):
     mask_height: int
     #: Columns of the mask.
     mask_width: int
-    #: When during sampling, OMNIID_STEPS_... Default: always.
-    steps: int
+    #: When during sampling, OMNIID_STEP_RANGE_... Default: always.
+    step_range: int
     #: What unconditional rows see instead, OMNIID_UNCONDITIONAL_... Default: as the checkpoint's reference code.
     unconditional: int
     #: First sigma or fraction.
@@ -926,7 +926,7 @@ class omniid_condition_input(ctypes.Structure):
         ("mask", POINTER(c_float)),
         ("mask_height", c_uint32),
         ("mask_width", c_uint32),
-        ("steps", c_int32),
+        ("step_range", c_int32),
         ("unconditional", c_int32),
         ("step_start", c_double),
         ("step_end", c_double),
@@ -935,28 +935,28 @@ class omniid_condition_input(ctypes.Structure):
     ]
 
     @classmethod
-    def new(cls) -> omniid_condition_input:
-        """The values of OMNIID_CONDITION_INPUT_INIT."""
+    def new(cls) -> omniid_conditioning_input:
+        """The values of OMNIID_CONDITIONING_INPUT_INIT."""
         value = cls()
         value.struct_size = ctypes.sizeof(cls)
         value.scale = 1.0
         return value
 
 
-class omniid_condition_options(ctypes.Structure):
+class omniid_conditioning_options(ctypes.Structure):
     """What holds for all identities of a conditioning. Fields left at 0 have the defaults stated."""
 
-    #: Set by OMNIID_CONDITION_OPTIONS_INIT.
+    #: Set by OMNIID_CONDITIONING_OPTIONS_INIT.
     struct_size: int
-    #: How weights are spread over the layers, OMNIID_WEIGHT_... Default: linear.
+    #: How weights are spread over the layers, OMNIID_WEIGHT_TYPE_... Default: linear.
     weight_type: int
     #: One more factor for each layer of the host, in the order of its table. Default: 1 everywhere.
     layer_scales: ctypes._Pointer[c_float] | ctypes.Array[c_float] | None
     #: Number of layer_scales: 0 or the number of layers.
     layer_scale_count: int
-    #: How the weight acts on keys and values, OMNIID_SCALING_... Default: it multiplies the output.
+    #: How the weight acts on keys and values, OMNIID_EMBEDS_SCALING_... Default: it multiplies the output.
     embeds_scaling: int
-    #: Whose way of placing masks is followed, OMNIID_MASK_... Default: ComfyUI's.
+    #: Whose way of placing masks is followed, OMNIID_MASK_MODE_... Default: ComfyUI's.
     mask_mode: int
     #: Number type of the stored keys and values, OMNIID_PRECISION_... Default: f32.
     precision: int
@@ -990,8 +990,8 @@ class omniid_condition_options(ctypes.Structure):
     ]
 
     @classmethod
-    def new(cls) -> omniid_condition_options:
-        """The values of OMNIID_CONDITION_OPTIONS_INIT."""
+    def new(cls) -> omniid_conditioning_options:
+        """The values of OMNIID_CONDITIONING_OPTIONS_INIT."""
         value = cls()
         value.struct_size = ctypes.sizeof(cls)
         return value
@@ -1013,15 +1013,15 @@ class omniid_inject_call(ctypes.Structure):
     output: ctypes._Pointer[omniid_tensor] | ctypes.Array[omniid_tensor] | None
     #: Order of the dimensions of query and output, OMNIID_LAYOUT_...
     layout: int
-    #: Sum of OMNIID_INJECT_...
+    #: Sum of OMNIID_INJECT_FLAG_...
     flags: int
     #: The side of guidance of each batch row, OMNIID_ROLE_..., in any order. NULL: all rows are conditional.
     roles: ctypes._Pointer[c_int32] | ctypes.Array[c_int32] | None
     #: Number of roles: 0 or the batch size.
     role_count: int
-    #: Noise level of the step, with OMNIID_INJECT_SIGMA. Needed by identities that are limited to a range of it.
+    #: Noise level of the step, with OMNIID_INJECT_FLAG_SIGMA. Needed by identities that are limited to a range of it.
     sigma: float
-    #: Share of sampling that is done, 0 to 1, with OMNIID_INJECT_FRACTION. Needed as sigma is.
+    #: Share of sampling that is done, 0 to 1, with OMNIID_INJECT_FLAG_FRACTION. Needed as sigma is.
     fraction: float
     #: Height of the latent picture. Needed by identities with a mask.
     latent_height: int
@@ -1087,7 +1087,7 @@ class Functions:
             library, "omniid_version", c_char_p,
             [],
             [],
-            """The release of the loaded library, such as `0.1.0`. The text is static.""",
+            """The release of the loaded library, such as `0.2.0`. The text is static.""",
         )
         self.omniid_status_text: Callable[..., bytes] = _bind(
             library, "omniid_status_text", c_char_p,
@@ -1112,19 +1112,20 @@ class Functions:
             ["callback", "user_data", "max_level"],
             """Installs the process's log callback, or removes it when `callback` is NULL.
 
-            `max_level` is the most detailed level wanted, `OMNIID_LOG_ERROR` to `OMNIID_LOG_TRACE`; it is ignored
-            on removal. Returns after all calls of the previous callback have ended: its `user_data` may be freed
-            then.
+            `max_level` is the most detailed level wanted, `OMNIID_LOG_LEVEL_ERROR` to `OMNIID_LOG_LEVEL_TRACE`;
+            it is ignored on removal. Returns after all calls of the previous callback have ended: its `user_data`
+            may be freed then.
 
-            Fails with `OMNIID_INVALID_ARGUMENT` for an unknown level or when called from inside the callback, and
-            with `OMNIID_UNSUPPORTED` in a Rust program that has installed a logger of its own.
+            Fails with `OMNIID_STATUS_INVALID_ARGUMENT` for an unknown level or when called from inside the
+            callback, and with `OMNIID_STATUS_UNSUPPORTED` in a Rust program that has installed a logger of its
+            own.
 
             The caller's part:
             `callback` must be callable with `user_data` from any thread until it is replaced or removed.
             """,
         )
-        self.omniid_tensor_free: Callable[..., None] = _bind(
-            library, "omniid_tensor_free", None,
+        self.omniid_managed_tensor_free: Callable[..., None] = _bind(
+            library, "omniid_managed_tensor_free", None,
             [POINTER(omniid_managed_tensor)],
             ["tensor"],
             """Frees a tensor that a call has handed out, through its deleter. NULL is fine.
@@ -1139,10 +1140,10 @@ class Functions:
             ["options", "out"],
             """Opens an identity model.
 
-            Fails with `OMNIID_ABI_MISMATCH` when the program was built for another major version of the ABI, with
-            `OMNIID_IO` or `OMNIID_FORMAT` for files that cannot be read, with `OMNIID_UNSUPPORTED` for checkpoint
-            families and devices that this build cannot run, with `OMNIID_MISMATCH` when image encoder, checkpoint
-            and host do not belong together.
+            Fails with `OMNIID_STATUS_ABI_MISMATCH` when the program was built for another major version of the
+            ABI, with `OMNIID_STATUS_IO` or `OMNIID_STATUS_FORMAT` for files that cannot be read, with
+            `OMNIID_STATUS_UNSUPPORTED` for checkpoint families and devices that this build cannot run, with
+            `OMNIID_STATUS_MISMATCH` when image encoder, checkpoint and host do not belong together.
 
             The caller's part:
             `options` is initialised with OMNIID_ENGINE_OPTIONS_INIT and its pointers are NULL or valid; `out` is
@@ -1180,8 +1181,8 @@ class Functions:
             `engine` is a live engine; `out` is initialised with OMNIID_HOST_LAYER_INIT.
             """,
         )
-        self.omniid_detect_faces: Callable[..., int] = _bind(
-            library, "omniid_detect_faces", c_int32,
+        self.omniid_engine_detect_faces: Callable[..., int] = _bind(
+            library, "omniid_engine_detect_faces", c_int32,
             [POINTER(omniid_engine), POINTER(omniid_photo), POINTER(omniid_detect_options), POINTER(omniid_face),
              c_size_t, POINTER(c_size_t)],
             ["engine", "photo", "options", "faces", "capacity", "count"],
@@ -1189,8 +1190,8 @@ class Functions:
 
             Writes at most `capacity` of them to `faces`, of which only the first element must be initialised
             (with OMNIID_FACE_INIT), and their number to `count`, which may be larger. `faces` may be NULL when
-            `capacity` is 0; `options` may be NULL. A photo without faces is no error: `count` is 0. The `face`
-            field of the photo is ignored.
+            `capacity` is 0; `options` may be NULL. A photo without faces is no error: `count` is 0. The photo's
+            `face_hint` is ignored.
 
             The caller's part:
             `engine` is a live engine; `photo` and `options` are initialised structs; `faces` has room for
@@ -1235,7 +1236,7 @@ class Functions:
             """Writes an identity to memory: what `omniid_identity_save` puts into the file.
 
             `size` gets the number of bytes. With `buffer` NULL that is all; otherwise `capacity` must be at least
-            that, else the call fails with `OMNIID_INVALID_ARGUMENT` and `size` says what is needed.
+            that, else the call fails with `OMNIID_STATUS_INVALID_ARGUMENT` and `size` says what is needed.
 
             The caller's part:
             `identity` is a live identity; `buffer` is NULL or has room for `capacity` bytes; `size` is writable.
@@ -1256,7 +1257,7 @@ class Functions:
             [POINTER(omniid_identity), POINTER(POINTER(omniid_managed_tensor))],
             ["identity", "out"],
             """Hands out the tokens, f32 `[tokens, token_width]`, read-only, without a copy. They stay valid after
-            the identity is freed; free them with `omniid_tensor_free` or their deleter.
+            the identity is freed; free them with `omniid_managed_tensor_free` or their deleter.
 
             The caller's part:
             `identity` is a live identity; `out` is writable.
@@ -1323,8 +1324,8 @@ class Functions:
             """Makes one identity of one or many photos of the same person.
 
             A photo that cannot be used is left out and reported, unless the options say otherwise. Fails with
-            `OMNIID_NO_FACE` when no photo shows a face, with the first photo's own error when none could be used
-            for other reasons. `options` may be NULL.
+            `OMNIID_STATUS_NO_FACE` when no photo shows a face, with the first photo's own error when none could
+            be used for other reasons. `options` may be NULL.
 
             The caller's part:
             `engine` is a live engine; `photos` points to `photo_count` structs initialised with
@@ -1340,8 +1341,9 @@ class Functions:
             """Makes a new identity of an identity and more photos. Equal to encoding all photos at once, at the
             price of the new ones.
 
-            Fails with `OMNIID_MISMATCH` when another model made the identity and with `OMNIID_UNSUPPORTED` when
-            an Omni-ID identity was kept without its photos' features. `options` may be NULL.
+            Fails with `OMNIID_STATUS_MISMATCH` when another model made the identity and with
+            `OMNIID_STATUS_UNSUPPORTED` when an Omni-ID identity was kept without its photos' features. `options`
+            may be NULL.
 
             The caller's part:
             As `omniid_encode`; `identity` is a live identity.
@@ -1377,22 +1379,22 @@ class Functions:
             `report` is NULL or came from this library, and no call uses it any more.
             """,
         )
-        self.omniid_condition: Callable[..., int] = _bind(
-            library, "omniid_condition", c_int32,
-            [POINTER(omniid_engine), POINTER(omniid_condition_input), c_size_t, POINTER(omniid_condition_options),
+        self.omniid_conditioning_create: Callable[..., int] = _bind(
+            library, "omniid_conditioning_create", c_int32,
+            [POINTER(omniid_engine), POINTER(omniid_conditioning_input), c_size_t, POINTER(omniid_conditioning_options),
              POINTER(POINTER(omniid_conditioning))],
             ["engine", "identities", "identity_count", "options", "out"],
             """Projects the keys and values of one or several identities for every layer of the engine's host. Each
             identity has its own softmax; their contributions are added. `options` may be NULL.
 
-            Fails with `OMNIID_MISMATCH` when another model made an identity or the adapter is for another host,
-            with `OMNIID_UNSUPPORTED` when the checkpoint has no adapter, the host is not known, or the weight
-            type or unconditional variant does not exist for it.
+            Fails with `OMNIID_STATUS_MISMATCH` when another model made an identity or the adapter is for another
+            host, with `OMNIID_STATUS_UNSUPPORTED` when the checkpoint has no adapter, the host is not known, or
+            the weight type or unconditional variant does not exist for it.
 
             The caller's part:
             `engine` is a live engine; `identities` points to `identity_count` structs initialised with
-            OMNIID_CONDITION_INPUT_INIT; `options` is NULL or initialised with OMNIID_CONDITION_OPTIONS_INIT;
-            `out` is writable.
+            OMNIID_CONDITIONING_INPUT_INIT; `options` is NULL or initialised with
+            OMNIID_CONDITIONING_OPTIONS_INIT; `out` is writable.
             """,
         )
         self.omniid_conditioning_free: Callable[..., None] = _bind(
@@ -1402,7 +1404,7 @@ class Functions:
             """Frees a conditioning. NULL is fine.
 
             The caller's part:
-            `conditioning` is NULL or came from `omniid_condition`, and no call uses it any more.
+            `conditioning` is NULL or came from `omniid_conditioning_create`, and no call uses it any more.
             """,
         )
         self.omniid_conditioning_layer_count: Callable[..., int] = _bind(
@@ -1472,10 +1474,10 @@ class Functions:
              POINTER(POINTER(omniid_managed_tensor))],
             ["conditioning", "layer", "identity", "role", "stream", "out"],
             """Hands out the keys of one identity in one layer, `[tokens, heads, head_dim]`, read-only, without a
-            copy. NULL, with `OMNIID_OK`, where nothing is injected. Stays valid after the conditioning is freed.
-            On a GPU they may be read on `stream`, a CUDA stream in the numbering of `omniid_inject_call`; on the
-            CPU it is ignored. There the deleter may run while queued work still reads them, but not while a
-            stream of the device is being captured into a CUDA graph.
+            copy. NULL, with `OMNIID_STATUS_OK`, where nothing is injected. Stays valid after the conditioning is
+            freed. On a GPU they may be read on `stream`, a CUDA stream in the numbering of `omniid_inject_call`;
+            on the CPU it is ignored. There the deleter may run while queued work still reads them, but not while
+            a stream of the device is being captured into a CUDA graph.
 
             A host that runs its own attention adds factor x mask x softmax(q Kt / sqrt(head_dim)) V for each
             identity that is active at the step; see `omniid_conditioning_factor`, `_mask_factors` and
@@ -1547,9 +1549,10 @@ class Functions:
             outside before a capture into a CUDA graph; the graph must not outlive the conditioning. The
             conditioning may be freed as soon as the call returns.
 
-            Fails with `OMNIID_MISMATCH` when shapes or number types of query, output and layer differ, with
-            `OMNIID_INVALID_ARGUMENT` for a layer that does not exist or a query that is not finite (naming its
-            row), with `OMNIID_UNSUPPORTED` when the tensors are not where the keys and values are.
+            Fails with `OMNIID_STATUS_MISMATCH` when shapes or number types of query, output and layer differ,
+            with `OMNIID_STATUS_INVALID_ARGUMENT` for a layer that does not exist or a query that is not finite
+            (naming its row), with `OMNIID_STATUS_UNSUPPORTED` when the tensors are not where the keys and values
+            are.
 
             The caller's part:
             `conditioning` is a live conditioning; `call` is initialised with OMNIID_INJECT_CALL_INIT; query and

@@ -239,13 +239,13 @@ class Conditioning(Owner):
             call.roles, call.role_count = None, 0
         else:
             call.roles, call.role_count = _native_roles(tuple(roles))
-        flags = _abi.OMNIID_INJECT_UNCHECKED if unchecked else 0
+        flags = _abi.OMNIID_INJECT_FLAG_UNCHECKED if unchecked else 0
         if step is not None:
             if step.fraction is not None:
-                flags |= _abi.OMNIID_INJECT_FRACTION
+                flags |= _abi.OMNIID_INJECT_FLAG_FRACTION
                 call.fraction = step.fraction
             if step.sigma is not None:
-                flags |= _abi.OMNIID_INJECT_SIGMA
+                flags |= _abi.OMNIID_INJECT_FLAG_SIGMA
                 call.sigma = step.sigma
         call.flags = flags
         call.latent_height, call.latent_width = (0, 0) if latent_size is None else _size(latent_size)
@@ -325,16 +325,16 @@ def layer_of(native: _abi.omniid_host_layer) -> HostLayer:
 
 def native_inputs(
     identities: Identities,
-) -> tuple[ctypes.Array[_abi.omniid_condition_input], list[ConditionInput], list[object]]:
+) -> tuple[ctypes.Array[_abi.omniid_conditioning_input], list[ConditionInput], list[object]]:
     """The identities as the library takes them, as they were given, and what has to live as long as they are used."""
     if isinstance(identities, (Identity, ConditionInput)) or not isinstance(identities, Iterable):
         identities = [identities]
     inputs = [item if isinstance(item, ConditionInput) else ConditionInput(item) for item in identities]
-    array = (_abi.omniid_condition_input * len(inputs))()
+    array = (_abi.omniid_conditioning_input * len(inputs))()
     keep: list[object] = []
     for i, item in enumerate(inputs):
         what = f"identity {i}"
-        array[i] = _abi.omniid_condition_input.new()
+        array[i] = _abi.omniid_conditioning_input.new()
         native = array[i]
         native.scale = item.scale
         for name in ("identity", "negative", "composition"):
@@ -347,10 +347,10 @@ def native_inputs(
         if item.fraction is not None and item.sigma is not None:
             raise errors.InvalidArgumentError(f"{what} has a range of fraction and one of sigma; give only one of them")
         if item.fraction is not None:
-            native.steps = StepUnit.FRACTION
+            native.step_range = StepUnit.FRACTION
             native.step_start, native.step_end = _pair(item.fraction, f"{what}: fraction")
         elif item.sigma is not None:
-            native.steps = StepUnit.SIGMA
+            native.step_range = StepUnit.SIGMA
             native.step_start, native.step_end = _pair(item.sigma, f"{what}: sigma")
         if item.mask is not None:
             mask = _mask(item.mask, what)

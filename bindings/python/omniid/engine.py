@@ -196,7 +196,7 @@ class Engine(Owner):
                 faces = (_abi.omniid_face * capacity)()
                 faces[0] = _abi.omniid_face.new()
                 checked(
-                    lib.omniid_detect_faces(
+                    lib.omniid_engine_detect_faces(
                         handle.pointer, photos, ctypes.byref(options), faces, capacity, ctypes.byref(found)
                     )
                 )
@@ -331,7 +331,7 @@ class Engine(Owner):
         """
         handle = self._held()
         array, inputs, keep = native_inputs(identities)
-        options = _abi.omniid_condition_options.new()
+        options = _abi.omniid_conditioning_options.new()
         options.weight_type = choice(WeightType, weight_type, "weight_type")
         options.embeds_scaling = choice(EmbedsScaling, embeds_scaling, "embeds_scaling")
         options.mask_mode = choice(MaskMode, mask_mode, "mask_mode")
@@ -351,7 +351,7 @@ class Engine(Owner):
         out = ctypes.POINTER(_abi.omniid_conditioning)()
         with long_call(progress, cancel) as (callback, checked):
             options.progress = callback
-            status = lib.omniid_condition(
+            status = lib.omniid_conditioning_create(
                 handle.pointer, array, len(inputs), ctypes.byref(options), ctypes.byref(out)
             )
             checked(status)

@@ -123,7 +123,7 @@ class ChannelOrder(enum.IntEnum):
     BGRA = 3
 
 
-class FaceChoice(enum.IntEnum):
+class FaceHint(enum.IntEnum):
     """Which face of a photo is meant."""
 
     #: The largest face that the detector finds.

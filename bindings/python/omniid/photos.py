@@ -13,7 +13,7 @@ import numpy as np
 
 from . import _abi, errors
 from ._library import c_path, choice, text
-from .enums import ChannelOrder, FaceChoice, PixelType, Status
+from .enums import ChannelOrder, FaceHint, PixelType, Status
 from .types import PhotoSource
 
 if TYPE_CHECKING:
@@ -204,7 +204,7 @@ def _fill_face(native: _abi.omniid_photo, face: FaceSpec, what: str) -> None:
     if isinstance(face, str):
         if face != "detect":
             raise errors.InvalidArgumentError(f"{what}: face is {face!r}; the only word it may be is 'detect'")
-        native.face = FaceChoice.DETECT
+        native.face_hint = FaceHint.DETECT
         return
     numbers = np.asarray(face, dtype=np.float64).reshape(-1)
     values: list[ctypes.c_float | float] = [float(number) for number in numbers]
@@ -212,12 +212,12 @@ def _fill_face(native: _abi.omniid_photo, face: FaceSpec, what: str) -> None:
         index = int(numbers[0])
         if index != numbers[0] or not 0 <= index < 2**32:
             raise errors.InvalidArgumentError(f"{what}: face is {face!r}; the number of a face is whole and 0 or more")
-        native.face, native.face_index = FaceChoice.INDEX, index
+        native.face_hint, native.face_index = FaceHint.INDEX, index
     elif numbers.size == 4:
-        native.face = FaceChoice.BOX
+        native.face_hint = FaceHint.BOX
         native.face_box[:] = values
     elif numbers.size == 10:
-        native.face = FaceChoice.LANDMARKS
+        native.face_hint = FaceHint.LANDMARKS
         native.face_landmarks[:] = values
     else:
         raise errors.InvalidArgumentError(

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 MAX_DIMENSIONS = 4
 
 _NAMES = {
-    (_abi.OMNIID_TYPE_FLOAT, 32): "float32",
-    (_abi.OMNIID_TYPE_FLOAT, 16): "float16",
-    (_abi.OMNIID_TYPE_BFLOAT, 16): "bfloat16",
+    (_abi.OMNIID_TYPE_CODE_FLOAT, 32): "float32",
+    (_abi.OMNIID_TYPE_CODE_FLOAT, 16): "float16",
+    (_abi.OMNIID_TYPE_CODE_BFLOAT, 16): "bfloat16",
 }
 _CODES = {name: code for code, name in _NAMES.items()}
 _READ_ONLY = 1
@@ -61,7 +61,7 @@ class Tensor:
         if not pointer:
             return None
         self = cls.__new__(cls)
-        self._handle = Handle(pointer, lib.omniid_tensor_free)
+        self._handle = Handle(pointer, lib.omniid_managed_tensor_free)
         self._source = source
         inner = pointer.contents.dl_tensor
         self.shape = tuple(inner.shape[: inner.ndim]) if inner.shape else ()
@@ -78,7 +78,7 @@ class Tensor:
     @property
     def __array_interface__(self) -> dict[str, Any]:
         """NumPy's view of the memory. Missing for bfloat16, which NumPy does not have, and on a GPU."""
-        if self.device[0] != _abi.OMNIID_DEVICE_CPU:
+        if self.device[0] != _abi.OMNIID_DEVICE_TYPE_CPU:
             raise AttributeError("the tensor is in the memory of a GPU; use torch.from_dlpack")
         if self.dtype == "bfloat16":
             raise AttributeError("NumPy has no bfloat16; use numpy(), which converts, or torch.from_dlpack")
@@ -93,7 +93,7 @@ class Tensor:
 
     def numpy(self) -> npt.NDArray[Any]:
         """The tensor as a NumPy array: the same memory, read-only; for bfloat16 a float32 copy."""
-        if self.device[0] != _abi.OMNIID_DEVICE_CPU:
+        if self.device[0] != _abi.OMNIID_DEVICE_TYPE_CPU:
             raise errors.UnsupportedError("the tensor is in the memory of a GPU; use torch.from_dlpack(tensor).cpu()")
         if self.dtype != "bfloat16":
             return np.asarray(self)
@@ -175,7 +175,7 @@ def _release(capsule: int) -> None:
     """Frees the tensor of a capsule that nobody has consumed."""
     if _is_dying_capsule(capsule, _CAPSULE):
         pointer = _dying_capsule_pointer(capsule, _CAPSULE)
-        lib.omniid_tensor_free(ctypes.cast(pointer, ctypes.POINTER(_abi.omniid_managed_tensor)))
+        lib.omniid_managed_tensor_free(ctypes.cast(pointer, ctypes.POINTER(_abi.omniid_managed_tensor)))
 
 
 _release_capsule = _capsule_destructor(_release)
@@ -221,9 +221,9 @@ class Slot:
         self.dtype.code, self.dtype.bits = kind
         device = value.device
         if device.type == "cpu":
-            self.device.device_type, self.device.device_id = _abi.OMNIID_DEVICE_CPU, 0
+            self.device.device_type, self.device.device_id = _abi.OMNIID_DEVICE_TYPE_CPU, 0
         elif device.type == "cuda":
-            self.device.device_type, self.device.device_id = _abi.OMNIID_DEVICE_CUDA, device.index or 0
+            self.device.device_type, self.device.device_id = _abi.OMNIID_DEVICE_TYPE_CUDA, device.index or 0
         else:
             raise errors.UnsupportedError(f"{what} is on {device}; it must be on the CPU or a CUDA device")
         count = value.dim()
@@ -241,7 +241,7 @@ class Slot:
         if writable and not value.flags.writeable:
             raise errors.InvalidArgumentError(f"{what} is a read-only array; it must be writable")
         self.dtype.code, self.dtype.bits = kind
-        self.device.device_type, self.device.device_id = _abi.OMNIID_DEVICE_CPU, 0
+        self.device.device_type, self.device.device_id = _abi.OMNIID_DEVICE_TYPE_CPU, 0
         count, size, strides = value.ndim, value.itemsize, value.strides
         for step in strides:
             if step % size:
@@ -309,8 +309,8 @@ def _describe_refusal(what: str, dtype: Any, shape: tuple[int, ...], layout: Any
 def _borrow(value: SupportsDLPack, what: str, writable: bool, stream: int) -> tuple[TensorPointer, object]:
     """The description inside a producer's capsule. The capsule is not consumed and frees it when it is dropped."""
     arguments: dict[str, Any] = {"max_version": (1, 0)}
-    device = getattr(value, "__dlpack_device__", lambda: (_abi.OMNIID_DEVICE_CPU, 0))()
-    if int(device[0]) == _abi.OMNIID_DEVICE_CUDA:
+    device = getattr(value, "__dlpack_device__", lambda: (_abi.OMNIID_DEVICE_TYPE_CPU, 0))()
+    if int(device[0]) == _abi.OMNIID_DEVICE_TYPE_CUDA:
         arguments["stream"] = stream
     try:
         capsule = value.__dlpack__(**arguments)

@@ -148,7 +148,7 @@ def test_cmake_finds_the_library_in_the_wheel(tmp_path):
 
 CONSUMER = """cmake_minimum_required(VERSION 3.20)
 project(consumer C CXX)
-find_package(OmniID 0.1 CONFIG REQUIRED COMPONENTS CPU shared OPTIONAL_COMPONENTS static)
+find_package(OmniID 0.2 CONFIG REQUIRED COMPONENTS CPU shared OPTIONAL_COMPONENTS static)
 if(OmniID_static_FOUND OR TARGET OmniID::omniid_static)
   message(FATAL_ERROR "a wheel holds the shared library only")
 endif()

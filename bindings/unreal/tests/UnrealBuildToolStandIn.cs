@@ -78,11 +78,11 @@ namespace UnrealBuildTool
                     Check(File.Exists(file), platform, file);
                 Check(library.PublicDelayLoadDLLs.Count == 1, platform, "loaded with delay");
                 string name = Path.GetFileName(library.RuntimeDependencies.Paths[0]);
-                Check(name == (platform == UnrealTargetPlatform.Win64 ? "omniid.dll" : platform == UnrealTargetPlatform.Mac ? "libomniid.0.dylib" : "libomniid.so.0"), platform, name);
+                Check(name == (platform == UnrealTargetPlatform.Win64 ? "omniid.dll" : platform == UnrealTargetPlatform.Mac ? "libomniid.1.dylib" : "libomniid.so.1"), platform, name);
             }
-            string missing = Path.Combine(plugin, "Binaries", "ThirdParty", "OmniIDLibrary", "Linux", "libomniid.so.0");
+            string missing = Path.Combine(plugin, "Binaries", "ThirdParty", "OmniIDLibrary", "Linux", "libomniid.so.1");
             File.Move(missing, missing + ".moved");
-            Check(Refuses(plugin, UnrealTargetPlatform.Linux, "libomniid.so.0 is missing"), UnrealTargetPlatform.Linux, "a missing library");
+            Check(Refuses(plugin, UnrealTargetPlatform.Linux, "libomniid.so.1 is missing"), UnrealTargetPlatform.Linux, "a missing library");
             File.Move(missing + ".moved", missing);
             Check(Refuses(plugin, UnrealTargetPlatform.Android, "no library for Android"), UnrealTargetPlatform.Android, "another platform");
             ModuleRules module = new global::OmniID(Target(plugin, UnrealTargetPlatform.Linux, "OmniID"));

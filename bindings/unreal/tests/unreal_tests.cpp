@@ -378,7 +378,7 @@ void MissingLibrary()
 	stand_in::State().PluginDir = "/nowhere";
 	StandInModule().StartupModule();
 	EXPECT(!FOmniIDModule::IsLoaded());
-	EXPECT(stand_in::State().Log.back().find("LogOmniID Error: /nowhere/Binaries/ThirdParty/OmniIDLibrary/Linux/libomniid.so.0 cannot be loaded") == 0);
+	EXPECT(stand_in::State().Log.back().find("LogOmniID Error: /nowhere/Binaries/ThirdParty/OmniIDLibrary/Linux/libomniid.so.1 cannot be loaded") == 0);
 	stand_in::State().PluginDir = Kept;
 }
 } // namespace

@@ -35,7 +35,7 @@ fn program(include: &str) -> String {
         text.push_str("  if (sizeof(DLManagedTensorVersioned) != sizeof *managed) return 1;\n");
         text.push_str("  other->ndim = 3;\n");
     } else {
-        text.push_str("  tensor.ndim = 3;\n  tensor.device.device_type = OMNIID_DEVICE_CPU;\n");
+        text.push_str("  tensor.ndim = 3;\n  tensor.device.device_type = OMNIID_DEVICE_TYPE_CPU;\n");
     }
     // Where dlpack.h came first they are one type, and no cast is needed.
     if include.starts_with("#include <dlpack.h>") {
@@ -126,8 +126,14 @@ fn sizes_agree() {
         ("omniid_identity_info", size_of::<omniid_identity_info>()),
         ("omniid_encode_options", size_of::<omniid_encode_options>()),
         ("omniid_photo_report", size_of::<omniid_photo_report>()),
-        ("omniid_condition_input", size_of::<omniid_condition_input>()),
-        ("omniid_condition_options", size_of::<omniid_condition_options>()),
+        (
+            "omniid_conditioning_input",
+            size_of::<omniid_conditioning_input>(),
+        ),
+        (
+            "omniid_conditioning_options",
+            size_of::<omniid_conditioning_options>(),
+        ),
         ("omniid_inject_call", size_of::<omniid_inject_call>()),
         ("omniid_tensor", size_of::<omniid_tensor>()),
         ("omniid_managed_tensor", size_of::<omniid_managed_tensor>()),

@@ -2,7 +2,7 @@
 
 use crate::structs::Session;
 use crate::support::model;
-use omniid_capi::OMNIID_OK;
+use omniid_capi::OMNIID_STATUS_OK;
 use rand::{rngs::StdRng, RngCore, SeedableRng};
 use std::collections::BTreeMap;
 
@@ -27,7 +27,7 @@ fn random_structs_get_a_status() {
             "function {function} answered everything alike: {seen:?}"
         );
         assert!(
-            seen.contains_key(&(function, OMNIID_OK)),
+            seen.contains_key(&(function, OMNIID_STATUS_OK)),
             "function {function} never succeeded: {seen:?}"
         );
     }

@@ -7,8 +7,8 @@ use std::fmt::Write;
 const OPTIONAL: [(&str, &str); 11] = [
     ("omniid_encode", "options"),
     ("omniid_identity_extend", "options"),
-    ("omniid_condition", "options"),
-    ("omniid_detect_faces", "options"),
+    ("omniid_conditioning_create", "options"),
+    ("omniid_engine_detect_faces", "options"),
     ("omniid_identity_to_bytes", "buffer"),
     ("omniid_identity_with_notes", "label"),
     ("omniid_identity_with_notes", "consent"),
@@ -30,8 +30,8 @@ fn argument(kind: &str, name: &str) -> &'static str {
         ("const omniid_photo *", _) => "&photo",
         ("const omniid_engine_options *", _) => "&open",
         ("const omniid_encode_options *", _) => "&encode",
-        ("const omniid_condition_input *", _) => "&input",
-        ("const omniid_condition_options *", _) => "&condition",
+        ("const omniid_conditioning_input *", _) => "&input",
+        ("const omniid_conditioning_options *", _) => "&condition",
         ("const omniid_detect_options *", _) => "&detect",
         ("const omniid_inject_call *", _) => "&call",
         ("const omniid_tensor *", _) => "&tokens",
@@ -96,9 +96,9 @@ pub fn statements() -> String {
             let call = call(&function, |other| other == index);
             let optional = OPTIONAL.contains(&(function.name.as_str(), name.as_str()));
             let expected = if optional {
-                "!= OMNIID_INTERNAL"
+                "!= OMNIID_STATUS_INTERNAL"
             } else {
-                "== OMNIID_INVALID_ARGUMENT"
+                "== OMNIID_STATUS_INVALID_ARGUMENT"
             };
             writeln!(text, "  EXPECT({call} {expected}); /* {kind} {name} */").unwrap();
             if !optional {
@@ -108,7 +108,7 @@ pub fn statements() -> String {
         }
         writeln!(
             text,
-            "  EXPECT({} != OMNIID_INTERNAL);\n  release();",
+            "  EXPECT({} != OMNIID_STATUS_INTERNAL);\n  release();",
             call(&function, |_| true)
         )
         .unwrap();

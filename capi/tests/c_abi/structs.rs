@@ -85,7 +85,10 @@ impl Session {
             options.struct_size = size_of::<omniid_engine_options>() as u32;
             options.abi_version = OMNIID_ABI_VERSION;
             options.checkpoint_path = session.path.as_ptr();
-            assert_eq!(omniid_engine_open(&options, &mut session.engine), OMNIID_OK);
+            assert_eq!(
+                omniid_engine_open(&options, &mut session.engine),
+                OMNIID_STATUS_OK
+            );
             let mut photo: omniid_photo = std::mem::zeroed();
             photo.struct_size = size_of::<omniid_photo>() as u32;
             (photo.pixels, photo.width, photo.height) = (session.pixels.as_ptr().cast(), 60, 60);
@@ -94,15 +97,15 @@ impl Session {
             encode.report = &mut session.report;
             assert_eq!(
                 omniid_encode(session.engine, &photo, 1, &encode, &mut session.identity),
-                OMNIID_OK
+                OMNIID_STATUS_OK
             );
-            let mut input: omniid_condition_input = std::mem::zeroed();
-            input.struct_size = size_of::<omniid_condition_input>() as u32;
+            let mut input: omniid_conditioning_input = std::mem::zeroed();
+            input.struct_size = size_of::<omniid_conditioning_input>() as u32;
             (input.scale, input.identity) = (1.0, session.identity);
             let out = &mut session.conditioning;
             assert_eq!(
-                omniid_condition(session.engine, &input, 1, null(), out),
-                OMNIID_OK
+                omniid_conditioning_create(session.engine, &input, 1, null(), out),
+                OMNIID_STATUS_OK
             );
         }
         session
@@ -118,7 +121,10 @@ impl Session {
             3 => self.inject(&mut bytes),
             _ => self.describe(&mut bytes),
         };
-        assert_ne!(status, OMNIID_INTERNAL, "a defect in the library was reported");
+        assert_ne!(
+            status, OMNIID_STATUS_INTERNAL,
+            "a defect in the library was reported"
+        );
         status
     }
 
@@ -156,7 +162,7 @@ impl Session {
             raw.host_layer_count = usize::from(bytes.next() % 2);
             (raw.progress, raw.progress_user_data) = (None, null_mut());
             let status = omniid_engine_open(options, &mut out);
-            assert_eq!(status == OMNIID_OK, !out.is_null());
+            assert_eq!(status == OMNIID_STATUS_OK, !out.is_null());
             omniid_engine_free(out);
             status
         }
@@ -206,7 +212,7 @@ impl Session {
                 true => omniid_identity_extend(self.engine, self.identity, photo, count, options, &mut out),
                 false => omniid_encode(self.engine, photo, count, options, &mut out),
             };
-            assert_eq!(status == OMNIID_OK, !out.is_null());
+            assert_eq!(status == OMNIID_STATUS_OK, !out.is_null());
             omniid_identity_free(out);
             omniid_report_free(report);
             status
@@ -215,10 +221,10 @@ impl Session {
 
     fn condition(&self, bytes: &mut Bytes<'_>) -> omniid_status {
         let (mut inputs, mut options) = (Memory([0; 8192]), Memory([0; 8192]));
-        bytes.fill::<omniid_condition_input>(&mut inputs);
-        bytes.fill::<omniid_condition_options>(&mut options);
-        let input = inputs.0.as_mut_ptr().cast::<omniid_condition_input>();
-        let raw = options.0.as_mut_ptr().cast::<omniid_condition_options>();
+        bytes.fill::<omniid_conditioning_input>(&mut inputs);
+        bytes.fill::<omniid_conditioning_options>(&mut options);
+        let input = inputs.0.as_mut_ptr().cast::<omniid_conditioning_input>();
+        let raw = options.0.as_mut_ptr().cast::<omniid_conditioning_options>();
         let numbers: [f32; 2] =
             std::array::from_fn(|_| f32::from_ne_bytes(std::array::from_fn(|_| bytes.next())));
         let mask: Vec<f32> = (0..63 * 63).map(|i| i as f32 / 4000.0).collect();
@@ -245,8 +251,8 @@ impl Session {
             ) = (number(), number(), number());
             ((*raw).progress, (*raw).progress_user_data) = (None, null_mut());
             let options = if bytes.flag() { raw } else { null_mut() };
-            let status = omniid_condition(self.engine, input, 1, options, &mut out);
-            assert_eq!(status == OMNIID_OK, !out.is_null());
+            let status = omniid_conditioning_create(self.engine, input, 1, options, &mut out);
+            assert_eq!(status == OMNIID_STATUS_OK, !out.is_null());
             omniid_conditioning_free(out);
             status
         }
@@ -335,7 +341,7 @@ impl Session {
                     ((*photo).path, (*photo).data, (*photo).pixels) =
                         (null(), null(), self.pixels.as_ptr().cast());
                     ((*photo).width, (*photo).height, (*photo).row_stride) = (9, 9, 0);
-                    omniid_detect_faces(self.engine, photo, null(), null_mut(), 0, &mut count)
+                    omniid_engine_detect_faces(self.engine, photo, null(), null_mut(), 0, &mut count)
                 }
             }
         }

@@ -21,12 +21,12 @@ int main(int argc, char **argv) {
     photo.pixels = picture;
     photo.width = photo.height = 64;
     if (neighbour_work() != 2) return 3;
-    if (omniid_engine_open(&options, &engine) != OMNIID_OK) goto failed;
+    if (omniid_engine_open(&options, &engine) != OMNIID_STATUS_OK) goto failed;
     if (neighbour_work() != 4) return 4;
-    if (omniid_encode(engine, &photo, 1, NULL, &identity) != OMNIID_OK) goto failed;
-    omniid_condition_input input = OMNIID_CONDITION_INPUT_INIT;
+    if (omniid_encode(engine, &photo, 1, NULL, &identity) != OMNIID_STATUS_OK) goto failed;
+    omniid_conditioning_input input = OMNIID_CONDITIONING_INPUT_INIT;
     input.identity = identity;
-    if (omniid_condition(engine, &input, 1, NULL, &conditioning) != OMNIID_OK) goto failed;
+    if (omniid_conditioning_create(engine, &input, 1, NULL, &conditioning) != OMNIID_STATUS_OK) goto failed;
     if (neighbour_work() != 6) return 5;
     omniid_conditioning_free(conditioning);
     omniid_identity_free(identity);

@@ -96,7 +96,7 @@ namespace OmniID.Native
 
         protected override bool ReleaseHandle()
         {
-            NativeMethods.omniid_tensor_free((NativeManagedTensor*)handle);
+            NativeMethods.omniid_managed_tensor_free((NativeManagedTensor*)handle);
             return true;
         }
     }

@@ -17,7 +17,8 @@ namespace OmniID.Native
     /// Hears that <c>done</c> of <c>total</c> units of a stage (<c>OMNIID_STAGE_...</c>) are finished.
     ///
     /// Called on the thread of the long call, with the <c>user_data</c> given beside it. Return 0 to go on; anything
-    /// else cancels: the call fails with <c>OMNIID_CANCELLED</c>. Must not unwind; throw no exceptions, no longjmp.
+    /// else cancels: the call fails with <c>OMNIID_STATUS_CANCELLED</c>. Must not unwind; throw no exceptions, no
+    /// longjmp.
     /// </summary>
     [UnmanagedFunctionPointer(CallingConvention.Cdecl)]
     internal unsafe delegate int ProgressFn(void* userData, int stage, ulong done, ulong total);
@@ -42,7 +43,7 @@ namespace OmniID.Native
         [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
         public static extern uint omniid_abi_version();
 
-        /// <summary>The release of the loaded library, such as <c>0.1.0</c>. The text is static.</summary>
+        /// <summary>The release of the loaded library, such as <c>0.2.0</c>. The text is static.</summary>
         [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
         public static extern byte* omniid_version();
 
@@ -63,12 +64,13 @@ namespace OmniID.Native
         /// <summary>
         /// Installs the process's log callback, or removes it when <c>callback</c> is NULL.
         ///
-        /// <c>max_level</c> is the most detailed level wanted, <c>OMNIID_LOG_ERROR</c> to <c>OMNIID_LOG_TRACE</c>; it
-        /// is ignored on removal. Returns after all calls of the previous callback have ended: its <c>user_data</c> may
-        /// be freed then.
+        /// <c>max_level</c> is the most detailed level wanted, <c>OMNIID_LOG_LEVEL_ERROR</c> to
+        /// <c>OMNIID_LOG_LEVEL_TRACE</c>; it is ignored on removal. Returns after all calls of the previous callback
+        /// have ended: its <c>user_data</c> may be freed then.
         ///
-        /// Fails with <c>OMNIID_INVALID_ARGUMENT</c> for an unknown level or when called from inside the callback, and
-        /// with <c>OMNIID_UNSUPPORTED</c> in a Rust program that has installed a logger of its own.
+        /// Fails with <c>OMNIID_STATUS_INVALID_ARGUMENT</c> for an unknown level or when called from inside the
+        /// callback, and with <c>OMNIID_STATUS_UNSUPPORTED</c> in a Rust program that has installed a logger of its
+        /// own.
         ///
         /// The caller's part:
         /// <c>callback</c> must be callable with <c>user_data</c> from any thread until it is replaced or removed.
@@ -83,15 +85,15 @@ namespace OmniID.Native
         /// <c>tensor</c> is NULL or an owned DLPack tensor that nobody uses any more.
         /// </summary>
         [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
-        public static extern void omniid_tensor_free(NativeManagedTensor* tensor);
+        public static extern void omniid_managed_tensor_free(NativeManagedTensor* tensor);
 
         /// <summary>
         /// Opens an identity model.
         ///
-        /// Fails with <c>OMNIID_ABI_MISMATCH</c> when the program was built for another major version of the ABI, with
-        /// <c>OMNIID_IO</c> or <c>OMNIID_FORMAT</c> for files that cannot be read, with <c>OMNIID_UNSUPPORTED</c> for
-        /// checkpoint families and devices that this build cannot run, with <c>OMNIID_MISMATCH</c> when image encoder,
-        /// checkpoint and host do not belong together.
+        /// Fails with <c>OMNIID_STATUS_ABI_MISMATCH</c> when the program was built for another major version of the
+        /// ABI, with <c>OMNIID_STATUS_IO</c> or <c>OMNIID_STATUS_FORMAT</c> for files that cannot be read, with
+        /// <c>OMNIID_STATUS_UNSUPPORTED</c> for checkpoint families and devices that this build cannot run, with
+        /// <c>OMNIID_STATUS_MISMATCH</c> when image encoder, checkpoint and host do not belong together.
         ///
         /// The caller's part:
         /// <c>options</c> is initialised with OMNIID_ENGINE_OPTIONS_INIT and its pointers are NULL or valid; <c>out</c>
@@ -134,15 +136,15 @@ namespace OmniID.Native
         /// Writes at most <c>capacity</c> of them to <c>faces</c>, of which only the first element must be initialised
         /// (with OMNIID_FACE_INIT), and their number to <c>count</c>, which may be larger. <c>faces</c> may be NULL
         /// when <c>capacity</c> is 0; <c>options</c> may be NULL. A photo without faces is no error: <c>count</c> is 0.
-        /// The <c>face</c> field of the photo is ignored.
+        /// The photo's <c>face_hint</c> is ignored.
         ///
         /// The caller's part:
         /// <c>engine</c> is a live engine; <c>photo</c> and <c>options</c> are initialised structs; <c>faces</c> has
         /// room for <c>capacity</c> structs; <c>count</c> is writable.
         /// </summary>
         [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
-        public static extern int omniid_detect_faces(IntPtr engine, NativePhoto* photo, NativeDetectOptions* options,
-            NativeFace* faces, UIntPtr capacity, UIntPtr* count);
+        public static extern int omniid_engine_detect_faces(IntPtr engine, NativePhoto* photo, NativeDetectOptions*
+            options, NativeFace* faces, UIntPtr capacity, UIntPtr* count);
 
         /// <summary>
         /// Reads an identity from an <c>.omniid</c> file.
@@ -176,7 +178,8 @@ namespace OmniID.Native
         /// Writes an identity to memory: what <c>omniid_identity_save</c> puts into the file.
         ///
         /// <c>size</c> gets the number of bytes. With <c>buffer</c> NULL that is all; otherwise <c>capacity</c> must be
-        /// at least that, else the call fails with <c>OMNIID_INVALID_ARGUMENT</c> and <c>size</c> says what is needed.
+        /// at least that, else the call fails with <c>OMNIID_STATUS_INVALID_ARGUMENT</c> and <c>size</c> says what is
+        /// needed.
         ///
         /// The caller's part:
         /// <c>identity</c> is a live identity; <c>buffer</c> is NULL or has room for <c>capacity</c> bytes; <c>size</c>
@@ -197,7 +200,7 @@ namespace OmniID.Native
 
         /// <summary>
         /// Hands out the tokens, f32 <c>[tokens, token_width]</c>, read-only, without a copy. They stay valid after the
-        /// identity is freed; free them with <c>omniid_tensor_free</c> or their deleter.
+        /// identity is freed; free them with <c>omniid_managed_tensor_free</c> or their deleter.
         ///
         /// The caller's part:
         /// <c>identity</c> is a live identity; <c>out</c> is writable.
@@ -257,8 +260,8 @@ namespace OmniID.Native
         /// Makes one identity of one or many photos of the same person.
         ///
         /// A photo that cannot be used is left out and reported, unless the options say otherwise. Fails with
-        /// <c>OMNIID_NO_FACE</c> when no photo shows a face, with the first photo's own error when none could be used
-        /// for other reasons. <c>options</c> may be NULL.
+        /// <c>OMNIID_STATUS_NO_FACE</c> when no photo shows a face, with the first photo's own error when none could be
+        /// used for other reasons. <c>options</c> may be NULL.
         ///
         /// The caller's part:
         /// <c>engine</c> is a live engine; <c>photos</c> points to <c>photo_count</c> structs initialised with
@@ -273,8 +276,9 @@ namespace OmniID.Native
         /// Makes a new identity of an identity and more photos. Equal to encoding all photos at once, at the price of
         /// the new ones.
         ///
-        /// Fails with <c>OMNIID_MISMATCH</c> when another model made the identity and with <c>OMNIID_UNSUPPORTED</c>
-        /// when an Omni-ID identity was kept without its photos' features. <c>options</c> may be NULL.
+        /// Fails with <c>OMNIID_STATUS_MISMATCH</c> when another model made the identity and with
+        /// <c>OMNIID_STATUS_UNSUPPORTED</c> when an Omni-ID identity was kept without its photos' features.
+        /// <c>options</c> may be NULL.
         ///
         /// The caller's part:
         /// As <c>omniid_encode</c>; <c>identity</c> is a live identity.
@@ -314,24 +318,24 @@ namespace OmniID.Native
         /// Projects the keys and values of one or several identities for every layer of the engine's host. Each
         /// identity has its own softmax; their contributions are added. <c>options</c> may be NULL.
         ///
-        /// Fails with <c>OMNIID_MISMATCH</c> when another model made an identity or the adapter is for another host,
-        /// with <c>OMNIID_UNSUPPORTED</c> when the checkpoint has no adapter, the host is not known, or the weight type
-        /// or unconditional variant does not exist for it.
+        /// Fails with <c>OMNIID_STATUS_MISMATCH</c> when another model made an identity or the adapter is for another
+        /// host, with <c>OMNIID_STATUS_UNSUPPORTED</c> when the checkpoint has no adapter, the host is not known, or
+        /// the weight type or unconditional variant does not exist for it.
         ///
         /// The caller's part:
         /// <c>engine</c> is a live engine; <c>identities</c> points to <c>identity_count</c> structs initialised with
-        /// OMNIID_CONDITION_INPUT_INIT; <c>options</c> is NULL or initialised with OMNIID_CONDITION_OPTIONS_INIT;
+        /// OMNIID_CONDITIONING_INPUT_INIT; <c>options</c> is NULL or initialised with OMNIID_CONDITIONING_OPTIONS_INIT;
         /// <c>out</c> is writable.
         /// </summary>
         [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
-        public static extern int omniid_condition(IntPtr engine, NativeConditionInput* identities, UIntPtr
-            identityCount, NativeConditionOptions* options, IntPtr* @out);
+        public static extern int omniid_conditioning_create(IntPtr engine, NativeConditioningInput* identities, UIntPtr
+            identityCount, NativeConditioningOptions* options, IntPtr* @out);
 
         /// <summary>
         /// Frees a conditioning. NULL is fine.
         ///
         /// The caller's part:
-        /// <c>conditioning</c> is NULL or came from <c>omniid_condition</c>, and no call uses it any more.
+        /// <c>conditioning</c> is NULL or came from <c>omniid_conditioning_create</c>, and no call uses it any more.
         /// </summary>
         [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
         public static extern void omniid_conditioning_free(IntPtr conditioning);
@@ -394,10 +398,10 @@ namespace OmniID.Native
 
         /// <summary>
         /// Hands out the keys of one identity in one layer, <c>[tokens, heads, head_dim]</c>, read-only, without a
-        /// copy. NULL, with <c>OMNIID_OK</c>, where nothing is injected. Stays valid after the conditioning is freed.
-        /// On a GPU they may be read on <c>stream</c>, a CUDA stream in the numbering of <c>omniid_inject_call</c>; on
-        /// the CPU it is ignored. There the deleter may run while queued work still reads them, but not while a stream
-        /// of the device is being captured into a CUDA graph.
+        /// copy. NULL, with <c>OMNIID_STATUS_OK</c>, where nothing is injected. Stays valid after the conditioning is
+        /// freed. On a GPU they may be read on <c>stream</c>, a CUDA stream in the numbering of
+        /// <c>omniid_inject_call</c>; on the CPU it is ignored. There the deleter may run while queued work still reads
+        /// them, but not while a stream of the device is being captured into a CUDA graph.
         ///
         /// A host that runs its own attention adds factor x mask x softmax(q Kt / sqrt(head_dim)) V for each identity
         /// that is active at the step; see <c>omniid_conditioning_factor</c>, <c>_mask_factors</c> and
@@ -467,9 +471,9 @@ namespace OmniID.Native
         /// capture into a CUDA graph; the graph must not outlive the conditioning. The conditioning may be freed as
         /// soon as the call returns.
         ///
-        /// Fails with <c>OMNIID_MISMATCH</c> when shapes or number types of query, output and layer differ, with
-        /// <c>OMNIID_INVALID_ARGUMENT</c> for a layer that does not exist or a query that is not finite (naming its
-        /// row), with <c>OMNIID_UNSUPPORTED</c> when the tensors are not where the keys and values are.
+        /// Fails with <c>OMNIID_STATUS_MISMATCH</c> when shapes or number types of query, output and layer differ, with
+        /// <c>OMNIID_STATUS_INVALID_ARGUMENT</c> for a layer that does not exist or a query that is not finite (naming
+        /// its row), with <c>OMNIID_STATUS_UNSUPPORTED</c> when the tensors are not where the keys and values are.
         ///
         /// The caller's part:
         /// <c>conditioning</c> is a live conditioning; <c>call</c> is initialised with OMNIID_INJECT_CALL_INIT; query

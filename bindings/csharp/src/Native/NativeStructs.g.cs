@@ -8,7 +8,7 @@ namespace OmniID.Native
     [StructLayout(LayoutKind.Sequential)]
     internal unsafe struct NativeTensorDevice
     {
-        /// <summary>OMNIID_DEVICE_CPU or OMNIID_DEVICE_CUDA.</summary>
+        /// <summary>OMNIID_DEVICE_TYPE_CPU or OMNIID_DEVICE_TYPE_CUDA.</summary>
         public int DeviceType;
         /// <summary>Ordinal of the device; 0 for the CPU.</summary>
         public int DeviceId;
@@ -18,7 +18,7 @@ namespace OmniID.Native
     [StructLayout(LayoutKind.Sequential)]
     internal unsafe struct NativeTensorType
     {
-        /// <summary>OMNIID_TYPE_FLOAT or OMNIID_TYPE_BFLOAT.</summary>
+        /// <summary>OMNIID_TYPE_CODE_FLOAT or OMNIID_TYPE_CODE_BFLOAT.</summary>
         public byte Code;
         /// <summary>Bits of a number: 32 or 16.</summary>
         public byte Bits;
@@ -114,7 +114,7 @@ namespace OmniID.Native
         /// The identity model: a native Omni-ID checkpoint or a public IP-Adapter or XLabs file, safetensors or
         /// PyTorch. Recognised by its content. The file must not change while the engine lives. Default, when
         /// checkpoint_data is NULL too: the small model inside the library, which brings its own face detector;
-        /// OMNIID_UNSUPPORTED when the library was built without it.
+        /// OMNIID_STATUS_UNSUPPORTED when the library was built without it.
         /// </summary>
         public byte* CheckpointPath;
         /// <summary>The same as the bytes of the file, instead of a path; copied.</summary>
@@ -152,7 +152,7 @@ namespace OmniID.Native
         public NativeHostLayer* HostLayers;
         /// <summary>Number of host_layers.</summary>
         public UIntPtr HostLayerCount;
-        /// <summary>OMNIID_DEVICE_CPU or OMNIID_DEVICE_CUDA. Default: CPU.</summary>
+        /// <summary>OMNIID_DEVICE_TYPE_CPU or OMNIID_DEVICE_TYPE_CUDA. Default: CPU.</summary>
         public int DeviceType;
         /// <summary>Ordinal of the GPU.</summary>
         public int DeviceId;
@@ -209,9 +209,9 @@ namespace OmniID.Native
         public uint ImageSize;
         /// <summary>1 if faces can be detected.</summary>
         public int HasDetector;
-        /// <summary>1 if the checkpoint holds an adapter, so that omniid_condition works.</summary>
+        /// <summary>1 if the checkpoint holds an adapter, so that omniid_conditioning_create works.</summary>
         public int HasAdapter;
-        /// <summary>OMNIID_DEVICE_...</summary>
+        /// <summary>OMNIID_DEVICE_TYPE_...</summary>
         public int DeviceType;
         /// <summary>Ordinal of the GPU; 0 on the CPU.</summary>
         public int DeviceId;
@@ -233,8 +233,8 @@ namespace OmniID.Native
     {
         /// <summary>Set by OMNIID_PHOTO_INIT.</summary>
         public uint StructSize;
-        /// <summary>Which face is meant, OMNIID_FACE_...</summary>
-        public int Face;
+        /// <summary>Which face is meant, OMNIID_FACE_HINT_...</summary>
+        public int FaceHint;
         /// <summary>A JPEG, PNG, WebP, BMP or TIFF file.</summary>
         public byte* Path;
         /// <summary>The bytes of such a file.</summary>
@@ -251,18 +251,18 @@ namespace OmniID.Native
         public uint Width;
         /// <summary>Height of pixels.</summary>
         public uint Height;
-        /// <summary>Type of a channel, OMNIID_PIXEL_...</summary>
+        /// <summary>Type of a channel, OMNIID_PIXEL_TYPE_...</summary>
         public int PixelType;
-        /// <summary>Order of the channels, OMNIID_ORDER_...</summary>
+        /// <summary>Order of the channels, OMNIID_CHANNEL_ORDER_...</summary>
         public int ChannelOrder;
-        /// <summary>With OMNIID_FACE_BOX: left, top, right, bottom in pixels of the upright photo.</summary>
+        /// <summary>With OMNIID_FACE_HINT_BOX: left, top, right, bottom in pixels of the upright photo.</summary>
         public fixed float FaceBox[4];
         /// <summary>
-        /// With OMNIID_FACE_LANDMARKS: x and y of the eye at the image's left, the eye at its right, the nose tip, the
-        /// mouth corner at its left and the one at its right, in pixels of the upright photo.
+        /// With OMNIID_FACE_HINT_LANDMARKS: x and y of the eye at the image's left, the eye at its right, the nose tip,
+        /// the mouth corner at its left and the one at its right, in pixels of the upright photo.
         /// </summary>
         public fixed float FaceLandmarks[10];
-        /// <summary>With OMNIID_FACE_INDEX: which face, counted from the largest.</summary>
+        /// <summary>With OMNIID_FACE_HINT_INDEX: which face, counted from the largest.</summary>
         public uint FaceIndex;
         /// <summary>Leave at 0.</summary>
         public uint Reserved;
@@ -433,7 +433,7 @@ namespace OmniID.Native
     {
         /// <summary>Set by OMNIID_PHOTO_REPORT_INIT.</summary>
         public uint StructSize;
-        /// <summary>OMNIID_OK if the photo went into the identity; otherwise why it was left out.</summary>
+        /// <summary>OMNIID_STATUS_OK if the photo went into the identity; otherwise why it was left out.</summary>
         public int Status;
         /// <summary>The photo's path, or a description of a photo in memory.</summary>
         public byte* Name;
@@ -469,11 +469,11 @@ namespace OmniID.Native
 
     /// <summary>One identity to condition on. Fields left at 0 have the defaults stated.</summary>
     [StructLayout(LayoutKind.Sequential)]
-    internal unsafe struct NativeConditionInput
+    internal unsafe struct NativeConditioningInput
     {
-        /// <summary>Set by OMNIID_CONDITION_INPUT_INIT.</summary>
+        /// <summary>Set by OMNIID_CONDITIONING_INPUT_INIT.</summary>
         public uint StructSize;
-        /// <summary>Weight of the identity; 0 leaves it out. OMNIID_CONDITION_INPUT_INIT sets 1.0f.</summary>
+        /// <summary>Weight of the identity; 0 leaves it out. OMNIID_CONDITIONING_INPUT_INIT sets 1.0f.</summary>
         public float Scale;
         /// <summary>Who.</summary>
         public IntPtr Identity;
@@ -485,8 +485,8 @@ namespace OmniID.Native
         public uint MaskHeight;
         /// <summary>Columns of the mask.</summary>
         public uint MaskWidth;
-        /// <summary>When during sampling, OMNIID_STEPS_... Default: always.</summary>
-        public int Steps;
+        /// <summary>When during sampling, OMNIID_STEP_RANGE_... Default: always.</summary>
+        public int StepRange;
         /// <summary>
         /// What unconditional rows see instead, OMNIID_UNCONDITIONAL_... Default: as the checkpoint's reference code.
         /// </summary>
@@ -502,11 +502,11 @@ namespace OmniID.Native
         /// </summary>
         public IntPtr Composition;
 
-        /// <summary>What OMNIID_CONDITION_INPUT_INIT is in C.</summary>
-        public static NativeConditionInput Create()
+        /// <summary>What OMNIID_CONDITIONING_INPUT_INIT is in C.</summary>
+        public static NativeConditioningInput Create()
         {
-            NativeConditionInput value = default;
-            value.StructSize = (uint)sizeof(NativeConditionInput);
+            NativeConditioningInput value = default;
+            value.StructSize = (uint)sizeof(NativeConditioningInput);
             value.Scale = 1.0f;
             return value;
         }
@@ -514,11 +514,11 @@ namespace OmniID.Native
 
     /// <summary>What holds for all identities of a conditioning. Fields left at 0 have the defaults stated.</summary>
     [StructLayout(LayoutKind.Sequential)]
-    internal unsafe struct NativeConditionOptions
+    internal unsafe struct NativeConditioningOptions
     {
-        /// <summary>Set by OMNIID_CONDITION_OPTIONS_INIT.</summary>
+        /// <summary>Set by OMNIID_CONDITIONING_OPTIONS_INIT.</summary>
         public uint StructSize;
-        /// <summary>How weights are spread over the layers, OMNIID_WEIGHT_... Default: linear.</summary>
+        /// <summary>How weights are spread over the layers, OMNIID_WEIGHT_TYPE_... Default: linear.</summary>
         public int WeightType;
         /// <summary>
         /// One more factor for each layer of the host, in the order of its table. Default: 1 everywhere.
@@ -527,10 +527,10 @@ namespace OmniID.Native
         /// <summary>Number of layer_scales: 0 or the number of layers.</summary>
         public UIntPtr LayerScaleCount;
         /// <summary>
-        /// How the weight acts on keys and values, OMNIID_SCALING_... Default: it multiplies the output.
+        /// How the weight acts on keys and values, OMNIID_EMBEDS_SCALING_... Default: it multiplies the output.
         /// </summary>
         public int EmbedsScaling;
-        /// <summary>Whose way of placing masks is followed, OMNIID_MASK_... Default: ComfyUI's.</summary>
+        /// <summary>Whose way of placing masks is followed, OMNIID_MASK_MODE_... Default: ComfyUI's.</summary>
         public int MaskMode;
         /// <summary>Number type of the stored keys and values, OMNIID_PRECISION_... Default: f32.</summary>
         public int Precision;
@@ -549,11 +549,11 @@ namespace OmniID.Native
         /// <summary>Passed to progress.</summary>
         public void* ProgressUserData;
 
-        /// <summary>What OMNIID_CONDITION_OPTIONS_INIT is in C.</summary>
-        public static NativeConditionOptions Create()
+        /// <summary>What OMNIID_CONDITIONING_OPTIONS_INIT is in C.</summary>
+        public static NativeConditioningOptions Create()
         {
-            NativeConditionOptions value = default;
-            value.StructSize = (uint)sizeof(NativeConditionOptions);
+            NativeConditioningOptions value = default;
+            value.StructSize = (uint)sizeof(NativeConditioningOptions);
             return value;
         }
     }
@@ -579,7 +579,7 @@ namespace OmniID.Native
         public NativeTensor* Output;
         /// <summary>Order of the dimensions of query and output, OMNIID_LAYOUT_...</summary>
         public int Layout;
-        /// <summary>Sum of OMNIID_INJECT_...</summary>
+        /// <summary>Sum of OMNIID_INJECT_FLAG_...</summary>
         public uint Flags;
         /// <summary>
         /// The side of guidance of each batch row, OMNIID_ROLE_..., in any order. NULL: all rows are conditional.
@@ -588,10 +588,13 @@ namespace OmniID.Native
         /// <summary>Number of roles: 0 or the batch size.</summary>
         public UIntPtr RoleCount;
         /// <summary>
-        /// Noise level of the step, with OMNIID_INJECT_SIGMA. Needed by identities that are limited to a range of it.
+        /// Noise level of the step, with OMNIID_INJECT_FLAG_SIGMA. Needed by identities that are limited to a range of
+        /// it.
         /// </summary>
         public double Sigma;
-        /// <summary>Share of sampling that is done, 0 to 1, with OMNIID_INJECT_FRACTION. Needed as sigma is.</summary>
+        /// <summary>
+        /// Share of sampling that is done, 0 to 1, with OMNIID_INJECT_FLAG_FRACTION. Needed as sigma is.
+        /// </summary>
         public double Fraction;
         /// <summary>Height of the latent picture. Needed by identities with a mask.</summary>
         public uint LatentHeight;

@@ -9,7 +9,7 @@ namespace omniid_plugin
 namespace
 {
 static_assert(sizeof(FColor) == 4, "pixels are copied as blue, green, red, alpha");
-static_assert(static_cast<int32>(EOmniIDStatus::AbiMismatch) == OMNIID_ABI_MISMATCH, "statuses are the library's numbers");
+static_assert(static_cast<int32>(EOmniIDStatus::AbiMismatch) == OMNIID_STATUS_ABI_MISMATCH, "statuses are the library's numbers");
 static_assert(static_cast<int32>(EOmniIDStage::Save) == OMNIID_STAGE_SAVE, "stages are the library's numbers");
 static_assert(static_cast<int32>(EOmniIDPrecision::BF16) == OMNIID_PRECISION_BF16, "precisions are the library's numbers");
 static_assert(static_cast<int32>(EOmniIDCrop::Aligned) == OMNIID_CROP_ALIGNED, "crops are the library's numbers");
@@ -18,7 +18,7 @@ EOmniIDStatus ToStatus(omniid::Status Status)
 {
 	const int32 Number = static_cast<int32>(Status);
 	// Unreal's enums of one byte have no room for the library's 255; a later library may have numbers that are not known here.
-	return Number < 0 || Number > OMNIID_ABI_MISMATCH ? EOmniIDStatus::Internal : static_cast<EOmniIDStatus>(Number);
+	return Number < 0 || Number > OMNIID_STATUS_ABI_MISMATCH ? EOmniIDStatus::Internal : static_cast<EOmniIDStatus>(Number);
 }
 
 std::string ToPath(const FString& Path)

@@ -18,9 +18,9 @@ namespace
 #if PLATFORM_WINDOWS
 const TCHAR* const LibraryName = TEXT("Win64/omniid.dll");
 #elif PLATFORM_MAC
-const TCHAR* const LibraryName = TEXT("Mac/libomniid.0.dylib");
+const TCHAR* const LibraryName = TEXT("Mac/libomniid.1.dylib");
 #else
-const TCHAR* const LibraryName = TEXT("Linux/libomniid.so.0");
+const TCHAR* const LibraryName = TEXT("Linux/libomniid.so.1");
 #endif
 
 bool bLoaded = false;

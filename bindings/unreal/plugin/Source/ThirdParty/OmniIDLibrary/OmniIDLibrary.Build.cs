@@ -21,7 +21,7 @@ public class OmniIDLibrary : ModuleRules
 		}
 		else if (Target.Platform == UnrealTargetPlatform.Mac)
 		{
-			string Library = Path.Combine(Binaries, "Mac", "libomniid.0.dylib");
+			string Library = Path.Combine(Binaries, "Mac", "libomniid.1.dylib");
 			PublicDelayLoadDLLs.Add(Library);
 			Stage(Library);
 		}
@@ -32,7 +32,7 @@ public class OmniIDLibrary : ModuleRules
 			PublicAdditionalLibraries.Add(Path.Combine(Folder, "libomniid.so"));
 			PublicDelayLoadDLLs.Add(Path.Combine(Folder, "libomniid.so"));
 			PublicRuntimeLibraryPaths.Add(Folder);
-			Stage(Path.Combine(Folder, "libomniid.so.0"));
+			Stage(Path.Combine(Folder, "libomniid.so.1"));
 		}
 		else
 		{
