@@ -12,7 +12,7 @@ pub enum Condition {
     None,
     /// Three angles and the five points of an average head.
     Pose,
-    /// Everything of [`View`](omniid_minihost::View): pose, expression, gaze, light, background, glasses.
+    /// Everything of `omniid_minihost::View`: pose, expression, gaze, light, background, glasses.
     #[default]
     View,
 }
