@@ -4,7 +4,7 @@ use crate::engine::{omniid_engine, precision, HostTexts};
 use crate::identity::omniid_identity;
 use crate::pointer;
 use crate::progress::{omniid_progress_fn, with_reporter};
-use crate::status::{fallible, infallible, omniid_status};
+use crate::status::omniid_status;
 use crate::structs::{self, CStruct};
 use omniid::conditioning::{
     ConditionOptions, Conditioning, EmbedsScaling, LayerScales, Mask, MaskMode, StepRange, Unconditional,
@@ -13,6 +13,7 @@ use omniid::conditioning::{
 use omniid::engine::ConditionInput;
 use omniid::error::{Error, Result};
 use omniid::host::HostSpec;
+use omniid_capi_export::export;
 use std::ffi::c_void;
 
 /// The weight w everywhere.
@@ -323,7 +324,7 @@ unsafe fn number(pointer: *const f32, name: &str) -> Result<Option<f32>> {
 /// # Safety
 /// `engine` is a live engine; `identities` points to `identity_count` structs initialised with
 /// OMNIID_CONDITIONING_INPUT_INIT; `options` is NULL or initialised with OMNIID_CONDITIONING_OPTIONS_INIT; `out` is writable.
-#[no_mangle]
+#[export]
 pub unsafe extern "C" fn omniid_conditioning_create(
     engine: *const omniid_engine,
     identities: *const omniid_conditioning_input,
@@ -331,59 +332,57 @@ pub unsafe extern "C" fn omniid_conditioning_create(
     options: *const omniid_conditioning_options,
     out: *mut *mut omniid_conditioning,
 ) -> omniid_status {
-    fallible(|| {
-        // SAFETY: the caller's promise, here and below.
-        let (out, engine) = unsafe {
-            (
-                pointer::out_handle(out, "out")?,
-                &pointer::handle(engine, "engine")?.engine,
-            )
-        };
+    // SAFETY: the caller's promise, here and below.
+    let (out, engine) = unsafe {
+        (
+            pointer::out_handle(out, "out")?,
+            &pointer::handle(engine, "engine")?.engine,
+        )
+    };
+    // SAFETY: as above.
+    let raw = unsafe { structs::read_array(identities, identity_count) }?;
+    let inputs = raw.iter().enumerate().map(|(index, raw)| {
         // SAFETY: as above.
-        let raw = unsafe { structs::read_array(identities, identity_count) }?;
-        let inputs = raw.iter().enumerate().map(|(index, raw)| {
-            // SAFETY: as above.
-            unsafe { input(raw) }.map_err(|error| error.context(format!("identity {index}")))
-        });
-        let inputs = inputs.collect::<Result<Vec<_>>>()?;
-        let (options, progress, user_data) = if options.is_null() {
-            (ConditionOptions::default(), None, std::ptr::null_mut())
-        } else {
-            // SAFETY: as above.
-            let raw = unsafe { structs::read(options) }?;
-            // SAFETY: as above.
-            (
-                unsafe { self::options(&raw, engine.host()) }?,
-                raw.progress,
-                raw.progress_user_data,
-            )
-        };
+        unsafe { input(raw) }.map_err(|error| error.context(format!("identity {index}")))
+    });
+    let inputs = inputs.collect::<Result<Vec<_>>>()?;
+    let (options, progress, user_data) = if options.is_null() {
+        (ConditionOptions::default(), None, std::ptr::null_mut())
+    } else {
         // SAFETY: as above.
-        let conditioning = unsafe {
-            with_reporter(progress, user_data, |reporter| {
-                engine.condition(&inputs, &options, reporter)
-            })
-        }?;
-        let texts = HostTexts::new(conditioning.host());
-        // SAFETY: `out` was checked.
-        unsafe {
-            out.write(Box::into_raw(Box::new(omniid_conditioning {
-                conditioning,
-                texts,
-            })))
-        };
-        Ok(())
-    })
+        let raw = unsafe { structs::read(options) }?;
+        // SAFETY: as above.
+        (
+            unsafe { self::options(&raw, engine.host()) }?,
+            raw.progress,
+            raw.progress_user_data,
+        )
+    };
+    // SAFETY: as above.
+    let conditioning = unsafe {
+        with_reporter(progress, user_data, |reporter| {
+            engine.condition(&inputs, &options, reporter)
+        })
+    }?;
+    let texts = HostTexts::new(conditioning.host());
+    // SAFETY: `out` was checked.
+    unsafe {
+        out.write(Box::into_raw(Box::new(omniid_conditioning {
+            conditioning,
+            texts,
+        })))
+    };
+    Ok(())
 }
 
 /// Frees a conditioning. NULL is fine.
 ///
 /// # Safety
 /// `conditioning` is NULL or came from `omniid_conditioning_create`, and no call uses it any more.
-#[no_mangle]
+#[export]
 pub unsafe extern "C" fn omniid_conditioning_free(conditioning: *mut omniid_conditioning) {
     // SAFETY: the caller's promise.
-    infallible((), || unsafe { pointer::free(conditioning) });
+    unsafe { pointer::free(conditioning) }
 }
 
 #[cfg(test)]

@@ -4,12 +4,13 @@ use crate::conditioning::omniid_conditioning;
 use crate::dlpack::omniid_managed_tensor;
 use crate::engine::{host_layer, omniid_host_layer};
 use crate::pointer;
-use crate::status::{fallible, omniid_status};
+use crate::status::omniid_status;
 use crate::structs;
 use crate::tensor;
 use candle_core::Tensor;
 use omniid::conditioning::{Conditioning, Role, Step};
 use omniid::error::{Error, Result};
+use omniid_capi_export::export;
 use std::ffi::c_char;
 
 /// The rows that follow the prompt.
@@ -25,23 +26,21 @@ unsafe fn get<T>(
     conditioning: *const omniid_conditioning,
     out: *mut T,
     read: impl FnOnce(&omniid_conditioning) -> Result<T>,
-) -> omniid_status {
-    fallible(|| {
-        // SAFETY: the caller's promise.
-        let handle = unsafe { pointer::handle(conditioning, "conditioning") }?;
-        let out = pointer::out(out, "out")?;
-        let value = read(handle)?;
-        // SAFETY: `out` was checked.
-        unsafe { out.write(value) };
-        Ok(())
-    })
+) -> Result<()> {
+    // SAFETY: the caller's promise.
+    let handle = unsafe { pointer::handle(conditioning, "conditioning") }?;
+    let out = pointer::out(out, "out")?;
+    let value = read(handle)?;
+    // SAFETY: `out` was checked.
+    unsafe { out.write(value) };
+    Ok(())
 }
 
 /// Number of layers of the host.
 ///
 /// # Safety
 /// `conditioning` is a live conditioning; `out` is writable.
-#[no_mangle]
+#[export]
 pub unsafe extern "C" fn omniid_conditioning_layer_count(
     conditioning: *const omniid_conditioning,
     out: *mut usize,
@@ -54,7 +53,7 @@ pub unsafe extern "C" fn omniid_conditioning_layer_count(
 ///
 /// # Safety
 /// `conditioning` is a live conditioning; `out` is writable.
-#[no_mangle]
+#[export]
 pub unsafe extern "C" fn omniid_conditioning_identity_count(
     conditioning: *const omniid_conditioning,
     out: *mut usize,
@@ -71,7 +70,7 @@ pub unsafe extern "C" fn omniid_conditioning_identity_count(
 ///
 /// # Safety
 /// `conditioning` is a live conditioning; `out` is writable.
-#[no_mangle]
+#[export]
 pub unsafe extern "C" fn omniid_conditioning_byte_size(
     conditioning: *const omniid_conditioning,
     out: *mut usize,
@@ -84,7 +83,7 @@ pub unsafe extern "C" fn omniid_conditioning_byte_size(
 ///
 /// # Safety
 /// `conditioning` is a live conditioning; `out` is writable.
-#[no_mangle]
+#[export]
 pub unsafe extern "C" fn omniid_conditioning_layer_name(
     conditioning: *const omniid_conditioning,
     layer: usize,
@@ -102,19 +101,17 @@ pub unsafe extern "C" fn omniid_conditioning_layer_name(
 ///
 /// # Safety
 /// `conditioning` is a live conditioning; `out` is initialised with OMNIID_HOST_LAYER_INIT.
-#[no_mangle]
+#[export]
 pub unsafe extern "C" fn omniid_conditioning_layer(
     conditioning: *const omniid_conditioning,
     layer: usize,
     out: *mut omniid_host_layer,
 ) -> omniid_status {
-    fallible(|| {
-        // SAFETY: the caller's promise.
-        let handle = unsafe { pointer::handle(conditioning, "conditioning") }?;
-        let described = host_layer(handle.conditioning.host(), &handle.texts, layer)?;
-        // SAFETY: the caller's promise.
-        unsafe { structs::write(out, &described) }
-    })
+    // SAFETY: the caller's promise.
+    let handle = unsafe { pointer::handle(conditioning, "conditioning") }?;
+    let described = host_layer(handle.conditioning.host(), &handle.texts, layer)?;
+    // SAFETY: the caller's promise.
+    unsafe { structs::write(out, &described) }
 }
 
 /// Index of the layer with a name. diffusers and LDM spellings are known for the built-in hosts, with or without a
@@ -122,7 +119,7 @@ pub unsafe extern "C" fn omniid_conditioning_layer(
 ///
 /// # Safety
 /// `conditioning` is a live conditioning; `name` is NUL-terminated; `out` is writable.
-#[no_mangle]
+#[export]
 pub unsafe extern "C" fn omniid_conditioning_find_layer(
     conditioning: *const omniid_conditioning,
     name: *const c_char,
@@ -149,22 +146,20 @@ unsafe fn hand_out(
     stream: i64,
     out: *mut *mut omniid_managed_tensor,
     pick: impl FnOnce(&Conditioning, Role) -> Result<Option<Tensor>>,
-) -> omniid_status {
-    fallible(|| {
-        // SAFETY: the caller's promise.
-        let (out, handle) = unsafe {
-            (
-                pointer::out_handle(out, "out")?,
-                pointer::handle(conditioning, "conditioning")?,
-            )
-        };
-        if let Some(tensor) = pick(&handle.conditioning, self::role(role, "role")?)? {
-            let tensor = tensor::managed_tensor(&tensor, stream)?;
-            // SAFETY: `out` was checked.
-            unsafe { out.write(tensor) };
-        }
-        Ok(())
-    })
+) -> Result<()> {
+    // SAFETY: the caller's promise.
+    let (out, handle) = unsafe {
+        (
+            pointer::out_handle(out, "out")?,
+            pointer::handle(conditioning, "conditioning")?,
+        )
+    };
+    if let Some(tensor) = pick(&handle.conditioning, self::role(role, "role")?)? {
+        let tensor = tensor::managed_tensor(&tensor, stream)?;
+        // SAFETY: `out` was checked.
+        unsafe { out.write(tensor) };
+    }
+    Ok(())
 }
 
 /// Hands out the keys of one identity in one layer, `[tokens, heads, head_dim]`, read-only, without a copy. NULL, with
@@ -178,7 +173,7 @@ unsafe fn hand_out(
 ///
 /// # Safety
 /// `conditioning` is a live conditioning; `out` is writable.
-#[no_mangle]
+#[export]
 pub unsafe extern "C" fn omniid_conditioning_keys(
     conditioning: *const omniid_conditioning,
     layer: usize,
@@ -199,7 +194,7 @@ pub unsafe extern "C" fn omniid_conditioning_keys(
 ///
 /// # Safety
 /// As `omniid_conditioning_keys`.
-#[no_mangle]
+#[export]
 pub unsafe extern "C" fn omniid_conditioning_values(
     conditioning: *const omniid_conditioning,
     layer: usize,
@@ -220,7 +215,7 @@ pub unsafe extern "C" fn omniid_conditioning_values(
 ///
 /// # Safety
 /// `conditioning` is a live conditioning; `out` is writable.
-#[no_mangle]
+#[export]
 pub unsafe extern "C" fn omniid_conditioning_factor(
     conditioning: *const omniid_conditioning,
     layer: usize,
@@ -240,7 +235,7 @@ pub unsafe extern "C" fn omniid_conditioning_factor(
 ///
 /// # Safety
 /// `conditioning` is a live conditioning; `sigma` and `fraction` are NULL or point to a number; `out` is writable.
-#[no_mangle]
+#[export]
 pub unsafe extern "C" fn omniid_conditioning_is_active(
     conditioning: *const omniid_conditioning,
     identity: usize,
@@ -265,7 +260,7 @@ pub unsafe extern "C" fn omniid_conditioning_is_active(
 ///
 /// # Safety
 /// `conditioning` is a live conditioning; `out` has room for `token_count` numbers.
-#[no_mangle]
+#[export]
 pub unsafe extern "C" fn omniid_conditioning_mask_factors(
     conditioning: *const omniid_conditioning,
     identity: usize,
@@ -274,19 +269,17 @@ pub unsafe extern "C" fn omniid_conditioning_mask_factors(
     latent_width: u32,
     out: *mut f32,
 ) -> omniid_status {
-    fallible(|| {
-        // SAFETY: the caller's promise.
-        let handle = unsafe { pointer::handle(conditioning, "conditioning") }?;
-        let out = pointer::out(out, "out")?;
-        let latent = latent_size(latent_height, latent_width)?;
-        match handle.conditioning.mask_factors(identity, token_count, latent)? {
-            // SAFETY: `out` was checked and has room for `token_count` numbers, which is the length of the factors.
-            Some(factors) => unsafe { std::ptr::copy_nonoverlapping(factors.as_ptr(), out, factors.len()) },
-            // SAFETY: as above.
-            None => (0..token_count).for_each(|index| unsafe { out.add(index).write(1.0) }),
-        }
-        Ok(())
-    })
+    // SAFETY: the caller's promise.
+    let handle = unsafe { pointer::handle(conditioning, "conditioning") }?;
+    let out = pointer::out(out, "out")?;
+    let latent = latent_size(latent_height, latent_width)?;
+    match handle.conditioning.mask_factors(identity, token_count, latent)? {
+        // SAFETY: `out` was checked and has room for `token_count` numbers, which is the length of the factors.
+        Some(factors) => unsafe { std::ptr::copy_nonoverlapping(factors.as_ptr(), out, factors.len()) },
+        // SAFETY: as above.
+        None => (0..token_count).for_each(|index| unsafe { out.add(index).write(1.0) }),
+    }
+    Ok(())
 }
 
 /// A latent size of the caller; both 0 for none.

@@ -5,7 +5,7 @@ use crate::identity::omniid_identity;
 use crate::photo::{omniid_face, omniid_photo, photos};
 use crate::pointer::{self, flag};
 use crate::progress::{omniid_progress_fn, with_reporter};
-use crate::status::{c_text, code, fallible, infallible, omniid_status, OMNIID_STATUS_OK};
+use crate::status::{c_text, code, omniid_status, OMNIID_STATUS_OK};
 use crate::structs::{self, CStruct};
 use omniid::engine::{BadPhoto, EncodeOptions, Encoded, PhotoOutcome, PhotoReport};
 use omniid::error::{Error, Result};
@@ -13,6 +13,7 @@ use omniid::face::crop::TEMPLATE_CENTER;
 use omniid::face::{CropMode, FaceBox};
 use omniid::photo::Photo;
 use omniid::progress::Reporter;
+use omniid_capi_export::export;
 use std::ffi::{c_char, c_void, CString};
 
 /// The model's own way.
@@ -264,7 +265,7 @@ unsafe fn run(
 /// # Safety
 /// `engine` is a live engine; `photos` points to `photo_count` structs initialised with OMNIID_PHOTO_INIT; `options` is
 /// NULL or initialised with OMNIID_ENCODE_OPTIONS_INIT; `out` is writable.
-#[no_mangle]
+#[export]
 pub unsafe extern "C" fn omniid_encode(
     engine: *const omniid_engine,
     photos: *const omniid_photo,
@@ -272,16 +273,14 @@ pub unsafe extern "C" fn omniid_encode(
     options: *const omniid_encode_options,
     out: *mut *mut omniid_identity,
 ) -> omniid_status {
-    fallible(|| {
-        // SAFETY: the caller's promise, here and below.
-        unsafe {
-            run(photos, photo_count, options, out, |photos, options, reporter| {
-                pointer::handle(engine, "engine")?
-                    .engine
-                    .encode(photos, options, reporter)
-            })
-        }
-    })
+    // SAFETY: the caller's promise, here and below.
+    unsafe {
+        run(photos, photo_count, options, out, |photos, options, reporter| {
+            pointer::handle(engine, "engine")?
+                .engine
+                .encode(photos, options, reporter)
+        })
+    }
 }
 
 /// Makes a new identity of an identity and more photos. Equal to encoding all photos at once, at the price of the
@@ -292,7 +291,7 @@ pub unsafe extern "C" fn omniid_encode(
 ///
 /// # Safety
 /// As `omniid_encode`; `identity` is a live identity.
-#[no_mangle]
+#[export]
 pub unsafe extern "C" fn omniid_identity_extend(
     engine: *const omniid_engine,
     identity: *const omniid_identity,
@@ -301,83 +300,77 @@ pub unsafe extern "C" fn omniid_identity_extend(
     options: *const omniid_encode_options,
     out: *mut *mut omniid_identity,
 ) -> omniid_status {
-    fallible(|| {
-        // SAFETY: the caller's promise, here and below.
-        unsafe {
-            run(photos, photo_count, options, out, |photos, options, reporter| {
-                let identity = &pointer::handle(identity, "identity")?.identity;
-                pointer::handle(engine, "engine")?
-                    .engine
-                    .extend(identity, photos, options, reporter)
-            })
-        }
-    })
+    // SAFETY: the caller's promise, here and below.
+    unsafe {
+        run(photos, photo_count, options, out, |photos, options, reporter| {
+            let identity = &pointer::handle(identity, "identity")?.identity;
+            pointer::handle(engine, "engine")?
+                .engine
+                .extend(identity, photos, options, reporter)
+        })
+    }
 }
 
 /// Number of photos in a report: one entry for each photo handed in, in that order.
 ///
 /// # Safety
 /// `report` is a live report; `out` is writable.
-#[no_mangle]
+#[export]
 pub unsafe extern "C" fn omniid_report_photo_count(
     report: *const omniid_report,
     out: *mut usize,
 ) -> omniid_status {
-    fallible(|| {
-        // SAFETY: the caller's promise.
-        let report = unsafe { pointer::handle(report, "report") }?;
-        let out = pointer::out(out, "out")?;
-        // SAFETY: `out` was checked.
-        unsafe { out.write(report.photos.len()) };
-        Ok(())
-    })
+    // SAFETY: the caller's promise.
+    let report = unsafe { pointer::handle(report, "report") }?;
+    let out = pointer::out(out, "out")?;
+    // SAFETY: `out` was checked.
+    unsafe { out.write(report.photos.len()) };
+    Ok(())
 }
 
 /// Tells what became of photo `index`.
 ///
 /// # Safety
 /// `report` is a live report; `out` is initialised with OMNIID_PHOTO_REPORT_INIT.
-#[no_mangle]
+#[export]
 pub unsafe extern "C" fn omniid_report_photo(
     report: *const omniid_report,
     index: usize,
     out: *mut omniid_photo_report,
 ) -> omniid_status {
-    fallible(|| {
-        // SAFETY: the caller's promise.
-        let report = unsafe { pointer::handle(report, "report") }?;
-        let photo = report.photos.get(index).ok_or_else(|| {
-            Error::invalid(format!(
-                "report: there is no photo {index}, there are {}",
-                report.photos.len()
-            ))
-        })?;
-        let face = photo.face;
-        let described = omniid_photo_report {
-            struct_size: size_of::<omniid_photo_report>() as u32,
-            status: photo.status,
-            name: photo.name.as_ptr(),
-            reason: photo.reason.as_ptr(),
-            has_bounds: i32::from(photo.bounds.is_some()),
-            has_landmarks: i32::from(face.is_some()),
-            face_bounds: photo.bounds.map_or([0.0; 4], |bounds| {
-                [bounds.left, bounds.top, bounds.right, bounds.bottom]
-            }),
-            face_landmarks: face.map_or([0.0; 10], |face| face.landmarks),
-            face_score: face.map_or(0.0, |face| face.score),
-            reserved: 0,
-        };
-        // SAFETY: the caller's promise.
-        unsafe { structs::write(out, &described) }
-    })
+    // SAFETY: the caller's promise.
+    let report = unsafe { pointer::handle(report, "report") }?;
+    let photo = report.photos.get(index).ok_or_else(|| {
+        Error::invalid(format!(
+            "report: there is no photo {index}, there are {}",
+            report.photos.len()
+        ))
+    })?;
+    let face = photo.face;
+    let described = omniid_photo_report {
+        struct_size: size_of::<omniid_photo_report>() as u32,
+        status: photo.status,
+        name: photo.name.as_ptr(),
+        reason: photo.reason.as_ptr(),
+        has_bounds: i32::from(photo.bounds.is_some()),
+        has_landmarks: i32::from(face.is_some()),
+        face_bounds: photo.bounds.map_or([0.0; 4], |bounds| {
+            [bounds.left, bounds.top, bounds.right, bounds.bottom]
+        }),
+        face_landmarks: face.map_or([0.0; 10], |face| face.landmarks),
+        face_score: face.map_or(0.0, |face| face.score),
+        reserved: 0,
+    };
+    // SAFETY: the caller's promise.
+    unsafe { structs::write(out, &described) }
 }
 
 /// Frees a report. NULL is fine.
 ///
 /// # Safety
 /// `report` is NULL or came from this library, and no call uses it any more.
-#[no_mangle]
+#[export]
 pub unsafe extern "C" fn omniid_report_free(report: *mut omniid_report) {
     // SAFETY: the caller's promise.
-    infallible((), || unsafe { pointer::free(report) });
+    unsafe { pointer::free(report) }
 }

@@ -2,7 +2,7 @@
 
 use crate::pointer;
 use crate::progress::{omniid_progress_fn, with_reporter};
-use crate::status::{c_text, fallible, infallible, omniid_status};
+use crate::status::{c_text, omniid_status};
 use crate::structs::{self, CStruct};
 use crate::tensor::{OMNIID_DEVICE_TYPE_CPU, OMNIID_DEVICE_TYPE_CUDA};
 use crate::version::{OMNIID_ABI_MAJOR, OMNIID_ABI_VERSION};
@@ -11,6 +11,7 @@ use omniid::engine::{DeviceChoice, Engine, EngineOptions, Precision, Source};
 use omniid::error::{Error, ErrorKind, Result};
 use omniid::host::{HostLayer, HostSpec};
 use omniid::limits::Limits;
+use omniid_capi_export::export;
 use std::ffi::{c_char, c_void, CString};
 
 /// 32-bit floating point: equal to the reference implementations within rounding.
@@ -370,104 +371,98 @@ unsafe fn engine_options(
 ///
 /// # Safety
 /// `options` is initialised with OMNIID_ENGINE_OPTIONS_INIT and its pointers are NULL or valid; `out` is writable.
-#[no_mangle]
+#[export]
 pub unsafe extern "C" fn omniid_engine_open(
     options: *const omniid_engine_options,
     out: *mut *mut omniid_engine,
 ) -> omniid_status {
-    fallible(|| {
-        // SAFETY: the caller's promise.
-        let (out, (raw, options)) = unsafe { (pointer::out_handle(out, "out")?, engine_options(options)?) };
-        // SAFETY: the caller's promise.
-        let engine = unsafe {
-            with_reporter(raw.progress, raw.progress_user_data, |reporter| {
-                Engine::open(options, reporter)
-            })
-        }?;
-        let handle = omniid_engine {
-            name: c_text(&engine.info().name),
-            fingerprint: c_text(&engine.info().fingerprint),
-            host: engine.host().map(HostTexts::new),
-            engine,
-        };
-        // SAFETY: `out` was checked.
-        unsafe { out.write(Box::into_raw(Box::new(handle))) };
-        Ok(())
-    })
+    // SAFETY: the caller's promise.
+    let (out, (raw, options)) = unsafe { (pointer::out_handle(out, "out")?, engine_options(options)?) };
+    // SAFETY: the caller's promise.
+    let engine = unsafe {
+        with_reporter(raw.progress, raw.progress_user_data, |reporter| {
+            Engine::open(options, reporter)
+        })
+    }?;
+    let handle = omniid_engine {
+        name: c_text(&engine.info().name),
+        fingerprint: c_text(&engine.info().fingerprint),
+        host: engine.host().map(HostTexts::new),
+        engine,
+    };
+    // SAFETY: `out` was checked.
+    unsafe { out.write(Box::into_raw(Box::new(handle))) };
+    Ok(())
 }
 
 /// Frees an engine. NULL is fine. What was made with it stays valid.
 ///
 /// # Safety
 /// `engine` is NULL or came from `omniid_engine_open`, and no call uses it any more.
-#[no_mangle]
+#[export]
 pub unsafe extern "C" fn omniid_engine_free(engine: *mut omniid_engine) {
     // SAFETY: the caller's promise.
-    infallible((), || unsafe { pointer::free(engine) });
+    unsafe { pointer::free(engine) }
 }
 
 /// Tells what an engine is.
 ///
 /// # Safety
 /// `engine` is a live engine; `out` is initialised with OMNIID_ENGINE_INFO_INIT.
-#[no_mangle]
+#[export]
 pub unsafe extern "C" fn omniid_engine_describe(
     engine: *const omniid_engine,
     out: *mut omniid_engine_info,
 ) -> omniid_status {
-    fallible(|| {
-        // SAFETY: the caller's promise.
-        let handle = unsafe { pointer::handle(engine, "engine") }?;
-        let info = handle.engine.info();
-        let (device_type, device_id) = match info.device {
-            DeviceChoice::Cpu => (OMNIID_DEVICE_TYPE_CPU, 0),
-            DeviceChoice::Cuda(ordinal) => (OMNIID_DEVICE_TYPE_CUDA, ordinal as i32),
-        };
-        let described = omniid_engine_info {
-            struct_size: size_of::<omniid_engine_info>() as u32,
-            encoder: encoder_number(info.kind),
-            name: handle.name.as_ptr(),
-            fingerprint: handle.fingerprint.as_ptr(),
-            host: handle
-                .host
-                .as_ref()
-                .map_or(std::ptr::null(), |host| host.name.as_ptr()),
-            host_layer_count: handle.host.as_ref().map_or(0, |host| host.layers.len() as u64),
-            tokens: info.tokens as u64,
-            token_width: info.token_width as u64,
-            image_size: info.backbone.image_size as u32,
-            has_detector: i32::from(info.has_detector),
-            has_adapter: i32::from(info.has_adapter),
-            device_type,
-            device_id,
-            precision: info.precision as i32,
-        };
-        // SAFETY: the caller's promise.
-        unsafe { structs::write(out, &described) }
-    })
+    // SAFETY: the caller's promise.
+    let handle = unsafe { pointer::handle(engine, "engine") }?;
+    let info = handle.engine.info();
+    let (device_type, device_id) = match info.device {
+        DeviceChoice::Cpu => (OMNIID_DEVICE_TYPE_CPU, 0),
+        DeviceChoice::Cuda(ordinal) => (OMNIID_DEVICE_TYPE_CUDA, ordinal as i32),
+    };
+    let described = omniid_engine_info {
+        struct_size: size_of::<omniid_engine_info>() as u32,
+        encoder: encoder_number(info.kind),
+        name: handle.name.as_ptr(),
+        fingerprint: handle.fingerprint.as_ptr(),
+        host: handle
+            .host
+            .as_ref()
+            .map_or(std::ptr::null(), |host| host.name.as_ptr()),
+        host_layer_count: handle.host.as_ref().map_or(0, |host| host.layers.len() as u64),
+        tokens: info.tokens as u64,
+        token_width: info.token_width as u64,
+        image_size: info.backbone.image_size as u32,
+        has_detector: i32::from(info.has_detector),
+        has_adapter: i32::from(info.has_adapter),
+        device_type,
+        device_id,
+        precision: info.precision as i32,
+    };
+    // SAFETY: the caller's promise.
+    unsafe { structs::write(out, &described) }
 }
 
 /// Describes layer `layer` of the engine's host, in the order of the adapter. Its name lives as long as the engine.
 ///
 /// # Safety
 /// `engine` is a live engine; `out` is initialised with OMNIID_HOST_LAYER_INIT.
-#[no_mangle]
+#[export]
 pub unsafe extern "C" fn omniid_engine_host_layer(
     engine: *const omniid_engine,
     layer: usize,
     out: *mut omniid_host_layer,
 ) -> omniid_status {
-    fallible(|| {
-        // SAFETY: the caller's promise.
-        let handle = unsafe { pointer::handle(engine, "engine") }?;
-        let (host, texts) = handle
-            .engine
-            .host()
-            .zip(handle.host.as_ref())
-            .ok_or_else(|| Error::invalid("engine: its host is not known; open it with a host"))?;
-        // SAFETY: the caller's promise.
-        unsafe { structs::write(out, &host_layer(host, texts, layer)?) }
-    })
+    // SAFETY: the caller's promise.
+    let handle = unsafe { pointer::handle(engine, "engine") }?;
+    let (host, texts) = handle
+        .engine
+        .host()
+        .zip(handle.host.as_ref())
+        .ok_or_else(|| Error::invalid("engine: its host is not known; open it with a host"))?;
+    // SAFETY: the caller's promise.
+    unsafe { structs::write(out, &host_layer(host, texts, layer)?) }
 }
 
 /// A layer as the header describes it.

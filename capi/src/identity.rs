@@ -3,13 +3,14 @@
 use crate::dlpack::{omniid_managed_tensor, omniid_tensor};
 use crate::engine::{encoder_number, omniid_engine, OMNIID_PRECISION_F16, OMNIID_PRECISION_F32};
 use crate::pointer;
-use crate::status::{c_text, fallible, infallible, omniid_status};
+use crate::status::{c_text, omniid_status};
 use crate::structs::{self, CStruct};
 use crate::tensor;
 use omniid::error::{Error, Result};
 use omniid::identity::file::Precision;
 use omniid::identity::Identity;
 use omniid::limits::Limits;
+use omniid_capi_export::export;
 use std::ffi::{c_char, c_void, CString};
 use std::sync::Arc;
 
@@ -95,45 +96,41 @@ unsafe fn hand_out(out: *mut *mut omniid_identity, make: impl FnOnce() -> Result
 ///
 /// # Safety
 /// `path` is NUL-terminated; `out` is writable.
-#[no_mangle]
+#[export]
 pub unsafe extern "C" fn omniid_identity_load(
     path: *const c_char,
     out: *mut *mut omniid_identity,
 ) -> omniid_status {
-    fallible(|| {
-        // SAFETY: the caller's promise, here and in the closure.
-        unsafe {
-            hand_out(out, || {
-                Identity::load(&pointer::path(path, "path")?, &Limits::default())
-            })
-        }
-    })
+    // SAFETY: the caller's promise, here and in the closure.
+    unsafe {
+        hand_out(out, || {
+            Identity::load(&pointer::path(path, "path")?, &Limits::default())
+        })
+    }
 }
 
 /// Reads an identity from the bytes of an `.omniid` file.
 ///
 /// # Safety
 /// `data` points to `size` readable bytes; `out` is writable.
-#[no_mangle]
+#[export]
 pub unsafe extern "C" fn omniid_identity_from_bytes(
     data: *const c_void,
     size: usize,
     out: *mut *mut omniid_identity,
 ) -> omniid_status {
-    fallible(|| {
-        if data.is_null() {
-            return Err(pointer::null("data"));
-        }
-        // SAFETY: the caller's promise, here and in the closure.
-        unsafe {
-            hand_out(out, || {
-                Identity::from_bytes(
-                    pointer::slice(data.cast::<u8>(), size, "data")?,
-                    &Limits::default(),
-                )
-            })
-        }
-    })
+    if data.is_null() {
+        return Err(pointer::null("data"));
+    }
+    // SAFETY: the caller's promise, here and in the closure.
+    unsafe {
+        hand_out(out, || {
+            Identity::from_bytes(
+                pointer::slice(data.cast::<u8>(), size, "data")?,
+                &Limits::default(),
+            )
+        })
+    }
 }
 
 /// Writes an identity to a file, as `OMNIID_PRECISION_F32` or, at half the size, `OMNIID_PRECISION_F16`. The file
@@ -141,22 +138,20 @@ pub unsafe extern "C" fn omniid_identity_from_bytes(
 ///
 /// # Safety
 /// `identity` is a live identity; `path` is NUL-terminated.
-#[no_mangle]
+#[export]
 pub unsafe extern "C" fn omniid_identity_save(
     identity: *const omniid_identity,
     path: *const c_char,
     precision: i32,
 ) -> omniid_status {
-    fallible(|| {
-        // SAFETY: the caller's promise.
-        let (handle, path) = unsafe {
-            (
-                pointer::handle(identity, "identity")?,
-                pointer::path(path, "path")?,
-            )
-        };
-        handle.identity.save(&path, file_precision(precision)?)
-    })
+    // SAFETY: the caller's promise.
+    let (handle, path) = unsafe {
+        (
+            pointer::handle(identity, "identity")?,
+            pointer::path(path, "path")?,
+        )
+    };
+    handle.identity.save(&path, file_precision(precision)?)
 }
 
 /// Writes an identity to memory: what `omniid_identity_save` puts into the file.
@@ -166,7 +161,7 @@ pub unsafe extern "C" fn omniid_identity_save(
 ///
 /// # Safety
 /// `identity` is a live identity; `buffer` is NULL or has room for `capacity` bytes; `size` is writable.
-#[no_mangle]
+#[export]
 pub unsafe extern "C" fn omniid_identity_to_bytes(
     identity: *const omniid_identity,
     precision: i32,
@@ -174,56 +169,52 @@ pub unsafe extern "C" fn omniid_identity_to_bytes(
     capacity: usize,
     size: *mut usize,
 ) -> omniid_status {
-    fallible(|| {
-        // SAFETY: the caller's promise.
-        let handle = unsafe { pointer::handle(identity, "identity") }?;
-        let size = pointer::out(size, "size")?;
-        let bytes = handle.identity.to_bytes(file_precision(precision)?)?;
-        // SAFETY: `size` was checked.
-        unsafe { size.write(bytes.len()) };
-        if buffer.is_null() {
-            return Ok(());
-        }
-        if capacity < bytes.len() {
-            return Err(Error::invalid(format!(
-                "buffer: capacity {capacity}, the identity has {} bytes",
-                bytes.len()
-            )));
-        }
-        // SAFETY: the buffer has room, and cannot overlap memory that the library has just allocated.
-        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), buffer.cast::<u8>(), bytes.len()) };
-        Ok(())
-    })
+    // SAFETY: the caller's promise.
+    let handle = unsafe { pointer::handle(identity, "identity") }?;
+    let size = pointer::out(size, "size")?;
+    let bytes = handle.identity.to_bytes(file_precision(precision)?)?;
+    // SAFETY: `size` was checked.
+    unsafe { size.write(bytes.len()) };
+    if buffer.is_null() {
+        return Ok(());
+    }
+    if capacity < bytes.len() {
+        return Err(Error::invalid(format!(
+            "buffer: capacity {capacity}, the identity has {} bytes",
+            bytes.len()
+        )));
+    }
+    // SAFETY: the buffer has room, and cannot overlap memory that the library has just allocated.
+    unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), buffer.cast::<u8>(), bytes.len()) };
+    Ok(())
 }
 
 /// Tells what is known about an identity.
 ///
 /// # Safety
 /// `identity` is a live identity; `out` is initialised with OMNIID_IDENTITY_INFO_INIT.
-#[no_mangle]
+#[export]
 pub unsafe extern "C" fn omniid_identity_describe(
     identity: *const omniid_identity,
     out: *mut omniid_identity_info,
 ) -> omniid_status {
-    fallible(|| {
-        // SAFETY: the caller's promise.
-        let handle = unsafe { pointer::handle(identity, "identity") }?;
-        let identity = &handle.identity;
-        let described = omniid_identity_info {
-            struct_size: size_of::<omniid_identity_info>() as u32,
-            encoder: encoder_number(identity.kind()),
-            tokens: identity.token_count() as u64,
-            token_width: identity.width() as u64,
-            photos: identity.provenance().photos as u64,
-            features: identity.features().len() as u64,
-            model: handle.model.as_ptr(),
-            label: handle.label.as_ptr(),
-            created: handle.created.as_ptr(),
-            consent: handle.consent.as_ptr(),
-        };
-        // SAFETY: the caller's promise.
-        unsafe { structs::write(out, &described) }
-    })
+    // SAFETY: the caller's promise.
+    let handle = unsafe { pointer::handle(identity, "identity") }?;
+    let identity = &handle.identity;
+    let described = omniid_identity_info {
+        struct_size: size_of::<omniid_identity_info>() as u32,
+        encoder: encoder_number(identity.kind()),
+        tokens: identity.token_count() as u64,
+        token_width: identity.width() as u64,
+        photos: identity.provenance().photos as u64,
+        features: identity.features().len() as u64,
+        model: handle.model.as_ptr(),
+        label: handle.label.as_ptr(),
+        created: handle.created.as_ptr(),
+        consent: handle.consent.as_ptr(),
+    };
+    // SAFETY: the caller's promise.
+    unsafe { structs::write(out, &described) }
 }
 
 /// Hands out the tokens, f32 `[tokens, token_width]`, read-only, without a copy. They stay valid after the identity
@@ -231,82 +222,76 @@ pub unsafe extern "C" fn omniid_identity_describe(
 ///
 /// # Safety
 /// `identity` is a live identity; `out` is writable.
-#[no_mangle]
+#[export]
 pub unsafe extern "C" fn omniid_identity_tokens(
     identity: *const omniid_identity,
     out: *mut *mut omniid_managed_tensor,
 ) -> omniid_status {
-    fallible(|| {
-        // SAFETY: the caller's promise.
-        let (out, handle) = unsafe {
-            (
-                pointer::out_handle(out, "out")?,
-                pointer::handle(identity, "identity")?,
-            )
-        };
-        let shape = [handle.identity.token_count(), handle.identity.width()];
-        let tokens = tensor::managed_values(handle.identity.clone(), Identity::values, &shape)?;
-        // SAFETY: `out` was checked.
-        unsafe { out.write(tokens) };
-        Ok(())
-    })
+    // SAFETY: the caller's promise.
+    let (out, handle) = unsafe {
+        (
+            pointer::out_handle(out, "out")?,
+            pointer::handle(identity, "identity")?,
+        )
+    };
+    let shape = [handle.identity.token_count(), handle.identity.width()];
+    let tokens = tensor::managed_values(handle.identity.clone(), Identity::values, &shape)?;
+    // SAFETY: `out` was checked.
+    unsafe { out.write(tokens) };
+    Ok(())
 }
 
 /// Copies the tokens into a tensor of the host: `[tokens, token_width]` on the CPU, f32, f16 or bf16, any strides.
 ///
 /// # Safety
 /// `identity` is a live identity; `out` describes writable memory.
-#[no_mangle]
+#[export]
 pub unsafe extern "C" fn omniid_identity_copy_tokens(
     identity: *const omniid_identity,
     out: *const omniid_tensor,
 ) -> omniid_status {
-    fallible(|| {
-        // SAFETY: the caller's promise.
-        let identity = &unsafe { pointer::handle(identity, "identity") }?.identity;
-        // SAFETY: the caller's promise.
-        unsafe {
-            tensor::fill(
-                out,
-                "out",
-                [identity.token_count(), identity.width()],
-                identity.values(),
-            )
-        }
-    })
+    // SAFETY: the caller's promise.
+    let identity = &unsafe { pointer::handle(identity, "identity") }?.identity;
+    // SAFETY: the caller's promise.
+    unsafe {
+        tensor::fill(
+            out,
+            "out",
+            [identity.token_count(), identity.width()],
+            identity.values(),
+        )
+    }
 }
 
 /// Makes a copy of an identity with another label and consent note; NULL keeps the one it has.
 ///
 /// # Safety
 /// `identity` is a live identity; the texts are NULL or NUL-terminated; `out` is writable.
-#[no_mangle]
+#[export]
 pub unsafe extern "C" fn omniid_identity_with_notes(
     identity: *const omniid_identity,
     label: *const c_char,
     consent: *const c_char,
     out: *mut *mut omniid_identity,
 ) -> omniid_status {
-    fallible(|| {
-        // SAFETY: the caller's promise, here and in the closure.
-        unsafe {
-            hand_out(out, || {
-                let identity = &pointer::handle(identity, "identity")?.identity;
-                let kept = identity.provenance();
-                let label = if label.is_null() {
-                    &kept.label
-                } else {
-                    pointer::text(label, "label")?
-                };
-                let consent = if consent.is_null() {
-                    &kept.consent
-                } else {
-                    pointer::text(consent, "consent")?
-                };
-                Ok(identity.as_ref().clone().with_notes(label, consent))
-            })
-        }
-    })
+    // SAFETY: the caller's promise, here and in the closure.
+    unsafe {
+        hand_out(out, || {
+            let identity = &pointer::handle(identity, "identity")?.identity;
+            let kept = identity.provenance();
+            let label = if label.is_null() {
+                &kept.label
+            } else {
+                pointer::text(label, "label")?
+            };
+            let consent = if consent.is_null() {
+                &kept.consent
+            } else {
+                pointer::text(consent, "consent")?
+            };
+            Ok(identity.as_ref().clone().with_notes(label, consent))
+        })
+    }
 }
 
 /// Makes a copy of an identity without the photos' features: smaller, but an Omni-ID identity cannot be extended
@@ -314,23 +299,21 @@ pub unsafe extern "C" fn omniid_identity_with_notes(
 ///
 /// # Safety
 /// `identity` is a live identity; `out` is writable.
-#[no_mangle]
+#[export]
 pub unsafe extern "C" fn omniid_identity_without_features(
     identity: *const omniid_identity,
     out: *mut *mut omniid_identity,
 ) -> omniid_status {
-    fallible(|| {
-        // SAFETY: the caller's promise, here and in the closure.
-        unsafe {
-            hand_out(out, || {
-                Ok(pointer::handle(identity, "identity")?
-                    .identity
-                    .as_ref()
-                    .clone()
-                    .without_features())
-            })
-        }
-    })
+    // SAFETY: the caller's promise, here and in the closure.
+    unsafe {
+        hand_out(out, || {
+            Ok(pointer::handle(identity, "identity")?
+                .identity
+                .as_ref()
+                .clone()
+                .without_features())
+        })
+    }
 }
 
 /// Compares two identities of this engine's model: cosine similarity, -1 to 1, centred on the model's average
@@ -338,36 +321,34 @@ pub unsafe extern "C" fn omniid_identity_without_features(
 ///
 /// # Safety
 /// `engine`, `first` and `second` are live; `out` is writable.
-#[no_mangle]
+#[export]
 pub unsafe extern "C" fn omniid_identity_similarity(
     engine: *const omniid_engine,
     first: *const omniid_identity,
     second: *const omniid_identity,
     out: *mut f32,
 ) -> omniid_status {
-    fallible(|| {
-        // SAFETY: the caller's promise.
-        let (engine, first, second) = unsafe {
-            (
-                pointer::handle(engine, "engine")?,
-                pointer::handle(first, "first")?,
-                pointer::handle(second, "second")?,
-            )
-        };
-        let out = pointer::out(out, "out")?;
-        let similarity = engine.engine.similarity(&first.identity, &second.identity)?;
-        // SAFETY: `out` was checked.
-        unsafe { out.write(similarity) };
-        Ok(())
-    })
+    // SAFETY: the caller's promise.
+    let (engine, first, second) = unsafe {
+        (
+            pointer::handle(engine, "engine")?,
+            pointer::handle(first, "first")?,
+            pointer::handle(second, "second")?,
+        )
+    };
+    let out = pointer::out(out, "out")?;
+    let similarity = engine.engine.similarity(&first.identity, &second.identity)?;
+    // SAFETY: `out` was checked.
+    unsafe { out.write(similarity) };
+    Ok(())
 }
 
 /// Frees an identity. NULL is fine.
 ///
 /// # Safety
 /// `identity` is NULL or came from this library, and no call uses it any more.
-#[no_mangle]
+#[export]
 pub unsafe extern "C" fn omniid_identity_free(identity: *mut omniid_identity) {
     // SAFETY: the caller's promise.
-    infallible((), || unsafe { pointer::free(identity) });
+    unsafe { pointer::free(identity) }
 }

@@ -5,13 +5,14 @@ use crate::conditioning::omniid_conditioning;
 use crate::conditioning_contents::{latent_size, role};
 use crate::dlpack::omniid_tensor;
 use crate::pointer;
-use crate::status::{fallible, omniid_status};
+use crate::status::omniid_status;
 use crate::structs::{self, CStruct};
 use crate::tensor::{Place, View};
 use omniid::conditioning::{Conditioning, Role, Step};
 use omniid::error::{Error, Result};
 use omniid::host::HostLayer;
 use omniid::inject::{check_disjoint, InjectCall, OutputView, QueryView, ViewLayout};
+use omniid_capi_export::export;
 
 /// `[batch, rows, heads * head_dim]` or `[batch, rows, heads, head_dim]`.
 pub const OMNIID_LAYOUT_ROWS_FIRST: i32 = 0;
@@ -188,33 +189,31 @@ unsafe fn inject_cpu(
 /// # Safety
 /// `conditioning` is a live conditioning; `call` is initialised with OMNIID_INJECT_CALL_INIT; query and output describe
 /// memory that is readable and, for output, writable, and that no other thread writes during the call.
-#[no_mangle]
+#[export]
 pub unsafe extern "C" fn omniid_inject(
     conditioning: *const omniid_conditioning,
     call: *const omniid_inject_call,
 ) -> omniid_status {
-    fallible(|| {
-        // SAFETY: the caller's promise, here and below.
-        let (handle, call) = unsafe {
-            (
-                pointer::handle(conditioning, "conditioning")?,
-                structs::read(call)?,
-            )
-        };
+    // SAFETY: the caller's promise, here and below.
+    let (handle, call) = unsafe {
+        (
+            pointer::handle(conditioning, "conditioning")?,
+            structs::read(call)?,
+        )
+    };
+    // SAFETY: as above.
+    let (query, output) = unsafe { (View::new(call.query, "query")?, View::new(call.output, "output")?) };
+    match (query.place, output.place) {
         // SAFETY: as above.
-        let (query, output) = unsafe { (View::new(call.query, "query")?, View::new(call.output, "output")?) };
-        match (query.place, output.place) {
-            // SAFETY: as above.
-            (Place::Cpu, Place::Cpu) => unsafe { inject_cpu(&handle.conditioning, &call, &query, &output) },
-            // SAFETY: as above.
-            #[cfg(feature = "cuda")]
-            _ if !handle.conditioning.device().is_cpu() => unsafe {
-                crate::cuda::inject(&handle.conditioning, &call, &query, &output)
-            },
-            _ => {
-                query.require_cpu("query")?;
-                output.require_cpu("output")
-            }
+        (Place::Cpu, Place::Cpu) => unsafe { inject_cpu(&handle.conditioning, &call, &query, &output) },
+        // SAFETY: as above.
+        #[cfg(feature = "cuda")]
+        _ if !handle.conditioning.device().is_cpu() => unsafe {
+            crate::cuda::inject(&handle.conditioning, &call, &query, &output)
+        },
+        _ => {
+            query.require_cpu("query")?;
+            output.require_cpu("output")
         }
-    })
+    }
 }

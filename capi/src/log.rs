@@ -1,7 +1,8 @@
 //! Log messages. The library is silent unless a callback is installed.
 
-use crate::status::{c_text, fallible, omniid_status};
+use crate::status::{c_text, omniid_status};
 use omniid::error::{Error, Result};
+use omniid_capi_export::export;
 use std::cell::Cell;
 use std::ffi::{c_char, c_void};
 use std::sync::{OnceLock, PoisonError, RwLock};
@@ -92,38 +93,36 @@ impl log::Log for Forwarder {
 ///
 /// # Safety
 /// `callback` must be callable with `user_data` from any thread until it is replaced or removed.
-#[no_mangle]
+#[export]
 pub unsafe extern "C" fn omniid_log_set(
     callback: omniid_log_fn,
     user_data: *mut c_void,
     max_level: i32,
 ) -> omniid_status {
-    fallible(|| {
-        if INSIDE.get() {
-            return Err(Error::invalid(
-                "omniid_log_set: called from inside the log callback",
-            ));
-        }
-        let sink = match callback {
-            None => None,
-            Some(callback) => Some(Sink {
-                callback,
-                user_data,
-                level: level(max_level)?,
-            }),
-        };
-        if sink.is_some() && !*INSTALLED.get_or_init(|| log::set_logger(&Forwarder).is_ok()) {
-            return Err(Error::unsupported(
-                "omniid_log_set: this program has a logger of its own",
-            ));
-        }
-        let mut slot = SINK.write().unwrap_or_else(PoisonError::into_inner);
-        if INSTALLED.get() == Some(&true) {
-            log::set_max_level(sink.as_ref().map_or(log::LevelFilter::Off, |sink| sink.level));
-        }
-        *slot = sink;
-        Ok(())
-    })
+    if INSIDE.get() {
+        return Err(Error::invalid(
+            "omniid_log_set: called from inside the log callback",
+        ));
+    }
+    let sink = match callback {
+        None => None,
+        Some(callback) => Some(Sink {
+            callback,
+            user_data,
+            level: level(max_level)?,
+        }),
+    };
+    if sink.is_some() && !*INSTALLED.get_or_init(|| log::set_logger(&Forwarder).is_ok()) {
+        return Err(Error::unsupported(
+            "omniid_log_set: this program has a logger of its own",
+        ));
+    }
+    let mut slot = SINK.write().unwrap_or_else(PoisonError::into_inner);
+    if INSTALLED.get() == Some(&true) {
+        log::set_max_level(sink.as_ref().map_or(log::LevelFilter::Off, |sink| sink.level));
+    }
+    *slot = sink;
+    Ok(())
 }
 
 fn level(number: i32) -> Result<log::LevelFilter> {

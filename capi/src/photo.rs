@@ -2,11 +2,12 @@
 
 use crate::engine::omniid_engine;
 use crate::pointer::{self, flag};
-use crate::status::{fallible, omniid_status};
+use crate::status::omniid_status;
 use crate::structs::{self, CStruct};
 use omniid::error::{Error, Result};
 use omniid::face::{DetectOptions, Face, FaceBox, Landmarks};
 use omniid::photo::{ChannelOrder, FaceHint, Photo, PhotoSource, PixelBuffer};
+use omniid_capi_export::export;
 use std::borrow::Cow;
 use std::ffi::{c_char, c_void};
 
@@ -280,7 +281,7 @@ unsafe fn pixels<'a>(raw: &omniid_photo) -> Result<PixelBuffer<'a>> {
 /// # Safety
 /// `engine` is a live engine; `photo` and `options` are initialised structs; `faces` has room for `capacity` structs;
 /// `count` is writable.
-#[no_mangle]
+#[export]
 pub unsafe extern "C" fn omniid_engine_detect_faces(
     engine: *const omniid_engine,
     photo: *const omniid_photo,
@@ -289,26 +290,24 @@ pub unsafe extern "C" fn omniid_engine_detect_faces(
     capacity: usize,
     count: *mut usize,
 ) -> omniid_status {
-    fallible(|| {
-        // SAFETY: the caller's promise.
-        let engine = &unsafe { pointer::handle(engine, "engine") }?.engine;
-        let count = pointer::out(count, "count")?;
-        if capacity > 0 && faces.is_null() {
-            return Err(pointer::null("faces"));
-        }
-        // SAFETY: the caller's promise.
-        let photo = unsafe { self::photo(&structs::read(photo)?) }?;
-        // SAFETY: the caller's promise.
-        let options = unsafe { detect_options(options) }?;
-        let found = engine.detect_faces(&photo.decode(engine.limits())?, &options)?;
-        for (index, face) in found.iter().take(capacity).enumerate() {
-            // SAFETY: `index` is below `capacity`, and the first struct states the size of each.
-            unsafe { structs::write_element(faces, index, &omniid_face::new(face)) }?;
-        }
-        // SAFETY: `count` was checked.
-        unsafe { count.write(found.len()) };
-        Ok(())
-    })
+    // SAFETY: the caller's promise.
+    let engine = &unsafe { pointer::handle(engine, "engine") }?.engine;
+    let count = pointer::out(count, "count")?;
+    if capacity > 0 && faces.is_null() {
+        return Err(pointer::null("faces"));
+    }
+    // SAFETY: the caller's promise.
+    let photo = unsafe { self::photo(&structs::read(photo)?) }?;
+    // SAFETY: the caller's promise.
+    let options = unsafe { detect_options(options) }?;
+    let found = engine.detect_faces(&photo.decode(engine.limits())?, &options)?;
+    for (index, face) in found.iter().take(capacity).enumerate() {
+        // SAFETY: `index` is below `capacity`, and the first struct states the size of each.
+        unsafe { structs::write_element(faces, index, &omniid_face::new(face)) }?;
+    }
+    // SAFETY: `count` was checked.
+    unsafe { count.write(found.len()) };
+    Ok(())
 }
 
 /// # Safety

@@ -4,6 +4,7 @@
 //! the message: what failed, the value seen and what would be right.
 
 use omniid::error::{Error, ErrorKind, Result};
+use omniid_capi_export::export;
 use std::any::Any;
 use std::cell::RefCell;
 use std::ffi::{c_char, CStr, CString};
@@ -71,25 +72,59 @@ pub(crate) fn c_text(text: &str) -> CString {
     CString::new(text.replace('\0', "?")).unwrap_or_default()
 }
 
-/// Runs the body of an exported function, keeps its error's message for the thread, and lets no panic out.
-///
-/// Every function that returns an [`omniid_status`] is one call of this.
-pub(crate) fn fallible(body: impl FnOnce() -> Result<()>) -> omniid_status {
-    let error = match guard(body) {
-        Ok(Ok(())) => return OMNIID_STATUS_OK,
-        Ok(Err(error)) => error,
-        Err(error) => error,
-    };
-    let status = code(error.kind());
-    keep(&error);
-    status
+/// What an exported function returns: made from what its body gives, or from the status of a failure.
+pub(crate) trait Returned: Sized {
+    /// What the body gives.
+    type Body;
+
+    fn from_body(body: Self::Body) -> Result<Self>;
+
+    fn from_failure(status: omniid_status) -> Self;
 }
 
-/// Runs the body of an exported function that cannot fail; `default` is returned if it panics all the same.
-pub(crate) fn infallible<T>(default: T, body: impl FnOnce() -> T) -> T {
-    guard(body).unwrap_or_else(|error| {
+/// Functions that can fail.
+impl Returned for omniid_status {
+    type Body = Result<()>;
+
+    fn from_body(body: Result<()>) -> Result<Self> {
+        body.map(|()| OMNIID_STATUS_OK)
+    }
+
+    fn from_failure(status: omniid_status) -> Self {
+        status
+    }
+}
+
+/// Functions that cannot fail, with what they return after a panic all the same.
+macro_rules! infallible {
+    ($($returned:ty: $after_panic:expr;)*) => {$(
+        impl Returned for $returned {
+            type Body = Self;
+
+            fn from_body(body: Self) -> Result<Self> {
+                Ok(body)
+            }
+
+            fn from_failure(_: omniid_status) -> Self {
+                $after_panic
+            }
+        }
+    )*};
+}
+
+infallible! {
+    (): ();
+    u32: 0;
+    *const c_char: c"".as_ptr();
+}
+
+/// Runs the body of a function that C calls: keeps the message of its error for the thread, and lets no panic out.
+///
+/// The attribute `export` puts it around the body of every exported function.
+pub(crate) fn exported<R: Returned>(body: impl FnOnce() -> R::Body) -> R {
+    guard(body).and_then(R::from_body).unwrap_or_else(|error| {
         keep(&error);
-        default
+        R::from_failure(code(error.kind()))
     })
 }
 
@@ -128,25 +163,21 @@ fn keep(error: &Error) {
 }
 
 /// A short English text for a status. Static; never NULL, also not for unknown numbers.
-#[no_mangle]
+#[export]
 pub extern "C" fn omniid_status_text(status: omniid_status) -> *const c_char {
-    infallible(c"".as_ptr(), || {
-        let known = TEXTS.iter().find(|(code, _)| *code == status);
-        known.map_or(c"unknown status", |(_, text)| text).as_ptr()
-    })
+    let known = TEXTS.iter().find(|(code, _)| *code == status);
+    known.map_or(c"unknown status", |(_, text)| text).as_ptr()
 }
 
 /// The message of the calling thread's last failed call; empty if none failed yet. Never NULL.
 ///
 /// Belongs to the library and stays valid until the next call of this thread fails or the thread ends. Calls that
 /// succeed do not touch it. A host that moves between threads must read it on the thread that made the call.
-#[no_mangle]
+#[export]
 pub extern "C" fn omniid_last_error() -> *const c_char {
-    infallible(c"".as_ptr(), || {
-        LAST_ERROR
-            .try_with(|slot| slot.try_borrow().map_or(c"".as_ptr(), |text| text.as_ptr()))
-            .unwrap_or(c"".as_ptr())
-    })
+    LAST_ERROR
+        .try_with(|slot| slot.try_borrow().map_or(c"".as_ptr(), |text| text.as_ptr()))
+        .unwrap_or(c"".as_ptr())
 }
 
 #[cfg(test)]
@@ -178,7 +209,7 @@ mod tests {
         ];
         assert_eq!(kinds.len() + 1, TEXTS.len());
         for (kind, status) in kinds {
-            assert_eq!(fallible(|| Err(Error::new(kind, "x"))), status);
+            assert_eq!(exported::<omniid_status>(|| Err(Error::new(kind, "x"))), status);
             assert!(TEXTS
                 .iter()
                 .any(|(code, text)| *code == status && !text.is_empty()));
@@ -187,21 +218,27 @@ mod tests {
 
     #[test]
     fn panics_become_a_status_and_a_message() {
-        assert_eq!(fallible(|| panic!("seven {}", 7)), OMNIID_STATUS_INTERNAL);
+        assert_eq!(
+            exported::<omniid_status>(|| panic!("seven {}", 7)),
+            OMNIID_STATUS_INTERNAL
+        );
         assert_eq!(last(), "panic: seven 7");
-        assert_eq!(fallible(|| std::panic::panic_any(1u8)), OMNIID_STATUS_INTERNAL);
+        assert_eq!(
+            exported::<omniid_status>(|| std::panic::panic_any(1u8)),
+            OMNIID_STATUS_INTERNAL
+        );
         assert_eq!(last(), "panic: no message");
-        assert_eq!(infallible(3, || panic!("static")), 3);
+        assert_eq!(exported::<u32>(|| panic!("static")), 0);
         assert_eq!(last(), "panic: static");
     }
 
     #[test]
     fn messages_belong_to_the_thread_and_survive_success() {
         assert_eq!(
-            fallible(|| Err(Error::invalid("a\0b"))),
+            exported::<omniid_status>(|| Err(Error::invalid("a\0b"))),
             OMNIID_STATUS_INVALID_ARGUMENT
         );
-        assert_eq!(fallible(|| Ok(())), OMNIID_STATUS_OK);
+        assert_eq!(exported::<omniid_status>(|| Ok(())), OMNIID_STATUS_OK);
         assert_eq!(std::thread::spawn(last).join().unwrap(), "");
         assert_eq!(last(), "a?b");
     }

@@ -11,11 +11,12 @@ mod tests;
 
 use crate::dlpack::{self, omniid_managed_tensor, omniid_tensor, TensorDevice, TensorType};
 use crate::pointer;
-use crate::status::infallible;
+use crate::status::exported;
 use candle_core::{CpuStorage, DType, Storage, Tensor};
 use half::{bf16, f16};
 use omniid::error::{Error, Result};
 use omniid::inject::{Elements, ElementsMut};
+use omniid_capi_export::export;
 use std::any::Any;
 use std::ffi::c_void;
 use std::ops::Range;
@@ -385,7 +386,7 @@ pub(crate) fn managed(
 
 /// Deleter of the tensors made by [`managed`]. Not exported; the host reaches it through the tensor.
 unsafe extern "C" fn delete(tensor: *mut omniid_managed_tensor) {
-    infallible((), || {
+    exported::<()>(|| {
         if !tensor.is_null() {
             // SAFETY: only tensors made by `managed` carry this deleter: both pointers came from boxes, and DLPack
             // allows one call.
@@ -453,14 +454,12 @@ fn cpu_address(storage: &CpuStorage, start: usize) -> Result<*mut c_void> {
 ///
 /// # Safety
 /// `tensor` is NULL or an owned DLPack tensor that nobody uses any more.
-#[no_mangle]
+#[export]
 pub unsafe extern "C" fn omniid_managed_tensor_free(tensor: *mut omniid_managed_tensor) {
-    infallible((), || {
-        // SAFETY: the caller's promise.
-        let deleter = unsafe { tensor.as_ref() }.and_then(|tensor| tensor.deleter);
-        if let Some(deleter) = deleter {
-            // SAFETY: DLPack: the deleter is called once, with the tensor.
-            unsafe { deleter(tensor) };
-        }
-    });
+    // SAFETY: the caller's promise.
+    let deleter = unsafe { tensor.as_ref() }.and_then(|tensor| tensor.deleter);
+    if let Some(deleter) = deleter {
+        // SAFETY: DLPack: the deleter is called once, with the tensor.
+        unsafe { deleter(tensor) };
+    }
 }

@@ -1,6 +1,6 @@
 //! Versions. The release tells which OmniID this is; the ABI version tells which callers it can serve.
 
-use crate::status::infallible;
+use omniid_capi_export::export;
 use std::ffi::{c_char, CStr};
 
 /// Major version of the ABI. Programs built for another major version cannot use this library; it is also the
@@ -23,17 +23,15 @@ const RELEASE: &[u8] = concat!(env!("CARGO_PKG_VERSION"), "\0").as_bytes();
 ///
 /// Compare its upper half with `OMNIID_ABI_MAJOR` after loading the library by hand. `omniid_engine_open` does
 /// so by itself.
-#[no_mangle]
+#[export]
 pub extern "C" fn omniid_abi_version() -> u32 {
-    infallible(0, || OMNIID_ABI_VERSION)
+    OMNIID_ABI_VERSION
 }
 
 /// The release of the loaded library, such as `0.2.0`. The text is static.
-#[no_mangle]
+#[export]
 pub extern "C" fn omniid_version() -> *const c_char {
-    infallible(c"".as_ptr(), || {
-        CStr::from_bytes_with_nul(RELEASE).unwrap_or(c"").as_ptr()
-    })
+    CStr::from_bytes_with_nul(RELEASE).unwrap_or(c"").as_ptr()
 }
 
 #[cfg(test)]

@@ -1,7 +1,5 @@
 //! The C ABI as C sees it: the header in every language version, the exported names, programs in C.
 
-#[path = "c_abi/boundary.rs"]
-mod boundary;
 #[path = "c_abi/compilers.rs"]
 mod compilers;
 #[path = "c_abi/exports.rs"]
