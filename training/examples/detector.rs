@@ -8,11 +8,15 @@ use omniid::Limits;
 use omniid_training::config::DetectorConfig;
 use omniid_training::detector::heads::HeadPool;
 use omniid_training::detector::scene::Scenes;
-use omniid_training::detector::{draw_faces, held_out_scenes, judging, train_detector};
-use omniid_training::evaluate::{compare_detectors, portraits, test_images, DetectorTest, Progress};
-use omniid_training::observer::{Observer, TrainingProgress};
-use omniid_training::render::{contact_sheet, Assets};
+use omniid_training::detector::{
+    compare_detectors, draw_faces, held_out_scenes, judging, portraits, test_images, train_detector,
+    DetectorTest,
+};
+use omniid_training::evaluate::Progress;
+use omniid_training::pictures::contact_sheet;
+use omniid_training::render::Assets;
 use omniid_training::run::RunOptions;
+use omniid_training::trainer::{Observer, TrainingProgress};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Instant;

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use image::RgbImage;
-use omniid_training::render::{contact_sheet, Assets, Family, PhotoDistribution};
+use omniid_training::pictures::contact_sheet;
+use omniid_training::render::{Assets, Family, PhotoDistribution};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 

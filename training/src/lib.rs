@@ -3,33 +3,19 @@
 //!
 //! A client of the plugin's public API. Nothing here is needed to use a trained model.
 
-pub mod average;
+pub mod batch;
 pub mod config;
 pub mod data;
 pub mod detector;
-pub mod discriminant;
 pub mod evaluate;
-pub mod export;
-pub mod judged;
-pub mod measures;
-pub mod metrics;
+pub mod flow;
+pub mod masked;
 pub mod model;
-pub mod objective;
-pub mod observer;
-pub mod optimiser;
-pub mod parameters;
-mod part;
-pub mod pixels;
-pub mod preview;
+pub mod optimisation;
+pub mod pictures;
 pub mod random;
 pub mod render;
 pub mod run;
-pub mod sampler;
-pub mod schedule;
-pub mod similarity;
-pub mod stage1;
-pub mod stage2;
-pub mod state;
-pub mod toy;
+pub mod statistics;
+pub mod tokens;
 pub mod trainer;
-mod workers;

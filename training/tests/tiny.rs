@@ -6,9 +6,9 @@
 use omniid::error::Result;
 use omniid_training::config::{preset, RunConfig};
 use omniid_training::data::Dataset;
-use omniid_training::observer::Silent;
 use omniid_training::render::{render_people, Assets, RenderConfig};
 use omniid_training::run::{run_on, RunOptions, RunReport};
+use omniid_training::trainer::Silent;
 
 fn assets() -> Option<Assets> {
     let folder = omniid_test_support::assets("ict_facekit")?;

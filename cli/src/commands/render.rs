@@ -7,8 +7,9 @@ use crate::progress::Bar;
 use clap::ValueEnum;
 use image::RgbImage;
 use omniid_training::data::Dataset;
+use omniid_training::pictures::contact_sheet;
 use omniid_training::render::{
-    contact_sheet, render_folder, render_people, Assets, Family, RenderConfig, LARGEST, TRUTH_FILE,
+    render_folder, render_people, Assets, Family, RenderConfig, LARGEST, TRUTH_FILE,
 };
 use serde::Serialize;
 use std::path::PathBuf;

@@ -11,10 +11,9 @@ use omniid::engine::DeviceChoice;
 use omniid::{Error, ErrorKind};
 use omniid_training::config::{preset, RunConfig, PRESETS};
 use omniid_training::data::photos::{file_hash, load_photos, PhotoOptions, PhotoReport};
-use omniid_training::observer::{Observer, TrainingProgress};
 use omniid_training::render::{Assets, RenderConfig};
 use omniid_training::run::{load_data, run_on, RunOptions};
-use omniid_training::trainer::Outcome as RunOutcome;
+use omniid_training::trainer::{Observer, Outcome as RunOutcome, TrainingProgress};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 

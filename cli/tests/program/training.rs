@@ -2,7 +2,7 @@
 
 use super::support::{assets, Workplace};
 use omniid_training::config::PRESETS;
-use omniid_training::toy::toy_people;
+use omniid_training::data::toy_people;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 

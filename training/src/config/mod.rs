@@ -5,22 +5,22 @@
 
 mod detector;
 mod flow;
-mod losses;
+mod masked;
 mod model;
+mod optimisation;
 mod plan;
 mod similarity;
-mod training;
 
 pub use detector::{DetectorConfig, DetectorEvaluationConfig, SceneConfig, DETECTOR_PRESET};
 pub use flow::FlowConfig;
-pub use losses::{Condition, LossConfig, MaskedConfig};
+pub use masked::{Condition, LossConfig, MaskedConfig};
 pub use model::ModelConfig;
-pub use plan::{Configuration, Plan};
-pub use similarity::SimilarityConfig;
-pub use training::{
+pub use optimisation::{
     AverageConfig, EvaluationConfig, OptimiserConfig, Pairing, Precision, ReportConfig, SamplerConfig,
     ScheduleConfig,
 };
+pub use plan::{Configuration, Plan};
+pub use similarity::SimilarityConfig;
 
 use crate::data::SplitFractions;
 use omniid::error::{Error, Result};
@@ -248,5 +248,4 @@ fn need(sound: bool, name: &str, value: impl std::fmt::Display, right: &str) -> 
 }
 
 #[cfg(test)]
-#[path = "tests.rs"]
 mod tests;

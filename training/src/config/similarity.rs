@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 const MOST_VALUES: usize = 16_384;
 
 /// The directions in which an exported model compares identities, found at the end of a run by linear discriminant
-/// analysis of the training people's tokens ([`similarity_projection`](crate::similarity::similarity_projection)).
+/// analysis of the training people's tokens ([`similarity_projection`](crate::tokens::similarity_projection)).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SimilarityConfig {

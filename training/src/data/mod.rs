@@ -6,11 +6,14 @@
 mod crop;
 mod file;
 pub mod photos;
+mod resize;
 mod split;
+mod toy;
 
 pub use crop::CropTemplate;
 pub use file::FORMAT_VERSION;
 pub use split::{Part, SplitFractions};
+pub use toy::toy_people;
 
 use omniid::error::{Error, Result};
 use omniid_minihost::View;
@@ -285,5 +288,4 @@ impl fmt::Display for DatasetReport {
 }
 
 #[cfg(test)]
-#[path = "tests.rs"]
 mod tests;

@@ -4,6 +4,7 @@
 
 mod canvas;
 mod clutter;
+mod comparison;
 pub mod heads;
 pub mod loss;
 pub mod network;
@@ -13,12 +14,20 @@ pub mod ops;
 mod picture;
 mod run;
 pub mod scene;
+mod scores;
 pub mod truth;
 mod vectorised;
 
+pub use comparison::{
+    compare_detectors, portraits, test_images, Agreement, DetectorComparison, DetectorScores, DetectorTest,
+    PortraitScores,
+};
 pub use objective::{held_out_scenes, judging, FaceDetection};
 pub use picture::draw_faces;
 pub use run::{train_detector, DetectorReport, DETECTOR_FILE};
+pub use scores::{
+    evaluate_detector, landmark_distance, DetectionScores, FaceGroup, LabelledFace, LabelledPicture,
+};
 
 #[cfg(test)]
 mod tests;

@@ -2,11 +2,9 @@
 
 use super::objective::FaceDetection;
 use crate::config::DetectorConfig;
-use crate::objective::Objective;
-use crate::observer::Observer;
 use crate::render::Assets;
 use crate::run::{start, RunOptions};
-use crate::trainer::Outcome;
+use crate::trainer::{Objective, Observer, Outcome};
 use omniid::checkpoint::write_safetensors;
 use omniid::error::{Error, Result};
 use std::collections::BTreeMap;

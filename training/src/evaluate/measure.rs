@@ -2,8 +2,8 @@
 
 use super::detail::detail;
 use super::image_error::{l1, psnr};
-use super::roc::{mean_estimate, Estimate};
 use super::ssim::ssim;
+use crate::statistics::{mean_estimate, Estimate};
 use image::RgbImage;
 use omniid::error::Result;
 use serde::{Deserialize, Serialize};

@@ -5,15 +5,12 @@
 
 mod descriptor;
 mod detail;
-mod detection;
-mod detectors;
 mod generation;
 mod hog;
 mod image_error;
 mod measure;
 mod progress;
 mod report;
-mod roc;
 mod ssim;
 mod subjects;
 mod suite;
@@ -28,13 +25,6 @@ pub use descriptor::{
     VerifierDescriptor,
 };
 pub use detail::{detail, Detail};
-pub use detection::{
-    evaluate_detector, landmark_distance, DetectionScores, FaceGroup, LabelledFace, LabelledPicture,
-};
-pub use detectors::{
-    compare_detectors, portraits, test_images, Agreement, DetectorComparison, DetectorScores, DetectorTest,
-    PortraitScores,
-};
 pub use generation::{
     evaluate_generation, AngleResult, Difference, Drawn, DrawnResult, Example, GenerationOptions,
     GenerationReport, ANGLES, FRONTAL,
@@ -44,7 +34,6 @@ pub use image_error::{l1, psnr, Mask};
 pub use measure::{Means, Measure, Measured};
 pub use progress::{Progress, ProgressFn};
 pub use report::{Evaluation, ModelName, FORMAT_VERSION};
-pub use roc::{mean_estimate, Curve, Estimate, Pair, ScoredPairs, Verification};
 pub use ssim::ssim;
 pub use suite::{
     evaluate_people, PeopleReport, SuiteOptions, TestPeople, TokenRow, VerificationRow, SIMILARITY, TOKENS,

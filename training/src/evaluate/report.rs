@@ -2,8 +2,8 @@
 
 use super::generation::{GenerationReport, FRONTAL};
 use super::measure::{Means, Measure};
-use super::roc::Estimate;
 use super::suite::PeopleReport;
+use crate::statistics::Estimate;
 use serde::{Deserialize, Serialize};
 use std::fmt::Write as _;
 

@@ -94,8 +94,7 @@ pub(super) fn from_front(view: &View) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::Role;
-    use crate::toy::toy_people;
+    use crate::data::{toy_people, Role};
 
     fn view(yaw: f32, pitch: f32) -> View {
         View::default().posed(yaw.to_radians(), pitch.to_radians(), 0.3)

@@ -5,11 +5,11 @@ use super::descriptor::{
 };
 use super::generation::{evaluate_generation, Drawn, Example, GenerationOptions, GenerationReport};
 use super::progress::Progress;
-use super::roc::Estimate;
 use super::tokens::{IdentityModel, TokenStatistics};
 use super::verification::{images_of, verify, PersonImages, VerificationOptions};
 use super::verifier::Verifier;
 use crate::data::{CropTemplate, Dataset};
+use crate::statistics::Estimate;
 use omniid::error::Result;
 use omniid_minihost::Minihost;
 use serde::{Deserialize, Serialize};

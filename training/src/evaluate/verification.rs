@@ -2,8 +2,8 @@
 
 use super::descriptor::{Centre, Descriptor, PictureSet};
 use super::progress::Progress;
-use super::roc::{Pair, ScoredPairs, Verification};
 use crate::data::{Dataset, Picture};
+use crate::statistics::{Pair, ScoredPairs, Verification};
 use candle_core::{Device, Tensor};
 use image::RgbImage;
 use omniid::error::{Error, Result};

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Assets, Family, RenderConfig};
 use crate::data::Role;
-use crate::preview;
+use crate::pictures;
 
 /// The file beside the people's folders that says what every picture shows: a [`TruthLine`] per line.
 pub const TRUTH_FILE: &str = "truth.jsonl";
@@ -106,7 +106,7 @@ fn person(
             let photo = distribution.sample(&mut person.photo_rng(role, index));
             let rendered = person.render(&photo, config.size)?;
             let file = format!("{}.png", number + 1);
-            preview::save(&rendered.image, &own.join(&file))?;
+            pictures::save(&rendered.image, &own.join(&file))?;
             Ok(TruthLine {
                 path: format!("{name}/{file}"),
                 family,

@@ -24,9 +24,7 @@ mod people;
 mod person;
 mod photo;
 mod raster;
-
 mod shade;
-mod sheet;
 mod text;
 mod texture;
 mod torso;
@@ -53,7 +51,6 @@ pub use obj::Obj;
 pub use people::{render_people, RenderConfig};
 pub use person::Person;
 pub use photo::{Background, Framing, PhotoSpec};
-pub use sheet::contact_sheet;
 
 use ict::{HairStyles, Ict};
 use makehuman::MakeHuman;

@@ -3,8 +3,8 @@
 use super::judge::Judge;
 use super::options::{Drawn, GenerationOptions};
 use crate::evaluate::measure::{mean_difference, Judged, Means, Measure, Resampling};
-use crate::evaluate::roc::Estimate;
 use crate::evaluate::subjects::{from_front, Subject};
+use crate::statistics::Estimate;
 use image::RgbImage;
 use omniid::error::Result;
 use omniid_minihost::{Minihost, View};

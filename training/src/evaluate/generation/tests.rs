@@ -1,8 +1,8 @@
 use super::*;
+use crate::data::toy_people;
 use crate::evaluate::image_error::l1;
 use crate::evaluate::measure::Measure;
 use crate::evaluate::test_model;
-use crate::toy::toy_people;
 
 fn options() -> GenerationOptions {
     GenerationOptions {

@@ -1,0 +1,11 @@
+//! Which pictures make a step, and their numbers.
+
+mod condition;
+mod pixels;
+mod sampler;
+
+pub use condition::{condition_length, condition_numbers};
+pub use pixels::{
+    input_planes, planes, write_face_weights, write_patch, write_planes, write_weights, Reading,
+};
+pub use sampler::{Draw, Sampler, Tone};

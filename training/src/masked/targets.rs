@@ -1,0 +1,392 @@
+//! The numbers of a stage-1 step.
+
+use super::decoder::Targets;
+use crate::batch::{condition_length, condition_numbers, write_patch, Draw, Reading, Tone};
+use crate::config::MaskedConfig;
+use crate::data::Dataset;
+use crate::model::position_codes;
+use candle_core::{Device, Tensor};
+use omniid::error::Result;
+use rand::seq::index::sample;
+use rand::Rng;
+use rayon::prelude::*;
+
+/// The targets of a step on the CPU. `all` is people · targets.
+pub struct TargetBatch {
+    /// `[all, visible, 3 · patch²]`
+    visible: Vec<f32>,
+    /// `[all, visible, width]`
+    visible_places: Vec<f32>,
+    /// `[all, decoded, width]`
+    places: Vec<f32>,
+    /// `[all, condition length]`
+    condition: Vec<f32>,
+    /// `[all, decoded, 3 · patch²]`: what should come out.
+    values: Vec<f32>,
+    /// As `values`: weights of the loss; empty when all weigh the same.
+    weights: Vec<f32>,
+    all: usize,
+    sizes: Sizes,
+}
+
+#[derive(Clone, Copy)]
+struct Sizes {
+    visible: usize,
+    decoded: usize,
+    width: usize,
+    pixels: usize,
+    condition: usize,
+}
+
+/// Makes [`TargetBatch`]es of a dataset's pictures.
+pub struct TargetBuilder {
+    config: MaskedConfig,
+    patch: usize,
+    /// `[patches, width]`
+    codes: Vec<f32>,
+    patches: usize,
+}
+
+/// Which patches of a target are seen and which are decoded.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Patches {
+    /// Places of the visible patches.
+    pub visible: Vec<usize>,
+    /// Places of the patches to decode.
+    pub decoded: Vec<usize>,
+}
+
+impl TargetBuilder {
+    /// For pictures of side `size` in patches of side `patch`.
+    pub fn new(config: &MaskedConfig, size: usize, patch: usize) -> Self {
+        let side = size / patch;
+        Self {
+            config: config.clone(),
+            patch,
+            codes: position_codes(side, config.width),
+            patches: side * side,
+        }
+    }
+
+    /// Draws the patches of one target.
+    pub fn draw(&self, generator: &mut impl Rng) -> Patches {
+        let (visible, decoded) = (
+            self.config.visible(self.patches),
+            self.config.decoded(self.patches),
+        );
+        let mut visible = sample(generator, self.patches, visible + decoded).into_vec();
+        let decoded = visible.split_off(visible.len() - decoded);
+        Patches { visible, decoded }
+    }
+
+    /// Draws the tokens that the decoder sees of each of `people` persons: flat places in `[people · tokens]`, the
+    /// same number for everybody. `None` when all are seen.
+    pub fn draw_tokens(&self, people: usize, tokens: usize, generator: &mut impl Rng) -> Option<Vec<u32>> {
+        let kept = (((1.0 - self.config.token_dropout) * tokens as f64).round() as usize).clamp(1, tokens);
+        if kept == tokens {
+            return None;
+        }
+        let person = |person: usize| {
+            let mut places = sample(generator, tokens, kept).into_vec();
+            places.sort_unstable();
+            places
+                .into_iter()
+                .map(move |place| (person * tokens + place) as u32)
+                .collect::<Vec<_>>()
+        };
+        Some((0..people).flat_map(person).collect())
+    }
+
+    /// The numbers of the targets of `draws` with the given patches, in order.
+    pub fn build(&self, dataset: &Dataset, draws: &[Draw], patches: &[Patches]) -> TargetBatch {
+        let config = &self.config;
+        let sizes = Sizes {
+            visible: config.visible(self.patches),
+            decoded: config.decoded(self.patches),
+            width: config.width,
+            pixels: 3 * self.patch * self.patch,
+            condition: condition_length(config.condition),
+        };
+        let targets = draws
+            .iter()
+            .flat_map(|draw| {
+                draw.targets.iter().map(move |target| {
+                    let reading = Reading {
+                        tone: Tone::NONE,
+                        grey: draw.grey,
+                        mirrored: draw.mirrored,
+                    };
+                    (&dataset.people[draw.person].pictures[*target], reading)
+                })
+            })
+            .zip(patches)
+            .collect::<Vec<_>>();
+        let all = targets.len();
+        let mut batch = TargetBatch {
+            visible: vec![0.0; all * sizes.visible * sizes.pixels],
+            visible_places: Vec::with_capacity(all * sizes.visible * sizes.width),
+            places: Vec::with_capacity(all * sizes.decoded * sizes.width),
+            condition: Vec::with_capacity(all * sizes.condition),
+            values: vec![0.0; all * sizes.decoded * sizes.pixels],
+            weights: Vec::new(),
+            all,
+            sizes,
+        };
+        let size = dataset.size as usize;
+        let weighted = config.background_weight < 1.0;
+        if weighted {
+            batch.weights = vec![0.0; batch.values.len()];
+        }
+        let code = |place: &usize| {
+            self.codes
+                .iter()
+                .skip(place * sizes.width)
+                .take(sizes.width)
+                .copied()
+        };
+        for ((picture, reading), patches) in &targets {
+            batch.visible_places.extend(patches.visible.iter().flat_map(code));
+            batch.places.extend(patches.decoded.iter().flat_map(code));
+            let view = if reading.mirrored {
+                picture.view.mirrored()
+            } else {
+                picture.view
+            };
+            batch
+                .condition
+                .extend(condition_numbers(&view, reading.grey, config.condition));
+        }
+        let read = |((picture, reading), patches): &((&crate::data::Picture, Reading), &Patches),
+                    places: fn(&Patches) -> &Vec<usize>,
+                    values: &mut [f32],
+                    mut weights: Option<&mut [f32]>| {
+            for (n, place) in places(patches).iter().enumerate() {
+                let range = n * sizes.pixels..(n + 1) * sizes.pixels;
+                write_patch(
+                    picture,
+                    (size, self.patch, *place),
+                    reading,
+                    config.background_weight,
+                    &mut values[range.clone()],
+                    weights.as_deref_mut().map(|weights| &mut weights[range]),
+                );
+            }
+        };
+        if sizes.visible > 0 {
+            batch
+                .visible
+                .par_chunks_mut(sizes.visible * sizes.pixels)
+                .zip(&targets)
+                .for_each(|(values, target)| read(target, |patches| &patches.visible, values, None));
+        }
+        let each = sizes.decoded * sizes.pixels;
+        if weighted {
+            batch
+                .values
+                .par_chunks_mut(each)
+                .zip(batch.weights.par_chunks_mut(each))
+                .zip(&targets)
+                .for_each(|((values, weights), target)| {
+                    read(target, |patches| &patches.decoded, values, Some(weights));
+                });
+        } else {
+            batch
+                .values
+                .par_chunks_mut(each)
+                .zip(&targets)
+                .for_each(|(values, target)| read(target, |patches| &patches.decoded, values, None));
+        }
+        batch
+    }
+}
+
+impl TargetBatch {
+    /// Number of targets of all people.
+    pub fn len(&self) -> usize {
+        self.all
+    }
+
+    /// Whether there is no target.
+    pub fn is_empty(&self) -> bool {
+        self.all == 0
+    }
+
+    /// The decoder's input.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Device`](omniid::ErrorKind::Device) from the GPU.
+    pub fn targets(&self, device: &Device) -> Result<Targets> {
+        let Sizes {
+            visible,
+            decoded,
+            width,
+            pixels,
+            condition,
+        } = self.sizes;
+        let tensor = |values: &[f32], shape: &[usize]| -> Result<Option<Tensor>> {
+            if values.is_empty() {
+                return Ok(None);
+            }
+            Ok(Some(Tensor::from_slice(values, shape, device)?))
+        };
+        Ok(Targets {
+            visible: tensor(&self.visible, &[self.all, visible, pixels])?,
+            visible_places: tensor(&self.visible_places, &[self.all, visible, width])?,
+            places: Tensor::from_slice(&self.places, (self.all, decoded, width), device)?,
+            condition: tensor(&self.condition, &[self.all, condition])?,
+        })
+    }
+
+    /// What should come out, `[all, decoded, 3 · patch²]`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Device`](omniid::ErrorKind::Device) from the GPU.
+    pub fn values(&self, device: &Device) -> Result<Tensor> {
+        let shape = (self.all, self.sizes.decoded, self.sizes.pixels);
+        Ok(Tensor::from_slice(&self.values, shape, device)?)
+    }
+
+    /// Mean absolute difference of `decoded` to what should come out over all pixels.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Mismatch`](omniid::ErrorKind::Mismatch) when the shape is another.
+    pub fn plain_loss(&self, decoded: &Tensor, device: &Device) -> Result<Tensor> {
+        Ok((decoded - self.values(device)?)?.abs()?.mean_all()?)
+    }
+
+    /// Mean absolute difference of `decoded` to what should come out, weighted by the head mask if configured.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Mismatch`](omniid::ErrorKind::Mismatch) when the shape is another.
+    pub fn loss(&self, decoded: &Tensor, device: &Device) -> Result<Tensor> {
+        let difference = (decoded - self.values(device)?)?.abs()?;
+        if self.weights.is_empty() {
+            return Ok(difference.mean_all()?);
+        }
+        let weights = Tensor::from_slice(&self.weights, difference.dims(), device)?;
+        let total: f64 = self.weights.iter().map(|weight| f64::from(*weight)).sum();
+        Ok(((difference * weights)?.sum_all()? / total.max(1.0))?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::toy_people;
+    use crate::random::{stream, Purpose};
+    use omniid_minihost::View;
+
+    fn builder(config: &MaskedConfig) -> TargetBuilder {
+        TargetBuilder::new(config, 16, 4)
+    }
+
+    fn draw(target: usize, mirrored: bool, grey: bool) -> Draw {
+        Draw {
+            person: 0,
+            inputs: Vec::new(),
+            second: Vec::new(),
+            targets: vec![target],
+            grey,
+            mirrored,
+        }
+    }
+
+    #[test]
+    fn visible_and_decoded_patches_are_disjoint() {
+        let config = MaskedConfig {
+            masked_fraction: 0.75,
+            decoded_fraction: 0.5,
+            ..MaskedConfig::default()
+        };
+        let mut generator = stream(1, Purpose::Masks, 0);
+        let mut seen = [0; 16];
+        for _ in 0..200 {
+            let patches = builder(&config).draw(&mut generator);
+            assert_eq!((patches.visible.len(), patches.decoded.len()), (4, 8));
+            assert!(patches
+                .decoded
+                .iter()
+                .all(|place| !patches.visible.contains(place)));
+            patches.decoded.iter().for_each(|place| seen[*place] += 1);
+        }
+        // Each patch is decoded in half of the draws; five standard errors are 35.
+        assert!(seen.iter().all(|count| (65..=135).contains(count)), "{seen:?}");
+    }
+
+    #[test]
+    fn a_perfect_decoder_has_no_loss_and_the_mask_weighs_it() -> Result<()> {
+        let dataset = toy_people(1, 2, 16, 4);
+        let device = Device::Cpu;
+        let config = MaskedConfig {
+            masked_fraction: 1.0,
+            decoded_fraction: 1.0,
+            background_weight: 0.25,
+            ..MaskedConfig::default()
+        };
+        let patches = [Patches {
+            visible: Vec::new(),
+            decoded: (0..16).collect(),
+        }];
+        let batch = builder(&config).build(&dataset, &[draw(1, false, false)], &patches);
+        let truth = batch.values(&device)?;
+        assert_eq!(batch.loss(&truth, &device)?.to_scalar::<f32>()?, 0.0);
+        assert!(batch.targets(&device)?.visible.is_none());
+        // Wrong by 1 on the head only, then on the background only.
+        let picture = &dataset.people[0].pictures[1];
+        let head = picture.mask.iter().filter(|mask| **mask == 255).count() as f32;
+        let background = 256.0 - head;
+        let total = head + 0.25 * background;
+        let off = |inside: bool| -> Result<f32> {
+            let weights = &batch.weights;
+            let error = weights
+                .iter()
+                .map(|weight| f32::from((*weight == 1.0) == inside))
+                .collect::<Vec<_>>();
+            let error = Tensor::from_vec(error, truth.dims(), &device)?;
+            Ok(batch.loss(&(&truth + error)?, &device)?.to_scalar::<f32>()?)
+        };
+        assert!((off(true)? - head / total).abs() < 1e-5);
+        assert!((off(false)? - 0.25 * background / total).abs() < 1e-5);
+        Ok(())
+    }
+
+    #[test]
+    fn mirrored_targets_have_mirrored_conditions() -> Result<()> {
+        let dataset = toy_people(1, 2, 16, 4);
+        let config = MaskedConfig::default();
+        let patches = [builder(&config).draw(&mut stream(1, Purpose::Masks, 1))];
+        let condition = |mirrored: bool, grey: bool| -> Result<Vec<f32>> {
+            let batch = builder(&config).build(&dataset, &[draw(0, mirrored, grey)], &patches);
+            let condition = batch.targets(&Device::Cpu)?.condition.expect("View");
+            Ok(condition.flatten_all()?.to_vec1()?)
+        };
+        let view = dataset.people[0].pictures[0].view;
+        assert_eq!(condition(false, false)?, view.to_vector());
+        assert_eq!(condition(true, false)?, view.mirrored().to_vector());
+        let grey = View::from_vector(&condition(false, true)?.try_into().expect("46 numbers"));
+        assert_eq!(grey.yaw, view.yaw);
+        assert!(grey.background[0][0] == grey.background[0][2]);
+        Ok(())
+    }
+
+    #[test]
+    fn hidden_tokens_are_drawn_for_every_person() {
+        let config = MaskedConfig {
+            token_dropout: 0.25,
+            ..MaskedConfig::default()
+        };
+        let mut generator = stream(1, Purpose::Masks, 2);
+        let kept = builder(&config)
+            .draw_tokens(3, 8, &mut generator)
+            .expect("a quarter is hidden");
+        assert_eq!(kept.len(), 18);
+        for (person, places) in kept.chunks(6).enumerate() {
+            assert!(places
+                .iter()
+                .all(|place| (8 * person as u32..8 * person as u32 + 8).contains(place)));
+            assert!(places.windows(2).all(|pair| pair[0] < pair[1]));
+        }
+        let all = MaskedConfig::default();
+        assert!(builder(&all).draw_tokens(3, 8, &mut generator).is_none());
+    }
+}

@@ -1,0 +1,247 @@
+//! The encoder that is trained: the plugin's own image encoder and identity encoder.
+
+mod operations;
+
+pub use operations::encoder_operations;
+
+use crate::config::ModelConfig;
+use crate::optimisation::ParameterSpec;
+use candle_core::Tensor;
+use candle_nn::VarBuilder;
+use omniid::encoder::{omni_id_tensors, OmniId};
+use omniid::error::{Error, Result};
+use omniid::vit::{vision_tensors, VisionTransformer};
+use omniid_kernels::layers::{Initial, TensorSpec};
+
+/// Base of the wavelengths of position codes: small pictures have few patches.
+const POSITION_BASE: f64 = 100.0;
+
+/// Image encoder and identity encoder. Its tensors have the names of a native checkpoint, `backbone.…` and
+/// `encoder.…`.
+pub struct IdentityModel {
+    backbone: VisionTransformer,
+    encoder: OmniId,
+}
+
+impl IdentityModel {
+    /// Loads both from `vb`: trainable from variables, fast from constants.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Format`](omniid::ErrorKind::Format) when a tensor is missing or has another shape.
+    pub fn load(config: &ModelConfig, vb: VarBuilder) -> Result<Self> {
+        Ok(Self {
+            backbone: VisionTransformer::load_for_penultimate(&config.backbone(), vb.pp("backbone"))?,
+            encoder: OmniId::load(&config.encoder(), vb.pp("encoder"))?,
+        })
+    }
+
+    /// Identity tokens `[people, queries, token width]` of photos `[people, inputs, 3, size, size]` (−1…1).
+    ///
+    /// # Errors
+    /// [`ErrorKind::Mismatch`](omniid::ErrorKind::Mismatch) when the shape is another.
+    pub fn tokens(&self, photos: &Tensor) -> Result<Tensor> {
+        let &[people, inputs, channels, height, width] = photos.dims() else {
+            return Err(Error::mismatch(format!(
+                "the encoder takes photos of shape [people, inputs, 3, size, size], got {:?}",
+                photos.dims()
+            )));
+        };
+        let flat = photos.reshape((people * inputs, channels, height, width))?;
+        let features = self.backbone.penultimate(&flat)?;
+        let (_, tokens, width) = features.dims3()?;
+        self.encoder
+            .forward_batch(&features.reshape((people, inputs, tokens, width))?)
+    }
+}
+
+/// Every tensor of an [`IdentityModel`] with its start; all in group `group`.
+///
+/// The image encoder's last block, whose output hidden state −2 leaves out, is neither trained nor stored.
+///
+/// # Errors
+/// [`ErrorKind::Format`](omniid::ErrorKind::Format) when the sizes are impossible.
+pub fn identity_parameters(config: &ModelConfig, group: usize) -> Result<Vec<ParameterSpec>> {
+    let backbone = config.backbone();
+    let unused = format!("vision_model.encoder.layers.{}.", config.blocks);
+    let side = config.image_size / config.patch_size;
+    let mut specs = Vec::new();
+    for mut spec in vision_tensors(&backbone) {
+        if spec.name.starts_with(&unused) || spec.name.starts_with("vision_model.post_layernorm") {
+            continue;
+        }
+        let positions = spec.name.contains("position_embedding");
+        if positions {
+            // The class token has no place.
+            let mut codes = vec![0.0; config.width];
+            codes.extend(position_codes(side, config.width));
+            spec.initial = Initial::Values(codes);
+        } else if spec.name.contains("patch_embedding") {
+            let inputs = 3 * config.patch_size * config.patch_size;
+            spec.initial = Initial::TruncatedNormal(1.0 / (inputs as f32).sqrt());
+        }
+        specs.push(ParameterSpec {
+            decays: is_matrix(&spec) && !positions,
+            trained: !config.freeze_backbone && (config.train_positions || !positions),
+            spec: under("backbone", spec),
+            group,
+        });
+    }
+    for mut spec in omni_id_tensors(&config.encoder())? {
+        if spec.name == "queries" && !config.anchored_queries {
+            spec.initial = Initial::Normal(config.query_std);
+        }
+        specs.push(ParameterSpec {
+            decays: is_matrix(&spec),
+            trained: true,
+            spec: under("encoder", spec),
+            group,
+        });
+    }
+    Ok(specs)
+}
+
+/// Whether a tensor is the matrix of a linear layer, the kind that weight decay is for.
+pub fn is_matrix(spec: &TensorSpec) -> bool {
+    spec.shape.len() >= 2 && spec.name.ends_with(".weight")
+}
+
+/// The tensor under a prefix.
+pub fn under(prefix: &str, spec: TensorSpec) -> TensorSpec {
+    TensorSpec {
+        name: format!("{prefix}.{}", spec.name),
+        ..spec
+    }
+}
+
+/// Codes `[side · side, width]` of the places of a square grid, row by row: sines and cosines of the column in the
+/// first half, of the row in the second (Dosovitskiy et al. 2021, appendix; MAE), with wavelengths up to 100 patches.
+/// Columns that do not fill a quarter of the width are 0.
+pub fn position_codes(side: usize, width: usize) -> Vec<f32> {
+    let quarter = width / 4;
+    let mut codes = Vec::with_capacity(side * side * width);
+    for row in 0..side {
+        for column in 0..side {
+            let start = codes.len();
+            for place in [column, row] {
+                let angles = (0..quarter)
+                    .map(|i| place as f64 / POSITION_BASE.powf(i as f64 / quarter as f64))
+                    .collect::<Vec<_>>();
+                codes.extend(angles.iter().map(|angle| angle.sin() as f32));
+                codes.extend(angles.iter().map(|angle| angle.cos() as f32));
+            }
+            codes.resize(start + width, 0.0);
+        }
+    }
+    codes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{preset, RunConfig};
+    use crate::optimisation::{ParameterGroup, Parameters};
+    use candle_core::{DType, Device};
+
+    fn tiny() -> Result<ModelConfig> {
+        Ok(RunConfig::from_toml(preset("tiny").expect("a preset"))?.model)
+    }
+
+    fn groups() -> [ParameterGroup; 1] {
+        [ParameterGroup {
+            name: "encoder".to_string(),
+            rate: 1.0,
+            weight_decay: 0.05,
+        }]
+    }
+
+    #[test]
+    fn every_trained_tensor_gets_a_gradient() -> Result<()> {
+        for anchored_queries in [false, true] {
+            let config = ModelConfig {
+                anchored_queries,
+                train_positions: true,
+                ..tiny()?
+            };
+            let parameters = Parameters::new(&identity_parameters(&config, 0)?, &groups(), 1, &Device::Cpu)?;
+            let model = IdentityModel::load(&config, parameters.builder())?;
+            let photos = TensorSpec::new("photos", &[2, 3, 3, 32, 32], Initial::Normal(0.5)).tensor(1)?;
+            let tokens = model.tokens(&photos)?;
+            assert_eq!(tokens.dims(), [2, 16, 96]);
+            // LayerNorm makes a plain sum constant, so the tokens are weighted.
+            let weights = TensorSpec::new("weights", &[2, 16, 96], Initial::Normal(1.0)).tensor(2)?;
+            let gradients = (tokens * weights)?.sum_all()?.backward()?;
+            for (name, _, variable) in parameters.trained() {
+                let gradient = gradients
+                    .get(variable)
+                    .unwrap_or_else(|| panic!("no gradient for {name}"));
+                let size = gradient.abs()?.sum_all()?.to_scalar::<f32>()?;
+                assert!(size.is_finite() && size > 0.0, "{name}: {size}");
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_frozen_backbone_is_constant_and_the_encoder_still_trains() -> Result<()> {
+        let config = ModelConfig {
+            freeze_backbone: true,
+            ..tiny()?
+        };
+        let parameters = Parameters::new(&identity_parameters(&config, 0)?, &groups(), 1, &Device::Cpu)?;
+        assert!(parameters
+            .trained()
+            .all(|(name, _, _)| name.starts_with("encoder.")));
+        let model = IdentityModel::load(&config, parameters.builder())?;
+        let tokens = model.tokens(&Tensor::ones((1, 1, 3, 32, 32), DType::F32, &Device::Cpu)?)?;
+        let gradients = tokens.sqr()?.sum_all()?.backward()?;
+        let queries = parameters.get("encoder.queries").and_then(|p| p.variable());
+        assert!(gradients.get(queries.expect("trained")).is_some());
+        Ok(())
+    }
+
+    #[test]
+    fn only_matrices_decay() -> Result<()> {
+        let specs = identity_parameters(&tiny()?, 0)?;
+        let decays = |name: &str| {
+            specs
+                .iter()
+                .find(|item| item.spec.name == name)
+                .unwrap_or_else(|| panic!("no {name}"))
+                .decays
+        };
+        assert!(decays("encoder.blocks.0.cross_attention.to_k.weight"));
+        assert!(decays("backbone.vision_model.embeddings.patch_embedding.weight"));
+        for name in [
+            "encoder.queries",
+            "backbone.vision_model.embeddings.position_embedding.weight",
+            "encoder.norm_out.weight",
+            "backbone.vision_model.embeddings.class_embedding",
+        ] {
+            assert!(!decays(name), "{name}");
+        }
+        assert!(!specs.iter().any(|item| item.spec.name.contains("layers.2.")));
+        Ok(())
+    }
+
+    #[test]
+    fn position_codes_are_the_published_formula() {
+        let codes = position_codes(3, 8);
+        assert_eq!(codes.len(), 72);
+        // Row 1, column 2: angles 2 and 2/10 for the column, 1 and 1/10 for the row.
+        let row = &codes[5 * 8..6 * 8];
+        let expected: [f64; 8] = [
+            2f64.sin(),
+            0.2f64.sin(),
+            2f64.cos(),
+            0.2f64.cos(),
+            1f64.sin(),
+            0.1f64.sin(),
+            1f64.cos(),
+            0.1f64.cos(),
+        ];
+        for (value, expected) in row.iter().zip(expected) {
+            assert!((f64::from(*value) - expected).abs() < 1e-6);
+        }
+        assert_eq!(position_codes(2, 10)[8..10], [0.0, 0.0]);
+    }
+}

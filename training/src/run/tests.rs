@@ -1,0 +1,242 @@
+use super::*;
+use crate::data::toy_people;
+use crate::trainer::TrainingProgress;
+use omniid::engine::{Engine, EngineOptions, Source};
+use omniid::progress::Reporter;
+use std::ops::ControlFlow;
+
+/// Stops a run after a step and keeps what it was told.
+struct Watcher {
+    stop: u64,
+    messages: Vec<String>,
+}
+
+impl Watcher {
+    fn new(stop: u64) -> Self {
+        Self {
+            stop,
+            messages: Vec::new(),
+        }
+    }
+
+    fn heard(&self, text: &str) -> bool {
+        self.messages.iter().any(|message| message.contains(text))
+    }
+}
+
+impl Observer for Watcher {
+    fn progress(&mut self, progress: &TrainingProgress) -> ControlFlow<()> {
+        if progress.step == self.stop {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    }
+
+    fn message(&mut self, text: &str) {
+        self.messages.push(text.to_string());
+    }
+}
+
+fn quick(folder: &Path) -> Result<RunConfig> {
+    let mut config = crate::masked::tests::quick(8)?;
+    config.report.state_every = 2;
+    config.data.files = vec![folder.join("people.safetensors")];
+    config.data.validation = 0.2;
+    config.data.test = 0.2;
+    config.similarity.directions = 5;
+    let mut people = toy_people(30, 9, 32, 1);
+    people.people[3].pictures.truncate(1);
+    people.save(&config.data.files[0])?;
+    Ok(config)
+}
+
+fn model(path: &Path) -> Result<Vec<u8>> {
+    std::fs::read(path).map_err(|error| Error::io(path, error))
+}
+
+/// Directions in which a model compares identities.
+fn directions(path: &Path) -> Result<usize> {
+    let options = EngineOptions::new(Source::Path(path.to_path_buf()));
+    Ok(Engine::open(options, &mut Reporter::silent())?.similarity_directions())
+}
+
+#[test]
+fn a_run_is_stopped_damaged_resumed_and_ends_as_if_nothing_had_happened() -> Result<()> {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let config = quick(folder.path())?;
+    let file = folder.path().join("run.toml");
+    std::fs::write(&file, config.to_toml()?).expect("writable");
+    let options = |name: &str| RunOptions::new(folder.path().join(name));
+    let whole = run(&file, &options("whole"), &mut Watcher::new(u64::MAX))?;
+    assert_eq!((whole.outcome, whole.step), (Outcome::Finished, 8));
+    assert!(!whole.measures.is_empty());
+
+    let mut watcher = Watcher::new(5);
+    let stopped = run(&file, &options("parts"), &mut watcher)?;
+    assert_eq!((stopped.outcome, stopped.step), (Outcome::Stopped, 5));
+    assert!(watcher.heard("30 people (30 toy)"), "{:?}", watcher.messages);
+    // Directions are looked for when all steps are made.
+    assert_eq!((directions(&whole.model)?, directions(&stopped.model)?), (5, 0));
+    // By mistake without `resume`: refused, nothing lost.
+    let error = run(&file, &options("parts"), &mut Watcher::new(u64::MAX)).expect_err("holds a run");
+    assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+    // The newest state is damaged: the one before serves.
+    std::fs::write(crate::trainer::current_path(&options("parts").folder), b"cut").expect("writable");
+    let resume = RunOptions {
+        resume: true,
+        ..options("parts")
+    };
+    let mut watcher = Watcher::new(u64::MAX);
+    let resumed = run(&file, &resume, &mut watcher)?;
+    assert_eq!((resumed.outcome, resumed.step), (Outcome::Finished, 8));
+    assert!(
+        watcher.heard("went back to") && watcher.heard("resumed at step 4"),
+        "{:?}",
+        watcher.messages
+    );
+    assert_eq!(model(&whole.model)?, model(&resumed.model)?);
+    assert_eq!(whole.measures, resumed.measures);
+    let engine = Engine::open(
+        EngineOptions::new(Source::Path(resumed.model)),
+        &mut Reporter::silent(),
+    )?;
+    assert_eq!(engine.info().token_width, 32);
+    Ok(())
+}
+
+#[test]
+fn a_stopped_run_of_stage_2_ends_as_if_nothing_had_happened_and_its_files_draw_people() -> Result<()> {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let mut config = crate::flow::tests::quick(6)?;
+    config.data.validation = 0.2;
+    config.data.test = 0.2;
+    config.report.state_every = 2;
+    let options = |name: &str| RunOptions::new(folder.path().join(name));
+    let people = toy_people(40, 9, 16, 1);
+    let whole = run_on(
+        &config,
+        people.clone(),
+        &options("whole"),
+        &mut Watcher::new(u64::MAX),
+    )?;
+    run_on(&config, people.clone(), &options("parts"), &mut Watcher::new(3))?;
+    let resume = RunOptions {
+        resume: true,
+        ..options("parts")
+    };
+    let resumed = run_on(&config, people, &resume, &mut Watcher::new(u64::MAX))?;
+    assert_eq!(model(&whole.model)?, model(&resumed.model)?);
+    let (whole_host, host) = (whole.host.expect("a host"), resumed.host.expect("a host"));
+    assert_eq!(model(&whole_host)?, model(&host)?);
+
+    // Checkpoint and host fit each other: the plugin draws with them.
+    let engine = Engine::open(
+        EngineOptions::new(Source::Path(resumed.model)),
+        &mut Reporter::silent(),
+    )?;
+    let photo = image::RgbImage::from_fn(16, 16, |x, y| image::Rgb([16 * x as u8, 16 * y as u8, 90]));
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    photo
+        .write_to(&mut bytes, image::ImageFormat::Png)
+        .expect("memory is writable");
+    let options = omniid::engine::EncodeOptions {
+        crop: Some(omniid::face::CropMode::None),
+        ..Default::default()
+    };
+    let photos = [omniid::Photo::from_bytes(bytes.get_ref())];
+    let identity = engine
+        .encode(&photos, &options, &mut Reporter::silent())?
+        .identity;
+    let host =
+        omniid_minihost::Minihost::open(&Source::Path(host), DType::F32, &Device::Cpu, &Limits::default())?;
+    let generator = omniid_minihost::Generator::new(host, engine)?;
+    let views = [omniid_minihost::View::default(); 2];
+    let options = omniid_minihost::GenerateOptions {
+        steps: 2,
+        ..Default::default()
+    };
+    let pictures = generator.generate(&identity, &views, &options, |_, _| Ok(()))?;
+    assert_eq!((pictures.len(), pictures[0].dimensions()), (2, (16, 16)));
+    Ok(())
+}
+
+#[test]
+fn another_configuration_is_not_resumed_by_mistake() -> Result<()> {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let mut config = quick(folder.path())?;
+    let mut options = RunOptions::new(folder.path().join("run"));
+    let data = load_data(&config, &mut Watcher::new(0))?;
+    run_on(&config, data.clone(), &options, &mut Watcher::new(2))?;
+    options.resume = true;
+    config.optimiser.learning_rate *= 0.5;
+    let error =
+        run_on(&config, data.clone(), &options, &mut Watcher::new(3)).expect_err("another learning rate");
+    assert_eq!(error.kind(), ErrorKind::Mismatch);
+    assert!(error.message().contains("optimiser.learning_rate"), "{error}");
+    options.allow_changes = true;
+    let report = run_on(&config, data.clone(), &options, &mut Watcher::new(3))?;
+    assert_eq!(report.step, 3);
+    config.model.width = 64;
+    let error = run_on(&config, data, &options, &mut Watcher::new(4)).expect_err("another model");
+    assert_eq!(error.kind(), ErrorKind::Mismatch);
+    Ok(())
+}
+
+#[test]
+fn a_start_takes_the_encoder_of_another_run() -> Result<()> {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let mut config = quick(folder.path())?;
+    let options = |name: &str| RunOptions {
+        model_dtype: DType::F32,
+        ..RunOptions::new(folder.path().join(name))
+    };
+    let data = load_data(&config, &mut Watcher::new(0))?;
+    let first = run_on(&config, data.clone(), &options("first"), &mut Watcher::new(2))?;
+    config.start = Some(first.model.clone());
+    config.masked.width = 64;
+    let objective = MaskedReconstruction::new(&config, data, Dataset::new(16))?;
+    let mut watcher = Watcher::new(0);
+    let folder = options("second");
+    std::fs::create_dir_all(&folder.folder).expect("writable");
+    let trainer = start(&objective, &config, &folder, &mut watcher)?;
+    assert!(watcher.heard("tensors start from"), "{:?}", watcher.messages);
+    let checkpoint = Checkpoint::open(&first.model, &Limits::default())?;
+    let queries = checkpoint.tensor("encoder.queries", DType::F32, &Device::Cpu)?;
+    let started = trainer
+        .parameters()
+        .get("encoder.queries")
+        .expect("there are queries");
+    assert_eq!(started.tensor().to_vec2::<f32>()?, queries.to_vec2::<f32>()?);
+    Ok(())
+}
+
+#[test]
+fn a_run_without_people_says_so() -> Result<()> {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let mut config = quick(folder.path())?;
+    config.data.files = vec![folder.path().join("nothing.safetensors")];
+    let error = load_data(&config, &mut Watcher::new(0)).expect_err("no such file");
+    assert!(error.message().contains("nothing.safetensors"), "{error}");
+    config.data.files.clear();
+    let error = load_data(&config, &mut Watcher::new(0)).expect_err("no file at all");
+    assert!(error.message().contains("data.files"), "{error}");
+    let lonely = toy_people(10, 1, 16, 1);
+    let options = RunOptions::new(folder.path().join("run"));
+    let error = run_on(&config, lonely, &options, &mut Watcher::new(0)).expect_err("one photo each");
+    assert!(error.message().contains("nothing can be trained"), "{error}");
+    Ok(())
+}
+
+#[test]
+fn most_people_keeps_people_from_all_over_the_set() -> Result<()> {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let mut config = quick(folder.path())?;
+    config.data.most_people = 7;
+    let [train, validation, test] = split(&config, toy_people(30, 2, 16, 1))?;
+    assert_eq!(
+        [train.people.len(), validation.people.len(), test.people.len()],
+        [7, 6, 6]
+    );
+    Ok(())
+}
