@@ -1045,6 +1045,24 @@ omniid_status omniid_identity_similarity(const omniid_engine *engine,
                                          float *out);
 
 /**
+ * Hands out an identity's vector for comparisons, f32 `[length]`, read-only: what an index of many people stores.
+ *
+ * It has length 1, or is all zeros for an identity without a direction. The dot product of two such vectors is the
+ * `omniid_identity_similarity` of their identities. `length` is the same for all identities of an engine. Vectors of
+ * one checkpoint belong together: another checkpoint may compare in other directions although its tokens are the same.
+ * The vector stays valid after identity and engine are freed; free it with `omniid_managed_tensor_free` or its
+ * deleter.
+ *
+ * Fails with `OMNIID_STATUS_MISMATCH` when another model made the identity.
+ *
+ * The caller's part:
+ * `engine` and `identity` are live; `out` is writable.
+ */
+omniid_status omniid_identity_comparison_vector(const omniid_engine *engine,
+                                                const omniid_identity *identity,
+                                                omniid_managed_tensor **out);
+
+/**
  * Frees an identity. NULL is fine.
  *
  * The caller's part:

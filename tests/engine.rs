@@ -234,7 +234,7 @@ fn identities_are_compared_where_the_checkpoint_says() {
             (f64::from(similarity) - expected).abs() < 1e-5,
             "{similarity}, expected {expected}"
         );
-        let embedded = [&a, &b].map(|identity| engine.similarity_embedding(identity).unwrap());
+        let embedded = [&a, &b].map(|identity| engine.comparison_vector(identity).unwrap());
         assert_eq!(embedded[0].len(), directions.map_or(144, |_| 5));
         let embedded = embedded.map(|vector| vector.into_iter().map(f64::from).collect::<Vec<_>>());
         assert!((dot(&embedded[0], &embedded[1]) - expected).abs() < 1e-5);

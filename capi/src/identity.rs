@@ -343,6 +343,40 @@ pub unsafe extern "C" fn omniid_identity_similarity(
     Ok(())
 }
 
+/// Hands out an identity's vector for comparisons, f32 `[length]`, read-only: what an index of many people stores.
+///
+/// It has length 1, or is all zeros for an identity without a direction. The dot product of two such vectors is the
+/// `omniid_identity_similarity` of their identities. `length` is the same for all identities of an engine. Vectors of
+/// one checkpoint belong together: another checkpoint may compare in other directions although its tokens are the same.
+/// The vector stays valid after identity and engine are freed; free it with `omniid_managed_tensor_free` or its
+/// deleter.
+///
+/// Fails with `OMNIID_STATUS_MISMATCH` when another model made the identity.
+///
+/// # Safety
+/// `engine` and `identity` are live; `out` is writable.
+#[export]
+pub unsafe extern "C" fn omniid_identity_comparison_vector(
+    engine: *const omniid_engine,
+    identity: *const omniid_identity,
+    out: *mut *mut omniid_managed_tensor,
+) -> omniid_status {
+    // SAFETY: the caller's promise.
+    let (out, engine, handle) = unsafe {
+        (
+            pointer::out_handle(out, "out")?,
+            pointer::handle(engine, "engine")?,
+            pointer::handle(identity, "identity")?,
+        )
+    };
+    let vector = Arc::new(engine.engine.comparison_vector(&handle.identity)?);
+    let length = vector.len();
+    let vector = tensor::managed_values(vector, Vec::as_slice, &[length])?;
+    // SAFETY: `out` was checked.
+    unsafe { out.write(vector) };
+    Ok(())
+}
+
 /// Frees an identity. NULL is fine.
 ///
 /// # Safety

@@ -164,7 +164,7 @@ impl Engine {
     ///
     /// # Errors
     /// [`ErrorKind::Mismatch`](crate::ErrorKind::Mismatch) when the identity belongs to another model.
-    pub fn similarity_embedding(&self, identity: &Identity) -> Result<Vec<f32>> {
+    pub fn comparison_vector(&self, identity: &Identity) -> Result<Vec<f32>> {
         identity.check_model(&self.inner.info.fingerprint)?;
         self.inner.similarity_space.embed(identity)
     }

@@ -41,7 +41,7 @@ static void opening(const char *model) {
     EXPECT(other == NULL);
     options.checkpoint_path = model;
     options.abi_version = (OMNIID_ABI_MAJOR + 1) << 16;
-    REFUSED(omniid_engine_open(&options, &other), OMNIID_STATUS_ABI_MISMATCH, "built for ABI 1.0");
+    REFUSED(omniid_engine_open(&options, &other), OMNIID_STATUS_ABI_MISMATCH, "built for ABI 2.0");
     options.abi_version = 0;
     REFUSED(omniid_engine_open(&options, &other), OMNIID_STATUS_ABI_MISMATCH, "OMNIID_ENGINE_OPTIONS_INIT");
     options.abi_version = OMNIID_ABI_VERSION + 1;
@@ -168,7 +168,7 @@ static omniid_identity *photos(void) {
     REFUSED(omniid_encode(engine, &bad, 1, NULL, &none), OMNIID_STATUS_INVALID_ARGUMENT, "more than one");
     bad = pixels(0);
     bad.face_hint = -1;
-    REFUSED(omniid_encode(engine, &bad, 1, NULL, &none), OMNIID_STATUS_INVALID_ARGUMENT, "face: -1");
+    REFUSED(omniid_encode(engine, &bad, 1, NULL, &none), OMNIID_STATUS_INVALID_ARGUMENT, "face_hint: -1");
     bad = pixels(0);
     bad.row_stride = 1;
     REFUSED(omniid_encode(engine, &bad, 1, NULL, &none), OMNIID_STATUS_INVALID_ARGUMENT, "stride");
@@ -190,6 +190,37 @@ static omniid_identity *photos(void) {
     omniid_face face = OMNIID_FACE_INIT;
     REFUSED(omniid_engine_detect_faces(engine, &bad, NULL, &face, 1, &count), OMNIID_STATUS_UNSUPPORTED, "detector");
     return identity;
+}
+
+/* The vectors have length 1, and their dot product is the similarity. */
+static void compare_vectors(omniid_identity *identity) {
+    omniid_photo photo = pixels(2);
+    omniid_identity *other;
+    omniid_managed_tensor *vectors[2];
+    float similarity;
+    OK(omniid_encode(engine, &photo, 1, NULL, &other));
+    OK(omniid_identity_similarity(engine, identity, other, &similarity));
+    OK(omniid_identity_comparison_vector(engine, identity, &vectors[0]));
+    OK(omniid_identity_comparison_vector(engine, other, &vectors[1]));
+    omniid_identity_free(other);
+    const omniid_tensor *a = &vectors[0]->dl_tensor, *b = &vectors[1]->dl_tensor;
+    EXPECT(a->ndim == 1 && b->ndim == 1 && a->shape[0] == b->shape[0] && a->shape[0] > 0);
+    double product = 0, square = 0;
+    for (int64_t i = 0; i < a->shape[0]; i++) {
+        product += (double)((float *)a->data)[i] * ((float *)b->data)[i];
+        square += (double)((float *)a->data)[i] * ((float *)a->data)[i];
+    }
+    EXPECT(fabs(product - similarity) < 1e-6 && fabs(square - 1) < 1e-6 && similarity < 0.9999f);
+    omniid_managed_tensor_free(vectors[0]);
+    omniid_managed_tensor_free(vectors[1]);
+
+    /* Another model's identity is refused. */
+    omniid_engine *built_in;
+    omniid_engine_options options = OMNIID_ENGINE_OPTIONS_INIT;
+    OK(omniid_engine_open(&options, &built_in));
+    REFUSED(omniid_identity_comparison_vector(built_in, identity, &vectors[0]), OMNIID_STATUS_MISMATCH, "model");
+    EXPECT(vectors[0] == NULL);
+    omniid_engine_free(built_in);
 }
 
 static void identities(omniid_identity *identity, const char *folder) {
@@ -214,6 +245,7 @@ static void identities(omniid_identity *identity, const char *folder) {
     float similarity;
     OK(omniid_identity_similarity(engine, loaded, copied, &similarity));
     EXPECT(similarity > 0.99999f);
+    compare_vectors(identity);
     omniid_identity_info info = OMNIID_IDENTITY_INFO_INIT;
     OK(omniid_identity_describe(loaded, &info));
     EXPECT(strcmp(info.label, "J\xc3\xb6rg") == 0 && info.photos == 2 && info.features == 2 && info.tokens == 6);
@@ -382,7 +414,7 @@ static void conditionings(omniid_identity *identity) {
     REFUSED(omniid_conditioning_create(engine, input, 1, NULL, &none), OMNIID_STATUS_INVALID_ARGUMENT, "unconditional: 8");
     input[0].unconditional = OMNIID_UNCONDITIONAL_NONE;
     input[0].step_range = 3;
-    REFUSED(omniid_conditioning_create(engine, input, 1, NULL, &none), OMNIID_STATUS_INVALID_ARGUMENT, "steps: 3");
+    REFUSED(omniid_conditioning_create(engine, input, 1, NULL, &none), OMNIID_STATUS_INVALID_ARGUMENT, "step_range: 3");
     input[0].step_range = 0;
     options.weight_type = 16;
     REFUSED(omniid_conditioning_create(engine, input, 1, &options, &none), OMNIID_STATUS_INVALID_ARGUMENT, "weight_type: 16");

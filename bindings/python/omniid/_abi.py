@@ -1306,6 +1306,25 @@ class Functions:
             `engine`, `first` and `second` are live; `out` is writable.
             """,
         )
+        self.omniid_identity_comparison_vector: Callable[..., int] = _bind(
+            library, "omniid_identity_comparison_vector", c_int32,
+            [POINTER(omniid_engine), POINTER(omniid_identity), POINTER(POINTER(omniid_managed_tensor))],
+            ["engine", "identity", "out"],
+            """Hands out an identity's vector for comparisons, f32 `[length]`, read-only: what an index of many
+            people stores.
+
+            It has length 1, or is all zeros for an identity without a direction. The dot product of two such
+            vectors is the `omniid_identity_similarity` of their identities. `length` is the same for all
+            identities of an engine. Vectors of one checkpoint belong together: another checkpoint may compare in
+            other directions although its tokens are the same. The vector stays valid after identity and engine
+            are freed; free it with `omniid_managed_tensor_free` or its deleter.
+
+            Fails with `OMNIID_STATUS_MISMATCH` when another model made the identity.
+
+            The caller's part:
+            `engine` and `identity` are live; `out` is writable.
+            """,
+        )
         self.omniid_identity_free: Callable[..., None] = _bind(
             library, "omniid_identity_free", None,
             [POINTER(omniid_identity)],

@@ -119,7 +119,7 @@ impl Matrix {
         let embed = |engine: &Engine| {
             let embedded = identities
                 .iter()
-                .map(|identity| engine.similarity_embedding(identity));
+                .map(|identity| engine.comparison_vector(identity));
             embedded.collect::<Result<Vec<_>, _>>()
         };
         let embedded = engine.map(embed).transpose()?;

@@ -173,7 +173,7 @@ impl Descriptor for SimilarityDescriptor<'_> {
     fn describe(&self, sets: &[PictureSet<'_>], progress: &mut Progress<'_>) -> Result<Vec<Vec<f32>>> {
         each(&self.name, sets, progress, |set| {
             let identity = self.model.identity(set)?;
-            self.model.engine().similarity_embedding(&identity)
+            self.model.engine().comparison_vector(&identity)
         })
     }
 }

@@ -248,6 +248,25 @@ namespace OmniID.Native
         public static extern int omniid_identity_similarity(IntPtr engine, IntPtr first, IntPtr second, float* @out);
 
         /// <summary>
+        /// Hands out an identity's vector for comparisons, f32 <c>[length]</c>, read-only: what an index of many people
+        /// stores.
+        ///
+        /// It has length 1, or is all zeros for an identity without a direction. The dot product of two such vectors is
+        /// the <c>omniid_identity_similarity</c> of their identities. <c>length</c> is the same for all identities of
+        /// an engine. Vectors of one checkpoint belong together: another checkpoint may compare in other directions
+        /// although its tokens are the same. The vector stays valid after identity and engine are freed; free it with
+        /// <c>omniid_managed_tensor_free</c> or its deleter.
+        ///
+        /// Fails with <c>OMNIID_STATUS_MISMATCH</c> when another model made the identity.
+        ///
+        /// The caller's part:
+        /// <c>engine</c> and <c>identity</c> are live; <c>out</c> is writable.
+        /// </summary>
+        [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+        public static extern int omniid_identity_comparison_vector(IntPtr engine, IntPtr identity, NativeManagedTensor**
+            @out);
+
+        /// <summary>
         /// Frees an identity. NULL is fine.
         ///
         /// The caller's part:
