@@ -3,7 +3,7 @@
 //! `encode` and `inject` prepare, print a JSON line, then compute one round for each line of standard input and
 //! answer with the seconds it took. `peak` measures the fused multiply-add rate of the machine.
 
-#[path = "../benches/peak/mod.rs"]
+#[path = "../kernels/benches/peak/mod.rs"]
 mod peak;
 
 use candle_core::{DType, Device, Tensor};

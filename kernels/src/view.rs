@@ -1,8 +1,8 @@
 //! Strided views of `[batch, rows, heads, head_dim]` tensors that belong to somebody else.
 
-use super::element::{Element, Scalar};
-use super::lanes::load_one;
+use crate::element::{Element, Scalar};
 use crate::error::{Error, Result};
+use crate::simd::load_one;
 use std::marker::PhantomData;
 
 /// A view to read: pointer, element type, shape and strides.
@@ -137,7 +137,7 @@ impl<'a> TensorView<'a> {
     }
 
     /// The address of an element; the caller keeps the indices inside the shape.
-    pub(super) fn at(&self, batch: usize, row: usize, head: usize) -> *const u8 {
+    pub(crate) fn at(&self, batch: usize, row: usize, head: usize) -> *const u8 {
         let [b, r, h, _] = self.strides;
         let offset = batch as isize * b + row as isize * r + head as isize * h;
         self.pointer

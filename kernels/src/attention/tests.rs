@@ -1,7 +1,7 @@
 //! Tests of the attention kernels against double precision.
 
-use super::super::element::Scalar;
 use super::*;
+use crate::Scalar;
 use half::{bf16, f16};
 use rand::{rngs::StdRng, Rng, SeedableRng};
 

@@ -1,47 +1,15 @@
-//! Activation functions, by their Hugging Face names.
+//! Activation functions of tensors.
 
-use super::ops;
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::Activation;
 use candle_core::Tensor;
-use serde::{Deserialize, Serialize};
-use std::fmt;
-use std::str::FromStr;
-
-/// An element-wise activation function.
-///
-/// Names are those of `hidden_act` in a Hugging Face `config.json`. The variants of GELU differ by up to 2e-2, which
-/// is far above every parity limit: a model must run with the one it was trained with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum Activation {
-    /// x·Φ(x) with the exact normal distribution (erf). Open CLIP models, Resampler, Omni-ID.
-    #[serde(rename = "gelu", alias = "gelu_python")]
-    Gelu,
-    /// GELU with the tanh approximation. SigLIP.
-    #[serde(rename = "gelu_pytorch_tanh", alias = "gelu_new", alias = "gelu_fast")]
-    GeluTanh,
-    /// x·sigmoid(1.702 x). The CLIP models of OpenAI.
-    #[serde(rename = "quick_gelu")]
-    QuickGelu,
-    /// x·sigmoid(x).
-    #[serde(rename = "silu", alias = "swish")]
-    Silu,
-}
 
 impl Activation {
-    /// The name in a Hugging Face `config.json`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Activation::Gelu => "gelu",
-            Activation::GeluTanh => "gelu_pytorch_tanh",
-            Activation::QuickGelu => "quick_gelu",
-            Activation::Silu => "silu",
-        }
-    }
-
     /// Applies the function to every element: differentiable, any device, any shape.
     pub fn forward(self, x: &Tensor) -> Result<Tensor> {
-        if x.track_op() && ops::usable(&[x]) {
-            return ops::activation(x, self);
+        #[cfg(feature = "gradients")]
+        if x.track_op() && super::cpu::is_f32(&[x]) {
+            return super::ops::activation(x, self);
         }
         Ok(match self {
             Activation::Gelu => x.gelu_erf()?,
@@ -50,39 +18,6 @@ impl Activation {
             Activation::QuickGelu => (x.affine(1.702, 0.0)?.silu()? * (1.0 / 1.702))?,
             Activation::Silu => x.silu()?,
         })
-    }
-}
-
-impl From<Activation> for crate::Activation {
-    fn from(activation: Activation) -> Self {
-        match activation {
-            Activation::Gelu => Self::Gelu,
-            Activation::GeluTanh => Self::GeluTanh,
-            Activation::QuickGelu => Self::QuickGelu,
-            Activation::Silu => Self::Silu,
-        }
-    }
-}
-
-impl fmt::Display for Activation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Activation {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        match name {
-            "gelu" | "gelu_python" => Ok(Activation::Gelu),
-            "gelu_pytorch_tanh" | "gelu_new" | "gelu_fast" => Ok(Activation::GeluTanh),
-            "quick_gelu" => Ok(Activation::QuickGelu),
-            "silu" | "swish" => Ok(Activation::Silu),
-            other => Err(Error::unsupported(format!(
-                "activation {other:?} is not known; known are gelu, gelu_pytorch_tanh, quick_gelu and silu"
-            ))),
-        }
     }
 }
 
@@ -120,23 +55,6 @@ mod tests {
                 assert!((y - e).abs() < 2e-6, "{activation}: {y} against {e}");
             }
         }
-        Ok(())
-    }
-
-    #[test]
-    fn names_go_through_text_and_json() -> Result<()> {
-        for activation in [
-            Activation::Gelu,
-            Activation::GeluTanh,
-            Activation::QuickGelu,
-            Activation::Silu,
-        ] {
-            assert_eq!(activation.name().parse::<Activation>()?, activation);
-            let json = serde_json::to_string(&activation).expect("an enum of names is always valid JSON");
-            assert_eq!(json, format!("\"{activation}\""));
-        }
-        let error = "relu6".parse::<Activation>().expect_err("relu6 is not supported");
-        assert!(error.message().contains("relu6"), "{error}");
         Ok(())
     }
 }

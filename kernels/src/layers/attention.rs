@@ -1,9 +1,9 @@
 //! Multi-head attention on tensors of layout `[batch, tokens, heads · head width]`.
 
-use super::ops;
+use super::cpu;
+use crate::attention::MAX_HEAD_DIM;
 use crate::error::{Error, Result};
-use crate::{self as kernel, AttentionInput, KeyValue, OutputMode, TensorView, TensorViewMut, ThreadPool};
-use candle_core::{DType, Layout, Storage, Tensor, D};
+use candle_core::{DType, Tensor, D};
 
 /// Scaled dot-product attention: softmax(q kᵀ / √d) v per head, with the softmax in f32.
 ///
@@ -17,12 +17,13 @@ pub fn attention(query: &Tensor, key: &Tensor, value: &Tensor, heads: usize) -> 
     let (batch, queries, inner) = query.dims3()?;
     let head_width = inner / heads;
     let tensors = [query, key, value];
-    if ops::usable(&tensors) && head_width <= WIDEST_HEAD {
-        return if tensors.iter().any(|x| x.track_op()) {
-            ops::attention(query, key, value, heads)
-        } else {
-            on_cpu(query, key, value, heads)
-        };
+    let kernel_fits = cpu::is_f32(&tensors) && head_width <= MAX_HEAD_DIM;
+    if kernel_fits && !tensors.iter().any(|x| x.track_op()) {
+        return on_cpu(query, key, value, heads);
+    }
+    #[cfg(feature = "gradients")]
+    if kernel_fits {
+        return super::ops::attention(query, key, value, heads);
     }
     // Scaling the query rather than the scores keeps f16 scores inside the range of f16.
     let scale = 1.0 / (head_width as f64).sqrt();
@@ -56,47 +57,18 @@ pub fn attention_weights(query: &Tensor, key: &Tensor, heads: usize) -> Result<T
     Ok(candle_nn::ops::softmax_last_dim(&scores)?.mean(1)?)
 }
 
-/// The kernel's widest head; wider ones take the way of the GPU.
-const WIDEST_HEAD: usize = 512;
-
 /// Attention by the CPU kernel, on the tensors as they lie in memory.
 fn on_cpu(query: &Tensor, key: &Tensor, value: &Tensor, heads: usize) -> Result<Tensor> {
-    let (batch, queries, inner) = query.dims3()?;
-    let mut output = vec![0f32; query.elem_count()];
     let (q_storage, q_layout) = query.storage_and_layout();
     let (k_storage, k_layout) = key.storage_and_layout();
     let (v_storage, v_layout) = value.storage_and_layout();
-    let set = KeyValue {
-        keys: view(&k_storage, k_layout, heads)?,
-        values: view(&v_storage, v_layout, heads)?,
-    };
-    let input = AttentionInput {
-        query: view(&q_storage, q_layout, heads)?,
-        key_values: std::slice::from_ref(&set),
-        select: None,
-        scale: None,
-    };
-    let mut target = TensorViewMut::contiguous(&mut output, [batch, queries, heads, inner / heads])?;
-    kernel::attention(ThreadPool::global(), &input, &mut target, OutputMode::Overwrite)?;
+    let output = cpu::attend(
+        (cpu::on_cpu(&q_storage)?, q_layout),
+        (cpu::on_cpu(&k_storage)?, k_layout),
+        (cpu::on_cpu(&v_storage)?, v_layout),
+        heads,
+    )?;
     Ok(Tensor::from_vec(output, query.shape(), query.device())?)
-}
-
-/// A tensor `[batch, tokens, heads · d]` with any strides as `[batch, tokens, heads, d]`.
-fn view<'a>(storage: &'a Storage, layout: &Layout, heads: usize) -> Result<TensorView<'a>> {
-    let (Storage::Cpu(storage), &[batch, tokens, inner], &[by_batch, by_token, by_value]) =
-        (storage, layout.dims(), layout.stride())
-    else {
-        return Err(Error::internal(
-            "attention on the CPU got a tensor that is not on the CPU or not of rank 3",
-        ));
-    };
-    let values = storage
-        .as_slice::<f32>()?
-        .get(layout.start_offset()..)
-        .unwrap_or_default();
-    let head_width = inner / heads;
-    let strides = [by_batch, by_token, head_width * by_value, by_value];
-    TensorView::new(values, [batch, tokens, heads, head_width], strides)
 }
 
 /// `[batch, tokens, heads · d]` to a contiguous `[batch, heads, tokens, d]`.

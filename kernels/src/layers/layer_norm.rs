@@ -1,6 +1,6 @@
 //! Layer normalisation.
 
-use super::{cpu_values, load_parameter, ops};
+use super::{cpu, load_parameter};
 use crate::error::{Error, Result};
 use crate::{self as kernel, ThreadPool};
 use candle_core::{DType, Tensor, D};
@@ -50,7 +50,7 @@ impl LayerNorm {
         }
         let trains = x.track_op() || self.weight.track_op() || self.bias.track_op();
         if !trains && x.dtype() == self.weight.dtype() {
-            if x.device().is_cpu() && x.dtype() == DType::F32 {
+            if cpu::is_f32(&[x]) {
                 return self.forward_cpu(x);
             }
             let x = x.contiguous()?;
@@ -61,8 +61,9 @@ impl LayerNorm {
                 self.epsilon as f32,
             )?);
         }
-        if ops::usable(&[x, &self.weight, &self.bias]) {
-            return ops::layer_norm(x, &self.weight, &self.bias, self.epsilon);
+        #[cfg(feature = "gradients")]
+        if cpu::is_f32(&[x, &self.weight, &self.bias]) {
+            return super::ops::layer_norm(x, &self.weight, &self.bias, self.epsilon);
         }
         // candle's fused operation has no gradient, so training elsewhere takes the long way.
         let wide = x.to_dtype(DType::F32)?;
@@ -77,18 +78,11 @@ impl LayerNorm {
 
     fn forward_cpu(&self, x: &Tensor) -> Result<Tensor> {
         let mut output = vec![0f32; x.elem_count()];
-        cpu_values::<f32, _>(x, |input| {
-            cpu_values::<f32, _>(&self.weight, |weight| {
-                cpu_values::<f32, _>(&self.bias, |bias| {
-                    let epsilon = self.epsilon as f32;
-                    kernel::layer_norm(
-                        ThreadPool::global(),
-                        input,
-                        weight,
-                        Some(bias),
-                        epsilon,
-                        &mut output,
-                    )
+        cpu::with_values(x, |input| {
+            cpu::with_values(&self.weight, |weight| {
+                cpu::with_values(&self.bias, |bias| {
+                    let pool = ThreadPool::global();
+                    kernel::layer_norm(pool, input, weight, Some(bias), self.epsilon as f32, &mut output)
                 })
             })
         })?;

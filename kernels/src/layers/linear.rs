@@ -1,8 +1,8 @@
 //! The affine layer.
 
-use super::{cpu_values, load_parameter, load_tensor, ops, Activation};
+use super::{cpu, load_parameter, load_tensor, Activation};
 use crate::error::{Error, Result};
-use crate::{self as kernel, Combine, Element, Epilogue, PackedMatrix, ThreadPool};
+use crate::{Combine, Element, Epilogue, PackedMatrix, ThreadPool};
 use candle_core::{DType, Tensor};
 use candle_nn::{Init, VarBuilder};
 use std::sync::Arc;
@@ -145,7 +145,9 @@ impl Linear {
         }
         match &self.weight {
             Weight::Packed(packed) => packed.run(x, residual, self.activation, shape),
-            Weight::Plain { weight, bias } if ops::usable(&[x, weight]) => {
+            #[cfg(feature = "gradients")]
+            Weight::Plain { weight, bias } if cpu::is_f32(&[x, weight]) => {
+                use super::ops;
                 let bias = bias.as_ref();
                 let y = match self.activation {
                     Some(activation) => ops::linear_with_activation(x, weight, bias, activation)?,
@@ -180,13 +182,13 @@ impl Packed {
     fn new(weight: Tensor, bias: Option<Tensor>, element: Element) -> Result<Self> {
         let (output, input) = weight.dims2()?;
         let weight = match element {
-            Element::F32 => cpu_values::<f32, _>(&weight, |values| {
+            Element::F32 => cpu::with_values::<f32, _>(&weight, |values| {
                 PackedMatrix::pack(values, output, input, element)
             })?,
-            Element::F16 => cpu_values::<half::f16, _>(&weight, |values| {
+            Element::F16 => cpu::with_values::<half::f16, _>(&weight, |values| {
                 PackedMatrix::pack(values, output, input, element)
             })?,
-            Element::BF16 => cpu_values::<half::bf16, _>(&weight, |values| {
+            Element::BF16 => cpu::with_values::<half::bf16, _>(&weight, |values| {
                 PackedMatrix::pack(values, output, input, element)
             })?,
         };
@@ -216,9 +218,8 @@ impl Packed {
         let residual = residual
             .map(|residual| residual.to_dtype(DType::F32))
             .transpose()?;
-        let activation = activation.map_or(kernel::Activation::None, Into::into);
         let mut multiply = |combine: Combine<'_>| {
-            cpu_values::<f32, _>(&wide, |input| {
+            cpu::with_values::<f32, _>(&wide, |input| {
                 let epilogue = Epilogue {
                     bias: self.bias.as_deref(),
                     activation,
@@ -229,7 +230,9 @@ impl Packed {
             })
         };
         match &residual {
-            Some(residual) => cpu_values::<f32, _>(residual, |values| multiply(Combine::Residual(values)))?,
+            Some(residual) => {
+                cpu::with_values::<f32, _>(residual, |values| multiply(Combine::Residual(values)))?
+            }
             None => multiply(Combine::None)?,
         }
         Ok(Tensor::from_vec(output, shape, x.device())?.to_dtype(x.dtype())?)

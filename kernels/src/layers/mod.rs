@@ -1,30 +1,32 @@
 //! Layers that the backbone, the encoders and the adapters are made of.
 //!
 //! Each layer has three ways to run. Weights that lie on the CPU and are not variables are for inference: they are
-//! packed for [the CPU kernels](crate). Variables on the CPU train through the same kernels by the
-//! differentiable operations in [`ops`]. Everything else, such as tensors on a GPU, runs as candle operations, all
-//! of them differentiable.
+//! packed for [the CPU kernels](crate). With the feature `gradients`, variables on the CPU train through the same
+//! kernels by the differentiable operations in `ops`. Everything else, such as tensors on a GPU, runs as candle
+//! operations, all of them differentiable.
 //!
 //! **Dtypes.** On the CPU activations are f32, whatever the weights are stored in (f32, f16, bf16). On a GPU
 //! activations have the dtype of the weights; softmax and layer normalisation compute in f32.
 
 mod activation;
 mod attention;
-mod autocast;
+mod cpu;
 mod layer_norm;
 mod linear;
+#[cfg(feature = "gradients")]
 pub mod ops;
 mod random;
 
-pub use activation::Activation;
+pub use crate::Activation;
 pub use attention::{attention, attention_weights};
-pub use autocast::{autocast, autocast_element};
 pub use layer_norm::LayerNorm;
 pub use linear::Linear;
+#[cfg(feature = "gradients")]
+pub use ops::autocast;
 pub use random::{random_tensors, Initial, TensorSpec};
 
 use crate::error::{Error, Result};
-use candle_core::{DType, Device, Storage, Tensor, WithDType};
+use candle_core::{DType, Device, Tensor};
 use candle_nn::{Init, VarBuilder};
 
 /// The dtype that activations have on `device` when weights are stored as `weights`.
@@ -66,23 +68,6 @@ pub fn load_tensor(vb: &VarBuilder, shape: &[usize], name: &str, init: Init) -> 
             candle_core::Error::WrappedContext { .. } => Error::from(error),
             _ => Error::from(error).context(full_name(vb, name)),
         })
-}
-
-/// Hands the values of a tensor on the CPU to `f`, in row-major order; copies only what is not contiguous.
-pub(crate) fn cpu_values<T: WithDType, R>(tensor: &Tensor, f: impl FnOnce(&[T]) -> Result<R>) -> Result<R> {
-    let tensor = tensor.contiguous()?;
-    let (storage, layout) = tensor.storage_and_layout();
-    let values = match (&*storage, layout.contiguous_offsets()) {
-        (Storage::Cpu(storage), Some((first, last))) => storage.as_slice::<T>()?.get(first..last),
-        _ => None,
-    };
-    let values = values.ok_or_else(|| {
-        Error::mismatch(format!(
-            "a layer on the CPU got a tensor on another device ({:?})",
-            tensor.device()
-        ))
-    })?;
-    f(values)
 }
 
 /// The error inside candle's wrappers for backtraces, paths and contexts.

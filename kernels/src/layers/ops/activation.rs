@@ -1,9 +1,9 @@
 //! Activations with their gradients.
 
 use super::storage::{candle, require, values, with_values};
+use crate::elementwise::{activate, activation_gradient, gate, gate_gradient};
 use crate::error::{Error, Result};
-use crate::layers::Activation;
-use crate::{self as kernel, ThreadPool};
+use crate::{Activation, ThreadPool};
 use candle_core::{CpuStorage, CustomOp1, Layout, Shape, Tensor};
 
 /// Applies `function` to every element of `x`, in one pass forward and one backward.
@@ -12,7 +12,7 @@ use candle_core::{CpuStorage, CustomOp1, Layout, Shape, Tensor};
 /// [`ErrorKind::Mismatch`](crate::ErrorKind::Mismatch) when `x` is not f32 on the CPU.
 pub fn activation(x: &Tensor, function: Activation) -> Result<Tensor> {
     require("an activation", &[("x", x)])?;
-    Ok(x.apply_op1(Elementwise(function.into()))?)
+    Ok(x.apply_op1(Elementwise(function))?)
 }
 
 /// The gated unit GEGLU (Shazeer 2020) of diffusion U-Nets: `x` `[…, 2 · width]` holds values, then gates; the
@@ -23,7 +23,7 @@ pub fn activation(x: &Tensor, function: Activation) -> Result<Tensor> {
 pub fn geglu(x: &Tensor) -> Result<Tensor> {
     require("GEGLU", &[("x", x)])?;
     match x.dims().last() {
-        Some(&width) if width > 0 && width % 2 == 0 => Ok(x.apply_op1(Gated(kernel::Activation::Gelu))?),
+        Some(&width) if width > 0 && width % 2 == 0 => Ok(x.apply_op1(Gated(Activation::Gelu))?),
         _ => Err(Error::mismatch(format!(
             "GEGLU got a tensor of shape {:?}; its last dimension must be even",
             x.dims()
@@ -31,7 +31,7 @@ pub fn geglu(x: &Tensor) -> Result<Tensor> {
     }
 }
 
-struct Elementwise(kernel::Activation);
+struct Elementwise(Activation);
 
 impl CustomOp1 for Elementwise {
     fn name(&self) -> &'static str {
@@ -41,7 +41,7 @@ impl CustomOp1 for Elementwise {
     fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> candle_core::Result<(CpuStorage, Shape)> {
         let x = values(x, layout)?;
         let mut y = vec![0.0_f32; x.len()];
-        kernel::activate(ThreadPool::global(), self.0, &x, &mut y).map_err(candle)?;
+        activate(ThreadPool::global(), self.0, &x, &mut y).map_err(candle)?;
         Ok((CpuStorage::F32(y), layout.shape().clone()))
     }
 
@@ -49,15 +49,14 @@ impl CustomOp1 for Elementwise {
         let mut to = vec![0.0_f32; x.elem_count()];
         with_values(x, |x| {
             with_values(gradient, |gradient| {
-                kernel::activation_gradient(ThreadPool::global(), self.0, x, gradient, &mut to)
-                    .map_err(candle)
+                activation_gradient(ThreadPool::global(), self.0, x, gradient, &mut to).map_err(candle)
             })
         })?;
         Ok(Some(Tensor::from_vec(to, x.shape(), x.device())?))
     }
 }
 
-struct Gated(kernel::Activation);
+struct Gated(Activation);
 
 impl CustomOp1 for Gated {
     fn name(&self) -> &'static str {
@@ -72,7 +71,7 @@ impl CustomOp1 for Gated {
         }
         let x = values(x, layout)?;
         let mut y = vec![0.0_f32; x.len() / 2];
-        kernel::gate(ThreadPool::global(), self.0, &x, width, &mut y).map_err(candle)?;
+        gate(ThreadPool::global(), self.0, &x, width, &mut y).map_err(candle)?;
         Ok((CpuStorage::F32(y), Shape::from(shape)))
     }
 
@@ -81,8 +80,7 @@ impl CustomOp1 for Gated {
         let mut to = vec![0.0_f32; x.elem_count()];
         with_values(x, |x| {
             with_values(gradient, |gradient| {
-                kernel::gate_gradient(ThreadPool::global(), self.0, x, width, gradient, &mut to)
-                    .map_err(candle)
+                gate_gradient(ThreadPool::global(), self.0, x, width, gradient, &mut to).map_err(candle)
             })
         })?;
         Ok(Some(Tensor::from_vec(to, x.shape(), x.device())?))

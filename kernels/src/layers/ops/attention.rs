@@ -1,12 +1,11 @@
 //! Multi-head attention with its gradients.
 
 use super::storage::{candle, require};
+use crate::attention::{attention_gradient, AttentionGradientInput, AttentionGradients, MAX_HEAD_DIM};
 use crate::error::{Error, Result};
-use crate::{
-    self as kernel, attention_gradient, AttentionGradientInput, AttentionGradients, AttentionInput, KeyValue,
-    OutputMode, TensorView, TensorViewMut, ThreadPool,
-};
-use candle_core::{CpuStorage, CustomOp3, Layout, Shape, Storage, Tensor};
+use crate::layers::cpu::{attend, on_cpu, split_heads};
+use crate::{TensorViewMut, ThreadPool};
+use candle_core::{CpuStorage, CustomOp3, Layout, Shape, Tensor};
 
 /// Scaled dot-product attention, softmax(q kᵀ / √d) v per head: `query` `[batch, queries, heads · d]`, `key` and
 /// `value` `[batch or 1, tokens, heads · d]`, result `[batch, queries, heads · d]`. A key batch of 1 serves every
@@ -32,7 +31,7 @@ pub fn attention(query: &Tensor, key: &Tensor, value: &Tensor, heads: usize) -> 
         && k[2] == q[2]
         && heads > 0
         && q[2] % heads == 0
-        && (1..=512).contains(&(q[2] / heads));
+        && (1..=MAX_HEAD_DIM).contains(&(q[2] / heads));
     if !fits {
         return Err(Error::mismatch(format!(
             "attention with {heads} heads got query {q:?}, key {k:?} and value {v:?}"
@@ -46,25 +45,6 @@ struct Attention {
 }
 
 impl Attention {
-    /// A tensor `[batch, tokens, heads · d]` with any strides as `[batch, tokens, heads, d]`.
-    fn view<'a>(&self, storage: &'a CpuStorage, layout: &Layout) -> candle_core::Result<TensorView<'a>> {
-        let values = storage
-            .as_slice::<f32>()?
-            .get(layout.start_offset()..)
-            .unwrap_or_default();
-        let (batch, tokens, inner) = layout.shape().dims3()?;
-        let &[by_batch, by_token, by_value] = layout.stride() else {
-            candle_core::bail!("attention takes tensors of three dimensions");
-        };
-        let dim = inner / self.heads;
-        TensorView::new(
-            values,
-            [batch, tokens, self.heads, dim],
-            [by_batch, by_token, dim * by_value, by_value],
-        )
-        .map_err(candle)
-    }
-
     fn shape(&self, tensor: &Tensor) -> candle_core::Result<[usize; 4]> {
         let (batch, tokens, inner) = tensor.dims3()?;
         Ok([batch, tokens, self.heads, inner / self.heads])
@@ -85,20 +65,13 @@ impl CustomOp3 for Attention {
         value: &CpuStorage,
         value_layout: &Layout,
     ) -> candle_core::Result<(CpuStorage, Shape)> {
-        let set = KeyValue {
-            keys: self.view(key, key_layout)?,
-            values: self.view(value, value_layout)?,
-        };
-        let input = AttentionInput {
-            query: self.view(query, query_layout)?,
-            key_values: std::slice::from_ref(&set),
-            select: None,
-            scale: None,
-        };
-        let mut output = vec![0.0_f32; query_layout.shape().elem_count()];
-        let mut target = TensorViewMut::contiguous(&mut output, input.query.shape()).map_err(candle)?;
-        kernel::attention(ThreadPool::global(), &input, &mut target, OutputMode::Overwrite)
-            .map_err(candle)?;
+        let output = attend(
+            (query, query_layout),
+            (key, key_layout),
+            (value, value_layout),
+            self.heads,
+        )
+        .map_err(candle)?;
         Ok((CpuStorage::F32(output), query_layout.shape().clone()))
     }
 
@@ -114,10 +87,8 @@ impl CustomOp3 for Attention {
         let parts = tensors.map(Tensor::storage_and_layout);
         let mut views = Vec::with_capacity(parts.len());
         for (storage, layout) in &parts {
-            match &**storage {
-                Storage::Cpu(storage) => views.push(self.view(storage, layout)?),
-                _ => candle_core::bail!("a gradient on the CPU got a tensor on another device"),
-            }
+            let view = on_cpu(storage).and_then(|storage| split_heads(storage, layout, self.heads));
+            views.push(view.map_err(candle)?);
         }
         let [q, k, v] = [query, key, value].map(|x| vec![0.0_f32; x.elem_count()]);
         let (mut q, mut k, mut v) = (q, k, v);

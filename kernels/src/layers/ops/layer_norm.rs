@@ -1,8 +1,9 @@
 //! Layer normalisation with its gradients.
 
 use super::storage::{candle, require, values, with_values};
+use crate::elementwise::layer_norm_gradient;
 use crate::error::{Error, Result};
-use crate::{self as kernel, layer_norm_gradient, ThreadPool};
+use crate::{self as kernel, ThreadPool};
 use candle_core::{CpuStorage, CustomOp3, Layout, Shape, Tensor};
 
 /// Normalises the last dimension of `x` `[…, width]` to mean 0 and variance 1, then multiplies by `weight` `[width]`

@@ -1,12 +1,11 @@
 //! The affine map with its gradients.
 
+use super::autocast::autocast_element;
 use super::storage::{candle, require, values, with_values};
+use crate::elementwise::{activate, activation_gradient};
 use crate::error::{Error, Result};
-use crate::layers::{autocast_element, Activation};
-use crate::{
-    self as kernel, activation_gradient, transposed_product, Element, Epilogue, PackedMatrix, ThreadPool,
-    TransposedProduct,
-};
+use crate::matmul::{transposed_product, TransposedProduct};
+use crate::{Activation, Element, Epilogue, PackedMatrix, ThreadPool};
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Shape, Tensor};
 use std::borrow::Cow;
 use std::sync::{Mutex, PoisonError};
@@ -49,7 +48,7 @@ fn run(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, activation: Option<Ac
         )));
     }
     let op = Linear {
-        activation: activation.map_or(kernel::Activation::None, kernel::Activation::from),
+        activation,
         element: autocast_element(),
         trains: x.track_op() || weight.track_op() || bias.is_some_and(Tensor::track_op),
         before: Mutex::default(),
@@ -70,7 +69,7 @@ fn run(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, activation: Option<Ac
 }
 
 struct Linear {
-    activation: kernel::Activation,
+    activation: Option<Activation>,
     element: Element,
     /// Whether a backward pass may follow.
     trains: bool,
@@ -91,21 +90,17 @@ impl Linear {
         let weight = values(weight, weight_layout)?;
         let weight = PackedMatrix::pack_f32(pool, &weight, output, input, self.element).map_err(candle)?;
         let x = values(x, x_layout)?;
-        let keep = self.trains && self.activation != kernel::Activation::None;
+        let kept = self.activation.filter(|_| self.trains);
         let epilogue = Epilogue {
             bias: bias.as_deref(),
-            activation: if keep {
-                kernel::Activation::None
-            } else {
-                self.activation
-            },
+            activation: self.activation.filter(|_| !self.trains),
             ..Default::default()
         };
         let mut y = vec![0.0_f32; x.len() / input * output];
         weight.forward(pool, &x, &mut y, epilogue).map_err(candle)?;
-        if keep {
+        if let Some(activation) = kept {
             let mut before = vec![0.0_f32; y.len()];
-            kernel::activate(pool, self.activation, &y, &mut before).map_err(candle)?;
+            activate(pool, activation, &y, &mut before).map_err(candle)?;
             std::mem::swap(&mut y, &mut before);
             *self.before.lock().unwrap_or_else(PoisonError::into_inner) = before;
         }
@@ -127,10 +122,10 @@ impl Linear {
         let pool = ThreadPool::global();
         with_values(gradient, |gradient| {
             let mut gradient = Cow::Borrowed(gradient);
-            if self.activation != kernel::Activation::None {
+            if let Some(activation) = self.activation {
                 let before = self.before.lock().unwrap_or_else(PoisonError::into_inner);
                 let mut inner = vec![0.0_f32; before.len()];
-                activation_gradient(pool, self.activation, &before, &gradient, &mut inner).map_err(candle)?;
+                activation_gradient(pool, activation, &before, &gradient, &mut inner).map_err(candle)?;
                 gradient = Cow::Owned(inner);
             }
             let x_gradient = if x.track_op() {

@@ -1,19 +1,13 @@
 //! Access to the values of candle's tensors from inside custom operations.
 
 use crate::error::Error;
-use candle_core::{CpuStorage, DType, Layout, Storage, Tensor};
+use crate::layers::cpu::{is_f32, on_cpu};
+use candle_core::{CpuStorage, Layout, Tensor};
 use std::borrow::Cow;
-
-/// Whether the operations of this module take these tensors.
-pub(in crate::layers) fn usable(tensors: &[&Tensor]) -> bool {
-    tensors
-        .iter()
-        .all(|x| x.device().is_cpu() && x.dtype() == DType::F32)
-}
 
 /// An error that names the argument that is not an f32 tensor on the CPU.
 pub(super) fn require(operation: &str, tensors: &[(&str, &Tensor)]) -> crate::error::Result<()> {
-    match tensors.iter().find(|(_, tensor)| !usable(&[tensor])) {
+    match tensors.iter().find(|(_, tensor)| !is_f32(&[tensor])) {
         None => Ok(()),
         Some((name, tensor)) => Err(Error::mismatch(format!(
             "{operation} takes f32 tensors on the CPU; {name} is {:?} on {:?}",
@@ -61,10 +55,7 @@ pub(super) fn with_values<R>(
     f: impl FnOnce(&[f32]) -> candle_core::Result<R>,
 ) -> candle_core::Result<R> {
     let (storage, layout) = tensor.storage_and_layout();
-    match &*storage {
-        Storage::Cpu(storage) => f(&values(storage, layout)?),
-        _ => candle_core::bail!("a gradient on the CPU got a tensor on another device"),
-    }
+    f(&values(on_cpu(&storage).map_err(candle)?, layout)?)
 }
 
 /// An error of a kernel as one of candle.

@@ -3,7 +3,8 @@
 use super::*;
 use crate::error::Result;
 use crate::layers::{autocast, Activation, Initial, TensorSpec};
-use crate::{Element, Isa};
+use crate::simd::Isa;
+use crate::Element;
 use candle_core::{Device, Tensor, Var, D};
 
 fn random(name: &str, shape: &[usize]) -> Result<Tensor> {

@@ -1,9 +1,8 @@
 //! The gradient of layer normalisation.
 
-use super::isa::{dispatch, Isa, Kernel};
-use super::lanes::Lanes;
-use super::pool::ThreadPool;
 use crate::error::{Error, Result};
+use crate::simd::{dispatch, load_first, store_first, Isa, Kernel, Lanes};
+use crate::threads::{Target, ThreadPool};
 
 /// Rows whose contributions to the gradients of weight and bias are summed first. A constant, so that the sums do
 /// not depend on the number of threads.
@@ -90,11 +89,6 @@ pub fn layer_norm_gradient(
     Ok(())
 }
 
-/// Start of an output that tasks write disjoint parts of.
-struct Target(*mut f32);
-// SAFETY: the tasks write disjoint parts.
-unsafe impl Sync for Target {}
-
 /// Some rows; the sums are zero before.
 struct Gradient<'a> {
     input: &'a [f32],
@@ -125,7 +119,9 @@ impl Kernel for Gradient<'_> {
             // SAFETY: every piece lies inside rows of `width`; `dispatch` vouches for the instructions.
             unsafe {
                 let mut sum = L::splat(0.0);
-                pieces::<L>(width, |i, count| sum = L::add(sum, load::<L>(x.add(i), count)));
+                pieces::<L>(width, |i, count| {
+                    sum = L::add(sum, load_first::<L>(x.add(i), count))
+                });
                 let mean = L::reduce_add(sum) / n;
                 let means = L::splat(mean);
                 let mut squares = L::splat(0.0);
@@ -139,23 +135,26 @@ impl Kernel for Gradient<'_> {
                 // With g = dy · weight and x̂ the normalised row: dx = (g - mean(g) - x̂ · mean(g · x̂)) · factor.
                 let (mut g_sum, mut gx_sum) = (L::splat(0.0), L::splat(0.0));
                 pieces::<L>(width, |i, count| {
-                    let normal = L::mul(L::sub(load::<L>(x.add(i), count), means), factors);
-                    let dy = load::<L>(dy.add(i), count);
-                    let g = L::mul(dy, load::<L>(weight.add(i), count));
+                    let normal = L::mul(L::sub(load_first::<L>(x.add(i), count), means), factors);
+                    let dy = load_first::<L>(dy.add(i), count);
+                    let g = L::mul(dy, load_first::<L>(weight.add(i), count));
                     g_sum = L::add(g_sum, g);
                     gx_sum = L::fma(g, normal, gx_sum);
                     let to = weight_sums.add(i);
-                    store::<L>(to, L::fma(dy, normal, load::<L>(to, count)), count);
+                    store_first::<L>(to, L::fma(dy, normal, load_first::<L>(to, count)), count);
                     let to = bias_sums.add(i);
-                    store::<L>(to, L::add(dy, load::<L>(to, count)), count);
+                    store_first::<L>(to, L::add(dy, load_first::<L>(to, count)), count);
                 });
                 let g_mean = L::splat(L::reduce_add(g_sum) / n);
                 let gx_mean = L::splat(L::reduce_add(gx_sum) / n);
                 pieces::<L>(width, |i, count| {
-                    let normal = L::mul(L::sub(load::<L>(x.add(i), count), means), factors);
-                    let g = L::mul(load::<L>(dy.add(i), count), load::<L>(weight.add(i), count));
+                    let normal = L::mul(L::sub(load_first::<L>(x.add(i), count), means), factors);
+                    let g = L::mul(
+                        load_first::<L>(dy.add(i), count),
+                        load_first::<L>(weight.add(i), count),
+                    );
                     let d = L::sub(L::sub(g, g_mean), L::mul(normal, gx_mean));
-                    store::<L>(dx.add(i), L::mul(d, factors), count);
+                    store_first::<L>(dx.add(i), L::mul(d, factors), count);
                 });
             }
         }
@@ -176,22 +175,6 @@ fn pieces<L: Lanes>(width: usize, mut f: impl FnMut(usize, usize)) {
     }
 }
 
-/// Loads `count` lanes, which may be all; the others are zero.
-///
-/// # Safety
-/// `count` values are readable; `L`'s instructions exist.
-#[inline(always)]
-pub(super) unsafe fn load<L: Lanes>(p: *const f32, count: usize) -> L::V {
-    // SAFETY: the caller vouches for `count` values.
-    unsafe {
-        if count == L::WIDTH {
-            L::load(p)
-        } else {
-            L::load_partial(p, count)
-        }
-    }
-}
-
 /// Loads `count` lanes, which may be all; the others are `rest`.
 #[inline(always)]
 unsafe fn load_or<L: Lanes>(p: *const f32, count: usize, rest: f32) -> L::V {
@@ -203,22 +186,6 @@ unsafe fn load_or<L: Lanes>(p: *const f32, count: usize, rest: f32) -> L::V {
         let mut lanes = [rest; 16];
         lanes.as_mut_ptr().copy_from_nonoverlapping(p, count);
         L::load(lanes.as_ptr())
-    }
-}
-
-/// Stores `count` lanes, which may be all.
-///
-/// # Safety
-/// `count` values are writable; `L`'s instructions exist.
-#[inline(always)]
-pub(super) unsafe fn store<L: Lanes>(p: *mut f32, v: L::V, count: usize) {
-    // SAFETY: the caller vouches for `count` values.
-    unsafe {
-        if count == L::WIDTH {
-            L::store(p, v);
-        } else {
-            L::store_partial(p, v, count);
-        }
     }
 }
 

@@ -1,14 +1,13 @@
 //! The gradient of attention.
 
-use super::attention::head_rows;
-use super::attention_block::{Rows, MAX_HEAD_DIM};
-use super::attention_gradient_block::{scratch_len, Block, Gradients};
-use super::element::Element;
-use super::isa::{dispatch, Isa};
-use super::pool::ThreadPool;
-use super::scratch::with_scratch;
-use super::view::{TensorView, TensorViewMut};
+use super::block::MAX_HEAD_DIM;
+use super::gradient_block::{scratch_len, Block, Gradients};
+use super::rows::{head_rows, Rows};
+use crate::element::Element;
 use crate::error::{Error, Result};
+use crate::simd::{dispatch, Isa};
+use crate::threads::{with_scratch, ThreadPool};
+use crate::view::{TensorView, TensorViewMut};
 
 /// Groups of batch rows whose gradients of shared keys are summed first. A constant, so that the sums do not depend
 /// on the number of threads.
@@ -94,7 +93,9 @@ pub fn attention_gradient(
         let of = |view: &TensorView<'_>, batch: usize| head_rows(view, batch, head);
         with_scratch(scratch_len(tokens, head_dim), |scratch| {
             let block = Block {
-                input,
+                query: input.query,
+                output: input.output,
+                output_gradient: input.output_gradient,
                 head,
                 batches: first..last,
                 keys: of(&input.keys, first),

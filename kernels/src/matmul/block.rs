@@ -1,14 +1,36 @@
 //! One thread's part of a matrix product: some rows by some panels of the weights.
 
-use super::element::Element;
-use super::isa::Kernel;
-use super::lanes::{widen, Lanes};
-use super::linear::{Combine, Epilogue};
-use super::tile::{product, product_bf16, COLUMNS, DEPTH, ROWS, STRIDE};
+use super::tile::{product, COLUMNS, DEPTH, ROWS, STRIDE};
+use crate::element::Element;
+use crate::elementwise::Activation;
+use crate::simd::{load_first, store_first, widen, Kernel, Lanes};
 use half::{bf16, f16};
 
 /// Input rows of one task: their part of one pass fills half of a second-level cache of 1 MiB.
 pub(super) const LARGEST_ROWS: usize = 264;
+
+/// What happens to the product before it becomes the output.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Epilogue<'a> {
+    /// Added to every row: `[out]`.
+    pub bias: Option<&'a [f32]>,
+    /// Applied after the bias.
+    pub activation: Option<Activation>,
+    /// What the output is added to, after the activation.
+    pub combine: Combine<'a>,
+}
+
+/// What the result of a linear layer is added to.
+#[derive(Debug, Clone, Copy, Default)]
+pub enum Combine<'a> {
+    /// Nothing: the output is overwritten.
+    #[default]
+    None,
+    /// A tensor `[rows, out]`.
+    Residual(&'a [f32]),
+    /// What the output holds before. Only without activation.
+    Accumulate,
+}
 
 /// Where the weights come from.
 #[derive(Clone, Copy)]
@@ -94,11 +116,11 @@ impl Kernel for Block<'_> {
                                     let offset = (p * self.inputs.div_ceil(2) + start / 2) * COLUMNS + column;
                                     let b = words.as_ptr().add(offset);
                                     let depth = depth.div_ceil(2);
-                                    product_bf16::<L>(n, depth, a.cast(), b, COLUMNS, to, COLUMNS);
+                                    product::<L, u32, 2>(n, depth, a.cast(), b, COLUMNS, to, COLUMNS, false);
                                 }
                                 _ => {
                                     let b = right.add(column);
-                                    product::<L, 2>(n, depth, a, b, COLUMNS, to, COLUMNS, false);
+                                    product::<L, f32, 2>(n, depth, a, b, COLUMNS, to, COLUMNS, false);
                                 }
                             }
                             column += 2 * L::WIDTH;
@@ -197,40 +219,25 @@ impl Block<'_> {
                 // SAFETY: `count` values exist in the tile, the output, the bias and the residual.
                 unsafe {
                     let to = self.output.add(offset + c);
-                    let mut value = load::<L>(tile.add(r * COLUMNS + c), L::WIDTH);
+                    let mut value = load_first::<L>(tile.add(r * COLUMNS + c), L::WIDTH);
                     if add {
-                        value = L::add(value, load::<L>(to, count));
+                        value = L::add(value, load_first::<L>(to, count));
                     }
                     if last {
                         if let Some(bias) = self.epilogue.bias {
-                            value = L::add(value, load::<L>(bias.as_ptr().add(p * COLUMNS + c), count));
+                            value = L::add(value, load_first::<L>(bias.as_ptr().add(p * COLUMNS + c), count));
                         }
-                        value = self.epilogue.activation.vector::<L>(value);
+                        if let Some(activation) = self.epilogue.activation {
+                            value = activation.vector::<L>(value);
+                        }
                         if let Combine::Residual(residual) = self.epilogue.combine {
-                            value = L::add(value, load::<L>(residual.as_ptr().add(offset + c), count));
+                            value = L::add(value, load_first::<L>(residual.as_ptr().add(offset + c), count));
                         }
                     }
-                    if count == L::WIDTH {
-                        L::store(to, value);
-                    } else {
-                        L::store_partial(to, value, count);
-                    }
+                    store_first::<L>(to, value, count);
                 }
                 c += L::WIDTH;
             }
-        }
-    }
-}
-
-/// Loads `count` lanes, which may be all.
-#[inline(always)]
-unsafe fn load<L: Lanes>(p: *const f32, count: usize) -> L::V {
-    // SAFETY: the caller vouches for `count` values.
-    unsafe {
-        if count == L::WIDTH {
-            L::load(p)
-        } else {
-            L::load_partial(p, count)
         }
     }
 }

@@ -1,9 +1,8 @@
-//! Row-wise normalisation and element-wise sums.
+//! Layer normalisation.
 
-use super::isa::{dispatch, Isa, Kernel};
-use super::lanes::Lanes;
-use super::pool::ThreadPool;
 use crate::error::{Error, Result};
+use crate::simd::{dispatch, Isa, Kernel, Lanes};
+use crate::threads::{Target, ThreadPool};
 
 /// Values below which one thread is faster than several.
 const SERIAL_VALUES: usize = 1 << 15;
@@ -62,41 +61,6 @@ pub fn layer_norm(
     Ok(())
 }
 
-/// `target += other`, element by element.
-///
-/// # Errors
-/// `InvalidArgument` when the lengths differ.
-pub fn add_assign(pool: &ThreadPool, target: &mut [f32], other: &[f32]) -> Result<()> {
-    let len = target.len();
-    if len != other.len() {
-        return Err(Error::invalid(format!(
-            "{len} values plus {} values",
-            other.len()
-        )));
-    }
-    let isa = Isa::current();
-    let chunk = len.div_ceil(parts(pool, len)).next_multiple_of(16).max(16);
-    let pointer = Target(target.as_mut_ptr());
-    pool.run(len.div_ceil(chunk), &|index| {
-        let first = index * chunk;
-        let last = len.min(first + chunk);
-        let pointer = &pointer;
-        // SAFETY: each task writes a range of its own inside `target`.
-        let target = unsafe { std::slice::from_raw_parts_mut(pointer.0.add(first), last - first) };
-        // SAFETY: the kernel's slices have equal lengths.
-        unsafe {
-            dispatch(
-                isa,
-                Add {
-                    target,
-                    other: &other[first..last],
-                },
-            )
-        }
-    });
-    Ok(())
-}
-
 fn parts(pool: &ThreadPool, values: usize) -> usize {
     if values < SERIAL_VALUES {
         1
@@ -104,11 +68,6 @@ fn parts(pool: &ThreadPool, values: usize) -> usize {
         2 * pool.threads()
     }
 }
-
-/// Start of an output that tasks write disjoint parts of.
-struct Target(*mut f32);
-// SAFETY: the tasks write disjoint parts.
-unsafe impl Sync for Target {}
 
 struct Norm<'a> {
     input: &'a [f32],
@@ -176,22 +135,6 @@ impl Kernel for Norm<'_> {
     }
 }
 
-struct Add<'a> {
-    target: &'a mut [f32],
-    other: &'a [f32],
-}
-
-impl Kernel for Add<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    unsafe fn run<L: Lanes>(self) {
-        for (a, b) in self.target.iter_mut().zip(self.other) {
-            *a += b;
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -235,15 +178,8 @@ mod tests {
     }
 
     #[test]
-    fn sums_are_exact_and_lengths_checked() {
+    fn lengths_are_checked() {
         let pool = ThreadPool::new(3);
-        for len in [0, 1, 15, 16, 100_003] {
-            let mut target: Vec<f32> = (0..len).map(|i| i as f32).collect();
-            let other: Vec<f32> = (0..len).map(|i| 2.0 * i as f32).collect();
-            add_assign(&pool, &mut target, &other).unwrap();
-            assert!(target.iter().enumerate().all(|(i, &x)| x == 3.0 * i as f32));
-        }
-        assert!(add_assign(&pool, &mut [0.0; 3], &[0.0; 4]).is_err());
         assert!(layer_norm(&pool, &[0.0; 6], &[1.0; 4], None, 1e-5, &mut [0.0; 6]).is_err());
         assert!(layer_norm(&pool, &[0.0; 8], &[1.0; 4], Some(&[0.0; 3]), 1e-5, &mut [0.0; 8]).is_err());
         assert!(layer_norm(&pool, &[], &[], None, 1e-5, &mut []).is_err());

@@ -1,11 +1,9 @@
 //! Activations and gated activations over whole tensors, and their gradients.
 
-use super::activation::Activation;
-use super::isa::{dispatch, Isa, Kernel};
-use super::lanes::{exp, Lanes};
-use super::norm_gradient::{load, store};
-use super::pool::ThreadPool;
+use super::activation::{normal_tail, Activation};
 use crate::error::{Error, Result};
+use crate::simd::{dispatch, exp, load_first, store_first, Isa, Kernel, Lanes};
+use crate::threads::{Target, ThreadPool};
 
 /// Values of one task.
 const CHUNK: usize = 1 << 14;
@@ -203,11 +201,6 @@ fn run(pool: &ThreadPool, pass: Pass<'_>, target: &mut [f32], rows: usize) {
     });
 }
 
-/// Start of an output that tasks write disjoint parts of.
-struct Target(*mut f32);
-// SAFETY: the tasks write disjoint parts.
-unsafe impl Sync for Target {}
-
 struct Part {
     activation: Activation,
     len: usize,
@@ -228,25 +221,27 @@ impl Kernel for Part {
             let count = L::WIDTH.min(self.len - i);
             // SAFETY: `count` values exist everywhere; the creator of the part vouches for its pointers.
             unsafe {
-                let value = load::<L>(self.values.add(i), count);
+                let value = load_first::<L>(self.values.add(i), count);
                 match (self.gates, self.gradient) {
-                    (None, None) => store::<L>(self.to.add(i), self.activation.vector::<L>(value), count),
+                    (None, None) => {
+                        store_first::<L>(self.to.add(i), self.activation.vector::<L>(value), count)
+                    }
                     (None, Some(gradient)) => {
                         let (_, slope) = self.activation.value_and_slope::<L>(value);
-                        let gradient = load::<L>(gradient.add(i), count);
-                        store::<L>(self.to.add(i), L::mul(gradient, slope), count);
+                        let gradient = load_first::<L>(gradient.add(i), count);
+                        store_first::<L>(self.to.add(i), L::mul(gradient, slope), count);
                     }
                     (Some((gates, _)), None) => {
-                        let gate = self.activation.vector::<L>(load::<L>(gates.add(i), count));
-                        store::<L>(self.to.add(i), L::mul(value, gate), count);
+                        let gate = self.activation.vector::<L>(load_first::<L>(gates.add(i), count));
+                        store_first::<L>(self.to.add(i), L::mul(value, gate), count);
                     }
                     (Some((gates, to_gates)), Some(gradient)) => {
                         let (gate, slope) = self
                             .activation
-                            .value_and_slope::<L>(load::<L>(gates.add(i), count));
-                        let gradient = load::<L>(gradient.add(i), count);
-                        store::<L>(self.to.add(i), L::mul(gradient, gate), count);
-                        store::<L>(to_gates.add(i), L::mul(L::mul(gradient, value), slope), count);
+                            .value_and_slope::<L>(load_first::<L>(gates.add(i), count));
+                        let gradient = load_first::<L>(gradient.add(i), count);
+                        store_first::<L>(self.to.add(i), L::mul(gradient, gate), count);
+                        store_first::<L>(to_gates.add(i), L::mul(L::mul(gradient, value), slope), count);
                     }
                 }
             }
@@ -276,7 +271,6 @@ impl Activation {
             // The derivative of x·σ(u) is σ + x·u'·σ·(1 - σ).
             let product = |s: L::V, slope: L::V| L::fma(L::mul(x, slope), L::mul(s, L::sub(one, s)), s);
             let slope = match self {
-                Self::None => one,
                 Self::Gelu => return (value, gelu_slope::<L>(x)),
                 Self::GeluTanh => {
                     const LINEAR: f32 = 1.595_769; // 2·√(2/π)
@@ -302,7 +296,7 @@ unsafe fn gelu_slope<L: Lanes>(x: L::V) -> L::V {
     unsafe {
         let zero = L::splat(0.0);
         let half = L::splat(0.5);
-        let (tail, gauss) = super::activation::normal_tail::<L>(L::max(L::sub(zero, x), x));
+        let (tail, gauss) = normal_tail::<L>(L::max(L::sub(zero, x), x));
         // Φ - 1/2 has the sign of x; it vanishes where the factor is not yet ±1.
         let sign = L::min(L::splat(1.0), L::max(L::splat(-1.0), L::mul(x, L::splat(1e30))));
         let cumulative = L::fma(sign, L::sub(half, tail), half);
@@ -314,8 +308,7 @@ unsafe fn gelu_slope<L: Lanes>(x: L::V) -> L::V {
 mod tests {
     use super::*;
 
-    const ALL: [Activation; 5] = [
-        Activation::None,
+    const ALL: [Activation; 4] = [
         Activation::Gelu,
         Activation::GeluTanh,
         Activation::QuickGelu,
@@ -328,7 +321,6 @@ mod tests {
         let sigmoid = |u: f64| 1.0 / (1.0 + (-u).exp());
         let of_sigmoid = |u: f64, du: f64| sigmoid(u) + x * du * sigmoid(u) * (1.0 - sigmoid(u));
         match activation {
-            Activation::None => 1.0,
             Activation::Gelu => {
                 let z = x / 2.0_f64.sqrt();
                 let (mut term, mut sum) = (z, z);
@@ -381,9 +373,9 @@ mod tests {
         let pool = ThreadPool::new(1);
         let inputs = [-1e30, 1e30, f32::NEG_INFINITY, f32::INFINITY, f32::NAN];
         for isa in Isa::available() {
-            for activation in &ALL[1..] {
+            for activation in ALL {
                 let mut found = [0.0; 5];
-                isa.with(|| activation_gradient(&pool, *activation, &inputs, &[1.0; 5], &mut found))
+                isa.with(|| activation_gradient(&pool, activation, &inputs, &[1.0; 5], &mut found))
                     .unwrap();
                 for (slope, limit) in found.iter().zip([0.0, 1.0, 0.0, 1.0]) {
                     assert!((slope - limit).abs() < 1e-6, "{isa:?} {activation:?} {found:?}");

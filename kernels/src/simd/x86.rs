@@ -1,7 +1,6 @@
 //! Lanes for AVX2 and AVX-512.
 
-use super::isa::Kernel;
-use super::lanes::Lanes;
+use super::lanes::{Kernel, Lanes};
 use std::arch::x86_64::*;
 
 /// Runs a kernel with AVX2 lanes.
@@ -49,6 +48,7 @@ unsafe fn mask8(count: usize) -> __m256i {
 }
 
 /// The values rounded to bf16 in the upper halves of the words; the lower halves mean nothing.
+#[cfg(feature = "gradients")]
 #[inline(always)]
 unsafe fn rounded_bf16(v: __m256) -> __m256i {
     // SAFETY: the caller vouches for AVX2.
@@ -206,6 +206,7 @@ impl<const R: usize> Lanes for Avx2<R> {
             (_mm256_castsi256_ps(low), _mm256_castsi256_ps(high))
         }
     }
+    #[cfg(feature = "gradients")]
     #[inline(always)]
     unsafe fn store_bf16_pairs(p: *mut u32, low: Self::V, high: Self::V) {
         // SAFETY: as above.
@@ -363,6 +364,7 @@ impl<const BF16: bool> Lanes for Avx512<BF16> {
             (_mm512_castsi512_ps(low), _mm512_castsi512_ps(high))
         }
     }
+    #[cfg(feature = "gradients")]
     #[inline(always)]
     unsafe fn store_bf16_pairs(p: *mut u32, low: Self::V, high: Self::V) {
         // SAFETY: as above; the vectors of bf16 have the layout of the integer vectors.

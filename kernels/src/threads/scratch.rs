@@ -41,7 +41,7 @@ thread_local! {
 ///
 /// The buffer belongs to the thread and is kept for the next call. A nested call gets one of its own.
 #[inline]
-pub(super) fn with_scratch<R>(len: usize, function: impl FnOnce(*mut f32) -> R) -> R {
+pub(crate) fn with_scratch<R>(len: usize, function: impl FnOnce(*mut f32) -> R) -> R {
     let bytes = len.checked_mul(4).expect("scratch size");
     let buffer = match BUFFER.take() {
         Some(buffer) if buffer.layout.size() >= bytes => buffer,

@@ -1,6 +1,6 @@
 //! The number type of matrix products in training.
 
-use crate::scoped::scoped;
+use crate::threads::scoped;
 use crate::Element;
 use std::cell::Cell;
 
@@ -20,7 +20,7 @@ pub fn autocast<R>(element: Element, function: impl FnOnce() -> R) -> R {
 }
 
 /// The number type that [`autocast`] chose for this thread.
-pub fn autocast_element() -> Element {
+pub(super) fn autocast_element() -> Element {
     PRODUCTS.get()
 }
 

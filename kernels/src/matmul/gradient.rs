@@ -1,13 +1,11 @@
 //! Products over the rows of two matrices: the gradient of a linear layer's weight and bias.
 
-use super::element::Element;
-use super::isa::{dispatch, Isa, Kernel};
-use super::lanes::Lanes;
 use super::packing::{copy, pair_rows};
-use super::pool::ThreadPool;
-use super::scratch::with_scratch;
-use super::tile::{product_transposed, product_transposed_bf16, COLUMNS, ROWS};
+use super::tile::{product_transposed, COLUMNS, ROWS};
+use crate::element::Element;
 use crate::error::{Error, Result};
+use crate::simd::{dispatch, Isa, Kernel, Lanes};
+use crate::threads::{with_scratch, Target, ThreadPool};
 
 /// Multiply-adds below which waking the other threads costs more than it brings.
 const SERIAL_WORK: usize = 1 << 18;
@@ -122,11 +120,6 @@ pub fn transposed_product(pool: &ThreadPool, operands: TransposedProduct<'_>) ->
     }
     Ok(())
 }
-
-/// Start of an output that tasks write disjoint parts of.
-struct Target(*mut f32);
-// SAFETY: the tasks write disjoint parts.
-unsafe impl Sync for Target {}
 
 /// Left columns `first..last` by panels `first_panel..last_panel` of the right operand.
 struct Block<'a> {
@@ -300,7 +293,7 @@ impl Block<'_> {
             while c < columns {
                 let (to, b) = (to.add(c), self.panel.add(c));
                 if brain {
-                    product_transposed_bf16::<L>(
+                    product_transposed::<L, u32, 2>(
                         n,
                         steps,
                         a.cast(),
@@ -312,7 +305,7 @@ impl Block<'_> {
                         whole,
                     );
                 } else {
-                    product_transposed::<L, 2>(n, steps, a, ROWS, b, COLUMNS, to, stride, whole);
+                    product_transposed::<L, f32, 2>(n, steps, a, ROWS, b, COLUMNS, to, stride, whole);
                 }
                 c += 2 * L::WIDTH;
             }

@@ -1,40 +1,15 @@
 //! Linear layers: weights packed once for the kernel, or used as they lie when they are needed only once.
 
-use super::activation::Activation;
-use super::element::{Element, Scalar};
-use super::isa::{dispatch, Isa};
-use super::linear_block::{scratch_len, Block, Weights, LARGEST_ROWS};
-use super::pool::ThreadPool;
-use super::scratch::with_scratch;
+use super::block::{scratch_len, Block, Combine, Epilogue, Weights, LARGEST_ROWS};
 use super::tile::COLUMNS;
+use crate::element::{Element, Scalar};
 use crate::error::{Error, Result};
+use crate::simd::{dispatch, Isa};
+use crate::threads::{with_scratch, Target, ThreadPool};
 use half::{bf16, f16};
 
 /// Multiply-adds below which waking the other threads costs more than it brings.
 const SERIAL_WORK: usize = 1 << 18;
-
-/// What happens to the product before it becomes the output.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Epilogue<'a> {
-    /// Added to every row: `[out]`.
-    pub bias: Option<&'a [f32]>,
-    /// Applied after the bias.
-    pub activation: Activation,
-    /// What the output is added to, after the activation.
-    pub combine: Combine<'a>,
-}
-
-/// What the result of a linear layer is added to.
-#[derive(Debug, Clone, Copy, Default)]
-pub enum Combine<'a> {
-    /// Nothing: the output is overwritten.
-    #[default]
-    None,
-    /// A tensor `[rows, out]`.
-    Residual(&'a [f32]),
-    /// What the output holds before. Only without activation.
-    Accumulate,
-}
 
 #[derive(Debug, Clone)]
 pub(super) enum Storage {
@@ -52,9 +27,9 @@ pub(super) enum Storage {
 /// input to bf16 too where the processor multiplies bf16 ([`Isa::Avx512Bf16`]); sums are f32 always.
 #[derive(Debug, Clone)]
 pub struct PackedMatrix {
-    storage: Storage,
-    inputs: usize,
-    outputs: usize,
+    pub(super) storage: Storage,
+    pub(super) inputs: usize,
+    pub(super) outputs: usize,
 }
 
 impl PackedMatrix {
@@ -87,14 +62,6 @@ impl PackedMatrix {
             inputs,
             outputs,
         })
-    }
-
-    pub(super) fn from_storage(storage: Storage, inputs: usize, outputs: usize) -> Self {
-        Self {
-            storage,
-            inputs,
-            outputs,
-        }
     }
 
     /// Values per input row.
@@ -237,7 +204,7 @@ fn multiply(
                 output.len()
             )));
         }
-        Combine::Accumulate if epilogue.activation != Activation::None => {
+        Combine::Accumulate if epilogue.activation.is_some() => {
             return Err(Error::invalid(
                 "an activation cannot be combined with accumulation",
             ));
@@ -291,11 +258,6 @@ fn multiply(
     }
     Ok(())
 }
-
-/// Start of an output that tasks write disjoint parts of.
-struct Target(*mut f32);
-// SAFETY: the tasks write disjoint parts.
-unsafe impl Sync for Target {}
 
 #[cfg(test)]
 mod tests;

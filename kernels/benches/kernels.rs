@@ -1,6 +1,6 @@
 //! Attention at the shapes of SD1.5 and SDXL, linear layers at those of ViT-H/14, and the arithmetic peak.
 //!
-//! `cargo bench --bench kernels`. Throughput is in floating-point operations: criterion's "Gelem/s" is GFLOP/s.
+//! `cargo bench -p omniid-kernels`. Throughput is in floating-point operations: criterion's "Gelem/s" is GFLOP/s.
 //! `OMNIID_ISA` chooses a weaker instruction set, `OMNIID_THREADS` the number of threads.
 
 mod peak;
@@ -86,7 +86,7 @@ fn linear_layers(c: &mut Criterion) {
         let input = values(rows * inputs);
         let mut output = vec![0.0; rows * outputs];
         let epilogue = Epilogue {
-            activation: Activation::Gelu,
+            activation: Some(Activation::Gelu),
             ..Default::default()
         };
         group.throughput(Throughput::Elements((2 * rows * inputs * outputs) as u64));

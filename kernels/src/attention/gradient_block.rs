@@ -1,12 +1,10 @@
 //! The gradient of attention for one head of some batch rows that share their keys.
 
-use super::attention::head_rows;
-use super::attention_block::{block_len, padded, Rows};
-use super::attention_gradient::AttentionGradientInput;
-use super::isa::Kernel;
-use super::lanes::{exp2, Lanes};
-use super::tile::{product, product_transposed, COLUMNS, ROWS, STRIDE};
-use super::view::TensorView;
+use super::block::{block_len, padded};
+use super::rows::{head_rows, Rows};
+use crate::matmul::{product, product_transposed, COLUMNS, ROWS, STRIDE};
+use crate::simd::{exp2, Kernel, Lanes};
+use crate::view::TensorView;
 use std::ops::Range;
 
 /// Query rows of one pass: the depth of the products that sum over query rows.
@@ -20,7 +18,10 @@ pub(super) struct Gradients<'a> {
 }
 
 pub(super) struct Block<'a> {
-    pub(super) input: &'a AttentionGradientInput<'a>,
+    pub(super) query: TensorView<'a>,
+    /// The result of the forward pass.
+    pub(super) output: TensorView<'a>,
+    pub(super) output_gradient: TensorView<'a>,
     pub(super) head: usize,
     pub(super) batches: Range<usize>,
     pub(super) keys: Rows,
@@ -168,9 +169,9 @@ impl Block<'_> {
         let dim = padded(self.head_dim);
         let block = block_len(self.tokens);
         let rows = |view: &TensorView<'_>| head_rows(view, batch, self.head);
-        let query = rows(&self.input.query);
-        let output = rows(&self.input.output);
-        let output_gradient = rows(&self.input.output_gradient);
+        let query = rows(&self.query);
+        let output = rows(&self.output);
+        let output_gradient = rows(&self.output_gradient);
         let query_gradient = rows(self.query_gradient);
         let scale = 1.0 / (self.head_dim as f32).sqrt();
         // Σ output · gradient of every row
@@ -213,8 +214,8 @@ impl Block<'_> {
                     let values = scratch.values_transposed.add(panel);
                     let (q, g) = (scratch.query, scratch.gradient);
                     let (to_p, to_s) = (probabilities.add(t), scores.add(t));
-                    product::<L, 2>(count, self.head_dim, q, keys, COLUMNS, to_p, STRIDE, false);
-                    product::<L, 2>(count, self.head_dim, g, values, COLUMNS, to_s, STRIDE, false);
+                    product::<L, _, 2>(count, self.head_dim, q, keys, COLUMNS, to_p, STRIDE, false);
+                    product::<L, _, 2>(count, self.head_dim, g, values, COLUMNS, to_s, STRIDE, false);
                     t += 2 * L::WIDTH;
                 }
             }
@@ -232,10 +233,10 @@ impl Block<'_> {
                     while d < dim {
                         let (b, c) = (right.add(d), sums.add(start * dim + d));
                         if d + 2 * L::WIDTH <= dim {
-                            product_transposed::<L, 2>(len, count, left, STRIDE, b, STRIDE, c, dim, true);
+                            product_transposed::<L, _, 2>(len, count, left, STRIDE, b, STRIDE, c, dim, true);
                             d += 2 * L::WIDTH;
                         } else {
-                            product_transposed::<L, 1>(len, count, left, STRIDE, b, STRIDE, c, dim, true);
+                            product_transposed::<L, _, 1>(len, count, left, STRIDE, b, STRIDE, c, dim, true);
                             d += L::WIDTH;
                         }
                     }
@@ -244,10 +245,10 @@ impl Block<'_> {
                 while d < dim {
                     let (b, c) = (scratch.keys.add(start * dim + d), scratch.query_sums.add(d));
                     if d + 2 * L::WIDTH <= dim {
-                        product::<L, 2>(count, len, scores, b, dim, c, dim, start > 0);
+                        product::<L, _, 2>(count, len, scores, b, dim, c, dim, start > 0);
                         d += 2 * L::WIDTH;
                     } else {
-                        product::<L, 1>(count, len, scores, b, dim, c, dim, start > 0);
+                        product::<L, _, 1>(count, len, scores, b, dim, c, dim, start > 0);
                         d += L::WIDTH;
                     }
                 }

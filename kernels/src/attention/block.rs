@@ -1,57 +1,17 @@
 //! The attention of some query rows of one head: packing, scores, softmax, values, output.
 
-use super::element::Element;
-use super::isa::Kernel;
-use super::lanes::{exp2, load_element, load_one, store_element, store_one, widen, Lanes};
-use super::tile::{product, COLUMNS, DEPTH, ROWS, STRIDE};
+use super::rows::Rows;
+use crate::matmul::{product, COLUMNS, DEPTH, ROWS, STRIDE};
+use crate::simd::{exp2, load_element, load_one, store_element, store_one, Kernel, Lanes};
 
 /// The largest head dimension: one pass of the score product.
-pub(super) const MAX_HEAD_DIM: usize = DEPTH;
+pub(crate) const MAX_HEAD_DIM: usize = DEPTH;
 
 /// Query rows that share one walk over the blocks of tokens.
 const GROUP: usize = 8 * ROWS;
 
 /// Width to which rows of values and outputs are padded: the widest vector.
 const PADDING: usize = 16;
-
-/// Rows of one head of one batch entry.
-#[derive(Clone, Copy)]
-pub(super) struct Rows {
-    pub(super) pointer: *const u8,
-    pub(super) element: Element,
-    /// Elements from row to row.
-    pub(super) row: isize,
-    /// Elements from column to column.
-    pub(super) column: isize,
-}
-
-impl Rows {
-    #[inline(always)]
-    fn at(&self, row: usize) -> *const u8 {
-        self.pointer
-            .wrapping_offset(row as isize * self.row * self.element.size() as isize)
-    }
-
-    /// Widens `dim` values of a row, whatever their stride.
-    ///
-    /// # Safety
-    /// The row exists; `to` takes `dim` values; `L`'s instructions exist.
-    #[inline(always)]
-    unsafe fn read<L: Lanes>(&self, row: usize, dim: usize, to: *mut f32) {
-        let from = self.at(row);
-        // SAFETY: the caller vouches for the row and the target.
-        unsafe {
-            if self.column == 1 {
-                widen::<L>(from, self.element, to, dim);
-            } else {
-                let step = self.column * self.element.size() as isize;
-                for c in 0..dim {
-                    *to.add(c) = load_one(from.wrapping_offset(c as isize * step), self.element);
-                }
-            }
-        }
-    }
-}
 
 /// What happens to the output rows.
 #[derive(Clone, Copy)]
@@ -260,7 +220,7 @@ impl Block<'_> {
                     .keys
                     .add((t / COLUMNS) * self.head_dim * COLUMNS + t % COLUMNS);
                 let to = scratch.scores.add(t);
-                product::<L, 2>(
+                product::<L, _, 2>(
                     rows.len(),
                     self.head_dim,
                     scratch.query,
@@ -323,12 +283,12 @@ impl Block<'_> {
                     sums.add(vector * L::WIDTH),
                 );
                 match n {
-                    1 => product::<L, 1>(rows, len, p, v, dim, to, dim, add),
-                    2 => product::<L, 2>(rows, len, p, v, dim, to, dim, add),
-                    3 => product::<L, 3>(rows, len, p, v, dim, to, dim, add),
-                    4 => product::<L, 4>(rows, len, p, v, dim, to, dim, add),
-                    5 => product::<L, 5>(rows, len, p, v, dim, to, dim, add),
-                    _ => product::<L, 6>(rows, len, p, v, dim, to, dim, add),
+                    1 => product::<L, _, 1>(rows, len, p, v, dim, to, dim, add),
+                    2 => product::<L, _, 2>(rows, len, p, v, dim, to, dim, add),
+                    3 => product::<L, _, 3>(rows, len, p, v, dim, to, dim, add),
+                    4 => product::<L, _, 4>(rows, len, p, v, dim, to, dim, add),
+                    5 => product::<L, _, 5>(rows, len, p, v, dim, to, dim, add),
+                    _ => product::<L, _, 6>(rows, len, p, v, dim, to, dim, add),
                 }
             }
             vector += n;
@@ -401,79 +361,5 @@ unsafe fn softmax<L: Lanes>(row: *mut f32, len: usize, before: Option<f32>) -> (
             t += L::WIDTH;
         }
         (greatest, L::reduce_add(total))
-    }
-}
-
-impl Rows {
-    /// Widens `dim` values of a row and appends zeros up to `padded`.
-    ///
-    /// # Safety
-    /// The row exists; `to` takes `padded` values; `L`'s instructions exist.
-    #[inline(always)]
-    pub(super) unsafe fn read_padded<L: Lanes>(&self, row: usize, dim: usize, padded: usize, to: *mut f32) {
-        // SAFETY: the caller vouches for the row and the target.
-        unsafe {
-            self.read::<L>(row, dim, to);
-            for d in dim..padded {
-                *to.add(d) = 0.0;
-            }
-        }
-    }
-
-    /// Writes `dim` values times `factor` to a row.
-    ///
-    /// # Safety
-    /// The row exists, is writable and nobody else uses it; `values` has `dim` values; `L`'s instructions exist.
-    #[inline(always)]
-    pub(super) unsafe fn write<L: Lanes>(&self, row: usize, dim: usize, values: *const f32, factor: f32) {
-        // SAFETY: the caller vouches for the row and the values.
-        unsafe {
-            let mut d = 0;
-            if self.column == 1 {
-                let factors = L::splat(factor);
-                let to = self.at(row).cast_mut();
-                while d + L::WIDTH <= dim {
-                    let value = L::mul(L::load(values.add(d)), factors);
-                    store_element::<L>(to.add(d * self.element.size()), self.element, value);
-                    d += L::WIDTH;
-                }
-            }
-            while d < dim {
-                self.put(row, d, *values.add(d) * factor);
-                d += 1;
-            }
-        }
-    }
-
-    /// Writes one value.
-    ///
-    /// # Safety
-    /// The row and the column exist, are writable and nobody else uses them.
-    #[inline(always)]
-    pub(super) unsafe fn put(&self, row: usize, column: usize, value: f32) {
-        let step = self.column * self.element.size() as isize;
-        let to = self.at(row).cast_mut().wrapping_offset(column as isize * step);
-        // SAFETY: the caller vouches for the place.
-        unsafe { store_one(to, self.element, value) }
-    }
-
-    /// Sets rows `first..last` to zero.
-    ///
-    /// # Safety
-    /// The rows are writable and nobody else uses them.
-    pub(super) unsafe fn zero(&self, first: usize, last: usize, dim: usize) {
-        let step = self.column * self.element.size() as isize;
-        for row in first..last {
-            for c in 0..dim {
-                // SAFETY: the caller vouches for the rows.
-                unsafe {
-                    store_one(
-                        self.at(row).cast_mut().wrapping_offset(c as isize * step),
-                        self.element,
-                        0.0,
-                    )
-                };
-            }
-        }
     }
 }

@@ -1,6 +1,6 @@
 //! Vectors of f32 lanes: one trait, implemented per instruction set, and the functions built on it.
 
-use super::element::Element;
+use crate::element::Element;
 
 /// A vector of [`WIDTH`](Self::WIDTH) f32 values and the operations on it.
 ///
@@ -9,7 +9,7 @@ use super::element::Element;
 /// # Safety
 /// Of every function: the processor has the instructions; pointers are valid for the lanes read or written
 /// (no alignment is needed), for the `_partial` ones only for the first `count` lanes, `count < WIDTH`.
-pub(super) trait Lanes: Copy + 'static {
+pub(crate) trait Lanes: Copy + 'static {
     /// The vector.
     type V: Copy;
     /// Lanes of the vector.
@@ -51,14 +51,28 @@ pub(super) trait Lanes: Copy + 'static {
     unsafe fn split_bf16(p: *const u32) -> (Self::V, Self::V);
     /// Rounds two vectors to bf16 and stores them as pairs: `low` in the lower halves of the words, `high` in the
     /// upper ones. Numbers below 2^-126 may become zero, as they count as zero in [`dot_bf16`](Self::dot_bf16).
+    #[cfg(feature = "gradients")]
     unsafe fn store_bf16_pairs(p: *mut u32, low: Self::V, high: Self::V);
     /// `acc + a.0 * b.0 + a.1 * b.1` on pairs of bf16: one pair `a` for all lanes, one pair `b` per lane.
     unsafe fn dot_bf16(acc: Self::V, a: u32, b: *const u32) -> Self::V;
 }
 
+/// A computation written once over [`Lanes`] and compiled for each instruction set.
+pub(crate) trait Kernel {
+    /// What it returns.
+    type Output;
+
+    /// The computation. Implementations are `#[inline(always)]`, so that they are compiled inside the
+    /// function that enables the instructions.
+    ///
+    /// # Safety
+    /// The processor has the instructions of `L`, and what the implementation asks of its own fields holds.
+    unsafe fn run<L: Lanes>(self) -> Self::Output;
+}
+
 /// 2^x, relative error about 1 unit in the last place; zero below -127, infinity from 128, NaN for NaN.
 #[inline(always)]
-pub(super) unsafe fn exp2<L: Lanes>(x: L::V) -> L::V {
+pub(crate) unsafe fn exp2<L: Lanes>(x: L::V) -> L::V {
     // Interpolation of 2^f at the Chebyshev nodes of [-1/2, 1/2]; relative error 2.6e-9.
     const C: [f32; 6] = [
         1.546_144_5e-4,
@@ -84,7 +98,7 @@ pub(super) unsafe fn exp2<L: Lanes>(x: L::V) -> L::V {
 
 /// e^x, relative error about 1 unit in the last place; zero below -88, NaN for NaN.
 #[inline(always)]
-pub(super) unsafe fn exp<L: Lanes>(x: L::V) -> L::V {
+pub(crate) unsafe fn exp<L: Lanes>(x: L::V) -> L::V {
     // Interpolation of e^r at the Chebyshev nodes of [-ln(2)/2, ln(2)/2]; relative error 2.6e-9.
     const C: [f32; 5] = [1.394_110_8e-3, 8.375_126e-3, 4.166_635e-2, 1.666_641_6e-1, 5e-1];
     // ln(2) in two parts; the first has few bits, so that its product with n is exact.
@@ -105,9 +119,41 @@ pub(super) unsafe fn exp<L: Lanes>(x: L::V) -> L::V {
     }
 }
 
+/// Loads `count` lanes, which may be all; the others are zero.
+///
+/// # Safety
+/// `count` values are readable; `L`'s instructions exist.
+#[inline(always)]
+pub(crate) unsafe fn load_first<L: Lanes>(p: *const f32, count: usize) -> L::V {
+    // SAFETY: the caller vouches for `count` values.
+    unsafe {
+        if count == L::WIDTH {
+            L::load(p)
+        } else {
+            L::load_partial(p, count)
+        }
+    }
+}
+
+/// Stores `count` lanes, which may be all.
+///
+/// # Safety
+/// `count` values are writable; `L`'s instructions exist.
+#[inline(always)]
+pub(crate) unsafe fn store_first<L: Lanes>(p: *mut f32, v: L::V, count: usize) {
+    // SAFETY: the caller vouches for `count` values.
+    unsafe {
+        if count == L::WIDTH {
+            L::store(p, v);
+        } else {
+            L::store_partial(p, v, count);
+        }
+    }
+}
+
 /// Loads a full vector of elements and widens it.
 #[inline(always)]
-pub(super) unsafe fn load_element<L: Lanes>(p: *const u8, element: Element) -> L::V {
+pub(crate) unsafe fn load_element<L: Lanes>(p: *const u8, element: Element) -> L::V {
     // SAFETY: the caller vouches for the instructions and the memory.
     unsafe {
         match element {
@@ -120,7 +166,7 @@ pub(super) unsafe fn load_element<L: Lanes>(p: *const u8, element: Element) -> L
 
 /// Narrows a vector and stores it.
 #[inline(always)]
-pub(super) unsafe fn store_element<L: Lanes>(p: *mut u8, element: Element, v: L::V) {
+pub(crate) unsafe fn store_element<L: Lanes>(p: *mut u8, element: Element, v: L::V) {
     // SAFETY: the caller vouches for the instructions and the memory.
     unsafe {
         match element {
@@ -136,7 +182,7 @@ pub(super) unsafe fn store_element<L: Lanes>(p: *mut u8, element: Element, v: L:
 /// # Safety
 /// `p` points to an element; no alignment is needed.
 #[inline(always)]
-pub(super) unsafe fn load_one(p: *const u8, element: Element) -> f32 {
+pub(crate) unsafe fn load_one(p: *const u8, element: Element) -> f32 {
     // SAFETY: the caller vouches for the memory.
     unsafe {
         match element {
@@ -152,7 +198,7 @@ pub(super) unsafe fn load_one(p: *const u8, element: Element) -> f32 {
 /// # Safety
 /// `p` points to an element; no alignment is needed.
 #[inline(always)]
-pub(super) unsafe fn store_one(p: *mut u8, element: Element, value: f32) {
+pub(crate) unsafe fn store_one(p: *mut u8, element: Element, value: f32) {
     // SAFETY: the caller vouches for the memory.
     unsafe {
         match element {
@@ -169,7 +215,7 @@ pub(super) unsafe fn store_one(p: *mut u8, element: Element, value: f32) {
 
 /// Widens `count` consecutive elements to f32.
 #[inline(always)]
-pub(super) unsafe fn widen<L: Lanes>(from: *const u8, element: Element, to: *mut f32, count: usize) {
+pub(crate) unsafe fn widen<L: Lanes>(from: *const u8, element: Element, to: *mut f32, count: usize) {
     let size = element.size();
     // SAFETY: the caller vouches for the instructions and `count` elements on both sides.
     unsafe {

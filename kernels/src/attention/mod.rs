@@ -1,11 +1,24 @@
 //! Multi-head attention over strided memory, in place where the host wants it.
 
-use super::attention_block::{scratch_len, Block, Rows, Write, MAX_HEAD_DIM};
-use super::isa::{dispatch, Isa};
-use super::pool::ThreadPool;
-use super::scratch::with_scratch;
-use super::view::{TensorView, TensorViewMut};
+mod block;
+#[cfg(feature = "gradients")]
+mod gradient;
+#[cfg(feature = "gradients")]
+mod gradient_block;
+mod rows;
+#[cfg(test)]
+mod tests;
+
+#[cfg(feature = "gradients")]
+pub(crate) use gradient::{attention_gradient, AttentionGradientInput, AttentionGradients};
+
 use crate::error::{Error, Result};
+use crate::simd::{dispatch, Isa};
+use crate::threads::{with_scratch, ThreadPool};
+use crate::view::{TensorView, TensorViewMut};
+pub(crate) use block::MAX_HEAD_DIM;
+use block::{scratch_len, Block, Write};
+use rows::head_rows;
 
 /// Query rows below which a head is not split further among threads.
 const SMALLEST_CHUNK: usize = 96;
@@ -147,18 +160,6 @@ pub fn attention(
     Ok(())
 }
 
-/// The rows of one head of a view; a view with one batch entry serves every batch row.
-pub(super) fn head_rows(view: &TensorView<'_>, batch: usize, head: usize) -> Rows {
-    let batch = if view.shape()[0] == 1 { 0 } else { batch };
-    let [_, row, _, column] = view.strides();
-    Rows {
-        pointer: view.at(batch, 0, head),
-        element: view.element(),
-        row,
-        column,
-    }
-}
-
 fn check(input: &AttentionInput<'_>, output: &TensorViewMut<'_>, mode: OutputMode<'_>) -> Result<()> {
     let shape @ [batch, rows, heads, head_dim] = input.query.shape();
     if output.as_view().shape() != shape {
@@ -218,6 +219,3 @@ fn check(input: &AttentionInput<'_>, output: &TensorViewMut<'_>, mode: OutputMod
     }
     Ok(())
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,12 +1,11 @@
 //! Packing of f32 matrices that change between products: vectorised and shared by the threads.
 
-use super::element::Element;
-use super::isa::{dispatch, Isa, Kernel};
-use super::lanes::Lanes;
 use super::linear::{PackedMatrix, Storage};
-use super::pool::ThreadPool;
 use super::tile::COLUMNS;
+use crate::element::Element;
 use crate::error::{Error, Result};
+use crate::simd::{dispatch, Isa, Kernel, Lanes};
+use crate::threads::{Target, ThreadPool};
 
 /// Values below which one thread packs faster than several.
 const SERIAL_VALUES: usize = 1 << 15;
@@ -26,7 +25,7 @@ impl PackedMatrix {
     ///
     /// # Errors
     /// `InvalidArgument` when `weight` does not have `outputs · inputs` values.
-    pub fn pack_f32(
+    pub(crate) fn pack_f32(
         pool: &ThreadPool,
         weight: &[f32],
         outputs: usize,
@@ -41,7 +40,7 @@ impl PackedMatrix {
     ///
     /// # Errors
     /// As [`pack_f32`](Self::pack_f32).
-    pub fn pack_transposed(
+    pub(crate) fn pack_transposed(
         pool: &ThreadPool,
         weight: &[f32],
         outputs: usize,
@@ -70,7 +69,7 @@ fn pack(
     let panels = outputs.div_ceil(COLUMNS);
     let brain = element == Element::BF16;
     let words = if brain { inputs.div_ceil(2) } else { inputs } * COLUMNS;
-    let run = |target: Target| {
+    let run = |target: Target<u32>| {
         let pack = |panel: usize| {
             let target = &target;
             let block = Panel {
@@ -101,13 +100,12 @@ fn pack(
         run(Target(packed.as_mut_ptr().cast()));
         Storage::F32(packed)
     };
-    Ok(PackedMatrix::from_storage(storage, inputs, outputs))
+    Ok(PackedMatrix {
+        storage,
+        inputs,
+        outputs,
+    })
 }
-
-/// Start of the packed words; tasks write disjoint panels.
-struct Target(*mut u32);
-// SAFETY: the tasks write disjoint parts.
-unsafe impl Sync for Target {}
 
 /// One panel of [`COLUMNS`] outputs. Its words are zero before.
 struct Panel<'a> {

@@ -1,0 +1,15 @@
+//! Activations and layer normalisation, and their gradients.
+
+mod activation;
+#[cfg(feature = "gradients")]
+mod activation_gradient;
+mod layer_norm;
+#[cfg(feature = "gradients")]
+mod layer_norm_gradient;
+
+pub use activation::Activation;
+#[cfg(feature = "gradients")]
+pub(crate) use activation_gradient::{activate, activation_gradient, gate, gate_gradient};
+pub use layer_norm::layer_norm;
+#[cfg(feature = "gradients")]
+pub(crate) use layer_norm_gradient::layer_norm_gradient;

@@ -1,0 +1,15 @@
+//! Vector lanes: every kernel is written once over [`Lanes`] and compiled for each instruction set.
+
+mod dispatch;
+mod isa;
+mod lanes;
+mod portable;
+#[cfg(target_arch = "x86_64")]
+mod x86;
+
+pub(crate) use dispatch::dispatch;
+pub(crate) use isa::Isa;
+pub(crate) use lanes::{
+    exp, exp2, load_element, load_first, load_one, store_element, store_first, store_one, widen, Kernel,
+    Lanes,
+};
