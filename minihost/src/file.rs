@@ -4,7 +4,7 @@
 //! configuration is JSON in its metadata. diffusers reads the same tensors (it ignores `context.*` with a note) and wants
 //! the UNet's `config.json` beside them: [`export_diffusers`] writes both.
 
-use crate::model::CONTEXT_PREFIX;
+use crate::config::CONTEXT_PREFIX;
 use crate::{Minihost, MinihostConfig};
 use candle_core::{DType, Device, Tensor};
 use omniid::checkpoint::{save_atomically, write_safetensors, Checkpoint};

@@ -6,6 +6,7 @@
 #![warn(missing_docs)]
 #![forbid(unsafe_code)]
 
+pub mod config;
 pub mod context;
 mod default_model;
 pub mod file;
@@ -15,15 +16,17 @@ pub mod hook;
 pub mod model;
 mod ops;
 pub mod pixels;
+mod prediction;
 pub mod presets;
 #[cfg(test)]
 mod testing;
 pub mod unet;
 pub mod view;
 
+pub use config::{MinihostConfig, MinihostSizes};
 pub use default_model::default_model;
 pub use generator::{GenerateOptions, Generator};
 pub use hook::{AdapterHook, ConditioningHook, IdentityHook};
-pub use model::{Minihost, MinihostConfig, MinihostSizes};
+pub use model::Minihost;
 pub use unet::{UNet, UNetConfig};
 pub use view::View;

@@ -5,6 +5,7 @@
 //! matrix products on gathered windows.
 
 mod config;
+mod json;
 mod layers;
 mod layout;
 mod transformer;
