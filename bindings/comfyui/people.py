@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from omniid import ConditionInput, Engine, Identity, InvalidArgumentError
+from omniid import ConditioningInput, Engine, Identity, InvalidArgumentError
 
 from . import host
 from .hook import AttentionHook, Injection
@@ -119,13 +119,13 @@ def apply(model: Any, engine: Engine, people: Sequence[Person], weight_type: str
     return patched
 
 
-def _input(person: Person, sampling: Any) -> ConditionInput:
+def _input(person: Person, sampling: Any) -> ConditioningInput:
     if not person.start_at < person.end_at:
         raise InvalidArgumentError(f"start_at {person.start_at} must be less than end_at {person.end_at}")
     sigma = None
     if person.start_at > 0 or person.end_at < 1:
         sigma = (float(sampling.percent_to_sigma(person.start_at)), float(sampling.percent_to_sigma(person.end_at)))
-    return ConditionInput(
+    return ConditioningInput(
         person.identity,
         scale=person.weight,
         mask=_mask(person.mask),

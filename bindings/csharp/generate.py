@@ -34,7 +34,7 @@ SCALARS = {
     "char": "byte", "void": "void",
 }
 WIDTH = 120
-NOTICE = "// Generated from include/omniid.h by bindings/csharp/generate.py. Do not edit.\n"
+NOTICE = "// Generated from include/omniid.h by bindings/csharp/generate.py. Do not edit.\n#nullable enable\n"
 
 
 def pascal(name: str) -> str:

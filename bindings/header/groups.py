@@ -20,14 +20,14 @@ class Group:
 
     def members(self, header: Header) -> list[tuple[str, Constant]]:
         """The constants with the names that they have inside the enum, such as `NO_FACE`."""
-        found = [(_short(item).removeprefix(self.prefix), item) for item in header.constants if self.holds(item)]
+        found = [item for item in header.constants if self.holds(item)]
         if not found:
             raise Unexpected(f"there are no constants {PREFIX}{self.prefix}...; bindings/header/groups.py has them")
-        return found
+        return [(item.name.removeprefix(PREFIX + self.prefix), item) for item in found]
 
     def holds(self, item: Constant) -> bool:
         """Whether a constant belongs to the group."""
-        return _short(item).startswith(self.prefix)
+        return item.name.startswith(PREFIX + self.prefix)
 
 
 GROUPS = [
@@ -63,8 +63,3 @@ def check(header: Header) -> None:
         groups = [group for group in GROUPS if group.holds(item)]
         if len(groups) != (0 if item.name in VERSIONS else 1):
             raise Unexpected(f"{item.name} belongs to {len(groups)} groups; bindings/header/groups.py has them")
-
-
-def _short(item: Constant) -> str:
-    """The name of a constant without the library's prefix."""
-    return item.name.removeprefix(PREFIX)

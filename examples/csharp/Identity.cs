@@ -6,6 +6,7 @@
  * Encodes the photos in the background, with progress and Ctrl-C, saves the identity, and injects it into the attention
  * layers of a host in miniature.
  */
+#nullable enable
 using System;
 using System.Linq;
 using System.Threading;
@@ -22,28 +23,32 @@ internal static class Program
     private static async Task<int> Run(string model, string output, Photo[] photos, CancellationToken cancellation)
     {
         using (Engine engine = await Engine.OpenAsync(new EngineOptions { Checkpoint = model }, null, cancellation))
-        using (EncodeResult encoded = await engine.EncodeWithReportAsync(photos, null, new ToConsole(), cancellation))
+        using (Encoded encoded = await engine.EncodeAsync(photos, null, new ToConsole(), cancellation))
         {
-            foreach (PhotoReport photo in encoded.Photos.Where(p => !p.Used))
-                Console.WriteLine($"left out: {photo.Name}: {photo.Reason}");
+            foreach (PhotoReport report in encoded.Reports.Where(r => !r.Used))
+                Console.WriteLine($"left out: {report.Name}: {report.Reason}");
             encoded.Identity.Save(output);
-            Console.WriteLine($"{output}: {encoded.Identity.Info.Tokens} tokens of {encoded.Identity.Info.TokenWidth} numbers from {encoded.Identity.Info.Photos} photos");
+            IdentityInfo info = encoded.Identity.Info;
+            Console.WriteLine($"{output}: {info.Tokens} tokens of {info.TokenWidth} numbers from {info.Photos} photos");
 
             // Keys and values are projected once; then each attention layer at each step makes one call.
             using (Conditioning conditioning = engine.Condition(encoded.Identity, 0.8f))
             {
                 const int steps = 4, rows = 64;
+                var roles = new[] { Role.Unconditional, Role.Conditional };
                 for (int step = 0; step < steps; step++)
                 {
-                    for (int layer = 0; layer < conditioning.Layers.Count; layer++)
+                    for (int index = 0; index < conditioning.Layers.Count; index++)
                     {
+                        HostLayer layer = conditioning.Layers[index];
                         // The host's own queries and its attention to the text; two batch rows for guidance.
-                        float[] query = Noise(2 * rows * conditioning.Layers[layer].Width), attention = Noise(query.Length);
+                        float[] query = Noise(2 * rows * layer.Width), attention = Noise(query.Length);
                         float[] before = (float[])attention.Clone();
-                        var call = new InjectCall(layer) { Fraction = (double)step / (steps - 1) };
-                        conditioning.Inject(call, query, attention, rows, new[] { Role.Unconditional, Role.Conditional });
+                        var call = new InjectCall(index) { Fraction = (double)step / (steps - 1) };
+                        conditioning.Inject(call, query, attention, rows, roles);
+                        float change = attention.Zip(before, (a, b) => Math.Abs(a - b)).Max();
                         if (step == 0)
-                            Console.WriteLine($"{conditioning.Layers[layer].Name}: changed by up to {attention.Zip(before, (a, b) => Math.Abs(a - b)).Max():G3}");
+                            Console.WriteLine($"{layer.Name}: changed by up to {change:G3}");
                     }
                 }
             }
@@ -69,7 +74,8 @@ internal static class Program
             Console.CancelKeyPress += (sender, key) => { key.Cancel = true; source.Cancel(); };
             try
             {
-                return Run(arguments[0], arguments[1], arguments.Skip(2).Select(Photo.FromFile).ToArray(), source.Token).GetAwaiter().GetResult();
+                Photo[] photos = arguments.Skip(2).Select(Photo.FromFile).ToArray();
+                return Run(arguments[0], arguments[1], photos, source.Token).GetAwaiter().GetResult();
             }
             catch (OperationCanceledException)
             {

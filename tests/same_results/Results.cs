@@ -33,7 +33,7 @@ namespace OmniID.Tests
                 return 2;
             string inputs = arguments[1], outputs = arguments[2];
             using (Engine engine = Engine.Open(arguments[0]))
-            using (Identity identity = engine.Encode(arguments.Skip(3).Select(path => Photo.FromFile(path)).ToArray()))
+            using (Identity identity = engine.Encode(arguments.Skip(3).Select(path => Photo.FromFile(path)).ToArray()).Identity)
             using (OwnedTensor tokens = identity.Tokens())
             using (Conditioning conditioning = engine.Condition(identity, 0.8f))
             {

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from omniid import ConditionInput, Engine
+from omniid import ConditioningInput, Engine
 
 BATCH, ROWS = 2, 24
 
@@ -19,7 +19,7 @@ def main(model, inputs, outputs, *photos):
     engine = Engine.open(model)
     identity = engine.encode(list(photos)).identity
     identity.tokens().numpy().tofile(outputs / "tokens.bin")
-    conditioning = engine.condition(ConditionInput(identity, scale=0.8))
+    conditioning = engine.condition(ConditioningInput(identity, scale=0.8))
     for index, layer in enumerate(conditioning.layers):
         shape = (BATCH, ROWS, layer.heads * layer.head_dim)
         query = np.fromfile(inputs / f"query-{index}.bin", np.float32).reshape(shape)

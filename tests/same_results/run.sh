@@ -50,7 +50,7 @@ OMNIID_LIBRARY=$work/libomniid.so PYTHONPATH=bindings/python PYTHONDONTWRITEBYTE
   "$python" "$sources/results.py" "$model" "$work/c" "$work/python" "${photos[@]}"
 
 if command -v mono > /dev/null && command -v mcs > /dev/null; then
-  mcs -nologo -unsafe -langversion:7.2 -warn:4 -warnaserror -nowarn:1591 -optimize+ -out:"$work/Results.exe" \
+  bindings/csharp/mcs -nologo -unsafe -warn:4 -warnaserror -nowarn:1591 -optimize+ -out:"$work/Results.exe" \
     bindings/csharp/src/*.cs bindings/csharp/src/Native/*.cs "$sources/Results.cs"
   mono "$work/Results.exe" "$model" "$work/c" "$work/csharp" "${photos[@]}"
   languages+=(csharp)

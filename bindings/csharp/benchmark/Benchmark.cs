@@ -30,8 +30,8 @@ namespace OmniID.Benchmark
         }
 
         /// <summary>
-        /// The layer over the bare C function, block by block in turns, so that both see the same machine. The picture is
-        /// small, so that little hides the difference.
+        /// The layer over the bare C function, block by block in turns, so that both see the same machine. The picture
+        /// is small, so that little hides the difference.
         /// </summary>
         private static unsafe void Compare(string model, Engine engine, Photo[] photos, byte[] pixels)
         {
@@ -65,7 +65,8 @@ namespace OmniID.Benchmark
                 }
                 NativeMethods.omniid_engine_free(handle);
             }
-            Console.WriteLine(FormattableString.Invariant($"small encode: bare function {bare:F1} us, with the layer {layer:F1} us"));
+            Console.WriteLine(FormattableString.Invariant(
+                $"small encode: bare function {bare:F1} us, with the layer {layer:F1} us"));
         }
 
         private static void Main(string[] arguments)
@@ -76,7 +77,7 @@ namespace OmniID.Benchmark
             var photos = new[] { Photo.FromPixels((ReadOnlyMemory<byte>)pixels, Side, Side) };
             var silent = new Silent();
             using (Engine engine = Engine.Open(arguments[0]))
-            using (Identity identity = engine.Encode(photos))
+            using (Identity identity = engine.Encode(photos).Identity)
             using (Conditioning conditioning = engine.Condition(identity))
             {
                 var query = new float[Rows * conditioning.Layers[0].Width];

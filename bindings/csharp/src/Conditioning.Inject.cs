@@ -1,3 +1,4 @@
+#nullable enable
 using System;
 using System.Runtime.InteropServices;
 using OmniID.Native;
@@ -37,12 +38,12 @@ namespace OmniID
         /// <summary>Width of the latent picture. Needed by identities with a mask.</summary>
         public int LatentWidth;
 
-        /// <summary>Do not look for values in the query that are not finite.</summary>
+        /// <summary>Do not search the query for values that are not finite.</summary>
         public bool Unchecked;
 
         /// <summary>
-        /// The CUDA stream of query and output: 1 the legacy default stream, 2 the per-thread default stream, -1 to wait
-        /// until the work is done, otherwise the stream's handle. Ignored on the CPU.
+        /// The CUDA stream of query and output: 1 is the legacy default stream, 2 the per-thread default stream, -1
+        /// waits until the work is done; otherwise the stream's handle. Ignored on the CPU.
         /// </summary>
         public long Stream;
     }
@@ -55,25 +56,35 @@ namespace OmniID
         /// </summary>
         /// <param name="call">The layer and the step.</param>
         /// <param name="query">
-        /// The layer's queries: <c>[batch, rows, heads * head width]</c>, or <c>[batch, heads, rows, head width]</c> with
-        /// <see cref="Layout.HeadsFirst"/>, without gaps. The batch size follows from the length.
+        /// The layer's queries: <c>[batch, rows, heads * head width]</c>, or <c>[batch, heads, rows, head width]</c>
+        /// with <see cref="Layout.HeadsFirst"/>, without gaps. The batch size follows from the length.
         /// </param>
-        /// <param name="output">The layer's text attention before its output projection, of the same shape. Must not overlap the query.</param>
+        /// <param name="output">
+        /// The layer's text attention before its output projection, of the same shape. Must not overlap the query.
+        /// </param>
         /// <param name="rows">Image tokens of one batch row.</param>
-        /// <param name="roles">The side of guidance of each batch row, in any order; empty if all are conditional.</param>
+        /// <param name="roles">
+        /// The side of guidance of each batch row, in any order; empty if all are conditional.
+        /// </param>
         /// <exception cref="ArgumentException">The lengths do not fit the layer.</exception>
-        public void Inject(in InjectCall call, ReadOnlySpan<float> query, Span<float> output, int rows, ReadOnlySpan<Role> roles = default)
+        public void Inject(in InjectCall call, ReadOnlySpan<float> query, Span<float> output, int rows,
+            ReadOnlySpan<Role> roles = default)
         {
             if ((uint)call.Layer >= (uint)layers.Length)
-                throw new ArgumentOutOfRangeException(nameof(call), call.Layer, $"The host has {layers.Length} layers.");
+                throw new ArgumentOutOfRangeException(nameof(call), call.Layer, $"There are {layers.Length} layers.");
             if (rows <= 0)
                 throw new ArgumentOutOfRangeException(nameof(rows), rows, "Must be positive.");
             HostLayer layer = layers[call.Layer];
             long row = (long)rows * layer.Width;
             if (query.Length == 0 || query.Length % row != 0)
-                throw new ArgumentException($"Layer {layer.Name} with {rows} rows of {layer.Heads} x {layer.HeadDim} has a multiple of {row} numbers; the query has {query.Length}.", nameof(query));
+            {
+                throw new ArgumentException(
+                    $"Layer {layer.Name} with {rows} rows of {layer.Heads} x {layer.HeadDim} has a multiple of {row} "
+                    + $"numbers; the query has {query.Length}.", nameof(query));
+            }
             if (output.Length != query.Length)
-                throw new ArgumentException($"The query has {query.Length} numbers, the output {output.Length}.", nameof(output));
+                throw new ArgumentException($"The query has {query.Length} numbers, the output {output.Length}.",
+                    nameof(output));
             long batch = query.Length / row;
             fixed (float* queryData = &MemoryMarshal.GetReference(query))
             fixed (float* outputData = &MemoryMarshal.GetReference(output))
@@ -90,16 +101,23 @@ namespace OmniID
         }
 
         /// <summary>
-        /// Adds the identities' attention to a layer's output in the host's own memory: f32, f16 or bf16, any strides, on
-        /// the CPU or a GPU. Allocates nothing on the CPU.
+        /// Adds the identities' attention to a layer's output in the host's own memory: f32, f16 or bf16, any strides,
+        /// on the CPU or a GPU. Allocates nothing on the CPU.
         /// </summary>
         /// <param name="call">The layer and the step.</param>
         /// <param name="query">The layer's queries.</param>
         /// <param name="output">Same shape, number type and device; must not overlap the query.</param>
-        /// <param name="roles">The side of guidance of each batch row, in any order; empty if all are conditional.</param>
-        /// <exception cref="MismatchException">Shapes or number types of query, output and layer differ.</exception>
-        /// <exception cref="InvalidValueException">The layer does not exist, or the query is not finite.</exception>
-        public void Inject(in InjectCall call, in TensorView query, in TensorView output, ReadOnlySpan<Role> roles = default)
+        /// <param name="roles">
+        /// The side of guidance of each batch row, in any order; empty if all are conditional.
+        /// </param>
+        /// <exception cref="OmniIdMismatchException">
+        /// Shapes or number types of query, output and layer differ.
+        /// </exception>
+        /// <exception cref="OmniIdInvalidArgumentException">
+        /// The layer does not exist, or the query is not finite.
+        /// </exception>
+        public void Inject(in InjectCall call, in TensorView query, in TensorView output,
+            ReadOnlySpan<Role> roles = default)
         {
             TensorView queryView = query, outputView = output;
             Inject(call, &queryView, &outputView, roles);
@@ -114,8 +132,9 @@ namespace OmniID
             native.Query = &nativeQuery;
             native.Output = &nativeOutput;
             native.Layout = (int)call.Layout;
-            native.Flags = (uint)((call.Sigma.HasValue ? (int)InjectFlag.Sigma : 0) | (call.Fraction.HasValue ? (int)InjectFlag.Fraction : 0)
-                | (call.Unchecked ? (int)InjectFlag.Unchecked : 0));
+            native.Flags = (call.Sigma.HasValue ? (uint)InjectFlag.Sigma : 0)
+                | (call.Fraction.HasValue ? (uint)InjectFlag.Fraction : 0)
+                | (call.Unchecked ? (uint)InjectFlag.Unchecked : 0);
             native.Sigma = call.Sigma ?? 0;
             native.Fraction = call.Fraction ?? 0;
             native.LatentHeight = Convert.ToUInt32(call.LatentHeight);

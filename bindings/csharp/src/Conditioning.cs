@@ -1,3 +1,4 @@
+#nullable enable
 using System;
 using System.Collections.Generic;
 using System.Runtime.InteropServices;
@@ -6,8 +7,8 @@ using OmniID.Native;
 namespace OmniID
 {
     /// <summary>
-    /// Keys and values of identities for every layer of a host. Never changes; may be used from any number of threads at
-    /// once. Dispose of it, or leave it to the collector.
+    /// Keys and values of identities for every layer of a host. Never changes; may be used from any number of threads
+    /// at once. Dispose of it, or leave it to the garbage collector.
     /// </summary>
     public sealed unsafe partial class Conditioning : IDisposable
     {
@@ -54,42 +55,51 @@ namespace OmniID
         /// </summary>
         public int FindLayer(string name)
         {
+            if (name == null)
+                throw new ArgumentNullException(nameof(name));
             using (var pins = new Pins())
             {
+                IntPtr conditioning = pins.Handle(handle, nameof(Conditioning));
                 UIntPtr layer;
-                byte* text = pins.Text(name ?? throw new ArgumentNullException(nameof(name)), nameof(name));
-                OmniIdException.Check(NativeMethods.omniid_conditioning_find_layer(pins.Handle(handle, nameof(Conditioning)), text, &layer));
+                OmniIdException.Check(NativeMethods.omniid_conditioning_find_layer(
+                    conditioning, pins.Text(name, nameof(name)), &layer));
                 return NativeText.Count((ulong)layer);
             }
         }
 
         /// <summary>
-        /// The keys of one identity in one layer, <c>[tokens, heads, head width]</c>, without a copy; null where nothing is
-        /// injected. They outlive the conditioning.
+        /// The keys of one identity in one layer, <c>[tokens, heads, head width]</c>, without a copy; null where
+        /// nothing is injected. They outlive the conditioning.
         /// </summary>
         /// <param name="layer">Index of the layer.</param>
         /// <param name="identity">Index of the identity.</param>
         /// <param name="role">The side of guidance.</param>
-        /// <param name="stream">On a GPU: the CUDA stream that will read them, see <see cref="InjectCall.Stream"/>.</param>
-        public OwnedTensor Keys(int layer, int identity = 0, Role role = Role.Conditional, long stream = 1)
+        /// <param name="stream">
+        /// On a GPU: the CUDA stream that will read them, see <see cref="InjectCall.Stream"/>.
+        /// </param>
+        public OwnedTensor? Keys(int layer, int identity = 0, Role role = Role.Conditional, long stream = 1)
         {
             using (Lease lease = Use())
             {
+                UIntPtr layerIndex = NativeText.Size(layer, nameof(layer));
+                UIntPtr identityIndex = NativeText.Size(identity, nameof(identity));
                 NativeManagedTensor* tensor;
-                OmniIdException.Check(NativeMethods.omniid_conditioning_keys(lease.Pointer, NativeText.Size(layer, nameof(layer)),
-                    NativeText.Size(identity, nameof(identity)), (int)role, stream, &tensor));
+                OmniIdException.Check(NativeMethods.omniid_conditioning_keys(
+                    lease.Pointer, layerIndex, identityIndex, (int)role, stream, &tensor));
                 return OwnedTensor.Take(tensor);
             }
         }
 
         /// <summary>The values of one identity in one layer; see <see cref="Keys"/>.</summary>
-        public OwnedTensor Values(int layer, int identity = 0, Role role = Role.Conditional, long stream = 1)
+        public OwnedTensor? Values(int layer, int identity = 0, Role role = Role.Conditional, long stream = 1)
         {
             using (Lease lease = Use())
             {
+                UIntPtr layerIndex = NativeText.Size(layer, nameof(layer));
+                UIntPtr identityIndex = NativeText.Size(identity, nameof(identity));
                 NativeManagedTensor* tensor;
-                OmniIdException.Check(NativeMethods.omniid_conditioning_values(lease.Pointer, NativeText.Size(layer, nameof(layer)),
-                    NativeText.Size(identity, nameof(identity)), (int)role, stream, &tensor));
+                OmniIdException.Check(NativeMethods.omniid_conditioning_values(
+                    lease.Pointer, layerIndex, identityIndex, (int)role, stream, &tensor));
                 return OwnedTensor.Take(tensor);
             }
         }
@@ -99,9 +109,11 @@ namespace OmniID
         {
             using (Lease lease = Use())
             {
+                UIntPtr layerIndex = NativeText.Size(layer, nameof(layer));
+                UIntPtr identityIndex = NativeText.Size(identity, nameof(identity));
                 float factor;
-                OmniIdException.Check(NativeMethods.omniid_conditioning_factor(lease.Pointer, NativeText.Size(layer, nameof(layer)),
-                    NativeText.Size(identity, nameof(identity)), &factor));
+                OmniIdException.Check(NativeMethods.omniid_conditioning_factor(
+                    lease.Pointer, layerIndex, identityIndex, &factor));
                 return factor;
             }
         }
@@ -114,15 +126,19 @@ namespace OmniID
         {
             using (Lease lease = Use())
             {
+                UIntPtr identityIndex = NativeText.Size(identity, nameof(identity));
                 double sigmaValue = sigma ?? 0, fractionValue = fraction ?? 0;
                 int active;
-                OmniIdException.Check(NativeMethods.omniid_conditioning_is_active(lease.Pointer, NativeText.Size(identity, nameof(identity)),
-                    sigma.HasValue ? &sigmaValue : null, fraction.HasValue ? &fractionValue : null, &active));
+                OmniIdException.Check(NativeMethods.omniid_conditioning_is_active(
+                    lease.Pointer, identityIndex, sigma.HasValue ? &sigmaValue : null,
+                    fraction.HasValue ? &fractionValue : null, &active));
                 return active != 0;
             }
         }
 
-        /// <summary>Writes one identity's mask as one factor for each image token of a layer; 1 everywhere without a mask.</summary>
+        /// <summary>
+        /// Writes one identity's mask as one factor for each image token of a layer; 1 everywhere without a mask.
+        /// </summary>
         /// <param name="identity">Index of the identity.</param>
         /// <param name="factors">Room for the layer's image tokens.</param>
         /// <param name="latentHeight">Height of the latent picture; 0 where the mask does not need it.</param>
@@ -131,9 +147,13 @@ namespace OmniID
         {
             using (Lease lease = Use())
             {
+                UIntPtr identityIndex = NativeText.Size(identity, nameof(identity)), count = (UIntPtr)factors.Length;
+                uint height = Convert.ToUInt32(latentHeight), width = Convert.ToUInt32(latentWidth);
                 fixed (float* first = &MemoryMarshal.GetReference(factors))
-                    OmniIdException.Check(NativeMethods.omniid_conditioning_mask_factors(lease.Pointer, NativeText.Size(identity, nameof(identity)),
-                        (UIntPtr)factors.Length, Convert.ToUInt32(latentHeight), Convert.ToUInt32(latentWidth), first));
+                {
+                    OmniIdException.Check(NativeMethods.omniid_conditioning_mask_factors(
+                        lease.Pointer, identityIndex, count, height, width, first));
+                }
             }
         }
 

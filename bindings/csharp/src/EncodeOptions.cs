@@ -1,15 +1,18 @@
+#nullable enable
 using System;
 using OmniID.Native;
 
 namespace OmniID
 {
-    /// <summary>How photos become an identity. What is not set has the library's default.</summary>
+    /// <summary>How photos become an identity. Properties that are not set have the library's defaults.</summary>
     public sealed class EncodeOptions
     {
         /// <summary>How photos are cropped. Default: the model's own way.</summary>
         public Crop Crop { get; set; }
 
-        /// <summary>With <see cref="Crop.Face"/>: margin on each side as a share of the face's longer side, 0 to 4.</summary>
+        /// <summary>
+        /// With <see cref="Crop.Face"/>: margin on each side as a share of the face's longer side, 0 to 4.
+        /// </summary>
         public float? CropMargin { get; set; }
 
         /// <summary>With <see cref="Crop.Aligned"/>: 1 is the template as published, 0.5 shows twice as much.</summary>
@@ -24,11 +27,13 @@ namespace OmniID
         /// <summary>Do not keep the photos' features: smaller, but an Omni-ID identity cannot be extended.</summary>
         public bool DropFeatures { get; set; }
 
-        /// <summary>A name for people, stored with the identity.</summary>
-        public string Label { get; set; }
+        /// <summary>
+        /// A name to show, stored with the identity. Default: none; when extending, the identity's own.
+        /// </summary>
+        public string? Label { get; set; }
 
-        /// <summary>What the person agreed to, stored with the identity.</summary>
-        public string Consent { get; set; }
+        /// <summary>What the person agreed to, stored with the identity. Default as for <see cref="Label"/>.</summary>
+        public string? Consent { get; set; }
 
         internal unsafe NativeEncodeOptions ToNative(Pins pins)
         {

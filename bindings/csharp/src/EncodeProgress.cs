@@ -1,6 +1,7 @@
+#nullable enable
 namespace OmniID
 {
-    /// <summary>How far a long call is: opening a model, encoding photos, projecting keys and values.</summary>
+    /// <summary>Progress of a long call: opening a model, encoding photos, projecting keys and values.</summary>
     public readonly struct EncodeProgress
     {
         /// <summary>Makes a progress message.</summary>
@@ -11,13 +12,13 @@ namespace OmniID
             Total = total;
         }
 
-        /// <summary>What the call is doing; it says what is counted.</summary>
+        /// <summary>What the call is doing, which also says what is counted.</summary>
         public Stage Stage { get; }
 
-        /// <summary>Units of this stage that are finished: tensors, photos or layers.</summary>
+        /// <summary>Finished units of this stage: tensors, photos or layers.</summary>
         public long Done { get; }
 
-        /// <summary>Units of this stage in all.</summary>
+        /// <summary>All units of this stage.</summary>
         public long Total { get; }
 
         /// <summary>Share of this stage that is finished, 0 to 1.</summary>

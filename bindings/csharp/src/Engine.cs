@@ -1,3 +1,4 @@
+#nullable enable
 using System;
 using System.Collections.Generic;
 using System.Runtime.InteropServices;
@@ -8,7 +9,7 @@ namespace OmniID
 {
     /// <summary>
     /// An opened identity model. Never changes; may be used from any number of threads at once. Dispose of it, or leave
-    /// it to the collector; what was made with it stays valid.
+    /// it to the garbage collector; what was made with it stays valid.
     /// </summary>
     public sealed unsafe partial class Engine : IDisposable
     {
@@ -44,28 +45,32 @@ namespace OmniID
         /// <summary>The host's layers, in the order of the adapter; empty if no host is known.</summary>
         public IReadOnlyList<HostLayer> HostLayers => hostLayers;
 
-        /// <summary>Opens a model that needs nothing else: a native Omni-ID checkpoint.</summary>
+        /// <summary>Opens a model that needs no other file: a native Omni-ID checkpoint.</summary>
         /// <param name="checkpointPath">The file.</param>
-        /// <param name="progress">Hears of the progress, on this thread.</param>
-        /// <param name="cancellation">Stops it, with <see cref="OperationCanceledException"/>.</param>
-        public static Engine Open(string checkpointPath, IProgress<EncodeProgress> progress = null, CancellationToken cancellation = default)
+        /// <param name="progress">Receives the progress, on this thread.</param>
+        /// <param name="cancellation">Stops the call, with <see cref="OperationCanceledException"/>.</param>
+        public static Engine Open(string checkpointPath, IProgress<EncodeProgress>? progress = null,
+            CancellationToken cancellation = default)
         {
-            return Open(new EngineOptions { Checkpoint = checkpointPath ?? throw new ArgumentNullException(nameof(checkpointPath)) }, progress, cancellation);
+            if (checkpointPath == null)
+                throw new ArgumentNullException(nameof(checkpointPath));
+            return Open(new EngineOptions { Checkpoint = checkpointPath }, progress, cancellation);
         }
 
         /// <summary>Opens the small model inside the library.</summary>
-        /// <exception cref="UnsupportedException">The library was built without it.</exception>
+        /// <exception cref="OmniIdUnsupportedException">The library was built without it.</exception>
         public static Engine OpenBuiltIn()
         {
             return Open(new EngineOptions());
         }
 
         /// <summary>Opens a model.</summary>
-        /// <param name="options">Which one, for which host, where.</param>
-        /// <param name="progress">Hears of the progress, on this thread.</param>
-        /// <param name="cancellation">Stops it, with <see cref="OperationCanceledException"/>.</param>
-        /// <exception cref="OmniIdException">With the class of the error.</exception>
-        public static Engine Open(EngineOptions options, IProgress<EncodeProgress> progress = null, CancellationToken cancellation = default)
+        /// <param name="options">Which model, for which host, where it computes.</param>
+        /// <param name="progress">Receives the progress, on this thread.</param>
+        /// <param name="cancellation">Stops the call, with <see cref="OperationCanceledException"/>.</param>
+        /// <exception cref="OmniIdException">A class below it, which says what went wrong.</exception>
+        public static Engine Open(EngineOptions options, IProgress<EncodeProgress>? progress = null,
+            CancellationToken cancellation = default)
         {
             if (options == null)
                 throw new ArgumentNullException(nameof(options));
@@ -82,9 +87,9 @@ namespace OmniID
             }
         }
 
-        /// <summary>Finds the faces in a photo, the largest first. None is no error.</summary>
-        /// <exception cref="UnsupportedException">The engine has no detector.</exception>
-        public IReadOnlyList<Face> DetectFaces(Photo photo, DetectOptions options = null)
+        /// <summary>Finds the faces in a photo, the largest first. A photo without faces is no error.</summary>
+        /// <exception cref="OmniIdUnsupportedException">The engine has no detector.</exception>
+        public IReadOnlyList<Face> DetectFaces(Photo photo, DetectOptions? options = null)
         {
             if (photo == null)
                 throw new ArgumentNullException(nameof(photo));
@@ -92,14 +97,17 @@ namespace OmniID
             {
                 IntPtr engine = pins.Handle(handle, nameof(Engine));
                 NativePhoto nativePhoto = photo.ToNative(pins);
-                NativeDetectOptions nativeOptions = (options ?? new DetectOptions()).ToNative();
-                NativeFace[] faces = new NativeFace[16];
+                NativeDetectOptions native = (options ?? new DetectOptions()).ToNative();
+                var faces = new NativeFace[16];
                 while (true)
                 {
                     faces[0] = NativeFace.Create();
-                    UIntPtr count;
+                    UIntPtr count, capacity = (UIntPtr)faces.Length;
                     fixed (NativeFace* first = faces)
-                        OmniIdException.Check(NativeMethods.omniid_engine_detect_faces(engine, &nativePhoto, &nativeOptions, first, (UIntPtr)faces.Length, &count));
+                    {
+                        OmniIdException.Check(NativeMethods.omniid_engine_detect_faces(
+                            engine, &nativePhoto, &native, first, capacity, &count));
+                    }
                     int found = NativeText.Count((ulong)count);
                     if (found > faces.Length)
                     {
@@ -120,12 +128,17 @@ namespace OmniID
         /// </summary>
         public float Similarity(Identity first, Identity second)
         {
+            if (first == null)
+                throw new ArgumentNullException(nameof(first));
+            if (second == null)
+                throw new ArgumentNullException(nameof(second));
             using (var pins = new Pins())
             {
+                IntPtr engine = pins.Handle(handle, nameof(Engine));
+                IntPtr one = pins.Handle(first.Handle, nameof(Identity));
+                IntPtr other = pins.Handle(second.Handle, nameof(Identity));
                 float similarity;
-                OmniIdException.Check(NativeMethods.omniid_identity_similarity(pins.Handle(handle, nameof(Engine)),
-                    pins.Handle((first ?? throw new ArgumentNullException(nameof(first))).Handle, nameof(Identity)),
-                    pins.Handle((second ?? throw new ArgumentNullException(nameof(second))).Handle, nameof(Identity)), &similarity));
+                OmniIdException.Check(NativeMethods.omniid_identity_similarity(engine, one, other, &similarity));
                 return similarity;
             }
         }
@@ -133,19 +146,19 @@ namespace OmniID
         /// <summary>Projects the keys and values of one identity for every layer of the engine's host.</summary>
         public Conditioning Condition(Identity identity, float scale = 1f)
         {
-            return Condition(new[] { new ConditionInput(identity) { Scale = scale } });
+            return Condition(new[] { new ConditioningInput(identity) { Scale = scale } });
         }
 
         /// <summary>
         /// Projects the keys and values of one or several identities for every layer of the engine's host. Each has its
         /// own softmax; their contributions are added.
         /// </summary>
-        /// <param name="identities">Who, with which weight, where and when.</param>
-        /// <param name="options">What holds for all of them.</param>
-        /// <param name="progress">Hears of the progress, on this thread.</param>
-        /// <param name="cancellation">Stops it, with <see cref="OperationCanceledException"/>.</param>
-        public Conditioning Condition(IReadOnlyList<ConditionInput> identities, ConditionOptions options = null,
-            IProgress<EncodeProgress> progress = null, CancellationToken cancellation = default)
+        /// <param name="identities">The identities, each with its weight, place and time.</param>
+        /// <param name="options">Options for all of them.</param>
+        /// <param name="progress">Receives the progress, on this thread.</param>
+        /// <param name="cancellation">Stops the call, with <see cref="OperationCanceledException"/>.</param>
+        public Conditioning Condition(IReadOnlyList<ConditioningInput> identities, ConditioningOptions? options = null,
+            IProgress<EncodeProgress>? progress = null, CancellationToken cancellation = default)
         {
             if (identities == null)
                 throw new ArgumentNullException(nameof(identities));
@@ -155,13 +168,20 @@ namespace OmniID
                 IntPtr engine = pins.Handle(handle, nameof(Engine));
                 var inputs = new NativeConditioningInput[identities.Count];
                 for (int i = 0; i < inputs.Length; i++)
-                    inputs[i] = (identities[i] ?? throw new ArgumentException($"Identity {i} is null.", nameof(identities))).ToNative(pins);
-                NativeConditioningOptions native = (options ?? new ConditionOptions()).ToNative(pins);
+                {
+                    ConditioningInput input = identities[i]
+                        ?? throw new ArgumentException($"Identity {i} is null.", nameof(identities));
+                    inputs[i] = input.ToNative(pins);
+                }
+                NativeConditioningOptions native = (options ?? new ConditioningOptions()).ToNative(pins);
                 native.Progress = call.Function;
                 native.ProgressUserData = call.UserData;
                 IntPtr conditioning;
                 fixed (NativeConditioningInput* first = inputs)
-                    call.Finish(NativeMethods.omniid_conditioning_create(engine, first, (UIntPtr)inputs.Length, &native, &conditioning));
+                {
+                    call.Finish(NativeMethods.omniid_conditioning_create(
+                        engine, first, (UIntPtr)inputs.Length, &native, &conditioning));
+                }
                 return new Conditioning(conditioning);
             }
         }

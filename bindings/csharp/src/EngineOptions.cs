@@ -1,3 +1,4 @@
+#nullable enable
 using System;
 using System.Collections.Generic;
 using OmniID.Native;
@@ -7,10 +8,10 @@ namespace OmniID
     /// <summary>A file to read: a path, or its bytes.</summary>
     public sealed class ModelFile
     {
-        private readonly string path;
+        private readonly string? path;
         private readonly ReadOnlyMemory<byte> data;
 
-        private ModelFile(string path, ReadOnlyMemory<byte> data)
+        private ModelFile(string? path, ReadOnlyMemory<byte> data)
         {
             this.path = path;
             this.data = data;
@@ -30,8 +31,8 @@ namespace OmniID
             return new ModelFile(null, data);
         }
 
-        /// <summary>A path is a file on disk.</summary>
-        public static implicit operator ModelFile(string path) => path == null ? null : FromFile(path);
+        /// <summary>A path stands for the file on disk.</summary>
+        public static implicit operator ModelFile(string path) => FromFile(path);
 
         internal unsafe void Fill(Pins pins, out byte* nativePath, out void* nativeData, out UIntPtr size)
         {
@@ -41,27 +42,31 @@ namespace OmniID
         }
     }
 
-    /// <summary>What to open an engine with. What is not set has the library's default.</summary>
+    /// <summary>What to open an engine with. Properties that are not set have the library's defaults.</summary>
     public sealed class EngineOptions
     {
-        /// <summary>The identity model: a native Omni-ID checkpoint or a public IP-Adapter or XLabs file. Default: the small
-        /// model inside the library, which brings its own face detector.</summary>
-        public ModelFile Checkpoint { get; set; }
+        /// <summary>
+        /// The identity model: a native Omni-ID checkpoint or a public IP-Adapter or XLabs file. Default: the small
+        /// model inside the library, which brings its own face detector.
+        /// </summary>
+        public ModelFile? Checkpoint { get; set; }
 
         /// <summary>The CLIP vision model that a public checkpoint needs; a native one brings its own.</summary>
-        public ModelFile ImageEncoder { get; set; }
+        public ModelFile? ImageEncoder { get; set; }
 
         /// <summary>The text of the image encoder's config.json. Default: the file beside it.</summary>
-        public string ImageEncoderConfig { get; set; }
+        public string? ImageEncoderConfig { get; set; }
 
         /// <summary>Weights of the face detector. Default: the one in a native checkpoint, if any.</summary>
-        public ModelFile Detector { get; set; }
+        public ModelFile? Detector { get; set; }
 
-        /// <summary>"sd15", "sdxl" or "flux"; with <see cref="HostLayers"/> any name. Default: what the checkpoint is for.</summary>
-        public string Host { get; set; }
+        /// <summary>
+        /// "sd15", "sdxl" or "flux"; with <see cref="HostLayers"/> any name. Default: what the checkpoint is for.
+        /// </summary>
+        public string? Host { get; set; }
 
         /// <summary>The host's own layer table, in the order of the adapter. Default: the built-in one.</summary>
-        public IReadOnlyList<HostLayer> HostLayers { get; set; }
+        public IReadOnlyList<HostLayer>? HostLayers { get; set; }
 
         /// <summary>CPU or CUDA. Default: CPU.</summary>
         public DeviceType Device { get; set; } = DeviceType.Cpu;
@@ -91,7 +96,8 @@ namespace OmniID
         {
             NativeEngineOptions native = NativeEngineOptions.Create();
             Checkpoint?.Fill(pins, out native.CheckpointPath, out native.CheckpointData, out native.CheckpointSize);
-            ImageEncoder?.Fill(pins, out native.ImageEncoderPath, out native.ImageEncoderData, out native.ImageEncoderSize);
+            ImageEncoder?.Fill(
+                pins, out native.ImageEncoderPath, out native.ImageEncoderData, out native.ImageEncoderSize);
             Detector?.Fill(pins, out native.DetectorPath, out native.DetectorData, out native.DetectorSize);
             native.ImageEncoderConfig = pins.Text(ImageEncoderConfig, nameof(ImageEncoderConfig));
             native.Host = pins.Text(Host, nameof(Host));
@@ -99,7 +105,11 @@ namespace OmniID
             {
                 var layers = new NativeHostLayer[HostLayers.Count];
                 for (int i = 0; i < layers.Length; i++)
-                    layers[i] = (HostLayers[i] ?? throw new ArgumentException($"Layer {i} is null.", nameof(HostLayers))).ToNative(pins);
+                {
+                    HostLayer layer = HostLayers[i]
+                        ?? throw new ArgumentException($"Layer {i} is null.", nameof(HostLayers));
+                    layers[i] = layer.ToNative(pins);
+                }
                 native.HostLayers = (NativeHostLayer*)pins.Array(layers);
                 native.HostLayerCount = (UIntPtr)layers.Length;
             }
@@ -123,7 +133,7 @@ namespace OmniID
             Encoder = (EncoderKind)native.Encoder;
             Name = NativeText.Read(native.Name);
             Fingerprint = NativeText.Read(native.Fingerprint);
-            Host = NativeText.Read(native.Host);
+            Host = NativeText.ReadOrNull(native.Host);
             HostLayerCount = NativeText.Count(native.HostLayerCount);
             Tokens = NativeText.Count(native.Tokens);
             TokenWidth = NativeText.Count(native.TokenWidth);
@@ -138,14 +148,14 @@ namespace OmniID
         /// <summary>The kind of identity encoder.</summary>
         public EncoderKind Encoder { get; }
 
-        /// <summary>The model's name for people; may be empty.</summary>
+        /// <summary>The model's name; may be empty.</summary>
         public string Name { get; }
 
         /// <summary>Fingerprint of the model; its identities carry it.</summary>
         public string Fingerprint { get; }
 
         /// <summary>The host's name; null if no host is known.</summary>
-        public string Host { get; }
+        public string? Host { get; }
 
         /// <summary>Layers of the host; 0 if no host is known.</summary>
         public int HostLayerCount { get; }

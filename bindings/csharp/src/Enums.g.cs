@@ -1,4 +1,5 @@
 // Generated from include/omniid.h by bindings/csharp/generate.py. Do not edit.
+#nullable enable
 namespace OmniID
 {
     /// <summary>The result of a call: success or the class of the error.</summary>

@@ -1,3 +1,4 @@
+#nullable enable
 using System;
 using OmniID.Native;
 
@@ -54,7 +55,7 @@ namespace OmniID
         public float[] Landmarks { get; }
     }
 
-    /// <summary>How faces are detected. What is not set has the library's default.</summary>
+    /// <summary>How faces are detected. Properties that are not set have the library's defaults.</summary>
     public sealed class DetectOptions
     {
         /// <summary>Least confidence of a face, above 0 up to 1.</summary>

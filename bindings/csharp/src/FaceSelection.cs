@@ -1,3 +1,4 @@
+#nullable enable
 using System;
 using OmniID.Native;
 
@@ -8,9 +9,9 @@ namespace OmniID
     {
         private readonly FaceHint choice;
         private readonly int index;
-        private readonly float[] numbers;
+        private readonly float[]? numbers;
 
-        private FaceSelection(FaceHint choice, int index, float[] numbers)
+        private FaceSelection(FaceHint choice, int index, float[]? numbers)
         {
             this.choice = choice;
             this.index = index;
@@ -34,11 +35,14 @@ namespace OmniID
             return new FaceSelection(FaceHint.Box, 0, new[] { box.Left, box.Top, box.Right, box.Bottom });
         }
 
-        /// <summary>The face with five landmarks, ten numbers in the order of <see cref="Face.Landmarks"/>. Needs no detector.</summary>
+        /// <summary>
+        /// The face with five landmarks, ten numbers in the order of <see cref="Face.Landmarks"/>. Needs no detector.
+        /// </summary>
         public static FaceSelection AtLandmarks(ReadOnlySpan<float> landmarks)
         {
             if (landmarks.Length != 10)
-                throw new ArgumentException($"Five landmarks are ten numbers, not {landmarks.Length}.", nameof(landmarks));
+                throw new ArgumentException($"Five landmarks are ten numbers, not {landmarks.Length}.",
+                    nameof(landmarks));
             return new FaceSelection(FaceHint.Landmarks, 0, landmarks.ToArray());
         }
 

@@ -1,3 +1,4 @@
+#nullable enable
 using System;
 using OmniID.Native;
 
@@ -20,7 +21,7 @@ namespace OmniID
         }
 
         internal unsafe HostLayer(in NativeHostLayer native)
-            : this(NativeText.Read(native.Name) ?? "", (int)native.Heads, (int)native.HeadDim, (int)native.Context) { }
+            : this(NativeText.Read(native.Name), (int)native.Heads, (int)native.HeadDim, (int)native.Context) { }
 
         /// <summary>The host's own name of the layer.</summary>
         public string Name { get; }

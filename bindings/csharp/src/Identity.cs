@@ -1,3 +1,4 @@
+#nullable enable
 using System;
 using System.Runtime.InteropServices;
 using OmniID.Native;
@@ -32,13 +33,15 @@ namespace OmniID
         /// <summary>Photos that went in.</summary>
         public int Photos { get; }
 
-        /// <summary>Photos whose features were kept, so that an Omni-ID identity can be extended: all or none.</summary>
+        /// <summary>
+        /// Photos whose features were kept, so that an Omni-ID identity can be extended: all or none.
+        /// </summary>
         public int Features { get; }
 
         /// <summary>Fingerprint of the model that made it.</summary>
         public string Model { get; }
 
-        /// <summary>A name for people; may be empty.</summary>
+        /// <summary>A name to show; may be empty.</summary>
         public string Label { get; }
 
         /// <summary>When it was made: UTC, RFC 3339.</summary>
@@ -50,7 +53,7 @@ namespace OmniID
 
     /// <summary>
     /// The identity tokens of one person. Never changes; may be used from any number of threads at once. Dispose of it,
-    /// or leave it to the collector.
+    /// or leave it to the garbage collector.
     /// </summary>
     public sealed unsafe class Identity : IDisposable
     {
@@ -82,10 +85,12 @@ namespace OmniID
         public static Identity Load(string path)
         {
             Library.CheckVersion();
+            if (path == null)
+                throw new ArgumentNullException(nameof(path));
             using (var pins = new Pins())
             {
                 IntPtr identity;
-                byte* text = pins.Text(path ?? throw new ArgumentNullException(nameof(path)), nameof(path));
+                byte* text = pins.Text(path, nameof(path));
                 OmniIdException.Check(NativeMethods.omniid_identity_load(text, &identity));
                 return new Identity(identity);
             }
@@ -108,10 +113,13 @@ namespace OmniID
         /// <param name="precision">f32 or, at half the size, f16.</param>
         public void Save(string path, Precision precision = Precision.F32)
         {
+            if (path == null)
+                throw new ArgumentNullException(nameof(path));
             using (var pins = new Pins())
             {
-                byte* text = pins.Text(path ?? throw new ArgumentNullException(nameof(path)), nameof(path));
-                OmniIdException.Check(NativeMethods.omniid_identity_save(pins.Handle(Handle, nameof(Identity)), text, (int)precision));
+                IntPtr identity = pins.Handle(Handle, nameof(Identity));
+                byte* text = pins.Text(path, nameof(path));
+                OmniIdException.Check(NativeMethods.omniid_identity_save(identity, text, (int)precision));
             }
         }
 
@@ -121,10 +129,14 @@ namespace OmniID
             using (Lease lease = Use())
             {
                 UIntPtr size;
-                OmniIdException.Check(NativeMethods.omniid_identity_to_bytes(lease.Pointer, (int)precision, null, UIntPtr.Zero, &size));
+                OmniIdException.Check(NativeMethods.omniid_identity_to_bytes(
+                    lease.Pointer, (int)precision, null, UIntPtr.Zero, &size));
                 var bytes = new byte[NativeText.Count((ulong)size)];
                 fixed (byte* buffer = bytes)
-                    OmniIdException.Check(NativeMethods.omniid_identity_to_bytes(lease.Pointer, (int)precision, buffer, (UIntPtr)bytes.Length, &size));
+                {
+                    OmniIdException.Check(NativeMethods.omniid_identity_to_bytes(
+                        lease.Pointer, (int)precision, buffer, (UIntPtr)bytes.Length, &size));
+                }
                 return bytes;
             }
         }
@@ -136,7 +148,7 @@ namespace OmniID
             {
                 NativeManagedTensor* tensor;
                 OmniIdException.Check(NativeMethods.omniid_identity_tokens(lease.Pointer, &tensor));
-                return OwnedTensor.Take(tensor);
+                return new OwnedTensor(tensor);
             }
         }
 
@@ -146,12 +158,18 @@ namespace OmniID
         {
             long count = (long)Info.Tokens * Info.TokenWidth;
             if (destination.Length != count)
-                throw new ArgumentException($"The identity has {Info.Tokens} tokens of {Info.TokenWidth} numbers, {count} in all; the destination has {destination.Length}.", nameof(destination));
+            {
+                throw new ArgumentException(
+                    $"The identity has {Info.Tokens} tokens of {Info.TokenWidth} numbers, {count} in all; the "
+                    + $"destination has {destination.Length}.", nameof(destination));
+            }
             fixed (float* numbers = &MemoryMarshal.GetReference(destination))
                 CopyTokens(TensorView.Contiguous((IntPtr)numbers, 2, Info.Tokens, Info.TokenWidth));
         }
 
-        /// <summary>Copies the tokens into a tensor <c>[tokens, token width]</c> on the CPU, of any number type and strides.</summary>
+        /// <summary>
+        /// Copies the tokens into a tensor <c>[tokens, token width]</c> on the CPU, of any number type and strides.
+        /// </summary>
         public void CopyTokens(in TensorView destination)
         {
             TensorView view = destination;
@@ -161,18 +179,21 @@ namespace OmniID
         }
 
         /// <summary>A copy with another label and consent note; null keeps the one it has.</summary>
-        public Identity WithNotes(string label, string consent)
+        public Identity WithNotes(string? label, string? consent)
         {
             using (var pins = new Pins())
             {
                 IntPtr identity;
-                OmniIdException.Check(NativeMethods.omniid_identity_with_notes(pins.Handle(Handle, nameof(Identity)),
-                    pins.Text(label, nameof(label)), pins.Text(consent, nameof(consent)), &identity));
+                OmniIdException.Check(NativeMethods.omniid_identity_with_notes(
+                    pins.Handle(Handle, nameof(Identity)), pins.Text(label, nameof(label)),
+                    pins.Text(consent, nameof(consent)), &identity));
                 return new Identity(identity);
             }
         }
 
-        /// <summary>A copy without the photos' features: smaller, but an Omni-ID identity cannot be extended any more.</summary>
+        /// <summary>
+        /// A copy without the photos' features: smaller, but an Omni-ID identity can no longer be extended.
+        /// </summary>
         public Identity WithoutFeatures()
         {
             using (Lease lease = Use())

@@ -1,3 +1,4 @@
+#nullable enable
 using System;
 using System.Threading;
 using OmniID.Native;
@@ -29,26 +30,32 @@ namespace OmniID
         }
 
         /// <summary>
-        /// Throws unless the loaded library has the ABI that this assembly was made for. Everything that hands out
-        /// objects does so by itself.
+        /// Throws unless the loaded library has the ABI that this assembly was made for. Every call that hands out
+        /// objects checks this by itself.
         /// </summary>
-        /// <exception cref="OmniIdException">With <see cref="Status.AbiMismatch"/>.</exception>
+        /// <exception cref="OmniIdAbiMismatchException">The library has another ABI.</exception>
         /// <exception cref="DllNotFoundException">The native library is not where the system looks for it.</exception>
         public static void CheckVersion()
         {
             if (NativeMethods.omniid_abi_version() >> 16 != HeaderVersion.AbiMajor)
-                throw new OmniIdException(Status.AbiMismatch, $"The native library OmniID {Version} has ABI {AbiVersion}; this assembly needs ABI {HeaderVersion.AbiMajor}.x.");
+            {
+                throw new OmniIdAbiMismatchException(
+                    $"The native library OmniID {Version} has ABI {AbiVersion}; this assembly needs ABI "
+                    + $"{HeaderVersion.AbiMajor}.x.");
+            }
         }
 
         /// <summary>
-        /// Ends everything by which the library could call into this program: cancels the running long calls, waits
-        /// for them and removes the log callback. Afterwards long calls throw <see cref="InvalidOperationException"/>
-        /// until the program or, in an editor, its domain starts anew. May be called from any thread that is not
-        /// itself inside a callback.
+        /// Ends everything through which the library could call into this program: cancels the running long calls,
+        /// waits for them and removes the log listener. Afterwards long calls throw
+        /// <see cref="InvalidOperationException"/> until the program or, in an editor, its domain starts again. May be
+        /// called from any thread that is not inside a callback.
         /// </summary>
-        /// <param name="timeout">How long to wait at most; <see cref="Timeout.InfiniteTimeSpan"/> for ever.
-        /// The library hears of the cancellation between two batches of photos.</param>
-        /// <returns>True if no call runs any more.</returns>
+        /// <param name="timeout">
+        /// How long to wait at most; <see cref="Timeout.InfiniteTimeSpan"/> for no limit. The library notices the
+        /// cancellation between two batches of photos.
+        /// </param>
+        /// <returns>True if no call is running any more.</returns>
         public static bool Shutdown(TimeSpan timeout)
         {
             LongCall.CancelAll();

@@ -1,3 +1,4 @@
+#nullable enable
 using System;
 using System.Runtime.InteropServices;
 using OmniID.Native;
@@ -11,32 +12,34 @@ namespace OmniID
     public static unsafe class Log
     {
         /// <summary>Receives log messages, on whatever thread they arise, possibly several at once.</summary>
-        /// <param name="level">How important it is.</param>
+        /// <param name="level">How serious it is.</param>
         /// <param name="target">The part of the library.</param>
         /// <param name="message">The message.</param>
         public delegate void Listener(LogLevel level, string target, string message);
 
         private static readonly LogFn Callback = OnMessage;
         private static readonly IntPtr CallbackPointer = Marshal.GetFunctionPointerForDelegate(Callback);
-        private static volatile Listener listener;
-        private static volatile Exception lastException;
+        private static volatile Listener? listener;
+        private static volatile Exception? lastException;
 
         /// <summary>
         /// The last exception that a listener threw; null if none did. There is no caller to throw it to, and it must
         /// not pass through the library.
         /// </summary>
-        public static Exception LastException => lastException;
+        public static Exception? LastException => lastException;
 
-        /// <summary>Sets the listener of this process, instead of the one before.</summary>
+        /// <summary>Sets the listener of this process; it replaces the previous one.</summary>
         /// <param name="newListener">The listener.</param>
         /// <param name="maxLevel">The most detailed level wanted.</param>
-        /// <exception cref="InvalidValueException">Called from inside a listener, or an unknown level.</exception>
+        /// <exception cref="OmniIdInvalidArgumentException">
+        /// It was called from inside a listener, or the level is unknown.
+        /// </exception>
         public static void Set(Listener newListener, LogLevel maxLevel)
         {
             if (newListener == null)
                 throw new ArgumentNullException(nameof(newListener));
             Library.CheckVersion();
-            Listener before = listener;
+            Listener? before = listener;
             listener = newListener;
             int status = NativeMethods.omniid_log_set((IntPtr)CallbackPointer, null, (int)maxLevel);
             if (status != (int)Status.Ok)
@@ -44,8 +47,8 @@ namespace OmniID
             OmniIdException.Check(status);
         }
 
-        /// <summary>Removes the listener. It is not called any more when this returns.</summary>
-        /// <exception cref="InvalidValueException">Called from inside a listener.</exception>
+        /// <summary>Removes the listener. It is no longer called when this returns.</summary>
+        /// <exception cref="OmniIdInvalidArgumentException">It was called from inside a listener.</exception>
         public static void Remove()
         {
             if (listener == null)

@@ -1,11 +1,13 @@
+#nullable enable
 using System;
 using OmniID.Native;
 
 namespace OmniID
 {
     /// <summary>
-    /// A call of the library failed. The message says what failed, the value seen and what would be right.
-    /// A call that was cancelled throws <see cref="OperationCanceledException"/> instead.
+    /// A call of the library failed. The message says what failed, the value seen and what would be right. Each
+    /// <see cref="OmniID.Status"/> has a class of its own, named after it. A call that was cancelled throws
+    /// <see cref="OperationCanceledException"/> instead, as tasks expect.
     /// </summary>
     public class OmniIdException : Exception
     {
@@ -18,80 +20,102 @@ namespace OmniID
         /// <summary>The class of the error. A newer library may have some that are not in the enum.</summary>
         public Status Status { get; }
 
-        /// <summary>Throws the exception of a status, unless it is <see cref="OmniID.Status.Ok"/>.</summary>
-        /// <remarks>The message belongs to the calling thread: to be called right after the failed call.</remarks>
-        internal static unsafe void Check(int status)
+        /// <summary>Throws the exception for a status, unless it is <see cref="OmniID.Status.Ok"/>.</summary>
+        /// <remarks>The message belongs to the calling thread: call this right after the failed call.</remarks>
+        internal static void Check(int status)
         {
-            if (status == (int)Status.Ok)
-                return;
-            throw Of((Status)status, NativeText.Read(NativeMethods.omniid_last_error()));
+            if (status != (int)Status.Ok)
+                throw Of((Status)status, LastMessage(status));
         }
 
-        private static unsafe Exception Of(Status status, string message)
+        /// <summary>What the library says about the calling thread's last failed call.</summary>
+        internal static unsafe string LastMessage(int status)
         {
-            if (string.IsNullOrEmpty(message))
-                message = NativeText.Read(NativeMethods.omniid_status_text((int)status));
+            string message = NativeText.Read(NativeMethods.omniid_last_error());
+            return message.Length > 0 ? message : NativeText.Read(NativeMethods.omniid_status_text(status));
+        }
+
+        internal static Exception Of(Status status, string message)
+        {
             switch (status)
             {
-                case Status.InvalidArgument: return new InvalidValueException(message);
-                case Status.Io: return new StorageException(message);
-                case Status.Format: return new InvalidFormatException(message);
-                case Status.Unsupported: return new UnsupportedException(message);
-                case Status.Mismatch: return new MismatchException(message);
-                case Status.NoFace: return new NoFaceException(message);
-                case Status.LimitExceeded: return new LimitExceededException(message);
+                case Status.InvalidArgument: return new OmniIdInvalidArgumentException(message);
+                case Status.Io: return new OmniIdIoException(message);
+                case Status.Format: return new OmniIdFormatException(message);
+                case Status.Unsupported: return new OmniIdUnsupportedException(message);
+                case Status.Mismatch: return new OmniIdMismatchException(message);
+                case Status.NoFace: return new OmniIdNoFaceException(message);
+                case Status.LimitExceeded: return new OmniIdLimitExceededException(message);
                 case Status.Cancelled: return new OperationCanceledException(message);
-                case Status.Device: return new DeviceException(message);
+                case Status.Device: return new OmniIdDeviceException(message);
+                case Status.AbiMismatch: return new OmniIdAbiMismatchException(message);
+                case Status.Internal: return new OmniIdInternalException(message);
                 default: return new OmniIdException(status, message);
             }
         }
     }
 
-    /// <summary>A parameter has a value that is never valid: no photos, an absurd size, a layer that does not exist.</summary>
-    public sealed class InvalidValueException : OmniIdException
+    /// <summary>
+    /// A parameter has a value that is never valid: no photos, an absurd size, a layer that does not exist.
+    /// </summary>
+    public sealed class OmniIdInvalidArgumentException : OmniIdException
     {
-        internal InvalidValueException(string message) : base(Status.InvalidArgument, message) { }
+        internal OmniIdInvalidArgumentException(string message) : base(Status.InvalidArgument, message) { }
     }
 
     /// <summary>The operating system refused: no such file, no permission, disk full.</summary>
-    public sealed class StorageException : OmniIdException
+    public sealed class OmniIdIoException : OmniIdException
     {
-        internal StorageException(string message) : base(Status.Io, message) { }
+        internal OmniIdIoException(string message) : base(Status.Io, message) { }
     }
 
     /// <summary>A file or a buffer does not hold what its format promises.</summary>
-    public sealed class InvalidFormatException : OmniIdException
+    public sealed class OmniIdFormatException : OmniIdException
     {
-        internal InvalidFormatException(string message) : base(Status.Format, message) { }
+        internal OmniIdFormatException(string message) : base(Status.Format, message) { }
     }
 
     /// <summary>Well-formed, but not something this build can do.</summary>
-    public sealed class UnsupportedException : OmniIdException
+    public sealed class OmniIdUnsupportedException : OmniIdException
     {
-        internal UnsupportedException(string message) : base(Status.Unsupported, message) { }
+        internal OmniIdUnsupportedException(string message) : base(Status.Unsupported, message) { }
     }
 
-    /// <summary>Two things that do not belong together: identity and model, adapter and host, tensor and layer.</summary>
-    public sealed class MismatchException : OmniIdException
+    /// <summary>
+    /// Two things that do not belong together: identity and model, adapter and host, tensor and layer.
+    /// </summary>
+    public sealed class OmniIdMismatchException : OmniIdException
     {
-        internal MismatchException(string message) : base(Status.Mismatch, message) { }
+        internal OmniIdMismatchException(string message) : base(Status.Mismatch, message) { }
     }
 
     /// <summary>No usable face in any of the photos.</summary>
-    public sealed class NoFaceException : OmniIdException
+    public sealed class OmniIdNoFaceException : OmniIdException
     {
-        internal NoFaceException(string message) : base(Status.NoFace, message) { }
+        internal OmniIdNoFaceException(string message) : base(Status.NoFace, message) { }
     }
 
-    /// <summary>A limit was reached: pixels, decoded bytes, file size.</summary>
-    public sealed class LimitExceededException : OmniIdException
+    /// <summary>A limit set by the caller was reached: pixels, decoded bytes, file size.</summary>
+    public sealed class OmniIdLimitExceededException : OmniIdException
     {
-        internal LimitExceededException(string message) : base(Status.LimitExceeded, message) { }
+        internal OmniIdLimitExceededException(string message) : base(Status.LimitExceeded, message) { }
     }
 
     /// <summary>The GPU, its driver or its libraries failed.</summary>
-    public sealed class DeviceException : OmniIdException
+    public sealed class OmniIdDeviceException : OmniIdException
     {
-        internal DeviceException(string message) : base(Status.Device, message) { }
+        internal OmniIdDeviceException(string message) : base(Status.Device, message) { }
+    }
+
+    /// <summary>The native library has another ABI than this assembly needs.</summary>
+    public sealed class OmniIdAbiMismatchException : OmniIdException
+    {
+        internal OmniIdAbiMismatchException(string message) : base(Status.AbiMismatch, message) { }
+    }
+
+    /// <summary>A defect in OmniID itself. Please report it with the message.</summary>
+    public sealed class OmniIdInternalException : OmniIdException
+    {
+        internal OmniIdInternalException(string message) : base(Status.Internal, message) { }
     }
 }

@@ -1,15 +1,16 @@
+#nullable enable
 using System;
 using OmniID.Native;
 
 namespace OmniID
 {
     /// <summary>
-    /// One photo of a person: a file, the bytes of a file, or pixels. Memory is lent, not copied, unless a method says
-    /// so: it must not change until the calls that use the photo have ended.
+    /// One photo of a person: a file, the bytes of a file, or pixels. Memory is borrowed, not copied, unless a method
+    /// says so: it must not change until the calls that use the photo have ended.
     /// </summary>
     public sealed class Photo
     {
-        private string path;
+        private string? path;
         private ReadOnlyMemory<byte> data;
         private ReadOnlyMemory<byte> pixels;
         private ReadOnlyMemory<float> floatPixels;
@@ -55,10 +56,14 @@ namespace OmniID
         /// <param name="height">Rows.</param>
         /// <param name="order">Order of the channels; alpha is ignored.</param>
         /// <param name="rowStride">Bytes from one row to the next; 0 for rows without gaps.</param>
-        public static Photo FromPixels(ReadOnlyMemory<byte> pixels, int width, int height, ChannelOrder order = ChannelOrder.Rgb, long rowStride = 0)
+        public static Photo FromPixels(ReadOnlyMemory<byte> pixels, int width, int height,
+            ChannelOrder order = ChannelOrder.Rgb, long rowStride = 0)
         {
             CheckSize(pixels.Length, 1, width, height, order, rowStride, nameof(pixels));
-            return new Photo { pixels = pixels, width = width, height = height, order = order, rowStride = rowStride };
+            return new Photo
+            {
+                pixels = pixels, width = width, height = height, order = order, rowStride = rowStride,
+            };
         }
 
         /// <summary>Interleaved floating-point pixels from 0 to 1, sRGB-encoded, rows from top to bottom.</summary>
@@ -67,14 +72,19 @@ namespace OmniID
         /// <param name="height">Rows.</param>
         /// <param name="order">Order of the channels; alpha is ignored.</param>
         /// <param name="rowStride">Bytes from one row to the next; 0 for rows without gaps.</param>
-        public static Photo FromPixels(ReadOnlyMemory<float> pixels, int width, int height, ChannelOrder order = ChannelOrder.Rgb, long rowStride = 0)
+        public static Photo FromPixels(ReadOnlyMemory<float> pixels, int width, int height,
+            ChannelOrder order = ChannelOrder.Rgb, long rowStride = 0)
         {
             CheckSize(4L * pixels.Length, 4, width, height, order, rowStride, nameof(pixels));
-            return new Photo { floatPixels = pixels, width = width, height = height, order = order, rowStride = rowStride };
+            return new Photo
+            {
+                floatPixels = pixels, width = width, height = height, order = order, rowStride = rowStride,
+            };
         }
 
-        /// <summary>Throws unless the memory holds all rows: the library could not know.</summary>
-        private static void CheckSize(long bytes, int channelBytes, int width, int height, ChannelOrder order, long rowStride, string name)
+        /// <summary>Throws unless the memory holds all rows: the library cannot know.</summary>
+        private static void CheckSize(long bytes, int channelBytes, int width, int height, ChannelOrder order,
+            long rowStride, string name)
         {
             if (width <= 0)
                 throw new ArgumentOutOfRangeException(nameof(width), width, "Must be positive.");
@@ -88,7 +98,7 @@ namespace OmniID
                 throw new ArgumentOutOfRangeException(nameof(rowStride), rowStride, $"A row has {row} bytes.");
             decimal needed = (decimal)(rowStride == 0 ? row : rowStride) * (height - 1) + row;
             if (bytes < needed)
-                throw new ArgumentException($"{width} x {height} pixels need {needed} bytes, {bytes} were given.", name);
+                throw new ArgumentException($"{width} x {height} pixels need {needed} bytes, not {bytes}.", name);
         }
 
         internal unsafe NativePhoto ToNative(Pins pins)

@@ -1,3 +1,4 @@
+#nullable enable
 using System;
 using System.Collections.Generic;
 using OmniID.Native;
@@ -13,7 +14,10 @@ namespace OmniID
             Name = NativeText.Read(native.Name);
             Reason = NativeText.Read(native.Reason);
             if (native.HasBounds != 0)
-                Bounds = new FaceBox(native.FaceBounds[0], native.FaceBounds[1], native.FaceBounds[2], native.FaceBounds[3]);
+            {
+                float* box = native.FaceBounds;
+                Bounds = new FaceBox(box[0], box[1], box[2], box[3]);
+            }
             if (native.HasLandmarks == 0)
                 return;
             Score = native.FaceScore;
@@ -41,7 +45,7 @@ namespace OmniID
         public float? Score { get; }
 
         /// <summary>As <see cref="Face.Landmarks"/>; null if there are none.</summary>
-        public float[] Landmarks { get; }
+        public float[]? Landmarks { get; }
 
         /// <summary>Copies a report of the library and frees it.</summary>
         internal static unsafe IReadOnlyList<PhotoReport> Take(IntPtr report)
@@ -65,28 +69,6 @@ namespace OmniID
             {
                 NativeMethods.omniid_report_free(report);
             }
-        }
-    }
-
-    /// <summary>An identity and what became of each photo handed in.</summary>
-    public sealed class EncodeResult : IDisposable
-    {
-        internal EncodeResult(Identity identity, IReadOnlyList<PhotoReport> photos)
-        {
-            Identity = identity;
-            Photos = photos;
-        }
-
-        /// <summary>The identity.</summary>
-        public Identity Identity { get; }
-
-        /// <summary>One entry for each photo handed in, in that order.</summary>
-        public IReadOnlyList<PhotoReport> Photos { get; }
-
-        /// <summary>Frees the identity.</summary>
-        public void Dispose()
-        {
-            Identity.Dispose();
         }
     }
 }

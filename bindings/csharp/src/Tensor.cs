@@ -1,3 +1,4 @@
+#nullable enable
 using System;
 using System.Runtime.InteropServices;
 using OmniID.Native;
@@ -16,7 +17,7 @@ namespace OmniID
     }
 
     /// <summary>
-    /// A tensor in somebody else's memory: up to four dimensions, on the CPU or a GPU. The memory must stay in place and
+    /// A tensor in memory of the caller: up to four dimensions, on the CPU or a GPU. The memory must stay in place and
     /// alive while calls use it.
     /// </summary>
     public unsafe struct TensorView
@@ -36,19 +37,24 @@ namespace OmniID
 
         /// <summary>Describes a tensor.</summary>
         /// <param name="data">Start of the memory, on the device.</param>
-        /// <param name="type">Its numbers.</param>
+        /// <param name="type">The number type.</param>
         /// <param name="shape">Sizes, one to four of them.</param>
-        /// <param name="strides">Distances of two neighbours in each dimension, in numbers; empty for row-major without gaps.</param>
+        /// <param name="strides">
+        /// Distance between neighbours in each dimension, in numbers; empty for row-major without gaps.
+        /// </param>
         /// <param name="device">Where the memory is.</param>
         /// <param name="deviceId">Ordinal of the GPU.</param>
         /// <param name="byteOffset">Where the first number is, in bytes from data.</param>
-        public static TensorView Create(IntPtr data, ElementType type, ReadOnlySpan<long> shape, ReadOnlySpan<long> strides = default,
-            DeviceType device = DeviceType.Cpu, int deviceId = 0, long byteOffset = 0)
+        public static TensorView Create(IntPtr data, ElementType type, ReadOnlySpan<long> shape,
+            ReadOnlySpan<long> strides = default, DeviceType device = DeviceType.Cpu, int deviceId = 0,
+            long byteOffset = 0)
         {
             if (shape.Length < 1 || shape.Length > MaxDimensions)
-                throw new ArgumentException($"A tensor has 1 to {MaxDimensions} dimensions, not {shape.Length}.", nameof(shape));
+                throw new ArgumentException($"A tensor has 1 to {MaxDimensions} dimensions, not {shape.Length}.",
+                    nameof(shape));
             if (strides.Length != 0 && strides.Length != shape.Length)
-                throw new ArgumentException($"{shape.Length} dimensions, but {strides.Length} strides.", nameof(strides));
+                throw new ArgumentException($"{shape.Length} dimensions, but {strides.Length} strides.",
+                    nameof(strides));
             if (type < ElementType.F32 || type > ElementType.BF16)
                 throw new ArgumentOutOfRangeException(nameof(type), type, "Not a number type.");
             TensorView view = default;
@@ -69,7 +75,8 @@ namespace OmniID
         }
 
         /// <summary>f32 on the CPU, row-major without gaps.</summary>
-        internal static TensorView Contiguous(IntPtr data, int dimensions, long size0, long size1, long size2 = 0, long size3 = 0)
+        internal static TensorView Contiguous(IntPtr data, int dimensions, long size0, long size1, long size2 = 0,
+            long size3 = 0)
         {
             TensorView view = default;
             view.data = data;
@@ -82,7 +89,9 @@ namespace OmniID
             return view;
         }
 
-        /// <summary>The library's form. Points into <paramref name="view"/>, which must be a local variable of the caller.</summary>
+        /// <summary>
+        /// The library's form. It points into <paramref name="view"/>, which must be a local variable of the caller.
+        /// </summary>
         internal static NativeTensor ToNative(TensorView* view)
         {
             NativeTensor native = default;
@@ -101,8 +110,8 @@ namespace OmniID
     }
 
     /// <summary>
-    /// A tensor that the library has handed out: read only, and independent of what it came from. Dispose of it, or
-    /// leave it to the collector.
+    /// A tensor that the library has handed out: read-only, and independent of the object it came from. Dispose of it,
+    /// or leave it to the garbage collector.
     /// </summary>
     public sealed unsafe class OwnedTensor : IDisposable
     {
@@ -123,7 +132,8 @@ namespace OmniID
                 expected *= shape[i];
             }
             Count = expected;
-            Type = view.Dtype.Bits == 32 ? ElementType.F32 : view.Dtype.Code == (byte)TypeCode.Bfloat ? ElementType.BF16 : ElementType.F16;
+            ElementType half = view.Dtype.Code == (byte)TypeCode.Bfloat ? ElementType.BF16 : ElementType.F16;
+            Type = view.Dtype.Bits == 32 ? ElementType.F32 : half;
             Device = (DeviceType)view.Device.DeviceType;
             DeviceId = view.Device.DeviceId;
         }
@@ -131,7 +141,7 @@ namespace OmniID
         /// <summary>Sizes of the dimensions.</summary>
         public ReadOnlySpan<long> Shape => shape;
 
-        /// <summary>Number of its numbers.</summary>
+        /// <summary>How many numbers it holds.</summary>
         public long Count { get; }
 
         /// <summary>Its number type.</summary>
@@ -183,7 +193,11 @@ namespace OmniID
         public ReadOnlySpan<float> AsSpan()
         {
             if (Type != ElementType.F32 || Device != DeviceType.Cpu || !IsContiguous)
-                throw new InvalidOperationException($"Only f32 tensors in row-major order on the CPU can be seen as a span; this one is {Type} on {Device}{(IsContiguous ? "" : ", with gaps")}. Use Pointer.");
+            {
+                throw new InvalidOperationException(
+                    "Only f32 tensors in row-major order on the CPU can be seen as a span; this one is "
+                    + $"{Type} on {Device}{(IsContiguous ? "" : ", with gaps")}. Use Pointer.");
+            }
             return new ReadOnlySpan<float>((void*)Pointer, NativeText.Count((ulong)Count));
         }
 
@@ -202,7 +216,7 @@ namespace OmniID
         }
 
         /// <summary>Takes over what a call has handed out; null for NULL.</summary>
-        internal static OwnedTensor Take(NativeManagedTensor* tensor)
+        internal static OwnedTensor? Take(NativeManagedTensor* tensor)
         {
             return tensor == null ? null : new OwnedTensor(tensor);
         }

@@ -38,16 +38,17 @@ namespace OmniID.Tests
                 Check.True(opened.Seen.Count > 0 && opened.Seen.All(p => p.Stage == Stage.Load), "progress of opening");
                 var recorder = new Recorder();
                 Photo[] photos = Enumerable.Range(1, 5).Select(i => Inputs.Pixels(i)).ToArray();
-                using (Identity identity = engine.EncodeAsync(photos, new EncodeOptions { BatchSize = 2 }, recorder).Result)
-                    Check.Equal(5, identity.Info.Photos, "photos");
+                var pairs = new EncodeOptions { BatchSize = 2 };
+                using (Encoded encoded = engine.EncodeAsync(photos, pairs, recorder).Result)
+                    Check.Equal(5, encoded.Identity.Info.Photos, "photos");
                 EncodeProgress last = recorder.Seen.Last(p => p.Stage == Stage.Encode);
                 Check.Equal(5L, last.Total, "total");
                 Check.Equal(5L, last.Done, "done");
                 Check.Equal(1.0, last.Fraction, "fraction");
                 Check.True(recorder.Seen.Count(p => p.Stage == Stage.Encode) >= 3, "one message for each batch");
-                using (EncodeResult result = engine.EncodeWithReportAsync(photos).Result)
-                using (Identity extended = engine.ExtendAsync(result.Identity, photos).Result)
-                using (Conditioning conditioning = engine.ConditionAsync(new[] { new ConditionInput(extended) }).Result)
+                using (Encoded result = engine.EncodeAsync(photos).Result)
+                using (Identity extended = engine.ExtendAsync(result.Identity, photos).Result.Identity)
+                using (engine.ConditionAsync(new[] { new ConditioningInput(extended) }).Result)
                     Check.Equal(10, extended.Info.Photos, "photos after extending");
             }
         }
@@ -56,22 +57,23 @@ namespace OmniID.Tests
         {
             using (Engine engine = Engine.Open(Inputs.Model))
             {
-                Check.Throws<OperationCanceledException>(() => engine.Encode(Inputs.Photos(), cancellation: new CancellationToken(true)));
-                Task<Identity> never = engine.EncodeAsync(Inputs.Photos(), cancellation: new CancellationToken(true));
+                Check.Throws<OperationCanceledException>(() =>
+                    engine.Encode(Inputs.Photos(), cancellation: new CancellationToken(true)));
+                Task<Encoded> never = engine.EncodeAsync(Inputs.Photos(), cancellation: new CancellationToken(true));
                 Check.Throws<AggregateException>(() => never.Wait());
                 Check.True(never.IsCanceled, "the task is not cancelled");
 
                 using (var source = new CancellationTokenSource())
                 {
                     var recorder = new Recorder { Also = p => source.Cancel() };
-                    Task<Identity> task = engine.EncodeAsync(Inputs.ManyPhotos(), null, recorder, source.Token);
+                    Task<Encoded> task = engine.EncodeAsync(Inputs.ManyPhotos(), null, recorder, source.Token);
                     Check.Throws<AggregateException>(() => task.Wait());
                     Check.True(task.IsCanceled, "the task is not cancelled");
                     Check.Equal(1, recorder.Seen.Count, "messages until the cancellation");
                 }
                 using (var source = new CancellationTokenSource())
                 {
-                    Task<Identity> task = engine.EncodeAsync(Inputs.ManyPhotos(), null, null, source.Token);
+                    Task<Encoded> task = engine.EncodeAsync(Inputs.ManyPhotos(), null, null, source.Token);
                     source.CancelAfter(30);
                     var clock = Stopwatch.StartNew();
                     OperationCanceledException exception = null;
@@ -83,10 +85,12 @@ namespace OmniID.Tests
                     {
                         exception = caught;
                     }
-                    Check.True(exception != null && exception.CancellationToken == source.Token, "not cancelled by the token");
+                    Check.True(exception != null && exception.CancellationToken == source.Token,
+                        "not cancelled by the token");
                     Check.True(clock.ElapsedMilliseconds < 5000, $"cancelled after {clock.ElapsedMilliseconds} ms");
                 }
-                Check.SameBits(Inputs.Floats("tokens.bin"), engine.Encode(Inputs.Photos()).Tokens().ToArray(), "tokens afterwards");
+                Check.SameBits(Inputs.Floats("tokens.bin"), engine.Encode(Inputs.Photos()).Identity.Tokens().ToArray(),
+                    "tokens afterwards");
             }
         }
 
@@ -95,10 +99,11 @@ namespace OmniID.Tests
             float[] expected = Inputs.Floats("tokens.bin");
             using (Engine engine = Engine.Open(Inputs.Model))
             {
-                Task<Identity>[] tasks = Enumerable.Range(0, 16).Select(_ => engine.EncodeAsync(Inputs.Photos())).ToArray();
-                foreach (Task<Identity> task in tasks)
+                Task<Encoded>[] tasks = Enumerable.Range(0, 16).Select(_ => engine.EncodeAsync(Inputs.Photos()))
+                    .ToArray();
+                foreach (Task<Encoded> task in tasks)
                     using (task.Result)
-                        Check.SameBits(expected, task.Result.Tokens().ToArray(), "tokens");
+                        Check.SameBits(expected, task.Result.Identity.Tokens().ToArray(), "tokens");
             }
         }
 
@@ -115,7 +120,7 @@ namespace OmniID.Tests
         private static void Abandon()
         {
             Engine engine = Engine.Open(Inputs.Model);
-            Identity identity = engine.Encode(new[] { Inputs.Pixels() });
+            Identity identity = engine.Encode(new[] { Inputs.Pixels() }).Identity;
             engine.Condition(identity).Keys(0);
             identity.Tokens();
         }

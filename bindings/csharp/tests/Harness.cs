@@ -33,7 +33,8 @@ namespace OmniID.Tests
         public static void SameBits(ReadOnlySpan<float> expected, ReadOnlySpan<float> seen, string what)
         {
             Equal(expected.Length, seen.Length, what + ", length");
-            True(MemoryMarshal.AsBytes(expected).SequenceEqual(MemoryMarshal.AsBytes(seen)), what + ": not the same bits");
+            True(MemoryMarshal.AsBytes(expected).SequenceEqual(MemoryMarshal.AsBytes(seen)),
+                what + ": not the same bits");
         }
 
         /// <summary>Runs an action that must throw exactly this exception, with this text in its message.</summary>
@@ -136,7 +137,8 @@ namespace OmniID.Tests
                 catch (Exception exception)
                 {
                     failed++;
-                    Console.WriteLine($"FAILED  {name}: {(exception is FailedException ? exception.Message : exception.ToString())}");
+                    string text = exception is FailedException ? exception.Message : exception.ToString();
+                    Console.WriteLine($"FAILED  {name}: {text}");
                 }
                 Console.Out.Flush();
             }

@@ -38,27 +38,33 @@ namespace OmniID.Tests
                 else
                 {
                     fields++;
-                    Check.Equal(expected, Marshal.OffsetOf(Native(names[0]), names[1]).ToInt32(), "offset of " + words[0]);
+                    Check.Equal(expected, Marshal.OffsetOf(Native(names[0]), names[1]).ToInt32(),
+                        "offset of " + words[0]);
                 }
             }
-            Type[] declared = typeof(Engine).Assembly.GetTypes().Where(t => t.IsValueType && t.Name.StartsWith("Native") && t.Namespace == "OmniID.Native").ToArray();
+            Type[] declared = typeof(Engine).Assembly.GetTypes()
+                .Where(t => t.IsValueType && t.Name.StartsWith("Native") && t.Namespace == "OmniID.Native").ToArray();
             Check.Equal(declared.Length, structs, "number of structs");
-            Check.Equal(declared.Sum(t => t.GetFields(BindingFlags.Instance | BindingFlags.Public | BindingFlags.NonPublic).Length), fields, "number of fields");
+            Check.Equal(declared.Sum(t =>
+                t.GetFields(BindingFlags.Instance | BindingFlags.Public | BindingFlags.NonPublic).Length), fields,
+                "number of fields");
         }
 
         private static void EveryFunctionExists()
         {
-            MethodInfo[] methods = Native("NativeMethods").GetMethods(BindingFlags.Static | BindingFlags.Public | BindingFlags.DeclaredOnly);
+            MethodInfo[] methods = Native("NativeMethods")
+                .GetMethods(BindingFlags.Static | BindingFlags.Public | BindingFlags.DeclaredOnly);
             foreach (MethodInfo method in methods)
                 Marshal.Prelink(method);
             var exported = new HashSet<string>(File.ReadAllLines(Path.Combine(Inputs.Folder, "exports.txt")));
-            Check.True(exported.SetEquals(methods.Select(m => m.Name)), "the declared functions are not those that the library exports");
+            Check.True(exported.SetEquals(methods.Select(m => m.Name)),
+                "the declared functions are not those that the library exports");
         }
 
         private static void Versions()
         {
             Library.CheckVersion();
-            Check.Equal(new Version(0, 1).Major, Library.AbiVersion.Major, "major ABI version");
+            Check.Equal(new Version(1, 0).Major, Library.AbiVersion.Major, "major ABI version");
             Check.True(Library.Version.Split('.').Length == 3, "release: " + Library.Version);
         }
     }

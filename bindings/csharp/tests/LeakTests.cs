@@ -59,15 +59,17 @@ namespace OmniID.Tests
 
         private static void Round(Engine engine, Photo[] photos, bool dispose)
         {
-            EncodeResult result = engine.EncodeWithReport(photos);
-            Identity extended = engine.Extend(result.Identity, photos), loaded = Identity.FromBytes(extended.ToBytes());
+            Encoded result = engine.Encode(photos);
+            Encoded extended = engine.Extend(result.Identity, photos);
+            Identity loaded = Identity.FromBytes(extended.Identity.ToBytes());
             Conditioning conditioning = engine.Condition(loaded);
             OwnedTensor tokens = loaded.Tokens(), keys = conditioning.Keys(0), values = conditioning.Values(1);
             var query = new float[conditioning.Layers[0].Width * 8];
             conditioning.Inject(new InjectCall(0), query, new float[query.Length], 8);
             if (!dispose)
                 return;
-            foreach (IDisposable item in new IDisposable[] { result, extended, loaded, conditioning, tokens, keys, values })
+            var all = new IDisposable[] { result, extended, loaded, conditioning, tokens, keys, values };
+            foreach (IDisposable item in all)
                 item.Dispose();
         }
 
@@ -81,7 +83,7 @@ namespace OmniID.Tests
                 long before = Used();
                 var held = new List<Identity>();
                 for (int i = 0; i < 100; i++)
-                    held.Add(engine.Encode(photos));
+                    held.Add(engine.Encode(photos).Identity);
                 long taken = Used() - before;
                 Check.True(taken > 100000, $"100 identities take {taken} bytes: the meter does not work");
                 held.ForEach(identity => identity.Dispose());
@@ -110,9 +112,9 @@ namespace OmniID.Tests
             {
                 NoGrowth("failed", () =>
                 {
-                    Check.Throws<InvalidTimeZoneException>(() => engine.EncodeWithReport(photos, null, thrower));
-                    Check.Throws<StorageException>(() => engine.EncodeWithReport(missing));
-                    Check.Throws<StorageException>(() => Identity.Load("/no/such/identity.omniid"));
+                    Check.Throws<InvalidTimeZoneException>(() => engine.Encode(photos, null, thrower));
+                    Check.Throws<OmniIdIoException>(() => engine.Encode(missing));
+                    Check.Throws<OmniIdIoException>(() => Identity.Load("/no/such/identity.omniid"));
                 });
             }
         }
@@ -120,7 +122,7 @@ namespace OmniID.Tests
         private static void NoGarbage()
         {
             using (Engine engine = Engine.Open(Inputs.Model))
-            using (Identity identity = engine.Encode(new[] { Inputs.Pixels() }))
+            using (Identity identity = engine.Encode(new[] { Inputs.Pixels() }).Identity)
             using (Conditioning conditioning = engine.Condition(identity))
             {
                 var query = new float[16];

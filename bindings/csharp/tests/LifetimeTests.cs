@@ -27,7 +27,8 @@ namespace OmniID.Tests
         private static void ExitDuring(string activity)
         {
             for (int i = 0; i < 3; i++)
-                Check.Equal(0, Start("--exit-during", activity), $"exit code of a program that exits during {activity}");
+                Check.Equal(0, Start("--exit-during", activity),
+                    $"exit code of a program that exits during {activity}");
         }
 
         private static void Shutdown()
@@ -57,7 +58,8 @@ namespace OmniID.Tests
             string program = typeof(LifetimeTests).Assembly.Location;
             if (folder != null)
                 program = Path.Combine(folder, Path.GetFileName(program));
-            var start = new ProcessStartInfo(Process.GetCurrentProcess().MainModule.FileName, $"\"{program}\" \"{Inputs.Folder}\" {mode} {argument}") { UseShellExecute = false };
+            var start = new ProcessStartInfo(Process.GetCurrentProcess().MainModule.FileName,
+                $"\"{program}\" \"{Inputs.Folder}\" {mode} {argument}") { UseShellExecute = false };
             if (folder != null)
                 start.EnvironmentVariables.Remove("LD_LIBRARY_PATH");
             // Mono 6 aborts by itself when it ends while a background thread enters or leaves native code, whichever
@@ -79,7 +81,7 @@ namespace OmniID.Tests
         public static int RunExit(string activity)
         {
             Engine engine = Engine.Open(Inputs.Model);
-            Identity identity = engine.Encode(new[] { Inputs.Pixels() });
+            Identity identity = engine.Encode(new[] { Inputs.Pixels() }).Identity;
             Conditioning conditioning = engine.Condition(identity);
             Photo[] photos = activity == "log" ? Inputs.PhotosToLogAbout() : Inputs.ManyPhotos();
             if (activity == "log")
@@ -110,7 +112,7 @@ namespace OmniID.Tests
         public static int RunShutdown()
         {
             Engine engine = Engine.Open(Inputs.Model);
-            Task<Identity> task = engine.EncodeAsync(Inputs.ManyPhotos());
+            Task<Encoded> task = engine.EncodeAsync(Inputs.ManyPhotos());
             Thread.Sleep(50);
             if (!Library.Shutdown(TimeSpan.FromSeconds(20)))
                 return 2;
@@ -139,17 +141,21 @@ namespace OmniID.Tests
             for (int i = 0; i < 4; i++)
             {
                 AppDomain domain = AppDomain.CreateDomain("reload " + i);
-                var worker = (DomainWorker)domain.CreateInstanceFromAndUnwrap(typeof(DomainWorker).Assembly.Location, typeof(DomainWorker).FullName);
+                var worker = (DomainWorker)domain.CreateInstanceFromAndUnwrap(typeof(DomainWorker).Assembly.Location,
+                    typeof(DomainWorker).FullName);
                 worker.Start(Inputs.Folder);
                 AppDomain.Unload(domain);
             }
             // Nothing of the unloaded domains is called any more.
             using (Engine engine = Engine.Open(Inputs.Model))
-                Check.SameBits(Inputs.Floats("tokens.bin"), engine.Encode(Inputs.Photos()).Tokens().ToArray(), "tokens afterwards");
+                Check.SameBits(Inputs.Floats("tokens.bin"), engine.Encode(Inputs.Photos()).Identity.Tokens().ToArray(),
+                    "tokens afterwards");
         }
     }
 
-    /// <summary>Lives in a domain that is unloaded while it encodes, as in Unity's editor after a compilation.</summary>
+    /// <summary>
+    /// Lives in a domain that is unloaded while it encodes, as in Unity's editor after a compilation.
+    /// </summary>
     public sealed class DomainWorker : MarshalByRefObject
     {
         /// <summary>Installs a log listener and starts encoding; returns when both have been called.</summary>

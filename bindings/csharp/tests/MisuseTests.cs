@@ -2,6 +2,7 @@ using System;
 using System.Collections.Generic;
 using System.IO;
 using System.Linq;
+using System.Reflection;
 using System.Threading;
 using System.Threading.Tasks;
 
@@ -17,6 +18,7 @@ namespace OmniID.Tests
             yield return new Test("misuse: wrong shapes", WrongShapes);
             yield return new Test("misuse: wrong arguments", WrongArguments);
             yield return new Test("misuse: broken files", BrokenFiles);
+            yield return new Test("misuse: every status has its exception", EveryStatus);
             yield return new Test("misuse: messages belong to their thread", MessagesPerThread);
             yield return new Test("misuse: exceptions in the progress listener", ProgressThrows);
             yield return new Test("misuse: calls from inside the progress listener", ProgressCalls);
@@ -26,7 +28,7 @@ namespace OmniID.Tests
         private static void Disposed()
         {
             Engine engine = Engine.Open(Inputs.Model);
-            Identity identity = engine.Encode(new[] { Inputs.Pixels() });
+            Identity identity = engine.Encode(new[] { Inputs.Pixels() }).Identity;
             Conditioning conditioning = engine.Condition(identity);
             OwnedTensor tokens = identity.Tokens(), keys = conditioning.Keys(0);
             float[] before = tokens.ToArray();
@@ -44,7 +46,8 @@ namespace OmniID.Tests
             Check.SameBits(before, tokens.ToArray(), "tokens of a freed identity");
             conditioning.Inject(new InjectCall(0), new float[16], new float[16], 1);
             conditioning.Dispose();
-            Check.Throws<ObjectDisposedException>(() => conditioning.Inject(new InjectCall(0), new float[16], new float[16], 1), "Conditioning");
+            Check.Throws<ObjectDisposedException>(() =>
+                conditioning.Inject(new InjectCall(0), new float[16], new float[16], 1), "Conditioning");
             Check.Throws<ObjectDisposedException>(() => conditioning.Keys(0), "Conditioning");
             Check.True(keys.ToArray().Any(v => v != 0), "keys of a freed conditioning");
             keys.Dispose();
@@ -56,7 +59,7 @@ namespace OmniID.Tests
         private static void DisposedDuringCalls()
         {
             Engine engine = Engine.Open(Inputs.Model);
-            Identity identity = engine.Encode(new[] { Inputs.Pixels() });
+            Identity identity = engine.Encode(new[] { Inputs.Pixels() }).Identity;
             Conditioning conditioning = engine.Condition(identity);
             int calls = 0;
             Thread[] threads = Enumerable.Range(0, 4).Select(_ => new Thread(() =>
@@ -78,7 +81,7 @@ namespace OmniID.Tests
             foreach (Thread thread in threads)
                 thread.Start();
             SpinWait.SpinUntil(() => Volatile.Read(ref calls) > 100, 10000);
-            Task<Identity> encode = engine.EncodeAsync(new[] { Inputs.Pixels(), Inputs.Pixels(2) });
+            Task<Encoded> encode = engine.EncodeAsync(new[] { Inputs.Pixels(), Inputs.Pixels(2) });
             engine.Dispose();
             identity.Dispose();
             conditioning.Dispose();
@@ -99,28 +102,40 @@ namespace OmniID.Tests
         private static void WrongShapes()
         {
             using (Engine engine = Engine.Open(Inputs.Model))
-            using (Identity identity = engine.Encode(new[] { Inputs.Pixels() }))
+            using (Identity identity = engine.Encode(new[] { Inputs.Pixels() }).Identity)
             using (Conditioning conditioning = engine.Condition(identity))
             {
                 int width = conditioning.Layers[0].Width;
-                Check.Throws<ArgumentException>(() => conditioning.Inject(new InjectCall(0), new float[width + 1], new float[width + 1], 1), "multiple of");
-                Check.Throws<ArgumentException>(() => conditioning.Inject(new InjectCall(0), new float[width], new float[2 * width], 1), "output");
-                Check.Throws<ArgumentException>(() => conditioning.Inject(new InjectCall(0), default, default, 1), "query");
-                Check.Throws<ArgumentOutOfRangeException>(() => conditioning.Inject(new InjectCall(9), new float[width], new float[width], 1), "2 layers");
-                Check.Throws<ArgumentOutOfRangeException>(() => conditioning.Inject(new InjectCall(-1), new float[width], new float[width], 1));
-                Check.Throws<ArgumentOutOfRangeException>(() => conditioning.Inject(new InjectCall(0), new float[width], new float[width], 0));
-                Check.Throws<OmniIdException>(() => conditioning.Inject(new InjectCall(0), new float[2 * width], new float[2 * width], 1, new[] { Role.Conditional }));
+                Check.Throws<ArgumentException>(() =>
+                    conditioning.Inject(new InjectCall(0), new float[width + 1], new float[width + 1], 1),
+                    "multiple of");
+                Check.Throws<ArgumentException>(() =>
+                    conditioning.Inject(new InjectCall(0), new float[width], new float[2 * width], 1), "output");
+                Check.Throws<ArgumentException>(() => conditioning.Inject(new InjectCall(0), default, default, 1),
+                    "query");
+                Check.Throws<ArgumentOutOfRangeException>(() =>
+                    conditioning.Inject(new InjectCall(9), new float[width], new float[width], 1), "2 layers");
+                Check.Throws<ArgumentOutOfRangeException>(() =>
+                    conditioning.Inject(new InjectCall(-1), new float[width], new float[width], 1));
+                Check.Throws<ArgumentOutOfRangeException>(() =>
+                    conditioning.Inject(new InjectCall(0), new float[width], new float[width], 0));
+                Check.Throws<OmniIdException>(() =>
+                    conditioning.Inject(new InjectCall(0), new float[2 * width], new float[2 * width], 1,
+                        new[] { Role.Conditional }));
                 Check.Throws<ArgumentException>(() => identity.CopyTokens(new float[3]), "the destination has 3");
                 Check.Throws<OmniIdException>(() => conditioning.Keys(7));
                 Check.Throws<ArgumentOutOfRangeException>(() => conditioning.Keys(-1));
                 Check.Throws<ArgumentException>(() => TensorView.Create(IntPtr.Zero, ElementType.F32, new long[5]));
-                Check.Throws<ArgumentException>(() => TensorView.Create(IntPtr.Zero, ElementType.F32, new long[2], new long[1]));
+                Check.Throws<ArgumentException>(() =>
+                    TensorView.Create(IntPtr.Zero, ElementType.F32, new long[2], new long[1]));
                 var wrong = new long[] { 1, 1, width + 1 };
-                Check.Throws<MismatchException>(() => InjectViews(conditioning, wrong));
-                Check.Throws<OmniIdException>(() => conditioning.Inject(new InjectCall(0), TensorView.Create(IntPtr.Zero, ElementType.F32, new long[] { 1, 1, width }), default));
+                Check.Throws<OmniIdMismatchException>(() => InjectViews(conditioning, wrong));
+                TensorView nowhere = TensorView.Create(IntPtr.Zero, ElementType.F32, new long[] { 1, 1, width });
+                Check.Throws<OmniIdException>(() => conditioning.Inject(new InjectCall(0), nowhere, default));
                 var bad = new float[width];
                 bad[3] = float.NaN;
-                Check.Throws<InvalidValueException>(() => conditioning.Inject(new InjectCall(0), bad, new float[width], 1), "finite");
+                Check.Throws<OmniIdInvalidArgumentException>(() =>
+                    conditioning.Inject(new InjectCall(0), bad, new float[width], 1), "finite");
             }
         }
 
@@ -128,41 +143,53 @@ namespace OmniID.Tests
         {
             var memory = new float[1000];
             fixed (float* first = memory)
-                conditioning.Inject(new InjectCall(0), TensorView.Create((IntPtr)first, ElementType.F32, shape), TensorView.Create((IntPtr)(first + 500), ElementType.F32, shape));
+                conditioning.Inject(new InjectCall(0), TensorView.Create((IntPtr)first, ElementType.F32, shape),
+                    TensorView.Create((IntPtr)(first + 500), ElementType.F32, shape));
         }
 
         private static void WrongArguments()
         {
-            Check.Throws<StorageException>(() => Engine.Open("/no/such/model.safetensors"), "/no/such/model.safetensors");
+            Check.Throws<OmniIdIoException>(() => Engine.Open("/no/such/model.safetensors"),
+                "/no/such/model.safetensors");
             Check.Throws<ArgumentNullException>(() => Engine.Open((string)null));
             Check.Throws<ArgumentException>(() => Engine.Open("model\0.safetensors"), "U+0000");
-            Check.Throws<ArgumentException>(() => Photo.FromPixels(new ReadOnlyMemory<byte>(new byte[10]), 2, 2), "need 12 bytes");
-            Check.Throws<ArgumentException>(() => Photo.FromPixels(new ReadOnlyMemory<byte>(new byte[10]), int.MaxValue, int.MaxValue, ChannelOrder.Rgba, long.MaxValue));
-            Check.Throws<ArgumentOutOfRangeException>(() => Photo.FromPixels(new ReadOnlyMemory<byte>(new byte[10]), -1, 2));
-            Check.Throws<ArgumentOutOfRangeException>(() => Photo.FromPixels(new ReadOnlyMemory<byte>(new byte[12]), 2, 2, ChannelOrder.Rgb, 3));
+            Check.Throws<ArgumentException>(() => Photo.FromPixels(new ReadOnlyMemory<byte>(new byte[10]), 2, 2),
+                "need 12 bytes");
+            Check.Throws<ArgumentException>(() =>
+                Photo.FromPixels(new ReadOnlyMemory<byte>(new byte[10]), int.MaxValue, int.MaxValue, ChannelOrder.Rgba,
+                    long.MaxValue));
+            Check.Throws<ArgumentOutOfRangeException>(() =>
+                Photo.FromPixels(new ReadOnlyMemory<byte>(new byte[10]), -1, 2));
+            Check.Throws<ArgumentOutOfRangeException>(() =>
+                Photo.FromPixels(new ReadOnlyMemory<byte>(new byte[12]), 2, 2, ChannelOrder.Rgb, 3));
             Check.Throws<ArgumentException>(() => Photo.FromBytes(new byte[0]));
             Check.Throws<ArgumentException>(() => FaceSelection.AtLandmarks(new float[9]), "ten numbers");
             using (Engine engine = Engine.Open(Inputs.Model))
-            using (Identity identity = engine.Encode(new[] { Inputs.Pixels() }))
+            using (Identity identity = engine.Encode(new[] { Inputs.Pixels() }).Identity)
             {
-                Check.Throws<InvalidValueException>(() => engine.Encode(new Photo[0]));
+                Check.Throws<OmniIdInvalidArgumentException>(() => engine.Encode(new Photo[0]));
                 Check.Throws<ArgumentNullException>(() => engine.Encode((IReadOnlyList<Photo>)null));
                 Check.Throws<ArgumentException>(() => engine.Encode(new Photo[] { null }), "Photo 0 is null");
-                Check.Throws<InvalidValueException>(() => engine.Encode(new[] { Inputs.Pixels() }, new EncodeOptions { Crop = (Crop)99 }));
-                Check.Throws<UnsupportedException>(() => engine.DetectFaces(Inputs.Pixels()));
-                Check.Throws<InvalidValueException>(() => engine.Condition(new ConditionInput[0]));
-                Check.Throws<ArgumentException>(() => engine.Condition(new ConditionInput[] { null }), "Identity 0 is null");
-                Check.Throws<ArgumentException>(() => new ConditionInput(identity).SetMask(new float[3], 2, 2), "has 4 values");
-                Check.Throws<OmniIdException>(() => engine.Condition(new[] { new ConditionInput(identity) }, new ConditionOptions { LayerScales = new float[1] }));
+                Check.Throws<OmniIdInvalidArgumentException>(() =>
+                    engine.Encode(new[] { Inputs.Pixels() }, new EncodeOptions { Crop = (Crop)99 }));
+                Check.Throws<OmniIdUnsupportedException>(() => engine.DetectFaces(Inputs.Pixels()));
+                Check.Throws<OmniIdInvalidArgumentException>(() => engine.Condition(new ConditioningInput[0]));
+                Check.Throws<ArgumentException>(() => engine.Condition(new ConditioningInput[] { null }),
+                    "Identity 0 is null");
+                Check.Throws<ArgumentException>(() => new ConditioningInput(identity).SetMask(new float[3], 2, 2),
+                    "has 4 values");
+                Check.Throws<OmniIdException>(() =>
+                    engine.Condition(new[] { new ConditioningInput(identity) },
+                        new ConditioningOptions { LayerScales = new float[1] }));
                 using (Identity small = identity.WithoutFeatures())
-                    Check.Throws<UnsupportedException>(() => engine.Extend(small, new[] { Inputs.Pixels() }));
+                    Check.Throws<OmniIdUnsupportedException>(() => engine.Extend(small, new[] { Inputs.Pixels() }));
             }
         }
 
         private static void BrokenFiles()
         {
             using (Engine engine = Engine.Open(Inputs.Model))
-            using (Identity identity = engine.Encode(new[] { Inputs.Pixels() }))
+            using (Identity identity = engine.Encode(new[] { Inputs.Pixels() }).Identity)
             {
                 byte[] bytes = identity.ToBytes();
                 var random = new Random(5);
@@ -173,18 +200,39 @@ namespace OmniID.Tests
                 }
                 Check.Throws<ArgumentException>(() => Identity.FromBytes(default));
                 Check.Throws<OmniIdException>(() => engine.Encode(new byte[] { 1, 2, 3 }.AsSpan()));
-                Check.Throws<StorageException>(() => identity.Save("/no/such/folder/a.omniid"), "/no/such/folder");
+                Check.Throws<OmniIdIoException>(() => identity.Save("/no/such/folder/a.omniid"), "/no/such/folder");
             }
             string path = Path.Combine(Inputs.Folder, "broken.safetensors");
             File.WriteAllBytes(path, new byte[] { 1, 2, 3, 4, 5, 6, 7, 8, 9 });
-            Check.Throws<InvalidFormatException>(() => Engine.Open(path));
+            Check.Throws<OmniIdFormatException>(() => Engine.Open(path));
+        }
+
+        private static void EveryStatus()
+        {
+            MethodInfo of = typeof(OmniIdException).GetMethod("Of", BindingFlags.Static | BindingFlags.NonPublic);
+            foreach (Status status in Enum.GetValues(typeof(Status)))
+            {
+                if (status == Status.Ok)
+                    continue;
+                var exception = (Exception)of.Invoke(null, new object[] { status, "why" });
+                Check.Equal("why", exception.Message, "message");
+                if (status == Status.Cancelled)
+                {
+                    Check.True(exception is OperationCanceledException, exception.ToString());
+                    continue;
+                }
+                Check.Equal($"OmniId{status}Exception", exception.GetType().Name, "class");
+                Check.Equal(status, ((OmniIdException)exception).Status, "status");
+            }
+            object unknown = of.Invoke(null, new object[] { (Status)77, "why" });
+            Check.Equal(typeof(OmniIdException), unknown.GetType(), "class for an unknown status");
         }
 
         private static void MessagesPerThread()
         {
             Parallel.For(0, 200, i =>
             {
-                Check.Throws<StorageException>(() => Identity.Load($"/no/such/{i}.omniid"), $"/no/such/{i}.omniid");
+                Check.Throws<OmniIdIoException>(() => Identity.Load($"/no/such/{i}.omniid"), $"/no/such/{i}.omniid");
             });
         }
 
@@ -204,17 +252,24 @@ namespace OmniID.Tests
         {
             var thrown = new InvalidTimeZoneException("mine");
             var listener = new Listener(_ => throw thrown);
-            Check.True(ReferenceEquals(thrown, Check.Throws<InvalidTimeZoneException>(() => Engine.Open(Inputs.Model, listener))), "another exception");
+            Check.True(ReferenceEquals(thrown,
+                Check.Throws<InvalidTimeZoneException>(() => Engine.Open(Inputs.Model, listener))),
+                "another exception");
             using (Engine engine = Engine.Open(Inputs.Model))
-            using (Identity identity = engine.Encode(new[] { Inputs.Pixels() }))
+            using (Identity identity = engine.Encode(new[] { Inputs.Pixels() }).Identity)
             {
-                Check.True(ReferenceEquals(thrown, Check.Throws<InvalidTimeZoneException>(() => engine.Encode(Inputs.Photos(), null, listener))), "another exception");
+                Check.True(ReferenceEquals(thrown,
+                    Check.Throws<InvalidTimeZoneException>(() => engine.Encode(Inputs.Photos(), null, listener))),
+                    "another exception");
                 Check.Throws<InvalidTimeZoneException>(() => engine.Extend(identity, Inputs.Photos(), null, listener));
-                Check.Throws<InvalidTimeZoneException>(() => engine.Condition(new[] { new ConditionInput(identity) }, null, listener));
-                Task<Identity> task = engine.EncodeAsync(Inputs.Photos(), null, listener);
-                Check.True(ReferenceEquals(thrown, Check.Throws<AggregateException>(() => task.Wait()).InnerException), "another exception");
+                Check.Throws<InvalidTimeZoneException>(() =>
+                    engine.Condition(new[] { new ConditioningInput(identity) }, null, listener));
+                Task<Encoded> task = engine.EncodeAsync(Inputs.Photos(), null, listener);
+                Check.True(ReferenceEquals(thrown, Check.Throws<AggregateException>(() => task.Wait()).InnerException),
+                    "another exception");
                 // The engine is none the worse.
-                Check.SameBits(Inputs.Floats("tokens.bin"), engine.Encode(Inputs.Photos()).Tokens().ToArray(), "tokens afterwards");
+                Check.SameBits(Inputs.Floats("tokens.bin"), engine.Encode(Inputs.Photos()).Identity.Tokens().ToArray(),
+                    "tokens afterwards");
             }
         }
 
@@ -227,7 +282,7 @@ namespace OmniID.Tests
                 {
                     calls++;
                     Check.Equal(here, Thread.CurrentThread.ManagedThreadId, "thread of the listener");
-                    using (Identity inner = engine.Encode(new[] { Inputs.Pixels() }))
+                    using (Identity inner = engine.Encode(new[] { Inputs.Pixels() }).Identity)
                     using (Conditioning conditioning = engine.Condition(inner))
                         conditioning.Inject(new InjectCall(0), new float[16], new float[16], 1);
                     GC.Collect();
@@ -271,7 +326,7 @@ namespace OmniID.Tests
             }
             Check.True(messages > 0, "no messages");
             Check.True(Log.LastException is InvalidTimeZoneException, "the exception was lost");
-            Check.True(inside is InvalidValueException, $"removal from inside the listener: {inside}");
+            Check.True(inside is OmniIdInvalidArgumentException, $"removal from inside the listener: {inside}");
             int before = messages;
             using (Engine engine = Engine.Open(Inputs.Model))
                 engine.Encode(Inputs.PhotosToLogAbout()).Dispose();

@@ -4,7 +4,8 @@ using System.Linq;
 namespace OmniID.Tests
 {
     /// <summary>
-    /// The tests of the C# binding: <c>OmniID.Tests.exe FOLDER [PART OF A NAME]</c>. scripts/test-csharp makes the folder.
+    /// The tests of the C# binding: <c>OmniID.Tests.exe FOLDER [PART OF A NAME]</c>. scripts/test-csharp makes the
+    /// folder.
     /// </summary>
     internal static class Program
     {

@@ -27,7 +27,7 @@ namespace OmniID.Tests
         {
             float[] expected = Inputs.Floats("tokens.bin");
             using (Engine engine = Engine.Open(Inputs.Model))
-            using (Identity identity = engine.Encode(Inputs.Photos()))
+            using (Identity identity = engine.Encode(Inputs.Photos()).Identity)
             using (OwnedTensor tokens = identity.Tokens())
             {
                 Check.SameBits(expected, tokens.AsSpan(), "tokens of C");
@@ -70,12 +70,17 @@ namespace OmniID.Tests
                 Check.SameBits(file, TokensOf(engine.Encode(new[] { Photo.FromBytes(bytes.AsSpan()) })), "span");
                 Check.SameBits(file, TokensOf(engine.Encode(bytes.AsSpan())), "span without a photo");
                 float[] raw = TokensOf(engine.Encode(new[] { Photo.FromPixels((ReadOnlyMemory<byte>)pixels, 20, 30) }));
-                Check.SameBits(raw, TokensOf(engine.Encode(new[] { Photo.FromPixels((ReadOnlyMemory<byte>)padded, 20, 30, ChannelOrder.Bgra, 100) })), "BGRA with stride");
-                float[] fromFloats = TokensOf(engine.Encode(new[] { Photo.FromPixels((ReadOnlyMemory<float>)floats, 20, 30) }));
-                Check.True(Largest(raw, fromFloats) < 1e-3, "floating-point pixels differ by " + Largest(raw, fromFloats));
+                Photo bgra = Photo.FromPixels((ReadOnlyMemory<byte>)padded, 20, 30, ChannelOrder.Bgra, 100);
+                Check.SameBits(raw, TokensOf(engine.Encode(new[] { bgra })), "BGRA with stride");
+                Photo floating = Photo.FromPixels((ReadOnlyMemory<float>)floats, 20, 30);
+                float[] fromFloats = TokensOf(engine.Encode(new[] { floating }));
+                Check.True(Largest(raw, fromFloats) < 1e-3,
+                    "floating-point pixels differ by " + Largest(raw, fromFloats));
                 Check.True(Largest(raw, file) > 1e-2, "different pictures give the same tokens");
             }
         }
+
+        private static float[] TokensOf(Encoded encoded) => TokensOf(encoded.Identity);
 
         private static float[] TokensOf(Identity identity)
         {
@@ -95,14 +100,14 @@ namespace OmniID.Tests
         private static void InjectLikeC()
         {
             using (Engine engine = Engine.Open(Inputs.Model))
-            using (Identity identity = engine.Encode(Inputs.Photos()))
+            using (Identity identity = engine.Encode(Inputs.Photos()).Identity)
             using (Conditioning conditioning = engine.Condition(identity, 0.8f))
             {
                 for (int layer = 0; layer < conditioning.Layers.Count; layer++)
                 {
                     float[] output = Inputs.Floats($"before-{layer}.bin");
-                    conditioning.Inject(new InjectCall(layer) { Scale = 0.5f }, Inputs.Floats($"query-{layer}.bin"), output, 24,
-                        new[] { Role.Unconditional, Role.Conditional });
+                    conditioning.Inject(new InjectCall(layer) { Scale = 0.5f }, Inputs.Floats($"query-{layer}.bin"),
+                        output, 24, new[] { Role.Unconditional, Role.Conditional });
                     Check.SameBits(Inputs.Floats($"after-{layer}.bin"), output, "output of layer " + layer);
                     Check.Equal(layer, conditioning.FindLayer(conditioning.Layers[layer].Name), "index of the layer");
                 }
@@ -114,7 +119,7 @@ namespace OmniID.Tests
         {
             const int rows = 24;
             using (Engine engine = Engine.Open(Inputs.Model))
-            using (Identity identity = engine.Encode(Inputs.Photos()))
+            using (Identity identity = engine.Encode(Inputs.Photos()).Identity)
             using (Conditioning conditioning = engine.Condition(identity, 0.8f))
             {
                 for (int index = 0; index < conditioning.Layers.Count; index++)
@@ -127,7 +132,8 @@ namespace OmniID.Tests
                     using (OwnedTensor values = conditioning.Values(index))
                     {
                         float[] expected = Formula.Attend(query, keys, values, layer, conditioning.Factor(index));
-                        Check.True(Largest(expected, output) < 1e-5, $"layer {index}: {Largest(expected, output)} from the formula");
+                        Check.True(Largest(expected, output) < 1e-5,
+                            $"layer {index}: {Largest(expected, output)} from the formula");
                         Check.True(expected.Max() > 1e-3, "the formula gives zeros");
                     }
                 }
@@ -138,7 +144,7 @@ namespace OmniID.Tests
         {
             const int rows = 5, batch = 2;
             using (Engine engine = Engine.Open(Inputs.Model))
-            using (Identity identity = engine.Encode(Inputs.Photos()))
+            using (Identity identity = engine.Encode(Inputs.Photos()).Identity)
             using (Conditioning conditioning = engine.Condition(identity))
             {
                 HostLayer layer = conditioning.Layers[1];
@@ -149,7 +155,8 @@ namespace OmniID.Tests
 
                 var byHeads = new float[count];
                 var output = new float[count];
-                Func<int, int> byHeadsIndex = i => i / (rows * layer.Width) * rows * layer.Width + i % layer.Width / head * rows * head + i / layer.Width % rows * head + i % head;
+                Func<int, int> byHeadsIndex = i => i / (rows * layer.Width) * rows * layer.Width
+                    + i % layer.Width / head * rows * head + i / layer.Width % rows * head + i % head;
                 for (int i = 0; i < count; i++)
                     byHeads[byHeadsIndex(i)] = query[i];
                 conditioning.Inject(new InjectCall(1) { Layout = Layout.HeadsFirst }, byHeads, output, rows);
@@ -164,30 +171,34 @@ namespace OmniID.Tests
                     long[] shape = { batch, layer.Heads, rows, head };
                     long[] strides = { rows * layer.Width, head, layer.Width, 1 };
                     conditioning.Inject(new InjectCall(1) { Layout = Layout.HeadsFirst },
-                        TensorView.Create((IntPtr)from, ElementType.F32, shape, strides), TensorView.Create((IntPtr)to, ElementType.F32, shape, strides));
+                        TensorView.Create((IntPtr)from, ElementType.F32, shape, strides),
+                        TensorView.Create((IntPtr)to, ElementType.F32, shape, strides));
                 }
                 Check.True(Largest(expected, strided) < 1e-6, "strides");
 
                 // bf16 is the upper half of f32.
-                ushort[] halfQuery = Array.ConvertAll(query, v => (ushort)((uint)BitConverter.SingleToInt32Bits(v) >> 16));
+                ushort[] halfQuery = Array.ConvertAll(query,
+                    v => (ushort)((uint)BitConverter.SingleToInt32Bits(v) >> 16));
                 var halfOutput = new ushort[count];
                 fixed (ushort* from = halfQuery)
                 fixed (ushort* to = halfOutput)
                 {
                     long[] shape = { batch, rows, layer.Width };
-                    conditioning.Inject(new InjectCall(1), TensorView.Create((IntPtr)from, ElementType.BF16, shape), TensorView.Create((IntPtr)to, ElementType.BF16, shape));
+                    conditioning.Inject(new InjectCall(1), TensorView.Create((IntPtr)from, ElementType.BF16, shape),
+                        TensorView.Create((IntPtr)to, ElementType.BF16, shape));
                 }
                 float[] wide = Array.ConvertAll(halfOutput, v => BitConverter.Int32BitsToSingle(v << 16));
-                Check.True(Largest(expected, wide) < 0.05 * expected.Max(Math.Abs), $"bf16 differs by {Largest(expected, wide)}");
+                Check.True(Largest(expected, wide) < 0.05 * expected.Max(Math.Abs),
+                    $"bf16 differs by {Largest(expected, wide)}");
             }
         }
 
         private static void MasksAndSteps()
         {
             using (Engine engine = Engine.Open(Inputs.Model))
-            using (Identity identity = engine.Encode(new[] { Inputs.Pixels() }))
+            using (Identity identity = engine.Encode(new[] { Inputs.Pixels() }).Identity)
             {
-                var input = new ConditionInput(identity) { Steps = StepRange.Fraction(0.25, 0.5) };
+                var input = new ConditioningInput(identity) { Steps = StepRange.Fraction(0.25, 0.5) };
                 input.SetMask(new float[] { 1, 0, 1, 0 }, 2, 2);
                 using (Conditioning conditioning = engine.Condition(new[] { input }))
                 {
@@ -204,7 +215,8 @@ namespace OmniID.Tests
                     call.Fraction = 0.3;
                     conditioning.Inject(call, query, output, 4);
                     int width = conditioning.Layers[0].Width;
-                    Check.True(output.Take(width).Any(v => v != 0) && output.Skip(width).Take(width).All(v => v == 0), "the mask was not followed");
+                    Check.True(output.Take(width).Any(v => v != 0) && output.Skip(width).Take(width).All(v => v == 0),
+                        "the mask was not followed");
                 }
             }
         }
@@ -213,7 +225,8 @@ namespace OmniID.Tests
         {
             string path = Path.Combine(Inputs.Folder, "saved-ä.omniid");
             using (Engine engine = Engine.Open(Inputs.Model))
-            using (Identity identity = engine.Encode(new[] { Inputs.Pixels() }, new EncodeOptions { Label = "Zoë", Consent = "yes" }))
+            using (Identity identity = engine.Encode(new[] { Inputs.Pixels() },
+                new EncodeOptions { Label = "Zoë", Consent = "yes" }).Identity)
             {
                 float[] tokens = TokensOf(Identity.FromBytes(identity.ToBytes()));
                 identity.Save(path);
@@ -225,14 +238,16 @@ namespace OmniID.Tests
                     Check.Equal(1, loaded.Info.Photos, "photos");
                     using (OwnedTensor seen = loaded.Tokens())
                         Check.SameBits(tokens, seen.AsSpan(), "tokens of the file");
-                    Check.True(Math.Abs(engine.Similarity(identity, loaded) - 1) < 1e-5, "an identity is not similar to itself");
+                    Check.True(Math.Abs(engine.Similarity(identity, loaded) - 1) < 1e-5,
+                        "an identity is not similar to itself");
                     using (Identity other = loaded.WithNotes("Max", null))
                     using (Identity small = other.WithoutFeatures())
                     {
                         Check.Equal("Max", small.Info.Label, "new label");
                         Check.Equal("yes", small.Info.Consent, "kept consent");
                         Check.Equal(0, small.Info.Features, "features");
-                        Check.True(small.ToBytes(Precision.F16).Length < loaded.ToBytes().Length, "half precision is not smaller");
+                        Check.True(small.ToBytes(Precision.F16).Length < loaded.ToBytes().Length,
+                            "half precision is not smaller");
                     }
                 }
             }
@@ -241,9 +256,9 @@ namespace OmniID.Tests
         private static void Extend()
         {
             using (Engine engine = Engine.Open(Inputs.Model))
-            using (Identity one = engine.Encode(new[] { Inputs.Pixels(1) }))
-            using (Identity both = engine.Encode(new[] { Inputs.Pixels(1), Inputs.Pixels(2) }))
-            using (Identity extended = engine.Extend(one, new[] { Inputs.Pixels(2) }))
+            using (Identity one = engine.Encode(new[] { Inputs.Pixels(1) }).Identity)
+            using (Identity both = engine.Encode(new[] { Inputs.Pixels(1), Inputs.Pixels(2) }).Identity)
+            using (Identity extended = engine.Extend(one, new[] { Inputs.Pixels(2) }).Identity)
             {
                 Check.Equal(2, extended.Info.Photos, "photos");
                 float[] expected = both.Tokens().ToArray(), seen = extended.Tokens().ToArray();
@@ -255,14 +270,28 @@ namespace OmniID.Tests
         private static void Reports()
         {
             using (Engine engine = Engine.Open(Inputs.Model))
-            using (EncodeResult result = engine.EncodeWithReport(new[] { Inputs.Pixels(), Photo.FromFile("/no/such/photo.png") }))
             {
-                Check.Equal(2, result.Photos.Count, "entries");
-                Check.True(result.Photos[0].Used, "the first photo was not used");
-                Check.Equal(Status.Io, result.Photos[1].Status, "status of the missing photo");
-                Check.True(result.Photos[1].Name.Contains("/no/such/photo.png") && result.Photos[1].Reason.Length > 0, "name and reason");
-                Check.Equal(1, result.Identity.Info.Photos, "photos of the identity");
+                Photo[] photos = { Inputs.Pixels(), Photo.FromFile("/no/such/photo.png") };
+                // mcs does not know `var (identity, reports) = engine.Encode(photos);`.
+                engine.Encode(photos).Deconstruct(out Identity identity, out IReadOnlyList<PhotoReport> reports);
+                CheckReports(reports);
+                Check.Equal(1, identity.Info.Photos, "photos of the identity");
+                using (Encoded extended = engine.Extend(identity, photos))
+                {
+                    CheckReports(extended.Reports);
+                    Check.Equal(2, extended.Identity.Info.Photos, "photos of the extended identity");
+                }
+                identity.Dispose();
             }
+        }
+
+        private static void CheckReports(IReadOnlyList<PhotoReport> reports)
+        {
+            Check.Equal(2, reports.Count, "entries");
+            Check.True(reports[0].Used, "the first photo was not used");
+            Check.Equal(Status.Io, reports[1].Status, "status of the missing photo");
+            Check.True(reports[1].Name.Contains("/no/such/photo.png"), "name");
+            Check.True(reports[1].Reason.Length > 0, "reason");
         }
 
         private static void FromMemory()
@@ -271,12 +300,13 @@ namespace OmniID.Tests
             using (Engine file = Engine.Open(Inputs.Model))
             {
                 options.Host = "mine";
-                options.HostLayers = file.HostLayers.Select((l, i) => new HostLayer("mine." + i, l.Heads, l.HeadDim, l.Context)).ToArray();
+                options.HostLayers = file.HostLayers.Select((l, i) =>
+                    new HostLayer("mine." + i, l.Heads, l.HeadDim, l.Context)).ToArray();
                 using (Engine memory = Engine.Open(options))
                 {
                     Check.Equal(file.Info.Fingerprint, memory.Info.Fingerprint, "fingerprint");
                     Check.Equal("mine.1", memory.HostLayers[1].Name, "layer name");
-                    using (Identity identity = memory.Encode(Inputs.Photos()))
+                    using (Identity identity = memory.Encode(Inputs.Photos()).Identity)
                         Check.SameBits(Inputs.Floats("tokens.bin"), identity.Tokens().ToArray(), "tokens");
                 }
             }

@@ -48,7 +48,7 @@ class HostLayer:
 
 
 @dataclass(frozen=True)
-class ConditionInput:
+class ConditioningInput:
     """One identity to condition on."""
 
     identity: Identity
@@ -70,7 +70,7 @@ class ConditionInput:
     """A second identity for the composition layers of the weight types "style and composition"."""
 
 
-Identities = Union[Identity, ConditionInput, Iterable[Union[Identity, ConditionInput]]]
+Identities = Union[Identity, ConditioningInput, Iterable[Union[Identity, ConditioningInput]]]
 """One identity to condition on, or several."""
 
 
@@ -93,7 +93,7 @@ class Conditioning(Owner):
     """Whether an identity is limited to a range of steps, so that `inject` needs the step."""
 
     @classmethod
-    def _of(cls, pointer: ctypes._Pointer[Any], inputs: Sequence[ConditionInput]) -> Conditioning:
+    def _of(cls, pointer: ctypes._Pointer[Any], inputs: Sequence[ConditioningInput]) -> Conditioning:
         self = cls._adopt(pointer, lib.omniid_conditioning_free)
         self.layers = _layers(pointer)
         self.identity_count = len(inputs)
@@ -325,11 +325,11 @@ def layer_of(native: _abi.omniid_host_layer) -> HostLayer:
 
 def native_inputs(
     identities: Identities,
-) -> tuple[ctypes.Array[_abi.omniid_conditioning_input], list[ConditionInput], list[object]]:
+) -> tuple[ctypes.Array[_abi.omniid_conditioning_input], list[ConditioningInput], list[object]]:
     """The identities as the library takes them, as they were given, and what has to live as long as they are used."""
-    if isinstance(identities, (Identity, ConditionInput)) or not isinstance(identities, Iterable):
+    if isinstance(identities, (Identity, ConditioningInput)) or not isinstance(identities, Iterable):
         identities = [identities]
-    inputs = [item if isinstance(item, ConditionInput) else ConditionInput(item) for item in identities]
+    inputs = [item if isinstance(item, ConditioningInput) else ConditioningInput(item) for item in identities]
     array = (_abi.omniid_conditioning_input * len(inputs))()
     keep: list[object] = []
     for i, item in enumerate(inputs):

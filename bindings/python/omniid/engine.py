@@ -15,7 +15,7 @@ from . import _abi, errors
 from ._calls import CancelEvent, Progress, long_call
 from ._handle import Owner
 from ._library import c_path, c_text, check, choice, lib, text
-from .conditioning import ConditionInput, Conditioning, HostLayer, Identities, layer_of, native_inputs
+from .conditioning import ConditioningInput, Conditioning, HostLayer, Identities, layer_of, native_inputs
 from .enums import BadPhoto, Crop, DeviceType, EmbedsScaling, EncoderKind, MaskMode, Precision, WeightType
 from .identity import Identity, handle_of
 from .photos import Face, Photo, PhotoReport, Photos, face_of, native_photos, report_of
@@ -323,7 +323,7 @@ class Engine(Owner):
     ) -> Conditioning:
         """Projects the keys and values of one or several identities for every layer of the engine's host.
 
-        `identities` is an Identity, a ConditionInput, or a list of them. Each has its own softmax; their contributions
+        `identities` is an Identity, a ConditioningInput, or a list of them. Each has its own softmax; their contributions
         are added. `weight_type` says how weights are spread over the layers, `layer_scales` is one more factor for
         each layer in the order of `host_layers`. `mask_mode` is whose way of placing masks is followed, "comfyui" or
         "diffusers". `precision` is the number type of the stored keys and values. `composition_scale`, `style_boost`
@@ -420,4 +420,4 @@ def _reports(report: ctypes._Pointer[_abi.omniid_report]) -> tuple[PhotoReport, 
     return tuple(reports)
 
 
-__all__ = ["ConditionInput", "Encoded", "Engine", "EngineInfo"]
+__all__ = ["ConditioningInput", "Encoded", "Engine", "EngineInfo"]

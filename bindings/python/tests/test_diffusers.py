@@ -38,7 +38,7 @@ class Case:
         self.bare = {guidance: run(self.pipe, guidance) for guidance in (True, False)}
 
     def condition(self, person, **keywords):
-        item = omniid.ConditionInput(self.identities[person], unconditional=self.unconditional, **keywords)
+        item = omniid.ConditioningInput(self.identities[person], unconditional=self.unconditional, **keywords)
         return self.engine.condition(item)
 
     def theirs(self, guidance, scale=0.7, **changes):
@@ -156,7 +156,7 @@ def test_half_types_stay_near_f32(case, dtype, limit):
 def test_scale_0_leaves_the_model_untouched(case, mode):
     with attach(case.pipe, case.conditioning, scale=0.0, mode=mode):
         assert torch.equal(run(case.pipe), case.bare[True])
-    with attach(case.pipe, case.engine.condition(omniid.ConditionInput(case.identities[0], scale=0.0)), mode=mode):
+    with attach(case.pipe, case.engine.condition(omniid.ConditioningInput(case.identities[0], scale=0.0)), mode=mode):
         assert torch.equal(run(case.pipe), case.bare[True])
 
 
@@ -209,7 +209,7 @@ def test_several_people_add_up_and_masks_place_them(sd):
     left = np.zeros((64, 64), dtype=np.float32)
     left[:, :32] = 1.0
     masks = [left, 1 - left]
-    people = [omniid.ConditionInput(person, scale=scale, mask=mask)
+    people = [omniid.ConditioningInput(person, scale=scale, mask=mask)
               for person, scale, mask in zip(sd.identities, (0.7, 0.5), masks)]  # fmt: skip
     conditioning = sd.engine.condition(people, mask_mode="diffusers")
     with sd.adapter.in_diffusers(sd.pipe, [[0.7, 0.5]]):
@@ -232,7 +232,7 @@ def test_masks_in_flux_follow_the_packed_picture(tmp_path):
     flux = Case("flux", tmp_path)
     mask = np.zeros((6, 8), dtype=np.float32)
     mask[:, 3:] = 1.0
-    conditioning = flux.engine.condition(omniid.ConditionInput(flux.identities[0], mask=mask))
+    conditioning = flux.engine.condition(omniid.ConditioningInput(flux.identities[0], mask=mask))
     inputs = forward(flux, rows=1)
     seen = {}
     for name, which in (("whole", flux.conditioning), ("part", conditioning), ("bare", None)):
@@ -345,7 +345,7 @@ def test_guidance_must_be_known(sd):
 
 
 def test_a_model_without_pipeline_is_told_the_step(sd):
-    limited = sd.engine.condition(omniid.ConditionInput(sd.identities[0], fraction=(0.5, 1.0)))
+    limited = sd.engine.condition(omniid.ConditioningInput(sd.identities[0], fraction=(0.5, 1.0)))
     inputs = forward(sd)
     with torch.no_grad(), attach(sd.model, limited, guidance=True) as attachment:
         with pytest.raises(omniid.InvalidArgumentError, match="range of steps"):

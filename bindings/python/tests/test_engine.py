@@ -7,7 +7,7 @@ import native_model
 import numpy as np
 import omniid
 import pytest
-from omniid import ConditionInput, Crop, Engine, Identity, Photo
+from omniid import ConditioningInput, Crop, Engine, Identity, Photo
 
 
 def tokens(identity):
@@ -158,7 +158,7 @@ def test_wrong_values_are_refused_with_their_name(engine, photos, identity, tmp_
         (lambda: engine.extend("Anna", photos), omniid.InvalidArgumentError, "str"),
         (lambda: engine.condition([]), omniid.InvalidArgumentError, ""),
         (lambda: engine.condition(engine), omniid.InvalidArgumentError, "Engine"),
-        (lambda: engine.condition(ConditionInput(identity, mask=np.zeros(3))), omniid.InvalidArgumentError, "mask"),
+        (lambda: engine.condition(ConditioningInput(identity, mask=np.zeros(3))), omniid.InvalidArgumentError, "mask"),
         (lambda: engine.condition(identity, weight_type="none"), omniid.InvalidArgumentError, "'linear'"),
         (lambda: engine.condition(identity, weight_type="composition"), omniid.UnsupportedError, ""),
         (lambda: engine.condition(identity, layer_scales=[1.0]), omniid.OmniIdError, ""),

@@ -3,12 +3,12 @@
 import numpy as np
 import omniid
 import pytest
-from omniid import ConditionInput, Step
+from omniid import ConditioningInput, Step
 
 
 @pytest.fixture(scope="module")
 def conditioning(engine, identity):
-    return engine.condition(ConditionInput(identity, scale=0.8))
+    return engine.condition(ConditioningInput(identity, scale=0.8))
 
 
 def draw(shape, seed=0, kind=np.float32):
@@ -77,7 +77,7 @@ def test_masks_and_steps_limit_an_identity(engine, photos, identity):
     mask[:, 2:] = 0.5
     other = engine.encode(photos[2]).identity
     conditioning = engine.condition([
-        ConditionInput(identity, mask=mask), ConditionInput(other, scale=0.3, fraction=(0.25, 0.5)),
+        ConditioningInput(identity, mask=mask), ConditioningInput(other, scale=0.3, fraction=(0.25, 0.5)),
     ])  # fmt: skip
     assert conditioning.has_masks and conditioning.has_step_ranges and conditioning.identity_count == 2
     assert np.allclose(conditioning.mask_factors(0, 24, (4, 6)).reshape(4, 6), mask)
@@ -95,7 +95,7 @@ def test_masks_and_steps_limit_an_identity(engine, photos, identity):
         conditioning.inject(0, query, np.zeros_like(query), latent_size=(4, 6))  # no step
     with pytest.raises(omniid.InvalidArgumentError):
         conditioning.inject(0, query, np.zeros_like(query), step=Step(fraction=0.1))  # no latent size
-    by_noise = engine.condition(ConditionInput(identity, sigma=(5.0, 1.0)))
+    by_noise = engine.condition(ConditioningInput(identity, sigma=(5.0, 1.0)))
     assert [by_noise.is_active(0, Step(sigma=s)) for s in (6, 5, 1, 0.5)] == [False, True, True, False]
 
 
@@ -105,7 +105,7 @@ def test_masks_may_be_bytes_bools_and_pictures(engine, identity):
     mask[1:3] = True
     picture = (mask * 255).astype(np.uint8)
     for source in (mask, picture, mask.astype(np.float64)[None], pillow.fromarray(picture)):
-        conditioning = engine.condition(ConditionInput(identity, mask=source))
+        conditioning = engine.condition(ConditioningInput(identity, mask=source))
         assert np.array_equal(conditioning.mask_factors(0, 24, (4, 6)).reshape(4, 6), mask.astype(np.float32))
 
 
@@ -151,7 +151,7 @@ def test_weight_types_and_layer_scales(engine, identity):
     assert [scaled.factor(i) for i in range(2)] == [0.5, 2.0]
     eased = engine.condition(identity, weight_type="ease_in")
     assert eased.factor(0) == pytest.approx(1.0) and eased.factor(1) == pytest.approx(0.05 + 0.95 * 0.5)
-    nothing = engine.condition(ConditionInput(identity, scale=0.0))
+    nothing = engine.condition(ConditioningInput(identity, scale=0.0))
     assert nothing.factor(0) == 0.0 and nothing.keys(0) is None
 
 

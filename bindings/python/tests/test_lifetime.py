@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import omniid
 import pytest
-from omniid import ConditionInput, Engine, Stage
+from omniid import ConditioningInput, Engine, Stage
 
 
 def test_closing_twice_and_using_what_is_closed(model_path, photos):
@@ -32,7 +32,7 @@ def test_closing_twice_and_using_what_is_closed(model_path, photos):
     other = Engine.open(model_path)
     identity.close()
     for use in (identity.tokens, lambda: other.condition(identity), lambda: other.extend(identity, photos[0]),
-                lambda: other.condition(ConditionInput(identity)), identity.to_bytes):  # fmt: skip
+                lambda: other.condition(ConditioningInput(identity)), identity.to_bytes):  # fmt: skip
         with pytest.raises(ValueError, match="Identity is closed"):
             use()
     query = np.ones((1, 2, 16), np.float32)
@@ -318,7 +318,7 @@ def test_a_thousand_rounds_do_not_leak(engine, photos):
     def round_():
         identity, _ = engine.encode(photo, progress=lambda *_: None)
         omniid.Identity.from_bytes(identity.to_bytes()).tokens().numpy()
-        conditioning = engine.condition(ConditionInput(identity, mask=np.ones((4, 4), np.float32)))
+        conditioning = engine.condition(ConditioningInput(identity, mask=np.ones((4, 4), np.float32)))
         conditioning.keys(0).__dlpack__(max_version=(1, 0))
         conditioning.inject(0, query, np.zeros_like(query), latent_size=(2, 4), roles=["unconditional", "conditional"])
         for call in (lambda: engine.encode(photo, progress=fail), lambda: engine.encode("nowhere.png"),

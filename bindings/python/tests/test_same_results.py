@@ -12,7 +12,7 @@ import numpy as np
 import omniid
 import pytest
 from conftest import ROOT
-from omniid import ConditionInput, Engine, Identity
+from omniid import ConditioningInput, Engine, Identity
 
 LIB = Path(os.environ.get("OMNIID_LIB", ROOT / "target" / "release"))
 SOURCE = ROOT / "tests" / "same_results" / "results.c"
@@ -46,7 +46,7 @@ def test_c_makes_the_same_tokens_and_the_same_output(model_path, photo_files, tm
         return np.fromfile(tmp_path / f"{name}.bin", dtype=np.float32)
 
     assert np.array_equal(tokens.ravel(), read("tokens"))
-    conditioning = engine.condition(ConditionInput(identity, scale=0.8))
+    conditioning = engine.condition(ConditioningInput(identity, scale=0.8))
     for index, layer in enumerate(conditioning.layers):
         shape = (2, -1, layer.heads * layer.head_dim)
         query, output = read(f"query-{index}").reshape(shape), read(f"before-{index}").reshape(shape)

@@ -83,7 +83,8 @@ namespace UnityEngine
         public static readonly List<string> Labels = new List<string>();
         public static string Pressed;
 
-        public static float HorizontalSlider(float value, float left, float right, params GUILayoutOption[] options) => value;
+        public static float HorizontalSlider(float value, float left, float right, params GUILayoutOption[] options) =>
+            value;
         public static void Label(string text, params GUILayoutOption[] options) => Labels.Add(text);
         public static bool Button(string text, params GUILayoutOption[] options) => text == Pressed;
         public static GUILayoutOption Width(float width) => null;
@@ -133,7 +134,8 @@ namespace UnityEditor
     {
         private static readonly Dictionary<string, string> Values = new Dictionary<string, string>();
 
-        public static string GetString(string key, string defaultValue) => Values.TryGetValue(key, out string value) ? value : defaultValue;
+        public static string GetString(string key, string defaultValue) =>
+            Values.TryGetValue(key, out string value) ? value : defaultValue;
         public static void SetString(string key, string value) => Values[key] = value;
     }
 

@@ -37,7 +37,9 @@ namespace OmniID.Tests
             }, null) == 0 ? 0 : 1;
         }
 
-        /// <summary>A main thread that runs what was posted to it when asked to, like Unity's between two frames.</summary>
+        /// <summary>
+        /// A main thread that runs what was posted to it when asked to, like Unity's between two frames.
+        /// </summary>
         private sealed class MainThread : SynchronizationContext
         {
             private readonly Queue<Action> posted = new Queue<Action>();
@@ -99,9 +101,10 @@ namespace OmniID.Tests
                     Color32 pixel = texture.Pixels[(29 - y) * 40 + x];
                     new[] { pixel.r, pixel.g, pixel.b }.CopyTo(upright, (y * 40 + x) * 3);
                 }
+            Photo photo = Photo.FromPixels((ReadOnlyMemory<byte>)upright, 40, 30);
             using (Engine engine = Engine.Open(Inputs.Model))
-            using (Identity expected = engine.Encode(new[] { Photo.FromPixels((ReadOnlyMemory<byte>)upright, 40, 30) }))
-            using (Identity seen = engine.Encode(new[] { TexturePhotos.ToPhoto(texture) }))
+            using (Identity expected = engine.Encode(new[] { photo }).Identity)
+            using (Identity seen = engine.Encode(new[] { TexturePhotos.ToPhoto(texture) }).Identity)
                 Check.SameBits(expected.Tokens().ToArray(), seen.Tokens().ToArray(), "tokens");
             texture.isReadable = false;
             Check.Throws<ArgumentException>(() => TexturePhotos.ToPhoto(texture), "Read/Write");
@@ -128,7 +131,8 @@ namespace OmniID.Tests
         {
             string output = Path.Combine(Inputs.Folder, "imported.omniid");
             string[] photos = File.ReadAllLines(Path.Combine(Inputs.Folder, "photos.txt"));
-            Check.True(PhotoImport.PhotosIn(new[] { Path.GetDirectoryName(photos[0]), Inputs.Model }).SequenceEqual(photos), "photos in a folder");
+            Check.True(PhotoImport.PhotosIn(new[] { Path.GetDirectoryName(photos[0]), Inputs.Model })
+                .SequenceEqual(photos), "photos in a folder");
             PhotoImport.Encode(Inputs.Model, photos, output);
             MainThread.FramesUntil(() => UnityEditor.Progress.Last != UnityEditor.Progress.Status.Running);
             Check.Equal(UnityEditor.Progress.Status.Succeeded, UnityEditor.Progress.Last, "status");
@@ -144,7 +148,8 @@ namespace OmniID.Tests
             PhotoImport.Encode("/no/such/model.safetensors", photos, output);
             MainThread.FramesUntil(() => UnityEditor.Progress.Last != UnityEditor.Progress.Status.Running);
             Check.Equal(UnityEditor.Progress.Status.Failed, UnityEditor.Progress.Last, "status without a model");
-            Check.True(Debug.Messages.Any(m => m.StartsWith("error: OmniID: ") && m.Contains("/no/such/model.safetensors")), "no message");
+            Check.True(Debug.Messages.Any(m => m.StartsWith("error: OmniID: ")
+                && m.Contains("/no/such/model.safetensors")), "no message");
         }
 
         private static IdentityEncoder NewEncoder()
@@ -157,14 +162,17 @@ namespace OmniID.Tests
             var sample = new EncodeInBackground();
             IdentityEncoder encoder = NewEncoder();
             sample.Components[typeof(IdentityEncoder)] = encoder;
-            FieldInfo photos = typeof(EncodeInBackground).GetField("photos", BindingFlags.Instance | BindingFlags.NonPublic);
+            FieldInfo photos = typeof(EncodeInBackground)
+                .GetField("photos", BindingFlags.Instance | BindingFlags.NonPublic);
             photos.SetValue(sample, new[] { Texture(1), Texture(2) });
             Send(sample, "Awake");
             GUILayout.Pressed = "Encode";
             Send(sample, "OnGUI");
             GUILayout.Pressed = null;
-            MainThread.FramesUntil(() => { Send(sample, "OnGUI"); return GUILayout.Labels.Last().Contains("keys and values for 2 layers"); });
-            Check.True(GUILayout.Labels.Last().StartsWith("6 tokens of 24 numbers from 2 photos"), GUILayout.Labels.Last());
+            MainThread.FramesUntil(() =>
+                { Send(sample, "OnGUI"); return GUILayout.Labels.Last().Contains("keys and values for 2 layers"); });
+            Check.True(GUILayout.Labels.Last().StartsWith("6 tokens of 24 numbers from 2 photos"),
+                GUILayout.Labels.Last());
 
             photos.SetValue(sample, Enumerable.Repeat(Texture(1), 2000).ToArray());
             GUILayout.Pressed = "Encode";
@@ -172,7 +180,8 @@ namespace OmniID.Tests
             // So many photos are not finished before this thread gets on; the two above may be.
             Check.True(encoder.IsBusy, "not busy");
             GUILayout.Pressed = "Cancel";
-            MainThread.FramesUntil(() => { Send(sample, "OnGUI"); GUILayout.Pressed = null; return GUILayout.Labels.Last() == "Cancelled."; });
+            MainThread.FramesUntil(() =>
+                { Send(sample, "OnGUI"); GUILayout.Pressed = null; return GUILayout.Labels.Last() == "Cancelled."; });
             Send(sample, "OnDestroy");
             Send(encoder, "OnDestroy");
         }
@@ -180,8 +189,9 @@ namespace OmniID.Tests
         private static void Destroyed()
         {
             IdentityEncoder encoder = NewEncoder();
-            Task<Identity> task = encoder.EncodeAsync(Inputs.ManyPhotos());
-            Check.Throws<InvalidOperationException>(() => encoder.EncodeAsync(Inputs.Photos()).GetAwaiter().GetResult(), "already");
+            Task<Encoded> task = encoder.EncodeAsync(Inputs.ManyPhotos());
+            Check.Throws<InvalidOperationException>(() => encoder.EncodeAsync(Inputs.Photos()).GetAwaiter().GetResult(),
+                "already");
             MainThread.FramesUntil(() => encoder.Progress.Total == 2000);
             Send(encoder, "OnDestroy");
             MainThread.FramesUntil(() => task.IsCompleted);
@@ -192,18 +202,20 @@ namespace OmniID.Tests
         private static void LogMessages()
         {
             UnityLog.Install(LogLevel.Trace);
-            Task<Identity> task = NewEncoder().EncodeAsync(Inputs.PhotosToLogAbout());
+            Task<Encoded> task = NewEncoder().EncodeAsync(Inputs.PhotosToLogAbout());
             MainThread.FramesUntil(() => task.IsCompleted);
             task.Result.Dispose();
             lock (Debug.Messages)
-                Check.True(Debug.Messages.Count(m => m.StartsWith("warning: [omniid") && m.Contains("left out")) == 499, "messages are missing");
+                Check.True(Debug.Messages.Count(m => m.StartsWith("warning: [omniid") && m.Contains("left out")) == 499,
+                    "messages are missing");
         }
 
         private static void Reload()
         {
-            RuntimeHelpers.RunClassConstructor(typeof(PhotoImport).Assembly.GetType("OmniID.Unity.Editor.DomainReload", true).TypeHandle);
+            RuntimeHelpers.RunClassConstructor(typeof(PhotoImport).Assembly.GetType("OmniID.Unity.Editor.DomainReload",
+                true).TypeHandle);
             IdentityEncoder encoder = NewEncoder();
-            Task<Identity> task = encoder.EncodeAsync(Inputs.ManyPhotos());
+            Task<Encoded> task = encoder.EncodeAsync(Inputs.ManyPhotos());
             MainThread.FramesUntil(() => encoder.Progress.Total == 2000);
             UnityEditor.AssemblyReloadEvents.Raise();
             // No frame has passed: nothing but the reload can have ended the call.

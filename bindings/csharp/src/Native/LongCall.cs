@@ -1,3 +1,4 @@
+#nullable enable
 using System;
 using System.Collections.Generic;
 using System.Runtime.ExceptionServices;
@@ -10,8 +11,8 @@ using AOT;
 namespace OmniID.Native
 {
     /// <summary>
-    /// One long call: passes progress on and cancels. Nothing is ever thrown through the library: an exception of the
-    /// listener cancels the call and is thrown again when it has returned.
+    /// One long call: passes progress on and cancels. Nothing is ever thrown through the library: an exception from the
+    /// progress listener cancels the call and is thrown again when the call has returned.
     /// </summary>
     internal sealed unsafe class LongCall : IDisposable
     {
@@ -21,14 +22,14 @@ namespace OmniID.Native
         private static readonly HashSet<LongCall> Running = new HashSet<LongCall>();
         private static bool closed;
 
-        private readonly IProgress<EncodeProgress> progress;
+        private readonly IProgress<EncodeProgress>? progress;
         private readonly CancellationToken cancellation;
         private GCHandle self;
         private volatile bool stop;
-        private ExceptionDispatchInfo failure;
+        private ExceptionDispatchInfo? failure;
 
         /// <summary>Throws if the token is cancelled already or the library was shut down.</summary>
-        public LongCall(IProgress<EncodeProgress> progress, CancellationToken cancellation)
+        public LongCall(IProgress<EncodeProgress>? progress, CancellationToken cancellation)
         {
             cancellation.ThrowIfCancellationRequested();
             this.progress = progress;
@@ -36,7 +37,8 @@ namespace OmniID.Native
             lock (Running)
             {
                 if (closed)
-                    throw new InvalidOperationException("OmniID was shut down with Library.Shutdown; no new calls are accepted.");
+                    throw new InvalidOperationException(
+                        "OmniID was shut down with Library.Shutdown; no new calls are accepted.");
                 Running.Add(this);
             }
             self = GCHandle.Alloc(this);
@@ -55,7 +57,7 @@ namespace OmniID.Native
                 return;
             failure?.Throw();
             if (status == (int)Status.Cancelled)
-                throw new OperationCanceledException(NativeText.Read(NativeMethods.omniid_last_error()), cancellation);
+                throw new OperationCanceledException(OmniIdException.LastMessage(status), cancellation);
             OmniIdException.Check(status);
         }
 
@@ -80,7 +82,7 @@ namespace OmniID.Native
             }
         }
 
-        /// <summary>Waits until no call runs any more. False if the time was over before.</summary>
+        /// <summary>Waits until no call is running. False if some still were when the time was over.</summary>
         public static bool WaitForAll(TimeSpan timeout)
         {
             var clock = System.Diagnostics.Stopwatch.StartNew();
@@ -100,10 +102,10 @@ namespace OmniID.Native
         [MonoPInvokeCallback(typeof(ProgressFn))]
         private static int OnProgress(void* userData, int stage, ulong done, ulong total)
         {
-            LongCall call = null;
+            LongCall? call = null;
             try
             {
-                call = (LongCall)GCHandle.FromIntPtr((IntPtr)userData).Target;
+                call = (LongCall)GCHandle.FromIntPtr((IntPtr)userData).Target!;
                 if (call.stop || call.cancellation.IsCancellationRequested)
                     return 1;
                 call.progress?.Report(new EncodeProgress((Stage)stage, (long)done, (long)total));

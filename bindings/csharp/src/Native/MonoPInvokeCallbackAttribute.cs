@@ -1,11 +1,12 @@
+#nullable enable
 #if !UNITY_5_3_OR_NEWER
 using System;
 
 namespace OmniID.Native
 {
     /// <summary>
-    /// Marks a static method that native code calls. Ahead-of-time compilers (IL2CPP, Mono AOT) make the entry point for
-    /// native code from it, which they cannot make while the program runs. They know it by its name; Unity has its own,
+    /// Marks a static method that native code calls. Ahead-of-time compilers (IL2CPP, Mono AOT) make an entry point for
+    /// it, which they cannot make while the program runs. They know the attribute by its name; Unity has its own,
     /// AOT.MonoPInvokeCallbackAttribute.
     /// </summary>
     [AttributeUsage(AttributeTargets.Method)]

@@ -1,3 +1,4 @@
+#nullable enable
 using System;
 using System.Runtime.InteropServices;
 
@@ -40,7 +41,7 @@ namespace OmniID.Native
     /// <summary>A handle that cannot be freed as long as the lease is held.</summary>
     internal struct Lease : IDisposable
     {
-        private NativeHandle owner;
+        private NativeHandle? owner;
 
         internal Lease(NativeHandle owner, IntPtr pointer)
         {

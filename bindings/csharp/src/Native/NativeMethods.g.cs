@@ -1,4 +1,5 @@
 // Generated from include/omniid.h by bindings/csharp/generate.py. Do not edit.
+#nullable enable
 using System;
 using System.Runtime.InteropServices;
 

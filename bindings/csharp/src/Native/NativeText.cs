@@ -1,13 +1,14 @@
+#nullable enable
 using System;
 using System.Text;
 
 namespace OmniID.Native
 {
-    /// <summary>Texts and sizes that come from the library.</summary>
+    /// <summary>Strings and sizes that cross to and from the library.</summary>
     internal static unsafe class NativeText
     {
-        /// <summary>A copy of a NUL-terminated UTF-8 text; null for NULL.</summary>
-        public static string Read(byte* text)
+        /// <summary>A copy of a NUL-terminated UTF-8 string; null for NULL.</summary>
+        public static string? ReadOrNull(byte* text)
         {
             if (text == null)
                 return null;
@@ -16,6 +17,9 @@ namespace OmniID.Native
                 length++;
             return length == 0 ? "" : Encoding.UTF8.GetString(text, length);
         }
+
+        /// <summary>A copy of a NUL-terminated UTF-8 string; empty for NULL.</summary>
+        public static string Read(byte* text) => ReadOrNull(text) ?? "";
 
         /// <summary>A count of the library as an int, which is what .NET counts in.</summary>
         public static int Count(ulong value)

@@ -1,3 +1,4 @@
+#nullable enable
 using System;
 using System.Buffers;
 using System.Collections.Generic;
@@ -7,7 +8,7 @@ using System.Text;
 namespace OmniID.Native
 {
     /// <summary>
-    /// Managed memory and handles that a call lends to the library: fixed in place until the call has returned.
+    /// Managed memory and handles that a call lends to the library: held in place until the call has returned.
     /// </summary>
     internal sealed unsafe class Pins : IDisposable
     {
@@ -15,20 +16,20 @@ namespace OmniID.Native
         private readonly List<MemoryHandle> memories = new List<MemoryHandle>();
         private readonly List<Lease> leases = new List<Lease>();
 
-        /// <summary>A text as NUL-terminated UTF-8; NULL for null.</summary>
-        public byte* Text(string text, string name)
+        /// <summary>A string as NUL-terminated UTF-8; NULL for null.</summary>
+        public byte* Text(string? text, string name)
         {
             if (text == null)
                 return null;
             if (text.IndexOf('\0') >= 0)
-                throw new ArgumentException("The text contains the character U+0000; it would end there.", name);
+                throw new ArgumentException("The string contains the character U+0000, at which it would end.", name);
             byte[] bytes = new byte[Encoding.UTF8.GetByteCount(text) + 1];
             Encoding.UTF8.GetBytes(text, 0, text.Length, bytes, 0);
             return (byte*)Array(bytes);
         }
 
         /// <summary>The address of an array's first element; NULL for null and for an empty array.</summary>
-        public void* Array<T>(T[] array) where T : struct
+        public void* Array<T>(T[]? array) where T : struct
         {
             if (array == null || array.Length == 0)
                 return null;

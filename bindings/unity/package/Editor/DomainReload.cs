@@ -1,3 +1,4 @@
+#nullable enable
 using System;
 using UnityEditor;
 using UnityEngine;
@@ -5,8 +6,8 @@ using UnityEngine;
 namespace OmniID.Unity.Editor
 {
     /// <summary>
-    /// Ends everything by which the native library could call into this domain before it goes. The library itself stays
-    /// loaded for as long as the editor runs.
+    /// Ends everything through which the native library could call into this domain before the domain is unloaded. The
+    /// library itself stays loaded as long as the editor runs.
     /// </summary>
     [InitializeOnLoad]
     internal static class DomainReload
@@ -23,7 +24,7 @@ namespace OmniID.Unity.Editor
         {
             if (Library.Shutdown(Patience))
                 return;
-            // A batch of photos takes longer. To go on would let the library call into code that is gone.
+            // A batch of photos takes longer. Going on would let the library call into code that is gone.
             Debug.LogWarning("OmniID: waiting for a running call to end before the domain is reloaded.");
             Library.Shutdown(System.Threading.Timeout.InfiniteTimeSpan);
         }

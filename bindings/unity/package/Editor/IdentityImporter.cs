@@ -1,3 +1,4 @@
+#nullable enable
 using System;
 using System.IO;
 using UnityEditor.AssetImporters;
@@ -18,7 +19,8 @@ namespace OmniID.Unity.Editor
                 context.AddObjectToAsset("identity", asset);
                 context.SetMainObject(asset);
             }
-            catch (Exception exception) when (exception is OmniIdException || exception is IOException || exception is ArgumentException)
+            catch (Exception exception)
+                when (exception is OmniIdException || exception is IOException || exception is ArgumentException)
             {
                 context.LogImportError($"{context.assetPath}: {exception.Message}");
             }

@@ -1,3 +1,4 @@
+#nullable enable
 using System;
 using System.Collections.Generic;
 using System.IO;
@@ -9,9 +10,9 @@ using UnityEngine;
 namespace OmniID.Unity.Editor
 {
     /// <summary>
-    /// Assets > Create > OmniID Identity from Photos…: encodes the selected pictures, or the ones in the selected folders,
+    /// Assets > Create > OmniID Identity from Photos…: encodes the selected pictures, or those in the selected folders,
     /// in the background and writes an <c>.omniid</c> file beside the first. The picture files themselves are read, so
-    /// that import settings do not matter.
+    /// import settings do not matter.
     /// </summary>
     public static class PhotoImport
     {
@@ -32,7 +33,8 @@ namespace OmniID.Unity.Editor
             if (string.IsNullOrEmpty(model))
                 return;
             EditorPrefs.SetString(ModelKey, model);
-            string output = Path.Combine(Path.GetDirectoryName(photos[0]) ?? "Assets", Path.GetFileNameWithoutExtension(photos[0]) + ".omniid");
+            string folder = Path.GetDirectoryName(photos[0]) ?? "Assets";
+            string output = Path.Combine(folder, Path.GetFileNameWithoutExtension(photos[0]) + ".omniid");
             Encode(model, photos, AssetDatabase.GenerateUniqueAssetPath(output));
         }
 
@@ -40,10 +42,14 @@ namespace OmniID.Unity.Editor
         public static IEnumerable<string> PhotosIn(IEnumerable<string> paths)
         {
             return paths.SelectMany(path => Directory.Exists(path) ? Directory.GetFiles(path) : new[] { path })
-                .Where(path => Extensions.Contains(Path.GetExtension(path).ToLowerInvariant())).Distinct().OrderBy(path => path, StringComparer.Ordinal);
+                .Where(path => Extensions.Contains(Path.GetExtension(path).ToLowerInvariant()))
+                .Distinct().OrderBy(path => path, StringComparer.Ordinal);
         }
 
-        /// <summary>Encodes photos in the background, shown among the editor's background tasks, where it can be cancelled.</summary>
+        /// <summary>
+        /// Encodes photos in the background. The editor lists this among its background tasks, where it can be
+        /// cancelled.
+        /// </summary>
         /// <param name="model">The identity model.</param>
         /// <param name="photos">The picture files.</param>
         /// <param name="output">The file to write, below Assets.</param>
@@ -55,14 +61,17 @@ namespace OmniID.Unity.Editor
                 using (var source = new CancellationTokenSource())
                 {
                     Progress.RegisterCancelCallback(id, () => { source.Cancel(); return true; });
-                    // Made on the main thread, so that the messages come there.
-                    var listener = new Progress<EncodeProgress>(progress => Progress.Report(id, (float)progress.Fraction, progress.ToString()));
-                    using (Engine engine = await Engine.OpenAsync(new EngineOptions { Checkpoint = model }, listener, source.Token))
-                    using (EncodeResult result = await engine.EncodeWithReportAsync(photos.Select(Photo.FromFile).ToArray(), null, listener, source.Token))
+                    // Made on the main thread, so that the reports are delivered there.
+                    var listener = new Progress<EncodeProgress>(
+                        progress => Progress.Report(id, (float)progress.Fraction, progress.ToString()));
+                    var options = new EngineOptions { Checkpoint = model };
+                    Photo[] files = photos.Select(Photo.FromFile).ToArray();
+                    using (Engine engine = await Engine.OpenAsync(options, listener, source.Token))
+                    using (Encoded encoded = await engine.EncodeAsync(files, null, listener, source.Token))
                     {
-                        foreach (PhotoReport photo in result.Photos.Where(p => !p.Used))
-                            Debug.LogWarning($"OmniID: {photo.Name} was left out: {photo.Reason}");
-                        result.Identity.Save(output);
+                        foreach (PhotoReport report in encoded.Reports.Where(r => !r.Used))
+                            Debug.LogWarning($"OmniID: {report.Name} was left out: {report.Reason}");
+                        encoded.Identity.Save(output);
                     }
                 }
                 AssetDatabase.ImportAsset(output);

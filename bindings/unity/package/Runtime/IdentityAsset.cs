@@ -1,9 +1,10 @@
+#nullable enable
 using System;
 using UnityEngine;
 
 namespace OmniID.Unity
 {
-    /// <summary>An identity as an asset: the bytes of an <c>.omniid</c> file and what they say about themselves.</summary>
+    /// <summary>An identity as an asset: the bytes of an <c>.omniid</c> file, and what is known about it.</summary>
     public sealed class IdentityAsset : ScriptableObject
     {
         [SerializeField, HideInInspector] private byte[] bytes = Array.Empty<byte>();
@@ -14,7 +15,7 @@ namespace OmniID.Unity
         [SerializeField] private int tokenWidth;
         [SerializeField] private int photos;
 
-        /// <summary>A name for people; may be empty.</summary>
+        /// <summary>A name to show; may be empty.</summary>
         public string Label => label;
 
         /// <summary>What the person agreed to; may be empty.</summary>
@@ -33,7 +34,7 @@ namespace OmniID.Unity
         public int Photos => photos;
 
         /// <summary>Makes an asset of the bytes of an <c>.omniid</c> file.</summary>
-        /// <exception cref="OmniIdException">The bytes are no identity.</exception>
+        /// <exception cref="OmniIdException">The bytes are not an identity.</exception>
         public static IdentityAsset Create(byte[] bytes)
         {
             using (Identity identity = Identity.FromBytes(bytes))

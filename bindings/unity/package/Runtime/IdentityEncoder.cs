@@ -1,3 +1,4 @@
+#nullable enable
 using System;
 using System.Collections.Generic;
 using System.IO;
@@ -8,8 +9,8 @@ using UnityEngine;
 namespace OmniID.Unity
 {
     /// <summary>
-    /// Opens a model and encodes photos in the background. Everything is called, and answers, on the main thread; when the
-    /// component is destroyed, what runs is cancelled.
+    /// Opens a model and encodes photos in the background. Everything is called, and answers, on the main thread. When
+    /// the component is destroyed, running calls are cancelled.
     /// </summary>
     public sealed class IdentityEncoder : MonoBehaviour
     {
@@ -17,8 +18,8 @@ namespace OmniID.Unity
         private string model = "omniid.safetensors";
 
         private readonly CancellationTokenSource lifetime = new CancellationTokenSource();
-        private CancellationTokenSource current;
-        private Task<Engine> opening;
+        private CancellationTokenSource? current;
+        private Task<Engine>? opening;
 
         /// <summary>Path of the identity model; a relative one is below StreamingAssets.</summary>
         public string Model
@@ -30,20 +31,26 @@ namespace OmniID.Unity
         /// <summary>True while photos are being encoded.</summary>
         public bool IsBusy => current != null;
 
-        /// <summary>What the running call does, and how far it is.</summary>
+        /// <summary>What the running call is doing, and its progress.</summary>
         public EncodeProgress Progress { get; private set; }
 
         /// <summary>The model; opened at the first call, then kept until the component is destroyed.</summary>
         public Task<Engine> OpenAsync()
         {
             if (opening == null || opening.IsFaulted || opening.IsCanceled)
-                opening = Engine.OpenAsync(new EngineOptions { Checkpoint = Path.Combine(Application.streamingAssetsPath, model) }, Listener(), lifetime.Token);
+            {
+                string path = Path.Combine(Application.streamingAssetsPath, model);
+                opening = Engine.OpenAsync(new EngineOptions { Checkpoint = path }, Listener(), lifetime.Token);
+            }
             return opening;
         }
 
-        /// <summary>Encodes photos of one person. The task is cancelled by <see cref="Cancel"/> and when the component is destroyed.</summary>
+        /// <summary>
+        /// Encodes photos of one person. The task is cancelled by <see cref="Cancel"/> and when the component is
+        /// destroyed.
+        /// </summary>
         /// <exception cref="InvalidOperationException">It is busy.</exception>
-        public async Task<Identity> EncodeAsync(IReadOnlyList<Photo> photos, EncodeOptions options = null)
+        public async Task<Encoded> EncodeAsync(IReadOnlyList<Photo> photos, EncodeOptions? options = null)
         {
             if (IsBusy)
                 throw new InvalidOperationException("Photos are being encoded already.");
@@ -79,7 +86,7 @@ namespace OmniID.Unity
 
         private IProgress<EncodeProgress> Listener()
         {
-            // Made on the main thread, so that Unity's synchronization context brings the messages there.
+            // Made on the main thread, so that Unity's synchronisation context delivers the reports there.
             return new Progress<EncodeProgress>(progress => Progress = progress);
         }
     }

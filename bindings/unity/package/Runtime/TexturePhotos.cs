@@ -1,3 +1,4 @@
+#nullable enable
 using System;
 using UnityEngine;
 
@@ -16,7 +17,11 @@ namespace OmniID.Unity
             if (texture == null)
                 throw new ArgumentNullException(nameof(texture));
             if (!texture.isReadable)
-                throw new ArgumentException($"The texture {texture.name} is not readable: turn on Read/Write in its import settings.", nameof(texture));
+            {
+                throw new ArgumentException(
+                    $"The texture {texture.name} is not readable: turn on Read/Write in its import settings.",
+                    nameof(texture));
+            }
             return ToPhoto(texture.GetPixels32(), texture.width, texture.height);
         }
 
@@ -26,7 +31,8 @@ namespace OmniID.Unity
             if (pixels == null)
                 throw new ArgumentNullException(nameof(pixels));
             if (width <= 0 || height <= 0 || pixels.Length != (long)width * height)
-                throw new ArgumentException($"{pixels.Length} pixels are no picture of {width} x {height}.", nameof(pixels));
+                throw new ArgumentException($"{pixels.Length} pixels do not make a picture of {width} x {height}.",
+                    nameof(pixels));
             var bytes = new byte[pixels.Length * 3];
             int to = 0;
             for (int y = height - 1; y >= 0; y--)

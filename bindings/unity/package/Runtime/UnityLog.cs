@@ -1,3 +1,4 @@
+#nullable enable
 using UnityEngine;
 
 namespace OmniID.Unity
@@ -5,7 +6,7 @@ namespace OmniID.Unity
     /// <summary>Passes the library's log messages to Unity's console.</summary>
     public static class UnityLog
     {
-        /// <summary>Installs it. It is removed by itself when the domain is reloaded.</summary>
+        /// <summary>Installs the listener, which is removed when the domain is reloaded.</summary>
         /// <param name="maxLevel">The most detailed level wanted.</param>
         public static void Install(LogLevel maxLevel = LogLevel.Warn)
         {

@@ -1,3 +1,4 @@
+#nullable enable
 using System;
 using System.Linq;
 using UnityEngine;
@@ -5,17 +6,17 @@ using UnityEngine;
 namespace OmniID.Unity.Samples
 {
     /// <summary>
-    /// Put it on an object of a scene, give it photos of one person (textures with Read/Write on) and, in StreamingAssets,
-    /// a model. The scene goes on while the photos are encoded.
+    /// Put it on an object of a scene, give it photos of one person (textures with Read/Write on) and put a model into
+    /// StreamingAssets. The scene goes on while the photos are encoded.
     /// </summary>
     [RequireComponent(typeof(IdentityEncoder))]
     public sealed class EncodeInBackground : MonoBehaviour
     {
         [SerializeField] private Texture2D[] photos = new Texture2D[0];
 
-        private IdentityEncoder encoder;
-        private Identity identity;
-        private Conditioning conditioning;
+        private IdentityEncoder encoder = null!; // set by Awake
+        private Identity? identity;
+        private Conditioning? conditioning;
         private string message = "";
 
         private void Awake()
@@ -44,16 +45,17 @@ namespace OmniID.Unity.Samples
         {
             try
             {
-                Identity encoded = await encoder.EncodeAsync(photos.Select(TexturePhotos.ToPhoto).ToArray());
+                Encoded encoded = await encoder.EncodeAsync(photos.Select(TexturePhotos.ToPhoto).ToArray());
                 Engine engine = await encoder.OpenAsync();
                 identity?.Dispose();
-                identity = encoded;
-                message = $"{identity.Info.Tokens} tokens of {identity.Info.TokenWidth} numbers from {identity.Info.Photos} photos";
+                identity = encoded.Identity;
+                IdentityInfo info = identity.Info;
+                message = $"{info.Tokens} tokens of {info.TokenWidth} numbers from {info.Photos} photos";
                 if (!engine.Info.HasAdapter)
                     return;
-                // Keys and values, once; a renderer then calls conditioning.Inject in each attention layer at each step.
+                // Keys and values, once; a renderer then calls conditioning.Inject in each attention layer and step.
                 conditioning?.Dispose();
-                conditioning = await engine.ConditionAsync(new[] { new ConditionInput(identity) });
+                conditioning = await engine.ConditionAsync(new[] { new ConditioningInput(identity) });
                 message += $"; keys and values for {conditioning.Layers.Count} layers";
             }
             catch (OperationCanceledException)
