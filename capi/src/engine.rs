@@ -194,14 +194,17 @@ pub(crate) fn precision(number: i32, name: &str) -> Result<Precision> {
     }
 }
 
-/// The number of an encoder kind.
+// The numbers of the header are those of the kinds.
+const _: () = {
+    assert!(EncoderKind::OmniId as i32 == OMNIID_ENCODER_OMNI_ID);
+    assert!(EncoderKind::Resampler as i32 == OMNIID_ENCODER_RESAMPLER);
+    assert!(EncoderKind::FullFace as i32 == OMNIID_ENCODER_FULL_FACE);
+    assert!(EncoderKind::Projection as i32 == OMNIID_ENCODER_PROJECTION);
+};
+
+/// The number of an encoder kind: OMNIID_ENCODER_...
 pub(crate) fn encoder_number(kind: EncoderKind) -> i32 {
-    match kind {
-        EncoderKind::OmniId => OMNIID_ENCODER_OMNI_ID,
-        EncoderKind::Resampler => OMNIID_ENCODER_RESAMPLER,
-        EncoderKind::FullFace => OMNIID_ENCODER_FULL_FACE,
-        EncoderKind::Projection => OMNIID_ENCODER_PROJECTION,
-    }
+    kind as i32
 }
 
 /// Path or bytes of a file; `None` when neither is given.

@@ -18,6 +18,7 @@ mod fingerprint;
 mod kind;
 mod map;
 mod safetensors_file;
+mod shapes;
 mod torch_file;
 mod view;
 mod writer;
@@ -27,6 +28,8 @@ pub use backend::UsageTracker;
 pub use describe::Description;
 pub use fingerprint::FINGERPRINT_KEY;
 pub use kind::{recognise, CheckpointKind, ClipNaming, HostFamily, ProjectionKind, IDENTITY_KEY, NATIVE_KEY};
+pub use omniid_kernels::layers::{Initial, TensorSpec, Weights};
+pub use shapes::Shapes;
 pub use writer::{safetensors_to_bytes, write_safetensors, OutputTensor, SafetensorsWriter};
 
 use crate::error::{Error, Result};

@@ -1,9 +1,11 @@
-//! The feed-forward part shared by the encoders, and joining of attention inputs.
+//! The feed-forward part that Omni-ID and the Resampler share.
 
 use crate::error::Result;
 use candle_core::Tensor;
-use candle_nn::VarBuilder;
-use omniid_kernels::layers::{Activation, LayerNorm, Linear};
+use omniid_kernels::layers::{Activation, LayerNorm, Linear, Weights};
+
+/// Epsilon of every layer normalisation of an encoder: PyTorch's default.
+pub(super) const EPSILON: f64 = 1e-5;
 
 /// LayerNorm → Linear → GELU (erf) → Linear, both linear layers without bias, as in IP-Adapter's Resampler.
 pub(super) struct FeedForward {
@@ -13,13 +15,15 @@ pub(super) struct FeedForward {
 }
 
 impl FeedForward {
-    /// Reads the three layers `names` (norm, up, down) under the prefix of `vb`.
-    pub fn load(width: usize, inner: usize, names: [&str; 3], vb: VarBuilder) -> Result<Self> {
+    /// Reads the three layers `names` (norm, up, down).
+    pub fn build(width: usize, inner: usize, names: [&str; 3], weights: &Weights) -> Result<Self> {
         let [norm, up, down] = names;
         Ok(Self {
-            norm: LayerNorm::load(width, 1e-5, vb.pp(norm))?,
-            up: Linear::load(width, inner, false, vb.pp(up))?.with_activation(Activation::Gelu),
-            down: Linear::load(inner, width, false, vb.pp(down))?,
+            norm: weights.layer_norm(norm, width, EPSILON)?,
+            up: weights
+                .linear(up, width, inner, false)?
+                .with_activation(Activation::Gelu),
+            down: weights.linear(down, inner, width, false)?,
         })
     }
 

@@ -1,7 +1,7 @@
 use super::*;
 use crate::ErrorKind;
 use candle_core::Var;
-use candle_nn::VarMap;
+use candle_nn::{VarBuilder, VarMap};
 use omniid_kernels::layers::{random_tensors, Initial};
 use std::collections::HashMap;
 
@@ -132,19 +132,16 @@ fn public_kinds_are_found_by_their_tensors() -> Result<()> {
         .into_iter()
         .filter(|config| !config.kind().is_fixed_size())
     {
-        let shapes: HashMap<String, Vec<usize>> = config
-            .tensors()?
-            .into_iter()
-            .map(|spec| (format!("image_proj.{}", spec.name), spec.shape))
-            .collect();
-        let found = EncoderConfig::infer_shapes(&|name| shapes.get(name).cloned(), "image_proj")?;
-        assert_eq!(found, config);
+        let prefixed = |spec: TensorSpec| (format!("image_proj.{}", spec.name), spec.shape);
+        let shapes: Shapes = config.tensors()?.into_iter().map(prefixed).collect();
+        assert_eq!(EncoderConfig::infer(shapes.sub("image_proj"))?, config);
     }
-    let error = EncoderConfig::infer_shapes(&|_| None, "image_proj").expect_err("nothing is there");
+    let error = EncoderConfig::infer(Shapes::default()).expect_err("nothing is there");
     assert_eq!(error.kind(), ErrorKind::Unsupported);
-    let face_id = |name: &str| (name == "perceiver_resampler.proj_in.weight").then(|| vec![8, 8]);
-    let error = EncoderConfig::infer_shapes(&face_id, "").expect_err("FaceID-Plus is not supported");
-    assert!(error.message().contains("FaceID-Plus"), "{error}");
+    let face_id = [("perceiver_resampler.proj_in.weight".to_string(), vec![8, 8])];
+    let error = EncoderConfig::infer(Shapes::from_iter(face_id)).expect_err("FaceID-Plus is not supported");
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    assert!(error.message().contains("perceiver_resampler"), "{error}");
     Ok(())
 }
 
@@ -168,12 +165,7 @@ fn sizes_of_the_published_files() -> Result<()> {
         (base(1280, 2048), 10_498_048),
         (EncoderConfig::FullFace(FullFaceConfig::new(1280, 768)), 2_625_024),
     ] {
-        let specs = match &config {
-            EncoderConfig::Resampler(config) => resampler_tensors(config),
-            EncoderConfig::FullFace(config) => full_face_tensors(config),
-            EncoderConfig::Projection(config) => projection_tensors(config),
-            EncoderConfig::OmniId(config) => omni_id_tensors(config)?,
-        };
+        let specs = config.tensors()?;
         let count: usize = specs
             .iter()
             .map(|spec| spec.shape.iter().product::<usize>())
@@ -189,7 +181,7 @@ fn a_gradient_reaches_queries_and_positions() -> Result<()> {
         panic!("the first configuration is Omni-ID")
     };
     let variables = VarMap::new();
-    for (name, tensor) in random_tensors(&omni_id_tensors(&config)?, 3)? {
+    for (name, tensor) in random_tensors(&OmniId::tensors(&config)?, 3)? {
         let variable = Var::from_tensor(&tensor)?;
         variables
             .data()
@@ -206,7 +198,11 @@ fn a_gradient_reaches_queries_and_positions() -> Result<()> {
     let loss = || -> Result<Tensor> { Ok((encoder.forward_batch(&features)? * &weights)?.sum_all()?) };
     let gradients = loss()?.backward()?;
     let variables = variables.data().lock().expect("nobody panicked with the lock");
-    assert_eq!(variables.len(), omni_id_tensors(&config)?.len());
+    let new = OmniId::tensors(&config)?
+        .iter()
+        .filter(|spec| !spec.optional)
+        .count();
+    assert_eq!(variables.len(), new);
     for (name, variable) in variables.iter() {
         let gradient = gradients
             .get(variable)
@@ -246,7 +242,7 @@ fn anchored_queries_first_look_at_their_own_place() -> Result<()> {
         token_width: 64,
         ..native(true, true)
     };
-    let tensors: HashMap<String, Tensor> = random_tensors(&omni_id_tensors(&config)?, 1)?
+    let tensors: HashMap<String, Tensor> = random_tensors(&OmniId::tensors(&config)?, 1)?
         .into_iter()
         .collect();
     let query = tensors["queries"].matmul(&tensors["blocks.0.cross_attention.to_q.weight"].t()?)?;
@@ -314,7 +310,7 @@ fn impossible_sizes_are_refused() {
         },
     ] {
         assert_eq!(
-            omni_id_tensors(&config).expect_err("impossible").kind(),
+            OmniId::tensors(&config).expect_err("impossible").kind(),
             ErrorKind::Format
         );
     }

@@ -1,11 +1,12 @@
 //! The full-face projection of IP-Adapter: a small network applied to every feature token.
 
-use super::tensors::Shapes;
-use super::{check_features, check_sizes};
+use super::block::EPSILON;
+use super::check::{check_features, check_sizes};
+use super::kind::{Description, EncoderInput, Interface, Network, TokenCount};
+use crate::checkpoint::Shapes;
 use crate::error::Result;
 use candle_core::{DType, Tensor};
-use candle_nn::VarBuilder;
-use omniid_kernels::layers::{activation_dtype, Activation, LayerNorm, Linear};
+use omniid_kernels::layers::{Activation, LayerNorm, Linear, Weights};
 use serde::{Deserialize, Serialize};
 
 /// Sizes of a [`FullFace`].
@@ -27,19 +28,6 @@ impl FullFaceConfig {
             inner_width: feature_width,
             token_width,
         }
-    }
-
-    /// Reads the sizes off the tensors.
-    pub(super) fn infer(shapes: &Shapes) -> Result<Self> {
-        let [inner_width, feature_width] = shapes.need("proj.0.weight")?;
-        let [token_width] = shapes.need("proj.3.weight")?;
-        let config = Self {
-            feature_width,
-            inner_width,
-            token_width,
-        };
-        config.validate()?;
-        Ok(config)
     }
 
     fn validate(&self) -> Result<()> {
@@ -67,28 +55,56 @@ pub struct FullFace {
     dtype: DType,
 }
 
-impl FullFace {
-    /// Reads the layers under the prefix of `vb`.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Format`](crate::ErrorKind::Format) when a tensor is missing or has another shape.
-    pub fn load(config: &FullFaceConfig, vb: VarBuilder) -> Result<Self> {
+impl Description for FullFace {
+    type Config = FullFaceConfig;
+
+    const TITLE: &'static str = "IP-Adapter full-face";
+
+    fn infer(shapes: &Shapes) -> Result<FullFaceConfig> {
+        let [inner_width, feature_width] = shapes.dims("proj.0.weight")?;
+        let [token_width] = shapes.dims("proj.3.weight")?;
+        let config = FullFaceConfig {
+            feature_width,
+            inner_width,
+            token_width,
+        };
         config.validate()?;
-        let up = Linear::load(config.feature_width, config.inner_width, true, vb.pp("proj.0"))?;
+        Ok(config)
+    }
+
+    fn interface(config: &FullFaceConfig) -> Interface {
+        Interface {
+            input: EncoderInput::Penultimate,
+            input_width: config.feature_width,
+            tokens: TokenCount::PerFeatureToken,
+            token_width: config.token_width,
+        }
+    }
+
+    fn build(config: &FullFaceConfig, weights: &Weights) -> Result<Self> {
+        config.validate()?;
+        let up = weights.linear("proj.0", config.feature_width, config.inner_width, true)?;
         Ok(Self {
             config: config.clone(),
             up: up.with_activation(Activation::Gelu),
-            down: Linear::load(config.inner_width, config.token_width, true, vb.pp("proj.2"))?,
-            norm: LayerNorm::load(config.token_width, 1e-5, vb.pp("proj.3"))?,
-            dtype: activation_dtype(vb.device(), vb.dtype()),
+            down: weights.linear("proj.2", config.inner_width, config.token_width, true)?,
+            norm: weights.layer_norm("proj.3", config.token_width, EPSILON)?,
+            dtype: weights.activation_dtype(),
         })
     }
 
-    /// The sizes.
-    pub fn config(&self) -> &FullFaceConfig {
+    fn config(&self) -> &FullFaceConfig {
         &self.config
     }
+}
 
+impl Network for FullFace {
+    fn encode_photo(&self, features: &Tensor) -> Result<Tensor> {
+        Ok(self.forward(&features.unsqueeze(0)?)?.squeeze(0)?)
+    }
+}
+
+impl FullFace {
     /// `[photos, tokens, feature width]` to `[photos, tokens, token width]`.
     ///
     /// # Errors

@@ -1,52 +1,73 @@
-//! What distinguishes the encoders for their users.
+//! What a kind of encoder says about itself.
 
-use serde::{Deserialize, Serialize};
+use crate::checkpoint::Shapes;
+use crate::error::Result;
+use candle_core::Tensor;
+use omniid_kernels::layers::Weights;
 
-/// The kind of an identity encoder.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum EncoderKind {
-    /// The native encoder: all photos at once, a fixed number of tokens.
-    OmniId,
-    /// IP-Adapter Plus and Plus-Face.
-    Resampler,
-    /// IP-Adapter full-face.
-    FullFace,
-    /// Base IP-Adapter and XLabs FLUX.
-    Projection,
-}
+/// The description of one kind of encoder. Everything else in the library works from it.
+pub(super) trait Description: Network + Sized {
+    /// The sizes.
+    type Config: Clone;
 
-impl EncoderKind {
-    /// All kinds.
-    pub const ALL: [Self; 4] = [Self::OmniId, Self::Resampler, Self::FullFace, Self::Projection];
-
-    /// The name in files.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::OmniId => "omni_id",
-            Self::Resampler => "resampler",
-            Self::FullFace => "full_face",
-            Self::Projection => "projection",
-        }
-    }
-
-    /// The kind of a name in files.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.name() == name)
-    }
-
-    /// What the encoder reads from the image encoder.
-    pub fn input(self) -> EncoderInput {
-        match self {
-            Self::Projection => EncoderInput::ImageEmbeds,
-            _ => EncoderInput::Penultimate,
-        }
-    }
+    /// What a public file with this encoder is called.
+    const TITLE: &'static str;
 
     /// Whether an identity has the same number of tokens however many photos it is made of.
-    pub fn is_fixed_size(self) -> bool {
-        self == Self::OmniId
+    const FIXED_SIZE: bool = false;
+
+    /// Reads the sizes off the tensors of a public file.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Format`](crate::ErrorKind::Format) when tensors are missing or contradict each other.
+    fn infer(shapes: &Shapes) -> Result<Self::Config>;
+
+    /// What goes in and what comes out.
+    fn interface(config: &Self::Config) -> Interface;
+
+    /// Takes every tensor from `weights`: names, shapes and initialisation stand here and nowhere else.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Format`](crate::ErrorKind::Format) when the sizes are impossible, or a tensor is missing or has
+    /// another shape.
+    fn build(config: &Self::Config, weights: &Weights) -> Result<Self>;
+
+    /// The sizes that it was built with.
+    fn config(&self) -> &Self::Config;
+}
+
+/// An encoder at work.
+pub(super) trait Network {
+    /// Tokens `[tokens, token width]` of one photo, whose features are `[feature tokens, feature width]`.
+    fn encode_photo(&self, features: &Tensor) -> Result<Tensor>;
+
+    /// Tokens `[tokens, token width]` of the photos of one person; one after the other unless the kind reads them
+    /// together.
+    fn encode(&self, photos: &[Tensor]) -> Result<Tensor> {
+        let tokens = photos
+            .iter()
+            .map(|photo| self.encode_photo(photo))
+            .collect::<Result<Vec<_>>>()?;
+        Ok(Tensor::cat(&tokens, 0)?)
     }
+
+    /// The mean identity of the training data, `[tokens, token width]`, if there is one.
+    fn token_mean(&self) -> Option<&Tensor> {
+        None
+    }
+}
+
+/// What goes into an encoder and what comes out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Interface {
+    /// What it reads from the image encoder.
+    pub input: EncoderInput,
+    /// Width of what it reads.
+    pub input_width: usize,
+    /// How many tokens come out.
+    pub tokens: TokenCount,
+    /// Width of a token.
+    pub token_width: usize,
 }
 
 /// What an encoder reads from the image encoder.

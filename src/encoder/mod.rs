@@ -11,179 +11,217 @@
 
 mod attention_maps;
 mod block;
+mod check;
 mod full_face;
 mod kind;
 mod omni_id;
 mod omni_id_config;
+mod omni_id_places;
 mod projection;
 mod resampler;
-mod tensors;
 
 pub use full_face::{FullFace, FullFaceConfig};
-pub use kind::{EncoderInput, EncoderKind, TokenCount};
+pub use kind::{EncoderInput, TokenCount};
 pub use omni_id::OmniId;
 pub use omni_id_config::OmniIdConfig;
 pub use projection::{Projection, ProjectionConfig};
 pub use resampler::{Resampler, ResamplerConfig};
-pub use tensors::{full_face_tensors, omni_id_tensors, projection_tensors, resampler_tensors};
 
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::Shapes;
 use crate::error::{Error, Result};
 use candle_core::{DType, Device, Tensor};
-use candle_nn::VarBuilder;
-use omniid_kernels::layers::TensorSpec;
+use kind::{Description, Interface, Network};
+use omniid_kernels::layers::{TensorSpec, Weights};
 use serde::{Deserialize, Serialize};
 
-/// Kind and sizes of an encoder, as stored in a native checkpoint's metadata.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum EncoderConfig {
-    /// The native encoder.
-    OmniId(OmniIdConfig),
+/// The types that know every kind, from one line per kind.
+macro_rules! encoders {
+    ($($(#[$doc:meta])* $kind:ident($config:ident) = $number:literal, $name:literal, $key:expr;)*) => {
+        /// The kind of an identity encoder. Its number is the one of the C ABI.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        #[non_exhaustive]
+        pub enum EncoderKind {
+            $($(#[$doc])* #[serde(rename = $name)] $kind = $number,)*
+        }
+
+        impl EncoderKind {
+            /// All kinds.
+            pub const ALL: &[Self] = &[$(Self::$kind),*];
+
+            /// The name in files.
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$kind => $name),* }
+            }
+
+            /// What a public file with this encoder is called.
+            pub fn title(self) -> &'static str {
+                match self { $(Self::$kind => $kind::TITLE),* }
+            }
+
+            /// Whether an identity has the same number of tokens however many photos it is made of.
+            pub fn is_fixed_size(self) -> bool {
+                match self { $(Self::$kind => $kind::FIXED_SIZE),* }
+            }
+
+            /// The tensor that tells a public file of this kind from those of the kinds after it.
+            fn key(self) -> Option<&'static str> {
+                match self { $(Self::$kind => $key),* }
+            }
+
+            fn infer(self, shapes: &Shapes) -> Result<EncoderConfig> {
+                match self { $(Self::$kind => $kind::infer(shapes).map(EncoderConfig::$kind)),* }
+            }
+        }
+
+        /// Kind and sizes of an encoder, as stored in a native checkpoint's metadata.
+        #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(tag = "kind")]
+        #[non_exhaustive]
+        pub enum EncoderConfig {
+            $($(#[$doc])* #[serde(rename = $name)] $kind($config),)*
+        }
+
+        impl EncoderConfig {
+            /// The kind.
+            pub fn kind(&self) -> EncoderKind {
+                match self { $(Self::$kind(_) => EncoderKind::$kind),* }
+            }
+
+            fn interface(&self) -> Interface {
+                match self { $(Self::$kind(config) => $kind::interface(config)),* }
+            }
+        }
+
+        /// An identity encoder of any kind. Immutable; may be used from several threads at once.
+        #[non_exhaustive]
+        pub enum Encoder {
+            $($(#[$doc])* $kind($kind),)*
+        }
+
+        impl Encoder {
+            /// Reads an encoder.
+            ///
+            /// # Errors
+            /// [`ErrorKind::Format`](crate::ErrorKind::Format) when the sizes are impossible, or a tensor is missing
+            /// or has another shape.
+            pub fn load<'a>(config: &EncoderConfig, weights: impl Into<Weights<'a>>) -> Result<Self> {
+                Ok(match config { $(EncoderConfig::$kind(config) => Self::$kind($kind::load(config, weights)?)),* })
+            }
+
+            /// Kind and sizes.
+            pub fn config(&self) -> EncoderConfig {
+                match self { $(Self::$kind(encoder) => EncoderConfig::$kind(encoder.config().clone())),* }
+            }
+
+            fn network(&self) -> &dyn Network {
+                match self { $(Self::$kind(encoder) => encoder),* }
+            }
+        }
+
+        $(impl $kind {
+            /// Reads the encoder. Variables stay differentiable.
+            ///
+            /// # Errors
+            /// [`ErrorKind::Format`](crate::ErrorKind::Format) when the sizes are impossible, or a tensor is missing
+            /// or has another shape.
+            pub fn load<'a>(config: &$config, weights: impl Into<Weights<'a>>) -> Result<Self> {
+                Self::build(config, &weights.into())
+            }
+
+            /// Every tensor of the encoder.
+            ///
+            /// # Errors
+            /// [`ErrorKind::Format`](crate::ErrorKind::Format) when the sizes are impossible.
+            pub fn tensors(config: &$config) -> Result<Vec<TensorSpec>> {
+                Weights::list(|weights| Self::build(config, weights))
+            }
+
+            /// The sizes.
+            pub fn config(&self) -> &$config {
+                Description::config(self)
+            }
+        })*
+    };
+}
+
+// Kind and configuration, number in the C ABI, name in files, and the tensor by which a public file is known. Lines
+// are tried in this order.
+encoders! {
+    /// The native encoder: all photos at once, a fixed number of tokens.
+    OmniId(OmniIdConfig) = 0, "omni_id", None;
     /// IP-Adapter Plus and Plus-Face.
-    Resampler(ResamplerConfig),
+    Resampler(ResamplerConfig) = 1, "resampler", Some("latents");
     /// IP-Adapter full-face.
-    FullFace(FullFaceConfig),
-    /// Base IP-Adapter, XLabs FLUX.
-    Projection(ProjectionConfig),
+    FullFace(FullFaceConfig) = 2, "full_face", Some("proj.3.weight");
+    /// Base IP-Adapter and XLabs FLUX.
+    Projection(ProjectionConfig) = 3, "projection", Some("proj.weight");
+}
+
+impl EncoderKind {
+    /// The kind of a name in files.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|kind| kind.name() == name)
+    }
 }
 
 impl EncoderConfig {
-    /// Finds kind and sizes of a public IP-Adapter projection in `checkpoint`, whose names begin with `latents`,
-    /// `proj.` and so on; a view of a part is fine. See [`EncoderConfig::infer_shapes`].
+    /// Finds kind and sizes of a public IP-Adapter projection by its tensors, whose names begin with `latents`,
+    /// `proj.` and so on: a [`Checkpoint`](crate::checkpoint::Checkpoint), a view of a part of one, or its shapes.
     ///
-    /// # Errors
-    /// As [`EncoderConfig::infer_shapes`].
-    pub fn infer(checkpoint: &Checkpoint) -> Result<Self> {
-        Self::infer_shapes(&|name| checkpoint.shape(name).map(<[usize]>::to_vec), "")
-    }
-
-    /// Finds kind and sizes of a public IP-Adapter projection by its tensors.
-    ///
-    /// `shape` gives a tensor's dimensions by full name, `None` if the file does not hold it; names begin with
-    /// `prefix` (`image_proj`, `ip_adapter_proj_model`). A native Omni-ID encoder is not found this way: its
-    /// configuration stands in the checkpoint's metadata.
+    /// A native Omni-ID encoder is not found this way: its configuration stands in the checkpoint's metadata.
     ///
     /// # Errors
     /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) when the keys are of no supported kind;
     /// [`ErrorKind::Format`](crate::ErrorKind::Format) when tensors are missing or contradict each other.
-    pub fn infer_shapes(shape: &dyn Fn(&str) -> Option<Vec<usize>>, prefix: &str) -> Result<Self> {
-        let shapes = tensors::Shapes { shape, prefix };
-        if shapes.has("perceiver_resampler.proj_in.weight") || shapes.has("time_embedding.linear_1.weight") {
-            return Err(Error::unsupported(format!(
-                "the projection under {prefix:?} is of the FaceID-Plus or SD3.5 family, which needs inputs besides \
-                 image features; supported are base, full-face and Plus"
-            )));
+    pub fn infer(shapes: impl Into<Shapes>) -> Result<Self> {
+        let shapes = shapes.into();
+        let keys = || {
+            EncoderKind::ALL
+                .iter()
+                .filter_map(|kind| Some((*kind, kind.key()?)))
+        };
+        if let Some((kind, _)) = keys().find(|(_, key)| shapes.has(key)) {
+            return kind.infer(&shapes);
         }
-        if shapes.has("latents") {
-            return Ok(Self::Resampler(ResamplerConfig::infer(&shapes)?));
-        }
-        if shapes.has("proj.3.weight") {
-            return Ok(Self::FullFace(FullFaceConfig::infer(&shapes)?));
-        }
-        if shapes.has("proj.weight") {
-            return Ok(Self::Projection(ProjectionConfig::infer(&shapes)?));
-        }
+        let known = keys().map(|(_, key)| format!("{key:?}")).collect::<Vec<_>>();
+        let found = shapes.iter().next().map(|(name, _)| shapes.quoted(name));
         Err(Error::unsupported(format!(
-            "no known projection under {prefix:?}: none of latents, proj.3.weight and proj.weight is there"
+            "no known projection: none of {} is there, the first tensor is {}",
+            known.join(", "),
+            found.unwrap_or_else(|| "missing".to_string())
         )))
-    }
-
-    /// The kind.
-    pub fn kind(&self) -> EncoderKind {
-        match self {
-            Self::OmniId(_) => EncoderKind::OmniId,
-            Self::Resampler(_) => EncoderKind::Resampler,
-            Self::FullFace(_) => EncoderKind::FullFace,
-            Self::Projection(_) => EncoderKind::Projection,
-        }
     }
 
     /// What the encoder reads from the image encoder.
     pub fn input(&self) -> EncoderInput {
-        self.kind().input()
+        self.interface().input
     }
 
     /// Width of the image features that the encoder reads.
     pub fn input_width(&self) -> usize {
-        match self {
-            Self::OmniId(config) => config.feature_width,
-            Self::Resampler(config) => config.feature_width,
-            Self::FullFace(config) => config.feature_width,
-            Self::Projection(config) => config.feature_width,
-        }
-    }
-
-    /// Width of an identity token.
-    pub fn token_width(&self) -> usize {
-        match self {
-            Self::OmniId(config) => config.token_width,
-            Self::Resampler(config) => config.token_width,
-            Self::FullFace(config) => config.token_width,
-            Self::Projection(config) => config.token_width,
-        }
+        self.interface().input_width
     }
 
     /// How many tokens come out.
     pub fn tokens(&self) -> TokenCount {
-        match self {
-            Self::OmniId(config) => TokenCount::PerIdentity(config.queries),
-            Self::Resampler(config) => TokenCount::PerPhoto(config.tokens),
-            Self::FullFace(_) => TokenCount::PerFeatureToken,
-            Self::Projection(config) => TokenCount::PerPhoto(config.tokens),
-        }
+        self.interface().tokens
     }
 
-    /// Every tensor of the encoder with its start for training.
+    /// Width of an identity token.
+    pub fn token_width(&self) -> usize {
+        self.interface().token_width
+    }
+
+    /// Every tensor of the encoder.
     ///
     /// # Errors
     /// [`ErrorKind::Format`](crate::ErrorKind::Format) when the sizes are impossible.
     pub fn tensors(&self) -> Result<Vec<TensorSpec>> {
-        match self {
-            Self::OmniId(config) => omni_id_tensors(config),
-            Self::Resampler(config) => Ok(resampler_tensors(config)),
-            Self::FullFace(config) => Ok(full_face_tensors(config)),
-            Self::Projection(config) => Ok(projection_tensors(config)),
-        }
+        Weights::list(|weights| Encoder::load(self, weights))
     }
-}
-
-/// An identity encoder of any kind. Immutable; may be used from several threads at once.
-pub enum Encoder {
-    /// The native encoder.
-    OmniId(OmniId),
-    /// IP-Adapter Plus and Plus-Face.
-    Resampler(Resampler),
-    /// IP-Adapter full-face.
-    FullFace(FullFace),
-    /// Base IP-Adapter, XLabs FLUX.
-    Projection(Projection),
 }
 
 impl Encoder {
-    /// Reads an encoder whose keys begin at the prefix of `vb`.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Format`](crate::ErrorKind::Format) when a tensor is missing or has another shape.
-    pub fn load(config: &EncoderConfig, vb: VarBuilder) -> Result<Self> {
-        Ok(match config {
-            EncoderConfig::OmniId(config) => Self::OmniId(OmniId::load(config, vb)?),
-            EncoderConfig::Resampler(config) => Self::Resampler(Resampler::load(config, vb)?),
-            EncoderConfig::FullFace(config) => Self::FullFace(FullFace::load(config, vb)?),
-            EncoderConfig::Projection(config) => Self::Projection(Projection::load(config, vb)?),
-        })
-    }
-
-    /// Kind and sizes.
-    pub fn config(&self) -> EncoderConfig {
-        match self {
-            Self::OmniId(encoder) => EncoderConfig::OmniId(encoder.config().clone()),
-            Self::Resampler(encoder) => EncoderConfig::Resampler(encoder.config().clone()),
-            Self::FullFace(encoder) => EncoderConfig::FullFace(encoder.config().clone()),
-            Self::Projection(encoder) => EncoderConfig::Projection(encoder.config().clone()),
-        }
-    }
-
     /// The kind.
     pub fn kind(&self) -> EncoderKind {
         self.config().kind()
@@ -191,7 +229,7 @@ impl Encoder {
 
     /// What the encoder reads from the image encoder.
     pub fn input(&self) -> EncoderInput {
-        self.kind().input()
+        self.config().input()
     }
 
     /// Width of the image features that the encoder reads.
@@ -212,8 +250,8 @@ impl Encoder {
     /// Identity tokens `[tokens, token width]` from the features of one person's photos.
     ///
     /// Features are `[feature tokens, feature width]` per photo for [`EncoderInput::Penultimate`], and
-    /// `[feature width]` or `[1, feature width]` for [`EncoderInput::ImageEmbeds`]. Kinds other than Omni-ID concatenate the tokens of the
-    /// photos in the order given.
+    /// `[feature width]` or `[1, feature width]` for [`EncoderInput::ImageEmbeds`]. Kinds other than Omni-ID
+    /// concatenate the tokens of the photos in the order given.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) for no photos;
@@ -224,22 +262,7 @@ impl Encoder {
                 "an identity needs the features of at least one photo, got none",
             ));
         }
-        let per_photo = |photo: &Tensor| -> Result<Tensor> {
-            let tokens = match self {
-                Self::OmniId(encoder) => encoder.forward(std::slice::from_ref(photo))?.unsqueeze(0)?,
-                Self::Resampler(encoder) => encoder.forward(&photo.unsqueeze(0)?)?,
-                Self::FullFace(encoder) => encoder.forward(&photo.unsqueeze(0)?)?,
-                Self::Projection(encoder) if photo.rank() == 1 => encoder.forward(&photo.unsqueeze(0)?)?,
-                Self::Projection(encoder) => encoder.forward(photo)?,
-            };
-            let (photos, count, width) = tokens.dims3()?;
-            Ok(tokens.reshape((photos * count, width))?)
-        };
-        if let Self::OmniId(encoder) = self {
-            return encoder.forward(features);
-        }
-        let tokens = features.iter().map(per_photo).collect::<Result<Vec<_>>>()?;
-        Ok(Tensor::cat(&tokens, 0)?)
+        self.network().encode(features)
     }
 
     /// Tokens `[tokens, token width]` of features that are all zero.
@@ -263,35 +286,8 @@ impl Encoder {
     /// The mean identity `[tokens, token width]`: "no identity" for an Omni-ID encoder, and subtracted before two
     /// identities are compared. `None` where the checkpoint has none.
     pub fn token_mean(&self) -> Option<&Tensor> {
-        match self {
-            Self::OmniId(encoder) => encoder.token_mean(),
-            _ => None,
-        }
+        self.network().token_mean()
     }
-}
-
-/// Features of a batch must be `[batch, tokens, width]`.
-fn check_features(features: &Tensor, width: usize, encoder: &str) -> Result<()> {
-    match *features.dims() {
-        [batch, tokens, last] if batch > 0 && tokens > 0 && last == width => Ok(()),
-        _ => Err(Error::mismatch(format!(
-            "the {encoder} encoder takes features of shape [photos, tokens, {width}], got {:?}",
-            features.dims()
-        ))),
-    }
-}
-
-/// Sizes from files must be positive and far from overflow.
-fn check_sizes(encoder: &str, sizes: &[(&str, usize)]) -> Result<()> {
-    const MOST: usize = 1 << 20;
-    for (name, size) in sizes {
-        if *size == 0 || *size > MOST {
-            return Err(Error::format(format!(
-                "{name} of the {encoder} encoder is {size}; it must be 1 to {MOST}"
-            )));
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -1,13 +1,13 @@
 //! The native encoder.
 
-use super::block::FeedForward;
+use super::block::{FeedForward, EPSILON};
+use super::kind::{Description, EncoderInput, Interface, Network, TokenCount};
+use super::omni_id_places::{grid, place_code};
 use super::OmniIdConfig;
+use crate::checkpoint::Shapes;
 use crate::error::{Error, Result};
 use candle_core::{DType, Tensor};
-use candle_nn::{Init, VarBuilder};
-use omniid_kernels::layers::{
-    activation_dtype, attention, attention_weights, load_parameter, LayerNorm, Linear,
-};
+use omniid_kernels::layers::{attention, attention_weights, Initial, LayerNorm, Linear, Weights};
 
 /// The Omni-ID encoder (arXiv 2412.09694, section "Omni-ID encoder"): learned queries read the image features of
 /// all photos of one person at once.
@@ -17,27 +17,6 @@ use omniid_kernels::layers::{
 /// linear layer follow. The result has a fixed size, does not depend on the order of the photos, and its cost is
 /// linear in their number. There is no code for the photo's index. `key_position`, if present, is added to the
 /// normalised features for the keys only, the same for every photo: a query can look at a place of the face.
-///
-/// | key | shape | |
-/// |---|---|---|
-/// | `queries` | [queries, width] | |
-/// | `key_position` | [key tokens, feature width] | if configured |
-/// | `blocks.{i}.cross_attention.norm_queries.{weight,bias}` | \[width\] | |
-/// | `blocks.{i}.cross_attention.norm_features.{weight,bias}` | [feature width] | |
-/// | `blocks.{i}.cross_attention.to_q.weight` | [heads · head width, width] | |
-/// | `blocks.{i}.cross_attention.{to_k,to_v}.weight` | [heads · head width, feature width] | |
-/// | `blocks.{i}.cross_attention.to_out.weight` | [width, heads · head width] | |
-/// | `blocks.{i}.self_attention.norm.{weight,bias}` | \[width\] | |
-/// | `blocks.{i}.self_attention.{to_q,to_k,to_v}.weight` | [heads · head width, width] | |
-/// | `blocks.{i}.self_attention.to_out.weight` | [width, heads · head width] | |
-/// | `blocks.{i}.feed_forward.norm.{weight,bias}` | \[width\] | |
-/// | `blocks.{i}.feed_forward.up.weight` | [multiplier · width, width] | |
-/// | `blocks.{i}.feed_forward.down.weight` | [width, multiplier · width] | |
-/// | `norm_out.{weight,bias}` | \[width\] | |
-/// | `proj_out.{weight,bias}` | [token width, width], [token width] | if token width ≠ width |
-/// | `token_mean` | [queries, token width] | optional: mean identity of the training data |
-///
-/// Key tokens are the feature tokens of one photo, without the class token if it is not included.
 pub struct OmniId {
     config: OmniIdConfig,
     queries: Tensor,
@@ -74,59 +53,96 @@ struct Projections {
     heads: usize,
 }
 
-impl OmniId {
-    /// Reads the encoder under the prefix of `vb`. Variables (`candle_nn::VarMap`) stay differentiable.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Format`](crate::ErrorKind::Format) when sizes are impossible, or a tensor is missing or has
-    /// another shape.
-    pub fn load(config: &OmniIdConfig, vb: VarBuilder) -> Result<Self> {
+impl Description for OmniId {
+    type Config = OmniIdConfig;
+
+    const TITLE: &'static str = "OmniID checkpoint";
+
+    const FIXED_SIZE: bool = true;
+
+    fn infer(_: &Shapes) -> Result<OmniIdConfig> {
+        Err(Error::unsupported(
+            "an Omni-ID encoder is described by the metadata of its checkpoint, not by its tensors",
+        ))
+    }
+
+    fn interface(config: &OmniIdConfig) -> Interface {
+        Interface {
+            input: EncoderInput::Penultimate,
+            input_width: config.feature_width,
+            tokens: TokenCount::PerIdentity(config.queries),
+            token_width: config.token_width,
+        }
+    }
+
+    /// Queries start with standard deviation 1: smaller ones stay one and the same vector in training. With
+    /// `key_position`, queries start at places of a regular grid instead: both carry the same code of the place, and
+    /// `to_q` and `to_k` of cross-attention start equal on it, so each query first looks around its own place.
+    fn build(config: &OmniIdConfig, weights: &Weights) -> Result<Self> {
         config.validate()?;
         let width = config.width;
-        let init = Init::Randn {
-            mean: 0.0,
-            stdev: 1.0,
+        // Codes are worked out for a new network only: sizes in a file that is being read may be anything.
+        let codes = |codes: &dyn Fn() -> Vec<f32>| match config.key_position && weights.is_list() {
+            true => Initial::Values(codes()),
+            false => Initial::Normal(1.0),
         };
+        let queries = codes(&|| place_code(&grid(config.queries), width, config));
+        let queries = weights.parameter("queries", &[config.queries, width], queries)?;
         let key_position = if config.key_position {
-            Some(load_parameter(
-                &vb,
-                &[config.key_tokens(), config.feature_width],
-                "key_position",
-                init,
-            )?)
+            let shape = [config.key_tokens(), config.feature_width];
+            Some(weights.parameter("key_position", &shape, codes(&|| key_codes(config)))?)
         } else {
             None
         };
-        let proj_out = if config.has_projection() {
-            Some(Linear::load(width, config.token_width, true, vb.pp("proj_out"))?)
-        } else {
-            None
-        };
-        let token_mean = if vb.contains_tensor("token_mean") {
-            let shape = [config.queries, config.token_width];
-            Some(load_parameter(&vb, &shape, "token_mean", Init::Const(0.0))?)
-        } else {
-            None
-        };
+        let blocks = weights.pp("blocks");
         Ok(Self {
-            queries: load_parameter(&vb, &[config.queries, width], "queries", init)?,
+            queries,
             key_position,
             blocks: (0..config.depth)
-                .map(|i| Block::load(config, vb.pp(format!("blocks.{i}"))))
+                .map(|i| Block::build(config, i, &blocks.pp(i)))
                 .collect::<Result<_>>()?,
-            norm_out: LayerNorm::load(width, 1e-5, vb.pp("norm_out"))?,
-            proj_out,
-            token_mean,
-            dtype: activation_dtype(vb.device(), vb.dtype()),
+            norm_out: weights.layer_norm("norm_out", width, EPSILON)?,
+            proj_out: match config.has_projection() {
+                true => Some(weights.linear("proj_out", width, config.token_width, true)?),
+                false => None,
+            },
+            token_mean: weights.optional("token_mean", &[config.queries, config.token_width])?,
+            dtype: weights.activation_dtype(),
             config: config.clone(),
         })
     }
 
-    /// The sizes.
-    pub fn config(&self) -> &OmniIdConfig {
+    fn config(&self) -> &OmniIdConfig {
         &self.config
     }
+}
 
+impl Network for OmniId {
+    fn encode_photo(&self, features: &Tensor) -> Result<Tensor> {
+        self.forward(std::slice::from_ref(features))
+    }
+
+    fn encode(&self, photos: &[Tensor]) -> Result<Tensor> {
+        self.forward(photos)
+    }
+
+    fn token_mean(&self) -> Option<&Tensor> {
+        self.token_mean.as_ref()
+    }
+}
+
+/// Codes of the places of all key tokens. The class token has no place.
+fn key_codes(config: &OmniIdConfig) -> Vec<f32> {
+    let mut codes = vec![0.0; config.feature_width * usize::from(config.include_class_token)];
+    codes.extend(place_code(
+        &grid(config.feature_tokens - 1),
+        config.feature_width,
+        config,
+    ));
+    codes
+}
+
+impl OmniId {
     /// Mean tokens `[queries, token width]` of the training data, if the checkpoint holds them: subtracted before
     /// two identities are compared, and used as "no identity".
     pub fn token_mean(&self) -> Option<&Tensor> {
@@ -247,25 +263,32 @@ fn sorted(photos: &[Tensor]) -> Result<Vec<Tensor>> {
 }
 
 impl Block {
-    fn load(config: &OmniIdConfig, vb: VarBuilder) -> Result<Self> {
-        let width = config.width;
-        let cross = vb.pp("cross_attention");
-        let own = vb.pp("self_attention");
+    fn build(config: &OmniIdConfig, i: usize, weights: &Weights) -> Result<Self> {
+        let (width, features) = (config.width, config.feature_width);
+        let (cross, own) = (weights.pp("cross_attention"), weights.pp("self_attention"));
+        // Queries and keys of one stream agree in the columns of the place code.
+        let place = |input: usize| match (Initial::fan_in(input), config.key_position) {
+            (Initial::TruncatedNormal(std), true) => Initial::Columns {
+                stream: format!("blocks.{i}.cross_attention.place"),
+                std,
+            },
+            (initial, _) => initial,
+        };
         Ok(Self {
             cross_attention: CrossAttention {
-                norm_queries: LayerNorm::load(width, 1e-5, cross.pp("norm_queries"))?,
-                norm_features: LayerNorm::load(config.feature_width, 1e-5, cross.pp("norm_features"))?,
-                projections: Projections::load(config, config.feature_width, cross)?,
+                norm_queries: cross.layer_norm("norm_queries", width, EPSILON)?,
+                norm_features: cross.layer_norm("norm_features", features, EPSILON)?,
+                projections: Projections::build(config, features, place, &cross)?,
             },
             self_attention: SelfAttention {
-                norm: LayerNorm::load(width, 1e-5, own.pp("norm"))?,
-                projections: Projections::load(config, width, own)?,
+                norm: own.layer_norm("norm", width, EPSILON)?,
+                projections: Projections::build(config, width, Initial::fan_in, &own)?,
             },
-            feed_forward: FeedForward::load(
+            feed_forward: FeedForward::build(
                 width,
                 config.feed_forward_multiplier * width,
                 ["norm", "up", "down"],
-                vb.pp("feed_forward"),
+                &weights.pp("feed_forward"),
             )?,
         })
     }
@@ -307,13 +330,20 @@ impl SelfAttention {
 }
 
 impl Projections {
-    fn load(config: &OmniIdConfig, key_width: usize, vb: VarBuilder) -> Result<Self> {
-        let inner = config.inner_width();
+    /// `start` gives the initialisation of `to_q` and `to_k` for their input widths.
+    fn build(
+        config: &OmniIdConfig,
+        key_width: usize,
+        start: impl Fn(usize) -> Initial,
+        weights: &Weights,
+    ) -> Result<Self> {
+        let (width, inner) = (config.width, config.inner_width());
+        let from = |name: &str, input| weights.linear_from(name, &[inner, input], false, start(input));
         Ok(Self {
-            to_q: Linear::load(config.width, inner, false, vb.pp("to_q"))?,
-            to_k: Linear::load(key_width, inner, false, vb.pp("to_k"))?,
-            to_v: Linear::load(key_width, inner, false, vb.pp("to_v"))?,
-            to_out: Linear::load(inner, config.width, false, vb.pp("to_out"))?,
+            to_q: from("to_q", width)?,
+            to_k: from("to_k", key_width)?,
+            to_v: weights.linear("to_v", key_width, inner, false)?,
+            to_out: weights.linear("to_out", inner, width, false)?,
             heads: config.heads,
         })
     }

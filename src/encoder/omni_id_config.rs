@@ -1,6 +1,6 @@
 //! Sizes of the native encoder.
 
-use super::check_sizes;
+use super::check::check_sizes;
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 

@@ -1,11 +1,12 @@
 //! The base IP-Adapter's projection: one image embedding to a few tokens.
 
-use super::check_sizes;
-use super::tensors::Shapes;
+use super::block::EPSILON;
+use super::check::check_sizes;
+use super::kind::{Description, EncoderInput, Interface, Network, TokenCount};
+use crate::checkpoint::Shapes;
 use crate::error::{Error, Result};
 use candle_core::{DType, Tensor};
-use candle_nn::VarBuilder;
-use omniid_kernels::layers::{activation_dtype, LayerNorm, Linear};
+use omniid_kernels::layers::{LayerNorm, Linear, Weights};
 use serde::{Deserialize, Serialize};
 
 /// Sizes of a [`Projection`].
@@ -20,25 +21,6 @@ pub struct ProjectionConfig {
 }
 
 impl ProjectionConfig {
-    /// Reads the sizes off the tensors.
-    pub(super) fn infer(shapes: &Shapes) -> Result<Self> {
-        let [rows, feature_width] = shapes.need("proj.weight")?;
-        let [token_width] = shapes.need("norm.weight")?;
-        if token_width == 0 || rows % token_width != 0 {
-            return Err(Error::format(format!(
-                "{} has {rows} rows, which is no multiple of the token width {token_width} of norm.weight",
-                shapes.name("proj.weight")
-            )));
-        }
-        let config = Self {
-            feature_width,
-            tokens: rows / token_width,
-            token_width,
-        };
-        config.validate()?;
-        Ok(config)
-    }
-
     fn validate(&self) -> Result<()> {
         check_sizes(
             "projection",
@@ -61,27 +43,66 @@ pub struct Projection {
     dtype: DType,
 }
 
-impl Projection {
-    /// Reads the layers under the prefix of `vb`.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Format`](crate::ErrorKind::Format) when a tensor is missing or has another shape.
-    pub fn load(config: &ProjectionConfig, vb: VarBuilder) -> Result<Self> {
+impl Description for Projection {
+    type Config = ProjectionConfig;
+
+    const TITLE: &'static str = "IP-Adapter";
+
+    fn infer(shapes: &Shapes) -> Result<ProjectionConfig> {
+        let [rows, feature_width] = shapes.dims("proj.weight")?;
+        let [token_width] = shapes.dims("norm.weight")?;
+        if rows % token_width != 0 {
+            return Err(Error::format(format!(
+                "tensor {} has {rows} rows, which is no multiple of the token width {token_width} of {}",
+                shapes.quoted("proj.weight"),
+                shapes.quoted("norm.weight")
+            )));
+        }
+        let config = ProjectionConfig {
+            feature_width,
+            tokens: rows / token_width,
+            token_width,
+        };
+        config.validate()?;
+        Ok(config)
+    }
+
+    fn interface(config: &ProjectionConfig) -> Interface {
+        Interface {
+            input: EncoderInput::ImageEmbeds,
+            input_width: config.feature_width,
+            tokens: TokenCount::PerPhoto(config.tokens),
+            token_width: config.token_width,
+        }
+    }
+
+    fn build(config: &ProjectionConfig, weights: &Weights) -> Result<Self> {
         config.validate()?;
         let rows = config.tokens * config.token_width;
         Ok(Self {
             config: config.clone(),
-            projection: Linear::load(config.feature_width, rows, true, vb.pp("proj"))?,
-            norm: LayerNorm::load(config.token_width, 1e-5, vb.pp("norm"))?,
-            dtype: activation_dtype(vb.device(), vb.dtype()),
+            projection: weights.linear("proj", config.feature_width, rows, true)?,
+            norm: weights.layer_norm("norm", config.token_width, EPSILON)?,
+            dtype: weights.activation_dtype(),
         })
     }
 
-    /// The sizes.
-    pub fn config(&self) -> &ProjectionConfig {
+    fn config(&self) -> &ProjectionConfig {
         &self.config
     }
+}
 
+impl Network for Projection {
+    fn encode_photo(&self, features: &Tensor) -> Result<Tensor> {
+        let embeds = match features.rank() {
+            1 => features.unsqueeze(0)?,
+            _ => features.clone(),
+        };
+        Ok(self.forward(&embeds)?.flatten_to(1)?)
+    }
+}
+
+impl Projection {
     /// `image_embeds` `[photos, feature width]` to `[photos, tokens, token width]`.
     ///
     /// # Errors

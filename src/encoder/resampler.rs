@@ -1,12 +1,12 @@
 //! The Resampler of IP-Adapter Plus.
 
-use super::block::FeedForward;
-use super::tensors::Shapes;
-use super::{check_features, check_sizes};
+use super::block::{FeedForward, EPSILON};
+use super::check::{check_features, check_sizes};
+use super::kind::{Description, EncoderInput, Interface, Network, TokenCount};
+use crate::checkpoint::Shapes;
 use crate::error::{Error, Result};
 use candle_core::{DType, Tensor};
-use candle_nn::{Init, VarBuilder};
-use omniid_kernels::layers::{activation_dtype, attention, load_parameter, LayerNorm, Linear};
+use omniid_kernels::layers::{attention, Initial, LayerNorm, Linear, Weights};
 use serde::{Deserialize, Serialize};
 
 /// Sizes of a [`Resampler`].
@@ -45,38 +45,6 @@ impl ResamplerConfig {
         }
     }
 
-    /// Reads the sizes off the tensors. Shapes do not tell the width of a head; it is 64 by convention.
-    pub(super) fn infer(shapes: &Shapes) -> Result<Self> {
-        let head_width = 64;
-        let [_, tokens, width] = shapes.need("latents")?;
-        let [_, feature_width] = shapes.need("proj_in.weight")?;
-        let [token_width] = shapes.need("norm_out.weight")?;
-        let [rows, _] = shapes.need("layers.0.0.to_q.weight")?;
-        let [inner_width, _] = shapes.need("layers.0.1.1.weight")?;
-        if rows % head_width != 0 {
-            return Err(Error::format(format!(
-                "{} has {rows} rows; a Resampler has heads of {head_width}",
-                shapes.name("layers.0.0.to_q.weight")
-            )));
-        }
-        let depth = (0..1 << 16)
-            .take_while(|d| shapes.has(&format!("layers.{d}.0.to_q.weight")))
-            .count();
-        let heads = rows / head_width;
-        let config = Self {
-            feature_width,
-            width,
-            depth,
-            heads,
-            head_width,
-            inner_width,
-            tokens,
-            token_width,
-        };
-        config.validate()?;
-        Ok(config)
-    }
-
     fn validate(&self) -> Result<()> {
         check_sizes(
             "Resampler",
@@ -98,7 +66,7 @@ impl ResamplerConfig {
 ///
 /// In each layer one softmax spans the image features and the queries themselves. The features never change; there
 /// is no position embedding, so any number of feature tokens is legal and their order does not matter. Keys are
-/// those of the public files, listed by [`super::resampler_tensors`].
+/// those of the public files.
 pub struct Resampler {
     config: ResamplerConfig,
     latents: Tensor,
@@ -119,50 +87,91 @@ struct Layer {
     feed_forward: FeedForward,
 }
 
-impl Resampler {
-    /// Reads the layers under the prefix of `vb`.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Format`](crate::ErrorKind::Format) when a tensor is missing or has another shape.
-    pub fn load(config: &ResamplerConfig, vb: VarBuilder) -> Result<Self> {
+impl Description for Resampler {
+    type Config = ResamplerConfig;
+
+    const TITLE: &'static str = "IP-Adapter Plus";
+
+    /// Shapes do not tell the width of a head; it is 64 by convention.
+    fn infer(shapes: &Shapes) -> Result<ResamplerConfig> {
+        let head_width = 64;
+        let [_, tokens, width] = shapes.dims("latents")?;
+        let [_, feature_width] = shapes.dims("proj_in.weight")?;
+        let [token_width] = shapes.dims("norm_out.weight")?;
+        let [rows, _] = shapes.dims("layers.0.0.to_q.weight")?;
+        let [inner_width, _] = shapes.dims("layers.0.1.1.weight")?;
+        if rows % head_width != 0 {
+            return Err(Error::format(format!(
+                "tensor {} has {rows} rows; a Resampler has heads of {head_width}",
+                shapes.quoted("layers.0.0.to_q.weight")
+            )));
+        }
+        let config = ResamplerConfig {
+            feature_width,
+            width,
+            depth: shapes.count(|d| format!("layers.{d}.0.to_q.weight")),
+            heads: rows / head_width,
+            head_width,
+            inner_width,
+            tokens,
+            token_width,
+        };
+        config.validate()?;
+        Ok(config)
+    }
+
+    fn interface(config: &ResamplerConfig) -> Interface {
+        Interface {
+            input: EncoderInput::Penultimate,
+            input_width: config.feature_width,
+            tokens: TokenCount::PerPhoto(config.tokens),
+            token_width: config.token_width,
+        }
+    }
+
+    fn build(config: &ResamplerConfig, weights: &Weights) -> Result<Self> {
         config.validate()?;
         let (width, inner) = (config.width, config.heads * config.head_width);
-        let init = Init::Randn {
-            mean: 0.0,
-            stdev: 1.0 / (width as f64).sqrt(),
-        };
         let layer = |d: usize| -> Result<Layer> {
-            let attention = vb.pp(format!("layers.{d}.0"));
+            let layer = weights.pp("layers").pp(d);
+            let attention = layer.pp("0");
+            let linear = |name: &str, input, output| attention.linear(name, input, output, false);
             Ok(Layer {
-                norm_features: LayerNorm::load(width, 1e-5, attention.pp("norm1"))?,
-                norm_latents: LayerNorm::load(width, 1e-5, attention.pp("norm2"))?,
-                to_q: Linear::load(width, inner, false, attention.pp("to_q"))?,
-                to_kv: Linear::load(width, 2 * inner, false, attention.pp("to_kv"))?,
-                to_out: Linear::load(inner, width, false, attention.pp("to_out"))?,
-                feed_forward: FeedForward::load(
-                    width,
-                    config.inner_width,
-                    ["0", "1", "3"],
-                    vb.pp(format!("layers.{d}.1")),
-                )?,
+                norm_features: attention.layer_norm("norm1", width, EPSILON)?,
+                norm_latents: attention.layer_norm("norm2", width, EPSILON)?,
+                to_q: linear("to_q", width, inner)?,
+                to_kv: linear("to_kv", width, 2 * inner)?,
+                to_out: linear("to_out", inner, width)?,
+                feed_forward: FeedForward::build(width, config.inner_width, ["0", "1", "3"], &layer.pp("1"))?,
             })
         };
         Ok(Self {
-            latents: load_parameter(&vb, &[1, config.tokens, width], "latents", init)?,
-            proj_in: Linear::load(config.feature_width, width, true, vb.pp("proj_in"))?,
+            latents: weights.parameter(
+                "latents",
+                &[1, config.tokens, width],
+                Initial::Normal(1.0 / (width as f32).sqrt()),
+            )?,
+            proj_in: weights.linear("proj_in", config.feature_width, width, true)?,
             layers: (0..config.depth).map(layer).collect::<Result<_>>()?,
-            proj_out: Linear::load(width, config.token_width, true, vb.pp("proj_out"))?,
-            norm_out: LayerNorm::load(config.token_width, 1e-5, vb.pp("norm_out"))?,
-            dtype: activation_dtype(vb.device(), vb.dtype()),
+            proj_out: weights.linear("proj_out", width, config.token_width, true)?,
+            norm_out: weights.layer_norm("norm_out", config.token_width, EPSILON)?,
+            dtype: weights.activation_dtype(),
             config: config.clone(),
         })
     }
 
-    /// The sizes.
-    pub fn config(&self) -> &ResamplerConfig {
+    fn config(&self) -> &ResamplerConfig {
         &self.config
     }
+}
 
+impl Network for Resampler {
+    fn encode_photo(&self, features: &Tensor) -> Result<Tensor> {
+        Ok(self.forward(&features.unsqueeze(0)?)?.squeeze(0)?)
+    }
+}
+
+impl Resampler {
     /// `[photos, feature tokens, feature width]` to `[photos, tokens, token width]`.
     ///
     /// # Errors

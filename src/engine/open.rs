@@ -14,7 +14,7 @@ use crate::host::HostSpec;
 use crate::limits::Limits;
 use crate::photo::ImageProcessor;
 use crate::progress::{Reporter, Stage};
-use crate::vit::{vision_tensors, VisionConfig, VisionTransformer};
+use crate::vit::{VisionConfig, VisionTransformer};
 use candle_core::{DType, Device};
 use std::io::Read;
 use std::path::Path;
@@ -187,7 +187,7 @@ fn load_backbone(parts: &Parts, dtype: DType, device: &Device) -> Result<VisionT
     }
     .map_err(|error| error.context("image encoder"))?;
     // What a complete model has but this encoder does not need is left unread, and is no surprise.
-    for tensor in vision_tensors(config) {
+    for tensor in VisionTransformer::tensors(config)? {
         usage.mark(&tensor.name);
     }
     usage.mark("vision_model.post_layernorm.weight");

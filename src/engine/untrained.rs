@@ -4,7 +4,7 @@ use super::config::NativeConfig;
 use crate::adapter::AdapterLayout;
 use crate::checkpoint;
 use crate::error::{Error, Result};
-use crate::vit::vision_tensors;
+use crate::vit::VisionTransformer;
 use candle_core::Tensor;
 use omniid_kernels::layers::{random_tensors, Initial, TensorSpec};
 use std::collections::BTreeMap;
@@ -24,7 +24,7 @@ pub fn untrained_tensors(config: &NativeConfig, seed: u64) -> Result<Vec<(String
             })
             .collect::<Vec<_>>()
     };
-    let mut specs = under("backbone", vision_tensors(&config.backbone));
+    let mut specs = under("backbone", VisionTransformer::tensors(&config.backbone)?);
     specs.extend(under("encoder", config.encoder.tensors()?));
     if let Some(host) = &config.host {
         let host = host.resolve()?;

@@ -1,6 +1,6 @@
 //! Sizes of a vision transformer: presets, Hugging Face `config.json`, and what tensor shapes tell.
 
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::Shapes;
 use crate::error::{Error, Result};
 use omniid_kernels::layers::Activation;
 use serde::{Deserialize, Serialize};
@@ -118,35 +118,18 @@ impl VisionConfig {
         Ok(config)
     }
 
-    /// Finds the sizes of the vision transformer in `checkpoint`, whose names begin with `vision_model.`; a view
-    /// of a part is fine. See [`VisionConfig::infer_shapes`].
+    /// Finds the sizes of the vision transformer in a [`Checkpoint`](crate::checkpoint::Checkpoint), a view of a part
+    /// of one, or its shapes; names begin with `vision_model.`.
     ///
-    /// # Errors
-    /// As [`VisionConfig::infer_shapes`].
-    pub fn infer(checkpoint: &Checkpoint, config_json: Option<&str>) -> Result<Self> {
-        Self::infer_shapes(
-            &|name| checkpoint.shape(name).map(<[usize]>::to_vec),
-            "",
-            config_json,
-        )
-    }
-
-    /// Finds the sizes of the vision transformer whose tensors have names beginning with `prefix`.
-    ///
-    /// `shape` gives a tensor's dimensions by its full name, `None` if the file does not hold it. Shapes tell
-    /// everything but the number of heads and the activation. Those come from `config_json` if given, else from the
-    /// preset with the same width, layers, feed-forward width and patch.
+    /// Shapes tell everything but the number of heads and the activation. Those come from `config_json` if given, else
+    /// from the preset with the same width, layers, feed-forward width and patch.
     ///
     /// # Errors
     /// [`ErrorKind::Format`](crate::ErrorKind::Format) when tensors are missing or contradict `config_json`;
     /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) when no preset matches and there is no
     /// `config_json`.
-    pub fn infer_shapes(
-        shape: &dyn Fn(&str) -> Option<Vec<usize>>,
-        prefix: &str,
-        config_json: Option<&str>,
-    ) -> Result<Self> {
-        let seen = Shapes::read(shape, prefix)?;
+    pub fn infer(shapes: impl Into<Shapes>, config_json: Option<&str>) -> Result<Self> {
+        let seen = VisionSizes::read(&shapes.into())?;
         if let Some(text) = config_json {
             let mut config = Self::from_config_json(text)?;
             // A headless file keeps the projection width in its config; the tensors decide.
@@ -236,60 +219,49 @@ impl VisionConfig {
 }
 
 /// What the tensors of a file say.
-struct Shapes {
-    hidden: usize,
-    intermediate: usize,
-    layers: usize,
-    patch: usize,
-    positions: usize,
-    projection: Option<usize>,
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct VisionSizes {
+    pub hidden: usize,
+    pub intermediate: usize,
+    pub layers: usize,
+    pub patch: usize,
+    /// Rows of the position embedding: tokens per image, class token included.
+    pub positions: usize,
+    pub projection: Option<usize>,
 }
 
-impl Shapes {
-    fn read(shape: &dyn Fn(&str) -> Option<Vec<usize>>, prefix: &str) -> Result<Self> {
-        let name = |tail: &str| {
-            if prefix.is_empty() {
-                tail.to_string()
-            } else {
-                format!("{prefix}.{tail}")
-            }
-        };
-        let need = |tail: &str, rank: usize| -> Result<Vec<usize>> {
-            let full = name(tail);
-            match shape(&full) {
-                Some(dims) if dims.len() == rank => Ok(dims),
-                Some(dims) => Err(Error::format(format!(
-                    "tensor {full:?} has shape {dims:?}; an image encoder needs {rank} dimensions there"
-                ))),
-                None => Err(Error::format(format!(
-                    "tensor {full:?} is missing: this is no CLIP vision transformer in the Hugging Face layout"
-                ))),
-            }
-        };
-        let patch = need("vision_model.embeddings.patch_embedding.weight", 4)?;
-        if patch[1] != 3 || patch[2] != patch[3] {
+impl VisionSizes {
+    /// Reads the sizes off the tensors.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Format`](crate::ErrorKind::Format) when one is missing or has another number of dimensions.
+    pub fn read(shapes: &Shapes) -> Result<Self> {
+        const PATCHES: &str = "vision_model.embeddings.patch_embedding.weight";
+        const PROJECTION: &str = "visual_projection.weight";
+        let layer = |n: usize| format!("vision_model.encoder.layers.{n}.mlp.fc1.weight");
+        let none = |error: Error| error.context("no CLIP vision transformer in the Hugging Face layout");
+        let [hidden, channels, patch, width] = shapes.dims(PATCHES).map_err(none)?;
+        if channels != 3 || patch != width {
             return Err(Error::format(format!(
-                "the patch embedding has shape {patch:?}; an image encoder needs [width, 3, patch, patch]"
+                "tensor {} has shape {:?}; an image encoder needs [width, 3, patch, patch]",
+                shapes.quoted(PATCHES),
+                [hidden, channels, patch, width]
             )));
         }
-        let layers = (0..MOST)
-            .take_while(|n| {
-                shape(&name(&format!("vision_model.encoder.layers.{n}.mlp.fc1.weight"))).is_some()
-            })
-            .count();
-        let intermediate = need("vision_model.encoder.layers.0.mlp.fc1.weight", 2)?[0];
-        let positions = need("vision_model.embeddings.position_embedding.weight", 2)?[0];
-        let projection = match shape(&name("visual_projection.weight")) {
-            Some(_) => Some(need("visual_projection.weight", 2)?[0]),
-            None => None,
-        };
+        let [intermediate, _] = shapes.dims(&layer(0)).map_err(none)?;
+        let [positions, _] = shapes
+            .dims("vision_model.embeddings.position_embedding.weight")
+            .map_err(none)?;
         Ok(Self {
-            hidden: patch[0],
+            hidden,
             intermediate,
-            layers,
-            patch: patch[2],
+            layers: shapes.count(layer),
+            patch,
             positions,
-            projection,
+            projection: match shapes.has(PROJECTION) {
+                true => Some(shapes.dims::<2>(PROJECTION)?[0]),
+                false => None,
+            },
         })
     }
 

@@ -1,24 +1,22 @@
 use super::*;
-use crate::vit::vision_tensors;
+use crate::vit::VisionTransformer;
 use crate::ErrorKind;
-use std::collections::HashMap;
 
-fn shapes(config: &VisionConfig, prefix: &str) -> HashMap<String, Vec<usize>> {
-    let name = |tail: String| {
-        if prefix.is_empty() {
-            tail
-        } else {
-            format!("{prefix}.{tail}")
-        }
-    };
-    vision_tensors(config)
+fn shapes(config: &VisionConfig) -> Shapes {
+    VisionTransformer::tensors(config)
+        .expect("possible sizes")
         .into_iter()
-        .map(|spec| (name(spec.name), spec.shape))
         .collect()
 }
 
-fn infer(shapes: &HashMap<String, Vec<usize>>, prefix: &str, json: Option<&str>) -> Result<VisionConfig> {
-    VisionConfig::infer_shapes(&|name| shapes.get(name).cloned(), prefix, json)
+/// The same under the prefix `backbone`.
+fn below(shapes: &Shapes) -> Shapes {
+    let prefixed = |(name, shape): (&str, &[usize])| (format!("backbone.{name}"), shape.to_vec());
+    shapes.iter().map(prefixed).collect()
+}
+
+fn infer(shapes: &Shapes, json: Option<&str>) -> Result<VisionConfig> {
+    VisionConfig::infer(shapes.clone(), json)
 }
 
 #[test]
@@ -30,7 +28,8 @@ fn presets_have_the_published_parameter_counts() {
         (VisionConfig::clip_h14(), 632_076_800),
         (VisionConfig::clip_bigg14(), 1_844_907_264),
     ] {
-        let count: usize = vision_tensors(&config)
+        let count: usize = VisionTransformer::tensors(&config)
+            .expect("possible sizes")
             .iter()
             .map(|s| s.shape.iter().product::<usize>())
             .sum();
@@ -45,18 +44,18 @@ fn published_models_are_known_by_their_shapes() -> Result<()> {
         VisionConfig::clip_h14(),
         VisionConfig::clip_bigg14(),
     ] {
-        assert_eq!(infer(&shapes(&preset, "backbone"), "backbone", None)?, preset);
+        assert_eq!(infer(&below(&shapes(&preset)).sub("backbone"), None)?, preset);
     }
     let larger = VisionConfig {
         image_size: 336,
         ..VisionConfig::clip_l14()
     };
-    assert_eq!(infer(&shapes(&larger, ""), "", None)?, larger);
+    assert_eq!(infer(&shapes(&larger), None)?, larger);
     let headless = VisionConfig {
         projection_dim: None,
         ..VisionConfig::clip_h14()
     };
-    assert_eq!(infer(&shapes(&headless, ""), "", None)?, headless);
+    assert_eq!(infer(&shapes(&headless), None)?, headless);
     Ok(())
 }
 
@@ -66,7 +65,7 @@ fn an_unknown_size_asks_for_the_config() {
         num_hidden_layers: 7,
         ..VisionConfig::clip_h14()
     };
-    let error = infer(&shapes(&odd, ""), "", None).expect_err("seven layers are no published model");
+    let error = infer(&shapes(&odd), None).expect_err("seven layers are no published model");
     assert_eq!(error.kind(), ErrorKind::Unsupported);
     assert!(
         error.message().contains("config.json") && error.message().contains("7 layers"),
@@ -84,7 +83,7 @@ fn config_json_is_read_flat_and_nested() -> Result<()> {
         (config.token_count(), config.hidden_act, config.projection_dim),
         (17, Activation::Gelu, Some(32))
     );
-    assert_eq!(infer(&shapes(&config, ""), "", Some(flat))?, config);
+    assert_eq!(infer(&shapes(&config), Some(flat))?, config);
     let nested = format!(r#"{{"projection_dim": 48, "vision_config": {flat}}}"#);
     assert_eq!(VisionConfig::from_config_json(&nested)?.projection_dim, Some(48));
     // transformers writes only what differs from ViT-B/32 into some files.
@@ -94,10 +93,10 @@ fn config_json_is_read_flat_and_nested() -> Result<()> {
 
 #[test]
 fn wrong_configs_are_refused() -> Result<()> {
-    let h14 = shapes(&VisionConfig::clip_h14(), "");
+    let h14 = shapes(&VisionConfig::clip_h14());
     let lying = r#"{"hidden_size": 1280, "intermediate_size": 5120, "num_hidden_layers": 31,
         "num_attention_heads": 16, "patch_size": 14, "hidden_act": "gelu"}"#;
-    let error = infer(&h14, "", Some(lying)).expect_err("31 layers are not 32");
+    let error = infer(&h14, Some(lying)).expect_err("31 layers are not 32");
     assert!(error.message().contains("num_hidden_layers 31"), "{error}");
     for text in [
         "[]",
@@ -114,15 +113,18 @@ fn wrong_configs_are_refused() -> Result<()> {
             ErrorKind::Format
         );
     }
-    let mut broken = h14.clone();
-    broken.insert(
-        "vision_model.embeddings.patch_embedding.weight".into(),
-        vec![1280, 588],
-    );
+    let broken = h14.iter().map(|(name, shape)| {
+        let flat = name == "vision_model.embeddings.patch_embedding.weight";
+        (
+            name.to_string(),
+            if flat { vec![1280, 588] } else { shape.to_vec() },
+        )
+    });
+    let broken: Shapes = broken.collect();
     assert_eq!(
-        infer(&broken, "", None).expect_err("two dimensions").kind(),
+        infer(&broken, None).expect_err("two dimensions").kind(),
         ErrorKind::Format
     );
-    assert!(infer(&HashMap::new(), "", None).is_err());
+    assert!(infer(&Shapes::default(), None).is_err());
     Ok(())
 }

@@ -2,8 +2,6 @@
 
 mod config;
 mod model;
-mod tensors;
 
 pub use config::VisionConfig;
 pub use model::VisionTransformer;
-pub use tensors::vision_tensors;

@@ -3,8 +3,7 @@
 use super::VisionConfig;
 use crate::error::{Error, Result};
 use candle_core::Tensor;
-use candle_nn::{Init, VarBuilder};
-use omniid_kernels::layers::{activation_dtype, attention, load_parameter, LayerNorm, Linear};
+use omniid_kernels::layers::{activation_dtype, attention, Initial, LayerNorm, Linear, TensorSpec, Weights};
 
 /// CLIP's vision transformer with the key names of Hugging Face `transformers`.
 ///
@@ -31,14 +30,36 @@ struct Head {
     projection: Linear,
 }
 
+impl Head {
+    /// `None` without a projection; the norm before it is part of the model all the same.
+    fn build(config: &VisionConfig, start: Initial, weights: &Weights) -> Result<Option<Self>> {
+        if config.projection_dim.is_none() && !weights.is_list() {
+            return Ok(None);
+        }
+        let width = config.hidden_size;
+        let norm = weights.layer_norm("vision_model.post_layernorm", width, config.layer_norm_eps)?;
+        let Some(projection) = config.projection_dim else {
+            return Ok(None);
+        };
+        let projection = weights.linear_from("visual_projection", &[projection, width], false, start)?;
+        Ok(Some(Self { norm, projection }))
+    }
+}
+
+/// How the matrices of a block start.
+struct Starts {
+    plain: Initial,
+    damped: Initial,
+}
+
 impl VisionTransformer {
     /// Reads the whole model: `vision_model.…` and, if the configuration has a projection,
-    /// `visual_projection.weight`, under the prefix of `vb`.
+    /// `visual_projection.weight`.
     ///
     /// # Errors
     /// [`ErrorKind::Format`](crate::ErrorKind::Format) when a tensor is missing or has another shape.
-    pub fn load(config: &VisionConfig, vb: VarBuilder) -> Result<Self> {
-        Self::load_blocks(config, config.num_hidden_layers, vb)
+    pub fn load<'a>(config: &VisionConfig, weights: impl Into<Weights<'a>>) -> Result<Self> {
+        Self::build(config, config.num_hidden_layers, &weights.into())
     }
 
     /// Reads only what [`VisionTransformer::penultimate`] needs: all blocks but the last, no head.
@@ -47,51 +68,60 @@ impl VisionTransformer {
     ///
     /// # Errors
     /// As [`VisionTransformer::load`].
-    pub fn load_for_penultimate(config: &VisionConfig, vb: VarBuilder) -> Result<Self> {
-        Self::load_blocks(config, config.num_hidden_layers.saturating_sub(1), vb)
+    pub fn load_for_penultimate<'a>(config: &VisionConfig, weights: impl Into<Weights<'a>>) -> Result<Self> {
+        Self::build(
+            config,
+            config.num_hidden_layers.saturating_sub(1),
+            &weights.into(),
+        )
     }
 
-    fn load_blocks(config: &VisionConfig, blocks: usize, vb: VarBuilder) -> Result<Self> {
+    /// Every tensor of the model, in the order of a forward pass.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Format`](crate::ErrorKind::Format) when the sizes are impossible.
+    pub fn tensors(config: &VisionConfig) -> Result<Vec<TensorSpec>> {
+        Weights::list(|weights| Self::load(config, weights))
+    }
+
+    /// The description of the model; a list has all its blocks, however many are read.
+    ///
+    /// Standard deviations follow CLIP's own initialisation: projections into the residual stream are damped by
+    /// √(2 · layers), so that random weights give activations of a sensible size at any depth.
+    fn build(config: &VisionConfig, blocks: usize, weights: &Weights) -> Result<Self> {
         config.validate()?;
         let (width, patch, epsilon) = (config.hidden_size, config.patch_size, config.layer_norm_eps);
-        let model = vb.pp("vision_model");
+        let layers = config.num_hidden_layers;
+        let std = 1.0 / (width as f32).sqrt();
+        let starts = Starts {
+            plain: Initial::TruncatedNormal(std),
+            damped: Initial::TruncatedNormal(std / (2.0 * layers as f32).sqrt()),
+        };
+        let small = Initial::TruncatedNormal(0.02);
+        let model = weights.pp("vision_model");
         let embeddings = model.pp("embeddings");
-        let init = Init::Randn {
-            mean: 0.0,
-            stdev: 0.02,
+        let class_embedding = embeddings.parameter("class_embedding", &[width], Initial::Normal(std))?;
+        let shape = [width, 3, patch, patch];
+        let patch_embedding = embeddings.linear_from("patch_embedding", &shape, false, small.clone())?;
+        let shape = [config.token_count(), width];
+        let position_embedding = embeddings.parameter("position_embedding.weight", &shape, small)?;
+        let pre_norm = model.layer_norm("pre_layrnorm", width, epsilon)?;
+        let blocks = if weights.is_list() { layers } else { blocks };
+        let blocks = (0..blocks)
+            .map(|n| Block::build(config, &starts, &model.pp("encoder.layers").pp(n)))
+            .collect::<Result<Vec<_>>>()?;
+        let head = if blocks.len() == layers {
+            Head::build(config, starts.plain, weights)?
+        } else {
+            None
         };
-        let class_embedding = load_parameter(&embeddings, &[width], "class_embedding", init)?;
-        let position_embedding = load_parameter(
-            &embeddings.pp("position_embedding"),
-            &[config.token_count(), width],
-            "weight",
-            init,
-        )?;
-        let patch_embedding = omniid_kernels::layers::load_tensor(
-            &embeddings.pp("patch_embedding"),
-            &[width, 3, patch, patch],
-            "weight",
-            init,
-        )?
-        .reshape((width, 3 * patch * patch))?;
-        let all = blocks == config.num_hidden_layers;
-        let head = match config.projection_dim.filter(|_| all) {
-            Some(projection) => Some(Head {
-                norm: LayerNorm::load(width, epsilon, model.pp("post_layernorm"))?,
-                projection: Linear::load(width, projection, false, vb.pp("visual_projection"))?,
-            }),
-            None => None,
-        };
-        let layers = model.pp("encoder.layers");
         Ok(Self {
             config: config.clone(),
             class_embedding: class_embedding.reshape((1, 1, width))?,
-            patch_embedding: Linear::from_tensors(patch_embedding, None)?,
+            patch_embedding,
             position_embedding,
-            pre_norm: LayerNorm::load(width, epsilon, model.pp("pre_layrnorm"))?,
-            blocks: (0..blocks)
-                .map(|n| Block::load(config, layers.pp(n)))
-                .collect::<Result<_>>()?,
+            pre_norm,
+            blocks,
             head,
         })
     }
@@ -238,24 +268,26 @@ struct Block {
 }
 
 impl Block {
-    fn load(config: &VisionConfig, vb: VarBuilder) -> Result<Self> {
+    fn build(config: &VisionConfig, starts: &Starts, weights: &Weights) -> Result<Self> {
         let (width, inner, epsilon) = (
             config.hidden_size,
             config.intermediate_size,
             config.layer_norm_eps,
         );
-        let attention = vb.pp("self_attn");
-        let projection = |name: &str| Linear::load(width, width, true, attention.pp(name));
+        let linear = |name: &str, shape: [usize; 2], start: &Initial| {
+            weights.linear_from(name, &shape, true, start.clone())
+        };
+        let square = |name: &str, start| linear(name, [width, width], start);
         Ok(Self {
-            norm1: LayerNorm::load(width, epsilon, vb.pp("layer_norm1"))?,
-            query: projection("q_proj")?,
-            key: projection("k_proj")?,
-            value: projection("v_proj")?,
-            out: projection("out_proj")?,
+            norm1: weights.layer_norm("layer_norm1", width, epsilon)?,
+            query: square("self_attn.q_proj", &starts.plain)?,
+            key: square("self_attn.k_proj", &starts.plain)?,
+            value: square("self_attn.v_proj", &starts.damped)?,
+            out: square("self_attn.out_proj", &starts.plain)?,
             heads: config.num_attention_heads,
-            norm2: LayerNorm::load(width, epsilon, vb.pp("layer_norm2"))?,
-            up: Linear::load(width, inner, true, vb.pp("mlp.fc1"))?.with_activation(config.hidden_act),
-            down: Linear::load(inner, width, true, vb.pp("mlp.fc2"))?,
+            norm2: weights.layer_norm("layer_norm2", width, epsilon)?,
+            up: linear("mlp.fc1", [inner, width], &starts.plain)?.with_activation(config.hidden_act),
+            down: linear("mlp.fc2", [width, inner], &starts.damped)?,
         })
     }
 

@@ -1,8 +1,8 @@
 use super::*;
-use crate::vit::vision_tensors;
 use crate::ErrorKind;
 use candle_core::{DType, Device};
-use omniid_kernels::layers::{random_tensors, Activation, Initial, TensorSpec};
+use candle_nn::VarBuilder;
+use omniid_kernels::layers::{random_tensors, Activation};
 use std::collections::HashMap;
 
 fn tiny() -> VisionConfig {
@@ -20,7 +20,7 @@ fn tiny() -> VisionConfig {
 }
 
 fn builder(config: &VisionConfig, prefix: &str) -> Result<VarBuilder<'static>> {
-    let tensors: HashMap<String, Tensor> = random_tensors(&vision_tensors(config), 1)?
+    let tensors: HashMap<String, Tensor> = random_tensors(&VisionTransformer::tensors(config)?, 1)?
         .into_iter()
         .map(|(name, tensor)| (format!("{prefix}{name}"), tensor))
         .collect();

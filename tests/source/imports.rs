@@ -11,7 +11,6 @@ use std::path::Path;
 const KNOWN: &[(&str, &str)] = &[
     ("omniid", "conditioning cuda inject"),
     ("omniid", "face photo"),
-    ("omniid::encoder", "full_face projection resampler tensors"),
     (
         "omniid_capi",
         "condition conditioning cuda engine identity inject tensor",

@@ -5,7 +5,7 @@ use omniid::encoder::{EncoderConfig, OmniIdConfig, ResamplerConfig};
 use omniid::engine::{write_untrained, HostConfig, NativeConfig};
 use omniid::face::CropMode;
 use omniid::host::{HostSpec, UnetConfig};
-use omniid::vit::{vision_tensors, VisionConfig};
+use omniid::vit::{VisionConfig, VisionTransformer};
 use omniid::Limits;
 use omniid_kernels::layers::{random_tensors, Activation, Initial, TensorSpec};
 use omniid_minihost::flow::Prediction;
@@ -123,7 +123,10 @@ impl Workplace {
     pub fn add_public(&self) {
         let (vision, host) = (vision(), host());
         std::fs::create_dir(self.path("clip")).unwrap();
-        save(&self.path("clip/model.safetensors"), &vision_tensors(&vision));
+        save(
+            &self.path("clip/model.safetensors"),
+            &VisionTransformer::tensors(&vision).unwrap(),
+        );
         std::fs::write(
             self.path("clip/config.json"),
             serde_json::to_string(&vision).unwrap(),

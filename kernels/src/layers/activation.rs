@@ -11,6 +11,11 @@ impl Activation {
         if x.track_op() && super::cpu::is_f32(&[x]) {
             return super::ops::activation(x, self);
         }
+        self.composed(x)
+    }
+
+    /// [`Activation::forward`] by candle's operations alone.
+    pub(super) fn composed(self, x: &Tensor) -> Result<Tensor> {
         Ok(match self {
             Activation::Gelu => x.gelu_erf()?,
             Activation::GeluTanh => x.gelu()?,

@@ -1,10 +1,9 @@
 //! Layer normalisation.
 
-use super::{cpu, load_parameter};
+use super::cpu;
 use crate::error::{Error, Result};
 use crate::{self as kernel, ThreadPool};
 use candle_core::{DType, Tensor, D};
-use candle_nn::{Init, VarBuilder};
 
 /// Normalises the last dimension to mean 0 and variance 1, then scales and shifts it.
 ///
@@ -14,21 +13,18 @@ pub struct LayerNorm {
     weight: Tensor,
     bias: Tensor,
     epsilon: f64,
+    /// Whether it computes with candle's operations only.
+    composed: bool,
 }
 
 impl LayerNorm {
-    /// Reads `weight [width]` and `bias [width]`.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Format`](crate::ErrorKind::Format) when one is missing or has another shape.
-    pub fn load(width: usize, epsilon: f64, vb: VarBuilder) -> Result<Self> {
-        let weight = load_parameter(&vb, &[width], "weight", Init::Const(1.0))?;
-        let bias = load_parameter(&vb, &[width], "bias", Init::Const(0.0))?;
-        Ok(Self {
+    pub(super) fn new(weight: Tensor, bias: Tensor, epsilon: f64, composed: bool) -> Self {
+        Self {
             weight,
             bias,
             epsilon,
-        })
+            composed,
+        }
     }
 
     /// The width of the last dimension.
@@ -49,7 +45,7 @@ impl LayerNorm {
             )));
         }
         let trains = x.track_op() || self.weight.track_op() || self.bias.track_op();
-        if !trains && x.dtype() == self.weight.dtype() {
+        if !self.composed && !trains && x.dtype() == self.weight.dtype() {
             if cpu::is_f32(&[x]) {
                 return self.forward_cpu(x);
             }
@@ -62,7 +58,7 @@ impl LayerNorm {
             )?);
         }
         #[cfg(feature = "gradients")]
-        if cpu::is_f32(&[x, &self.weight, &self.bias]) {
+        if !self.composed && cpu::is_f32(&[x, &self.weight, &self.bias]) {
             return super::ops::layer_norm(x, &self.weight, &self.bias, self.epsilon);
         }
         // candle's fused operation has no gradient, so training elsewhere takes the long way.
@@ -94,22 +90,16 @@ impl LayerNorm {
 mod tests {
     use super::*;
     use candle_core::{Device, Var};
-    use std::collections::HashMap;
 
     fn layer(trainable: bool) -> Result<LayerNorm> {
         let device = Device::Cpu;
         let weight = Tensor::new(&[1f32, 2.0, 0.5, 1.0], &device)?;
         let bias = Tensor::new(&[0f32, 1.0, 0.0, -1.0], &device)?;
-        if trainable {
-            let weight = Var::from_tensor(&weight)?.as_tensor().clone();
-            return Ok(LayerNorm {
-                weight,
-                bias,
-                epsilon: 1e-5,
-            });
-        }
-        let tensors = HashMap::from([("weight".to_string(), weight), ("bias".to_string(), bias)]);
-        LayerNorm::load(4, 1e-5, VarBuilder::from_tensors(tensors, DType::F32, &device))
+        let weight = match trainable {
+            true => Var::from_tensor(&weight)?.as_tensor().clone(),
+            false => weight,
+        };
+        Ok(LayerNorm::new(weight, bias, 1e-5, false))
     }
 
     #[test]

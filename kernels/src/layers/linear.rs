@@ -1,15 +1,14 @@
 //! The affine layer.
 
-use super::{cpu, load_parameter, load_tensor, Activation};
+use super::{cpu, Activation};
 use crate::error::{Error, Result};
 use crate::{Combine, Element, Epilogue, PackedMatrix, ThreadPool};
 use candle_core::{DType, Tensor};
-use candle_nn::{Init, VarBuilder};
 use std::sync::Arc;
 
 /// y = activation(x Wᵀ + b), with the bias and the activation optional.
 ///
-/// The weight is stored in the dtype of the [`VarBuilder`]; the product has the dtype of the input. A weight on the
+/// The weight has the dtype of the tensor it is made from; the product has the dtype of the input. A weight on the
 /// CPU that is no variable is packed for the CPU kernel, the tensor it came from is dropped, and the layer has no
 /// gradient. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -24,6 +23,8 @@ pub struct Linear {
 enum Weight {
     /// Differentiable: on the CPU by the kernels, else by candle.
     Plain { weight: Tensor, bias: Option<Tensor> },
+    /// Differentiable, always by candle.
+    Stored { weight: Tensor, bias: Option<Tensor> },
     /// For inference on the CPU.
     Packed(Arc<Packed>),
 }
@@ -35,19 +36,21 @@ struct Packed {
 }
 
 impl Linear {
-    /// Reads `weight [output, input]` and, if asked for, `bias [output]`.
+    /// A layer from `weight` `[output, input]` and `bias` `[output]` that keeps them as they are stored.
+    ///
+    /// The weight is converted to the dtype of the input at every call and the product is candle's, differentiable. For
+    /// layers that run once, and whose weights are handed out again.
     ///
     /// # Errors
-    /// [`ErrorKind::Format`](crate::ErrorKind::Format) when one is missing or has another shape.
-    pub fn load(input: usize, output: usize, bias: bool, vb: VarBuilder) -> Result<Self> {
-        let stdev = 1.0 / (input.max(1) as f64).sqrt();
-        let weight = load_tensor(&vb, &[output, input], "weight", Init::Randn { mean: 0.0, stdev })?;
-        let bias = if bias {
-            Some(load_parameter(&vb, &[output], "bias", Init::Const(0.0))?)
-        } else {
-            None
-        };
-        Self::from_tensors(weight, bias)
+    /// [`ErrorKind::Mismatch`](crate::ErrorKind::Mismatch) when the shapes do not fit.
+    pub fn stored(weight: Tensor, bias: Option<Tensor>) -> Result<Self> {
+        let [output, input] = check_shapes(&weight, bias.as_ref())?;
+        Ok(Self {
+            weight: Weight::Stored { weight, bias },
+            activation: None,
+            input,
+            output,
+        })
     }
 
     /// A layer from `weight` `[output, input]` and `bias` `[output]`.
@@ -55,18 +58,7 @@ impl Linear {
     /// # Errors
     /// [`ErrorKind::Mismatch`](crate::ErrorKind::Mismatch) when the shapes do not fit.
     pub fn from_tensors(weight: Tensor, bias: Option<Tensor>) -> Result<Self> {
-        let &[output, input] = weight.dims() else {
-            return Err(Error::mismatch(format!(
-                "a linear weight has shape {:?}, not two dimensions",
-                weight.dims()
-            )));
-        };
-        if let Some(bias) = bias.as_ref().filter(|bias| bias.dims() != [output]) {
-            return Err(Error::mismatch(format!(
-                "a linear bias has shape {:?}, its weight has {output} rows",
-                bias.dims()
-            )));
-        }
+        let [output, input] = check_shapes(&weight, bias.as_ref())?;
         let element = match weight.dtype() {
             DType::F32 => Some(Element::F32),
             DType::F16 => Some(Element::F16),
@@ -102,6 +94,22 @@ impl Linear {
     /// Width of the output.
     pub fn output_width(&self) -> usize {
         self.output
+    }
+
+    /// The weight `[output, input]`; `None` when it was packed.
+    pub fn weight(&self) -> Option<&Tensor> {
+        match &self.weight {
+            Weight::Plain { weight, .. } | Weight::Stored { weight, .. } => Some(weight),
+            Weight::Packed(_) => None,
+        }
+    }
+
+    /// Whether the layer has a bias.
+    pub fn has_bias(&self) -> bool {
+        match &self.weight {
+            Weight::Plain { bias, .. } | Weight::Stored { bias, .. } => bias.is_some(),
+            Weight::Packed(packed) => packed.bias.is_some(),
+        }
     }
 
     /// `x` `[…, input]` to `[…, output]`, in the dtype of `x`.
@@ -158,7 +166,7 @@ impl Linear {
                     None => y,
                 })
             }
-            Weight::Plain { weight, bias } => {
+            Weight::Plain { weight, bias } | Weight::Stored { weight, bias } => {
                 let rows: usize = leading.iter().product();
                 let weight = weight.to_dtype(x.dtype())?;
                 let mut y = x.reshape((rows, self.input))?.matmul(&weight.t()?)?;
@@ -166,7 +174,7 @@ impl Linear {
                     y = y.broadcast_add(&bias.to_dtype(x.dtype())?)?;
                 }
                 if let Some(activation) = self.activation {
-                    y = activation.forward(&y)?;
+                    y = activation.composed(&y)?;
                 }
                 let y = y.reshape(shape)?;
                 Ok(match residual {
@@ -175,6 +183,23 @@ impl Linear {
                 })
             }
         }
+    }
+}
+
+/// Output and input width.
+fn check_shapes(weight: &Tensor, bias: Option<&Tensor>) -> Result<[usize; 2]> {
+    let &[output, input] = weight.dims() else {
+        return Err(Error::mismatch(format!(
+            "a linear weight has shape {:?}, not two dimensions",
+            weight.dims()
+        )));
+    };
+    match bias.filter(|bias| bias.dims() != [output]) {
+        Some(bias) => Err(Error::mismatch(format!(
+            "a linear bias has shape {:?}, its weight has {output} rows",
+            bias.dims()
+        ))),
+        None => Ok([output, input]),
     }
 }
 

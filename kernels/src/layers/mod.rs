@@ -16,6 +16,7 @@ mod linear;
 #[cfg(feature = "gradients")]
 pub mod ops;
 mod random;
+mod weights;
 
 pub use crate::Activation;
 pub use attention::{attention, attention_weights};
@@ -24,8 +25,9 @@ pub use linear::Linear;
 #[cfg(feature = "gradients")]
 pub use ops::autocast;
 pub use random::{random_tensors, Initial, TensorSpec};
+pub use weights::Weights;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use candle_core::{DType, Device, Tensor};
 use candle_nn::{Init, VarBuilder};
 
@@ -43,49 +45,7 @@ pub fn activation_dtype(device: &Device, weights: DType) -> DType {
 /// # Errors
 /// [`ErrorKind::Format`](crate::ErrorKind::Format) when the tensor is missing or has another shape.
 pub fn load_parameter(vb: &VarBuilder, shape: &[usize], name: &str, init: Init) -> Result<Tensor> {
-    let tensor = load_tensor(vb, shape, name, init)?;
+    let tensor = weights::read(vb, name, shape, init)?;
     let dtype = activation_dtype(tensor.device(), tensor.dtype());
     Ok(tensor.to_dtype(dtype)?)
-}
-
-/// Reads a tensor as the [`VarBuilder`] gives it, with an error that names it in full.
-///
-/// # Errors
-/// [`ErrorKind::Format`](crate::ErrorKind::Format) when the tensor is missing or has another shape.
-pub fn load_tensor(vb: &VarBuilder, shape: &[usize], name: &str, init: Init) -> Result<Tensor> {
-    vb.get_with_hints(shape, name, init)
-        .map_err(|error| match innermost(&error) {
-            candle_core::Error::CannotFindTensor { path } => Error::format(format!(
-                "tensor {path:?} is missing; the model needs it with shape {shape:?}"
-            )),
-            candle_core::Error::UnexpectedShape { expected, got, .. } => Error::format(format!(
-                "tensor {:?} has shape {:?}, the model needs {:?}",
-                full_name(vb, name),
-                got.dims(),
-                expected.dims()
-            )),
-            // A checkpoint's own error already names the tensor and the file.
-            candle_core::Error::WrappedContext { .. } => Error::from(error),
-            _ => Error::from(error).context(full_name(vb, name)),
-        })
-}
-
-/// The error inside candle's wrappers for backtraces, paths and contexts.
-fn innermost(error: &candle_core::Error) -> &candle_core::Error {
-    match error {
-        candle_core::Error::WithBacktrace { inner, .. }
-        | candle_core::Error::WithPath { inner, .. }
-        | candle_core::Error::Context { inner, .. } => innermost(inner),
-        other => other,
-    }
-}
-
-/// The name of a tensor in the checkpoint: the builder's prefix and the name.
-fn full_name(vb: &VarBuilder, name: &str) -> String {
-    let prefix = vb.prefix();
-    if prefix.is_empty() {
-        name.to_string()
-    } else {
-        format!("{prefix}.{name}")
-    }
 }

@@ -24,9 +24,7 @@ pub enum Initial {
     },
 }
 
-/// Name, shape and start of one tensor of a model.
-///
-/// A model lists its tensors this way once; random weights, documentation and checks of key names follow from it.
+/// Name, shape and initialisation of one tensor of a network, as [`Weights::list`](super::Weights::list) finds them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TensorSpec {
     /// Name in the checkpoint.
@@ -35,6 +33,15 @@ pub struct TensorSpec {
     pub shape: Vec<usize>,
     /// Values at the start of training.
     pub initial: Initial,
+    /// Whether a checkpoint may lack the tensor. A new model has none.
+    pub optional: bool,
+}
+
+impl Initial {
+    /// Truncated normal with standard deviation 1/√`inputs`: a layer keeps the variance of what it reads.
+    pub fn fan_in(inputs: usize) -> Self {
+        Self::TruncatedNormal(1.0 / (inputs.max(1) as f32).sqrt())
+    }
 }
 
 impl TensorSpec {
@@ -44,13 +51,13 @@ impl TensorSpec {
             name: name.into(),
             shape: shape.to_vec(),
             initial,
+            optional: false,
         }
     }
 
     /// `weight [output, input]` of a linear layer, truncated normal with standard deviation 1/√input.
     pub fn linear(name: impl Into<String>, output: usize, input: usize) -> Self {
-        let std = 1.0 / (input.max(1) as f32).sqrt();
-        Self::new(name, &[output, input], Initial::TruncatedNormal(std))
+        Self::new(name, &[output, input], Initial::fan_in(input))
     }
 
     /// The random values for `seed`: an f32 tensor on the CPU.
@@ -70,10 +77,11 @@ impl TensorSpec {
     }
 }
 
-/// Random values for every tensor of a model.
+/// Random values for every tensor of a new model, so without the optional ones.
 pub fn random_tensors(specs: &[TensorSpec], seed: u64) -> Result<Vec<(String, Tensor)>> {
     specs
         .iter()
+        .filter(|spec| !spec.optional)
         .map(|spec| Ok((spec.name.clone(), spec.tensor(seed)?)))
         .collect()
 }

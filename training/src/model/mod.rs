@@ -8,9 +8,9 @@ use crate::config::ModelConfig;
 use crate::optimisation::ParameterSpec;
 use candle_core::Tensor;
 use candle_nn::VarBuilder;
-use omniid::encoder::{omni_id_tensors, OmniId};
+use omniid::encoder::OmniId;
 use omniid::error::{Error, Result};
-use omniid::vit::{vision_tensors, VisionTransformer};
+use omniid::vit::VisionTransformer;
 use omniid_kernels::layers::{Initial, TensorSpec};
 
 /// Base of the wavelengths of position codes: small pictures have few patches.
@@ -65,7 +65,7 @@ pub fn identity_parameters(config: &ModelConfig, group: usize) -> Result<Vec<Par
     let unused = format!("vision_model.encoder.layers.{}.", config.blocks);
     let side = config.image_size / config.patch_size;
     let mut specs = Vec::new();
-    for mut spec in vision_tensors(&backbone) {
+    for mut spec in VisionTransformer::tensors(&backbone)? {
         if spec.name.starts_with(&unused) || spec.name.starts_with("vision_model.post_layernorm") {
             continue;
         }
@@ -86,7 +86,10 @@ pub fn identity_parameters(config: &ModelConfig, group: usize) -> Result<Vec<Par
             group,
         });
     }
-    for mut spec in omni_id_tensors(&config.encoder())? {
+    for mut spec in OmniId::tensors(&config.encoder())? {
+        if spec.optional {
+            continue;
+        }
         if spec.name == "queries" && !config.anchored_queries {
             spec.initial = Initial::Normal(config.query_std);
         }
