@@ -10,11 +10,10 @@ use candle_core::{DType, Device, Tensor};
 use half::bf16;
 use omniid::adapter::{Adapter, AdapterLayer, Affine};
 use omniid::conditioning::{ConditionOptions, Conditioning, IdentityInput, Role};
-use omniid::engine::{EncodeOptions, Engine, EngineOptions, Precision};
+use omniid::engine::{EncodeOptions, Engine, EngineOptions};
 use omniid::host::{HostLayer, HostSpec};
 use omniid::inject::{Elements, ElementsMut, InjectCall, OutputView, QueryView, ViewLayout};
 use omniid::photo::Photo;
-use omniid::progress::Reporter;
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::io::BufRead;
@@ -100,13 +99,8 @@ fn peak_resident_bytes() -> u64 {
 
 fn encode(options: &Options) -> Outcome {
     let mut engine_options = EngineOptions::new(PathBuf::from(options.need("checkpoint")?));
-    engine_options.precision = match options.need("precision")? {
-        "f32" => Precision::F32,
-        "f16" => Precision::F16,
-        "bf16" => Precision::Bf16,
-        other => return Err(format!("unknown precision {other:?}").into()),
-    };
-    let engine = Engine::open(engine_options, &mut Reporter::silent())?;
+    engine_options.precision = options.need("precision")?.parse()?;
+    let engine = Engine::open(engine_options)?;
     let paths: Vec<PathBuf> = options
         .0
         .get("photos")
@@ -115,7 +109,7 @@ fn encode(options: &Options) -> Outcome {
         .map(PathBuf::from)
         .collect();
     let photos: Vec<Photo<'_>> = paths.iter().map(|path| Photo::from(path.as_path())).collect();
-    let encode = || engine.encode(&photos, &EncodeOptions::default(), &mut Reporter::silent());
+    let encode = || engine.encode(&photos, &EncodeOptions::default());
     if let Some(path) = options.one("save") {
         let identity = encode()?.identity;
         let shape = (identity.token_count(), identity.width());
@@ -198,13 +192,7 @@ fn conditioning(host: &HostSpec, dtype: DType) -> Outcome<Conditioning> {
         ..ConditionOptions::default()
     };
     let adapter = Adapter::new(None, projections);
-    Ok(Conditioning::new(
-        &adapter,
-        host,
-        &[input],
-        &options,
-        &mut Reporter::silent(),
-    )?)
+    Ok(Conditioning::new(&adapter, host, &[input], &options)?)
 }
 
 fn inject(options: &Options) -> Outcome {

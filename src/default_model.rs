@@ -3,7 +3,7 @@
 //! Behind the feature `default-model`, which is on by default, the library holds a small trained model in itself:
 //! `models/omniid-mini.safetensors`. `models/README.md` says what it is and what it is not.
 
-use crate::engine::{EngineOptions, Source};
+use crate::engine::EngineOptions;
 use crate::error::Result;
 
 /// The content of the built-in native checkpoint.
@@ -30,7 +30,7 @@ impl EngineOptions {
     /// # Errors
     /// As [`default_model`].
     pub fn built_in() -> Result<Self> {
-        Ok(Self::new(Source::Bytes(default_model()?.to_vec())))
+        Ok(Self::new(default_model()?))
     }
 }
 
@@ -39,11 +39,10 @@ mod tests {
     use super::*;
     use crate::encoder::EncoderKind;
     use crate::engine::Engine;
-    use crate::progress::Reporter;
 
     #[test]
     fn the_built_in_model_is_complete() {
-        let engine = Engine::open(EngineOptions::built_in().unwrap(), &mut Reporter::silent()).unwrap();
+        let engine = Engine::open(EngineOptions::built_in().unwrap()).unwrap();
         let info = engine.info();
         assert_eq!(info.kind, EncoderKind::OmniId);
         assert!(info.has_detector && info.has_adapter && engine.host().is_some());

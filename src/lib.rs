@@ -24,15 +24,20 @@ pub mod face;
 pub mod host;
 pub mod identity;
 pub mod inject;
-pub mod limits;
+mod limits;
 pub mod photo;
-pub mod progress;
+mod precision;
+mod progress;
 pub mod vit;
 
 pub use default_model::default_model;
 pub use limits::Limits;
-pub use omniid_kernels::error::{self, Error, ErrorKind, Result};
+pub use omniid_kernels::{Error, ErrorKind, Result};
 pub use photo::Photo;
+pub use precision::Precision;
+pub use progress::{Progress, ProgressFn, Stage};
+
+use omniid_kernels::error;
 
 /// Compiles the Rust example of the README.
 #[cfg(doctest)]

@@ -8,11 +8,11 @@ use std::ops::ControlFlow;
 #[repr(i32)]
 #[non_exhaustive]
 pub enum Stage {
-    /// Weights are being read. Unit: tensors.
+    /// Weights are being read. Unit: parts of the model.
     Load = 0,
     /// Photos are being decoded and cropped. Unit: photos.
     Photos = 1,
-    /// Photos pass the image encoder. Unit: photos.
+    /// Photos pass through the image encoder. Unit: photos.
     Encode = 2,
     /// Keys and values are being projected. Unit: host layers.
     Condition = 3,
@@ -31,45 +31,30 @@ pub struct Progress {
     pub total: u64,
 }
 
-/// Receives progress on the calling thread. [`ControlFlow::Break`] cancels the call.
-pub type ProgressFn<'a> = &'a mut dyn FnMut(Progress) -> ControlFlow<()>;
+/// Receives the progress of a long call, on the thread of that call. [`ControlFlow::Break`] cancels the call, which then
+/// fails with [`ErrorKind::Cancelled`].
+pub type ProgressFn<'a> = &'a mut (dyn FnMut(Progress) -> ControlFlow<()> + 'a);
 
-/// Carries an optional [`ProgressFn`] through a long call.
-pub struct Reporter<'a> {
-    callback: Option<ProgressFn<'a>>,
+/// For calls whose progress is not shown.
+pub(crate) fn ignore(_: Progress) -> ControlFlow<()> {
+    ControlFlow::Continue(())
 }
 
-impl<'a> Reporter<'a> {
-    /// Reports to `callback`.
-    pub fn new(callback: ProgressFn<'a>) -> Self {
-        Self {
-            callback: Some(callback),
-        }
-    }
-
-    /// Reports to nobody.
-    pub fn silent() -> Self {
-        Self { callback: None }
-    }
-
-    /// Reports one step.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Cancelled`] when the callback asks to stop.
-    pub fn report(&mut self, stage: Stage, done: usize, total: usize) -> Result<()> {
-        let Some(callback) = self.callback.as_mut() else {
-            return Ok(());
-        };
-        match callback(Progress {
-            stage,
-            done: done as u64,
-            total: total as u64,
-        }) {
-            ControlFlow::Continue(()) => Ok(()),
-            ControlFlow::Break(()) => Err(Error::new(
-                ErrorKind::Cancelled,
-                format!("cancelled by the progress callback at {done} of {total} ({stage:?})"),
-            )),
-        }
+/// Reports one step.
+///
+/// # Errors
+/// [`ErrorKind::Cancelled`] when `progress` asks to stop.
+pub(crate) fn report(progress: ProgressFn<'_>, stage: Stage, done: usize, total: usize) -> Result<()> {
+    let step = Progress {
+        stage,
+        done: done as u64,
+        total: total as u64,
+    };
+    match progress(step) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(()) => Err(Error::new(
+            ErrorKind::Cancelled,
+            format!("cancelled by the progress callback at {done} of {total} ({stage:?})"),
+        )),
     }
 }

@@ -15,11 +15,11 @@ fn fixture(name: &str) -> PathBuf {
 }
 
 fn open(name: &str) -> Checkpoint {
-    Checkpoint::open(&fixture(name), &Limits::default()).unwrap_or_else(|error| panic!("{name}: {error}"))
+    Checkpoint::open(fixture(name), &Limits::default()).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
 fn refused(name: &str) -> omniid::Error {
-    Checkpoint::open(&fixture(name), &Limits::default()).expect_err(name)
+    Checkpoint::open(fixture(name), &Limits::default()).expect_err(name)
 }
 
 /// The safetensors library reads the file; every tensor must agree bit by bit.
@@ -49,7 +49,7 @@ fn torch_files_equal_their_safetensors_twins_bit_by_bit() {
         assert_eq!(mapped.metadata()["made by"], "containers.py");
         assert_eq!(file.fingerprint(&[]), mapped.fingerprint(&[]), "{stem}");
         let bytes = std::fs::read(fixture(&format!("{stem}.bin"))).unwrap();
-        assert_equals_safetensors(&Checkpoint::from_bytes(bytes, &Limits::default()).unwrap(), &twin);
+        assert_equals_safetensors(&Checkpoint::open(bytes, &Limits::default()).unwrap(), &twin);
     }
     assert_equals_safetensors(&open("deflated.bin"), "nested.safetensors");
     assert_equals_safetensors(&open("protocol4.bin"), "nested.safetensors");
@@ -146,7 +146,7 @@ fn every_truncation_is_an_error() {
     ] {
         let whole = std::fs::read(fixture(name)).unwrap();
         for length in 0..whole.len() {
-            let error = match Checkpoint::from_bytes(whole[..length].to_vec(), &Limits::default()) {
+            let error = match Checkpoint::open(whole[..length].to_vec(), &Limits::default()) {
                 Ok(_) => panic!("{name} cut to {length} of {} bytes was read", whole.len()),
                 Err(error) => error,
             };
@@ -166,7 +166,7 @@ fn every_flipped_bit_is_survived() {
             for bit in [0u8, 3, 7] {
                 let mut bytes = whole.clone();
                 bytes[position] ^= 1 << bit;
-                let Ok(file) = Checkpoint::from_bytes(bytes, &Limits::default()) else {
+                let Ok(file) = Checkpoint::open(bytes, &Limits::default()) else {
                     continue;
                 };
                 for tensor in file.names() {
@@ -190,7 +190,7 @@ fn raw(header: &str, data: usize) -> Vec<u8> {
 #[test]
 fn lying_headers_are_format_errors() {
     let sound = r#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}"#;
-    assert!(Checkpoint::from_bytes(raw(sound, 8), &Limits::default()).is_ok());
+    assert!(Checkpoint::open(raw(sound, 8), &Limits::default()).is_ok());
     let lies = [
         (sound, 7),
         (sound, 9),
@@ -223,17 +223,17 @@ fn lying_headers_are_format_errors() {
         (r#"{"__metadata__":{"a":1}}"#, 0),
     ];
     for (header, data) in lies {
-        let error = Checkpoint::from_bytes(raw(header, data), &Limits::default()).expect_err(header);
+        let error = Checkpoint::open(raw(header, data), &Limits::default()).expect_err(header);
         assert_eq!(error.kind(), ErrorKind::Format, "{header}: {error}");
     }
     for length in [u64::MAX, 1 << 40, sound.len() as u64 + 9] {
         let mut bytes = raw(sound, 8);
         bytes[..8].copy_from_slice(&length.to_le_bytes());
-        let error = Checkpoint::from_bytes(bytes, &Limits::default()).unwrap_err();
+        let error = Checkpoint::open(bytes, &Limits::default()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Format, "{error}");
     }
     let eight = r#"{"a":{"dtype":"F8_E4M3","shape":[2],"data_offsets":[0,2]}}"#;
-    let error = Checkpoint::from_bytes(raw(eight, 2), &Limits::default()).unwrap_err();
+    let error = Checkpoint::open(raw(eight, 2), &Limits::default()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unsupported);
     assert!(error.message().contains("\"a\""), "{error}");
 }
@@ -245,7 +245,7 @@ fn limits_hold() {
         ..Limits::default()
     };
     for name in ["nested.safetensors", "nested.bin"] {
-        let error = Checkpoint::open(&fixture(name), &header).unwrap_err();
+        let error = Checkpoint::open(fixture(name), &header).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::LimitExceeded, "{name}: {error}");
         assert!(error.message().contains(name), "{error}");
     }
@@ -253,10 +253,10 @@ fn limits_hold() {
         max_decoded_bytes: 40,
         ..Limits::default()
     };
-    let error = Checkpoint::open(&fixture("deflated.bin"), &unpacked).unwrap_err();
+    let error = Checkpoint::open(fixture("deflated.bin"), &unpacked).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::LimitExceeded, "{error}");
     assert!(
-        Checkpoint::open(&fixture("nested.bin"), &unpacked).is_ok(),
+        Checkpoint::open(fixture("nested.bin"), &unpacked).is_ok(),
         "stored tensors are not unpacked"
     );
 }
@@ -271,14 +271,14 @@ fn other_files_are_named() {
         (b"\x01\x02\x03\x04\x05\x06\x07\x08\x09", "01 02 03"),
         (b"PK\x03\x04", "zip"),
     ] {
-        let error = Checkpoint::from_bytes(bytes.to_vec(), &Limits::default()).unwrap_err();
+        let error = Checkpoint::open(bytes.to_vec(), &Limits::default()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Format);
         assert!(error.message().contains(part), "{error}");
     }
-    let missing = Checkpoint::open(&fixture("missing.safetensors"), &Limits::default()).unwrap_err();
+    let missing = Checkpoint::open(fixture("missing.safetensors"), &Limits::default()).unwrap_err();
     assert_eq!(missing.kind(), ErrorKind::Io);
     assert!(missing.message().contains("missing.safetensors"), "{missing}");
-    let folder = Checkpoint::open(&fixture(""), &Limits::default()).unwrap_err();
+    let folder = Checkpoint::open(fixture(""), &Limits::default()).unwrap_err();
     assert_eq!(folder.kind(), ErrorKind::InvalidArgument);
 }
 
@@ -339,7 +339,7 @@ fn conversion_keeps_values_names_and_metadata() {
         source.metadata(),
     );
     let bytes = writer.unwrap().to_bytes().unwrap();
-    let converted = Checkpoint::from_bytes(bytes, &Limits::default()).unwrap();
+    let converted = Checkpoint::open(bytes, &Limits::default()).unwrap();
     assert_eq!(converted.metadata(), source.metadata());
     assert!(converted.names().eq(source.names()));
     assert_eq!(converted.info("f32").unwrap().dtype, DType::F16);

@@ -24,7 +24,7 @@ fn file_with(shapes: &Shapes, metadata: &[(&str, &str)]) -> Checkpoint {
         .iter()
         .map(|(k, v)| (k.to_string(), v.to_string()))
         .collect();
-    Checkpoint::from_bytes(
+    Checkpoint::open(
         safetensors_to_bytes(&tensors, &metadata).unwrap(),
         &Limits::default(),
     )

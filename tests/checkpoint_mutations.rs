@@ -51,7 +51,7 @@ fn survives(bytes: Vec<u8>) -> bool {
         max_decoded_bytes: 1 << 20,
         ..Limits::default()
     };
-    let Ok(checkpoint) = Checkpoint::from_bytes(bytes, &limits) else {
+    let Ok(checkpoint) = Checkpoint::open(bytes, &limits) else {
         return false;
     };
     let _ = checkpoint.describe().to_string();

@@ -7,10 +7,9 @@ use omniid::engine::{
     untrained_tensors, write_untrained, BadPhoto, ConditionInput, EncodeOptions, Engine, EngineOptions,
     NativeConfig, PhotoOutcome, Source,
 };
-use omniid::identity::file::Precision;
 use omniid::identity::Identity;
 use omniid::photo::{ChannelOrder, Photo, PixelBuffer};
-use omniid::progress::{Progress, Reporter};
+use omniid::Progress;
 use omniid::{ErrorKind, Limits};
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -27,7 +26,7 @@ fn config() -> NativeConfig {
 fn engine(folder: &Path, seed: u64) -> Engine {
     let path = folder.join(format!("model-{seed}.safetensors"));
     write_untrained(&path, &config(), seed).unwrap();
-    Engine::open(EngineOptions::new(path), &mut Reporter::silent()).unwrap()
+    Engine::open(EngineOptions::new(path)).unwrap()
 }
 
 /// A smooth picture that differs with `seed`.
@@ -46,10 +45,7 @@ fn photo(pixels: &[u8]) -> Photo<'_> {
 }
 
 fn encode(engine: &Engine, photos: &[Photo<'_>]) -> Identity {
-    engine
-        .encode(photos, &EncodeOptions::default(), &mut Reporter::silent())
-        .unwrap()
-        .identity
+    engine.encode(photos, &EncodeOptions::default()).unwrap().identity
 }
 
 fn largest_difference(a: &[f32], b: &[f32]) -> f32 {
@@ -78,15 +74,10 @@ fn order_of_photos_does_not_matter_and_extending_equals_encoding_at_once() {
         "more photos must change the identity"
     );
     let path = folder.path().join("first.omniid");
-    first.save(&path, Precision::F32).unwrap();
+    first.save(&path).unwrap();
     let first = Identity::load(&path, &Limits::default()).unwrap();
     let extended = engine
-        .extend(
-            &first,
-            &photos[2..],
-            &EncodeOptions::default(),
-            &mut Reporter::silent(),
-        )
+        .extend(&first, &photos[2..], &EncodeOptions::default())
         .unwrap()
         .identity;
     assert!(largest_difference(all.values(), extended.values()) <= 1e-5);
@@ -105,10 +96,7 @@ fn batch_size_changes_memory_not_numbers() {
             batch_size,
             ..EncodeOptions::default()
         };
-        let identity = engine
-            .encode(&photos, &options, &mut Reporter::silent())
-            .unwrap()
-            .identity;
+        let identity = engine.encode(&photos, &options).unwrap().identity;
         assert!(
             largest_difference(whole.values(), identity.values()) <= 1e-5,
             "batch size {batch_size}"
@@ -128,9 +116,7 @@ fn one_bad_photo_does_not_lose_the_others() {
         photo(&b),
         Photo::from(Path::new("absent.png")),
     ];
-    let encoded = engine
-        .encode(&mixed, &EncodeOptions::default(), &mut Reporter::silent())
-        .unwrap();
+    let encoded = engine.encode(&mixed, &EncodeOptions::default()).unwrap();
     assert_eq!(encoded.identity.values(), good.values());
     let used: Vec<_> = encoded.photos.iter().map(|report| report.is_used()).collect();
     assert_eq!(used, [true, false, true, false]);
@@ -146,20 +132,16 @@ fn one_bad_photo_does_not_lose_the_others() {
         bad_photo: BadPhoto::Fail,
         ..EncodeOptions::default()
     };
-    let error = engine
-        .encode(&mixed, &strict, &mut Reporter::silent())
-        .unwrap_err();
+    let error = engine.encode(&mixed, &strict).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Format);
-    let error = engine
-        .encode(&mixed[3..], &EncodeOptions::default(), &mut Reporter::silent())
-        .unwrap_err();
+    let error = engine.encode(&mixed[3..], &EncodeOptions::default()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Io);
     assert!(
         error.message().contains("none of 1 photos") && error.message().contains("absent.png"),
         "{error}"
     );
     let error = engine
-        .encode(&[], &EncodeOptions::default(), &mut Reporter::silent())
+        .encode([] as [Photo<'_>; 0], &EncodeOptions::default())
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidArgument);
 }
@@ -170,13 +152,7 @@ fn identities_belong_to_their_model() {
     let (ours, other) = (engine(folder.path(), 4), engine(folder.path(), 5));
     let picture = picture(3);
     let identity = encode(&ours, &[photo(&picture)]);
-    let condition = |engine: &Engine| {
-        engine.condition(
-            &[ConditionInput::new(&identity)],
-            &ConditionOptions::default(),
-            &mut Reporter::silent(),
-        )
-    };
+    let condition = |engine: &Engine| engine.condition([&identity], &ConditionOptions::default());
     condition(&ours).unwrap();
     let error = condition(&other).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Mismatch);
@@ -199,7 +175,7 @@ fn identities_are_compared_where_the_checkpoint_says() {
         |values: &[f32], shape: (usize, usize)| Tensor::from_slice(values, shape, &Device::Cpu).unwrap();
     let open = |tensors: &[(String, Tensor)]| {
         let bytes = safetensors_to_bytes(tensors, &config().to_metadata().unwrap()).unwrap();
-        Engine::open(EngineOptions::new(Source::Bytes(bytes)), &mut Reporter::silent())
+        Engine::open(EngineOptions::new(Source::from(bytes)))
     };
     tensors.push(("encoder.token_mean".to_string(), tensor(&mean, (6, 24))));
     let centred = open(&tensors).unwrap();
@@ -281,8 +257,7 @@ fn unconditional_variants_exist_where_they_should() {
             unconditional,
             ..ConditionInput::new(&identity)
         };
-        let conditioning =
-            engine.condition(&[input], &ConditionOptions::default(), &mut Reporter::silent())?;
+        let conditioning = engine.condition([input], &ConditionOptions::default())?;
         let keys = conditioning.keys(0, 0, Role::Unconditional)?;
         Ok::<_, omniid::Error>(keys.map(|keys| keys.flatten_all().unwrap().to_vec1::<f32>().unwrap()))
     };
@@ -317,11 +292,7 @@ fn cancelling_stops_the_call() {
         }
     };
     let error = engine
-        .encode(
-            &photos,
-            &EncodeOptions::default(),
-            &mut Reporter::new(&mut callback),
-        )
+        .encode_with_progress(&photos, &EncodeOptions::default(), &mut callback)
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Cancelled);
     assert_eq!(calls, 2);
@@ -359,7 +330,7 @@ fn unknown_and_missing_tensors_are_named() {
     let metadata = config().to_metadata().unwrap();
     let open = |tensors: &[(String, candle_core::Tensor)]| {
         omniid::checkpoint::write_safetensors(&path, tensors, &metadata).unwrap();
-        Engine::open(EngineOptions::new(path.as_path()), &mut Reporter::silent())
+        Engine::open(EngineOptions::new(path.as_path()))
     };
     for part in ["backbone", "encoder", "adapter"] {
         let mut more = tensors.clone();
@@ -368,11 +339,7 @@ fn unknown_and_missing_tensors_are_named() {
             // The adapter is read when it is first needed.
             let picture = picture(1);
             let identity = encode(&engine, &[photo(&picture)]);
-            engine.condition(
-                &[ConditionInput::new(&identity)],
-                &ConditionOptions::default(),
-                &mut Reporter::silent(),
-            )
+            engine.condition([&identity], &ConditionOptions::default())
         });
         let error = opened.err().unwrap();
         assert_eq!(error.kind(), ErrorKind::Format, "{error}");
@@ -395,9 +362,7 @@ fn attention_maps_belong_to_their_photos_and_add_up() {
     let pictures: Vec<_> = (0..2).map(picture).collect();
     let photos: Vec<_> = pictures.iter().map(|pixels| photo(pixels)).collect();
     let options = EncodeOptions::default();
-    let maps = engine
-        .attention_maps(&photos, &options, &mut Reporter::silent())
-        .unwrap();
+    let maps = engine.attention_maps(&photos, &options).unwrap();
     assert_eq!((maps.queries, maps.side, maps.photos.len()), (6, 4, 2));
     assert_eq!(maps.photos[0].crop.dimensions(), (56, 56));
     for block in 0..maps.blocks {
@@ -411,11 +376,7 @@ fn attention_maps_belong_to_their_photos_and_add_up() {
     }
     assert_eq!(maps.photos[0].shares(maps.blocks, 0), [0f32; 0]);
     let swapped = engine
-        .attention_maps(
-            &[photo(&pictures[1]), photo(&pictures[0])],
-            &options,
-            &mut Reporter::silent(),
-        )
+        .attention_maps(&[photo(&pictures[1]), photo(&pictures[0])], &options)
         .unwrap();
     assert!(largest_difference(maps.photos[0].shares(1, 3), swapped.photos[1].shares(1, 3)) < 1e-6);
     assert!(largest_difference(maps.photos[0].shares(1, 3), swapped.photos[0].shares(1, 3)) > 1e-4);

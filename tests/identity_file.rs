@@ -5,8 +5,8 @@ use candle_core::{DType, Device, Tensor};
 use half::f16;
 use omniid::checkpoint::safetensors_to_bytes;
 use omniid::encoder::EncoderKind;
-use omniid::identity::file::Precision;
 use omniid::identity::{Identity, PhotoFeatures, Provenance};
+use omniid::Precision;
 use omniid::{ErrorKind, Limits};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -84,7 +84,7 @@ impl Parts {
     fn read(&self) -> omniid::Result<Identity> {
         let tensors: Vec<_> = self.tensors.clone().into_iter().collect();
         let bytes = safetensors_to_bytes(&tensors, &self.metadata).unwrap();
-        Identity::from_bytes(&bytes, &Limits::default())
+        Identity::load(bytes.clone(), &Limits::default())
     }
 }
 
@@ -97,21 +97,21 @@ fn f32_files_are_exact_and_follow_the_description_of_the_format() {
     let identity = sample();
     let bytes = identity.to_bytes(Precision::F32).unwrap();
     assert_eq!(
-        Identity::from_bytes(&bytes, &Limits::default()).unwrap(),
+        Identity::load(bytes.clone(), &Limits::default()).unwrap(),
         identity
     );
     assert_eq!(Parts::sound().read().unwrap(), identity);
 
     let bare = identity.clone().without_features();
     let bytes = bare.to_bytes(Precision::F32).unwrap();
-    assert_eq!(Identity::from_bytes(&bytes, &Limits::default()).unwrap(), bare);
+    assert_eq!(Identity::load(bytes.clone(), &Limits::default()).unwrap(), bare);
 }
 
 #[test]
 fn f16_files_hold_the_nearest_halves() {
     let identity = sample();
     let bytes = identity.to_bytes(Precision::F16).unwrap();
-    let read = Identity::from_bytes(&bytes, &Limits::default()).unwrap();
+    let read = Identity::load(bytes.clone(), &Limits::default()).unwrap();
     let rounded = |values: &[f32]| {
         values
             .iter()
@@ -143,14 +143,14 @@ fn values_that_do_not_fit_into_f16_are_refused_and_not_written_as_infinity() {
     .unwrap();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("large.omniid");
-    let error = identity.save(&path, Precision::F16).unwrap_err();
+    let error = identity.save_as(&path, Precision::F16).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
     assert!(
         error.message().contains("70000") && error.message().contains("tokens"),
         "{error}"
     );
     assert!(!path.exists());
-    identity.save(&path, Precision::F32).unwrap();
+    identity.save(&path).unwrap();
 }
 
 #[test]
@@ -334,14 +334,14 @@ fn a_file_cut_at_any_byte_is_refused() {
     for precision in [Precision::F32, Precision::F16] {
         let whole = sample().to_bytes(precision).unwrap();
         for cut in 0..whole.len() {
-            let error = Identity::from_bytes(&whole[..cut], &Limits::default())
+            let error = Identity::load(whole[..cut].to_vec(), &Limits::default())
                 .err()
                 .unwrap_or_else(|| panic!("accepted the first {cut} of {} bytes", whole.len()));
             assert_eq!(error.kind(), ErrorKind::Format, "cut at {cut}: {error}");
         }
         let mut longer = whole.clone();
         longer.push(0);
-        let error = Identity::from_bytes(&longer, &Limits::default()).unwrap_err();
+        let error = Identity::load(longer, &Limits::default()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Format, "one byte more: {error}");
     }
 }
@@ -355,7 +355,7 @@ fn a_changed_byte_gives_an_error_or_a_sound_identity() {
         for change in [0x01, 0x80, 0xff] {
             let mut bytes = whole.clone();
             bytes[at] ^= change;
-            match Identity::from_bytes(&bytes, &Limits::default()) {
+            match Identity::load(bytes.clone(), &Limits::default()) {
                 Ok(identity) => {
                     accepted += 1;
                     assert_eq!(identity.values().len(), identity.token_count() * identity.width());
@@ -381,7 +381,7 @@ fn a_changed_byte_gives_an_error_or_a_sound_identity() {
 #[test]
 fn the_callers_limits_hold() {
     let bytes = sample().to_bytes(Precision::F32).unwrap();
-    let read = |limits: Limits| Identity::from_bytes(&bytes, &limits);
+    let read = |limits: Limits| Identity::load(bytes.clone(), &limits);
     read(Limits {
         max_photos: 2,
         ..Limits::default()
@@ -418,16 +418,16 @@ fn saving_replaces_the_file_or_leaves_everything_as_it_was() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.omniid");
     let first = sample();
-    first.save(&path, Precision::F32).unwrap();
+    first.save(&path).unwrap();
     let second = sample().with_notes("second", "");
-    second.save(&path, Precision::F32).unwrap();
+    second.save(&path).unwrap();
     assert_eq!(Identity::load(&path, &Limits::default()).unwrap(), second);
     assert_eq!(listing(folder.path()), ["a.omniid"]);
 
     // An identity that cannot be written leaves the old file alone.
     let provenance = first.provenance().clone();
     let large = Identity::new(EncoderKind::OmniId, [1, 1], vec![1e30], vec![], provenance).unwrap();
-    large.save(&path, Precision::F16).unwrap_err();
+    large.save_as(&path, Precision::F16).unwrap_err();
     assert_eq!(Identity::load(&path, &Limits::default()).unwrap(), second);
     assert_eq!(listing(folder.path()), ["a.omniid"]);
 }

@@ -5,7 +5,6 @@ use omniid::adapter::{Adapter, AdapterLayer, Affine};
 use omniid::conditioning::{ConditionOptions, Conditioning, IdentityInput, Mask, Role, StepRange};
 use omniid::host::{HostLayer, HostSpec};
 use omniid::inject::InjectCall;
-use omniid::progress::Reporter;
 use omniid_kernels::{TensorView, TensorViewMut};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -62,8 +61,7 @@ fn the_second_call_and_all_later_ones_do_not_allocate() {
             ..ConditionOptions::default()
         };
         let inputs = [input.clone(), input.clone()];
-        let conditioning =
-            Conditioning::new(&adapter, &host, &inputs, &options, &mut Reporter::silent()).unwrap();
+        let conditioning = Conditioning::new(&adapter, &host, &inputs, &options).unwrap();
         let query = vec![0.1f32; shape.iter().product()];
         let mut output = vec![0f32; query.len()];
         let mut inject = || {

@@ -9,7 +9,6 @@ use omniid::checkpoint::Checkpoint;
 use omniid::conditioning::{ConditionOptions, Conditioning, IdentityInput, Mask, MaskMode, Role};
 use omniid::host::HostSpec;
 use omniid::inject::InjectCall;
-use omniid::progress::Reporter;
 use omniid::Limits;
 use omniid_kernels::{Scalar, TensorView, TensorViewMut};
 use std::path::PathBuf;
@@ -21,7 +20,7 @@ fn folder() -> PathBuf {
 }
 
 fn open(name: &str) -> Checkpoint {
-    Checkpoint::open(&folder().join(name), &Limits::default()).unwrap()
+    Checkpoint::open(folder().join(name), &Limits::default()).unwrap()
 }
 
 fn tensor(file: &Checkpoint, name: &str) -> Tensor {
@@ -76,7 +75,7 @@ fn load(case: &str, adapters: &[&str], dtype: DType) -> Case {
             mask_mode: MaskMode::Diffusers,
             ..ConditionOptions::default()
         };
-        Conditioning::new(&adapter, &host, &[input], &options, &mut Reporter::silent()).unwrap()
+        Conditioning::new(&adapter, &host, &[input], &options).unwrap()
     });
     let conditionings = conditionings.collect();
     Case {

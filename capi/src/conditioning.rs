@@ -3,7 +3,7 @@
 use crate::engine::{omniid_engine, precision, HostTexts};
 use crate::identity::omniid_identity;
 use crate::pointer;
-use crate::progress::{omniid_progress_fn, with_reporter};
+use crate::progress::{omniid_progress_fn, with_progress};
 use crate::status::omniid_status;
 use crate::structs::{self, CStruct};
 use omniid::conditioning::{
@@ -11,8 +11,8 @@ use omniid::conditioning::{
     WeightType,
 };
 use omniid::engine::ConditionInput;
-use omniid::error::{Error, Result};
 use omniid::host::HostSpec;
+use omniid::{Error, Result};
 use omniid_capi_export::export;
 use std::ffi::c_void;
 
@@ -360,8 +360,8 @@ pub unsafe extern "C" fn omniid_conditioning_create(
     };
     // SAFETY: as above.
     let conditioning = unsafe {
-        with_reporter(progress, user_data, |reporter| {
-            engine.condition(&inputs, &options, reporter)
+        with_progress(progress, user_data, |progress| {
+            engine.condition_with_progress(inputs, &options, progress)
         })
     }?;
     let texts = HostTexts::new(conditioning.host());

@@ -9,7 +9,7 @@ use crate::structs;
 use crate::tensor;
 use candle_core::Tensor;
 use omniid::conditioning::{Conditioning, Role, Step};
-use omniid::error::{Error, Result};
+use omniid::{Error, Result};
 use omniid_capi_export::export;
 use std::ffi::c_char;
 

@@ -7,9 +7,9 @@ use crate::tensor::{managed, Place, View};
 use candle_core::{Device, Tensor};
 use omniid::conditioning::Conditioning;
 use omniid::cuda::{DeviceView, Export, HostStream};
-use omniid::error::{Error, Result};
 use omniid::host::HostLayer;
 use omniid::inject::{check_disjoint, DeviceInjectCall};
+use omniid::{Error, Result};
 
 /// Injects into the memory of the GPU, on the host's stream.
 ///

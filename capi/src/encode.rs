@@ -4,15 +4,14 @@ use crate::engine::omniid_engine;
 use crate::identity::omniid_identity;
 use crate::photo::{omniid_face, omniid_photo, photos};
 use crate::pointer::{self, flag};
-use crate::progress::{omniid_progress_fn, with_reporter};
+use crate::progress::{omniid_progress_fn, with_progress};
 use crate::status::{c_text, code, omniid_status, OMNIID_STATUS_OK};
 use crate::structs::{self, CStruct};
 use omniid::engine::{BadPhoto, EncodeOptions, Encoded, PhotoOutcome, PhotoReport};
-use omniid::error::{Error, Result};
 use omniid::face::crop::TEMPLATE_CENTER;
 use omniid::face::{CropMode, FaceBox};
 use omniid::photo::Photo;
-use omniid::progress::Reporter;
+use omniid::{Error, ProgressFn, Result};
 use omniid_capi_export::export;
 use std::ffi::{c_char, c_void, CString};
 
@@ -231,7 +230,7 @@ unsafe fn run(
     photo_count: usize,
     options: *const omniid_encode_options,
     out: *mut *mut omniid_identity,
-    encode: impl FnOnce(&[Photo<'_>], &EncodeOptions, &mut Reporter<'_>) -> Result<Encoded>,
+    encode: impl FnOnce(&[Photo<'_>], &EncodeOptions, ProgressFn<'_>) -> Result<Encoded>,
 ) -> Result<()> {
     // SAFETY: the caller's promise, here and below.
     let (out, options) = unsafe { (pointer::out_handle(out, "out")?, read_options(options)?) };
@@ -239,8 +238,8 @@ unsafe fn run(
     let photos = unsafe { photos(photos_in, photo_count) }?;
     // SAFETY: as above.
     let encoded = unsafe {
-        with_reporter(options.progress, options.progress_user_data, |reporter| {
-            encode(&photos, &options.encode, reporter)
+        with_progress(options.progress, options.progress_user_data, |progress| {
+            encode(&photos, &options.encode, progress)
         })
     }?;
     let report = omniid_report {
@@ -275,10 +274,10 @@ pub unsafe extern "C" fn omniid_encode(
 ) -> omniid_status {
     // SAFETY: the caller's promise, here and below.
     unsafe {
-        run(photos, photo_count, options, out, |photos, options, reporter| {
+        run(photos, photo_count, options, out, |photos, options, progress| {
             pointer::handle(engine, "engine")?
                 .engine
-                .encode(photos, options, reporter)
+                .encode_with_progress(photos, options, progress)
         })
     }
 }
@@ -302,11 +301,11 @@ pub unsafe extern "C" fn omniid_identity_extend(
 ) -> omniid_status {
     // SAFETY: the caller's promise, here and below.
     unsafe {
-        run(photos, photo_count, options, out, |photos, options, reporter| {
+        run(photos, photo_count, options, out, |photos, options, progress| {
             let identity = &pointer::handle(identity, "identity")?.identity;
             pointer::handle(engine, "engine")?
                 .engine
-                .extend(identity, photos, options, reporter)
+                .extend_with_progress(identity, photos, options, progress)
         })
     }
 }

@@ -1,16 +1,16 @@
 //! The engine: an identity model, opened once, used from any number of threads.
 
 use crate::pointer;
-use crate::progress::{omniid_progress_fn, with_reporter};
+use crate::progress::{omniid_progress_fn, with_progress};
 use crate::status::{c_text, omniid_status};
 use crate::structs::{self, CStruct};
 use crate::tensor::{OMNIID_DEVICE_TYPE_CPU, OMNIID_DEVICE_TYPE_CUDA};
 use crate::version::{OMNIID_ABI_MAJOR, OMNIID_ABI_VERSION};
 use omniid::encoder::EncoderKind;
-use omniid::engine::{DeviceChoice, Engine, EngineOptions, Precision, Source};
-use omniid::error::{Error, ErrorKind, Result};
+use omniid::engine::{DeviceChoice, Engine, EngineOptions, Source};
 use omniid::host::{HostLayer, HostSpec};
-use omniid::limits::Limits;
+use omniid::Limits;
+use omniid::{Error, ErrorKind, Precision, Result};
 use omniid_capi_export::export;
 use std::ffi::{c_char, c_void, CString};
 
@@ -223,13 +223,12 @@ unsafe fn source(
             "{name}: both a path and data are given, expected one"
         ))),
         // SAFETY: the caller's promise.
-        (false, true) => Ok(Some(Source::Path(
-            unsafe { pointer::path(path, name) }?.into_owned(),
-        ))),
+        (false, true) => Ok(Some(unsafe { pointer::path(path, name) }?.as_ref().into())),
         // SAFETY: the caller's promise.
-        (true, false) => Ok(Some(Source::Bytes(
-            unsafe { pointer::slice(data.cast::<u8>(), size, name) }?.to_vec(),
-        ))),
+        (true, false) => {
+            let bytes = unsafe { pointer::slice(data.cast::<u8>(), size, name) }?;
+            Ok(Some(bytes.to_vec().into()))
+        }
     }
 }
 
@@ -383,8 +382,8 @@ pub unsafe extern "C" fn omniid_engine_open(
     let (out, (raw, options)) = unsafe { (pointer::out_handle(out, "out")?, engine_options(options)?) };
     // SAFETY: the caller's promise.
     let engine = unsafe {
-        with_reporter(raw.progress, raw.progress_user_data, |reporter| {
-            Engine::open(options, reporter)
+        with_progress(raw.progress, raw.progress_user_data, |progress| {
+            Engine::open_with_progress(options, progress)
         })
     }?;
     let handle = omniid_engine {

@@ -6,10 +6,10 @@ use crate::pointer;
 use crate::status::{c_text, omniid_status};
 use crate::structs::{self, CStruct};
 use crate::tensor;
-use omniid::error::{Error, Result};
-use omniid::identity::file::Precision;
 use omniid::identity::Identity;
-use omniid::limits::Limits;
+use omniid::Limits;
+use omniid::Precision;
+use omniid::{Error, Result};
 use omniid_capi_export::export;
 use std::ffi::{c_char, c_void, CString};
 use std::sync::Arc;
@@ -104,7 +104,7 @@ pub unsafe extern "C" fn omniid_identity_load(
     // SAFETY: the caller's promise, here and in the closure.
     unsafe {
         hand_out(out, || {
-            Identity::load(&pointer::path(path, "path")?, &Limits::default())
+            Identity::load(pointer::path(path, "path")?.as_ref(), &Limits::default())
         })
     }
 }
@@ -125,10 +125,8 @@ pub unsafe extern "C" fn omniid_identity_from_bytes(
     // SAFETY: the caller's promise, here and in the closure.
     unsafe {
         hand_out(out, || {
-            Identity::from_bytes(
-                pointer::slice(data.cast::<u8>(), size, "data")?,
-                &Limits::default(),
-            )
+            let bytes = pointer::slice(data.cast::<u8>(), size, "data")?;
+            Identity::load(bytes.to_vec(), &Limits::default())
         })
     }
 }
@@ -151,7 +149,7 @@ pub unsafe extern "C" fn omniid_identity_save(
             pointer::path(path, "path")?,
         )
     };
-    handle.identity.save(&path, file_precision(precision)?)
+    handle.identity.save_as(path, file_precision(precision)?)
 }
 
 /// Writes an identity to memory: what `omniid_identity_save` puts into the file.

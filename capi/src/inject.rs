@@ -9,9 +9,9 @@ use crate::status::omniid_status;
 use crate::structs::{self, CStruct};
 use crate::tensor::{Place, View};
 use omniid::conditioning::{Conditioning, Role, Step};
-use omniid::error::{Error, Result};
 use omniid::host::HostLayer;
 use omniid::inject::{check_disjoint, InjectCall, OutputView, QueryView, ViewLayout};
+use omniid::{Error, Result};
 use omniid_capi_export::export;
 
 /// `[batch, rows, heads * head_dim]` or `[batch, rows, heads, head_dim]`.

@@ -1,7 +1,7 @@
 //! Log messages. The library is silent unless a callback is installed.
 
 use crate::status::{c_text, omniid_status};
-use omniid::error::{Error, Result};
+use omniid::{Error, Result};
 use omniid_capi_export::export;
 use std::cell::Cell;
 use std::ffi::{c_char, c_void};

@@ -1,6 +1,6 @@
 //! Pointers of the caller: handles, texts, arrays and places for results.
 
-use omniid::error::{Error, Result};
+use omniid::{Error, Result};
 use std::borrow::Cow;
 use std::ffi::{c_char, CStr};
 use std::path::Path;

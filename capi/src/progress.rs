@@ -1,6 +1,6 @@
 //! Progress and cancellation of long calls.
 
-use omniid::progress::{Progress, Reporter};
+use omniid::{Progress, ProgressFn};
 use std::ffi::c_void;
 use std::ops::ControlFlow;
 
@@ -22,17 +22,17 @@ pub const OMNIID_STAGE_SAVE: i32 = 4;
 pub type omniid_progress_fn =
     Option<unsafe extern "C" fn(user_data: *mut c_void, stage: i32, done: u64, total: u64) -> i32>;
 
-/// Runs `body` with a reporter that calls the caller's callback.
+/// Runs `body` with a function that calls the caller's callback.
 ///
 /// # Safety
 /// `callback` may be called with `user_data` on this thread during `body`.
-pub(crate) unsafe fn with_reporter<T>(
+pub(crate) unsafe fn with_progress<T>(
     callback: omniid_progress_fn,
     user_data: *mut c_void,
-    body: impl FnOnce(&mut Reporter<'_>) -> T,
+    body: impl FnOnce(ProgressFn<'_>) -> T,
 ) -> T {
     let Some(callback) = callback else {
-        return body(&mut Reporter::silent());
+        return body(&mut |_| ControlFlow::Continue(()));
     };
     let mut forward = |progress: Progress| {
         // SAFETY: the caller's promise.
@@ -41,13 +41,13 @@ pub(crate) unsafe fn with_reporter<T>(
             _ => ControlFlow::Break(()),
         }
     };
-    body(&mut Reporter::new(&mut forward))
+    body(&mut forward)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use omniid::progress::Stage;
+    use omniid::Stage;
 
     unsafe extern "C" fn cancel_at_two(user_data: *mut c_void, stage: i32, done: u64, total: u64) -> i32 {
         // SAFETY: the test passes a vector.
@@ -72,11 +72,17 @@ mod tests {
         let mut seen: Vec<(i32, u64, u64)> = Vec::new();
         // SAFETY: the vector outlives the call.
         let result = unsafe {
-            with_reporter(Some(cancel_at_two), (&raw mut seen).cast(), |reporter| {
-                (1..=3).try_for_each(|done| reporter.report(Stage::Encode, done, 3))
+            with_progress(Some(cancel_at_two), (&raw mut seen).cast(), |progress| {
+                (1..=3).try_for_each(|done| {
+                    progress(Progress {
+                        stage: Stage::Encode,
+                        done,
+                        total: 3,
+                    })
+                })
             })
         };
-        assert_eq!(result.unwrap_err().kind(), omniid::ErrorKind::Cancelled);
+        assert_eq!(result, ControlFlow::Break(()));
         assert_eq!(seen, [(OMNIID_STAGE_ENCODE, 1, 3), (OMNIID_STAGE_ENCODE, 2, 3)]);
     }
 }

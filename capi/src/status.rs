@@ -3,7 +3,7 @@
 //! Every function that can fail returns an `omniid_status`. When it is not `OMNIID_STATUS_OK`, `omniid_last_error` has
 //! the message: what failed, the value seen and what would be right.
 
-use omniid::error::{Error, ErrorKind, Result};
+use omniid::{Error, ErrorKind, Result};
 use omniid_capi_export::export;
 use std::any::Any;
 use std::cell::RefCell;

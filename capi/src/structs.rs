@@ -1,6 +1,6 @@
 //! Structs that grow: reading them from older and newer callers, and filling them for both.
 
-use omniid::error::{Error, Result};
+use omniid::{Error, Result};
 use std::mem::{align_of, size_of, MaybeUninit};
 
 /// Largest size that a caller may state for a struct. Far above any real one; a forgotten or garbage size is
@@ -159,7 +159,7 @@ pub(crate) unsafe fn write_element<T: CStruct>(pointer: *mut T, index: usize, va
 #[cfg(test)]
 mod tests {
     use super::*;
-    use omniid::error::ErrorKind;
+    use omniid::ErrorKind;
 
     #[repr(C, align(8))]
     #[derive(Clone, Copy, Debug, PartialEq)]

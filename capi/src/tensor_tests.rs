@@ -1,5 +1,5 @@
 use super::*;
-use omniid::error::ErrorKind;
+use omniid::ErrorKind;
 use std::sync::Arc;
 
 const F32: TensorType = TensorType {

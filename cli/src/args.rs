@@ -2,15 +2,14 @@
 
 use crate::failure::{Failure, Outcome};
 use crate::progress::with_bar;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::ValueEnum;
 use omniid::checkpoint::Checkpoint;
-use omniid::engine::{
-    BadPhoto, DeviceChoice, EncodeOptions, Engine, EngineOptions, HostConfig, Precision, Source,
-};
+use omniid::engine::{BadPhoto, DeviceChoice, EncodeOptions, Engine, EngineOptions, HostConfig, Source};
 use omniid::face::CropMode;
 use omniid::host::HostSpec;
 use omniid::photo::{FaceHint, Photo};
-use omniid::{Error, ErrorKind, Limits};
+use omniid::{Error, ErrorKind, Limits, Precision};
 use omniid_minihost::{GenerateOptions, Generator, Minihost};
 use std::path::{Path, PathBuf};
 
@@ -37,8 +36,8 @@ pub struct ModelArgs {
           value_parser = parse_device)]
     pub device: DeviceChoice,
     /// Number type of the weights in memory.
-    #[arg(long, env = "OMNIID_PRECISION", hide_env_values = true, default_value = "f32")]
-    pub precision: PrecisionArg,
+    #[arg(long, env = "OMNIID_PRECISION", hide_env_values = true, default_value = "f32", value_parser = precisions())]
+    pub precision: Precision,
     #[command(flatten)]
     pub limits: LimitArgs,
 }
@@ -118,40 +117,8 @@ pub struct NoteArgs {
     #[arg(long)]
     pub no_features: bool,
     /// Number type in the file; f32 is exact.
-    #[arg(long, value_name = "TYPE", default_value = "f32")]
-    pub store: StoreArg,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum PrecisionArg {
-    F32,
-    F16,
-    Bf16,
-}
-
-impl From<PrecisionArg> for Precision {
-    fn from(arg: PrecisionArg) -> Self {
-        match arg {
-            PrecisionArg::F32 => Self::F32,
-            PrecisionArg::F16 => Self::F16,
-            PrecisionArg::Bf16 => Self::Bf16,
-        }
-    }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum StoreArg {
-    F32,
-    F16,
-}
-
-impl From<StoreArg> for omniid::identity::file::Precision {
-    fn from(arg: StoreArg) -> Self {
-        match arg {
-            StoreArg::F32 => Self::F32,
-            StoreArg::F16 => Self::F16,
-        }
-    }
+    #[arg(long, value_name = "TYPE", default_value = "f32", value_parser = precisions())]
+    pub store: Precision,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -164,6 +131,11 @@ enum CropArg {
     Face,
     /// Turned and scaled so that eyes and mouth are where the model expects them.
     Aligned,
+}
+
+/// Reads a number type by its name.
+pub fn precisions() -> impl TypedValueParser<Value = Precision> {
+    PossibleValuesParser::new(Precision::ALL.map(Precision::name)).try_map(|name| name.parse::<Precision>())
 }
 
 pub fn parse_device(text: &str) -> Result<DeviceChoice, String> {
@@ -197,8 +169,8 @@ impl LimitArgs {
 impl PartArgs {
     /// Puts the parts into the options of an engine or a conversion.
     fn fill(&self, options: &mut EngineOptions) -> Outcome {
-        options.image_encoder = self.image_encoder.clone().map(Source::Path);
-        options.detector = self.detector.clone().map(Source::Path);
+        options.image_encoder = self.image_encoder.clone().map(Source::from);
+        options.detector = self.detector.clone().map(Source::from);
         if let Some(path) = &self.image_encoder_config {
             if self.image_encoder.is_none() {
                 return Err(Failure::usage("--image-encoder-config needs --image-encoder"));
@@ -235,7 +207,7 @@ impl ModelArgs {
         self.parts.fill(&mut options)?;
         options.host = self.host.as_deref().map(host).transpose()?;
         options.device = self.device;
-        options.precision = self.precision.into();
+        options.precision = self.precision;
         options.limits = self.limits.limits();
         Ok(options)
     }
@@ -243,7 +215,9 @@ impl ModelArgs {
     /// Opens the engine.
     pub fn open(&self, quiet: bool) -> Outcome<Engine> {
         let options = self.engine_options()?;
-        Ok(with_bar(quiet, |reporter| Engine::open(options, reporter))?)
+        Ok(with_bar(quiet, |progress| {
+            Engine::open_with_progress(options, progress)
+        })?)
     }
 }
 
@@ -285,16 +259,13 @@ impl GeneratorArgs {
                 let bytes = omniid_minihost::default_model().map_err(|error| {
                     Failure::usage(format!("{error}; give --minihost FILE or set OMNIID_MINIHOST"))
                 })?;
-                Source::Bytes(bytes.to_vec())
+                Source::from(bytes)
             }
         };
         let limits = self.model.limits.limits();
-        let dtype = Precision::from(self.model.precision).dtype();
+        let dtype = self.model.precision.dtype();
         let host = Minihost::open(&source, dtype, &device(self.model.device)?, &limits)?;
-        let file = match source {
-            Source::Path(path) => Checkpoint::open(&path, &limits)?,
-            Source::Bytes(bytes) => Checkpoint::from_bytes(bytes, &limits)?,
-        };
+        let file = Checkpoint::open(source, &limits)?;
         Ok((host, file.fingerprint(&[])))
     }
 }

@@ -10,10 +10,9 @@ use std::path::Path;
 
 /// The detector in `file`, else the one in `model`.
 pub fn of(file: Option<&Path>, model: &Source, limits: &Limits) -> Outcome<FaceDetector> {
-    match (file, model) {
-        (Some(path), _) => open(path, limits),
-        (None, Source::Path(path)) => inside(&Checkpoint::open(path, limits)?),
-        (None, Source::Bytes(bytes)) => inside(&Checkpoint::from_bytes(bytes.clone(), limits)?),
+    match file {
+        Some(path) => open(path, limits),
+        None => inside(&Checkpoint::open(model, limits)?),
     }
 }
 

@@ -1,8 +1,8 @@
 //! A progress bar on standard error, and the way out on Ctrl-C.
 
 use indicatif::{ProgressBar, ProgressStyle};
-use omniid::progress::{Progress, Reporter, Stage};
 use omniid::{Error, ErrorKind};
+use omniid::{Progress, ProgressFn, Stage};
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -94,12 +94,11 @@ impl Drop for Bar {
     }
 }
 
-/// Runs `work` with a reporter that draws a bar. Nothing is drawn when `quiet` or when standard error is no
+/// Runs `work` with a callback that draws a bar. Nothing is drawn when `quiet` or when standard error is no
 /// terminal.
-pub fn with_bar<T>(quiet: bool, work: impl FnOnce(&mut Reporter<'_>) -> T) -> T {
+pub fn with_bar<T>(quiet: bool, work: impl FnOnce(ProgressFn<'_>) -> T) -> T {
     let bar = Bar::new(quiet);
-    let mut step = |progress: Progress| bar.show(stage_name(progress.stage), progress.done, progress.total);
-    work(&mut Reporter::new(&mut step))
+    work(&mut |progress: Progress| bar.show(stage_name(progress.stage), progress.done, progress.total))
 }
 
 fn stage_name(stage: Stage) -> &'static str {

@@ -2,19 +2,19 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use omniid::identity::file::Precision;
+use omniid::Precision;
 use omniid::identity::similarity::{cosine, SimilaritySpace};
 use omniid::identity::Identity;
 use omniid::Limits;
 
 fuzz_target!(|bytes: &[u8]| {
     let limits = Limits { max_photos: 64, ..Limits::default() };
-    let Ok(identity) = Identity::from_bytes(bytes, &limits) else { return };
+    let Ok(identity) = Identity::load(bytes.to_vec(), &limits) else { return };
     assert_eq!(identity.values().len(), identity.token_count() * identity.width());
     assert!(identity.values().iter().all(|value| value.is_finite()));
     assert!((1..=64).contains(&identity.provenance().photos));
     let written = identity.to_bytes(Precision::F32).expect("a sound identity can be written");
-    assert_eq!(Identity::from_bytes(&written, &limits).expect("what was written can be read"), identity);
+    assert_eq!(Identity::load(written, &limits).expect("what was written can be read"), identity);
     if let Ok(similarity) = cosine(&identity, &identity, &SimilaritySpace::default()) {
         assert!(similarity.is_finite() && similarity.abs() <= 1.0 + 1e-5, "{similarity}");
     }

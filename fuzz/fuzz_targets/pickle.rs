@@ -24,7 +24,7 @@ fn archive(program: &[u8]) -> Vec<u8> {
 }
 
 fuzz_target!(|program: &[u8]| {
-    let Ok(checkpoint) = Checkpoint::from_bytes(archive(program), &Limits::default()) else { return };
+    let Ok(checkpoint) = Checkpoint::open(archive(program), &Limits::default()) else { return };
     let _ = checkpoint.describe().to_string();
     for name in checkpoint.names().take(16) {
         let info = checkpoint.info(name).expect("a listed tensor");

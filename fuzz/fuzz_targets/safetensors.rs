@@ -8,7 +8,7 @@ use omniid::Limits;
 
 fuzz_target!(|bytes: &[u8]| {
     let limits = Limits { max_decoded_bytes: 1 << 24, ..Limits::default() };
-    let Ok(checkpoint) = Checkpoint::from_bytes(bytes.to_vec(), &limits) else { return };
+    let Ok(checkpoint) = Checkpoint::open(bytes.to_vec(), &limits) else { return };
     let _ = recognise(&checkpoint);
     let _ = checkpoint.describe().to_string();
     let _ = checkpoint.adapter_view();

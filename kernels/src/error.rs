@@ -4,6 +4,8 @@
 //! C ABI's status codes; their numbers never change and are never used again for something else.
 
 use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
 
 /// What went wrong, as a class that a program can act on.
 ///
@@ -38,11 +40,13 @@ pub enum ErrorKind {
 
 /// An error: a kind for programs, a message for people.
 ///
-/// The message names the thing, the value seen and what would be right.
-#[derive(Debug)]
+/// The message names the thing, the value seen and what would be right. An error of the operating system or of a library
+/// underneath is part of the message and is kept as [`source`](std::error::Error::source).
+#[derive(Debug, Clone)]
 pub struct Error {
     kind: ErrorKind,
     message: String,
+    source: Option<Arc<dyn std::error::Error + Send + Sync>>,
 }
 
 /// A [`std::result::Result`] with OmniID's [`Error`].
@@ -54,7 +58,15 @@ impl Error {
         Self {
             kind,
             message: message.into(),
+            source: None,
         }
+    }
+
+    /// The same error with the one that caused it.
+    #[must_use]
+    pub fn with_source(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        self.source = Some(source.into().into());
+        self
     }
 
     /// The class of the error.
@@ -68,6 +80,7 @@ impl Error {
     }
 
     /// Puts `context` and a colon before the message: what was being done when it failed.
+    #[must_use]
     pub fn context(mut self, context: impl fmt::Display) -> Self {
         self.message = format!("{context}: {}", self.message);
         self
@@ -99,8 +112,9 @@ impl Error {
     }
 
     /// [`ErrorKind::Io`], with the path that was touched.
-    pub fn io(path: &std::path::Path, error: std::io::Error) -> Self {
-        Self::new(ErrorKind::Io, format!("{}: {error}", path.display()))
+    pub fn io(path: impl AsRef<Path>, error: std::io::Error) -> Self {
+        let message = format!("{}: {error}", path.as_ref().display());
+        Self::new(ErrorKind::Io, message).with_source(error)
     }
 
     /// Wraps the error for a function that must return a candle error, such as a `VarBuilder` backend.
@@ -124,7 +138,12 @@ impl fmt::Display for Error {
     }
 }
 
-impl std::error::Error for Error {}
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        let source = self.source.as_ref()?;
+        Some(source.as_ref())
+    }
+}
 
 /// candle reports shapes and devices; what reaches the user through it is a defect of ours or a device failure.
 /// An [`Error`] that passed through candle (see [`Error::into_candle`]) comes out as it was.
@@ -138,7 +157,9 @@ impl From<candle_core::Error> for Error {
             Candle::WrappedContext { wrapped, context } => {
                 return match wrapped.downcast::<Self>() {
                     Ok(own) => *own,
-                    Err(other) => Self::new(ErrorKind::Internal, format!("{context}: {other}")),
+                    Err(other) => {
+                        Self::new(ErrorKind::Internal, format!("{context}: {other}")).with_source(other)
+                    }
                 };
             }
             Candle::Cuda(_) => ErrorKind::Device,
@@ -146,7 +167,7 @@ impl From<candle_core::Error> for Error {
             Candle::CannotFindTensor { .. } | Candle::UnexpectedShape { .. } => ErrorKind::Format,
             _ => ErrorKind::Internal,
         };
-        Self::new(kind, error.to_string())
+        Self::new(kind, error.to_string()).with_source(error)
     }
 }
 
@@ -171,5 +192,19 @@ mod tests {
             Error::from(candle_core::Error::msg("x")).kind(),
             ErrorKind::Internal
         );
+    }
+
+    #[test]
+    fn the_cause_is_kept() {
+        use std::error::Error as _;
+        let missing = std::io::Error::from(std::io::ErrorKind::NotFound);
+        let error = Error::io("photo.jpg", missing).context("encoding").clone();
+        assert!(error.message().starts_with("encoding: photo.jpg: "), "{error}");
+        let cause = error.source().unwrap().downcast_ref::<std::io::Error>().unwrap();
+        assert_eq!(cause.kind(), std::io::ErrorKind::NotFound);
+        let error = Error::from(candle_core::Error::Cuda("no device".into()));
+        assert_eq!(error.kind(), ErrorKind::Device);
+        assert!(error.source().unwrap().is::<candle_core::Error>());
+        assert!(Error::invalid("x").source().is_none());
     }
 }

@@ -8,8 +8,8 @@
 use candle_core::{DType, Device, Tensor};
 use omniid::checkpoint::{write_safetensors, Checkpoint};
 use omniid::engine::Source;
-use omniid::error::{Error, Result};
 use omniid::Limits;
+use omniid::{Error, Result};
 use omniid_kernels::layers::{Initial, TensorSpec};
 use omniid_minihost::{default_model, file, pixels, Minihost, MinihostConfig, View};
 use std::collections::BTreeMap;
@@ -22,13 +22,10 @@ fn main() -> Result<()> {
     })?;
     let limits = Limits::default();
     let source = match arguments.get(1) {
-        Some(path) => Source::Path(path.into()),
-        None => Source::Bytes(default_model()?.to_vec()),
+        Some(path) => Source::from(Path::new(path)),
+        None => Source::from(default_model()?),
     };
-    let checkpoint = match &source {
-        Source::Path(path) => Checkpoint::open(path, &limits)?,
-        Source::Bytes(bytes) => Checkpoint::from_bytes(bytes.clone(), &limits)?,
-    };
+    let checkpoint = Checkpoint::open(&source, &limits)?;
     let config = MinihostConfig::from_metadata(checkpoint.metadata())?;
     let tensors = checkpoint
         .names()

@@ -5,7 +5,7 @@
 use candle_core::{DType, Device, Tensor, Var};
 use candle_nn::VarBuilder;
 use omniid::adapter::{Adapter, AdapterLayout};
-use omniid::error::{Error, Result};
+use omniid::{Error, Result};
 use omniid_kernels::layers::{autocast, random_tensors, Initial, TensorSpec};
 use omniid_kernels::Element;
 use omniid_minihost::flow::{training_loss, FlowOptions, Prediction, TrainingPictures};

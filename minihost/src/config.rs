@@ -4,7 +4,7 @@ use crate::context::ContextEncoder;
 use crate::prediction::Prediction;
 use crate::unet::{self, UNetConfig};
 use crate::view::View;
-use omniid::error::{Error, Result};
+use omniid::{Error, Result};
 use omniid_kernels::layers::TensorSpec;
 use serde::{Deserialize, Serialize};
 

@@ -4,7 +4,7 @@
 use crate::View;
 use candle_core::Tensor;
 use candle_nn::VarBuilder;
-use omniid::error::{Error, Result};
+use omniid::{Error, Result};
 use omniid_kernels::layers::{Activation, Initial, Linear, TensorSpec};
 
 /// A two-layer network from the numbers of [`View::to_vector`] to a number of tokens.

@@ -5,10 +5,9 @@
 
 use crate::{Generator, Minihost};
 use candle_core::{DType, Device};
-use omniid::engine::{Engine, EngineOptions, Source};
-use omniid::error::Result;
-use omniid::progress::Reporter;
+use omniid::engine::{Engine, EngineOptions};
 use omniid::Limits;
+use omniid::Result;
 
 /// The content of the built-in host's file.
 ///
@@ -33,8 +32,7 @@ impl Minihost {
     /// # Errors
     /// As [`default_model`].
     pub fn built_in(dtype: DType, device: &Device) -> Result<Self> {
-        let source = Source::Bytes(default_model()?.to_vec());
-        Self::open(&source, dtype, device, &Limits::default())
+        Self::open(default_model()?, dtype, device, &Limits::default())
     }
 }
 
@@ -44,7 +42,7 @@ impl Generator {
     /// # Errors
     /// As [`default_model`].
     pub fn built_in() -> Result<Self> {
-        let engine = Engine::open(EngineOptions::built_in()?, &mut Reporter::silent())?;
+        let engine = Engine::open(EngineOptions::built_in()?)?;
         Self::new(Minihost::built_in(DType::F32, &Device::Cpu)?, engine)
     }
 }

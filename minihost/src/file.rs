@@ -9,8 +9,8 @@ use crate::{Minihost, MinihostConfig};
 use candle_core::{DType, Device, Tensor};
 use omniid::checkpoint::{save_atomically, write_safetensors, Checkpoint};
 use omniid::engine::Source;
-use omniid::error::{Error, ErrorKind, Result};
 use omniid::Limits;
+use omniid::{Error, ErrorKind, Result};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -115,11 +115,8 @@ impl Minihost {
     /// # Errors
     /// [`Io`](ErrorKind::Io) and [`Format`](ErrorKind::Format) for files that cannot be read, naming a tensor that is
     /// missing, not known or of another shape; as [`MinihostConfig::from_metadata`].
-    pub fn open(source: &Source, dtype: DType, device: &Device, limits: &Limits) -> Result<Self> {
-        let checkpoint = match source {
-            Source::Path(path) => Checkpoint::open(path, limits)?,
-            Source::Bytes(bytes) => Checkpoint::from_bytes(bytes.clone(), limits)?,
-        };
+    pub fn open(source: impl Into<Source>, dtype: DType, device: &Device, limits: &Limits) -> Result<Self> {
+        let checkpoint = Checkpoint::open(source, limits)?;
         Self::from_checkpoint(&checkpoint, dtype, device).map_err(|error| error.context(checkpoint.label()))
     }
 
@@ -200,7 +197,7 @@ mod tests {
     }
 
     fn read(path: &Path, dtype: DType) -> Result<Minihost> {
-        Minihost::open(&path.into(), dtype, &Device::Cpu, &Limits::default())
+        Minihost::open(path, dtype, &Device::Cpu, &Limits::default())
     }
 
     fn result(host: &Minihost) -> Tensor {

@@ -7,9 +7,8 @@ use candle_core::{Device, Tensor};
 use image::RgbImage;
 use omniid::conditioning::ConditionOptions;
 use omniid::engine::{ConditionInput, Engine};
-use omniid::error::{Error, Result};
 use omniid::identity::Identity;
-use omniid::progress::Reporter;
+use omniid::{Error, Result};
 
 /// How pictures are made.
 #[derive(Debug, Clone, PartialEq)]
@@ -127,9 +126,7 @@ impl Generator {
                 ..input.clone()
             })
             .collect();
-        let conditioning =
-            self.engine
-                .condition(&inputs, &ConditionOptions::default(), &mut Reporter::silent())?;
+        let conditioning = self.engine.condition(inputs, &ConditionOptions::default())?;
         let side = self.host.config().size / self.host.config().block;
         let batches = views.len().div_ceil(options.batch_size);
         let mut images = Vec::with_capacity(views.len());

@@ -7,8 +7,8 @@ use crate::pixels::{from_tokens, to_tokens};
 use crate::unet::{UNet, UNetInput};
 use candle_core::{Device, Tensor, D};
 use candle_nn::VarBuilder;
-use omniid::error::Result;
 use omniid::host::HostSpec;
+use omniid::Result;
 
 /// The time that the UNet is told at flow time `t`: 0 is pure noise, 1 the clean picture.
 pub const TIME_SCALE: f64 = 1000.0;

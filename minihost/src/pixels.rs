@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Device, Tensor};
 use image::RgbImage;
-use omniid::error::{Error, Result};
+use omniid::{Error, Result};
 
 /// `[batch, channels, height, width]` to tokens `[batch, (height / factor) · (width / factor), channels · factor²]`.
 ///

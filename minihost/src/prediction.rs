@@ -1,7 +1,7 @@
 //! What a flow-matching network predicts, and how picture and velocity follow from it; see [`flow`](crate::flow).
 
 use candle_core::Tensor;
-use omniid::error::Result;
+use omniid::Result;
 use serde::{Deserialize, Serialize};
 
 /// What a network predicts from x_t.

@@ -6,7 +6,6 @@ use candle_core::{DType, Device, Tensor};
 use omniid::adapter::{Adapter, AdapterLayer, Affine, TokenProjection};
 use omniid::checkpoint::Checkpoint;
 use omniid::conditioning::{ConditionOptions, Conditioning, IdentityInput};
-use omniid::progress::Reporter;
 use omniid::Limits;
 use omniid_minihost::unet::{tensors, UNetInput};
 use omniid_minihost::{pixels, AdapterHook, ConditioningHook, IdentityHook, UNet, UNetConfig};
@@ -25,7 +24,7 @@ fn open(case: &str, name: &str) -> Checkpoint {
     let root = std::env::var_os("OMNIID_PARITY_FIXTURES").map(PathBuf::from);
     let root =
         root.unwrap_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/parity"));
-    Checkpoint::open(&root.join("minihost").join(case).join(name), &Limits::default()).unwrap()
+    Checkpoint::open(root.join("minihost").join(case).join(name), &Limits::default()).unwrap()
 }
 
 fn load(case: &str) -> Case {
@@ -117,8 +116,7 @@ fn check(name: &str) {
         let tokens = identity.get(row).unwrap();
         let input = IdentityInput::new(&tokens);
         let options = ConditionOptions::default();
-        let conditioning =
-            Conditioning::new(&case.adapter, host, &[input], &options, &mut Reporter::silent()).unwrap();
+        let conditioning = Conditioning::new(&case.adapter, host, &[input], &options).unwrap();
         let hook = ConditioningHook::new(conditioning, 1);
         let found = case.run(row..row + 1, Some(&hook));
         let injected = distance(&found, &expected.narrow(0, row, 1).unwrap());

@@ -149,7 +149,7 @@ mod tests {
             ("b.weight".to_string(), tensor((4, 1))),
         ];
         let bytes = safetensors_to_bytes(&tensors, &Default::default()).unwrap();
-        Checkpoint::from_bytes(bytes, &Limits::default()).unwrap()
+        Checkpoint::open(bytes, &Limits::default()).unwrap()
     }
 
     #[test]

@@ -179,7 +179,7 @@ mod tests {
 
     fn open(tensors: &[(String, Tensor)]) -> Checkpoint {
         let bytes = safetensors_to_bytes(tensors, &Default::default()).unwrap();
-        Checkpoint::from_bytes(bytes, &Limits::default()).unwrap()
+        Checkpoint::open(bytes, &Limits::default()).unwrap()
     }
 
     #[test]

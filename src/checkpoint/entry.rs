@@ -217,7 +217,7 @@ mod tests {
 
     #[test]
     fn strided_views_are_copied_in_row_major_order() {
-        let backing = Backing::Owned(Vec::new());
+        let backing = Backing::Memory(bytes::Bytes::new());
         let storage = owned((0..24).collect());
         let matrix = Entry::contiguous("m", DType::U8, vec![4, 6], storage.clone()).unwrap();
         assert!(matches!(matrix.bytes(&backing).unwrap(), Cow::Borrowed(_)));
@@ -253,6 +253,9 @@ mod tests {
             );
         }
         let empty = Entry::strided("t", DType::U8, vec![0, 7], vec![7, 1], 0, owned(vec![])).unwrap();
-        assert!(empty.bytes(&Backing::Owned(Vec::new())).unwrap().is_empty());
+        assert!(empty
+            .bytes(&Backing::Memory(bytes::Bytes::new()))
+            .unwrap()
+            .is_empty());
     }
 }

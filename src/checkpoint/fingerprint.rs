@@ -61,11 +61,11 @@ impl Checkpoint {
                     1 => 0,
                     _ => (k as u128 * (count as u128 - 1) / (samples as u128 - 1)) as usize,
                 };
-                let value = f16::from_f32(entry.scalar(&self.source.backing, index).unwrap_or(f32::NAN));
+                let value = f16::from_f32(entry.scalar(&self.file.backing, index).unwrap_or(f32::NAN));
                 let bits = if value.is_nan() { 0x7e00 } else { value.to_bits() };
                 hash.update(bits.to_le_bytes());
             }
-            entry.release(&self.source.backing);
+            entry.release(&self.file.backing);
         }
         hash.finalize()
             .iter()
@@ -89,7 +89,7 @@ mod tests {
             .iter()
             .map(|(k, v)| (k.to_string(), v.to_string()))
             .collect();
-        Checkpoint::from_bytes(
+        Checkpoint::open(
             safetensors_to_bytes(&tensors, &metadata).unwrap(),
             &Limits::default(),
         )
@@ -129,7 +129,7 @@ mod tests {
             OutputTensor::all_of(&original, Some(DType::F16)).unwrap(),
             &BTreeMap::new(),
         );
-        let half = Checkpoint::from_bytes(half.unwrap().to_bytes().unwrap(), &Limits::default()).unwrap();
+        let half = Checkpoint::open(half.unwrap().to_bytes().unwrap(), &Limits::default()).unwrap();
         assert_eq!(half.info("a").unwrap().dtype, DType::F16);
         assert_eq!(half.fingerprint(&[]), name);
         let reshaped = file(

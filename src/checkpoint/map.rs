@@ -1,6 +1,7 @@
 //! The bytes behind a checkpoint: a memory-mapped file or a buffer.
 
 use crate::error::{Error, Result};
+use bytes::Bytes;
 use memmap2::Mmap;
 use std::fs::File;
 use std::ops::Range;
@@ -11,7 +12,7 @@ pub(super) enum Backing {
     /// A file mapped into memory. Pages are read when touched.
     Mapped(Mmap),
     /// A buffer handed in by the caller.
-    Owned(Vec<u8>),
+    Memory(Bytes),
 }
 
 impl Backing {
@@ -31,7 +32,7 @@ impl Backing {
         }
         if metadata.len() == 0 {
             // An empty file cannot be mapped, and neither can a pipe or a device.
-            return Ok(Self::Owned(Vec::new()));
+            return Ok(Self::Memory(Bytes::new()));
         }
         // SAFETY: the map is read-only and private to this value; slices of it never outlive it. What remains is
         // that another process could truncate or rewrite the file meanwhile, which would make reads fault or
@@ -45,7 +46,7 @@ impl Backing {
     pub(super) fn bytes(&self) -> &[u8] {
         match self {
             Self::Mapped(map) => map,
-            Self::Owned(bytes) => bytes,
+            Self::Memory(bytes) => bytes,
         }
     }
 

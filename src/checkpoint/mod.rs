@@ -19,6 +19,7 @@ mod kind;
 mod map;
 mod safetensors_file;
 mod shapes;
+mod source;
 mod torch_file;
 mod view;
 mod writer;
@@ -30,6 +31,7 @@ pub use fingerprint::FINGERPRINT_KEY;
 pub use kind::{recognise, CheckpointKind, ClipNaming, HostFamily, ProjectionKind, IDENTITY_KEY, NATIVE_KEY};
 pub use omniid_kernels::layers::{Initial, TensorSpec, Weights};
 pub use shapes::Shapes;
+pub use source::Source;
 pub use writer::{safetensors_to_bytes, write_safetensors, OutputTensor, SafetensorsWriter};
 
 use crate::error::{Error, Result};
@@ -37,6 +39,7 @@ use crate::limits::Limits;
 use candle_core::{DType, Device, Tensor};
 use entry::Entry;
 use map::Backing;
+pub(crate) use source::Content;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -47,12 +50,12 @@ use std::sync::Arc;
 /// Cheap to clone; clones and views share the bytes. Immutable, usable from any number of threads at once.
 #[derive(Clone)]
 pub struct Checkpoint {
-    source: Arc<Source>,
+    file: Arc<File>,
     tensors: Arc<BTreeMap<String, Entry>>,
 }
 
 /// What all views of one container share.
-struct Source {
+struct File {
     backing: Backing,
     path: Option<PathBuf>,
     container: Container,
@@ -101,7 +104,7 @@ impl std::fmt::Debug for Checkpoint {
 }
 
 impl Checkpoint {
-    /// Maps the file at `path` and reads its header.
+    /// Maps a file, or takes the bytes of one, and reads its header.
     ///
     /// The file must not be truncated or rewritten in place while the checkpoint or a view of it lives.
     /// (Replacing it by renaming another file over it is fine.)
@@ -110,17 +113,15 @@ impl Checkpoint {
     /// `Io` when the file cannot be read, `Format` when it is damaged or no checkpoint, `Unsupported` for a
     /// container, pickle content or element type that is not read, `LimitExceeded` for too large a header.
     /// All name the path.
-    pub fn open(path: &Path, limits: &Limits) -> Result<Self> {
-        let backing = Backing::open(path)?;
-        Self::parse(backing, Some(path.to_path_buf()), limits).map_err(|error| error.context(path.display()))
-    }
-
-    /// Reads a checkpoint from the bytes of a file.
-    ///
-    /// # Errors
-    /// As [`Checkpoint::open`], without `Io`.
-    pub fn from_bytes(bytes: Vec<u8>, limits: &Limits) -> Result<Self> {
-        Self::parse(Backing::Owned(bytes), None, limits)
+    pub fn open(source: impl Into<Source>, limits: &Limits) -> Result<Self> {
+        match source.into().0 {
+            Content::Path(path) => {
+                let backing = Backing::open(&path)?;
+                Self::parse(backing, Some(path.clone()), limits)
+                    .map_err(|error| error.context(path.display()))
+            }
+            Content::Bytes(bytes) => Self::parse(Backing::Memory(bytes), None, limits),
+        }
     }
 
     fn parse(backing: Backing, path: Option<PathBuf>, limits: &Limits) -> Result<Self> {
@@ -132,7 +133,7 @@ impl Checkpoint {
         };
         let tensors = Arc::new(view::unify_names(tensors)?);
         Ok(Self {
-            source: Arc::new(Source {
+            file: Arc::new(File {
                 backing,
                 path,
                 container,
@@ -145,19 +146,19 @@ impl Checkpoint {
     /// The same bytes under other names.
     fn with_tensors(&self, tensors: BTreeMap<String, Entry>) -> Self {
         Self {
-            source: self.source.clone(),
+            file: self.file.clone(),
             tensors: Arc::new(tensors),
         }
     }
 
     /// The container that the tensors came in.
     pub fn container(&self) -> Container {
-        self.source.container
+        self.file.container
     }
 
     /// The file, if there is one.
     pub fn path(&self) -> Option<&Path> {
-        self.source.path.as_deref()
+        self.file.path.as_deref()
     }
 
     /// Path of the file, or "checkpoint in memory": for messages.
@@ -170,7 +171,7 @@ impl Checkpoint {
 
     /// Text metadata of the file (safetensors' `__metadata__`). Empty for PyTorch files. Views keep it.
     pub fn metadata(&self) -> &BTreeMap<String, String> {
-        &self.source.metadata
+        &self.file.metadata
     }
 
     /// Names of all tensors, sorted.
@@ -240,14 +241,14 @@ impl Checkpoint {
     /// # Errors
     /// `Format` when there is no such tensor.
     pub fn bytes(&self, name: &str) -> Result<Cow<'_, [u8]>> {
-        self.entry(name)?.bytes(&self.source.backing)
+        self.entry(name)?.bytes(&self.file.backing)
     }
 
     /// Gives the memory pages that [`Checkpoint::bytes`] touched back to the system. They are read again from the
     /// file when needed; slices stay valid.
     pub fn release(&self, name: &str) {
         if let Some(entry) = self.tensors.get(name) {
-            entry.release(&self.source.backing);
+            entry.release(&self.file.backing);
         }
     }
 
@@ -260,10 +261,10 @@ impl Checkpoint {
     /// `Format` when there is no such tensor, `Unsupported` for another conversion, `Device` from the GPU.
     pub fn tensor(&self, name: &str, dtype: DType, device: &Device) -> Result<Tensor> {
         let entry = self.entry(name)?;
-        let bytes = entry.bytes(&self.source.backing)?;
+        let bytes = entry.bytes(&self.file.backing)?;
         let tensor = element::to_tensor(name, &bytes, entry.dtype, &entry.shape, dtype, device);
         drop(bytes);
-        entry.release(&self.source.backing);
+        entry.release(&self.file.backing);
         tensor.map_err(|error| error.context(self.label()))
     }
 

@@ -7,7 +7,7 @@ use super::{
 use crate::adapter::{Adapter, AdapterLayer};
 use crate::error::{Error, Result};
 use crate::host::HostSpec;
-use crate::progress::{Reporter, Stage};
+use crate::progress::{report, ProgressFn, Stage};
 use candle_core::{DType, Device, Tensor};
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ pub(super) fn build(
     host: &HostSpec,
     identities: &[IdentityInput<'_>],
     options: &ConditionOptions,
-    reporter: &mut Reporter<'_>,
+    progress: ProgressFn<'_>,
 ) -> Result<Conditioning> {
     adapter.check_host(host)?;
     check_options(options, host)?;
@@ -39,7 +39,7 @@ pub(super) fn build(
         for (index, weights) in adapter.layers().iter().enumerate() {
             layers.push(condition_layer(host, index, weights, input, &contexts, options).map_err(name)?);
             done += 1;
-            reporter.report(Stage::Condition, done, total)?;
+            report(progress, Stage::Condition, done, total)?;
         }
         let mask = input
             .mask

@@ -26,7 +26,7 @@ pub use weights::{layer_weight, LayerWeight, TokenSource, WeightType, Weights};
 use crate::adapter::Adapter;
 use crate::error::{Error, Result};
 use crate::host::HostSpec;
-use crate::progress::Reporter;
+use crate::progress::{self, ProgressFn};
 use candle_core::{DType, Device, Tensor};
 use mask::MaskGrids;
 use std::sync::Arc;
@@ -78,22 +78,34 @@ pub(crate) struct KeyValue {
 impl Conditioning {
     /// Projects the keys and values of `identities` for every layer of `host` in which they have weight.
     ///
-    /// Runs where the adapter's weights are. Products are computed in f32 and stored in `options.dtype`. `reporter`
-    /// is told about each finished layer and can cancel between two.
+    /// Runs where the adapter's weights are. Products are computed in f32 and stored in `options.dtype`.
     ///
     /// # Errors
     /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for no identities, numbers that are not finite, or
     /// malformed ranges; [`Mismatch`](crate::ErrorKind::Mismatch) when adapter, host and tokens do not belong together;
     /// [`Unsupported`](crate::ErrorKind::Unsupported) for a weight type that the host does not define or another
-    /// dtype; [`Cancelled`](crate::ErrorKind::Cancelled).
+    /// dtype.
     pub fn new(
         adapter: &Adapter,
         host: &HostSpec,
         identities: &[IdentityInput<'_>],
         options: &ConditionOptions,
-        reporter: &mut Reporter<'_>,
     ) -> Result<Self> {
-        build::build(adapter, host, identities, options, reporter)
+        build::build(adapter, host, identities, options, &mut progress::ignore)
+    }
+
+    /// [`Conditioning::new`], with a callback that is told about each finished layer and can cancel between two.
+    ///
+    /// # Errors
+    /// As [`Conditioning::new`]; [`Cancelled`](crate::ErrorKind::Cancelled).
+    pub fn new_with_progress(
+        adapter: &Adapter,
+        host: &HostSpec,
+        identities: &[IdentityInput<'_>],
+        options: &ConditionOptions,
+        progress: ProgressFn<'_>,
+    ) -> Result<Self> {
+        build::build(adapter, host, identities, options, progress)
     }
 
     /// The host that this conditioning is for.

@@ -2,7 +2,6 @@ use super::*;
 use crate::adapter::{AdapterLayer, Affine};
 use crate::error::ErrorKind;
 use crate::host::{BlockKind, HostFamily, HostLayer};
-use crate::progress::Reporter;
 use std::ops::ControlFlow;
 
 const CONTEXT: usize = 6;
@@ -51,7 +50,7 @@ fn values(tensor: Option<Tensor>) -> Vec<f32> {
 }
 
 fn condition(inputs: &[IdentityInput], options: &ConditionOptions) -> Result<Conditioning> {
-    Conditioning::new(&adapter(false), &host(), inputs, options, &mut Reporter::silent())
+    Conditioning::new(&adapter(false), &host(), inputs, options)
 }
 
 #[track_caller]
@@ -129,14 +128,7 @@ fn precise_types_hand_the_identity_to_the_other_side() {
             ..ConditionOptions::default()
         };
         let inputs = [IdentityInput::new(&tokens)];
-        let conditioning = Conditioning::new(
-            &adapter(bias),
-            &host(),
-            &inputs,
-            &options,
-            &mut Reporter::silent(),
-        )
-        .unwrap();
+        let conditioning = Conditioning::new(&adapter(bias), &host(), &inputs, &options).unwrap();
         // Transformer 3 is composition: the identity is on the unconditional side, zero tokens on the other.
         let conditional = conditioning.keys(3, 0, Role::Conditional).unwrap();
         match bias {
@@ -300,13 +292,7 @@ fn what_does_not_belong_together_is_refused() {
         ErrorKind::Mismatch
     );
     let inputs = [IdentityInput::new(&tokens)];
-    let other = Conditioning::new(
-        &adapter(false),
-        &HostSpec::sd15(),
-        &inputs,
-        &plain,
-        &mut Reporter::silent(),
-    );
+    let other = Conditioning::new(&adapter(false), &HostSpec::sd15(), &inputs, &plain);
     assert_eq!(kind(other), ErrorKind::Mismatch);
 }
 
@@ -324,13 +310,7 @@ fn progress_is_told_and_can_cancel() {
     };
     let inputs = [IdentityInput::new(&tokens)];
     let options = ConditionOptions::default();
-    let result = Conditioning::new(
-        &adapter(false),
-        &host(),
-        &inputs,
-        &options,
-        &mut Reporter::new(&mut callback),
-    );
+    let result = Conditioning::new_with_progress(&adapter(false), &host(), &inputs, &options, &mut callback);
     assert_eq!(result.unwrap_err().kind(), ErrorKind::Cancelled);
     assert_eq!(seen, [(1, 11), (2, 11), (3, 11), (4, 11)]);
 }

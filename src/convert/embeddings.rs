@@ -7,9 +7,10 @@
 use super::torch::{torch_to_bytes, DenseTensor, TorchObject};
 use crate::checkpoint;
 use crate::encoder::EncoderKind;
-use crate::engine::{EngineOptions, Parts, Precision};
+use crate::engine::{EngineOptions, Parts};
 use crate::error::{Error, Result};
 use crate::identity::{Identity, Provenance};
+use crate::precision::Precision;
 use candle_core::{DType, Device, Tensor};
 use std::path::Path;
 
@@ -152,7 +153,7 @@ impl Embeddings {
     ///
     /// # Errors
     /// [`Io`](crate::ErrorKind::Io) naming the path.
-    pub fn save_diffusers(&self, path: &Path, guidance: bool, precision: Precision) -> Result<()> {
+    pub fn save_diffusers(&self, path: impl AsRef<Path>, guidance: bool, precision: Precision) -> Result<()> {
         let DenseTensor { shape, values } = self.diffusers(guidance);
         let tensor = Tensor::from_vec(values, shape, &Device::Cpu)?.to_dtype(precision.dtype())?;
         let metadata = [
@@ -161,7 +162,11 @@ impl Embeddings {
             // Loaders of transformers and diffusers ask which framework's layout it is.
             ("format".to_string(), "pt".to_string()),
         ];
-        checkpoint::write_safetensors(path, &[("image_embeds".to_string(), tensor)], &metadata.into())
+        checkpoint::write_safetensors(
+            path.as_ref(),
+            &[("image_embeds".to_string(), tensor)],
+            &metadata.into(),
+        )
     }
 
     /// Writes [`Embeddings::diffusers`] the way `torch.save` writes the list that pipelines take: in Python
@@ -169,9 +174,14 @@ impl Embeddings {
     ///
     /// # Errors
     /// [`Io`](crate::ErrorKind::Io) naming the path.
-    pub fn save_diffusers_torch(&self, path: &Path, guidance: bool, precision: Precision) -> Result<()> {
+    pub fn save_diffusers_torch(
+        &self,
+        path: impl AsRef<Path>,
+        guidance: bool,
+        precision: Precision,
+    ) -> Result<()> {
         save(
-            path,
+            path.as_ref(),
             &torch_to_bytes(&[self.diffusers(guidance)], TorchObject::List, precision)?,
         )
     }
@@ -180,14 +190,19 @@ impl Embeddings {
     ///
     /// # Errors
     /// [`Io`](crate::ErrorKind::Io) naming the path. The first file may have been written then.
-    pub fn save_comfyui(&self, positive: &Path, negative: &Path, precision: Precision) -> Result<()> {
+    pub fn save_comfyui(
+        &self,
+        positive: impl AsRef<Path>,
+        negative: impl AsRef<Path>,
+        precision: Precision,
+    ) -> Result<()> {
         let [first, second] = self.comfyui();
         save(
-            positive,
+            positive.as_ref(),
             &torch_to_bytes(&[first], TorchObject::Tensor, precision)?,
         )?;
         save(
-            negative,
+            negative.as_ref(),
             &torch_to_bytes(&[second], TorchObject::Tensor, precision)?,
         )
     }
@@ -196,7 +211,7 @@ impl Embeddings {
 fn save(path: &Path, bytes: &[u8]) -> Result<()> {
     checkpoint::save_atomically(path, |out| {
         out.write_all(bytes)
-            .map_err(|error| Error::new(crate::ErrorKind::Io, error.to_string()))
+            .map_err(|error| Error::new(crate::ErrorKind::Io, error.to_string()).with_source(error))
     })
 }
 

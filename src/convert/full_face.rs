@@ -8,10 +8,11 @@ use super::native::Converted;
 use crate::adapter::AdapterSpelling;
 use crate::checkpoint::{OutputTensor, SafetensorsWriter};
 use crate::encoder::EncoderKind;
-use crate::engine::{EngineOptions, Parts, Precision};
+use crate::engine::{EngineOptions, Parts};
 use crate::error::{Error, Result};
 use crate::host::{BlockKind, HostSpec};
-use crate::progress::{Reporter, Stage};
+use crate::precision::Precision;
+use crate::progress::{self, report, ProgressFn, Stage};
 use std::path::Path;
 
 /// Writes the adapter of a native Omni-ID checkpoint as `image_proj.proj.{0,2,3}` and
@@ -19,13 +20,25 @@ use std::path::Path;
 ///
 /// # Errors
 /// [`Unsupported`](crate::ErrorKind::Unsupported) for a checkpoint that is not Omni-ID's, has no adapter, has biases,
-/// or whose host is no UNet; [`Io`](crate::ErrorKind::Io); [`Cancelled`](crate::ErrorKind::Cancelled). After an error
+/// or whose host is no UNet; [`Io`](crate::ErrorKind::Io). After an error
 /// there is no new file.
 pub fn to_full_face(
     source: &EngineOptions,
     precision: Option<Precision>,
-    output: &Path,
-    reporter: &mut Reporter<'_>,
+    output: impl AsRef<Path>,
+) -> Result<Converted> {
+    to_full_face_with_progress(source, precision, output, &mut progress::ignore)
+}
+
+/// [`to_full_face`], with a callback that is told about each written tensor and can cancel between two.
+///
+/// # Errors
+/// As [`to_full_face`]; [`Cancelled`](crate::ErrorKind::Cancelled).
+pub fn to_full_face_with_progress(
+    source: &EngineOptions,
+    precision: Option<Precision>,
+    output: impl AsRef<Path>,
+    progress: ProgressFn<'_>,
 ) -> Result<Converted> {
     let parts = Parts::find(source)?;
     let refuse = |what: String| {
@@ -67,8 +80,10 @@ pub fn to_full_face(
         .into();
     let count = tensors.len();
     let writer = SafetensorsWriter::new(tensors, &metadata)?;
-    reporter.report(Stage::Save, 0, count)?;
-    writer.save(output, |done, total| reporter.report(Stage::Save, done, total))?;
+    report(progress, Stage::Save, 0, count)?;
+    writer.save(output.as_ref(), |done, total| {
+        report(progress, Stage::Save, done, total)
+    })?;
     Ok(Converted {
         fingerprint: parts.fingerprint.clone(),
         tensors: count,

@@ -16,6 +16,6 @@ mod native;
 mod torch;
 
 pub use embeddings::{mean_identity, Embeddings, Negative, EMBEDDINGS_KEY};
-pub use full_face::to_full_face;
-pub use native::{to_native, Converted, NativeOptions};
+pub use full_face::{to_full_face, to_full_face_with_progress};
+pub use native::{to_native, to_native_with_progress, Converted, NativeOptions};
 pub use torch::{torch_to_bytes, DenseTensor, TorchObject};

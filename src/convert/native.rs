@@ -1,11 +1,12 @@
 //! Any checkpoint to one native file.
 
 use crate::adapter::AdapterSpelling;
-use crate::checkpoint::{Checkpoint, OutputTensor, SafetensorsWriter, FINGERPRINT_KEY};
-use crate::engine::{EngineOptions, HostConfig, NativeConfig, Parts, Precision, Source};
+use crate::checkpoint::{Checkpoint, Content, OutputTensor, SafetensorsWriter, FINGERPRINT_KEY};
+use crate::engine::{EngineOptions, HostConfig, NativeConfig, Parts};
 use crate::error::{Error, Result};
 use crate::face::FaceDetector;
-use crate::progress::{Reporter, Stage};
+use crate::precision::Precision;
+use crate::progress::{self, report, ProgressFn, Stage};
 use candle_core::{DType, Device};
 use candle_nn::VarBuilder;
 use std::path::Path;
@@ -44,13 +45,25 @@ pub struct Converted {
 /// # Errors
 /// As [`Engine::open`](crate::engine::Engine::open) for files that cannot be read or do not belong together;
 /// [`Mismatch`](crate::ErrorKind::Mismatch) for an adapter without a known host;
-/// [`Io`](crate::ErrorKind::Io) when the file cannot be written; [`Cancelled`](crate::ErrorKind::Cancelled). After an
+/// [`Io`](crate::ErrorKind::Io) when the file cannot be written. After an
 /// error there is no new file.
 pub fn to_native(
     source: &EngineOptions,
     options: &NativeOptions,
-    output: &Path,
-    reporter: &mut Reporter<'_>,
+    output: impl AsRef<Path>,
+) -> Result<Converted> {
+    to_native_with_progress(source, options, output, &mut progress::ignore)
+}
+
+/// [`to_native`], with a callback that is told about each written tensor and can cancel between two.
+///
+/// # Errors
+/// As [`to_native`]; [`Cancelled`](crate::ErrorKind::Cancelled).
+pub fn to_native_with_progress(
+    source: &EngineOptions,
+    options: &NativeOptions,
+    output: impl AsRef<Path>,
+    progress: ProgressFn<'_>,
 ) -> Result<Converted> {
     let parts = Parts::find(source)?;
     let dtype = options.precision.map(Precision::dtype);
@@ -93,8 +106,10 @@ pub fn to_native(
     metadata.insert(FINGERPRINT_KEY.to_string(), parts.fingerprint.clone());
     let count = tensors.len();
     let writer = SafetensorsWriter::new(tensors, &metadata)?;
-    reporter.report(Stage::Save, 0, count)?;
-    writer.save(output, |done, total| reporter.report(Stage::Save, done, total))?;
+    report(progress, Stage::Save, 0, count)?;
+    writer.save(output.as_ref(), |done, total| {
+        report(progress, Stage::Save, done, total)
+    })?;
     Ok(Converted {
         fingerprint: parts.fingerprint,
         tensors: count,
@@ -106,9 +121,9 @@ pub fn to_native(
 
 /// The detector that is given, else the one that the checkpoint has.
 fn detector(source: &EngineOptions, parts: &Parts) -> Result<Vec<OutputTensor>> {
-    let weights = match &source.detector {
-        Some(Source::Path(path)) => FaceDetector::weights(path, &source.limits)?,
-        Some(Source::Bytes(bytes)) => FaceDetector::weights_from_bytes(bytes, &source.limits)?,
+    let weights = match source.detector.as_ref().map(|source| &source.0) {
+        Some(Content::Path(path)) => FaceDetector::weights(path, &source.limits)?,
+        Some(Content::Bytes(bytes)) => FaceDetector::weights_from_bytes(bytes, &source.limits)?,
         None => {
             return parts
                 .detector

@@ -4,8 +4,8 @@
 //! elements of each tensor. The program uses only what `torch.load(weights_only=True)` admits:
 //! `torch._utils._rebuild_tensor_v2`, a storage class and `collections.OrderedDict`.
 
-use crate::engine::Precision;
 use crate::error::{Error, Result};
+use crate::precision::Precision;
 use half::{bf16, f16};
 use std::io::{Cursor, Write};
 use zip::write::SimpleFileOptions;

@@ -5,7 +5,7 @@ use super::Engine;
 use crate::encoder::Encoder;
 use crate::error::{Error, Result};
 use crate::photo::Photo;
-use crate::progress::{Reporter, Stage};
+use crate::progress::{self, report, ProgressFn, Stage};
 use image::RgbImage;
 
 /// Which query of an Omni-ID encoder looks where in each photo.
@@ -68,13 +68,26 @@ impl Engine {
     ///
     /// # Errors
     /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for models whose encoder is not Omni-ID; the error
-    /// of the first photo that cannot be used; [`ErrorKind::Cancelled`](crate::ErrorKind::Cancelled).
-    pub fn attention_maps(
+    /// of the first photo that cannot be used.
+    pub fn attention_maps<'p, P: Into<Photo<'p>>>(
         &self,
-        photos: &[Photo<'_>],
+        photos: impl IntoIterator<Item = P>,
         options: &EncodeOptions,
-        reporter: &mut Reporter<'_>,
     ) -> Result<AttentionMaps> {
+        self.attention_maps_with_progress(photos, options, &mut progress::ignore)
+    }
+
+    /// [`Engine::attention_maps`], with a callback that is told about each photo and can cancel between two.
+    ///
+    /// # Errors
+    /// As [`Engine::attention_maps`]; [`ErrorKind::Cancelled`](crate::ErrorKind::Cancelled).
+    pub fn attention_maps_with_progress<'p, P: Into<Photo<'p>>>(
+        &self,
+        photos: impl IntoIterator<Item = P>,
+        options: &EncodeOptions,
+        progress: ProgressFn<'_>,
+    ) -> Result<AttentionMaps> {
+        let photos: Vec<Photo<'p>> = photos.into_iter().map(P::into).collect();
         let Encoder::OmniId(encoder) = &self.inner.encoder else {
             return Err(Error::unsupported(format!(
                 "attention maps: the model's encoder is {}; only Omni-ID encoders have queries that look at all photos",
@@ -84,12 +97,12 @@ impl Engine {
         self.check_photo_count(photos.len(), 0)?;
         let mut prepared = Vec::with_capacity(photos.len());
         let mut features = Vec::with_capacity(photos.len());
-        reporter.report(Stage::Photos, 0, photos.len())?;
+        report(progress, Stage::Photos, 0, photos.len())?;
         for (index, photo) in photos.iter().enumerate() {
             let mut one = self.prepare(photo, options)?;
             self.encode_batch(&[std::mem::take(&mut one.pixels)], &mut features)?;
             prepared.push((photo.name(), one));
-            reporter.report(Stage::Photos, index + 1, photos.len())?;
+            report(progress, Stage::Photos, index + 1, photos.len())?;
         }
         let maps = encoder.attention_maps(&self.feature_tensors(&features)?)?;
         let config = encoder.config();

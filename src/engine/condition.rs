@@ -7,7 +7,7 @@ use crate::encoder::{EncoderInput, EncoderKind};
 use crate::error::{Error, Result};
 use crate::host::HostFamily;
 use crate::identity::Identity;
-use crate::progress::Reporter;
+use crate::progress::{self, ProgressFn};
 use candle_core::{DType, Device, Tensor};
 use std::sync::{Arc, MutexGuard, PoisonError};
 
@@ -45,6 +45,12 @@ impl<'a> ConditionInput<'a> {
     }
 }
 
+impl<'a> From<&'a Identity> for ConditionInput<'a> {
+    fn from(identity: &'a Identity) -> Self {
+        Self::new(identity)
+    }
+}
+
 /// Unconditional tokens that cost a pass through a network, so that they are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Synthetic {
@@ -62,12 +68,25 @@ impl Engine {
     /// finite, [`ErrorKind::Mismatch`](crate::ErrorKind::Mismatch) when another model made an identity or the
     /// adapter is for another host, [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) when the checkpoint
     /// has no adapter, the host is not known, or the unconditional variant does not exist for this encoder.
-    pub fn condition(
+    pub fn condition<'i, I: Into<ConditionInput<'i>>>(
         &self,
-        identities: &[ConditionInput<'_>],
+        identities: impl IntoIterator<Item = I>,
         options: &ConditionOptions,
-        reporter: &mut Reporter<'_>,
     ) -> Result<Conditioning> {
+        self.condition_with_progress(identities, options, &mut progress::ignore)
+    }
+
+    /// [`Engine::condition`], with a callback that is told about each layer and can cancel between two.
+    ///
+    /// # Errors
+    /// As [`Engine::condition`]; [`ErrorKind::Cancelled`](crate::ErrorKind::Cancelled).
+    pub fn condition_with_progress<'i, I: Into<ConditionInput<'i>>>(
+        &self,
+        identities: impl IntoIterator<Item = I>,
+        options: &ConditionOptions,
+        progress: ProgressFn<'_>,
+    ) -> Result<Conditioning> {
+        let identities: Vec<ConditionInput<'i>> = identities.into_iter().map(I::into).collect();
         if identities.is_empty() {
             return Err(Error::invalid(
                 "conditioning: 0 identities given, expected at least 1",
@@ -115,7 +134,7 @@ impl Engine {
                 steps: input.steps,
             })
             .collect();
-        Conditioning::new(&adapter, host, &inputs, options, reporter)
+        Conditioning::new_with_progress(&adapter, host, &inputs, options, progress)
     }
 
     /// The tokens of an identity on the engine's device, `[tokens, token width]`, f32 on the CPU.

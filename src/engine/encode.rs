@@ -7,7 +7,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::face::{self, FaceSelection};
 use crate::identity::{Identity, PhotoFeatures, Provenance};
 use crate::photo::Photo;
-use crate::progress::{Reporter, Stage};
+use crate::progress::{self, report, ProgressFn, Stage};
 use candle_core::{DType, Device, Tensor};
 
 /// A photo after decoding and cropping.
@@ -27,15 +27,28 @@ impl Engine {
     /// # Errors
     /// [`ErrorKind::InvalidArgument`] for zero photos, [`ErrorKind::NoFace`] when no photo shows a face, the
     /// first photo's own error when none could be used for other reasons, [`ErrorKind::LimitExceeded`] for too
-    /// many photos, [`ErrorKind::Cancelled`].
-    pub fn encode(
+    /// many photos.
+    pub fn encode<'p, P: Into<Photo<'p>>>(
         &self,
-        photos: &[Photo<'_>],
+        photos: impl IntoIterator<Item = P>,
         options: &EncodeOptions,
-        reporter: &mut Reporter<'_>,
     ) -> Result<Encoded> {
+        self.encode_with_progress(photos, options, &mut progress::ignore)
+    }
+
+    /// [`Engine::encode`], with a callback that is told about each photo and can cancel between two.
+    ///
+    /// # Errors
+    /// As [`Engine::encode`]; [`ErrorKind::Cancelled`].
+    pub fn encode_with_progress<'p, P: Into<Photo<'p>>>(
+        &self,
+        photos: impl IntoIterator<Item = P>,
+        options: &EncodeOptions,
+        progress: ProgressFn<'_>,
+    ) -> Result<Encoded> {
+        let photos: Vec<Photo<'p>> = photos.into_iter().map(P::into).collect();
         self.check_photo_count(photos.len(), 0)?;
-        let (features, photos) = self.features(photos, options, reporter)?;
+        let (features, photos) = self.features(&photos, options, progress)?;
         let identity = self.assemble(features, None, options)?;
         Ok(Encoded { identity, photos })
     }
@@ -47,13 +60,27 @@ impl Engine {
     /// # Errors
     /// As [`Engine::encode`]; [`ErrorKind::Mismatch`] when another model made the identity,
     /// [`ErrorKind::Unsupported`] when an Omni-ID identity was kept without its photos' features.
-    pub fn extend(
+    pub fn extend<'p, P: Into<Photo<'p>>>(
         &self,
         identity: &Identity,
-        photos: &[Photo<'_>],
+        photos: impl IntoIterator<Item = P>,
         options: &EncodeOptions,
-        reporter: &mut Reporter<'_>,
     ) -> Result<Encoded> {
+        self.extend_with_progress(identity, photos, options, &mut progress::ignore)
+    }
+
+    /// [`Engine::extend`], with a callback that is told about each photo and can cancel between two.
+    ///
+    /// # Errors
+    /// As [`Engine::extend`]; [`ErrorKind::Cancelled`].
+    pub fn extend_with_progress<'p, P: Into<Photo<'p>>>(
+        &self,
+        identity: &Identity,
+        photos: impl IntoIterator<Item = P>,
+        options: &EncodeOptions,
+        progress: ProgressFn<'_>,
+    ) -> Result<Encoded> {
+        let photos: Vec<Photo<'p>> = photos.into_iter().map(P::into).collect();
         identity.check_model(&self.inner.info.fingerprint)?;
         let had = identity.provenance().photos;
         self.check_photo_count(photos.len(), had)?;
@@ -64,7 +91,7 @@ impl Engine {
                 identity.provenance().label
             )));
         }
-        let (features, photos) = self.features(photos, options, reporter)?;
+        let (features, photos) = self.features(&photos, options, progress)?;
         let identity = self.assemble(features, Some(identity), options)?;
         Ok(Encoded { identity, photos })
     }
@@ -88,7 +115,7 @@ impl Engine {
         &self,
         photos: &[Photo<'_>],
         options: &EncodeOptions,
-        reporter: &mut Reporter<'_>,
+        progress: ProgressFn<'_>,
     ) -> Result<(Vec<PhotoFeatures>, Vec<PhotoReport>)> {
         if options.batch_size == 0 {
             return Err(Error::invalid("encoding: batch size 0, expected at least 1"));
@@ -96,7 +123,7 @@ impl Engine {
         let mut features = Vec::new();
         let mut reports = Vec::with_capacity(photos.len());
         let mut batch = Vec::new();
-        reporter.report(Stage::Photos, 0, photos.len())?;
+        report(progress, Stage::Photos, 0, photos.len())?;
         for (index, photo) in photos.iter().enumerate() {
             let outcome = match self.prepare(photo, options) {
                 Ok(prepared) => {
@@ -119,9 +146,9 @@ impl Engine {
             if batch.len() == options.batch_size || (index + 1 == photos.len() && !batch.is_empty()) {
                 self.encode_batch(&batch, &mut features)?;
                 batch.clear();
-                reporter.report(Stage::Encode, index + 1, photos.len())?;
+                report(progress, Stage::Encode, index + 1, photos.len())?;
             }
-            reporter.report(Stage::Photos, index + 1, photos.len())?;
+            report(progress, Stage::Photos, index + 1, photos.len())?;
         }
         if features.is_empty() {
             return Err(none_usable(&reports));

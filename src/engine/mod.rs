@@ -17,15 +17,13 @@ mod open;
 mod options;
 mod untrained;
 
+pub use crate::checkpoint::Source;
 pub use attention::{AttentionMaps, PhotoAttention};
 pub use condition::ConditionInput;
 pub use config::{NativeConfig, PixelConfig, FORMAT_VERSION};
 pub use host_config::{HostConfig, HostTable, LayerConfig};
 pub(crate) use open::Parts;
-pub use options::{
-    BadPhoto, DeviceChoice, EncodeOptions, Encoded, EngineOptions, PhotoOutcome, PhotoReport, Precision,
-    Source,
-};
+pub use options::{BadPhoto, DeviceChoice, EncodeOptions, Encoded, EngineOptions, PhotoOutcome, PhotoReport};
 pub use untrained::{untrained_tensors, write_untrained};
 
 use crate::adapter::Adapter;
@@ -38,7 +36,8 @@ use crate::identity::similarity::{cosine, SimilaritySpace};
 use crate::identity::Identity;
 use crate::limits::Limits;
 use crate::photo::ImageProcessor;
-use crate::progress::Reporter;
+use crate::precision::Precision;
+use crate::progress::{self, ProgressFn};
 use crate::vit::{VisionConfig, VisionTransformer};
 use candle_core::Device;
 use std::sync::{Arc, Mutex};
@@ -109,15 +108,21 @@ struct Inner {
 impl Engine {
     /// Opens a checkpoint.
     ///
-    /// `reporter` is told about each loaded part and can cancel between them.
-    ///
     /// # Errors
     /// [`ErrorKind::Io`](crate::ErrorKind::Io) and [`ErrorKind::Format`](crate::ErrorKind::Format) for files that
     /// cannot be read, [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for checkpoint families and
     /// devices that this build cannot run, [`ErrorKind::Mismatch`](crate::ErrorKind::Mismatch) when image encoder,
     /// checkpoint and host do not belong together.
-    pub fn open(options: EngineOptions, reporter: &mut Reporter<'_>) -> Result<Self> {
-        open::open(options, reporter)
+    pub fn open(options: EngineOptions) -> Result<Self> {
+        open::open(options, &mut progress::ignore)
+    }
+
+    /// [`Engine::open`], with a callback that is told about each loaded part and can cancel between two.
+    ///
+    /// # Errors
+    /// As [`Engine::open`]; [`ErrorKind::Cancelled`](crate::ErrorKind::Cancelled).
+    pub fn open_with_progress(options: EngineOptions, progress: ProgressFn<'_>) -> Result<Self> {
+        open::open(options, progress)
     }
 
     /// What this engine is.

@@ -3,17 +3,17 @@
 use super::comparison::similarity_space;
 use super::config::{NativeConfig, PixelConfig};
 use super::host_config::HostConfig;
-use super::options::{DeviceChoice, EngineOptions, Source};
+use super::options::{DeviceChoice, EngineOptions};
 use super::{AdapterSource, Engine, EngineInfo, Inner};
 use crate::adapter::AdapterLayout;
-use crate::checkpoint::{recognise, Checkpoint, CheckpointKind};
+use crate::checkpoint::{recognise, Checkpoint, CheckpointKind, Content, Source};
 use crate::encoder::{Encoder, EncoderConfig, EncoderInput};
 use crate::error::{Error, Result};
 use crate::face::{CropMode, FaceDetector};
 use crate::host::HostSpec;
 use crate::limits::Limits;
 use crate::photo::ImageProcessor;
-use crate::progress::{Reporter, Stage};
+use crate::progress::{report, ProgressFn, Stage};
 use crate::vit::{VisionConfig, VisionTransformer};
 use candle_core::{DType, Device};
 use std::io::Read;
@@ -60,20 +60,20 @@ impl Parts {
     }
 }
 
-pub(super) fn open(options: EngineOptions, reporter: &mut Reporter<'_>) -> Result<Engine> {
+pub(super) fn open(options: EngineOptions, progress: ProgressFn<'_>) -> Result<Engine> {
     let device = open_device(options.device)?;
     let limits = options.limits;
     let checkpoint = read(&options.checkpoint, &limits)?;
     let parts = Parts::of(&checkpoint, &options)?;
-    reporter.report(Stage::Load, 0, STEPS)?;
+    report(progress, Stage::Load, 0, STEPS)?;
     check_widths(&parts.encoder_config, &parts.backbone_config)?;
     let dtype = options.precision.dtype();
     let backbone = load_backbone(&parts, dtype, &device)?;
-    reporter.report(Stage::Load, 1, STEPS)?;
+    report(progress, Stage::Load, 1, STEPS)?;
     let encoder = load(&parts.encoder, "encoder", dtype, &device, |vb| {
         Encoder::load(&parts.encoder_config, vb)
     })?;
-    reporter.report(Stage::Load, 2, STEPS)?;
+    report(progress, Stage::Load, 2, STEPS)?;
     let detector = match (&options.detector, &parts.detector) {
         (Some(source), _) => Some(open_detector(source, &limits)?),
         (None, Some(part)) => {
@@ -88,7 +88,7 @@ pub(super) fn open(options: EngineOptions, reporter: &mut Reporter<'_>) -> Resul
         }
         (None, None) => None,
     };
-    reporter.report(Stage::Load, 3, STEPS)?;
+    report(progress, Stage::Load, 3, STEPS)?;
     let host = options.host.or(parts.host);
     let token_mean = encoder.token_mean().map(super::encode::to_host).transpose()?;
     let tokens = encoder.tokens().of(1, parts.backbone_config.token_count());
@@ -125,7 +125,7 @@ pub(super) fn open(options: EngineOptions, reporter: &mut Reporter<'_>) -> Resul
         adapter: Mutex::new(None),
         synthetic: Mutex::new(Vec::new()),
     };
-    reporter.report(Stage::Load, STEPS, STEPS)?;
+    report(progress, Stage::Load, STEPS, STEPS)?;
     Ok(Engine {
         inner: Arc::new(inner),
     })
@@ -145,11 +145,10 @@ fn open_device(choice: DeviceChoice) -> Result<Device> {
 
 /// Opens a source and puts its name before what goes wrong.
 pub(super) fn read(source: &Source, limits: &Limits) -> Result<Checkpoint> {
-    match source {
-        Source::Path(path) => Checkpoint::open(path, limits).map_err(|error| in_file(path, error)),
-        Source::Bytes(bytes) => Checkpoint::from_bytes(bytes.clone(), limits)
-            .map_err(|error| error.context("checkpoint in memory")),
-    }
+    Checkpoint::open(source, limits).map_err(|error| match source.path() {
+        Some(path) => in_file(path, error),
+        None => error.context("checkpoint in memory"),
+    })
 }
 
 /// Names the file, unless the message begins with it already.
@@ -316,7 +315,7 @@ fn public(checkpoint: &Checkpoint, kind: &CheckpointKind, options: &EngineOption
 
 /// The `config.json` in the folder of a file, if there is one.
 fn config_beside(source: &Source, limits: &Limits) -> Result<Option<String>> {
-    let Source::Path(path) = source else {
+    let Some(path) = source.path() else {
         return Ok(None);
     };
     let path = path.with_file_name("config.json");
@@ -339,9 +338,9 @@ fn config_beside(source: &Source, limits: &Limits) -> Result<Option<String>> {
 }
 
 fn open_detector(source: &Source, limits: &Limits) -> Result<FaceDetector> {
-    match source {
-        Source::Path(path) => FaceDetector::open(path, limits),
-        Source::Bytes(bytes) => FaceDetector::from_bytes(bytes, limits),
+    match &source.0 {
+        Content::Path(path) => FaceDetector::open(path, limits),
+        Content::Bytes(bytes) => FaceDetector::from_bytes(bytes, limits),
     }
 }
 

@@ -1,32 +1,12 @@
 //! What an engine is opened with, and what a call to it may choose.
 
+use crate::checkpoint::Source;
 use crate::error::ErrorKind;
 use crate::face::{CropMode, DetectOptions, Face, FaceBox, FaceSelection};
 use crate::host::HostSpec;
 use crate::identity::Identity;
 use crate::limits::Limits;
-use std::path::{Path, PathBuf};
-
-/// Where a file's content comes from.
-#[derive(Debug, Clone)]
-pub enum Source {
-    /// A file. Weights are mapped into memory: the file must not be changed while the engine lives.
-    Path(PathBuf),
-    /// The whole content of a file.
-    Bytes(Vec<u8>),
-}
-
-impl From<&Path> for Source {
-    fn from(path: &Path) -> Self {
-        Self::Path(path.to_path_buf())
-    }
-}
-
-impl From<PathBuf> for Source {
-    fn from(path: PathBuf) -> Self {
-        Self::Path(path)
-    }
-}
+use crate::precision::Precision;
 
 /// The device that an engine computes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -36,32 +16,6 @@ pub enum DeviceChoice {
     Cpu,
     /// The NVIDIA GPU with this ordinal. Needs the cargo feature `cuda`.
     Cuda(usize),
-}
-
-/// Number type of the weights.
-///
-/// On the CPU activations are always f32; on a GPU they have the weights' type and softmax runs in f32.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Precision {
-    /// 32-bit floating point: equal to the reference implementations within rounding.
-    #[default]
-    F32,
-    /// 16-bit floating point with 11 significant bits: half the memory.
-    F16,
-    /// 16-bit floating point with 8 significant bits: half the memory, the range of f32, fastest where the
-    /// processor has bf16 instructions.
-    Bf16,
-}
-
-impl Precision {
-    /// The same type in candle's terms.
-    pub fn dtype(self) -> candle_core::DType {
-        match self {
-            Self::F32 => candle_core::DType::F32,
-            Self::F16 => candle_core::DType::F16,
-            Self::Bf16 => candle_core::DType::BF16,
-        }
-    }
 }
 
 /// What to open an [`Engine`](super::Engine) with.

@@ -2,8 +2,8 @@
 //!
 //! | entry | content |
 //! |---|---|
-//! | tensor `tokens` | f32 or f16 `[tokens, width]` |
-//! | tensor `features.{i}` | f32 or f16 `[feature tokens, feature width]` of photo `i`; all photos or none |
+//! | tensor `tokens` | f32, f16 or bf16 `[tokens, width]` |
+//! | tensor `features.{i}` | the same type, `[feature tokens, feature width]` of photo `i`; all photos or none |
 //! | metadata `omniid.identity` | format version, `1` |
 //! | metadata `omniid.encoder` | encoder kind, see [`EncoderKind::name`] |
 //! | metadata `omniid.model` | fingerprint of the model that made it |
@@ -13,12 +13,13 @@
 //! A reader refuses unknown tensors and unknown versions. Saving replaces the file in one step or not at all.
 
 use super::{Identity, PhotoFeatures, Provenance};
-use crate::checkpoint::{self, Checkpoint};
+use crate::checkpoint::{self, Checkpoint, Source};
 use crate::encoder::EncoderKind;
 use crate::error::{Error, Result};
 use crate::limits::Limits;
+use crate::precision::Precision;
 use candle_core::{DType, Device, Tensor};
-use half::f16;
+use half::{bf16, f16};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -31,66 +32,59 @@ pub const VERSION_KEY: &str = "omniid.identity";
 /// Named tensors and metadata of a file.
 type Parts = (Vec<(String, Tensor)>, BTreeMap<String, String>);
 
-/// Number type of the tensors in the file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Precision {
-    /// Exact: extending a loaded identity equals encoding all photos at once.
-    #[default]
-    F32,
-    /// Half the size; tokens and features are rounded to 11 bits.
-    F16,
-}
-
-impl Precision {
-    fn dtype(self) -> DType {
-        match self {
-            Self::F32 => DType::F32,
-            Self::F16 => DType::F16,
-        }
-    }
-}
-
 impl Identity {
-    /// Writes the identity to `path`, replacing what was there in one step.
+    /// Writes the identity to `path` in f32, replacing what was there in one step.
+    ///
+    /// f32 is exact: extending a loaded identity equals encoding all photos at once.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`](crate::ErrorKind::Io) naming the path. The old file is untouched then.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        self.save_as(path, Precision::F32)
+    }
+
+    /// [`Identity::save`] in another number type: half the size, tokens and features rounded to it.
     ///
     /// # Errors
     /// [`ErrorKind::Io`](crate::ErrorKind::Io) naming the path; [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported)
-    /// for a value beyond the range of f16. The old file is untouched then.
-    pub fn save(&self, path: &Path, precision: Precision) -> Result<()> {
+    /// for a value beyond the range of the type. The old file is untouched then.
+    pub fn save_as(&self, path: impl AsRef<Path>, precision: Precision) -> Result<()> {
         let (tensors, metadata) = self.parts(precision)?;
-        checkpoint::write_safetensors(path, &tensors, &metadata)
+        checkpoint::write_safetensors(path.as_ref(), &tensors, &metadata)
     }
 
-    /// The bytes that [`Identity::save`] writes.
+    /// The bytes that [`Identity::save_as`] writes.
     ///
     /// # Errors
-    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for a value beyond the range of f16.
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for a value beyond the range of the number type.
     pub fn to_bytes(&self, precision: Precision) -> Result<Vec<u8>> {
         let (tensors, metadata) = self.parts(precision)?;
         checkpoint::safetensors_to_bytes(&tensors, &metadata)
     }
 
-    /// Reads an identity from a file.
+    /// Reads an identity from a file, or from the bytes of one.
     ///
     /// # Errors
     /// [`ErrorKind::Io`](crate::ErrorKind::Io) or [`ErrorKind::Format`](crate::ErrorKind::Format), naming the path
     /// and what is wrong.
-    pub fn load(path: &Path, limits: &Limits) -> Result<Self> {
-        Checkpoint::open(path, limits)
-            .and_then(|file| read(&file, limits).map_err(|error| error.context(path.display())))
-    }
-
-    /// Reads an identity from the bytes of a file.
-    pub fn from_bytes(bytes: &[u8], limits: &Limits) -> Result<Self> {
-        read(&Checkpoint::from_bytes(bytes.to_vec(), limits)?, limits)
+    pub fn load(source: impl Into<Source>, limits: &Limits) -> Result<Self> {
+        let file = Checkpoint::open(source, limits)?;
+        read(&file, limits).map_err(|error| match file.path() {
+            Some(path) => error.context(path.display()),
+            None => error,
+        })
     }
 
     fn parts(&self, precision: Precision) -> Result<Parts> {
         let tensor = |name: &str, values: &[f32], shape: (usize, usize)| -> Result<Tensor> {
-            let fits = |value: &&f32| precision == Precision::F32 || f16::from_f32(**value).is_finite();
-            if let Some(value) = values.iter().find(|value| !fits(value)) {
+            let fits = |value: f32| match precision {
+                Precision::F32 => true,
+                Precision::F16 => f16::from_f32(value).is_finite(),
+                Precision::Bf16 => bf16::from_f32(value).is_finite(),
+            };
+            if let Some(value) = values.iter().find(|value| !fits(**value)) {
                 return Err(Error::unsupported(format!(
-                    "identity: value {value} in {name} is beyond the range of f16; write f32"
+                    "identity: value {value} in {name} is beyond the range of {precision}; write f32"
                 )));
             }
             Ok(Tensor::from_slice(values, shape, &Device::Cpu)?.to_dtype(precision.dtype())?)

@@ -3,7 +3,6 @@ use crate::adapter::{Adapter, AdapterLayer, Affine};
 use crate::conditioning::{ConditionOptions, IdentityInput, Mask, MaskMode, StepRange};
 use crate::error::ErrorKind;
 use crate::host::{HostLayer, HostSpec};
-use crate::progress::Reporter;
 use candle_core::{DType, Device, Tensor};
 use half::{bf16, f16};
 use omniid_kernels::{Scalar, TensorView, TensorViewMut};
@@ -56,7 +55,7 @@ fn adapter() -> Adapter {
 }
 
 fn condition(inputs: &[IdentityInput], options: &ConditionOptions) -> Conditioning {
-    Conditioning::new(&adapter(), &host(), inputs, options, &mut Reporter::silent()).unwrap()
+    Conditioning::new(&adapter(), &host(), inputs, options).unwrap()
 }
 
 fn plain(inputs: &[IdentityInput]) -> Conditioning {

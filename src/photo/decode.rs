@@ -12,7 +12,8 @@ use std::path::Path;
 /// Reads a whole file of at most [`Limits::max_photo_bytes`].
 pub(super) fn read_file(path: &Path, limits: &Limits) -> Result<Vec<u8>> {
     // The caller puts the photo's name, which is the path, before the message.
-    let failed = |error: std::io::Error| Error::new(crate::error::ErrorKind::Io, error.to_string());
+    let failed =
+        |error: std::io::Error| Error::new(crate::error::ErrorKind::Io, error.to_string()).with_source(error);
     let file = File::open(path).map_err(failed)?;
     let metadata = file.metadata().map_err(failed)?;
     // A pipe or a device could block, or never end.

@@ -124,6 +124,36 @@ impl<'a> From<&'a Path> for Photo<'a> {
     }
 }
 
+impl<'a> From<&'a PathBuf> for Photo<'a> {
+    fn from(path: &'a PathBuf) -> Self {
+        path.as_path().into()
+    }
+}
+
+impl<'a> From<&'a str> for Photo<'a> {
+    fn from(path: &'a str) -> Self {
+        Path::new(path).into()
+    }
+}
+
+impl From<String> for Photo<'static> {
+    fn from(path: String) -> Self {
+        PathBuf::from(path).into()
+    }
+}
+
+/// Borrows what the photo holds.
+impl<'a> From<&'a Photo<'_>> for Photo<'a> {
+    fn from(photo: &'a Photo<'_>) -> Self {
+        let source = match &photo.source {
+            PhotoSource::Path(path) => PhotoSource::Path(Cow::Borrowed(path)),
+            PhotoSource::Encoded(bytes) => PhotoSource::Encoded(Cow::Borrowed(bytes)),
+            PhotoSource::Pixels(pixels) => PhotoSource::Pixels(pixels.borrowed()),
+        };
+        Self::new(source).with_face(photo.face)
+    }
+}
+
 impl From<PathBuf> for Photo<'static> {
     fn from(path: PathBuf) -> Self {
         Self::new(PhotoSource::Path(Cow::Owned(path)))

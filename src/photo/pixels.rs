@@ -159,6 +159,17 @@ impl<'a> PixelBuffer<'a> {
         })
     }
 
+    /// The same buffer without a copy of the samples.
+    pub(super) fn borrowed(&self) -> PixelBuffer<'_> {
+        PixelBuffer {
+            data: match &self.data {
+                PixelData::U8(data) => PixelData::U8(Cow::Borrowed(data)),
+                PixelData::F32(data) => PixelData::F32(Cow::Borrowed(data)),
+            },
+            ..*self
+        }
+    }
+
     /// Width in pixels.
     pub fn width(&self) -> u32 {
         self.width

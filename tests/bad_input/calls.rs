@@ -7,11 +7,10 @@ use omniid::engine::{BadPhoto, ConditionInput, EncodeOptions, Engine, EngineOpti
 use omniid::face::{CropMode, DetectOptions, FaceBox, Landmarks};
 use omniid::identity::Identity;
 use omniid::photo::{ChannelOrder, FaceHint, Photo, PixelBuffer};
-use omniid::progress::Reporter;
 use omniid::{ErrorKind, Limits};
 
 fn try_encode(engine: &Engine, photos: &[Photo<'_>], options: &EncodeOptions) -> omniid::Result<Identity> {
-    let encoded = engine.encode(photos, options, &mut Reporter::silent())?;
+    let encoded = engine.encode(photos, options)?;
     Ok(encoded.identity)
 }
 
@@ -26,7 +25,7 @@ fn counts_and_limits_of_photos() {
         ErrorKind::InvalidArgument,
         &["0 photos"],
     );
-    let extended = engine.extend(&identity, &[], &plain, &mut Reporter::silent());
+    let extended = engine.extend(&identity, [] as [Photo<'_>; 0], &plain);
     refused(
         "extending by none",
         extended,
@@ -45,13 +44,10 @@ fn counts_and_limits_of_photos() {
     );
 
     let limited = |limits: Limits| {
-        Engine::open(
-            EngineOptions {
-                limits,
-                ..options(Parts::sound(1).bytes())
-            },
-            &mut Reporter::silent(),
-        )
+        Engine::open(EngineOptions {
+            limits,
+            ..options(Parts::sound(1).bytes())
+        })
         .unwrap()
     };
     let two = limited(Limits {
@@ -65,7 +61,7 @@ fn counts_and_limits_of_photos() {
         ErrorKind::LimitExceeded,
         &["3 photos", "at most 2"],
     );
-    let extended = two.extend(&identity, &photos[..2], &plain, &mut Reporter::silent());
+    let extended = two.extend(&identity, &photos[..2], &plain);
     refused(
         "one and two of two",
         extended,
@@ -185,9 +181,7 @@ fn photos_and_crops_that_cannot_work() {
 }
 
 fn condition(engine: &Engine, input: ConditionInput<'_>, options: &ConditionOptions) -> omniid::Result<()> {
-    engine
-        .condition(&[input], options, &mut Reporter::silent())
-        .map(drop)
+    engine.condition([input], options).map(drop)
 }
 
 #[test]
@@ -219,12 +213,7 @@ fn identities_of_another_model() {
     for (case, input) in cases {
         refused(case, condition(&ours, input, &plain), ErrorKind::Mismatch, &both);
     }
-    let extended = ours.extend(
-        &foreign,
-        &[photo(1)],
-        &EncodeOptions::default(),
-        &mut Reporter::silent(),
-    );
+    let extended = ours.extend(&foreign, &[photo(1)], &EncodeOptions::default());
     refused("extend", extended, ErrorKind::Mismatch, &both);
     refused(
         "similarity",
@@ -239,12 +228,7 @@ fn identities_of_another_model() {
         &both,
     );
     let bare = own.without_features();
-    let extended = ours.extend(
-        &bare,
-        &[photo(1)],
-        &EncodeOptions::default(),
-        &mut Reporter::silent(),
-    );
+    let extended = ours.extend(&bare, &[photo(1)], &EncodeOptions::default());
     refused(
         "without features",
         extended,
@@ -292,12 +276,7 @@ fn identities_that_claim_the_right_model() {
     }
     for (case, feature) in [("feature width", [5, 8]), ("feature tokens", [6, 16])] {
         let identity = forged([3, 12], feature);
-        let extended = engine.extend(
-            &identity,
-            &[photo(1)],
-            &EncodeOptions::default(),
-            &mut Reporter::silent(),
-        );
+        let extended = engine.extend(&identity, &[photo(1)], &EncodeOptions::default());
         refused(case, extended, ErrorKind::Mismatch, &[&format!("{feature:?}")]);
     }
 }
@@ -308,7 +287,7 @@ fn conditioning_that_cannot_work() {
     let identity = encode(&engine).unwrap();
     let input = ConditionInput::new(&identity);
     let plain = ConditionOptions::default();
-    let none = engine.condition(&[], &plain, &mut Reporter::silent());
+    let none = engine.condition(&[], &plain);
     refused("no identity", none, ErrorKind::InvalidArgument, &["0 identities"]);
     for scale in [f32::NAN, f32::INFINITY] {
         let outcome = condition(

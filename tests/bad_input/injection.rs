@@ -5,7 +5,6 @@ use half::{bf16, f16};
 use omniid::conditioning::{Conditioning, Mask, Role, Step, StepRange};
 use omniid::engine::ConditionInput;
 use omniid::inject::{Elements, ElementsMut, InjectCall, OutputView, QueryView, ViewLayout};
-use omniid::progress::Reporter;
 use omniid::ErrorKind;
 
 /// Two rows, five image tokens: layer "first" has two heads of width 8.
@@ -21,9 +20,7 @@ fn conditioning(adjust: impl FnOnce(&mut ConditionInput<'_>)) -> Conditioning {
     let identity = encode(&engine).unwrap();
     let mut input = ConditionInput::new(&identity);
     adjust(&mut input);
-    engine
-        .condition(&[input], &Default::default(), &mut Reporter::silent())
-        .unwrap()
+    engine.condition([input], &Default::default()).unwrap()
 }
 
 /// Runs one call on `query` and an output of ones, changed by `adjust`; an error must leave the output alone.

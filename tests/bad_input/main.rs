@@ -16,7 +16,6 @@ use omniid::face::CropMode;
 use omniid::host::{HostLayer, HostSpec};
 use omniid::identity::Identity;
 use omniid::photo::{ChannelOrder, Photo, PixelBuffer};
-use omniid::progress::Reporter;
 use omniid::vit::VisionConfig;
 use omniid::{Error, ErrorKind};
 use omniid_kernels::layers::Activation;
@@ -104,13 +103,13 @@ impl Parts {
 
 fn options(bytes: Vec<u8>) -> EngineOptions {
     EngineOptions {
-        checkpoint: Source::Bytes(bytes),
+        checkpoint: Source::from(bytes),
         ..EngineOptions::new(std::path::PathBuf::new())
     }
 }
 
 fn open(bytes: Vec<u8>) -> omniid::Result<Engine> {
-    Engine::open(options(bytes), &mut Reporter::silent())
+    Engine::open(options(bytes))
 }
 
 fn engine() -> Engine {
@@ -126,7 +125,7 @@ fn photo(seed: u8) -> Photo<'static> {
 }
 
 fn encode(engine: &Engine) -> omniid::Result<Identity> {
-    let encoded = engine.encode(&[photo(7)], &EncodeOptions::default(), &mut Reporter::silent())?;
+    let encoded = engine.encode(&[photo(7)], &EncodeOptions::default())?;
     Ok(encoded.identity)
 }
 
@@ -135,7 +134,7 @@ fn through(opened: omniid::Result<Engine>) -> omniid::Result<()> {
     let engine = opened?;
     let identity = encode(&engine)?;
     let input = ConditionInput::new(&identity);
-    engine.condition(&[input], &Default::default(), &mut Reporter::silent())?;
+    engine.condition([input], &Default::default())?;
     Ok(())
 }
 

@@ -4,8 +4,7 @@ use super::{config, encode, engine, host, open, options, refused, through, Parts
 use candle_core::{DType, Device, Tensor};
 use omniid::checkpoint::safetensors_to_bytes;
 use omniid::engine::{Engine, EngineOptions, Source};
-use omniid::identity::file::Precision;
-use omniid::progress::Reporter;
+use omniid::Precision;
 use omniid::{ErrorKind, Limits};
 
 fn zeros(shape: &[usize]) -> Tensor {
@@ -90,13 +89,10 @@ fn lying_headers_are_refused() {
         max_header_bytes: 100,
         ..Limits::default()
     };
-    let opened = Engine::open(
-        EngineOptions {
-            limits,
-            ..options(whole)
-        },
-        &mut Reporter::silent(),
-    );
+    let opened = Engine::open(EngineOptions {
+        limits,
+        ..options(whole)
+    });
     refused("long header", opened, ErrorKind::LimitExceeded, &["at most 100"]);
 }
 
@@ -222,12 +218,7 @@ fn files_of_another_kind_are_named() {
 #[test]
 fn paths_are_named() {
     let folder = tempfile::tempdir().unwrap();
-    let open = |name: &str| {
-        Engine::open(
-            EngineOptions::new(folder.path().join(name)),
-            &mut Reporter::silent(),
-        )
-    };
+    let open = |name: &str| Engine::open(EngineOptions::new(folder.path().join(name)));
     refused(
         "missing",
         open("absent.safetensors"),
@@ -266,14 +257,14 @@ fn public() -> Vec<u8> {
 
 #[test]
 fn parts_that_do_not_belong_together_are_named() {
-    let open = |options: EngineOptions| Engine::open(options, &mut Reporter::silent());
+    let open = |options: EngineOptions| Engine::open(options);
     refused(
         "no image encoder",
         open(options(public())),
         ErrorKind::InvalidArgument,
         &["image encoder"],
     );
-    let image_encoder = Some(Source::Bytes(public()));
+    let image_encoder = Some(Source::from(public()));
     let opened = open(EngineOptions {
         image_encoder,
         ..options(public())
@@ -284,7 +275,7 @@ fn parts_that_do_not_belong_together_are_named() {
         ErrorKind::Mismatch,
         &["image encoder", "IP-Adapter"],
     );
-    let detector = Some(Source::Bytes(public()));
+    let detector = Some(Source::from(public()));
     let opened = open(EngineOptions {
         detector,
         ..options(Parts::sound(1).bytes())
@@ -295,7 +286,7 @@ fn parts_that_do_not_belong_together_are_named() {
         "{error}"
     );
     assert!(error.message().contains("detector"), "{error}");
-    let detector = Some(Source::Bytes(b"\x08\x07".to_vec()));
+    let detector = Some(Source::from(b"\x08\x07".to_vec()));
     let opened = open(EngineOptions {
         detector,
         ..options(Parts::sound(1).bytes())
@@ -315,15 +306,12 @@ fn the_configuration_beside_an_image_encoder_is_bounded() {
     omniid::checkpoint::write_safetensors(&path, &tensors, &Default::default()).unwrap();
     let open = |text: &str, limits: Limits| {
         std::fs::write(folder.path().join("config.json"), text).unwrap();
-        let image_encoder = Some(Source::Path(path.clone()));
-        Engine::open(
-            EngineOptions {
-                image_encoder,
-                limits,
-                ..options(public())
-            },
-            &mut Reporter::silent(),
-        )
+        let image_encoder = Some(Source::from(path.clone()));
+        Engine::open(EngineOptions {
+            image_encoder,
+            limits,
+            ..options(public())
+        })
     };
     let short = Limits {
         max_header_bytes: 10_000,
@@ -361,7 +349,7 @@ fn adapters_refuse_another_host() {
             host: Some(host),
             ..options(sound.clone())
         };
-        through(Engine::open(options, &mut Reporter::silent()))
+        through(Engine::open(options))
     };
     with(host(8, 20)).unwrap();
     refused(

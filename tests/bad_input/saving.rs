@@ -3,7 +3,6 @@
 use super::{config, encode, engine, refused};
 use omniid::checkpoint::save_atomically;
 use omniid::engine::write_untrained;
-use omniid::identity::file::Precision;
 use omniid::ErrorKind;
 use std::path::Path;
 
@@ -11,7 +10,7 @@ use std::path::Path;
 fn save(path: &Path) -> [(&'static str, omniid::Result<()>); 2] {
     let identity = encode(&engine()).unwrap();
     [
-        ("identity", identity.save(path, Precision::F32)),
+        ("identity", identity.save(path)),
         ("model", write_untrained(path, &config(), 1)),
     ]
 }

@@ -15,7 +15,6 @@ use omniid::host::{HostLayer, HostSpec};
 use omniid::identity::Identity;
 use omniid::inject::{DeviceInjectCall, ViewLayout};
 use omniid::photo::{ChannelOrder, Photo, PixelBuffer};
-use omniid::progress::Reporter;
 use omniid::vit::VisionConfig;
 use omniid_kernels::layers::Activation;
 use std::path::Path;
@@ -63,7 +62,7 @@ fn open(path: &Path, device: DeviceChoice, precision: Precision) -> Engine {
         precision,
         ..EngineOptions::new(path)
     };
-    Engine::open(options, &mut Reporter::silent()).unwrap()
+    Engine::open(options).unwrap()
 }
 
 fn encode(engine: &Engine) -> Identity {
@@ -85,20 +84,14 @@ fn encode(engine: &Engine) -> Identity {
         Photo::from_pixels(buffer.unwrap())
     });
     engine
-        .encode(&photos, &EncodeOptions::default(), &mut Reporter::silent())
+        .encode(&photos, &EncodeOptions::default())
         .unwrap()
         .identity
 }
 
 fn condition(engine: &Engine, identity: &Identity) -> Conditioning {
     let options = ConditionOptions::default();
-    engine
-        .condition(
-            &[ConditionInput::new(identity)],
-            &options,
-            &mut Reporter::silent(),
-        )
-        .unwrap()
+    engine.condition([identity], &options).unwrap()
 }
 
 fn values(tensor: &Tensor) -> Vec<f32> {

@@ -8,7 +8,6 @@ use omniid::conditioning::{ConditionOptions, Conditioning, IdentityInput};
 use omniid::cuda::{DeviceView, HostStream};
 use omniid::host::{HostLayer, HostSpec};
 use omniid::inject::ViewLayout;
-use omniid::progress::Reporter;
 use std::sync::Arc;
 
 pub const CONTEXT: usize = 24;
@@ -144,12 +143,5 @@ pub fn condition(
         dtype,
         ..Default::default()
     };
-    Conditioning::new(
-        &adapter(host, device),
-        host,
-        inputs,
-        &options,
-        &mut Reporter::silent(),
-    )
-    .expect("a conditioning")
+    Conditioning::new(&adapter(host, device), host, inputs, &options).expect("a conditioning")
 }

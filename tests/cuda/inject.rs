@@ -355,8 +355,7 @@ fn a_thousand_rounds_leave_no_memory_behind() {
             mask: Some(mask.clone()),
             ..IdentityInput::new(&identity)
         };
-        let mut silent = omniid::progress::Reporter::silent();
-        let conditioning = Conditioning::new(&adapter, &host, &[input], &options, &mut silent).unwrap();
+        let conditioning = Conditioning::new(&adapter, &host, &[input], &options).unwrap();
         let call = DeviceInjectCall {
             latent: Some((8, 8)),
             ..DeviceInjectCall::new(0, q.view(layout), o.view(layout), number)

@@ -8,7 +8,6 @@ use omniid::conditioning::{ConditionOptions, Role};
 use omniid::engine::{ConditionInput, EncodeOptions, Engine, EngineOptions};
 use omniid::inject::{Elements, ElementsMut, InjectCall, OutputView, QueryView, ViewLayout};
 use omniid::photo::Photo;
-use omniid::progress::Reporter;
 use std::error::Error;
 use std::path::{Path, PathBuf};
 
@@ -35,15 +34,13 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Err("usage: results MODEL INPUTS OUTPUTS PHOTO...".into());
     };
     let photos: Vec<Photo<'_>> = photos.iter().map(|path| Photo::from(Path::new(path))).collect();
-    let engine = Engine::open(EngineOptions::new(model.clone()), &mut Reporter::silent())?;
-    let identity = engine
-        .encode(&photos, &EncodeOptions::default(), &mut Reporter::silent())?
-        .identity;
+    let engine = Engine::open(EngineOptions::new(model.clone()))?;
+    let identity = engine.encode(&photos, &EncodeOptions::default())?.identity;
     write(outputs.join("tokens.bin"), identity.values())?;
 
     let mut input = ConditionInput::new(&identity);
     input.scale = 0.8;
-    let conditioning = engine.condition(&[input], &ConditionOptions::default(), &mut Reporter::silent())?;
+    let conditioning = engine.condition([input], &ConditionOptions::default())?;
     for index in 0..conditioning.layer_count() {
         let layer = conditioning.host().layer(index)?;
         let layout = ViewLayout::rows_first(BATCH, ROWS, layer.heads, layer.head_dim);

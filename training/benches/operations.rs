@@ -20,14 +20,14 @@ fn variable(shape: &[usize]) -> Result<Var> {
 }
 
 /// Runs `forward` and the backward pass of the sum of its squares, and prints the throughput.
-fn measure(what: &str, flops: f64, rounds: usize, forward: impl Fn() -> omniid::error::Result<Tensor>) {
+fn measure(what: &str, flops: f64, rounds: usize, forward: impl Fn() -> omniid::Result<Tensor>) {
     if std::env::args()
         .skip(1)
         .any(|asked| !asked.starts_with('-') && !what.contains(&asked))
     {
         return;
     }
-    let step = || -> omniid::error::Result<[Duration; 2]> {
+    let step = || -> omniid::Result<[Duration; 2]> {
         let start = Instant::now();
         let loss = (forward()?.sqr()?.mean_all()? * 1e3)?;
         let middle = Instant::now();
@@ -134,7 +134,7 @@ fn attention_layers() -> Result<()> {
     Ok(())
 }
 
-fn transformer() -> omniid::error::Result<()> {
+fn transformer() -> omniid::Result<()> {
     let (batch, width, inner, layers, heads, patch) = (96, 128, 512, 4, 4, 8);
     let config = VisionConfig {
         hidden_size: width,
@@ -201,7 +201,7 @@ fn transformer() -> omniid::error::Result<()> {
     Ok(())
 }
 
-fn main() -> omniid::error::Result<()> {
+fn main() -> omniid::Result<()> {
     linear_layer()?;
     attention_layers()?;
     transformer()

@@ -3,7 +3,7 @@
 //!
 //! Skips, and says so, without the heads of `OMNIID_ASSETS` (default `../shared/assets`).
 
-use omniid::error::Result;
+use omniid::Result;
 use omniid_training::config::{preset, RunConfig};
 use omniid_training::data::Dataset;
 use omniid_training::render::{render_people, Assets, RenderConfig};

@@ -83,8 +83,8 @@ pub fn run(args: Args) -> Outcome {
     let photos = args.photo.collect(&args.photos)?;
     let options = args.photo.encode_options()?;
     let engine = args.model.open(args.quiet)?;
-    let maps = with_bar(args.quiet, |reporter| {
-        engine.attention_maps(&photos, &options, reporter)
+    let maps = with_bar(args.quiet, |progress| {
+        engine.attention_maps_with_progress(&photos, &options, progress)
     })?;
     let last = maps.blocks.saturating_sub(1);
     let block = args.block.unwrap_or(last);

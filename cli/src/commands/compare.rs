@@ -97,7 +97,9 @@ fn identity(path: &Path, args: &Args, engine: Option<&Engine>) -> Outcome<Identi
     let engine = engine
         .ok_or_else(|| Failure::usage(format!("{} is neither an identity nor a photo", path.display())))?;
     let options = args.photo.encode_options()?;
-    let encoded = with_bar(args.quiet, |reporter| engine.encode(&photos, &options, reporter))?;
+    let encoded = with_bar(args.quiet, |progress| {
+        engine.encode_with_progress(&photos, &options, progress)
+    })?;
     for photo in encoded.photos.iter().filter(|photo| !photo.is_used()) {
         if let omniid::engine::PhotoOutcome::Skipped { reason, .. } = &photo.outcome {
             eprintln!("left out {}: {reason}", photo.name);

@@ -1,12 +1,13 @@
 //! `omniid convert`
 
-use crate::args::{LimitArgs, ModelArgs, PrecisionArg, StoreArg};
+use crate::args::{precisions, LimitArgs, ModelArgs};
 use crate::failure::{Failure, Outcome};
 use crate::output::{self, bytes_text};
 use crate::progress::with_bar;
 use omniid::convert::{self, Converted, Embeddings, NativeOptions, Negative};
-use omniid::engine::{EngineOptions, Precision};
+use omniid::engine::EngineOptions;
 use omniid::identity::Identity;
+use omniid::Precision;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
@@ -60,8 +61,8 @@ struct NativeArgs {
     #[command(flatten)]
     output: OutputArgs,
     /// Number type of the weights [default: as they are]. The detector stays f32.
-    #[arg(long, value_name = "TYPE")]
-    dtype: Option<PrecisionArg>,
+    #[arg(long, value_name = "TYPE", value_parser = precisions())]
+    dtype: Option<Precision>,
     /// A name for people, stored in the file.
     #[arg(long)]
     name: Option<String>,
@@ -74,8 +75,8 @@ struct FullFaceArgs {
     #[command(flatten)]
     output: OutputArgs,
     /// Number type of the weights [default: as they are].
-    #[arg(long, value_name = "TYPE")]
-    dtype: Option<PrecisionArg>,
+    #[arg(long, value_name = "TYPE", value_parser = precisions())]
+    dtype: Option<Precision>,
     #[command(flatten)]
     model: ModelArgs,
 }
@@ -94,8 +95,8 @@ struct IdentityArgs {
     #[arg(long, value_name = "CHECKPOINT", conflicts_with = "negative")]
     negative_mean: Option<PathBuf>,
     /// Number type in the file.
-    #[arg(long, value_name = "TYPE", default_value = "f32")]
-    dtype: StoreArg,
+    #[arg(long, value_name = "TYPE", default_value = "f32", value_parser = precisions())]
+    dtype: Precision,
     #[command(flatten)]
     limits: LimitArgs,
 }
@@ -188,11 +189,11 @@ fn native(args: NativeArgs) -> Outcome {
     let source = args.model.engine_options()?;
     let options = NativeOptions {
         name: args.name,
-        precision: args.dtype.map(Precision::from),
+        precision: args.dtype,
     };
     let target = &args.output.output;
-    let done = with_bar(args.output.quiet, |reporter| {
-        convert::to_native(&source, &options, target, reporter)
+    let done = with_bar(args.output.quiet, |progress| {
+        convert::to_native_with_progress(&source, &options, target, progress)
     })?;
     args.output.report(done)
 }
@@ -200,10 +201,9 @@ fn native(args: NativeArgs) -> Outcome {
 fn full_face(args: FullFaceArgs) -> Outcome {
     args.output.check()?;
     let source = args.model.engine_options()?;
-    let precision = args.dtype.map(Precision::from);
     let target = &args.output.output;
-    let done = with_bar(args.output.quiet, |reporter| {
-        convert::to_full_face(&source, precision, target, reporter)
+    let done = with_bar(args.output.quiet, |progress| {
+        convert::to_full_face_with_progress(&source, args.dtype, target, progress)
     })?;
     args.output.report(done)
 }
@@ -226,13 +226,6 @@ impl IdentityArgs {
         };
         let side = negative.as_ref().map_or(Negative::ZeroTokens, Negative::Identity);
         Ok(Embeddings::new(&identities.iter().collect::<Vec<_>>(), side)?)
-    }
-
-    fn precision(&self) -> Precision {
-        match self.dtype {
-            StoreArg::F32 => Precision::F32,
-            StoreArg::F16 => Precision::F16,
-        }
     }
 }
 
@@ -259,11 +252,7 @@ fn report_embeddings(outputs: &[&Path], shape: Vec<usize>, json: bool, hint: &st
 fn diffusers(args: DiffusersArgs) -> Outcome {
     args.output.check()?;
     let embeddings = args.identities.embeddings()?;
-    let (target, precision, guidance) = (
-        &args.output.output,
-        args.identities.precision(),
-        !args.no_guidance,
-    );
+    let (target, precision, guidance) = (&args.output.output, args.identities.dtype, !args.no_guidance);
     let ending = target
         .extension()
         .and_then(|ending| ending.to_str())
@@ -299,7 +288,7 @@ fn comfyui(args: ComfyUiArgs) -> Outcome {
     args.output.check()?;
     output::check_target(&negative, args.output.force)?;
     let embeddings = args.identities.embeddings()?;
-    embeddings.save_comfyui(target, &negative, args.identities.precision())?;
+    embeddings.save_comfyui(target, &negative, args.identities.dtype)?;
     let [tensor, _] = embeddings.comfyui();
     report_embeddings(
         &[target, &negative],

@@ -10,7 +10,6 @@ use crate::views::{self, NamedView};
 use crate::{crops, memory};
 use image::RgbImage;
 use omniid::engine::{EncodeOptions, Encoded, Engine, PhotoOutcome};
-use omniid::identity::file::Precision;
 use omniid::identity::Identity;
 use omniid::photo::Photo;
 use omniid_minihost::{GenerateOptions, Generator, View};
@@ -196,7 +195,9 @@ fn encode(engine: &Engine, name: String, files: Vec<PathBuf>, args: &Args) -> Ou
         ..EncodeOptions::default()
     };
     let encode = |photos: &[Photo<'static>]| {
-        with_bar(args.quiet, |reporter| engine.encode(photos, &options, reporter))
+        with_bar(args.quiet, |progress| {
+            engine.encode_with_progress(photos, &options, progress)
+        })
     };
     let (first, rest) = photos.split_at(photos.len().min(SEVERAL));
     let several = encode(first)?;
@@ -213,9 +214,7 @@ fn encode(engine: &Engine, name: String, files: Vec<PathBuf>, args: &Args) -> Ou
             .ok()
             .map(|encoded| encoded.identity),
     };
-    several
-        .identity
-        .save(&args.out.join(format!("{name}.omniid")), Precision::F32)?;
+    several.identity.save(args.out.join(format!("{name}.omniid")))?;
     Ok(Person {
         name,
         photos: first.to_vec(),
@@ -318,8 +317,8 @@ fn attend(engine: &Engine, people: &[Person], args: &Args) -> Outcome {
         .filter(|(_, report)| report.is_used())
         .map(|(photo, _)| photo.clone())
         .collect();
-    let maps = with_bar(args.quiet, |reporter| {
-        engine.attention_maps(&used, &EncodeOptions::default(), reporter)
+    let maps = with_bar(args.quiet, |progress| {
+        engine.attention_maps_with_progress(&used, &EncodeOptions::default(), progress)
     })?;
     save_png(&attention::overview(&maps, 6), &args.out.join("attention.png"))?;
     output::print(format!(

@@ -48,9 +48,11 @@ pub fn run(args: Args) -> Outcome {
     args.notes.fill(&mut options);
     let engine = args.model.open(args.quiet)?;
     let start = Instant::now();
-    let encoded = with_bar(args.quiet, |reporter| engine.encode(&photos, &options, reporter))?;
+    let encoded = with_bar(args.quiet, |progress| {
+        engine.encode_with_progress(&photos, &options, progress)
+    })?;
     let seconds = start.elapsed().as_secs_f64();
-    encoded.identity.save(&args.output, args.notes.store.into())?;
+    encoded.identity.save_as(&args.output, args.notes.store)?;
     report(&args.output, &engine, &encoded, seconds, args.json)
 }
 

@@ -107,7 +107,7 @@ pub fn run(args: Args) -> Outcome {
     let limits = args.generator.model.limits.limits();
     let options = args.options();
     let source = args.generator.model.source()?;
-    let model = IdentityModel::from_source(source.clone(), args.generator.model.device)?;
+    let model = IdentityModel::open(source.clone(), args.generator.model.device)?;
     let host = if args.no_pictures {
         None
     } else {

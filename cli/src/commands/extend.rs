@@ -59,10 +59,10 @@ pub fn run(args: Args) -> Outcome {
     args.notes.fill(&mut options);
     let engine = args.model.open(args.quiet)?;
     let start = Instant::now();
-    let encoded = with_bar(args.quiet, |reporter| {
-        engine.extend(&identity, &photos, &options, reporter)
+    let encoded = with_bar(args.quiet, |progress| {
+        engine.extend_with_progress(&identity, &photos, &options, progress)
     })?;
     let seconds = start.elapsed().as_secs_f64();
-    encoded.identity.save(&target, args.notes.store.into())?;
+    encoded.identity.save_as(&target, args.notes.store)?;
     report(&target, &engine, &encoded, seconds, args.json)
 }

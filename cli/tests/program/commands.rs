@@ -7,7 +7,7 @@ use omniid::Limits;
 const MODEL: [&str; 2] = ["--checkpoint", "model.safetensors"];
 
 fn tokens(place: &Workplace, name: &str) -> Vec<f32> {
-    Identity::load(&place.path(name), &Limits::default())
+    Identity::load(place.path(name), &Limits::default())
         .unwrap()
         .values()
         .to_vec()

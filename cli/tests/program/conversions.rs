@@ -5,7 +5,7 @@ use omniid::checkpoint::{Checkpoint, OutputTensor, SafetensorsWriter};
 use omniid::Limits;
 
 fn open(place: &Workplace, name: &str) -> Checkpoint {
-    Checkpoint::open(&place.path(name), &Limits::default()).unwrap()
+    Checkpoint::open(place.path(name), &Limits::default()).unwrap()
 }
 
 #[test]

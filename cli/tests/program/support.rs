@@ -54,13 +54,7 @@ impl Workplace {
         let pairs = tensors.iter().map(|(name, tensor)| (name.as_str(), tensor));
         let path = self.path("minihost.safetensors");
         omniid_minihost::file::save(&path, &config, pairs, DType::F32, &Default::default()).unwrap();
-        let host = Minihost::open(
-            &path.as_path().into(),
-            DType::F32,
-            &Device::Cpu,
-            &Limits::default(),
-        )
-        .unwrap();
+        let host = Minihost::open(path.as_path(), DType::F32, &Device::Cpu, &Limits::default()).unwrap();
         let native = NativeConfig {
             host: Some(HostConfig::from(host.host())),
             ..native()

@@ -5,7 +5,7 @@ use crate::hook::IdentityHook;
 use crate::pixels::{from_tokens, to_tokens};
 use crate::Minihost;
 use candle_core::{DType, Tensor};
-use omniid::error::{Error, Result};
+use omniid::{Error, Result};
 use rand::Rng;
 use rand_distr::{Distribution, Normal};
 use serde::{Deserialize, Serialize};

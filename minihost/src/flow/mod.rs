@@ -15,7 +15,7 @@ pub use loss::{training_loss, FlowOptions, TrainingPictures};
 pub use sampler::{sample, times, SampleOptions, Solver};
 
 use candle_core::{Device, Tensor};
-use omniid::error::Result;
+use omniid::Result;
 use rand::Rng;
 use rand_distr::{Distribution, StandardNormal};
 

@@ -6,7 +6,7 @@ use crate::model::Conditions;
 use crate::pixels::{from_tokens, to_tokens};
 use crate::Minihost;
 use candle_core::Tensor;
-use omniid::error::{Error, Result};
+use omniid::{Error, Result};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};

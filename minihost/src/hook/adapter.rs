@@ -3,8 +3,8 @@
 use super::{is_guided, IdentityHook};
 use candle_core::{Tensor, D};
 use omniid::adapter::Adapter;
-use omniid::error::{Error, Result};
 use omniid::host::HostSpec;
+use omniid::{Error, Result};
 use omniid_kernels::layers::attention;
 
 /// Identity tokens of several people in a batch of pictures.

@@ -3,8 +3,8 @@
 use super::{is_guided, IdentityHook};
 use candle_core::{CpuStorage, DType, InplaceOp2, Layout, Tensor};
 use omniid::conditioning::{Conditioning, Role, Step};
-use omniid::error::{Error, Result};
 use omniid::inject::{Elements, ElementsMut, InjectCall, OutputView, QueryView, ViewLayout};
+use omniid::{Error, Result};
 use omniid_kernels::layers::attention;
 
 /// The identities of a [`Conditioning`] in every picture of a batch. For inference.

@@ -13,7 +13,7 @@ pub use adapter::AdapterHook;
 pub use conditioning::ConditioningHook;
 
 use candle_core::Tensor;
-use omniid::error::{Error, Result};
+use omniid::{Error, Result};
 
 /// Adds identities to a cross-attention layer's output.
 pub trait IdentityHook {

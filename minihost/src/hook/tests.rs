@@ -5,7 +5,6 @@ use candle_nn::{VarBuilder, VarMap};
 use omniid::adapter::{Adapter, AdapterLayout};
 use omniid::conditioning::{ConditionOptions, Conditioning, IdentityInput};
 use omniid::host::{HostLayer, HostSpec};
-use omniid::progress::Reporter;
 use omniid_kernels::layers::{random_tensors, TensorSpec};
 
 const WIDTH: usize = 10;
@@ -44,7 +43,7 @@ fn conditioning(adapter: &Adapter, tokens: &Tensor, nobody: &Tensor) -> Conditio
         ..IdentityInput::new(tokens)
     };
     let options = ConditionOptions::default();
-    Conditioning::new(adapter, &host(), &[input], &options, &mut Reporter::silent()).unwrap()
+    Conditioning::new(adapter, &host(), &[input], &options).unwrap()
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Shape of a UNet.
 
-use omniid::error::{Error, Result};
 use omniid::host::{HostSpec, UnetConfig};
+use omniid::{Error, Result};
 
 /// Most levels and most blocks of one kind.
 const MAX_COUNT: usize = 64;

@@ -1,7 +1,7 @@
 //! diffusers' `config.json` of a `UNet2DConditionModel`.
 
 use super::UNetConfig;
-use omniid::error::{Error, Result};
+use omniid::{Error, Result};
 use serde::{de::Error as _, ser::Error as _, Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 use std::collections::BTreeMap;

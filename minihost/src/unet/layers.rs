@@ -3,7 +3,7 @@
 use crate::ops::{add_rows, group_norm, im2col, taps_first, Window};
 use candle_core::{DType, Device, Tensor, D};
 use candle_nn::{Init, VarBuilder};
-use omniid::error::{Error, Result};
+use omniid::{Error, Result};
 use omniid_kernels::layers::{load_parameter, Activation, Linear};
 
 /// A picture as tokens `[batch, height · width, channels]`.

@@ -21,8 +21,8 @@ use candle_core::{Device, Tensor};
 use candle_nn::VarBuilder;
 use layers::{sinusoids, Convolution, Embedding, Grid, GroupNorm, Resnet};
 use omniid::engine::HostConfig;
-use omniid::error::{Error, Result};
 use omniid::host::HostSpec;
+use omniid::{Error, Result};
 use transformer::Transformer;
 
 /// What a UNet is given.

@@ -4,8 +4,8 @@ use super::layers::{pointwise, Grid, GroupNorm};
 use super::{Passage, UNetConfig};
 use candle_core::{DType, Tensor, D};
 use candle_nn::VarBuilder;
-use omniid::error::{Error, Result};
 use omniid::host::HostSpec;
+use omniid::{Error, Result};
 use omniid_kernels::layers::{attention, ops, LayerNorm, Linear};
 
 /// diffusers' numbers for the norms inside transformers.

@@ -3,7 +3,7 @@
 use crate::config::{Pairing, SamplerConfig};
 use crate::data::Dataset;
 use crate::random::{stream, Purpose};
-use omniid::error::{Error, Result};
+use omniid::{Error, Result};
 use rand::seq::SliceRandom;
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;

@@ -4,7 +4,7 @@ use super::{
     first_difference, need, AverageConfig, Configuration, OptimiserConfig, Plan, Precision, ReportConfig,
     ScheduleConfig,
 };
-use omniid::error::{Error, Result};
+use omniid::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 

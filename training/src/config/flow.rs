@@ -1,7 +1,7 @@
 //! The flow-matching decoder of stage 2.
 
 use super::{need, ModelConfig};
-use omniid::error::Result;
+use omniid::Result;
 use omniid_minihost::flow::{FlowOptions, Prediction};
 use omniid_minihost::{MinihostConfig, MinihostSizes};
 use serde::{Deserialize, Serialize};

@@ -1,7 +1,7 @@
 //! What is minimised, and the masked decoder.
 
 use super::need;
-use omniid::error::Result;
+use omniid::Result;
 use serde::{Deserialize, Serialize};
 
 /// What the masked decoder is told about a target besides the identity.

@@ -23,7 +23,7 @@ pub use plan::{Configuration, Plan};
 pub use similarity::SimilarityConfig;
 
 use crate::data::SplitFractions;
-use omniid::error::{Error, Result};
+use omniid::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 

@@ -4,9 +4,9 @@ use super::need;
 use crate::data::CropTemplate;
 use omniid::encoder::OmniIdConfig;
 use omniid::engine::PixelConfig;
-use omniid::error::Result;
 use omniid::face::CropMode;
 use omniid::vit::VisionConfig;
+use omniid::Result;
 use omniid_kernels::layers::Activation;
 use serde::{Deserialize, Serialize};
 

@@ -1,7 +1,7 @@
 //! Batches, optimiser, schedule, averages, intervals.
 
 use super::need;
-use omniid::error::Result;
+use omniid::Result;
 use serde::{Deserialize, Serialize};
 
 /// Number type of matrix products. Weights, sums, norms and the optimiser are f32 in any case.

@@ -1,7 +1,7 @@
 //! What the loop of the training needs to know, whatever is trained.
 
 use super::{AverageConfig, OptimiserConfig, Precision, ReportConfig, RunConfig, ScheduleConfig};
-use omniid::error::Result;
+use omniid::Result;
 use std::path::Path;
 
 /// The settings of [`Trainer`](crate::trainer::Trainer).

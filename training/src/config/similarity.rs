@@ -1,7 +1,7 @@
 //! How an exported model compares identities.
 
 use super::need;
-use omniid::error::Result;
+use omniid::Result;
 use serde::{Deserialize, Serialize};
 
 /// Most values of an identity that directions are searched in: the search takes several matrices of this size squared.

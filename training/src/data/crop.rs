@@ -1,9 +1,9 @@
 //! Where the face lies in the pictures of a training set.
 
 use image::RgbImage;
-use omniid::error::Result;
 use omniid::face::crop::{alignment, crop_aligned, Similarity};
 use omniid::face::Landmarks;
+use omniid::Result;
 
 /// Side of the picture that the ArcFace template is given for.
 const TEMPLATE_SIDE: f64 = 112.0;

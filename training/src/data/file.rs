@@ -13,8 +13,8 @@
 
 use super::{Dataset, PersonPictures, Picture, Role};
 use omniid::checkpoint::{save_atomically, Checkpoint};
-use omniid::error::{Error, ErrorKind, Result};
 use omniid::Limits;
+use omniid::{Error, ErrorKind, Result};
 use omniid_minihost::View;
 use std::io::Write;
 use std::path::Path;

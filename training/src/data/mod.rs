@@ -15,7 +15,7 @@ pub use file::FORMAT_VERSION;
 pub use split::{Part, SplitFractions};
 pub use toy::toy_people;
 
-use omniid::error::{Error, Result};
+use omniid::{Error, Result};
 use omniid_minihost::View;
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;

@@ -1,8 +1,8 @@
 //! Pictures of another size.
 
 use super::Dataset;
-use omniid::error::{Error, Result};
 use omniid::photo::ImageProcessor;
+use omniid::{Error, Result};
 use rayon::prelude::*;
 
 impl Dataset {

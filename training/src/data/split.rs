@@ -1,7 +1,7 @@
 //! Parting people into those trained on and those only judged on.
 
 use super::{Dataset, PersonPictures};
-use omniid::error::{Error, Result};
+use omniid::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 

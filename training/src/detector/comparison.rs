@@ -4,8 +4,8 @@ use super::scores::{evaluate_detector, landmark_distance, DetectionScores, Label
 use super::truth::Face as TrueFace;
 use crate::evaluate::Progress;
 use image::{imageops, Rgb, RgbImage};
-use omniid::error::{Error, Result};
 use omniid::face::{DetectOptions, Face, FaceDetector};
+use omniid::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::{Path, PathBuf};

@@ -1,7 +1,7 @@
 //! Rendered heads, kept in memory, that scenes are put together from.
 
 use crate::render::{five_points, Assets, CutOut, Family, Framing, PhotoDistribution};
-use omniid::error::{Error, Result};
+use omniid::{Error, Result};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;

@@ -3,7 +3,7 @@
 use super::network::OUTPUTS;
 use super::truth::Truth;
 use candle_core::{Device, Tensor};
-use omniid::error::{Error, Result};
+use omniid::{Error, Result};
 
 /// Weight of the points. Each coordinate then pulls about as much as one of the box's.
 const POINTS: f64 = 4.0;

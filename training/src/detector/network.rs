@@ -4,7 +4,7 @@ use super::norm::{moments, normalise, Moments, EPSILON};
 use super::ops::{depthwise, enlarge, max_pool, stem_windows, Grid};
 use candle_core::{DType, Device, Tensor, D};
 use candle_nn::VarBuilder;
-use omniid::error::{Error, Result};
+use omniid::{Error, Result};
 use omniid_kernels::layers::{Initial, Linear, TensorSpec};
 use std::collections::BTreeMap;
 

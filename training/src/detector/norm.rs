@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn values_and_gradients_are_those_of_the_definition() -> omniid::error::Result<()> {
+    fn values_and_gradients_are_those_of_the_definition() -> omniid::Result<()> {
         // Below a strip, and over several tasks with a short end.
         for (places, channels) in [(6, 3), (2 * STRIP + 5, 5), (1500, 16)] {
             let random = |name: &str, shape: &[usize]| {

@@ -6,7 +6,7 @@ use crate::render::Assets;
 use crate::run::{start, RunOptions};
 use crate::trainer::{Objective, Observer, Outcome};
 use omniid::checkpoint::write_safetensors;
-use omniid::error::{Error, Result};
+use omniid::{Error, Result};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 

@@ -3,8 +3,8 @@
 use super::truth::Face as TrueFace;
 use crate::evaluate::Progress;
 use image::RgbImage;
-use omniid::error::Result;
 use omniid::face::{DetectOptions, Face, FaceBox, FaceDetector};
+use omniid::Result;
 use serde::{Deserialize, Serialize};
 
 /// Boxes that overlap by less (intersection over union) are of different faces.

@@ -10,9 +10,9 @@ use crate::trainer::{Objective, Observer, Outcome, Silent, Trainer, TrainingProg
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use image::{Rgb, RgbImage};
-use omniid::error::Result;
 use omniid::face::{DetectOptions, Face, FaceDetector};
 use omniid::Limits;
+use omniid::Result;
 use omniid_kernels::layers::{Initial, TensorSpec};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;

@@ -6,7 +6,7 @@ use super::tokens::IdentityModel;
 use super::verifier::Verifier;
 use crate::data::CropTemplate;
 use image::RgbImage;
-use omniid::error::Result;
+use omniid::Result;
 
 /// Pictures of one person that are described together.
 pub type PictureSet<'a> = Vec<&'a RgbImage>;

@@ -2,7 +2,7 @@
 
 use super::image_error::{check_sizes, no_weight, Mask};
 use image::RgbImage;
-use omniid::error::Result;
+use omniid::Result;
 
 /// Bands that count as detail: features of about 1–2 and 2–4 pixels.
 const BANDS: usize = 2;

@@ -1,7 +1,7 @@
 //! How far a picture is from the true one, sample by sample.
 
 use image::RgbImage;
-use omniid::error::{Error, Result};
+use omniid::{Error, Result};
 
 /// The part of a picture that is judged: a weight per pixel, 0…255, row-major. 255 on the head, 0 on the background.
 pub type Mask<'a> = &'a [u8];

@@ -5,7 +5,7 @@ use super::image_error::{l1, psnr};
 use super::ssim::ssim;
 use crate::statistics::{mean_estimate, Estimate};
 use image::RgbImage;
-use omniid::error::Result;
+use omniid::Result;
 use serde::{Deserialize, Serialize};
 
 /// What is measured on a picture. The head is judged by the truth's mask.

@@ -1,6 +1,6 @@
 //! Telling how far an evaluation is.
 
-use omniid::error::{Error, ErrorKind, Result};
+use omniid::{Error, ErrorKind, Result};
 use std::ops::ControlFlow;
 
 /// Receives what is being done and how many of all steps are finished, on the calling thread. Breaking cancels.

@@ -2,7 +2,7 @@
 
 use super::image_error::{check_sizes, no_weight, Mask};
 use image::RgbImage;
-use omniid::error::{Error, Result};
+use omniid::{Error, Result};
 
 /// Side of the window.
 const WINDOW: usize = 11;

@@ -10,7 +10,7 @@ use super::verification::{images_of, verify, PersonImages, VerificationOptions};
 use super::verifier::Verifier;
 use crate::data::{CropTemplate, Dataset};
 use crate::statistics::Estimate;
-use omniid::error::Result;
+use omniid::Result;
 use omniid_minihost::Minihost;
 use serde::{Deserialize, Serialize};
 

@@ -60,7 +60,7 @@ fn config() -> NativeConfig {
 fn untrained(config: &NativeConfig, seed: u64) -> IdentityModel {
     let tensors = untrained_tensors(config, seed).unwrap();
     let bytes = safetensors_to_bytes(&tensors, &config.to_metadata().unwrap()).unwrap();
-    IdentityModel::from_bytes(bytes, DeviceChoice::Cpu).unwrap()
+    IdentityModel::open(bytes, DeviceChoice::Cpu).unwrap()
 }
 
 /// Different patterns.

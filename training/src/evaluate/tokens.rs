@@ -6,14 +6,12 @@ use omniid::checkpoint::{safetensors_to_bytes, Checkpoint};
 use omniid::engine::{
     untrained_tensors, BadPhoto, DeviceChoice, EncodeOptions, Engine, EngineOptions, NativeConfig, Source,
 };
-use omniid::error::{Error, Result};
 use omniid::face::CropMode;
 use omniid::identity::Identity;
 use omniid::photo::{ChannelOrder, PixelBuffer};
-use omniid::progress::Reporter;
+use omniid::{Error, Result};
 use omniid::{Limits, Photo};
 use serde::{Deserialize, Serialize};
-use std::path::Path;
 
 /// A trained model with what its evaluation needs.
 #[derive(Clone)]
@@ -30,29 +28,10 @@ impl IdentityModel {
     /// # Errors
     /// Those of [`Engine::open`]; [`ErrorKind::Unsupported`](omniid::ErrorKind::Unsupported) for checkpoints that are
     /// not native.
-    pub fn open(path: &Path, device: DeviceChoice) -> Result<Self> {
-        let checkpoint = Checkpoint::open(path, &Limits::default())?;
-        Self::from_parts(&checkpoint, Source::Path(path.to_path_buf()), device)
-    }
-
-    /// As [`IdentityModel::open`], from the content of the file.
-    ///
-    /// # Errors
-    /// As [`IdentityModel::open`].
-    pub fn from_bytes(bytes: Vec<u8>, device: DeviceChoice) -> Result<Self> {
-        let checkpoint = Checkpoint::from_bytes(bytes.clone(), &Limits::default())?;
-        Self::from_parts(&checkpoint, Source::Bytes(bytes), device)
-    }
-
-    /// As [`IdentityModel::open`] or [`IdentityModel::from_bytes`], whichever the source is.
-    ///
-    /// # Errors
-    /// As [`IdentityModel::open`].
-    pub fn from_source(source: Source, device: DeviceChoice) -> Result<Self> {
-        match source {
-            Source::Path(path) => Self::open(&path, device),
-            Source::Bytes(bytes) => Self::from_bytes(bytes, device),
-        }
+    pub fn open(source: impl Into<Source>, device: DeviceChoice) -> Result<Self> {
+        let source = source.into();
+        let checkpoint = Checkpoint::open(&source, &Limits::default())?;
+        Self::from_parts(&checkpoint, source, device)
     }
 
     fn from_parts(checkpoint: &Checkpoint, source: Source, device: DeviceChoice) -> Result<Self> {
@@ -69,7 +48,7 @@ impl IdentityModel {
             ..EngineOptions::new(source)
         };
         Ok(Self {
-            engine: Engine::open(options, &mut Reporter::silent())?,
+            engine: Engine::open(options)?,
             config,
             token_mean,
             device,
@@ -86,7 +65,7 @@ impl IdentityModel {
             ..self.config.clone()
         };
         let bytes = safetensors_to_bytes(&untrained_tensors(&config, seed)?, &config.to_metadata()?)?;
-        Self::from_bytes(bytes, self.device)
+        Self::open(bytes, self.device)
     }
 
     /// The engine.
@@ -140,7 +119,7 @@ impl IdentityModel {
             bad_photo: BadPhoto::Fail,
             ..EncodeOptions::default()
         };
-        let encoded = self.engine.encode(&photos, &options, &mut Reporter::silent())?;
+        let encoded = self.engine.encode(&photos, &options)?;
         Ok(encoded.identity)
     }
 

@@ -6,7 +6,7 @@ use crate::data::{Dataset, Picture};
 use crate::statistics::{Pair, ScoredPairs, Verification};
 use candle_core::{Device, Tensor};
 use image::RgbImage;
-use omniid::error::{Error, Result};
+use omniid::{Error, Result};
 use rand::seq::SliceRandom;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;

@@ -10,8 +10,8 @@ use crate::statistics::mean_row;
 use crate::tokens::{row, JudgedPeople, AT_ONCE};
 use candle_core::{Device, Tensor};
 use image::RgbImage;
-use omniid::error::Result;
 use omniid::host::HostSpec;
+use omniid::Result;
 use omniid_minihost::flow::{sample, training_loss, FlowOptions, SampleOptions, TrainingPictures};
 use omniid_minihost::{AdapterHook, View};
 

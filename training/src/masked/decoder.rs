@@ -6,7 +6,7 @@ use crate::model::{is_matrix, under};
 use crate::optimisation::ParameterSpec;
 use candle_core::Tensor;
 use candle_nn::{Init, VarBuilder};
-use omniid::error::Result;
+use omniid::Result;
 use omniid_kernels::layers::{attention, load_parameter, Activation, Initial, LayerNorm, Linear, TensorSpec};
 
 const EPSILON: f64 = 1e-5;

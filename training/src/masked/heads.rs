@@ -5,7 +5,7 @@ use crate::model::{is_matrix, under};
 use crate::optimisation::ParameterSpec;
 use candle_core::{DType, Device, Tensor, D};
 use candle_nn::{Init, VarBuilder};
-use omniid::error::Result;
+use omniid::Result;
 use omniid_kernels::layers::{load_parameter, Initial, Linear, TensorSpec};
 
 /// Mean of the tokens, a linear layer, length 1: `[people, embedding width]`.

@@ -21,7 +21,7 @@ use crate::trainer::{Loss, Objective, Work};
 use candle_core::{Device, Tensor};
 use candle_nn::VarBuilder;
 use image::RgbImage;
-use omniid::error::{Error, Result};
+use omniid::{Error, Result};
 use std::collections::HashMap;
 use validation::Judge;
 

@@ -6,7 +6,7 @@ use crate::config::MaskedConfig;
 use crate::data::Dataset;
 use crate::model::position_codes;
 use candle_core::{Device, Tensor};
-use omniid::error::Result;
+use omniid::Result;
 use rand::seq::index::sample;
 use rand::Rng;
 use rayon::prelude::*;

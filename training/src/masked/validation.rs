@@ -10,7 +10,7 @@ use crate::statistics::mean_row;
 use crate::tokens::{row, JudgedPeople, AT_ONCE};
 use candle_core::{DType, Device, Tensor};
 use image::RgbImage;
-use omniid::error::Result;
+use omniid::Result;
 
 /// Rows of a preview.
 const PREVIEWED: usize = 8;

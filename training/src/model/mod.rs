@@ -9,8 +9,8 @@ use crate::optimisation::ParameterSpec;
 use candle_core::Tensor;
 use candle_nn::VarBuilder;
 use omniid::encoder::OmniId;
-use omniid::error::{Error, Result};
 use omniid::vit::VisionTransformer;
+use omniid::{Error, Result};
 use omniid_kernels::layers::{Initial, TensorSpec};
 
 /// Base of the wavelengths of position codes: small pictures have few patches.

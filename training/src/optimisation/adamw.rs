@@ -4,7 +4,7 @@ use crate::config::OptimiserConfig;
 use crate::optimisation::{ParameterGroup, Parameters};
 use candle_core::backprop::GradStore;
 use candle_core::{CpuStorage, DType, Device, InplaceOp2, Layout, Tensor};
-use omniid::error::{Error, Result};
+use omniid::{Error, Result};
 use rayon::prelude::*;
 use std::cell::RefCell;
 use std::collections::BTreeMap;

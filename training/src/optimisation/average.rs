@@ -2,7 +2,7 @@
 
 use crate::optimisation::Parameters;
 use candle_core::{CpuStorage, DType, Device, Storage, Tensor};
-use omniid::error::{Error, Result};
+use omniid::{Error, Result};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 

@@ -5,7 +5,7 @@ use candle_core::{DType, Device, Shape, Tensor, Var};
 use candle_nn::var_builder::SimpleBackend;
 use candle_nn::{Init, VarBuilder};
 use omniid::checkpoint::Checkpoint;
-use omniid::error::{Error, Result};
+use omniid::{Error, Result};
 use omniid_kernels::layers::TensorSpec;
 use rayon::prelude::*;
 use std::collections::{BTreeMap, HashMap};

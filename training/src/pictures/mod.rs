@@ -8,7 +8,7 @@ pub use sheet::contact_sheet;
 
 use image::RgbImage;
 use omniid::checkpoint::save_atomically;
-use omniid::error::{Error, ErrorKind, Result};
+use omniid::{Error, ErrorKind, Result};
 use std::path::Path;
 
 /// Writes a PNG, atomically.

@@ -1,7 +1,7 @@
 //! From a head's own coordinates to the picture.
 
-use omniid::error::Result;
 use omniid::face::crop::{Similarity, ARCFACE_TEMPLATE};
+use omniid::Result;
 
 use super::photo::Framing;
 use super::vector::{add, mix, product, rotate, smoothstep, sub, Mat3, Vec3};

@@ -1,6 +1,6 @@
 //! Heads without a background, for pasting into other pictures.
 
-use omniid::error::Result;
+use omniid::Result;
 use omniid_minihost::View;
 
 use super::draw::{check_size, supersampling, with_canvas};

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use image::RgbImage;
-use omniid::error::{Error, Result};
+use omniid::{Error, Result};
 use omniid_minihost::View;
 
 use super::background;
@@ -66,7 +66,7 @@ impl Person {
     /// Takes a photo of `size` × `size` pixels (16 to [`LARGEST`]). Same person, photo and size: same bytes.
     ///
     /// # Errors
-    /// [`omniid::error::ErrorKind::InvalidArgument`] for a size out of range or a pose that shows no face (angles that
+    /// [`omniid::ErrorKind::InvalidArgument`] for a size out of range or a pose that shows no face (angles that
     /// are not finite).
     pub fn render(&self, photo: &PhotoSpec, size: u32) -> Result<Rendered> {
         check_size(size)?;

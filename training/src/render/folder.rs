@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use omniid::checkpoint::save_atomically;
-use omniid::error::{Error, ErrorKind, Result};
+use omniid::{Error, ErrorKind, Result};
 use omniid_minihost::View;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};

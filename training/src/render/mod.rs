@@ -34,7 +34,7 @@ mod vector;
 use std::path::Path;
 use std::sync::Arc;
 
-use omniid::error::{Error, Result};
+use omniid::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 pub use augment::Augmentation;

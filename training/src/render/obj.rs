@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use omniid::error::{Error, Result};
+use omniid::{Error, Result};
 
 use super::mesh::Topology;
 use super::text;
@@ -23,7 +23,7 @@ impl Obj {
     /// Reads a file. Lines other than `v`, `vt` and `f` are skipped.
     ///
     /// # Errors
-    /// [`omniid::error::ErrorKind::Io`] when the file cannot be read, `Format` naming the line for anything malformed.
+    /// [`omniid::ErrorKind::Io`] when the file cannot be read, `Format` naming the line for anything malformed.
     pub fn read(path: &Path) -> Result<Self> {
         Self::parse(&text::read(path)?).map_err(|e| e.context(path.display()))
     }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use omniid::error::{Error, ErrorKind, Result};
+use omniid::{Error, ErrorKind, Result};
 
 /// The text of a file; bytes that are not UTF-8 are replaced (some files carry names in old encodings).
 pub(crate) fn read(path: &Path) -> Result<String> {

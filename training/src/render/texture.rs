@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::OnceLock;
 
-use omniid::error::{Error, ErrorKind, Result};
+use omniid::{Error, ErrorKind, Result};
 
 /// An sRGB picture with alpha in halving sizes.
 #[derive(Debug, Clone)]

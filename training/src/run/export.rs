@@ -7,7 +7,7 @@ use candle_core::{DType, Tensor};
 use omniid::checkpoint::write_safetensors;
 use omniid::encoder::EncoderConfig;
 use omniid::engine::{HostConfig, NativeConfig};
-use omniid::error::Result;
+use omniid::Result;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -66,7 +66,6 @@ mod tests {
     use candle_core::Device;
     use omniid::engine::{EncodeOptions, Engine, EngineOptions, Source};
     use omniid::face::CropMode;
-    use omniid::progress::Reporter;
     use omniid::Photo;
 
     #[test]
@@ -104,13 +103,8 @@ mod tests {
             };
             for (dtype, most) in [(DType::F32, 1e-4), (DType::F16, 2e-2)] {
                 export(&path, &config, &weights, &people, 3, dtype, &parts)?;
-                let engine = Engine::open(
-                    EngineOptions::new(Source::Path(path.clone())),
-                    &mut Reporter::silent(),
-                )?;
-                let identity = engine
-                    .encode(&photos, &options, &mut Reporter::silent())?
-                    .identity;
+                let engine = Engine::open(EngineOptions::new(Source::from(path.clone())))?;
+                let identity = engine.encode(&photos, &options)?.identity;
                 assert_eq!((identity.token_count(), identity.width()), (16, 96));
                 for (a, b) in identity.values().iter().zip(&expected) {
                     assert!((a - b).abs() < most, "{a} against {b} with {dtype:?}");

@@ -13,8 +13,8 @@ use candle_core::{DType, Device, Tensor};
 use export::{export, Parts};
 use omniid::checkpoint::{save_atomically, Checkpoint};
 use omniid::engine::HostConfig;
-use omniid::error::{Error, ErrorKind, Result};
 use omniid::Limits;
+use omniid::{Error, ErrorKind, Result};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 

@@ -2,7 +2,6 @@ use super::*;
 use crate::data::toy_people;
 use crate::trainer::TrainingProgress;
 use omniid::engine::{Engine, EngineOptions, Source};
-use omniid::progress::Reporter;
 use std::ops::ControlFlow;
 
 /// Stops a run after a step and keeps what it was told.
@@ -57,8 +56,8 @@ fn model(path: &Path) -> Result<Vec<u8>> {
 
 /// Directions in which a model compares identities.
 fn directions(path: &Path) -> Result<usize> {
-    let options = EngineOptions::new(Source::Path(path.to_path_buf()));
-    Ok(Engine::open(options, &mut Reporter::silent())?.similarity_directions())
+    let options = EngineOptions::new(Source::from(path.to_path_buf()));
+    Ok(Engine::open(options)?.similarity_directions())
 }
 
 #[test]
@@ -97,10 +96,7 @@ fn a_run_is_stopped_damaged_resumed_and_ends_as_if_nothing_had_happened() -> Res
     );
     assert_eq!(model(&whole.model)?, model(&resumed.model)?);
     assert_eq!(whole.measures, resumed.measures);
-    let engine = Engine::open(
-        EngineOptions::new(Source::Path(resumed.model)),
-        &mut Reporter::silent(),
-    )?;
+    let engine = Engine::open(EngineOptions::new(Source::from(resumed.model)))?;
     assert_eq!(engine.info().token_width, 32);
     Ok(())
 }
@@ -131,10 +127,7 @@ fn a_stopped_run_of_stage_2_ends_as_if_nothing_had_happened_and_its_files_draw_p
     assert_eq!(model(&whole_host)?, model(&host)?);
 
     // Checkpoint and host fit each other: the plugin draws with them.
-    let engine = Engine::open(
-        EngineOptions::new(Source::Path(resumed.model)),
-        &mut Reporter::silent(),
-    )?;
+    let engine = Engine::open(EngineOptions::new(Source::from(resumed.model)))?;
     let photo = image::RgbImage::from_fn(16, 16, |x, y| image::Rgb([16 * x as u8, 16 * y as u8, 90]));
     let mut bytes = std::io::Cursor::new(Vec::new());
     photo
@@ -145,11 +138,9 @@ fn a_stopped_run_of_stage_2_ends_as_if_nothing_had_happened_and_its_files_draw_p
         ..Default::default()
     };
     let photos = [omniid::Photo::from_bytes(bytes.get_ref())];
-    let identity = engine
-        .encode(&photos, &options, &mut Reporter::silent())?
-        .identity;
+    let identity = engine.encode(&photos, &options)?.identity;
     let host =
-        omniid_minihost::Minihost::open(&Source::Path(host), DType::F32, &Device::Cpu, &Limits::default())?;
+        omniid_minihost::Minihost::open(Source::from(host), DType::F32, &Device::Cpu, &Limits::default())?;
     let generator = omniid_minihost::Generator::new(host, engine)?;
     let views = [omniid_minihost::View::default(); 2];
     let options = omniid_minihost::GenerateOptions {

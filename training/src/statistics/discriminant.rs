@@ -5,7 +5,7 @@
 
 use candle_core::{DType, Device, Tensor};
 use nalgebra::{Cholesky, DMatrix, Dyn, SymmetricEigen, QR};
-use omniid::error::{Error, Result};
+use omniid::{Error, Result};
 use rand_chacha::rand_core::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};

@@ -1,6 +1,6 @@
 //! How well scores tell pairs of pictures of one person from pairs of two: receiver operating characteristic.
 
-use omniid::error::{Error, Result};
+use omniid::{Error, Result};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;

@@ -13,7 +13,7 @@ use crate::model::IdentityModel;
 use crate::statistics::mean_row;
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
-use omniid::error::{Error, Result};
+use omniid::{Error, Result};
 use std::collections::BTreeMap;
 
 /// The weights of image encoder and identity encoder alone, in host memory.

@@ -13,7 +13,7 @@ use crate::config::RunConfig;
 use crate::data::Dataset;
 use crate::statistics::Scatter;
 use candle_core::{Device, Tensor};
-use omniid::error::Result;
+use omniid::Result;
 use std::collections::BTreeMap;
 
 /// The tensor's name in a native checkpoint.

@@ -7,7 +7,7 @@ use crate::model::IdentityModel;
 use crate::random::{stream, Purpose};
 use crate::statistics::{area_under_curve, mean_row, token_cosine};
 use candle_core::{DType, Device, Tensor};
-use omniid::error::Result;
+use omniid::Result;
 use rand::seq::SliceRandom;
 
 /// People whose photos are encoded or decoded at once.

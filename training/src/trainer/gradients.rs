@@ -4,7 +4,7 @@ use super::objective::Loss;
 use crate::optimisation::Parameters;
 use candle_core::backprop::GradStore;
 use candle_core::{DType, Tensor};
-use omniid::error::{Error, Result};
+use omniid::{Error, Result};
 
 /// Loss and gradients of a part, already divided by the number of parts: a step's are their sum.
 pub(crate) struct Part {

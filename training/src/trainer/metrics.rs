@@ -1,7 +1,7 @@
 //! Metrics of a run as JSON lines.
 
 use omniid::checkpoint::save_atomically;
-use omniid::error::{Error, ErrorKind, Result};
+use omniid::{Error, ErrorKind, Result};
 use serde_json::{Map, Value};
 use std::fs::OpenOptions;
 use std::io::Write;

@@ -19,7 +19,7 @@ use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use gradients::Part;
 use metrics::Metrics;
-use omniid::error::{Error, Result};
+use omniid::{Error, Result};
 use omniid_kernels::layers::autocast;
 use omniid_kernels::Element;
 use std::collections::{BTreeMap, HashMap};

@@ -4,7 +4,7 @@ use crate::optimisation::{ParameterGroup, ParameterSpec};
 use candle_core::{Device, Tensor};
 use candle_nn::VarBuilder;
 use image::RgbImage;
-use omniid::error::Result;
+use omniid::Result;
 
 /// One way to train. [`Trainer`](crate::trainer::Trainer) does the rest, the same for every objective: optimiser,
 /// schedule, average, states, metrics.

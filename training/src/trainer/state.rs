@@ -7,8 +7,8 @@
 
 use candle_core::{DType, Device, Tensor};
 use omniid::checkpoint::{write_safetensors, Checkpoint};
-use omniid::error::{Error, ErrorKind, Result};
 use omniid::Limits;
+use omniid::{Error, ErrorKind, Result};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 

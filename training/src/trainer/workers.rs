@@ -3,7 +3,7 @@
 //! The matrix products of a small model are too small to share among processors without losing time, and much of a
 //! backward pass runs on one thread. Two halves of a batch, each on a processor of its own, lose none.
 
-use omniid::error::{Error, Result};
+use omniid::{Error, Result};
 use omniid_kernels::ThreadPool as KernelPool;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 

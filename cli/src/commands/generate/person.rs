@@ -160,7 +160,9 @@ fn from_photos(
         label: name.to_string(),
         ..options
     };
-    let encoded = with_bar(args.quiet, |reporter| engine.encode(&photos, &options, reporter))?;
+    let encoded = with_bar(args.quiet, |progress| {
+        engine.encode_with_progress(&photos, &options, progress)
+    })?;
     let mode = options.crop.unwrap_or(engine.info().crop);
     let crops = crops::of(&photos, &encoded, mode, args.cell, engine.limits())?;
     let left_out = encoded.photos.iter().filter_map(|report| match &report.outcome {

@@ -5,7 +5,7 @@ use super::walk::Walk;
 use super::PhotoOptions;
 use crate::data::Dataset;
 use omniid::checkpoint::save_atomically;
-use omniid::error::{Error, ErrorKind, Result};
+use omniid::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};

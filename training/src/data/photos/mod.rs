@@ -12,9 +12,9 @@ mod walk;
 pub use report::{DropReason, Dropped, PhotoReport};
 
 use super::{CropTemplate, Dataset, PersonPictures};
-use omniid::error::{Error, ErrorKind, Result};
 use omniid::face::{DetectOptions, FaceDetector};
 use omniid::Limits;
+use omniid::{Error, ErrorKind, Result};
 use prepare::{prepare, Prepared, Refusal};
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};

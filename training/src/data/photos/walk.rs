@@ -1,6 +1,6 @@
 //! The files of a folder of people.
 
-use omniid::error::{Error, Result};
+use omniid::{Error, Result};
 use std::path::{Path, PathBuf};
 
 /// Folders within a person's folder that are followed.

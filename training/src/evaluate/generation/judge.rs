@@ -7,7 +7,7 @@ use crate::evaluate::progress::Progress;
 use crate::evaluate::subjects::Subject;
 use crate::evaluate::verifier::{cosine, Embedding, Verifier};
 use image::RgbImage;
-use omniid::error::Result;
+use omniid::Result;
 
 /// True pictures and what the verifier thinks of them.
 pub(super) struct Judge<'a> {

@@ -20,8 +20,8 @@ use crate::data::{Dataset, Picture};
 use image::RgbImage;
 use judge::Judge;
 use omniid::encoder::EncoderKind;
-use omniid::error::{Error, Result};
 use omniid::identity::{Identity, Provenance};
+use omniid::{Error, Result};
 use omniid_minihost::{GenerateOptions, Generator, Minihost, View};
 
 /// Draws the people of a set from different identities and judges the pictures.

@@ -6,7 +6,7 @@ use crate::evaluate::measure::{mean_difference, Judged, Means, Measure, Resampli
 use crate::evaluate::subjects::{from_front, Subject};
 use crate::statistics::Estimate;
 use image::RgbImage;
-use omniid::error::Result;
+use omniid::Result;
 use omniid_minihost::{Minihost, View};
 use serde::{Deserialize, Serialize};
 

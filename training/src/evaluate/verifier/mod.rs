@@ -11,10 +11,10 @@ use candle_core::{DType, Device};
 use image::{imageops, RgbImage};
 use network::Network;
 use omniid::checkpoint::Checkpoint;
-use omniid::error::{Error, Result};
 use omniid::face::crop::Similarity;
 use omniid::photo::ImageProcessor;
 use omniid::Limits;
+use omniid::{Error, Result};
 use std::path::Path;
 
 /// Side of the aligned face that the network sees.

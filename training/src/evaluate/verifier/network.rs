@@ -3,7 +3,7 @@
 use super::{Embedding, EMBEDDING};
 use candle_core::{Device, Tensor};
 use candle_nn::VarBuilder;
-use omniid::error::{Error, Result};
+use omniid::{Error, Result};
 use omniid_kernels::layers::Linear;
 use rayon::prelude::*;
 

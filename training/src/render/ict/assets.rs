@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use half::f16;
-use omniid::error::{Error, ErrorKind, Result};
+use omniid::{Error, ErrorKind, Result};
 use safetensors::{Dtype, SafeTensors};
 
 use super::features::{self, EyeTexel, FaceTexel};

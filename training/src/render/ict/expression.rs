@@ -1,6 +1,6 @@
 //! The expression channels in ICT-FaceKit's blendshapes.
 
-use omniid::error::{Error, Result};
+use omniid::{Error, Result};
 
 use super::assets::Ict;
 use crate::render::vector::{fused, Vec3};

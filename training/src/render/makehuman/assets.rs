@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use omniid::error::{Error, Result};
+use omniid::{Error, Result};
 use rayon::prelude::*;
 
 use super::clothes::{Clothes, MhMaterial};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use omniid::error::{Error, Result};
+use omniid::{Error, Result};
 
 use super::assets::{Axis, MakeHuman};
 use super::target::Target;

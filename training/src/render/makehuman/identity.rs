@@ -6,7 +6,7 @@ use rand_chacha::ChaCha8Rng;
 use super::assets::{MakeHuman, GENDERS, RACES};
 use crate::render::look::{normal, pick, Look};
 use crate::render::vector::{smoothstep, Vec3};
-use omniid::error::Result;
+use omniid::Result;
 
 /// Everything that a MakeHuman person keeps from photo to photo.
 pub(crate) struct Identity {

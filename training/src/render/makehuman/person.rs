@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use omniid::error::Result;
+use omniid::Result;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use omniid::error::Result;
+use omniid::Result;
 
 use crate::render::mesh::Topology;
 use crate::render::texture::{Level, Texture};

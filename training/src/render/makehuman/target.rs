@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use omniid::error::{Error, Result};
+use omniid::{Error, Result};
 
 use crate::render::text;
 use crate::render::vector::{fused, Vec3};
