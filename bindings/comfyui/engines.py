@@ -64,8 +64,8 @@ def _opened(files: list[str | None], host: str | None, precision: str, device: s
 def _opened_on_gpu(checkpoint: str | None, target: torch.device, size: int, keywords: dict[str, Any]) -> Engine | None:
     """The engine on ComfyUI's GPU; None if the library has no code for it."""
     global _without_cuda
-    # The library's memory is outside of ComfyUI's books: room has to be made, and PyTorch's allocator has to give it back to
-    # the driver.
+    # The library's memory is outside of ComfyUI's books: room has to be made, and PyTorch's allocator has to give it
+    # back to the driver.
     model_management.free_memory(size, target)
     model_management.soft_empty_cache()
     try:

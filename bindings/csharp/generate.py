@@ -21,7 +21,6 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "header"))
 sys.dont_write_bytecode = True
 
-import c_header  # noqa: E402
 import groups  # noqa: E402
 from c_header import HEADER, CType, Function, Header, Unexpected, read, wrapped  # noqa: E402
 
@@ -29,9 +28,18 @@ INTERNAL = ["TypeCode", "PixelType", "FaceHint", "StepUnit", "InjectFlag"]
 """Enums that only the assembly itself uses."""
 
 SCALARS = {
-    "uint8_t": "byte", "uint16_t": "ushort", "uint32_t": "uint", "uint64_t": "ulong", "int32_t": "int",
-    "int64_t": "long", "size_t": "UIntPtr", "float": "float", "double": "double", "omniid_status": "int",
-    "char": "byte", "void": "void",
+    "uint8_t": "byte",
+    "uint16_t": "ushort",
+    "uint32_t": "uint",
+    "uint64_t": "ulong",
+    "int32_t": "int",
+    "int64_t": "long",
+    "size_t": "UIntPtr",
+    "float": "float",
+    "double": "double",
+    "omniid_status": "int",
+    "char": "byte",
+    "void": "void",
 }
 WIDTH = 120
 NOTICE = "// Generated from include/omniid.h by bindings/csharp/generate.py. Do not edit.\n#nullable enable\n"

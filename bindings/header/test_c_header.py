@@ -9,9 +9,9 @@ from pathlib import Path
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-import c_header
-import groups
-from c_header import CType, Unexpected
+import c_header  # noqa: E402
+import groups  # noqa: E402
+from c_header import CType, Unexpected  # noqa: E402
 
 TEXT = c_header.HEADER.read_text(encoding="utf-8")
 HANDLE = "typedef struct omniid_engine omniid_engine;"

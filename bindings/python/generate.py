@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Writes the declarations of the Python package from include/omniid.h.
 
-    python bindings/python/generate.py            # writes omniid/_abi.py and omniid/enums.py
-    python bindings/python/generate.py --check    # ends with status 1 and names the files that are out of date
+python bindings/python/generate.py            # writes omniid/_abi.py and omniid/enums.py
+python bindings/python/generate.py --check    # ends with status 1 and names the files that are out of date
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""What the hook of a ComfyUI layer costs over `omniid_inject` from C, in the same run, rounds alternating; the best round
-of each, because other programs only ever add.
+"""What the hook of a ComfyUI layer costs over `omniid_inject` from C, in the same run, rounds alternating; the best
+round of each, because other programs only ever add.
 
     python bindings/comfyui/benches/hook_overhead.py [--rounds 400]
 
-Needs the Python package `omniid`, PyTorch and a C compiler. The text's attention, which ComfyUI computes with or without
-the hook, is timed beside it and taken off. ComfyUI's modules are the tests' stand-in. Ends with status 1 when the hook
-costs more than 20 µs over C: a busy machine can make it so.
+Needs the Python package `omniid`, PyTorch and a C compiler. The text's attention, which ComfyUI computes with or
+without the hook, is timed beside it and taken off. ComfyUI's modules are the tests' stand-in. Ends with status 1 when
+the hook costs more than 20 µs over C: a busy machine can make it so.
 """
 
 import argparse

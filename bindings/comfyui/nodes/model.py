@@ -13,8 +13,8 @@ class LoadModel:
     """Opens an identity model."""
 
     DESCRIPTION = (
-        "Opens an identity model: a native Omni-ID checkpoint, or an IP-Adapter (base, Plus, Plus-Face, full-face) with "
-        "the image encoder that it was trained with."
+        "Opens an identity model: a native Omni-ID checkpoint, or an IP-Adapter (base, Plus, Plus-Face, full-face) "
+        "with the image encoder that it was trained with."
     )
     CATEGORY = "OmniID"
     FUNCTION = "load"

@@ -13,11 +13,10 @@ ROOT = HERE.parents[2]
 PACK = Path(os.environ.get("OMNIID_COMFYUI_PACK", HERE.parent)).resolve()
 sys.path[:0] = [str(HERE), str(ROOT / "bindings" / "python" / "tests")]
 
-import torch  # noqa: E402
-
 import comfy_stand_in  # noqa: E402
 import hook_contract  # noqa: E402
 import native_model  # noqa: E402
+import torch  # noqa: E402
 
 
 @pytest.fixture(scope="session")

@@ -3,8 +3,8 @@
 
     python bindings/comfyui/tests/draw_workflows.py
 
-Writes `example_workflows/NAME.jpg` for each `NAME.json`. Needs Pillow. The pictures show the graph, not a result: they are
-made without a model.
+Writes `example_workflows/NAME.jpg` for each `NAME.json`. Needs Pillow. The pictures show the graph, not a result: they
+are made without a model.
 """
 
 import json

@@ -23,8 +23,9 @@ def _node(required, returns, function, output=False):
 
 
 def core_nodes(unet, images, shown):
-    """ComfyUI's own nodes as far as the examples use them: names and types of inputs and outputs are ComfyUI's, what they
-    do is done in miniature. `images` are by the name that LoadImage is given; `shown` gets what reaches the user."""
+    """ComfyUI's own nodes as far as the examples use them: names and types of inputs and outputs are ComfyUI's, what
+    they do is done in miniature. `images` are by the name that LoadImage is given; `shown` gets what reaches the
+    user."""
     context = hook_contract.CONTEXT
 
     def text(clip, text):
@@ -54,9 +55,11 @@ def core_nodes(unet, images, shown):
             lambda width, height, batch_size: ({"samples": torch.zeros(batch_size, 4, height // 64, width // 64)},),
         ),
         "KSampler": _node(
-            {"model": ("MODEL",), "seed": ("INT", {"control_after_generate": True}), "steps": number, "cfg": ("FLOAT", {}),
-             "sampler_name": (["euler"],), "scheduler": (["normal"],), "positive": ("CONDITIONING",),
-             "negative": ("CONDITIONING",), "latent_image": ("LATENT",), "denoise": ("FLOAT", {})}, ("LATENT",), sampler,
+            {"model": ("MODEL",), "seed": ("INT", {"control_after_generate": True}), "steps": number,
+             "cfg": ("FLOAT", {}), "sampler_name": (["euler"],), "scheduler": (["normal"],),
+             "positive": ("CONDITIONING",), "negative": ("CONDITIONING",), "latent_image": ("LATENT",),
+             "denoise": ("FLOAT", {})},
+            ("LATENT",), sampler,
         ),
         "VAEDecode": _node(
             {"samples": ("LATENT",), "vae": ("VAE",)}, ("IMAGE",),
@@ -179,7 +182,7 @@ def _own_validation(cls):
 
 
 def execute(prompt, classes, wanted=None):
-    """Runs what the wanted nodes need, by default the output nodes, each node once. Gives the results of all that ran."""
+    """Runs the wanted nodes, by default the output nodes, and all that they need, each once. Gives all results."""
     results = {}
 
     def run(number):

@@ -251,8 +251,8 @@ def patcher(unet):
 
 
 def run_chunks(model, x, sigma, contexts, chunks):
-    """One pass of the model over a batch of chunks: `chunks` are ComfyUI's `cond_or_uncond`, `contexts` the text of each
-    kind. Gives each chunk's prediction."""
+    """One pass of the model over a batch of chunks: `chunks` are ComfyUI's `cond_or_uncond`, `contexts` the text of
+    each kind. Gives each chunk's prediction."""
     batch = x.shape[0]
     options = _copied(model.model_options)["transformer_options"]
     options["cond_or_uncond"] = list(chunks)

@@ -51,8 +51,8 @@ def attention(query, tokens, key_weight, value_weight, heads):
 class Reference:
     """A UNet with identities put into its attention modules themselves. No hooks of any host.
 
-    `weight(block, number, index, transformer, person, chunk)` is the factor of a person in a layer on a side; `mask` of a
-    person is `[height, width]` at the latent's size, for layers of that size only.
+    `weight(block, number, index, transformer, person, chunk)` is the factor of a person in a layer on a side; `mask` of
+    a person is `[height, width]` at the latent's size, for layers of that size only.
     """
 
     def __init__(self, unet, path, layers, people, weight, masks=None):

@@ -150,8 +150,8 @@ def test_a_mask_by_halves(comfy, layout, unets, model, engine, anna, nodes, inpu
 
 
 def test_masks_are_those_of_the_reference(comfy, layout, unets, model, engine, anna, ben, nodes, inputs):
-    """Two people, each with a mask that has one value for each image token of some layers: there the same factors go into
-    the reference. The other layers are left out by layer weights."""
+    """Two people, each with a mask that has one value for each image token of some layers: there the same factors go
+    into the reference. The other layers are left out by layer weights."""
     x, texts = inputs
     generator = torch.Generator().manual_seed(8)
     size, first = {"sd15": ((12, 8), (0, 1, 13, 14, 15)), "sdxl": ((6, 4), (0, 1, 8, 9, 10))}[layout]
@@ -274,7 +274,8 @@ def test_clones_share_nothing_that_changes(model, engine, anna, ben, nodes, inpu
 
 
 class Summing:
-    """What IPAdapter_plus's replacement is to others: a function with `add`, that sums callbacks on the text's attention."""
+    """IPAdapter_plus's replacement, as others see it: a function with `add` that sums callbacks on the text's
+    attention."""
 
     def __init__(self, callback, **settings):
         self.callbacks = [(callback, settings)]

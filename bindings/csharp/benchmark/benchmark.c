@@ -3,8 +3,8 @@
  *
  *     benchmark MODEL
  *
- * Prints the time of a call in microseconds, that of the best block of calls, because other programs only ever add: inject
- * with scale 0, which computes nothing; inject of 64 rows; and encode of one drawn picture of 512 x 512 pixels.
+ * Prints the time of a call in microseconds, that of the best block of calls, because other programs only ever add:
+ * inject with scale 0, which computes nothing; inject of 64 rows; and encode of one drawn picture of 512 x 512 pixels.
  */
 #include <omniid.h>
 #include <stdio.h>
@@ -67,9 +67,11 @@ int main(int argc, char **argv) {
     omniid_host_layer layer = OMNIID_HOST_LAYER_INIT;
     check(omniid_conditioning_layer(conditioning, 0, &layer));
     int64_t shape[3] = {1, ROWS, (int64_t)layer.heads * layer.head_dim};
-    float *query = calloc((size_t)(shape[1] * shape[2]), sizeof *query), *output = calloc((size_t)(shape[1] * shape[2]), sizeof *output);
+    float *query = calloc((size_t)(shape[1] * shape[2]), sizeof *query),
+        *output = calloc((size_t)(shape[1] * shape[2]), sizeof *output);
     if (query == NULL || output == NULL) return 1;
-    omniid_tensor query_tensor = {query, {OMNIID_DEVICE_TYPE_CPU, 0}, 3, {OMNIID_TYPE_CODE_FLOAT, 32, 1}, shape, NULL, 0};
+    omniid_tensor query_tensor =
+        {query, {OMNIID_DEVICE_TYPE_CPU, 0}, 3, {OMNIID_TYPE_CODE_FLOAT, 32, 1}, shape, NULL, 0};
     omniid_tensor output_tensor = query_tensor;
     output_tensor.data = output;
     call.query = &query_tensor;

@@ -1,5 +1,6 @@
 /*
- * The C side of overhead.py: for each line of standard input, times one series of calls and prints nanoseconds per call.
+ * The C side of overhead.py: for each line of standard input, times one series of calls and prints nanoseconds per
+ * call.
  *
  *     overhead MODEL        then lines: "inject N", "encode N"
  */
@@ -56,7 +57,8 @@ int main(int argc, char **argv) {
         for (int i = 0; i < count; i++) {
             if (strcmp(what, "inject") == 0) {
                 int64_t shape[3] = {BATCH, ROWS, WIDTH};
-                omniid_tensor a = {query, {OMNIID_DEVICE_TYPE_CPU, 0}, 3, {OMNIID_TYPE_CODE_FLOAT, 32, 1}, shape, NULL, 0}, b = a;
+                omniid_tensor a = {query, {OMNIID_DEVICE_TYPE_CPU, 0}, 3, {OMNIID_TYPE_CODE_FLOAT, 32, 1}, shape, NULL,
+                    0}, b = a;
                 b.data = output;
                 omniid_inject_call call = OMNIID_INJECT_CALL_INIT;
                 call.query = &a, call.output = &b, call.roles = roles, call.role_count = BATCH;

@@ -30,7 +30,8 @@ PHOTOS = 32
 CALLS = {"inject": 20, "encode": 1, "photo": 1}
 """Of one series: so few that some series are left undisturbed by other programs."""
 SERIES = {"inject": 25, "encode": 1, "photo": 10}
-"""Of one round. `photo` is compared with the bare C function called in this process, so that both see the same caches."""
+"""Of one round. `photo` is compared with the bare C function called in this process, so that both have the same
+caches."""
 
 
 def c_program(folder):
@@ -77,7 +78,9 @@ def measure(folder, rounds):
         native = omniid._abi.omniid_photo.new()
         native.pixels, native.width, native.height = photo.ctypes.data, 256, 256
         out = ctypes.POINTER(omniid._abi.omniid_identity)()
-        omniid._library.check(lib.omniid_encode(engine._handle.pointer, ctypes.byref(native), 1, None, ctypes.byref(out)))
+        omniid._library.check(
+            lib.omniid_encode(engine._handle.pointer, ctypes.byref(native), 1, None, ctypes.byref(out))
+        )
         lib.omniid_identity_free(out)
 
     # So little work that the library does it on the calling thread: the call is what is measured.

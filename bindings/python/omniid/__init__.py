@@ -13,7 +13,7 @@ threads. Everything that has a close() may also be used in a `with` statement, o
 
 from ._calls import set_log
 from ._library import LIBRARY_PATH, lib
-from .conditioning import ConditioningInput, Conditioning, HostLayer, Step
+from .conditioning import Conditioning, ConditioningInput, HostLayer, Step
 from .engine import Encoded, Engine, EngineInfo
 from .enums import (
     BadPhoto,

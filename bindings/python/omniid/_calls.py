@@ -115,7 +115,7 @@ def long_call(
             if progress is None:
                 return 0
             return 1 if progress(_stage(stage), done, total) is False else 0
-        except BaseException as error:  # noqa: B036: also KeyboardInterrupt must not unwind through the library
+        except BaseException as error:  # KeyboardInterrupt, too, must not unwind through the library
             raised.append(error)
             return 1
 
@@ -185,4 +185,3 @@ def _end() -> None:
 
 
 atexit.register(_end)
-

@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from . import _abi, errors
 from ._calls import CancelEvent, Progress, long_call
 from ._handle import Owner
 from ._library import c_path, c_text, check, choice, lib, text
-from .conditioning import ConditioningInput, Conditioning, HostLayer, Identities, layer_of, native_inputs
+from .conditioning import Conditioning, ConditioningInput, HostLayer, Identities, layer_of, native_inputs
 from .enums import BadPhoto, Crop, DeviceType, EmbedsScaling, EncoderKind, MaskMode, Precision, WeightType
 from .identity import Identity, handle_of
 from .photos import Face, Photo, PhotoReport, Photos, face_of, native_photos, report_of
@@ -323,11 +323,12 @@ class Engine(Owner):
     ) -> Conditioning:
         """Projects the keys and values of one or several identities for every layer of the engine's host.
 
-        `identities` is an Identity, a ConditioningInput, or a list of them. Each has its own softmax; their contributions
-        are added. `weight_type` says how weights are spread over the layers, `layer_scales` is one more factor for
-        each layer in the order of `host_layers`. `mask_mode` is whose way of placing masks is followed, "comfyui" or
-        "diffusers". `precision` is the number type of the stored keys and values. `composition_scale`, `style_boost`
-        and `composition_boost` are weights of the weight types that know them; default: the identity's scale.
+        `identities` is an Identity, a ConditioningInput, or a list of them. Each has its own softmax; their
+        contributions are added. `weight_type` says how weights are spread over the layers, `layer_scales` is one more
+        factor for each layer in the order of `host_layers`. `mask_mode` is whose way of placing masks is followed,
+        "comfyui" or "diffusers". `precision` is the number type of the stored keys and values. `composition_scale`,
+        `style_boost` and `composition_boost` are weights of the weight types that know them; default: the identity's
+        scale.
         """
         handle = self._held()
         array, inputs, keep = native_inputs(identities)
@@ -374,9 +375,7 @@ class Engine(Owner):
         return f"Engine({info.name!r}, {info.encoder.name.lower()}, host={info.host!r}, device={info.device!r})"
 
 
-def _fill_source(
-    options: _abi.omniid_engine_options, name: str, source: FileSource | None, keep: list[object]
-) -> None:
+def _fill_source(options: _abi.omniid_engine_options, name: str, source: FileSource | None, keep: list[object]) -> None:
     if source is None:
         return
     if isinstance(source, (bytes, bytearray, memoryview)):

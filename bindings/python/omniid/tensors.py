@@ -121,8 +121,8 @@ class Tensor:
             raise BufferError(f"the tensor is on device {self.device}, not on {tuple(dl_device)}, and is not moved")
         if copy:
             raise BufferError("the tensor is shared, not copied; numpy.array(tensor) makes a copy")
-        # The consumer gets a managed tensor of its own, freed by the library's deleter. No Python is involved, so it may
-        # be freed on any thread.
+        # The consumer gets a managed tensor of its own, freed by the library's deleter. No Python is involved, so it
+        # may be freed on any thread.
         pointer = self._source(1 if stream is None else stream)
         address = ctypes.cast(pointer, ctypes.c_void_p).value
         return _new_capsule(address, _CAPSULE, _release_capsule)

@@ -108,9 +108,7 @@ class KeyStore:
                     self._pairs[key] = (_by_heads(keys, query), _by_heads(values, query))
             return self._pairs[key]
 
-    def _mask(
-        self, identity: int, rows: int, latent_size: tuple[int, int] | None, query: torch.Tensor
-    ) -> torch.Tensor:
+    def _mask(self, identity: int, rows: int, latent_size: tuple[int, int] | None, query: torch.Tensor) -> torch.Tensor:
         """One factor for each image token: `[rows, 1]`."""
         key = (identity, rows, latent_size, query.device, query.dtype)
         with self._lock:

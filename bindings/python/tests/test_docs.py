@@ -38,7 +38,7 @@ def run(page):
     names = {"__name__": "page"}
     programs = blocks(page, "python")
     for program in programs:
-        exec(compile(program, page, "exec"), names)  # noqa: S102: our own pages
+        exec(compile(program, page, "exec"), names)  # our own pages
     return names, len(programs)
 
 
@@ -57,7 +57,7 @@ def test_readme_of_the_package(folder):
         shutil.copy(folder / "anna" / f"{i}.jpg", folder / f"{'ab'[i - 1]}.jpg")
     text = (ROOT / "bindings" / "python" / "README.md").read_text(encoding="utf-8")
     (program,) = re.findall(r"^```python\n(.*?)^```$", text, re.M | re.S)
-    exec(program, {})  # noqa: S102: our own page
+    exec(program, {})  # our own page
     assert omniid.Identity.load(folder / "person.omniid").info.photos == 2
 
 
@@ -131,7 +131,7 @@ def test_cmake_finds_the_library_in_the_wheel(tmp_path):
         prefix = omniid.cmake_prefix()
     except FileNotFoundError:
         pytest.skip("the package is not installed from a wheel")
-    program = '#include <omniid.h>\n#include <stdio.h>\nint main(void) { puts(omniid_version()); return 0; }\n'
+    program = "#include <omniid.h>\n#include <stdio.h>\nint main(void) { puts(omniid_version()); return 0; }\n"
     (tmp_path / "program.c").write_text(program)
     (tmp_path / "CMakeLists.txt").write_text(blocks("python.md", "cmake")[0])
     commands = next(block for block in blocks("python.md", "sh") if "cmake" in block)
@@ -180,7 +180,7 @@ def test_the_tree_of_the_wheel_may_be_moved(tmp_path, model_path, photo_files):
     (tmp_path / "CMakeLists.txt").write_text(CONSUMER)
     (tmp_path / "program.cpp").write_text(IN_CPP)
     (tmp_path / "program.c").write_text(
-        '#include <omniid.h>\n#include <stdio.h>\nint main(void) { puts(omniid_version()); return 0; }\n'
+        "#include <omniid.h>\n#include <stdio.h>\nint main(void) { puts(omniid_version()); return 0; }\n"
     )
     for command in (["-S", tmp_path, "-B", tmp_path / "build", f"-DCMAKE_PREFIX_PATH={moved}"],
                     ["--build", tmp_path / "build"]):  # fmt: skip

@@ -57,7 +57,8 @@ def test_inject_adds_the_formula(conditioning, kind, limit, layer):
     conditioning.inject(layer, query.reshape(3, 10, -1), flat, scale=0.5, roles=roles)
     assert np.array_equal(flat.reshape(found.shape), found)
     swapped = output.transpose(0, 2, 1, 3).copy()
-    conditioning.inject(layer, query.transpose(0, 2, 1, 3).copy(), swapped, scale=0.5, roles=roles, layout="heads_first")
+    by_heads = query.transpose(0, 2, 1, 3).copy()
+    conditioning.inject(layer, by_heads, swapped, scale=0.5, roles=roles, layout="heads_first")
     assert np.abs(swapped.transpose(0, 2, 1, 3) - found).max() <= limit
 
 

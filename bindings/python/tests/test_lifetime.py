@@ -341,4 +341,3 @@ def test_a_thousand_rounds_do_not_leak(engine, photos):
     grown = resident() - before
     assert grown < 4 << 20, f"{grown} bytes more after 1,000 rounds"
     assert len(gc.get_objects()) - objects < 500
-

@@ -1,6 +1,6 @@
 /*
- * A HAND-WRITTEN STAND-IN for the parts of UnityEngine and UnityEditor that the package uses, so that its scripts can be
- * compiled and partly run where Unity cannot be installed. It shows that the scripts are valid C#, use names and
+ * A HAND-WRITTEN STAND-IN for the parts of UnityEngine and UnityEditor that the package uses, so that its scripts can
+ * be compiled and partly run where Unity cannot be installed. It shows that the scripts are valid C#, use names and
  * signatures as Unity's documentation gives them, and do what they should when called. It is not Unity: lifecycles,
  * serialization, threads and importers of the real editor are not reproduced.
  */

@@ -15,7 +15,8 @@ using UnityEngine;
 namespace OmniID.Tests
 {
     /// <summary>
-    /// Runs the package's scripts against the stand-in of Unity: <c>UnityTests.exe FOLDER</c>, the folder of the C# tests.
+    /// Runs the package's scripts against the stand-in of Unity: <c>UnityTests.exe FOLDER</c>, the folder of the C#
+    /// tests.
     /// </summary>
     internal static class UnityTests
     {

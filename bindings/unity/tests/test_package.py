@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The Unity package is well formed: JSON, .meta files, GUIDs, import settings, assembly definitions.
 
-    test_package.py PACKAGE [PACKAGE AGAIN]    an assembled package with all platforms; a second one must be the same
+test_package.py PACKAGE [PACKAGE AGAIN]    an assembled package with all platforms; a second one must be the same
 """
 
 import filecmp
@@ -36,7 +36,10 @@ def platforms(text):
     """{target: (enabled, settings)} of a PluginImporter."""
     found = {}
     for key, name, enabled, settings in re.findall(
-            r"  - first:\n      (\w*): (\w*)\n    second:\n      enabled: (\d)\n      settings:(?: \{\})?\n((?:        .*\n)*)", text):
+        r"  - first:\n      (\w*): (\w*)\n    second:\n      enabled: (\d)\n"
+        r"      settings:(?: \{\})?\n((?:        .*\n)*)",
+        text,
+    ):
         found[name or key] = (enabled == "1", dict(line.strip().split(":", 1) for line in settings.splitlines()))
     return {name: (on, {k: v.strip() for k, v in settings.items()}) for name, (on, settings) in found.items()}
 
@@ -51,7 +54,9 @@ class PackageTest(unittest.TestCase):
             self.assertIn("folderAsset: yes" if path.with_suffix("").is_dir() else "Importer:", path.read_text())
 
     def test_guids_are_unique(self):
-        guids = [re.search(r"^guid: ([0-9a-f]{32})$", path.read_text(), re.M).group(1) for path in PACKAGE.rglob("*.meta")]
+        guids = [
+            re.search(r"^guid: ([0-9a-f]{32})$", path.read_text(), re.M).group(1) for path in PACKAGE.rglob("*.meta")
+        ]
         self.assertGreater(len(guids), 30)
         self.assertEqual(len(guids), len(set(guids)))
 
@@ -63,12 +68,20 @@ class PackageTest(unittest.TestCase):
             self.assertEqual(found[target][1]["CPU"], cpu, name)
             if editor:
                 self.assertLessEqual(editor.items(), found["Editor"][1].items(), name)
-            excluded = {key[len("Exclude "):] for key, value in found["Any"][1].items() if value == "0"} if found["Any"][1] else None
+            excluded = (
+                {key[len("Exclude ") :] for key, value in found["Any"][1].items() if value == "0"}
+                if found["Any"][1]
+                else None
+            )
             text = (PACKAGE / (name + ".meta")).read_text()
             included = set(re.findall(r"Exclude (\w+): 0", text))
             self.assertEqual(included, on, name)
             self.assertTrue(excluded is None or excluded == on, name)
-        libraries = {p.relative_to(PACKAGE).as_posix() for p in (PACKAGE / "Plugins").rglob("*") if p.is_file() and p.suffix != ".meta"}
+        libraries = {
+            p.relative_to(PACKAGE).as_posix()
+            for p in (PACKAGE / "Plugins").rglob("*")
+            if p.is_file() and p.suffix != ".meta"
+        }
         self.assertEqual(libraries, set(EXPECTED))
 
     def test_manifest(self):
@@ -86,8 +99,11 @@ class PackageTest(unittest.TestCase):
         self.assertEqual(sorted(names), ["OmniID", "OmniID.Unity", "OmniID.Unity.Editor", "OmniID.Unity.Samples"])
         for path, definition in definitions.items():
             self.assertLessEqual(set(definition.get("references", [])), set(names), path)
-            unsafe = any(re.search(r"\bunsafe\b", c.read_text()) for c in path.parent.rglob("*.cs")
-                         if not any(q != path and q.parent in c.parents and path.parent in q.parents for q in definitions))
+            unsafe = any(
+                re.search(r"\bunsafe\b", c.read_text())
+                for c in path.parent.rglob("*.cs")
+                if not any(q != path and q.parent in c.parents and path.parent in q.parents for q in definitions)
+            )
             self.assertEqual(unsafe, definition.get("allowUnsafeCode", False), path)
         editor = next(d for d in definitions.values() if d["name"].endswith(".Editor"))
         self.assertEqual(editor["includePlatforms"], ["Editor"])

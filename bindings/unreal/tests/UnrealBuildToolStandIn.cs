@@ -1,6 +1,6 @@
 /*
- * A HAND-WRITTEN STAND-IN for what the plugin's Build.cs files use of UnrealBuildTool, and a program that runs them for each
- * platform and looks whether the files that they name are there: BuildRules.exe PLUGIN. It is not UnrealBuildTool.
+ * A HAND-WRITTEN STAND-IN for what the plugin's Build.cs files use of UnrealBuildTool, and a program that runs them for
+ * each platform and looks whether the files that they name are there: BuildRules.exe PLUGIN. It is not UnrealBuildTool.
  */
 using System;
 using System.Collections.Generic;
@@ -19,7 +19,8 @@ namespace UnrealBuildTool
 
         public static bool operator ==(UnrealTargetPlatform a, UnrealTargetPlatform b) => a.Name == b.Name;
         public static bool operator !=(UnrealTargetPlatform a, UnrealTargetPlatform b) => a.Name != b.Name;
-        public override bool Equals(object other) => other is UnrealTargetPlatform && ((UnrealTargetPlatform)other).Name == Name;
+        public override bool Equals(object other) =>
+            other is UnrealTargetPlatform && ((UnrealTargetPlatform)other).Name == Name;
         public override int GetHashCode() => Name.GetHashCode();
         public override string ToString() => Name;
     }
@@ -49,9 +50,12 @@ namespace UnrealBuildTool
 
         public ModuleType Type;
         public PCHUsageMode PCHUsage;
-        public readonly List<string> PublicDependencyModuleNames = new List<string>(), PrivateDependencyModuleNames = new List<string>();
-        public readonly List<string> PublicSystemIncludePaths = new List<string>(), PublicDefinitions = new List<string>();
-        public readonly List<string> PublicAdditionalLibraries = new List<string>(), PublicDelayLoadDLLs = new List<string>();
+        public readonly List<string> PublicDependencyModuleNames = new List<string>(),
+            PrivateDependencyModuleNames = new List<string>();
+        public readonly List<string> PublicSystemIncludePaths = new List<string>(),
+            PublicDefinitions = new List<string>();
+        public readonly List<string> PublicAdditionalLibraries = new List<string>(),
+            PublicDelayLoadDLLs = new List<string>();
         public readonly List<string> PublicRuntimeLibraryPaths = new List<string>();
         public readonly RuntimeDependencyList RuntimeDependencies = new RuntimeDependencyList();
         public readonly string PluginDirectory, ModuleDirectory;
@@ -68,25 +72,31 @@ namespace UnrealBuildTool
         private static int Main(string[] arguments)
         {
             string plugin = arguments[0];
-            foreach (UnrealTargetPlatform platform in new[] { UnrealTargetPlatform.Win64, UnrealTargetPlatform.Mac, UnrealTargetPlatform.Linux })
+            var platforms = new[] { UnrealTargetPlatform.Win64, UnrealTargetPlatform.Mac, UnrealTargetPlatform.Linux };
+            foreach (UnrealTargetPlatform platform in platforms)
             {
                 ModuleRules library = Library(plugin, platform);
                 Check(library.Type == ModuleRules.ModuleType.External, platform, "an external module");
-                Check(File.Exists(Path.Combine(library.PublicSystemIncludePaths.Single(), "omniid.hpp")), platform, "headers");
+                Check(File.Exists(Path.Combine(library.PublicSystemIncludePaths.Single(), "omniid.hpp")), platform,
+                    "headers");
                 Check(library.RuntimeDependencies.Paths.Count == 1, platform, "one file is staged");
                 foreach (string file in library.RuntimeDependencies.Paths.Concat(library.PublicAdditionalLibraries))
                     Check(File.Exists(file), platform, file);
                 Check(library.PublicDelayLoadDLLs.Count == 1, platform, "loaded with delay");
                 string name = Path.GetFileName(library.RuntimeDependencies.Paths[0]);
-                Check(name == (platform == UnrealTargetPlatform.Win64 ? "omniid.dll" : platform == UnrealTargetPlatform.Mac ? "libomniid.1.dylib" : "libomniid.so.1"), platform, name);
+                Check(name == (platform == UnrealTargetPlatform.Win64 ? "omniid.dll"
+                    : platform == UnrealTargetPlatform.Mac ? "libomniid.1.dylib" : "libomniid.so.1"), platform, name);
             }
             string missing = Path.Combine(plugin, "Binaries", "ThirdParty", "OmniIDLibrary", "Linux", "libomniid.so.1");
             File.Move(missing, missing + ".moved");
-            Check(Refuses(plugin, UnrealTargetPlatform.Linux, "libomniid.so.1 is missing"), UnrealTargetPlatform.Linux, "a missing library");
+            Check(Refuses(plugin, UnrealTargetPlatform.Linux, "libomniid.so.1 is missing"), UnrealTargetPlatform.Linux,
+                "a missing library");
             File.Move(missing + ".moved", missing);
-            Check(Refuses(plugin, UnrealTargetPlatform.Android, "no library for Android"), UnrealTargetPlatform.Android, "another platform");
+            Check(Refuses(plugin, UnrealTargetPlatform.Android, "no library for Android"), UnrealTargetPlatform.Android,
+                "another platform");
             ModuleRules module = new global::OmniID(Target(plugin, UnrealTargetPlatform.Linux, "OmniID"));
-            Check(module.PublicDependencyModuleNames.Contains("OmniIDLibrary"), UnrealTargetPlatform.Linux, "the module uses the library");
+            Check(module.PublicDependencyModuleNames.Contains("OmniIDLibrary"), UnrealTargetPlatform.Linux,
+                "the module uses the library");
             Console.WriteLine("Unreal, build rules on the stand-in: 3 platforms passed");
             return 0;
         }
@@ -98,7 +108,8 @@ namespace UnrealBuildTool
 
         private static ReadOnlyTargetRules Target(string plugin, UnrealTargetPlatform platform, string module)
         {
-            return new ReadOnlyTargetRules { Platform = platform, PluginDirectory = plugin, ModuleDirectory = Path.Combine(plugin, "Source", module) };
+            return new ReadOnlyTargetRules { Platform = platform, PluginDirectory = plugin,
+                ModuleDirectory = Path.Combine(plugin, "Source", module) };
         }
 
         private static bool Refuses(string plugin, UnrealTargetPlatform platform, string message)

@@ -44,7 +44,8 @@ std::vector<std::byte> read(const std::string &path) {
 Pixels picture(unsigned number, std::vector<std::uint8_t> *rgb = nullptr) {
     Pixels pixels{{}, 64, 48};
     for (unsigned i = 0; i < 64 * 48; i++) {
-        const std::uint8_t colour[3] = {static_cast<std::uint8_t>(i * (number + 3) / 16), static_cast<std::uint8_t>(i / 12 + number),
+        const std::uint8_t colour[3] = {static_cast<std::uint8_t>(i * (number + 3) / 16),
+                                        static_cast<std::uint8_t>(i / 12 + number),
                                         static_cast<std::uint8_t>(i % 64 * 4)};
         for (const int channel : {2, 1, 0}) pixels.bgra.push_back(colour[channel]);
         pixels.bgra.push_back(7); // alpha, which does not count
@@ -85,7 +86,8 @@ void photos_of_every_kind() {
     std::vector<std::uint8_t> rgb;
     const Pixels pixels = picture(1, &rgb);
     Job job;
-    const auto encoded = encode(engine, nullptr, {{photo_path, {}}, {read(photo_path), {}}, source(pixels)}, omniid::EncodeOptions().label("Anna"), job);
+    const auto encoded = encode(engine, nullptr, {{photo_path, {}}, {read(photo_path), {}}, source(pixels)},
+        omniid::EncodeOptions().label("Anna"), job);
     EXPECT(encoded.has_value());
     const auto direct = engine->encode({omniid::Photo::file(photo_path), omniid::Photo::file(photo_path),
                                         *omniid::Photo::pixels(omniid::span<const std::uint8_t>(rgb), 64, 48)});
@@ -93,7 +95,9 @@ void photos_of_every_kind() {
     EXPECT(tokens(*encoded->identity) == tokens(*direct));
     EXPECT(encoded->identity->describe()->label == "Anna" && encoded->identity->describe()->photos == 3);
     EXPECT(encoded->photos.size() == 3 && encoded->photos[0].name == photo_path);
-    for (const PhotoOutcome &photo : encoded->photos) EXPECT(photo.status == omniid::Status::ok && !photo.bounds.has_value());
+    for (const PhotoOutcome &photo : encoded->photos) {
+        EXPECT(photo.status == omniid::Status::ok && !photo.bounds.has_value());
+    }
     EXPECT(job.progress().total == 3 && job.progress().fraction() == 1.0);
 }
 
@@ -110,7 +114,8 @@ void extending_and_bad_photos() {
     const std::vector<float> a = tokens(*longer->identity), b = tokens(*at_once->identity);
     EXPECT(a.size() == b.size());
     for (std::size_t i = 0; i < a.size(); i++) EXPECT(std::abs(a[i] - b[i]) <= 1e-5F);
-    const auto strict = encode(engine, nullptr, {{read(model_path), {}}, source(picture(2))}, omniid::EncodeOptions().fail_on_bad_photo(), job);
+    const auto strict = encode(engine, nullptr, {{read(model_path), {}}, source(picture(2))},
+        omniid::EncodeOptions().fail_on_bad_photo(), job);
     EXPECT(!strict.has_value() && strict.error().status() == omniid::Status::format);
 }
 
@@ -181,8 +186,10 @@ void shutting_down_waits() {
 void conditioning() {
     const EnginePtr engine = open();
     Job job;
-    const auto anna = encode(engine, nullptr, {source(picture(1))}, {}, job), ben = encode(engine, nullptr, {source(picture(2))}, {}, job);
-    const auto made = condition(engine, {{anna->identity, 0.5F, {0.0, 1.0}}, {ben->identity, 2.0F, {0.25, 0.75}}}, {}, job);
+    const auto anna = encode(engine, nullptr, {source(picture(1))}, {}, job);
+    const auto ben = encode(engine, nullptr, {source(picture(2))}, {}, job);
+    const auto made = condition(engine, {{anna->identity, 0.5F, {0.0, 1.0}}, {ben->identity, 2.0F, {0.25, 0.75}}}, {},
+        job);
     EXPECT(made.has_value() && job.progress().stage == omniid::Stage::condition);
     omniid::ConditionInput first(*anna->identity, 0.5F), second(*ben->identity, 2.0F);
     second.fractions(0.25, 0.75);
@@ -195,7 +202,8 @@ void conditioning() {
             const std::int64_t width = std::int64_t{layer.heads} * layer.head_dim;
             std::vector<float> query(static_cast<std::size_t>(2 * 5 * width)), output(query.size(), 0.25F);
             for (std::size_t i = 0; i < query.size(); i++) query[i] = static_cast<float>(i % 17) / 8.0F - 1.0F;
-            omniid::InjectCall call(0, omniid::TensorView(query.data(), {2, 5, width}), omniid::TensorView(output.data(), {2, 5, width}));
+            omniid::InjectCall call(0, omniid::TensorView(query.data(), {2, 5, width}),
+                omniid::TensorView(output.data(), {2, 5, width}));
             call.fraction = fraction;
             EXPECT(each->inject(call).has_value());
             outputs.push_back(output);
@@ -211,7 +219,9 @@ void errors() {
     EXPECT(!missing.has_value() && missing.error().status() == omniid::Status::io);
     EXPECT(std::string(missing.error().what()).find("nowhere") != std::string::npos);
     const EnginePtr engine = open();
-    const auto status = [&](const auto &result) { return result.has_value() ? omniid::Status::ok : result.error().status(); };
+    const auto status = [&](const auto &result) {
+        return result.has_value() ? omniid::Status::ok : result.error().status();
+    };
     EXPECT(status(encode(nullptr, nullptr, {source(picture(1))}, {}, job)) == omniid::Status::invalid_argument);
     EXPECT(status(encode(engine, nullptr, {}, {}, job)) == omniid::Status::invalid_argument);
     EXPECT(status(encode(engine, nullptr, {source({{1, 2, 3}, 64, 48})}, {}, job)) == omniid::Status::invalid_argument);

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""A stand-in for Unreal's header tool: makes the .generated.h files of the plugin's headers, forwards Unreal's own headers
-to the stand-in, and checks rules of that tool that the compiler cannot see.
+"""A stand-in for Unreal's header tool: makes the .generated.h files of the plugin's headers, forwards Unreal's own
+headers to the stand-in, and checks rules of that tool that the compiler cannot see.
 
     generate_headers.py PUBLIC OUTPUT
 """
@@ -13,11 +13,22 @@ PUBLIC, OUTPUT = Path(sys.argv[1]), Path(sys.argv[2])
 UNREAL = [
     "Async/Async.h", "Containers/Ticker.h", "CoreMinimal.h", "Engine/TextureRenderTarget2D.h", "HAL/FileManager.h",
     "HAL/PlatformProcess.h", "Interfaces/IPluginManager.h", "Kismet/BlueprintAsyncActionBase.h",
-    "Kismet/BlueprintFunctionLibrary.h", "Misc/Paths.h", "Modules/ModuleManager.h", "TextureResource.h", "UObject/Object.h",
-    "UObject/WeakObjectPtr.h",
+    "Kismet/BlueprintFunctionLibrary.h", "Misc/Paths.h", "Modules/ModuleManager.h", "TextureResource.h",
+    "UObject/Object.h", "UObject/WeakObjectPtr.h",
 ]  # fmt: skip
 # Types that reflection knows, beside the plugin's own.
-KNOWN = {"void", "bool", "float", "int32", "uint8", "FString", "FColor", "FVector4", "UObject", "UTextureRenderTarget2D"}
+KNOWN = {
+    "void",
+    "bool",
+    "float",
+    "int32",
+    "uint8",
+    "FString",
+    "FColor",
+    "FVector4",
+    "UObject",
+    "UTextureRenderTarget2D",
+}
 
 
 def fail(path, number, message):
@@ -52,23 +63,40 @@ def generated(path, reflected):
             body = f"public: using Super = {base}; using ThisClass = {name}; private:" if kind == "class" else ""
             out.append(f"#define {identifier}_{number}_GENERATED_BODY {body}")
         if line.strip().startswith(("UPROPERTY", "UFUNCTION")):
-            check_types(path, number + 1, lines[number], reflected)
+            place, declaration = declaration_after(lines, number)
+            check_types(path, place, declaration, reflected)
             if line.strip().startswith("UPROPERTY"):
-                properties.setdefault(declared[1], set()).add(re.search(r"(\w+)(?: = .*)?;", lines[number]).group(1))
+                properties.setdefault(declared[1], set()).add(re.search(r"(\w+)(?: = .*)?;", declaration).group(1))
             else:
-                names = re.findall(r"(\w+)(?:,|\))", lines[number])
-                parameters += [(number + 1, declared[1], name) for name in names]
+                names = re.findall(r"(\w+)(?:,|\))", declaration)
+                parameters += [(place, declared[1], name) for name in names]
     for number, name, parameter in parameters:
         if parameter in properties.get(name, ()):
             fail(path, number, f"the parameter {parameter} has the name of a property of {name}")
     return "\n".join(out) + "\n"
 
 
+def declaration_after(lines, number):
+    """The number of the line, and the text on one line, of the declaration after the macro that begins on a line."""
+    macro = lines[number - 1]
+    while macro.count("(") > macro.count(")"):
+        macro += lines[number]
+        number += 1
+    declaration = lines[number]
+    place = number + 1
+    while not re.search(r"[;{]|\)( const)?$", declaration):
+        number += 1
+        declaration += " " + lines[number].strip()
+    return place, declaration
+
+
 def check_types(path, number, line, reflected):
     """Types of a reflected declaration: what the header tool would not know."""
     line = re.sub(r"\b(static|virtual|const|override|class|TArray|TObjectPtr)\b", " ", line.split("=")[0].split("{")[0])
     before, _, parameters = line.partition("(")
-    declarations = [before.rsplit(None, 1)[0]] + [p.rsplit(None, 1)[0] for p in parameters.split(")")[0].split(",") if p.strip()]
+    declarations = [before.rsplit(None, 1)[0]] + [
+        p.rsplit(None, 1)[0] for p in parameters.split(")")[0].split(",") if p.strip()
+    ]
     for declaration in declarations:
         for name in re.findall(r"\w+", declaration):
             if name not in KNOWN | reflected:
@@ -78,7 +106,9 @@ def check_types(path, number, line, reflected):
 def main():
     headers = sorted(PUBLIC.glob("*.h"))
     text = "\n".join(path.read_text(encoding="utf-8") for path in headers)
-    reflected = set(re.findall(r"^(?:class|struct) OMNIID_API (\w+)", text, re.M)) | set(re.findall(r"^enum class (\w+)", text, re.M))
+    reflected = set(re.findall(r"^(?:class|struct) OMNIID_API (\w+)", text, re.M)) | set(
+        re.findall(r"^enum class (\w+)", text, re.M)
+    )
     reflected |= set(re.findall(r"^DECLARE_DYNAMIC_\w+\((\w+)", text, re.M))
     for name in UNREAL:
         target = OUTPUT / name

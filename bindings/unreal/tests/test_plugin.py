@@ -21,7 +21,9 @@ class PluginTest(unittest.TestCase):
     def test_descriptor(self):
         descriptor = json.loads((PLUGIN / "OmniID.uplugin").read_text())
         self.assertEqual(descriptor["FileVersion"], 3)
-        self.assertIn(f'#define OMNIID_VERSION "{descriptor["VersionName"]}"', (ROOT / "include" / "omniid.h").read_text())
+        self.assertIn(
+            f'#define OMNIID_VERSION "{descriptor["VersionName"]}"', (ROOT / "include" / "omniid.h").read_text()
+        )
         for module in descriptor["Modules"]:
             self.assertTrue((PLUGIN / "Source" / module["Name"] / f"{module['Name']}.Build.cs").is_file(), module)
             self.assertEqual(set(module["PlatformAllowList"]), set(descriptor["SupportedTargetPlatforms"]))
@@ -51,8 +53,13 @@ class PluginTest(unittest.TestCase):
 
     def test_misuse_of_assemble_is_refused(self):
         script = ROOT / "bindings/unreal/assemble"
-        for arguments in (["x", "--library", "amiga=y"], ["x", "--library", "linux=/nowhere"], [str(PLUGIN.parent), "--library", f"linux={script}"],
-                          ["x", "--library", f"windows={script}"], ["x"]):  # fmt: skip
+        for arguments in (
+            ["x"],
+            ["x", "--library", "amiga=y"],
+            ["x", "--library", "linux=/nowhere"],
+            ["x", "--library", f"windows={script}"],
+            [str(PLUGIN.parent), "--library", f"linux={script}"],
+        ):
             run = subprocess.run([script, *arguments], capture_output=True, text=True, cwd=PLUGIN.parent)
             self.assertEqual(run.returncode, 2, run.stderr)
         self.assertFalse((PLUGIN.parent / "x").exists())

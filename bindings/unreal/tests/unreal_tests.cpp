@@ -129,7 +129,8 @@ void ModelOpens()
 	Play(Action);
 	delete Action;
 	EXPECT(Model != nullptr && Heard.Errors.empty() && !Heard.bElsewhere);
-	EXPECT(!Heard.Progress.empty() && Heard.Progress.back().Fraction == 1.0f && Heard.Progress.back().Stage == EOmniIDStage::Load);
+	EXPECT(!Heard.Progress.empty() && Heard.Progress.back().Fraction == 1.0f
+		&& Heard.Progress.back().Stage == EOmniIDStage::Load);
 	EXPECT(Utf8(Model->GetModelName()) == "untrained" && !Model->GetFingerprint().IsEmpty());
 	EXPECT(Model->HasAdapter() && !Model->HasDetector() && Model->GetHostLayerCount() == 2);
 	UOmniIDModel Empty;
@@ -175,7 +176,8 @@ void PhotosAreEncoded(const std::string& PhotoFile)
 	Settings.Consent = TEXT("portraits");
 	FHeard Heard;
 	TArray<FOmniIDPhotoReport> Reports;
-	UOmniIDIdentity* Identity = Encoded(UOmniIDEncodePhotos::EncodeOmniIDPhotos(nullptr, Model, Photos, Settings), Heard, &Reports);
+	UOmniIDIdentity* Identity =
+		Encoded(UOmniIDEncodePhotos::EncodeOmniIDPhotos(nullptr, Model, Photos, Settings), Heard, &Reports);
 	EXPECT(Identity != nullptr && Heard.Errors.empty());
 	EXPECT(Identity->GetPhotoCount() == 3 && Identity->CanBeExtended());
 	EXPECT(Identity->GetLabel() == Settings.Label && Identity->GetConsent() == Settings.Consent);
@@ -212,14 +214,16 @@ void ProgressIsShown()
 	FOmniIDEncodeSettings Settings;
 	Settings.BatchSize = 1;
 	FHeard Heard;
-	UOmniIDIdentity* Identity = Encoded(UOmniIDEncodePhotos::EncodeOmniIDPhotos(nullptr, Model, Pictures(40), Settings), Heard);
+	UOmniIDIdentity* Identity =
+		Encoded(UOmniIDEncodePhotos::EncodeOmniIDPhotos(nullptr, Model, Pictures(40), Settings), Heard);
 	EXPECT(Identity != nullptr && Heard.Progress.size() >= 2);
 	// Decoding and encoding take turns; each only grows.
 	int32 Done[5] = {};
 	for (const FOmniIDProgress& Now : Heard.Progress)
 	{
 		int32& Before = Done[static_cast<int32>(Now.Stage)];
-		EXPECT(Now.Done >= Before && Now.Done <= Now.Total && Now.Total == 40 && Now.Fraction == static_cast<float>(Now.Done) / 40.0f);
+		EXPECT(Now.Done >= Before && Now.Done <= Now.Total && Now.Total == 40
+			&& Now.Fraction == static_cast<float>(Now.Done) / 40.0f);
 		Before = Now.Done;
 	}
 	EXPECT(Heard.Progress.back().Done == 40);
@@ -240,7 +244,8 @@ void CancelIsHeard()
 
 void CollectedNodeIsCancelled()
 {
-	UOmniIDEncodePhotos* Action = UOmniIDEncodePhotos::EncodeOmniIDPhotos(nullptr, Model, Pictures(200), FOmniIDEncodeSettings());
+	UOmniIDEncodePhotos* Action =
+		UOmniIDEncodePhotos::EncodeOmniIDPhotos(nullptr, Model, Pictures(200), FOmniIDEncodeSettings());
 	Action->OnEncoded.Listeners.push_back([](UOmniIDIdentity*, const TArray<FOmniIDPhotoReport>&) { EXPECT(false); });
 	Action->OnFailed.Listeners.push_back([](FOmniIDError) { EXPECT(false); });
 	Action->Activate();
@@ -255,7 +260,8 @@ void CollectedNodeIsCancelled()
 void IdentitiesAreKept(const std::string& Folder)
 {
 	FHeard Heard;
-	UOmniIDIdentity* First = Encoded(UOmniIDEncodePhotos::EncodeOmniIDPhotos(nullptr, Model, Pictures(1), FOmniIDEncodeSettings()), Heard);
+	UOmniIDIdentity* First =
+		Encoded(UOmniIDEncodePhotos::EncodeOmniIDPhotos(nullptr, Model, Pictures(1), FOmniIDEncodeSettings()), Heard);
 	FOmniIDError Error;
 	const FString File = Str(Folder + "/person.omniid");
 	EXPECT(First->SaveToFile(File, Error) && Error.Status == EOmniIDStatus::Ok);
@@ -263,11 +269,14 @@ void IdentitiesAreKept(const std::string& Folder)
 	EXPECT(Loaded != nullptr && Tokens(Loaded) == Tokens(First));
 	TArray<FOmniIDPhoto> More;
 	More.Add(Picture(5));
-	UOmniIDIdentity* Longer = Encoded(UOmniIDEncodePhotos::ExtendOmniIDIdentity(nullptr, Model, Loaded, More, FOmniIDEncodeSettings()), Heard);
+	const FOmniIDEncodeSettings Defaults;
+	UOmniIDIdentity* Longer =
+		Encoded(UOmniIDEncodePhotos::ExtendOmniIDIdentity(nullptr, Model, Loaded, More, Defaults), Heard);
 	EXPECT(Longer != nullptr && Longer->GetPhotoCount() == 2 && Heard.Errors.empty());
 	float Same = 0.0f, Other = 0.0f;
 	EXPECT(First->CompareTo(Loaded, Model, Same, Error) && std::abs(Same - 1.0f) <= 1e-6f);
-	EXPECT(First->CompareTo(Longer, Model, Other, Error) && Other < 1.0f && Other == *Model->GetNative()->similarity(*First->GetNative(), *Longer->GetNative()));
+	EXPECT(First->CompareTo(Longer, Model, Other, Error) && Other < 1.0f
+		&& Other == *Model->GetNative()->similarity(*First->GetNative(), *Longer->GetNative()));
 	EXPECT(!First->CompareTo(nullptr, Model, Other, Error) && Error.Status == EOmniIDStatus::InvalidArgument);
 	// What the engine does when it duplicates an asset or reads one: properties first, then the object is told.
 	UOmniIDIdentity* Copy = new UOmniIDIdentity(*First);
@@ -280,7 +289,8 @@ void IdentitiesAreKept(const std::string& Folder)
 	TArray<uint8> Bytes;
 	Bytes.Add(1);
 	EXPECT(UOmniIDIdentity::MakeOmniIDIdentity(Bytes, Error) == nullptr && Error.Status == EOmniIDStatus::Format);
-	EXPECT(UOmniIDIdentity::LoadOmniIDIdentity(TEXT("/nowhere.omniid"), Error) == nullptr && Error.Status == EOmniIDStatus::Io);
+	EXPECT(UOmniIDIdentity::LoadOmniIDIdentity(TEXT("/nowhere.omniid"), Error) == nullptr
+		&& Error.Status == EOmniIDStatus::Io);
 	UOmniIDIdentity Empty;
 	Empty.PostLoad();
 	EXPECT(!Empty.SaveToFile(File, Error) && Empty.GetPhotoCount() == 0 && !Empty.CanBeExtended());
@@ -293,26 +303,30 @@ void IdentitiesAreKept(const std::string& Folder)
 void PeopleAreConditioned()
 {
 	FHeard Heard;
-	UOmniIDIdentity* Anna = Encoded(UOmniIDEncodePhotos::EncodeOmniIDPhotos(nullptr, Model, Pictures(2), FOmniIDEncodeSettings()), Heard);
+	UOmniIDIdentity* Anna =
+		Encoded(UOmniIDEncodePhotos::EncodeOmniIDPhotos(nullptr, Model, Pictures(2), FOmniIDEncodeSettings()), Heard);
 	TArray<FOmniIDPerson> People;
 	FOmniIDPerson Person;
 	Person.Identity = Anna;
 	Person.Scale = 0.8f;
 	Person.Start = 0.25f;
 	People.Add(Person);
-	UOmniIDConditionPeople* Action = UOmniIDConditionPeople::ConditionOmniIDPeople(nullptr, Model, People, EOmniIDPrecision::F32);
+	UOmniIDConditionPeople* Action =
+		UOmniIDConditionPeople::ConditionOmniIDPeople(nullptr, Model, People, EOmniIDPrecision::F32);
 	Heard.Listen(Action);
 	UOmniIDConditioning* Conditioning = nullptr;
 	Action->OnConditioned.Listeners.push_back([&](UOmniIDConditioning* Made) { Conditioning = Made; });
 	Play(Action);
 	delete Action;
 	EXPECT(Conditioning != nullptr && Heard.Errors.empty());
-	EXPECT(Conditioning->GetLayerCount() == 2 && Conditioning->FindLayer(TEXT("up.attn")) == 1 && Conditioning->FindLayer(TEXT("x")) == -1);
+	EXPECT(Conditioning->GetLayerCount() == 2 && Conditioning->FindLayer(TEXT("up.attn")) == 1
+		&& Conditioning->FindLayer(TEXT("x")) == -1);
 	EXPECT(*Conditioning->GetNative()->factor(0, 0) == 0.8f);
 	EXPECT(!*Conditioning->GetNative()->is_active(0, {}, 0.1) && *Conditioning->GetNative()->is_active(0, {}, 0.3));
 	delete Anna; // neither is needed any more
 	std::vector<float> Query(2 * 4 * 16, 0.5f), Output(Query.size(), 0.0f);
-	omniid::InjectCall Call(0, omniid::TensorView(Query.data(), {2, 4, 16}), omniid::TensorView(Output.data(), {2, 4, 16}));
+	omniid::InjectCall Call(0, omniid::TensorView(Query.data(), {2, 4, 16}),
+		omniid::TensorView(Output.data(), {2, 4, 16}));
 	Call.fraction = 0.5;
 	EXPECT(Conditioning->GetNative()->inject(Call).has_value() && Output[0] != 0.0f);
 	delete Conditioning;
@@ -332,7 +346,8 @@ void PeopleAreConditioned()
 void WrongInputs()
 {
 	UOmniIDModel Closed;
-	for (UOmniIDEncodePhotos* Action : {UOmniIDEncodePhotos::EncodeOmniIDPhotos(nullptr, nullptr, Pictures(1), FOmniIDEncodeSettings()),
+	for (UOmniIDEncodePhotos* Action
+		: {UOmniIDEncodePhotos::EncodeOmniIDPhotos(nullptr, nullptr, Pictures(1), FOmniIDEncodeSettings()),
 			 UOmniIDEncodePhotos::EncodeOmniIDPhotos(nullptr, &Closed, Pictures(1), FOmniIDEncodeSettings()),
 			 UOmniIDEncodePhotos::ExtendOmniIDIdentity(nullptr, Model, nullptr, Pictures(1), FOmniIDEncodeSettings()),
 			 UOmniIDEncodePhotos::EncodeOmniIDPhotos(nullptr, Model, TArray<FOmniIDPhoto>(), FOmniIDEncodeSettings())})
@@ -344,13 +359,15 @@ void WrongInputs()
 	TArray<FOmniIDPhoto> Few = Pictures(1);
 	Few[0].Height = 4000;
 	FHeard Heard;
-	EXPECT(Encoded(UOmniIDEncodePhotos::EncodeOmniIDPhotos(nullptr, Model, Few, FOmniIDEncodeSettings()), Heard) == nullptr);
+	EXPECT(Encoded(UOmniIDEncodePhotos::EncodeOmniIDPhotos(nullptr, Model, Few, FOmniIDEncodeSettings()),
+		Heard) == nullptr);
 	EXPECT(Heard.Errors.size() == 1 && Heard.Errors[0].Status == EOmniIDStatus::InvalidArgument);
 }
 
 void ShutdownEndsWhatRuns()
 {
-	UOmniIDEncodePhotos* Action = UOmniIDEncodePhotos::EncodeOmniIDPhotos(nullptr, Model, Pictures(200), FOmniIDEncodeSettings());
+	UOmniIDEncodePhotos* Action =
+		UOmniIDEncodePhotos::EncodeOmniIDPhotos(nullptr, Model, Pictures(200), FOmniIDEncodeSettings());
 	FHeard Heard;
 	Heard.Listen(Action);
 	Action->Activate();
@@ -361,12 +378,14 @@ void ShutdownEndsWhatRuns()
 	stand_in::JoinThreads();
 	delete Action;
 	FHeard After;
-	EXPECT(Encoded(UOmniIDEncodePhotos::EncodeOmniIDPhotos(nullptr, Model, Pictures(1), FOmniIDEncodeSettings()), After) == nullptr);
+	EXPECT(Encoded(UOmniIDEncodePhotos::EncodeOmniIDPhotos(nullptr, Model, Pictures(1), FOmniIDEncodeSettings()),
+		After) == nullptr);
 	EXPECT(After.Errors.size() == 1 && After.Errors[0].Status == EOmniIDStatus::Unsupported);
 	// As after a reload of the plugin.
 	StandInModule().StartupModule();
 	FHeard Again;
-	UOmniIDIdentity* Identity = Encoded(UOmniIDEncodePhotos::EncodeOmniIDPhotos(nullptr, Model, Pictures(1), FOmniIDEncodeSettings()), Again);
+	UOmniIDIdentity* Identity =
+		Encoded(UOmniIDEncodePhotos::EncodeOmniIDPhotos(nullptr, Model, Pictures(1), FOmniIDEncodeSettings()), Again);
 	EXPECT(Identity != nullptr);
 	delete Identity;
 	StandInModule().ShutdownModule();
@@ -378,7 +397,8 @@ void MissingLibrary()
 	stand_in::State().PluginDir = "/nowhere";
 	StandInModule().StartupModule();
 	EXPECT(!FOmniIDModule::IsLoaded());
-	EXPECT(stand_in::State().Log.back().find("LogOmniID Error: /nowhere/Binaries/ThirdParty/OmniIDLibrary/Linux/libomniid.so.1 cannot be loaded") == 0);
+	const std::string Missing = "/nowhere/Binaries/ThirdParty/OmniIDLibrary/Linux/libomniid.so.1";
+	EXPECT(stand_in::State().Log.back().find("LogOmniID Error: " + Missing + " cannot be loaded") == 0);
 	stand_in::State().PluginDir = Kept;
 }
 } // namespace

@@ -8,8 +8,8 @@ using System.Reflection.PortableExecutable;
 namespace OmniID.Tests
 {
     /// <summary>
-    /// Every type that an assembly uses is in .NET Standard: <c>StandardCheck.exe ASSEMBLY netstandard.dll</c>. Compares the
-    /// assembly's references with the types that netstandard.dll forwards.
+    /// Every type that an assembly uses is in .NET Standard: <c>StandardCheck.exe ASSEMBLY netstandard.dll</c>.
+    /// Compares the assembly's references with the types that netstandard.dll forwards.
     /// </summary>
     internal static class NetStandardProgram
     {
@@ -26,10 +26,13 @@ namespace OmniID.Tests
                     known.Add(reader.GetString(type.Namespace) + "." + reader.GetString(type.Name));
                 }
                 MetadataReader used = assembly.GetMetadataReader();
-                string[] names = used.TypeReferences.Select(h => used.GetTypeReference(h)).Where(t => t.ResolutionScope.Kind == HandleKind.AssemblyReference)
+                string[] names = used.TypeReferences.Select(h => used.GetTypeReference(h))
+                    .Where(t => t.ResolutionScope.Kind == HandleKind.AssemblyReference)
                     .Select(t => used.GetString(t.Namespace) + "." + used.GetString(t.Name)).Distinct().ToArray();
                 string[] foreign = names.Where(n => !known.Contains(n)).ToArray();
-                Console.WriteLine($"{names.Length} types are used, {known.Count} are in {reader.GetString(reader.GetAssemblyDefinition().Name)} {reader.GetAssemblyDefinition().Version}");
+                AssemblyDefinition definition = reader.GetAssemblyDefinition();
+                Console.WriteLine($"{names.Length} types are used, {known.Count} are in "
+                    + $"{reader.GetString(definition.Name)} {definition.Version}");
                 foreach (string name in foreign)
                     Console.WriteLine("not in .NET Standard: " + name);
                 return names.Length > 20 && foreign.Length == 0 ? 0 : 1;

@@ -119,7 +119,8 @@ FTSTicker::FDelegateHandle FTSTicker::AddTicker(const FTickerDelegate& Delegate,
 void FTSTicker::RemoveTicker(FDelegateHandle Handle)
 {
 	auto& All = GetCoreTicker().Delegates;
-	All.erase(std::remove_if(All.begin(), All.end(), [&](const auto& Entry) { return Entry.first == Handle.Id; }), All.end());
+	All.erase(std::remove_if(All.begin(), All.end(), [&](const auto& Entry) { return Entry.first == Handle.Id; }),
+		All.end());
 }
 
 void FTSTicker::Tick()
@@ -147,7 +148,8 @@ void StandInLog(const char* Category, const char* Verbosity, const TCHAR* Format
 		if (Pattern[i] == '%' && i + 1 < Pattern.size())
 		{
 			const char Kind = Pattern[++i];
-			Out += Kind == 's' ? stand_in::ToUtf8(va_arg(Arguments, const TCHAR*)) : std::to_string(va_arg(Arguments, uint32));
+			Out += Kind == 's' ? stand_in::ToUtf8(va_arg(Arguments, const TCHAR*))
+				: std::to_string(va_arg(Arguments, uint32));
 		}
 		else
 		{

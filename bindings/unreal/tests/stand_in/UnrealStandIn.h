@@ -1,8 +1,8 @@
 /*
- * A HAND-WRITTEN STAND-IN for the parts of Unreal Engine that the plugin uses, so that its sources can be compiled and partly
- * run where Unreal cannot be installed. It shows that they are valid C++, use names and signatures as Epic's documentation
- * gives them, and do what they should when called. It is not Unreal: reflection, garbage collection, serialization, Blueprint
- * and the engine's threads are not reproduced.
+ * A HAND-WRITTEN STAND-IN for the parts of Unreal Engine that the plugin uses, so that its sources can be compiled and
+ * partly run where Unreal cannot be installed. It shows that they are valid C++, use names and signatures as Epic's
+ * documentation gives them, and do what they should when called. It is not Unreal: reflection, garbage collection,
+ * serialization, Blueprint and the engine's threads are not reproduced.
  */
 #pragma once
 
@@ -259,7 +259,8 @@ struct TStandInDelegate
 	}
 };
 #define DECLARE_DYNAMIC_MULTICAST_DELEGATE_OneParam(Name, Type, Parameter) struct Name : TStandInDelegate<Type> {}
-#define DECLARE_DYNAMIC_MULTICAST_DELEGATE_TwoParams(Name, Type1, Parameter1, Type2, Parameter2) struct Name : TStandInDelegate<Type1, Type2> {}
+#define DECLARE_DYNAMIC_MULTICAST_DELEGATE_TwoParams(Name, Type1, Parameter1, Type2, Parameter2) \
+	struct Name : TStandInDelegate<Type1, Type2> {}
 
 class FTickerDelegate
 {
@@ -344,7 +345,8 @@ public:
 	static IPluginManager& Get() { static IPluginManager Manager; return Manager; }
 	TSharedPtr<IPlugin> FindPlugin(const FString& Name)
 	{
-		return Name == FString(TEXT("OmniID")) ? TSharedPtr<IPlugin>(std::make_shared<IPlugin>()) : TSharedPtr<IPlugin>();
+		return Name == FString(TEXT("OmniID")) ? TSharedPtr<IPlugin>(std::make_shared<IPlugin>())
+			: TSharedPtr<IPlugin>();
 	}
 };
 
@@ -361,7 +363,8 @@ struct FPaths
 	template <class... Rest>
 	static FString Combine(const FString& First, const FString& Second, const Rest&... Others)
 	{
-		const FString Joined(UTF8_TO_TCHAR((std::string(TCHAR_TO_UTF8(*First)) + "/" + TCHAR_TO_UTF8(*Second)).c_str()));
+		const std::string Path = std::string(TCHAR_TO_UTF8(*First)) + "/" + TCHAR_TO_UTF8(*Second);
+		const FString Joined(UTF8_TO_TCHAR(Path.c_str()));
 		if constexpr (sizeof...(Others) == 0)
 		{
 			return Joined;

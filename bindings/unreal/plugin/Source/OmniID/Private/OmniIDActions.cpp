@@ -44,7 +44,8 @@ void UOmniIDOpenModel::Activate()
 	});
 }
 
-UOmniIDEncodePhotos* UOmniIDEncodePhotos::EncodeOmniIDPhotos(UObject* WorldContextObject, UOmniIDModel* Model, const TArray<FOmniIDPhoto>& Photos, const FOmniIDEncodeSettings& Settings)
+UOmniIDEncodePhotos* UOmniIDEncodePhotos::EncodeOmniIDPhotos(UObject* WorldContextObject, UOmniIDModel* Model,
+	const TArray<FOmniIDPhoto>& Photos, const FOmniIDEncodeSettings& Settings)
 {
 	UOmniIDEncodePhotos* Action = NewObject<UOmniIDEncodePhotos>();
 	Action->UsedModel = Model;
@@ -54,7 +55,8 @@ UOmniIDEncodePhotos* UOmniIDEncodePhotos::EncodeOmniIDPhotos(UObject* WorldConte
 	return Action;
 }
 
-UOmniIDEncodePhotos* UOmniIDEncodePhotos::ExtendOmniIDIdentity(UObject* WorldContextObject, UOmniIDModel* Model, UOmniIDIdentity* Identity, const TArray<FOmniIDPhoto>& Photos, const FOmniIDEncodeSettings& Settings)
+UOmniIDEncodePhotos* UOmniIDEncodePhotos::ExtendOmniIDIdentity(UObject* WorldContextObject, UOmniIDModel* Model,
+	UOmniIDIdentity* Identity, const TArray<FOmniIDPhoto>& Photos, const FOmniIDEncodeSettings& Settings)
 {
 	UOmniIDEncodePhotos* Action = EncodeOmniIDPhotos(WorldContextObject, Model, Photos, Settings);
 	Action->Extended = Identity;
@@ -70,7 +72,8 @@ void UOmniIDEncodePhotos::Activate()
 	{
 		FOmniIDError Error;
 		Error.Status = EOmniIDStatus::InvalidArgument;
-		Error.Message = Engine == nullptr ? TEXT("there is no model; open one first") : TEXT("there is no identity to extend");
+		Error.Message =
+			Engine == nullptr ? TEXT("there is no model; open one first") : TEXT("there is no identity to extend");
 		Fail(Error);
 		return;
 	}
@@ -79,9 +82,11 @@ void UOmniIDEncodePhotos::Activate()
 	{
 		Sources.push_back(omniid_plugin::ToSource(Photo));
 	}
-	Run([this, Engine, Before, Sources = std::move(Sources), Options = omniid_plugin::ToOptions(Chosen)](omniid_plugin::Job& Job) -> FFinish
+	Run([this, Engine, Before, Sources = std::move(Sources),
+		Options = omniid_plugin::ToOptions(Chosen)](omniid_plugin::Job& Job) -> FFinish
 	{
-		TShared<omniid_plugin::EncodedPhotos> Encoded = Share(omniid_plugin::encode(Engine, Before, Sources, Options, Job));
+		TShared<omniid_plugin::EncodedPhotos> Encoded =
+			Share(omniid_plugin::encode(Engine, Before, Sources, Options, Job));
 		return [this, Encoded]()
 		{
 			FOmniIDError Error;
@@ -110,7 +115,8 @@ void UOmniIDEncodePhotos::Activate()
 	});
 }
 
-UOmniIDConditionPeople* UOmniIDConditionPeople::ConditionOmniIDPeople(UObject* WorldContextObject, UOmniIDModel* Model, const TArray<FOmniIDPerson>& People, EOmniIDPrecision Precision)
+UOmniIDConditionPeople* UOmniIDConditionPeople::ConditionOmniIDPeople(UObject* WorldContextObject, UOmniIDModel* Model,
+	const TArray<FOmniIDPerson>& People, EOmniIDPrecision Precision)
 {
 	UOmniIDConditionPeople* Action = NewObject<UOmniIDConditionPeople>();
 	Action->UsedModel = Model;

@@ -9,7 +9,11 @@
 void UOmniIDAsyncAction::Run(TUniqueFunction<FFinish(omniid_plugin::Job&)> Work)
 {
 	std::shared_ptr<omniid_plugin::Job> Mine = std::make_shared<omniid_plugin::Job>();
-	omniid_plugin::RunningJobs::Entry Entry = FOmniIDModule::IsLoaded() ? OmniIDRunningJobs().begin(Mine) : omniid_plugin::RunningJobs::Entry();
+	omniid_plugin::RunningJobs::Entry Entry;
+	if (FOmniIDModule::IsLoaded())
+	{
+		Entry = OmniIDRunningJobs().begin(Mine);
+	}
 	if (!Entry)
 	{
 		FOmniIDError Error;
@@ -25,7 +29,7 @@ void UOmniIDAsyncAction::Run(TUniqueFunction<FFinish(omniid_plugin::Job&)> Work)
 	Async(EAsyncExecution::Thread, [Self, Mine, Work = MoveTemp(Work), Entry = MoveTemp(Entry)]() mutable
 	{
 		FFinish Finish = Work(*Mine);
-		// Nothing of the library is held any more when its end is told, but what Finish holds: that can be freed at any time.
+		// When the job ends, only Finish still holds handles of the library; they can be freed at any time.
 		Work.Reset();
 		AsyncTask(ENamedThreads::GameThread, [Self, Finish = MoveTemp(Finish)]() mutable
 		{

@@ -9,21 +9,25 @@ namespace omniid_plugin
 namespace
 {
 static_assert(sizeof(FColor) == 4, "pixels are copied as blue, green, red, alpha");
-static_assert(static_cast<int32>(EOmniIDStatus::AbiMismatch) == OMNIID_STATUS_ABI_MISMATCH, "statuses are the library's numbers");
+static_assert(static_cast<int32>(EOmniIDStatus::AbiMismatch) == OMNIID_STATUS_ABI_MISMATCH,
+	"statuses are the library's numbers");
 static_assert(static_cast<int32>(EOmniIDStage::Save) == OMNIID_STAGE_SAVE, "stages are the library's numbers");
-static_assert(static_cast<int32>(EOmniIDPrecision::BF16) == OMNIID_PRECISION_BF16, "precisions are the library's numbers");
+static_assert(static_cast<int32>(EOmniIDPrecision::BF16) == OMNIID_PRECISION_BF16,
+	"precisions are the library's numbers");
 static_assert(static_cast<int32>(EOmniIDCrop::Aligned) == OMNIID_CROP_ALIGNED, "crops are the library's numbers");
 
 EOmniIDStatus ToStatus(omniid::Status Status)
 {
 	const int32 Number = static_cast<int32>(Status);
-	// Unreal's enums of one byte have no room for the library's 255; a later library may have numbers that are not known here.
-	return Number < 0 || Number > OMNIID_STATUS_ABI_MISMATCH ? EOmniIDStatus::Internal : static_cast<EOmniIDStatus>(Number);
+	// Blueprint enums of one byte end at 254, the library's Internal is 255; a later library may have more numbers.
+	const bool bKnown = Number >= 0 && Number <= OMNIID_STATUS_ABI_MISMATCH;
+	return bKnown ? static_cast<EOmniIDStatus>(Number) : EOmniIDStatus::Internal;
 }
 
 std::string ToPath(const FString& Path)
 {
-	return ToUtf8(FPaths::IsRelative(Path) ? FPaths::ConvertRelativePathToFull(FPaths::ProjectContentDir(), Path) : Path);
+	const bool bRelative = FPaths::IsRelative(Path);
+	return ToUtf8(bRelative ? FPaths::ConvertRelativePathToFull(FPaths::ProjectContentDir(), Path) : Path);
 }
 } // namespace
 
@@ -79,7 +83,8 @@ PhotoSource ToSource(const FOmniIDPhoto& Photo)
 	const FVector4& Box = Photo.FaceBox;
 	if (Box.Z > Box.X && Box.W > Box.Y)
 	{
-		Source.face = omniid::Box{static_cast<float>(Box.X), static_cast<float>(Box.Y), static_cast<float>(Box.Z), static_cast<float>(Box.W)};
+		Source.face = omniid::Box{static_cast<float>(Box.X), static_cast<float>(Box.Y), static_cast<float>(Box.Z),
+			static_cast<float>(Box.W)};
 	}
 	else if (Photo.FaceIndex > 0)
 	{

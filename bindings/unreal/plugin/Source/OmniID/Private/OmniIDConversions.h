@@ -1,4 +1,4 @@
-/* Between Unreal's types and the library's. */
+/* Conversions between Unreal's types and the library's. */
 #pragma once
 
 #include "Core/Calls.h"
@@ -25,7 +25,7 @@ FOmniIDError ToError(const omniid::Error& Error);
 FOmniIDProgress ToProgress(const JobProgress& Progress);
 FOmniIDPhotoReport ToReport(const PhotoOutcome& Outcome);
 
-/** A photo that owns what it is made of. */
+/** A photo that owns its file name, bytes or pixels. */
 PhotoSource ToSource(const FOmniIDPhoto& Photo);
 
 omniid::EncodeOptions ToOptions(const FOmniIDEncodeSettings& Settings);

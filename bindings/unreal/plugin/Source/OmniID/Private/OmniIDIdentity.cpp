@@ -21,7 +21,8 @@ UOmniIDIdentity* NewIdentity(omniid::Result<omniid::Identity> Result, FOmniIDErr
 		return nullptr;
 	}
 	UOmniIDIdentity* Identity = NewObject<UOmniIDIdentity>();
-	return Identity->SetNative(std::make_shared<omniid::Identity>(std::move(Result).value()), Error) ? Identity : nullptr;
+	const bool bSet = Identity->SetNative(std::make_shared<omniid::Identity>(std::move(Result).value()), Error);
+	return bSet ? Identity : nullptr;
 }
 
 FOmniIDError Missing(const TCHAR* Message)
@@ -99,13 +100,15 @@ bool UOmniIDIdentity::CanBeExtended() const
 	return Native != nullptr && (Info.encoder != omniid::Encoder::omni_id || Info.features > 0);
 }
 
-bool UOmniIDIdentity::CompareTo(const UOmniIDIdentity* Other, const UOmniIDModel* Model, float& Similarity, FOmniIDError& Error) const
+bool UOmniIDIdentity::CompareTo(const UOmniIDIdentity* Other, const UOmniIDModel* Model, float& Similarity,
+	FOmniIDError& Error) const
 {
 	Error = {};
 	Similarity = 0.0f;
-	if (Native == nullptr || Other == nullptr || Other->Native == nullptr || Model == nullptr || Model->GetNative() == nullptr)
+	const bool bIdentities = Native != nullptr && Other != nullptr && Other->Native != nullptr;
+	if (!bIdentities || Model == nullptr || Model->GetNative() == nullptr)
 	{
-		Error = Missing(TEXT("comparing needs two identities and the model that has made them"));
+		Error = Missing(TEXT("a comparison needs two identities and the model that made them"));
 		return false;
 	}
 	const omniid::Result<float> Found = Model->GetNative()->similarity(*Native, *Other->Native);

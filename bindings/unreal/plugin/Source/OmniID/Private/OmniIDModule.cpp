@@ -14,7 +14,7 @@ IMPLEMENT_MODULE(FOmniIDModule, OmniID)
 
 namespace
 {
-/** The library's place, as assemble lays it out and OmniIDLibrary.Build.cs stages it. */
+/** Where the library is, as assemble lays it out and OmniIDLibrary.Build.cs stages it. */
 #if PLATFORM_WINDOWS
 const TCHAR* const LibraryName = TEXT("Win64/omniid.dll");
 #elif PLATFORM_MAC
@@ -26,7 +26,7 @@ const TCHAR* const LibraryName = TEXT("Linux/libomniid.so.1");
 bool bLoaded = false;
 std::optional<omniid::Log> LibraryLog;
 
-void Hear(omniid::LogLevel Level, std::string_view Target, std::string_view Message)
+void Forward(omniid::LogLevel Level, std::string_view Target, std::string_view Message)
 {
 	const FString Text = omniid_plugin::FromUtf8(Message);
 	const FString Where = omniid_plugin::FromUtf8(Target);
@@ -56,7 +56,7 @@ void FOmniIDModule::StartupModule()
 	const TSharedPtr<IPlugin> Plugin = IPluginManager::Get().FindPlugin(TEXT("OmniID"));
 	const FString Folder = Plugin.IsValid() ? Plugin->GetBaseDir() : FString();
 	const FString Library = FPaths::Combine(Folder, TEXT("Binaries/ThirdParty/OmniIDLibrary"), LibraryName);
-	// Windows has linked the library with delay: it must be in memory before the first call. It is never given back, because
+	// On Windows the library is delay-loaded: it must be in memory before the first call. It is never unloaded, because
 	// it keeps threads and thread-local data.
 	bLoaded = FPlatformProcess::GetDllHandle(*Library) != nullptr;
 	if (!bLoaded)
@@ -65,14 +65,15 @@ void FOmniIDModule::StartupModule()
 		return;
 	}
 	const uint32 Version = omniid_abi_version();
-	if (Version >> 16 != OMNIID_ABI_MAJOR || (Version & 0xffff) < OMNIID_ABI_MINOR)
+	if (Version >> 16 != OMNIID_ABI_MAJOR || Version < static_cast<uint32>(OMNIID_ABI_VERSION))
 	{
-		UE_LOG(LogOmniID, Error, TEXT("%s has ABI version %u.%u; this plugin needs %u.%u"), *Library, Version >> 16, Version & 0xffff, static_cast<uint32>(OMNIID_ABI_MAJOR), static_cast<uint32>(OMNIID_ABI_MINOR));
+		UE_LOG(LogOmniID, Error, TEXT("%s has ABI version %u.%u; this plugin needs %u.%u"), *Library, Version >> 16,
+			Version & 0xffff, static_cast<uint32>(OMNIID_ABI_MAJOR), static_cast<uint32>(OMNIID_ABI_MINOR));
 		bLoaded = false;
 		return;
 	}
 	OmniIDRunningJobs().start();
-	omniid::Result<omniid::Log> Installed = omniid::Log::install(&Hear, omniid::LogLevel::info);
+	omniid::Result<omniid::Log> Installed = omniid::Log::install(&Forward, omniid::LogLevel::info);
 	if (Installed)
 	{
 		LibraryLog.emplace(std::move(Installed).value());

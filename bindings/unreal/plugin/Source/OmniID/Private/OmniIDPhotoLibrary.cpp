@@ -14,9 +14,12 @@ FOmniIDPhoto UOmniIDPhotoLibrary::OmniIDPhotoFromFile(const FString& File)
 
 TArray<FOmniIDPhoto> UOmniIDPhotoLibrary::OmniIDPhotosInFolder(const FString& Folder)
 {
-	const FString Path = FPaths::IsRelative(Folder) ? FPaths::ConvertRelativePathToFull(FPaths::ProjectContentDir(), Folder) : Folder;
+	const bool bRelative = FPaths::IsRelative(Folder);
+	const FString Path = bRelative ? FPaths::ConvertRelativePathToFull(FPaths::ProjectContentDir(), Folder) : Folder;
 	TArray<FString> Names;
-	for (const TCHAR* Pattern : {TEXT("*.jpg"), TEXT("*.jpeg"), TEXT("*.png"), TEXT("*.webp"), TEXT("*.bmp"), TEXT("*.tif"), TEXT("*.tiff")})
+	const TCHAR* const Patterns[] = {
+		TEXT("*.jpg"), TEXT("*.jpeg"), TEXT("*.png"), TEXT("*.webp"), TEXT("*.bmp"), TEXT("*.tif"), TEXT("*.tiff")};
+	for (const TCHAR* Pattern : Patterns)
 	{
 		TArray<FString> Found;
 		IFileManager::Get().FindFiles(Found, *FPaths::Combine(Path, Pattern), true, false);
@@ -33,7 +36,8 @@ TArray<FOmniIDPhoto> UOmniIDPhotoLibrary::OmniIDPhotosInFolder(const FString& Fo
 
 bool UOmniIDPhotoLibrary::OmniIDPhotoFromRenderTarget(UTextureRenderTarget2D* RenderTarget, FOmniIDPhoto& Photo)
 {
-	FTextureRenderTargetResource* Resource = RenderTarget != nullptr ? RenderTarget->GameThread_GetRenderTargetResource() : nullptr;
+	FTextureRenderTargetResource* Resource =
+		RenderTarget != nullptr ? RenderTarget->GameThread_GetRenderTargetResource() : nullptr;
 	Photo = FOmniIDPhoto();
 	if (Resource == nullptr || !Resource->ReadPixels(Photo.Pixels))
 	{

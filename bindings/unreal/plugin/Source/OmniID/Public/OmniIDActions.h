@@ -9,7 +9,8 @@
 #include "OmniIDActions.generated.h"
 
 DECLARE_DYNAMIC_MULTICAST_DELEGATE_OneParam(FOmniIDOpened, UOmniIDModel*, Model);
-DECLARE_DYNAMIC_MULTICAST_DELEGATE_TwoParams(FOmniIDEncoded, UOmniIDIdentity*, Identity, const TArray<FOmniIDPhotoReport>&, Photos);
+DECLARE_DYNAMIC_MULTICAST_DELEGATE_TwoParams(FOmniIDEncoded, UOmniIDIdentity*, Identity,
+	const TArray<FOmniIDPhotoReport>&, Photos);
 DECLARE_DYNAMIC_MULTICAST_DELEGATE_OneParam(FOmniIDConditioned, UOmniIDConditioning*, Conditioning);
 
 /** Opens an identity model in the background. */
@@ -19,12 +20,13 @@ class OMNIID_API UOmniIDOpenModel : public UOmniIDAsyncAction
 	GENERATED_BODY()
 
 public:
-	/** It is open. */
+	/** The model is open. */
 	UPROPERTY(BlueprintAssignable)
 	FOmniIDOpened OnOpened;
 
 	/** Opens an identity model in the background. */
-	UFUNCTION(BlueprintCallable, Category = "OmniID", meta = (BlueprintInternalUseOnly = "true", WorldContext = "WorldContextObject"))
+	UFUNCTION(BlueprintCallable, Category = "OmniID",
+		meta = (BlueprintInternalUseOnly = "true", WorldContext = "WorldContextObject"))
 	static UOmniIDOpenModel* OpenOmniIDModel(UObject* WorldContextObject, const FOmniIDModelSettings& Settings);
 
 	virtual void Activate() override;
@@ -40,17 +42,21 @@ class OMNIID_API UOmniIDEncodePhotos : public UOmniIDAsyncAction
 	GENERATED_BODY()
 
 public:
-	/** There is an identity. */
+	/** The identity is ready. */
 	UPROPERTY(BlueprintAssignable)
 	FOmniIDEncoded OnEncoded;
 
 	/** Makes one identity of one or many photos of the same person, in the background. */
-	UFUNCTION(BlueprintCallable, Category = "OmniID", meta = (BlueprintInternalUseOnly = "true", WorldContext = "WorldContextObject"))
-	static UOmniIDEncodePhotos* EncodeOmniIDPhotos(UObject* WorldContextObject, UOmniIDModel* Model, const TArray<FOmniIDPhoto>& Photos, const FOmniIDEncodeSettings& Settings);
+	UFUNCTION(BlueprintCallable, Category = "OmniID",
+		meta = (BlueprintInternalUseOnly = "true", WorldContext = "WorldContextObject"))
+	static UOmniIDEncodePhotos* EncodeOmniIDPhotos(UObject* WorldContextObject, UOmniIDModel* Model,
+		const TArray<FOmniIDPhoto>& Photos, const FOmniIDEncodeSettings& Settings);
 
 	/** Makes a new identity of an identity and more photos, in the background, at the price of the new ones. */
-	UFUNCTION(BlueprintCallable, Category = "OmniID", meta = (BlueprintInternalUseOnly = "true", WorldContext = "WorldContextObject"))
-	static UOmniIDEncodePhotos* ExtendOmniIDIdentity(UObject* WorldContextObject, UOmniIDModel* Model, UOmniIDIdentity* Identity, const TArray<FOmniIDPhoto>& Photos, const FOmniIDEncodeSettings& Settings);
+	UFUNCTION(BlueprintCallable, Category = "OmniID",
+		meta = (BlueprintInternalUseOnly = "true", WorldContext = "WorldContextObject"))
+	static UOmniIDEncodePhotos* ExtendOmniIDIdentity(UObject* WorldContextObject, UOmniIDModel* Model,
+		UOmniIDIdentity* Identity, const TArray<FOmniIDPhoto>& Photos, const FOmniIDEncodeSettings& Settings);
 
 	virtual void Activate() override;
 
@@ -95,13 +101,15 @@ class OMNIID_API UOmniIDConditionPeople : public UOmniIDAsyncAction
 	GENERATED_BODY()
 
 public:
-	/** Keys and values are there. */
+	/** Keys and values are ready. */
 	UPROPERTY(BlueprintAssignable)
 	FOmniIDConditioned OnConditioned;
 
 	/** Projects the keys and values of people for every attention layer of the model's host, in the background. */
-	UFUNCTION(BlueprintCallable, Category = "OmniID", meta = (BlueprintInternalUseOnly = "true", WorldContext = "WorldContextObject"))
-	static UOmniIDConditionPeople* ConditionOmniIDPeople(UObject* WorldContextObject, UOmniIDModel* Model, const TArray<FOmniIDPerson>& People, EOmniIDPrecision Precision);
+	UFUNCTION(BlueprintCallable, Category = "OmniID",
+		meta = (BlueprintInternalUseOnly = "true", WorldContext = "WorldContextObject"))
+	static UOmniIDConditionPeople* ConditionOmniIDPeople(UObject* WorldContextObject, UOmniIDModel* Model,
+		const TArray<FOmniIDPerson>& People, EOmniIDPrecision Precision);
 
 	virtual void Activate() override;
 

@@ -18,8 +18,8 @@ DECLARE_DYNAMIC_MULTICAST_DELEGATE_OneParam(FOmniIDProgressed, FOmniIDProgress, 
 DECLARE_DYNAMIC_MULTICAST_DELEGATE_OneParam(FOmniIDFailed, FOmniIDError, Error);
 
 /**
- * A long call of OmniID as a Blueprint node. The call runs on a thread of its own; the outputs run on the game thread, and
- * not any more after the game instance has ended.
+ * A long call of OmniID as a Blueprint node. The call runs on a thread of its own; the outputs run on the game thread,
+ * and no longer after the game instance has ended.
  */
 UCLASS(Abstract)
 class OMNIID_API UOmniIDAsyncAction : public UBlueprintAsyncActionBase
@@ -27,11 +27,11 @@ class OMNIID_API UOmniIDAsyncAction : public UBlueprintAsyncActionBase
 	GENERATED_BODY()
 
 public:
-	/** It is this far; at most once in a frame. */
+	/** The call has made progress; at most once per frame. */
 	UPROPERTY(BlueprintAssignable)
 	FOmniIDProgressed OnProgress;
 
-	/** It failed, or was cancelled: then the status is Cancelled. */
+	/** The call failed. If it was cancelled, the status is Cancelled. */
 	UPROPERTY(BlueprintAssignable)
 	FOmniIDFailed OnFailed;
 
@@ -49,13 +49,13 @@ public:
 	virtual void BeginDestroy() override;
 
 protected:
-	/** What is left to do on the game thread when the call has ended. */
+	/** What remains to be done on the game thread when the call has ended. */
 	using FFinish = TUniqueFunction<void()>;
 
 	/** Runs Work on a thread of its own, then what it returns on the game thread, if this object is still there. */
 	void Run(TUniqueFunction<FFinish(omniid_plugin::Job&)> Work);
 
-	/** Says that the call failed. */
+	/** Reports that the call failed. */
 	void Fail(const FOmniIDError& Error);
 
 private:

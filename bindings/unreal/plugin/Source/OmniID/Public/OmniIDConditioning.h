@@ -6,8 +6,8 @@
 #include "OmniIDConditioning.generated.h"
 
 /**
- * Keys and values of people for every attention layer of a host. Made by Condition OmniID People; never changes. A renderer
- * calls GetNative()->inject() in each layer at each step, on any thread.
+ * Keys and values of people for every attention layer of a host. Made by Condition OmniID People; never changes. A
+ * renderer calls GetNative()->inject() in each layer at each step, on any thread.
  */
 UCLASS(BlueprintType)
 class OMNIID_API UOmniIDConditioning : public UObject

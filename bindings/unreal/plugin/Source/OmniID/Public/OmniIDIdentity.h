@@ -9,7 +9,8 @@
 class UOmniIDModel;
 
 /**
- * The identity of one person. Made by Encode OmniID Photos or read from a file; can be kept in a saved game or an asset.
+ * The identity of one person. Made by Encode OmniID Photos or read from a file; can be stored in a saved game or an
+ * asset.
  */
 UCLASS(BlueprintType)
 class OMNIID_API UOmniIDIdentity : public UObject
@@ -29,7 +30,7 @@ public:
 	UFUNCTION(BlueprintCallable, Category = "OmniID")
 	bool SaveToFile(const FString& File, FOmniIDError& Error) const;
 
-	/** A name for people; may be empty. */
+	/** A name to show; may be empty. */
 	UFUNCTION(BlueprintPure, Category = "OmniID")
 	FString GetLabel() const;
 
@@ -47,7 +48,8 @@ public:
 
 	/** Cosine similarity to another identity of the same model, -1 to 1. */
 	UFUNCTION(BlueprintCallable, Category = "OmniID")
-	bool CompareTo(const UOmniIDIdentity* Other, const UOmniIDModel* Model, float& Similarity, FOmniIDError& Error) const;
+	bool CompareTo(const UOmniIDIdentity* Other, const UOmniIDModel* Model, float& Similarity,
+		FOmniIDError& Error) const;
 
 	virtual void PostLoad() override;
 	virtual void PostDuplicate(bool bDuplicateForPIE) override;
@@ -58,7 +60,7 @@ public:
 		return Native;
 	}
 
-	/** Takes an identity over, and keeps its bytes for saved games and assets. */
+	/** Takes over an identity, and keeps its bytes for saved games and assets. */
 	bool SetNative(omniid_plugin::IdentityPtr Made, FOmniIDError& Error);
 
 private:

@@ -6,7 +6,7 @@
 #include "OmniIDModel.generated.h"
 
 /**
- * An identity model. Made by Open OmniID Model; never changes. A call that uses it goes on when it is collected.
+ * An identity model. Made by Open OmniID Model; never changes. A call that uses it continues when it is collected.
  */
 UCLASS(BlueprintType)
 class OMNIID_API UOmniIDModel : public UObject
@@ -14,7 +14,7 @@ class OMNIID_API UOmniIDModel : public UObject
 	GENERATED_BODY()
 
 public:
-	/** The model's name for people; may be empty. */
+	/** The model's name; may be empty. */
 	UFUNCTION(BlueprintPure, Category = "OmniID")
 	FString GetModelName() const;
 

@@ -5,7 +5,7 @@
 
 DECLARE_LOG_CATEGORY_EXTERN(LogOmniID, Log, All);
 
-/** Loads the native library, and ends what runs before the plugin goes. */
+/** Loads the native library, and ends running calls before the plugin is unloaded. */
 class OMNIID_API FOmniIDModule : public IModuleInterface
 {
 public:

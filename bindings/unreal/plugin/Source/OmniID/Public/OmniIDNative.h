@@ -1,6 +1,6 @@
 /*
- * omniid.hpp as the plugin uses it: without exceptions, which Unreal's modules do not have by default. For renderers that
- * call it with what the plugin's objects hold. Knows nothing of Unreal.
+ * omniid.hpp as the plugin uses it: without exceptions, which Unreal's modules do not have by default. For renderers
+ * that call the library on the handles of the plugin's objects. Does not depend on Unreal.
  */
 #pragma once
 
@@ -18,7 +18,7 @@ THIRD_PARTY_INCLUDES_END
 
 namespace omniid_plugin {
 
-/// Handles never change, so that objects, running calls and renderers share them. The last one frees it.
+/// Handles never change, so objects, running calls and renderers share them. The last owner frees a handle.
 using EnginePtr = std::shared_ptr<const omniid::Engine>;
 using IdentityPtr = std::shared_ptr<const omniid::Identity>;
 using ConditioningPtr = std::shared_ptr<const omniid::Conditioning>;

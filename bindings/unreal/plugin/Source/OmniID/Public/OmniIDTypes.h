@@ -3,7 +3,7 @@
 #include "CoreMinimal.h"
 #include "OmniIDTypes.generated.h"
 
-/** Why a call failed. Numbers are those of omniid.h, but the last one, which also stands for those of later libraries. */
+/** Why a call failed. The numbers are those of omniid.h, except Internal, which also stands for unknown ones. */
 UENUM(BlueprintType)
 enum class EOmniIDStatus : uint8
 {
@@ -41,7 +41,7 @@ enum class EOmniIDPrecision : uint8
 	BF16 = 2
 };
 
-/** How photos are cut. */
+/** How photos are cropped. */
 UENUM(BlueprintType)
 enum class EOmniIDCrop : uint8
 {
@@ -65,7 +65,7 @@ struct OMNIID_API FOmniIDError
 	FString Message;
 };
 
-/** How far a long call is. */
+/** Progress of a long call. */
 USTRUCT(BlueprintType)
 struct OMNIID_API FOmniIDProgress
 {
@@ -74,11 +74,11 @@ struct OMNIID_API FOmniIDProgress
 	UPROPERTY(BlueprintReadOnly, Category = "OmniID")
 	EOmniIDStage Stage = EOmniIDStage::Load;
 
-	/** Units of this stage that are finished. */
+	/** Finished units of this stage. */
 	UPROPERTY(BlueprintReadOnly, Category = "OmniID")
 	int32 Done = 0;
 
-	/** Units of this stage in all. */
+	/** All units of this stage. */
 	UPROPERTY(BlueprintReadOnly, Category = "OmniID")
 	int32 Total = 0;
 
@@ -87,7 +87,7 @@ struct OMNIID_API FOmniIDProgress
 	float Fraction = 0.0f;
 };
 
-/** One photo of a person: a file, the bytes of one, or pixels. */
+/** One photo of a person: a file, the bytes of a file, or pixels. */
 USTRUCT(BlueprintType)
 struct OMNIID_API FOmniIDPhoto
 {
@@ -141,7 +141,7 @@ struct OMNIID_API FOmniIDPhotoReport
 	FString Reason;
 };
 
-/** What to open a model with. Relative paths are below the project's content folder. */
+/** What to open a model from. Relative paths are below the project's content folder. */
 USTRUCT(BlueprintType)
 struct OMNIID_API FOmniIDModelSettings
 {
@@ -181,15 +181,15 @@ struct OMNIID_API FOmniIDEncodeSettings
 	UPROPERTY(EditAnywhere, BlueprintReadWrite, Category = "OmniID")
 	bool bFailOnBadPhoto = false;
 
-	/** Photos that pass the image encoder together; 0 for the default. 1 hears Cancel soonest. */
+	/** Photos that pass the image encoder together; 0 for the default. With 1, Cancel takes effect soonest. */
 	UPROPERTY(EditAnywhere, BlueprintReadWrite, Category = "OmniID", meta = (ClampMin = "0"))
 	int32 BatchSize = 0;
 
-	/** A name for people, stored with the identity; empty: none, or the one that it has. */
+	/** A name to show, stored with the identity; empty: none, or the one that the identity has. */
 	UPROPERTY(EditAnywhere, BlueprintReadWrite, Category = "OmniID")
 	FString Label;
 
-	/** What the person agreed to, stored with the identity; empty: nothing, or what it has. */
+	/** What the person agreed to, stored with the identity; empty: none, or what the identity has. */
 	UPROPERTY(EditAnywhere, BlueprintReadWrite, Category = "OmniID")
 	FString Consent;
 };

@@ -1,7 +1,8 @@
 using System.IO;
 using UnrealBuildTool;
 
-/// The native library: headers to include, a file to link with, and the file that programs load, which is staged with them.
+/// The native library: headers to include, a file to link with, and the file that programs load, which is staged with
+/// them.
 public class OmniIDLibrary : ModuleRules
 {
 	public OmniIDLibrary(ReadOnlyTargetRules Target) : base(Target)
@@ -44,7 +45,8 @@ public class OmniIDLibrary : ModuleRules
 	{
 		if (!File.Exists(Library))
 		{
-			throw new BuildException("OmniID: " + Library + " is missing; make the plugin with bindings/unreal/assemble and a library for this platform");
+			throw new BuildException("OmniID: " + Library + " is missing; make the plugin with "
+				+ "bindings/unreal/assemble and a library for this platform");
 		}
 		RuntimeDependencies.Add(Library);
 	}

@@ -17,9 +17,11 @@ omniid::Error wrong(const char *message) { return {omniid::Status::invalid_argum
 omniid::Result<omniid::Photo> photo(const PhotoSource &source) {
     omniid::Result<omniid::Photo> result = [&]() -> omniid::Result<omniid::Photo> {
         if (const auto *path = std::get_if<std::string>(&source.content)) return omniid::Photo::file(*path);
-        if (const auto *bytes = std::get_if<std::vector<std::byte>>(&source.content)) return omniid::Photo::encoded(*bytes);
+        if (const auto *bytes = std::get_if<std::vector<std::byte>>(&source.content))
+            return omniid::Photo::encoded(*bytes);
         const Pixels &pixels = std::get<Pixels>(source.content);
-        return omniid::Photo::pixels(omniid::span<const std::uint8_t>(pixels.bgra), pixels.width, pixels.height, omniid::ChannelOrder::bgra);
+        const omniid::span<const std::uint8_t> bgra(pixels.bgra);
+        return omniid::Photo::pixels(bgra, pixels.width, pixels.height, omniid::ChannelOrder::bgra);
     }();
     if (!result) return result;
     if (const auto *index = std::get_if<std::uint32_t>(&source.face)) result->face_index(*index);
@@ -45,8 +47,9 @@ omniid::Result<EnginePtr> open_engine(const omniid::EngineOptions &options, Job 
     return shared(omniid::Engine::open(options, job));
 }
 
-omniid::Result<EncodedPhotos> encode(const EnginePtr &engine, const IdentityPtr &extended, const std::vector<PhotoSource> &photos,
-                                     const omniid::EncodeOptions &options, Job &job) {
+omniid::Result<EncodedPhotos> encode(const EnginePtr &engine, const IdentityPtr &extended,
+                                     const std::vector<PhotoSource> &photos, const omniid::EncodeOptions &options,
+                                     Job &job) {
     if (engine == nullptr) return wrong("encode: there is no model; open one first");
     std::vector<omniid::Photo> inputs;
     inputs.reserve(photos.size());
@@ -55,8 +58,9 @@ omniid::Result<EncodedPhotos> encode(const EnginePtr &engine, const IdentityPtr 
         if (!input) return input.error();
         inputs.push_back(std::move(input).value());
     }
-    omniid::Result<omniid::Encoded> encoded = extended == nullptr ? engine->encode_with_report(inputs, options, job)
-                                                                  : engine->extend_with_report(*extended, inputs, options, job);
+    omniid::Result<omniid::Encoded> encoded = extended == nullptr
+        ? engine->encode_with_report(inputs, options, job)
+        : engine->extend_with_report(*extended, inputs, options, job);
     if (!encoded) return encoded.error();
     omniid::Result<std::vector<PhotoOutcome>> report = outcomes(encoded->report);
     if (!report) return report.error();
@@ -70,7 +74,8 @@ omniid::Result<ConditioningPtr> condition(const EnginePtr &engine, const std::ve
     for (const PersonToInject &person : people) {
         if (person.identity == nullptr) return wrong("condition: a person has no identity");
         omniid::ConditionInput &input = inputs.emplace_back(*person.identity, person.scale);
-        if (person.fractions[0] > 0.0 || person.fractions[1] < 1.0) input.fractions(person.fractions[0], person.fractions[1]);
+        const auto [first, last] = person.fractions;
+        if (first > 0.0 || last < 1.0) input.fractions(first, last);
     }
     return shared(engine->condition(omniid::span<const omniid::ConditionInput>(inputs), options, job));
 }

@@ -1,4 +1,4 @@
-/* The library's long calls, with inputs that they own: they may run on any thread after those who asked for them are gone. */
+/* The long calls of the library, with inputs that they own: they may outlive their callers, on any thread. */
 #pragma once
 
 #include "Job.h"
@@ -21,7 +21,7 @@ struct Pixels {
     std::uint32_t height = 0;
 };
 
-/// A photo that owns what it is made of.
+/// A photo that owns its file name, bytes or pixels.
 struct PhotoSource {
     /// A file, the bytes of one, or pixels. Paths are UTF-8.
     std::variant<std::string, std::vector<std::byte>, Pixels> content;
@@ -55,11 +55,13 @@ struct PersonToInject {
 [[nodiscard]] omniid::Result<EnginePtr> open_engine(const omniid::EngineOptions &options, Job &job);
 
 /// Makes an identity of photos; with `extended`, of that identity and the photos.
-[[nodiscard]] omniid::Result<EncodedPhotos> encode(const EnginePtr &engine, const IdentityPtr &extended, const std::vector<PhotoSource> &photos,
+[[nodiscard]] omniid::Result<EncodedPhotos> encode(const EnginePtr &engine, const IdentityPtr &extended,
+                                                   const std::vector<PhotoSource> &photos,
                                                    const omniid::EncodeOptions &options, Job &job);
 
 /// Projects the keys and values of people.
-[[nodiscard]] omniid::Result<ConditioningPtr> condition(const EnginePtr &engine, const std::vector<PersonToInject> &people,
+[[nodiscard]] omniid::Result<ConditioningPtr> condition(const EnginePtr &engine,
+                                                        const std::vector<PersonToInject> &people,
                                                         const omniid::ConditionOptions &options, Job &job);
 
 } // namespace omniid_plugin

@@ -14,7 +14,8 @@ constexpr std::uint64_t count_mask = (std::uint64_t{1} << count_bits) - 1;
 
 JobProgress Job::progress() const noexcept {
     const std::uint64_t packed = progress_.load(std::memory_order_relaxed);
-    return {static_cast<omniid::Stage>(packed >> (2 * count_bits)), static_cast<std::uint32_t>(packed >> count_bits & count_mask),
+    return {static_cast<omniid::Stage>(packed >> (2 * count_bits)),
+            static_cast<std::uint32_t>(packed >> count_bits & count_mask),
             static_cast<std::uint32_t>(packed & count_mask)};
 }
 
@@ -41,7 +42,7 @@ void RunningJobs::Entry::end() noexcept {
         const std::lock_guard<std::mutex> lock(all_->mutex_);
         auto &jobs = all_->jobs_;
         jobs.erase(std::remove(jobs.begin(), jobs.end(), job_), jobs.end());
-        // Told under the lock: whoever waits may destroy the list as soon as it is free.
+        // Notified under the lock: the waiting thread may destroy the list as soon as the lock is free.
         all_->ended_.notify_all();
     }
     all_ = nullptr;

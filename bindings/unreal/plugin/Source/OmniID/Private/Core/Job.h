@@ -1,7 +1,7 @@
 /*
- * A long call that runs on one thread and is watched from another, and all of those that run.
+ * A long call that runs on one thread and is watched from another, and the list of all running calls.
  *
- * The files of this folder are plain C++17 and know nothing of Unreal. What they do is tested without it.
+ * The files in this folder are plain C++17 and do not depend on Unreal. They are tested without it.
  */
 #pragma once
 
@@ -16,24 +16,24 @@
 
 namespace omniid_plugin {
 
-/// How far a long call is.
+/// Progress of a long call.
 struct JobProgress {
     omniid::Stage stage = omniid::Stage::load;
     std::uint32_t done = 0;
-    std::uint32_t total = 0; ///< 0 until the call has said something.
+    std::uint32_t total = 0; ///< 0 until the first report.
 
     /// Share of this stage that is finished, 0 to 1.
     [[nodiscard]] double fraction() const noexcept { return total == 0 ? 0.0 : static_cast<double>(done) / total; }
 };
 
-/// What the thread of a long call and those that watch it share. Every function may be called on any thread.
+/// Shared by the thread of a long call and those that watch it. Every function may be called on any thread.
 class Job {
   public:
     /// Stops the call at its next report.
     void cancel() noexcept { cancelled_.store(true, std::memory_order_relaxed); }
     [[nodiscard]] bool cancelled() const noexcept { return cancelled_.load(std::memory_order_relaxed); }
 
-    /// How far it is, of one moment.
+    /// The progress at one moment.
     [[nodiscard]] JobProgress progress() const noexcept;
 
     /// The callable for the call's `progress` parameter.
@@ -45,10 +45,10 @@ class Job {
     std::atomic<std::uint64_t> progress_{0};
 };
 
-/// The long calls that run. The plugin must not be taken out of memory before they have ended.
+/// The running long calls. The plugin must not be unloaded before they have ended.
 class RunningJobs {
   public:
-    /// One running job; its end is told when this goes.
+    /// One running job, which ends when this object is destroyed.
     class Entry {
       public:
         Entry() noexcept = default;
@@ -59,7 +59,7 @@ class RunningJobs {
         Entry &operator=(const Entry &) = delete;
         ~Entry() { end(); }
 
-        /// False if no job may begin any more.
+        /// False if no more jobs may begin.
         explicit operator bool() const noexcept { return all_ != nullptr; }
 
       private:
@@ -72,7 +72,7 @@ class RunningJobs {
     /// Begins a job. Empty after shut_down().
     [[nodiscard]] Entry begin(std::shared_ptr<Job> job);
 
-    /// Cancels all jobs, waits for them, and lets none begin any more.
+    /// Cancels all jobs, waits for them, and lets no more begin.
     void shut_down();
 
     /// Lets jobs begin again.
