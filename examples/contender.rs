@@ -8,7 +8,7 @@ mod peak;
 
 use candle_core::{DType, Device, Tensor};
 use half::bf16;
-use omniid::adapter::{Adapter, AdapterLayer, Affine};
+use omniid::adapter::{Adapter, AdapterLayer, Linear};
 use omniid::conditioning::{ConditionOptions, Conditioning, IdentityInput, Role};
 use omniid::engine::{EncodeOptions, Engine, EngineOptions};
 use omniid::host::{HostLayer, HostSpec};
@@ -178,8 +178,8 @@ fn conditioning(host: &HostSpec, dtype: DType) -> Outcome<Conditioning> {
         .map(|layer| {
             let weight = Tensor::randn(0f32, 0.03, (layer.inner, layer.context), &Device::Cpu)?;
             Ok(AdapterLayer {
-                to_k: Affine::new(weight.clone(), None)?,
-                to_v: Affine::new(weight, None)?,
+                to_k: Linear::stored(weight.clone(), None)?,
+                to_v: Linear::stored(weight, None)?,
             })
         })
         .collect::<Outcome<Vec<_>>>()?;

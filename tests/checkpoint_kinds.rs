@@ -3,9 +3,9 @@
 
 use candle_core::{DType, Device, Tensor};
 use omniid::checkpoint::{
-    recognise, safetensors_to_bytes, Checkpoint, CheckpointKind, HostFamily, ProjectionKind, IDENTITY_KEY,
-    NATIVE_KEY,
+    recognise, safetensors_to_bytes, Checkpoint, CheckpointKind, ProjectionKind, IDENTITY_KEY, NATIVE_KEY,
 };
+use omniid::host::HostFamily;
 use omniid::{ErrorKind, Limits};
 
 type Shapes = Vec<(String, Vec<usize>)>;
@@ -159,7 +159,7 @@ fn published_ip_adapters_are_recognised() {
         output: 32,
     };
     let described = file(&tiny).describe();
-    assert_eq!(described.kind, Some(kind(expected, HostFamily::Custom, 2, 32)));
+    assert_eq!(described.kind, Some(kind(expected, HostFamily::Other, 2, 32)));
     let text = described.to_string();
     for part in ["IP-Adapter Plus", "3 per photo", "depth 2", "F16", "fingerprint"] {
         assert!(text.contains(part), "{text}");
@@ -237,7 +237,7 @@ fn xlabs_flux_is_recognised_in_both_spellings() {
             matches!(
                 small,
                 CheckpointKind::XlabsFlux {
-                    host: HostFamily::Custom,
+                    host: HostFamily::Other,
                     ..
                 }
             ),

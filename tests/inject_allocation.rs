@@ -1,7 +1,7 @@
 //! Injection does not allocate once it has run before. Alone in its file: the counter sees the whole process.
 
 use candle_core::{DType, Device, Tensor};
-use omniid::adapter::{Adapter, AdapterLayer, Affine};
+use omniid::adapter::{Adapter, AdapterLayer, Linear};
 use omniid::conditioning::{ConditionOptions, Conditioning, IdentityInput, Mask, Role, StepRange};
 use omniid::host::{HostLayer, HostSpec};
 use omniid::inject::InjectCall;
@@ -36,7 +36,7 @@ fn the_second_call_and_all_later_ones_do_not_allocate() {
     let inner = heads * width;
     let random =
         |rows: usize, columns: usize| Tensor::randn(0f32, 0.3, (rows, columns), &Device::Cpu).unwrap();
-    let affine = || Affine::new(random(inner, context), None).unwrap();
+    let affine = || Linear::stored(random(inner, context), None).unwrap();
     let host = HostSpec::custom("one", vec![HostLayer::new("layer", heads, width, context)]).unwrap();
     let adapter = Adapter::new(
         None,

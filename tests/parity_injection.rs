@@ -39,11 +39,8 @@ struct Case {
 }
 
 fn load_adapter(path: &str, host: &HostSpec) -> Adapter {
-    let checkpoint = open(path);
-    let shapes = checkpoint
-        .names()
-        .map(|name| (name, checkpoint.shape(name).unwrap()));
-    let layout = AdapterLayout::infer(shapes).unwrap().unwrap();
+    let checkpoint = open(path).adapter_view().unwrap();
+    let layout = AdapterLayout::infer(&checkpoint).unwrap().unwrap();
     let (vb, _) = checkpoint.var_builder(DType::F32, &Device::Cpu);
     Adapter::load(&layout, host, vb).unwrap()
 }

@@ -3,9 +3,10 @@
 //! `OMNIID_PARITY_FIXTURES` names another folder of golden files, made with a fresh seed or other sizes.
 
 use candle_core::{DType, Device, Tensor};
-use omniid::adapter::{Adapter, AdapterLayer, Affine, TokenProjection};
-use omniid::checkpoint::Checkpoint;
+use omniid::adapter::{Adapter, AdapterLayer};
+use omniid::checkpoint::{Checkpoint, Weights};
 use omniid::conditioning::{ConditionOptions, Conditioning, IdentityInput};
+use omniid::encoder::{FullFace, FullFaceConfig};
 use omniid::Limits;
 use omniid_minihost::unet::{tensors, UNetInput};
 use omniid_minihost::{pixels, AdapterHook, ConditioningHook, IdentityHook, UNet, UNetConfig};
@@ -47,12 +48,14 @@ fn load(case: &str) -> Case {
 
     let file = open(case, "adapter.safetensors");
     let (vb, _) = file.var_builder(DType::F32, &Device::Cpu);
+    let weights = Weights::from(vb).stored();
     let shape = file.shape("image_proj.proj.2.weight").unwrap();
-    let projection = TokenProjection::load(shape[1], shape[0], vb.pp("image_proj.proj")).unwrap();
+    let sizes = FullFaceConfig::new(shape[1], shape[0]);
+    let projection = FullFace::load(&sizes, weights.pp("image_proj")).unwrap();
     let layers = unet.host().layers().iter().map(|layer| {
         let side = |side: &str| {
-            let vb = vb.pp(format!("ip_adapter.{}.to_{side}_ip", layer.key));
-            Affine::load(layer.context, layer.inner, false, vb).unwrap()
+            let name = format!("ip_adapter.{}.to_{side}_ip", layer.key);
+            weights.linear(&name, layer.context, layer.inner, false).unwrap()
         };
         AdapterLayer {
             to_k: side("k"),

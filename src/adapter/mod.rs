@@ -1,64 +1,71 @@
 //! The adapter: from identity tokens to each host layer's keys and values.
 
 mod layout;
-mod projection;
+mod spelling;
 
 #[cfg(test)]
 mod tests;
 
-pub use layout::{AdapterLayout, AdapterSpelling};
-pub use projection::{Affine, TokenProjection};
+pub use layout::AdapterLayout;
+pub use spelling::AdapterSpelling;
 
+pub use omniid_kernels::layers::Linear;
+
+use crate::encoder::{FullFace, FullFaceConfig};
 use crate::error::{Error, Result};
 use crate::host::HostSpec;
 use candle_core::{Device, Tensor};
-use candle_nn::VarBuilder;
-use layout::NATIVE_PROJECTION;
+use omniid_kernels::layers::{TensorSpec, Weights};
 
 /// Key and value projection of one host layer: context tokens `[tokens, context]` to `[tokens, heads * head_dim]`.
 #[derive(Debug, Clone)]
 pub struct AdapterLayer {
     /// Projection to keys.
-    pub to_k: Affine,
+    pub to_k: Linear,
     /// Projection to values.
-    pub to_v: Affine,
+    pub to_v: Linear,
 }
 
 /// All weights between an identity's tokens and a host's attention layers. Immutable, usable from any thread.
 ///
-/// A native Omni-ID adapter first maps every identity token to the host's context width; IP-Adapter and XLabs
-/// checkpoints have that step in their encoder, so their adapter starts at the context width.
+/// A native Omni-ID adapter first maps every identity token to the host's context width, by the network of a full-face
+/// IP-Adapter; IP-Adapter and XLabs checkpoints have that step in their encoder, so their adapter starts at the context
+/// width. Both parts run once per identity, so their weights stay as the checkpoint stores them
+/// ([`Linear::stored`]), and they compute in the dtype of the tokens.
 #[derive(Debug, Clone)]
 pub struct Adapter {
-    projection: Option<TokenProjection>,
+    projection: Option<FullFace>,
     layers: Vec<AdapterLayer>,
+    device: Device,
 }
 
 impl Adapter {
-    /// Reads an adapter for `host`. `vb` is the checkpoint's root; the weights keep its dtype and device. With a
-    /// builder over a `VarMap` this makes a new trainable adapter.
+    /// Reads an adapter for `host`. `weights` is the checkpoint's root; the weights keep its dtype and device. From
+    /// variables this makes a trainable adapter.
     ///
     /// # Errors
     /// [`Mismatch`](crate::ErrorKind::Mismatch) when `layout` does not fit `host`;
     /// [`Format`](crate::ErrorKind::Format) when a tensor is missing or has another shape.
-    pub fn load(layout: &AdapterLayout, host: &HostSpec, vb: VarBuilder) -> Result<Self> {
+    pub fn load<'a>(
+        layout: &AdapterLayout,
+        host: &HostSpec,
+        weights: impl Into<Weights<'a>>,
+    ) -> Result<Self> {
         layout.check_host(host)?;
+        let weights = weights.into().stored();
         let projection = match layout.token_width {
             Some(width) => {
-                let context = uniform_context(host)?;
-                Some(TokenProjection::load(width, context, vb.pp(NATIVE_PROJECTION))?)
+                let sizes = FullFaceConfig::new(width, uniform_context(host)?);
+                Some(FullFace::load(&sizes, weights.pp(layout.spelling.projection()))?)
             }
             None => None,
         };
         let layers = host.layers().iter().enumerate().map(|(place, layer)| {
-            let number = if layout.spelling == AdapterSpelling::Native {
-                place
-            } else {
-                layer.key
-            };
             let side = |side| {
-                let vb = vb.pp(layout.spelling.prefix(number, side));
-                Affine::load(layer.context, layer.inner, layout.bias, vb)
+                let name = layout
+                    .spelling
+                    .prefix(layout.spelling.number_of(place, layer), side);
+                weights.linear(&name, layer.context, layer.inner, layout.bias)
             };
             Ok(AdapterLayer {
                 to_k: side('k')?,
@@ -68,16 +75,31 @@ impl Adapter {
         Ok(Self {
             projection,
             layers: layers.collect::<Result<_>>()?,
+            device: weights.device(),
         })
     }
 
+    /// Every tensor of an adapter of this layout.
+    ///
+    /// # Errors
+    /// [`Mismatch`](crate::ErrorKind::Mismatch) when `layout` does not fit `host`.
+    pub fn tensors(layout: &AdapterLayout, host: &HostSpec) -> Result<Vec<TensorSpec>> {
+        Weights::list(|weights| Self::load(layout, host, weights))
+    }
+
     /// An adapter from its parts, layers in the order of the host's table.
-    pub fn new(projection: Option<TokenProjection>, layers: Vec<AdapterLayer>) -> Self {
-        Self { projection, layers }
+    pub fn new(projection: Option<FullFace>, layers: Vec<AdapterLayer>) -> Self {
+        let first = layers.first().and_then(|layer| layer.to_k.weight());
+        let device = first.map_or(Device::Cpu, |weight| weight.device().clone());
+        Self {
+            projection,
+            layers,
+            device,
+        }
     }
 
     /// The projection of identity tokens to context tokens, if the adapter has one.
-    pub fn projection(&self) -> Option<&TokenProjection> {
+    pub fn projection(&self) -> Option<&FullFace> {
         self.projection.as_ref()
     }
 
@@ -89,14 +111,14 @@ impl Adapter {
     /// Width of the tokens that the adapter takes.
     pub fn token_width(&self) -> Option<usize> {
         match &self.projection {
-            Some(projection) => Some(projection.input_width()),
+            Some(projection) => Some(projection.config().feature_width),
             None => self.layers.first().map(|layer| layer.to_k.input_width()),
         }
     }
 
     /// Where the weights are.
-    pub fn device(&self) -> Option<&Device> {
-        self.layers.first().map(|layer| layer.to_k.weight().device())
+    pub fn device(&self) -> &Device {
+        &self.device
     }
 
     /// Identity tokens `[…, tokens, token width]` to context tokens `[…, tokens, context]`.
@@ -105,7 +127,7 @@ impl Adapter {
     /// [`Mismatch`](crate::ErrorKind::Mismatch) when the tokens have another width.
     pub fn context(&self, tokens: &Tensor) -> Result<Tensor> {
         match &self.projection {
-            Some(projection) => projection.forward(tokens),
+            Some(projection) => projection.project(tokens),
             None => Ok(tokens.clone()),
         }
     }
@@ -124,8 +146,8 @@ impl Adapter {
             )));
         }
         for (layer, wanted) in self.layers.iter().zip(host.layers()) {
-            for (side, affine) in [("to_k", &layer.to_k), ("to_v", &layer.to_v)] {
-                let found = [affine.output_width(), affine.input_width()];
+            for (side, linear) in [("to_k", &layer.to_k), ("to_v", &layer.to_v)] {
+                let found = [linear.output_width(), linear.input_width()];
                 if found != [wanted.inner, wanted.context] {
                     return Err(Error::mismatch(format!(
                         "host {:?}, layer {:?}: expected {side} of shape [{}, {}], found {found:?}",
@@ -138,47 +160,6 @@ impl Adapter {
             }
         }
         Ok(())
-    }
-
-    /// The adapter's tensors under their names in a native checkpoint.
-    pub fn to_native(&self) -> Vec<(String, Tensor)> {
-        let mut tensors = Vec::new();
-        if let Some(projection) = &self.projection {
-            tensors.extend(projection.tensors(NATIVE_PROJECTION));
-        }
-        for (place, layer) in self.layers.iter().enumerate() {
-            tensors.extend(layer.to_k.tensors(&AdapterSpelling::Native.prefix(place, 'k')));
-            tensors.extend(layer.to_v.tensors(&AdapterSpelling::Native.prefix(place, 'v')));
-        }
-        tensors
-    }
-
-    /// The adapter's tensors as a full-face IP-Adapter, which unmodified `diffusers` and ComfyUI load: the identity's
-    /// tokens are then handed to the host as precomputed image embeddings.
-    ///
-    /// # Errors
-    /// [`Unsupported`](crate::ErrorKind::Unsupported) when the adapter has no token projection, so no full-face form,
-    /// or has biases, which that format cannot hold; [`Mismatch`](crate::ErrorKind::Mismatch) for another host.
-    pub fn to_ip_adapter(&self, host: &HostSpec) -> Result<Vec<(String, Tensor)>> {
-        self.check_host(host)?;
-        let Some(projection) = &self.projection else {
-            return Err(Error::unsupported(
-                "writing a full-face IP-Adapter: the adapter has no token projection, so it is no native one",
-            ));
-        };
-        let mut tensors = projection.tensors("image_proj.proj");
-        for (layer, place) in self.layers.iter().zip(host.layers()) {
-            for (side, affine) in [('k', &layer.to_k), ('v', &layer.to_v)] {
-                if affine.bias().is_some() {
-                    return Err(Error::unsupported(format!(
-                        "writing a full-face IP-Adapter: to_{side} of layer {:?} has a bias, which the format cannot hold",
-                        place.name
-                    )));
-                }
-                tensors.extend(affine.tensors(&AdapterSpelling::IpAdapter.prefix(place.key, side)));
-            }
-        }
-        Ok(tensors)
     }
 }
 

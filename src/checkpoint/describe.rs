@@ -87,7 +87,7 @@ impl Description {
                     context,
                 },
             ) => {
-                let mut sizes = vec![("host", host.name().to_string()), ("layers", layers_of(layers))];
+                let mut sizes = vec![("host", host.title().to_string()), ("layers", layers_of(layers))];
                 sizes.push(("context width", context.to_string()));
                 match projection {
                     ProjectionKind::Resampler {

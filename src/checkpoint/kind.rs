@@ -6,6 +6,7 @@
 use super::families::refuse_known_family;
 use super::Checkpoint;
 use crate::error::{Error, Result};
+use crate::host::{HostFamily, HostSpec};
 use serde::Serialize;
 
 /// Metadata key of a native checkpoint's format version.
@@ -103,20 +104,6 @@ pub enum ProjectionKind {
     },
 }
 
-/// The published hosts; layer tables decide, not file names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum HostFamily {
-    /// Stable Diffusion 1.5: 16 layers, context width 768.
-    Sd15,
-    /// Stable Diffusion XL: 70 layers, context width 2048.
-    Sdxl,
-    /// FLUX.1: 19 double blocks, context width 4096.
-    Flux,
-    /// Any other table of layers.
-    Custom,
-}
-
 /// Key names of a CLIP image encoder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -125,18 +112,6 @@ pub enum ClipNaming {
     HuggingFace,
     /// `visual.transformer.resblocks.{n}.…`
     OpenClip,
-}
-
-impl HostFamily {
-    /// A name for people.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Sd15 => "SD 1.5",
-            Self::Sdxl => "SDXL",
-            Self::Flux => "FLUX.1",
-            Self::Custom => "custom",
-        }
-    }
 }
 
 impl CheckpointKind {
@@ -271,13 +246,18 @@ fn adapter_kind(adapter: &Checkpoint, xlabs: bool) -> Result<CheckpointKind> {
     }
     // Only FLUX adapters have biases; diffusers writes them under the names of a UNet adapter.
     let flux = xlabs || adapter.contains(&format!("ip_adapter.{first}.to_k_ip.bias"));
-    let odd = |count: usize| layers.len() == count && layers.iter().enumerate().all(|(n, &i)| i == 2 * n + 1);
-    let all = |count: usize| layers.len() == count && layers.iter().enumerate().all(|(n, &i)| i == n);
-    let host = match context {
-        4096 if flux && all(19) => HostFamily::Flux,
-        768 if !flux && odd(16) => HostFamily::Sd15,
-        2048 if !flux && odd(70) => HostFamily::Sdxl,
-        _ => HostFamily::Custom,
+    // Which layers and how wide their context is tells the host; the table of the engine checks every shape.
+    let is_made_for = |host: &HostSpec| {
+        let own = host.layers().iter().map(|layer| (layer.key, layer.context));
+        own.eq(layers.iter().map(|&key| (key, context)))
+    };
+    let family = HostSpec::built_in()
+        .into_iter()
+        .find(is_made_for)
+        .map_or(HostFamily::Other, |host| host.family());
+    let host = match flux == (family == HostFamily::Flux) {
+        true => family,
+        false => HostFamily::Other,
     };
     Ok(match flux {
         true => CheckpointKind::XlabsFlux {

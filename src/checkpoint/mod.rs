@@ -28,7 +28,7 @@ pub use atomic::save_atomically;
 pub use backend::UsageTracker;
 pub use describe::Description;
 pub use fingerprint::FINGERPRINT_KEY;
-pub use kind::{recognise, CheckpointKind, ClipNaming, HostFamily, ProjectionKind, IDENTITY_KEY, NATIVE_KEY};
+pub use kind::{recognise, CheckpointKind, ClipNaming, ProjectionKind, IDENTITY_KEY, NATIVE_KEY};
 pub use omniid_kernels::layers::{Initial, TensorSpec, Weights};
 pub use shapes::Shapes;
 pub use source::Source;

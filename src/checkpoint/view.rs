@@ -72,36 +72,4 @@ impl Checkpoint {
         }
         Ok(self.with_tensors(tensors))
     }
-
-    /// An IP-Adapter under one set of names, whoever wrote it: `image_proj.…` and
-    /// `ip_adapter.{i}.to_k_ip.{weight,bias}`, `to_v_ip`.
-    ///
-    /// XLabs' own names (`ip_adapter_proj_model.…`, `double_blocks.{i}.processor.ip_adapter_double_stream_k_proj.…`)
-    /// are translated. All other tensors keep their names.
-    ///
-    /// # Errors
-    /// `Format` when a tensor is there in both spellings.
-    pub fn adapter_view(&self) -> Result<Self> {
-        self.renamed(|name| Some(adapter_name(name)))
-    }
-}
-
-/// The name of an XLabs tensor in the layout of the other IP-Adapters.
-fn adapter_name(name: &str) -> String {
-    if let Some(rest) = name.strip_prefix("ip_adapter_proj_model.") {
-        return format!("image_proj.{rest}");
-    }
-    match name
-        .strip_prefix("double_blocks.")
-        .or_else(|| name.strip_prefix("ip_adapter."))
-    {
-        None => name.to_string(),
-        Some(rest) => {
-            let rest = rest
-                .replace("processor.", "")
-                .replace("ip_adapter_double_stream_k_proj", "to_k_ip")
-                .replace("ip_adapter_double_stream_v_proj", "to_v_ip");
-            format!("ip_adapter.{rest}")
-        }
-    }
 }

@@ -8,7 +8,7 @@ use crate::adapter::{Adapter, AdapterLayer};
 use crate::error::{Error, Result};
 use crate::host::HostSpec;
 use crate::progress::{report, ProgressFn, Stage};
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Tensor};
 use std::sync::Arc;
 
 /// Width that the "C penalty" takes as 1: the widest layers of SD1.5 and SDXL.
@@ -51,7 +51,7 @@ pub(super) fn build(
             layers,
         });
     }
-    let device = adapter.device().cloned().unwrap_or(Device::Cpu);
+    let device = adapter.device().clone();
     let inner = Inner {
         #[cfg(feature = "cuda")]
         device_state: crate::inject::DeviceState::new(&device)?,
@@ -135,8 +135,7 @@ fn context(adapter: &Adapter, what: &str, tokens: &Tensor) -> Result<Tensor> {
             )));
         }
     }
-    let device = adapter.device().unwrap_or(&Device::Cpu);
-    adapter.context(&tokens.to_device(device)?.to_dtype(DType::F32)?)
+    adapter.context(&tokens.to_device(adapter.device())?.to_dtype(DType::F32)?)
 }
 
 fn condition_layer(
@@ -184,7 +183,7 @@ fn condition_layer(
     };
     let project = |context: &Tensor| project(weights, context, weight, options, layer.inner);
     // Without biases, zero tokens have zero values: their attention adds nothing.
-    let silent = plan.source == TokenSource::Swapped && weights.to_v.bias().is_none();
+    let silent = plan.source == TokenSource::Swapped && !weights.to_v.has_bias();
     Ok(Some(ConditionedLayer {
         factor: if options.embeds_scaling == EmbedsScaling::ValuesOnly {
             weight

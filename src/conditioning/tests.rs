@@ -1,5 +1,5 @@
 use super::*;
-use crate::adapter::{AdapterLayer, Affine};
+use crate::adapter::{AdapterLayer, Linear};
 use crate::error::ErrorKind;
 use crate::host::{BlockKind, HostFamily, HostLayer};
 use std::ops::ControlFlow;
@@ -27,7 +27,7 @@ fn host() -> HostSpec {
 
 fn adapter(bias: bool) -> Adapter {
     let affine = |seed: usize| {
-        Affine::new(random(&[8, CONTEXT], seed), bias.then(|| random(&[8], seed + 50))).unwrap()
+        Linear::stored(random(&[8, CONTEXT], seed), bias.then(|| random(&[8], seed + 50))).unwrap()
     };
     let layers = (0..11)
         .map(|t| AdapterLayer {
@@ -73,13 +73,13 @@ fn keys_and_values_are_the_projected_tokens() {
     let weights = adapter(true);
     for layer in [0, 10] {
         let expected = tokens
-            .matmul(&weights.layers()[layer].to_k.weight().t().unwrap())
+            .matmul(&weights.layers()[layer].to_k.weight().unwrap().t().unwrap())
             .unwrap();
         let keys = conditioning.keys(layer, 0, Role::Conditional).unwrap().unwrap();
         assert_eq!(keys.dims(), [5, 2, 4]);
         assert_close(&values(Some(keys)), &values(Some(expected)), 1e-6);
         let expected = negative
-            .matmul(&weights.layers()[layer].to_v.weight().t().unwrap())
+            .matmul(&weights.layers()[layer].to_v.weight().unwrap().t().unwrap())
             .unwrap();
         let found = conditioning.values(layer, 0, Role::Unconditional).unwrap();
         assert_close(&values(found), &values(Some(expected)), 1e-6);

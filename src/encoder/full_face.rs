@@ -47,6 +47,7 @@ impl FullFaceConfig {
 /// It is IP-Adapter's full-face encoder, where x are image features, and the projection of a native adapter, where x
 /// are identity tokens. Any number of tokens. Keys: `proj.0.{weight,bias}`, `proj.2.{weight,bias}`,
 /// `proj.3.{weight,bias}` (the norm).
+#[derive(Debug, Clone)]
 pub struct FullFace {
     config: FullFaceConfig,
     up: Linear,
@@ -111,7 +112,15 @@ impl FullFace {
     /// [`ErrorKind::Mismatch`](crate::ErrorKind::Mismatch) when the features have another shape.
     pub fn forward(&self, features: &Tensor) -> Result<Tensor> {
         check_features(features, self.config.feature_width, "full-face")?;
-        let inner = self.up.forward(&features.to_dtype(self.dtype)?)?;
+        self.project(&features.to_dtype(self.dtype)?)
+    }
+
+    /// `[…, feature width]` to `[…, token width]`, in the dtype of the input.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Mismatch`](crate::ErrorKind::Mismatch) when the input has another width.
+    pub fn project(&self, x: &Tensor) -> Result<Tensor> {
+        let inner = self.up.forward(x)?;
         self.norm.forward(&self.down.forward(&inner)?)
     }
 }

@@ -52,13 +52,6 @@ pub struct LayerConfig {
     pub execution: usize,
 }
 
-const FAMILIES: [(HostFamily, &str); 4] = [
-    (HostFamily::Sd15, "sd15"),
-    (HostFamily::Sdxl, "sdxl"),
-    (HostFamily::Flux, "flux"),
-    (HostFamily::Other, "other"),
-];
-
 const KINDS: [BlockKind; 5] = [
     BlockKind::Input,
     BlockKind::Middle,
@@ -72,10 +65,6 @@ impl From<&HostSpec> for HostConfig {
         if HostSpec::named(host.name()).as_ref() == Some(host) {
             return Self::Named(host.name().to_string());
         }
-        let family = FAMILIES
-            .iter()
-            .find(|(family, _)| *family == host.family())
-            .map_or("other", |(_, name)| name);
         let layers = host
             .layers()
             .iter()
@@ -95,7 +84,7 @@ impl From<&HostSpec> for HostConfig {
             .collect();
         Self::Table(HostTable {
             name: host.name().to_string(),
-            family: family.to_string(),
+            family: host.family().name().to_string(),
             layers,
         })
     }
@@ -127,11 +116,7 @@ impl HostTable {
                 .find(|kind| kind.name() == name)
                 .ok_or_else(|| Error::format(format!("host {:?}: unknown block kind {name:?}", self.name)))
         };
-        let family = FAMILIES
-            .iter()
-            .find(|(_, name)| *name == self.family)
-            .map(|(family, _)| *family);
-        let family = family.ok_or_else(|| {
+        let family = HostFamily::from_name(&self.family).ok_or_else(|| {
             Error::format(format!("host {:?}: unknown family {:?}", self.name, self.family))
         })?;
         let layers = self

@@ -247,10 +247,7 @@ fn native(checkpoint: &Checkpoint) -> Result<Parts> {
 fn adapter_source(checkpoint: &Checkpoint) -> Result<Option<AdapterSource>> {
     let ours = |name: &str| name.starts_with("adapter.") || name.starts_with("ip_adapter.");
     let checkpoint = checkpoint.renamed(|name| ours(name).then(|| name.to_string()))?;
-    let shapes = checkpoint
-        .names()
-        .filter_map(|name| Some((name, checkpoint.shape(name)?)));
-    let layout = AdapterLayout::infer(shapes)?;
+    let layout = AdapterLayout::infer(&checkpoint)?;
     Ok(layout.map(|layout| AdapterSource {
         checkpoint: checkpoint.clone(),
         layout,

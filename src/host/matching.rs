@@ -28,7 +28,7 @@ pub enum Heads {
 impl HostSpec {
     /// The built-in host whose table has exactly these shapes, if any.
     pub fn recognise(shapes: &[LayerShape]) -> Option<Self> {
-        [Self::sd15(), Self::sdxl(), Self::flux()]
+        Self::built_in()
             .into_iter()
             .find(|host| host.check_shapes(shapes).is_ok())
     }

@@ -21,6 +21,7 @@ pub use matching::{Heads, LayerShape};
 pub use unet::UnetConfig;
 
 use crate::error::{Error, Result};
+use serde::Serialize;
 use std::collections::HashMap;
 
 /// Most layers of one host. The largest known host, SDXL, has 70.
@@ -29,9 +30,10 @@ pub const MAX_LAYERS: usize = 4096;
 /// Widest attention and widest context of one layer. The widest known ones are 3072 and 4096.
 pub const MAX_WIDTH: usize = 1 << 16;
 
-/// What the layers of a host mean, where that matters: the weight types that address "style" and "composition"
-/// layers are defined for two models only.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// The model that a host is, where that matters: adapters are made for one model, and the weight types that address
+/// "style" and "composition" layers are defined for two models only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum HostFamily {
     /// The UNet of Stable Diffusion 1.x: 16 transformers of depth 1.
@@ -42,6 +44,36 @@ pub enum HostFamily {
     Flux,
     /// Any other host. Weight types that address roles are not defined for it.
     Other,
+}
+
+impl HostFamily {
+    /// All families.
+    pub const ALL: [Self; 4] = [Self::Sd15, Self::Sdxl, Self::Flux, Self::Other];
+
+    /// The name in files: `sd15`, `sdxl`, `flux` or `other`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sd15 => "sd15",
+            Self::Sdxl => "sdxl",
+            Self::Flux => "flux",
+            Self::Other => "other",
+        }
+    }
+
+    /// The family of a name in files.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|family| family.name() == name)
+    }
+
+    /// The name as its makers write it.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Sd15 => "SD 1.5",
+            Self::Sdxl => "SDXL",
+            Self::Flux => "FLUX.1",
+            Self::Other => "other",
+        }
+    }
 }
 
 /// Where in the host a layer sits.
@@ -199,14 +231,14 @@ impl HostSpec {
         unet::build(config)
     }
 
+    /// The built-in hosts.
+    pub fn built_in() -> [Self; 3] {
+        [Self::sd15(), Self::sdxl(), Self::flux()]
+    }
+
     /// A built-in host by its name: `sd15`, `sdxl` or `flux`.
     pub fn named(name: &str) -> Option<Self> {
-        match name {
-            "sd15" => Some(Self::sd15()),
-            "sdxl" => Some(Self::sdxl()),
-            "flux" => Some(Self::flux()),
-            _ => None,
-        }
+        Self::built_in().into_iter().find(|host| host.name() == name)
     }
 
     /// The host's own table, layers in the order of the adapter that will be used with it.

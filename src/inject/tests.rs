@@ -1,5 +1,5 @@
 use super::*;
-use crate::adapter::{Adapter, AdapterLayer, Affine};
+use crate::adapter::{Adapter, AdapterLayer, Linear};
 use crate::conditioning::{ConditionOptions, IdentityInput, Mask, MaskMode, StepRange};
 use crate::error::ErrorKind;
 use crate::host::{HostLayer, HostSpec};
@@ -42,7 +42,7 @@ fn host() -> HostSpec {
 }
 
 fn adapter() -> Adapter {
-    let affine = |seed| Affine::new(random(&[24, CONTEXT], seed), None).unwrap();
+    let affine = |seed| Linear::stored(random(&[24, CONTEXT], seed), None).unwrap();
     Adapter::new(
         None,
         (0..2)

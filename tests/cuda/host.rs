@@ -3,7 +3,7 @@
 use candle_core::cuda_backend::cudarc::driver::{CudaContext, CudaSlice, CudaStream, DevicePtr};
 use candle_core::{DType, Device, Tensor};
 use half::{bf16, f16};
-use omniid::adapter::{Adapter, AdapterLayer, Affine};
+use omniid::adapter::{Adapter, AdapterLayer, Linear};
 use omniid::conditioning::{ConditionOptions, Conditioning, IdentityInput};
 use omniid::cuda::{DeviceView, HostStream};
 use omniid::host::{HostLayer, HostSpec};
@@ -115,7 +115,7 @@ pub fn spec(layers: &[(usize, usize)]) -> HostSpec {
 pub fn adapter(host: &HostSpec, device: &Device) -> Adapter {
     let affine = |inner: usize, seed: usize| {
         let weight = Tensor::from_vec(noise(inner * CONTEXT, seed as u64), (inner, CONTEXT), device).unwrap();
-        Affine::new(weight, None).unwrap()
+        Linear::stored(weight, None).unwrap()
     };
     let layers = host
         .layers()

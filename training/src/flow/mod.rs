@@ -20,7 +20,6 @@ use image::RgbImage;
 use omniid::adapter::{Adapter, AdapterLayout};
 use omniid::host::HostSpec;
 use omniid::{Error, Result};
-use omniid_kernels::layers::{Initial, TensorSpec};
 use omniid_minihost::flow::{training_loss, TrainingPictures};
 use omniid_minihost::unet::multiply_adds;
 use omniid_minihost::{AdapterHook, Minihost, MinihostConfig, View};
@@ -265,7 +264,8 @@ impl Objective for FlowReconstruction {
             trained: true,
         });
         specs.extend(host);
-        let adapter = adapter_tensors(&self.spec, self.config.model.token_width);
+        let layout = AdapterLayout::native(&self.spec, self.config.model.token_width);
+        let adapter = Adapter::tensors(&layout, &self.spec)?;
         specs.extend(adapter.into_iter().map(|spec| ParameterSpec {
             decays: is_matrix(&spec),
             spec,
@@ -368,33 +368,6 @@ impl Objective for FlowReconstruction {
             pictures: (people as f64 * (inputs + sampler.targets as f64)).round() as usize,
         }
     }
-}
-
-/// The tensors of a new adapter from tokens of width `width` to `host`, under their native names.
-fn adapter_tensors(host: &HostSpec, width: usize) -> Vec<TensorSpec> {
-    let context = host.layers().first().map_or(width, |layer| layer.context);
-    let matrix = |name: String, shape: [usize; 2]| {
-        let scale = 1.0 / (shape[1] as f32).sqrt();
-        TensorSpec::new(name, &shape, Initial::TruncatedNormal(scale))
-    };
-    let vector = |name: &str, width: usize, value: f32| {
-        TensorSpec::new(format!("adapter.{name}"), &[width], Initial::Constant(value))
-    };
-    let mut specs = vec![
-        matrix("adapter.proj.0.weight".to_string(), [width, width]),
-        vector("proj.0.bias", width, 0.0),
-        matrix("adapter.proj.2.weight".to_string(), [context, width]),
-        vector("proj.2.bias", context, 0.0),
-        vector("proj.3.weight", context, 1.0),
-        vector("proj.3.bias", context, 0.0),
-    ];
-    for (place, layer) in host.layers().iter().enumerate() {
-        for side in ["to_k", "to_v"] {
-            let name = format!("adapter.layers.{place}.{side}.weight");
-            specs.push(matrix(name, [layer.inner, layer.context]));
-        }
-    }
-    specs
 }
 
 #[cfg(test)]
