@@ -31,7 +31,7 @@ def paths(checkpoint: str, image_encoder: str, detector: str) -> list[str | None
 
 
 def open_engine(checkpoint: str, image_encoder: str, detector: str, host: str, precision: str, device: str) -> Engine:
-    """The engine of these files; the one that is open already, if nothing has changed."""
+    """The engine of these files: the one that is already open, if nothing has changed."""
     files = paths(checkpoint, image_encoder, detector)
     key = (folders.state(path for path in files if path), *files, host, precision, device)
     engine = _open.get(key)
@@ -64,8 +64,8 @@ def _opened(files: list[str | None], host: str | None, precision: str, device: s
 def _opened_on_gpu(checkpoint: str | None, target: torch.device, size: int, keywords: dict[str, Any]) -> Engine | None:
     """The engine on ComfyUI's GPU; None if the library has no code for it."""
     global _without_cuda
-    # The library's memory is outside of ComfyUI's books: room has to be made, and PyTorch's allocator has to give it
-    # back to the driver.
+    # ComfyUI does not manage the library's memory: room must be made, and PyTorch's allocator must return it to the
+    # driver.
     model_management.free_memory(size, target)
     model_management.soft_empty_cache()
     try:

@@ -29,7 +29,7 @@ def register() -> None:
 def _register(name: str, paths: list[Path], endings: set[str]) -> None:
     known, known_endings = folder_paths.folder_names_and_paths.get(name, ([], set()))
     added = [str(path) for path in paths if str(path) not in known]
-    # An empty set of endings means any file: of a folder that another pack or a configuration has made.
+    # An empty set of endings means any file: such folders come from other packs and configurations.
     endings = set(known_endings) | endings
     folder_paths.folder_names_and_paths[name] = ([*known, *added], endings)
 

@@ -1,8 +1,9 @@
-"""What stands in ComfyUI's `transformer_options["patches_replace"]["attn2"]`: the text's attention and the identities'.
+"""What is put into ComfyUI's `transformer_options["patches_replace"]["attn2"]`: the attention to the text, and the
+identities'.
 
-ComfyUI calls it with queries, keys and values of a cross-attention layer that are already projected, and projects the
-result. It calls `to` when it loads or unloads the model, and copies its dictionaries when a model is cloned; hooks do
-not change, so clones may share them.
+ComfyUI calls the hook with the projected queries, keys and values of a cross-attention layer, and projects the result.
+It calls `to` when it loads or unloads the model, and copies its dictionaries when a model is cloned; hooks do not
+change, so clones may share them.
 """
 
 from __future__ import annotations
@@ -22,9 +23,8 @@ from .watch import Watch
 
 Function = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, dict[str, Any]], torch.Tensor]
 
-_TYPES = (torch.float32, torch.float16, torch.bfloat16)
 _ALWAYS = 999999999.9
-"""The noise level that ComfyUI's own range takes for the beginning; for calls that do not say theirs."""
+"""The noise level that stands for the beginning in ComfyUI; for calls without a noise level."""
 
 
 class Injection:
@@ -33,7 +33,6 @@ class Injection:
     def __init__(self, conditioning: Conditioning) -> None:
         self.conditioning = conditioning
         self.store = KeyStore(conditioning)
-        self._device_type = _device_type(conditioning)
         self._sigmas: Any = None
         self._step: Step | None = None
 
@@ -42,7 +41,7 @@ class Injection:
     ) -> torch.Tensor:
         """Adds the identities' attention to a layer's output: to `output` itself, or to a copy that is returned.
 
-        `own` says that nobody else uses `output`, so that it may be written.
+        `own`: nothing else uses `output`, so that it may be overwritten.
         """
         roles = batch_roles(options.get("cond_or_uncond"), query.shape[0])
         step = self._now(options) if self.conditioning.has_step_ranges else None
@@ -51,7 +50,8 @@ class Injection:
         watch = options.get(WATCH)
         if isinstance(watch, Watch):
             return self._watched(layer, query, output, roles, step, size, watch, options)
-        if self._injects(query, output):
+        same = output.dtype == query.dtype and output.shape == query.shape
+        if same and self.store.can_inject(query, output):
             output = output if own else output.clone()
             self.conditioning.inject(layer, query, output, roles=roles, step=step, latent_size=size)
             return output
@@ -69,7 +69,7 @@ class Injection:
         watch: Watch,
         options: dict[str, Any],
     ) -> torch.Tensor:
-        """The same, and each identity's share is noted."""
+        """The same, and notes the share of each identity."""
         watch.begin(_first_sigma(options))
         total = output
         for identity, part in self.store.contributions(layer, query, roles, 1.0, step, size):
@@ -78,21 +78,11 @@ class Injection:
         return total
 
     def move(self, device: torch.device) -> None:
-        """ComfyUI has loaded the model to a device, or unloaded it: copies elsewhere are not needed any more."""
+        """ComfyUI has loaded the model to a device, or unloaded it: copies on other devices are no longer needed."""
         self.store.release_other(device)
 
-    def _injects(self, query: torch.Tensor, output: torch.Tensor) -> bool:
-        """Whether the library writes into the output's memory, or PyTorch's operators run on its keys and values."""
-        return (
-            query.device.type == self._device_type
-            and query.dtype in _TYPES
-            and output.dtype == query.dtype
-            and output.shape == query.shape
-            and not (torch.is_grad_enabled() and (query.requires_grad or output.requires_grad))
-        )
-
     def _now(self, options: dict[str, Any]) -> Step:
-        """The step. All layers of a pass get the same tensor; reading it from a GPU waits, so it is read once."""
+        """The step. All layers of a pass get the same tensor. Reading it from a GPU waits, so it is read once."""
         sigmas = options.get("sigmas")
         if self._step is None or sigmas is None or sigmas is not self._sigmas:
             self._sigmas, self._step = sigmas, Step(sigma=_first_sigma(options))
@@ -102,7 +92,7 @@ class Injection:
 class AttentionHook:
     """The replacement of one cross-attention layer.
 
-    `previous` is what another node has put there; without it ComfyUI's own attention to the text comes first.
+    `previous` is the replacement of another node; without it ComfyUI's own attention to the text comes first.
     """
 
     def __init__(self, injection: Injection, layer: int, previous: Function | None) -> None:
@@ -126,7 +116,7 @@ class AttentionHook:
         return output
 
     def add(self, callback: Callable[..., torch.Tensor], **settings: Any) -> None:
-        """IPAdapter_plus adds its attention in this way to whatever stands in a layer's place already."""
+        """The method by which IPAdapter_plus adds its attention to an existing replacement."""
         self._added.append((callback, settings))
 
     def to(self, target: Any) -> AttentionHook:
@@ -139,7 +129,7 @@ class AttentionHook:
         return self
 
     def models(self) -> list[Any]:
-        """Models that ComfyUI has to load for this hook: those of what stood here before."""
+        """Models that ComfyUI has to load for this hook: those of the previous replacement."""
         previous: Any = self.previous
         return list(previous.models()) if hasattr(previous, "models") else []
 
@@ -161,7 +151,7 @@ def text_attention(
 
 @functools.lru_cache(maxsize=64)
 def _accepts(function: Callable[..., Any], name: str) -> bool:
-    """Whether a function takes an argument: ComfyUI's attention has got some only with time."""
+    """Whether a function takes an argument: older versions of ComfyUI's attention lack some."""
     known = inspect.signature(function).parameters
     return name in known or any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values())
 
@@ -180,13 +170,3 @@ def batch_roles(chunks: Any, rows: int) -> tuple[Role, ...]:
 def _first_sigma(options: dict[str, Any]) -> float:
     sigmas = options.get("sigmas")
     return _ALWAYS if sigmas is None else float(sigmas.detach().flatten()[0])
-
-
-def _device_type(conditioning: Conditioning) -> str:
-    """Where the keys and values are: `cpu`, `cuda` or, if there are none, empty."""
-    for layer in range(conditioning.layer_count):
-        for identity in range(conditioning.identity_count):
-            keys = conditioning.keys(layer, identity)
-            if keys is not None:
-                return "cpu" if keys.device[0] == 1 else "cuda"
-    return ""

@@ -1,4 +1,4 @@
-"""People to inject, as the nodes hand them on, and what applying them to a model is."""
+"""People to inject, as nodes pass them on, and applying them to a model."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ WEIGHT_TYPES = [
     "style transfer precise",
     "composition precise",
 ]
-"""The names by which IPAdapter_plus has made them known."""
+"""The names that IPAdapter_plus has given them."""
 
 EMBEDS_SCALING = {
     "V only": "values",
@@ -69,14 +69,14 @@ class Person:
 
 @dataclass(frozen=True)
 class Options:
-    """What few workflows change."""
+    """Options that few workflows change."""
 
     embeds_scaling: str = "V only"
     composition_weight: float | None = None
     style_boost: float | None = None
     composition_boost: float | None = None
     layer_weights: dict[int, float] | None = None
-    """A factor for each transformer in execution order; those left out get nothing. None: 1 for all."""
+    """A factor for each transformer in execution order; those left out get 0. None: 1 for all."""
     middle_block: str = INJECT
     precision: str = "f32"
 
@@ -100,7 +100,7 @@ def apply(model: Any, engine: Engine, people: Sequence[Person], weight_type: str
     conditioning = engine.condition(inputs, **keywords)
     pairs = host.match(conditioning, found)
     if options.layer_weights is not None:
-        # The library numbers layers as the adapter does; which is which is known only now.
+        # The library numbers layers as the adapter does; only now is it known which is which.
         conditioning = engine.condition(inputs, layer_scales=_layer_scales(options.layer_weights, pairs), **keywords)
     injection = Injection(conditioning)
     replaced = patched.model_options["transformer_options"].get("patches_replace", {}).get("attn2", {})
@@ -110,8 +110,8 @@ def apply(model: Any, engine: Engine, people: Sequence[Person], weight_type: str
         # A layer where nothing is injected stays ComfyUI's own.
         if all(conditioning.factor(layer, i) == 0 for i in range(conditioning.identity_count)):
             continue
-        # ComfyUI looks for the key with the index first. A transformer of one block is known by the short key, which is
-        # where IPAdapter_plus looks for what it has to be added to.
+        # ComfyUI looks for the key with the index first. A transformer of one block gets the short key, where
+        # IPAdapter_plus looks for a replacement to add to.
         short, full = (place.block, place.number), (place.block, place.number, place.index)
         hook = AttentionHook(injection, layer, replaced.get(full, replaced.get(short)))
         index = place.index if place.depth > 1 or full in replaced else None

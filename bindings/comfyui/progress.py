@@ -1,4 +1,4 @@
-"""Long calls in ComfyUI: its progress bar moves, and its Cancel button is heard."""
+"""Long calls in ComfyUI: its progress bar moves, and its Cancel button works."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from omniid import Stage
 
 
 def reporter() -> Callable[[Stage, int, int], None]:
-    """What a call of OmniID reports to. ComfyUI's own exception for a cancelled prompt comes out of the call."""
+    """The progress function for a call of OmniID. A cancelled prompt makes the call raise ComfyUI's own exception."""
     bars: dict[Stage, utils.ProgressBar] = {}
 
     def report(stage: Stage, done: int, total: int) -> None:

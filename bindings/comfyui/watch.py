@@ -1,4 +1,4 @@
-"""Looking at identities at work: how much each adds to the picture, and where."""
+"""Watching identities: how much each adds to the picture, and where."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ KEY = "omniid_watch"
 
 
 class Watch:
-    """Collects, over all layers and steps of one sampling, each identity's share of the attention's output:
-    its length over the length of what the text gives, for each place of the picture."""
+    """Collects, over all layers and steps of one sampling, the share of each identity in the output of attention: its
+    length relative to the length of the attention to the text, for each place of the picture."""
 
     def __init__(self) -> None:
         self._sums: dict[tuple[int, int], list[Any]] = {}
         self._sigma = 0.0
 
     def __deepcopy__(self, memo: Any) -> Watch:
-        return self  # the model that samples is a clone; it has to tell this one
+        return self  # the model that samples is a clone; it must report to this watch
 
     def begin(self, sigma: float) -> None:
         """A layer is at a noise level. A higher one than before means that another sampling has begun."""

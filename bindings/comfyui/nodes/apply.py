@@ -20,7 +20,10 @@ from ..people import (
 
 
 def _weight() -> Any:
-    return ("FLOAT", {"default": 1.0, "min": -1.0, "max": 5.0, "step": 0.05, "tooltip": "How much; 0 leaves it out."})
+    return (
+        "FLOAT",
+        {"default": 1.0, "min": -1.0, "max": 5.0, "step": 0.05, "tooltip": "Weight of the identity; 0 leaves it out."},
+    )
 
 
 def _share(default: float, tooltip: str) -> Any:
@@ -28,31 +31,31 @@ def _share(default: float, tooltip: str) -> Any:
 
 
 def _weight_type() -> Any:
-    tooltip = "How the weight is spread over the layers. Those from style transfer on are for SD1.5 and SDXL."
+    tooltip = "How the weight is spread over the layers. The types from style transfer on are for SD1.5 and SDXL."
     return (WEIGHT_TYPES, {"default": "linear", "tooltip": tooltip})
 
 
 def _steps() -> dict[str, Any]:
     return {
-        "start_at": _share(0.0, "Share of sampling from which on it is injected."),
-        "end_at": _share(1.0, "Share of sampling until which it is injected."),
+        "start_at": _share(0.0, "Share of sampling at which injection starts."),
+        "end_at": _share(1.0, "Share of sampling at which injection ends."),
     }
 
 
 def _more() -> dict[str, Any]:
     return {
-        "mask": ("MASK", {"tooltip": "Where in the picture; everywhere without one."}),
-        "negative": ("OMNIID_IDENTITY", {"tooltip": "Whom the negative prompt's side sees instead."}),
+        "mask": ("MASK", {"tooltip": "Where in the picture; without a mask, everywhere."}),
+        "negative": ("OMNIID_IDENTITY", {"tooltip": "An identity for the side of the negative prompt."}),
         "composition": (
             "OMNIID_IDENTITY",
-            {"tooltip": "Who is in the composition layers; for the weight types style and composition."},
+            {"tooltip": "A second identity for the composition layers of the weight types style and composition."},
         ),
         "unconditional": (
             UNCONDITIONAL,
             {
                 "default": "default",
-                "tooltip": "What the negative prompt's side sees if there is no negative identity; default: as the "
-                "checkpoint's own code.",
+                "tooltip": "What the side of the negative prompt sees if there is no negative identity; default: what "
+                "the checkpoint's own code does.",
                 "advanced": True,
             },
         ),
@@ -79,13 +82,17 @@ class PersonNode:
     FUNCTION = "add"
     RETURN_TYPES = ("OMNIID_PEOPLE",)
     RETURN_NAMES = ("people",)
-    OUTPUT_TOOLTIPS = ("The people so far, and this one.",)
+    OUTPUT_TOOLTIPS = ("The previous people, and this one.",)
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
         return {
-            "required": {"identity": ("OMNIID_IDENTITY", {"tooltip": "Who."}), "weight": _weight(), **_steps()},
-            "optional": {"people": ("OMNIID_PEOPLE", {"tooltip": "The people before."}), **_more()},
+            "required": {
+                "identity": ("OMNIID_IDENTITY", {"tooltip": "The identity."}),
+                "weight": _weight(),
+                **_steps(),
+            },
+            "optional": {"people": ("OMNIID_PEOPLE", {"tooltip": "The previous people."}), **_more()},
         }
 
     def add(self, identity: Identity, people: tuple[Person, ...] = (), **settings: Any) -> Any:
@@ -93,7 +100,7 @@ class PersonNode:
 
 
 class _Apply:
-    """What both nodes share."""
+    """What both Apply nodes have in common."""
 
     CATEGORY = "OmniID"
     FUNCTION = "apply"
@@ -105,14 +112,14 @@ class ApplyIdentity(_Apply):
     """One person into a model."""
 
     DESCRIPTION = (
-        "Puts one person into a model. May follow on another node of this kind, and on IPAdapter nodes or before them: "
-        "they add up."
+        "Puts one person into a model. More nodes of this kind and IPAdapter nodes may come before or after: they "
+        "add up."
     )
     SEARCH_ALIASES = ["ipadapter", "ip-adapter"]
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
-        identity = {"identity": ("OMNIID_IDENTITY", {"tooltip": "Who."})}
+        identity = {"identity": ("OMNIID_IDENTITY", {"tooltip": "The identity."})}
         return {
             "required": {**_model(), **identity, "weight": _weight(), "weight_type": _weight_type(), **_steps()},
             "optional": {**_more(), "options": _OPTIONS},
@@ -152,7 +159,7 @@ class ApplyPeople(_Apply):
 
 
 class ApplyOptions:
-    """What few workflows change."""
+    """Options that few workflows change."""
 
     DESCRIPTION = "Options of Apply Identity and Apply People that few workflows change."
     CATEGORY = "OmniID"
@@ -178,22 +185,22 @@ class ApplyOptions:
                 "composition_weight": boost(
                     "Weight of the composition layers of the weight types style and composition."
                 ),
-                "style_boost": boost("Weight of the pushed-away layers of style transfer precise."),
-                "composition_boost": boost("Weight of the pushed-away layers of composition precise."),
+                "style_boost": boost("Weight of the swapped layers of style transfer precise."),
+                "composition_boost": boost("Weight of the swapped layers of composition precise."),
                 "layer_weights": (
                     "STRING",
                     {
                         "default": "",
                         "multiline": True,
-                        "tooltip": "A factor for each transformer in execution order, such as 0:1, 3:0.5; those left "
-                        "out get nothing. Empty: 1 for all. SD1.5 has 16, SDXL has 11.",
+                        "tooltip": "A factor for each transformer in execution order, such as 0:1, 3:0.5; the others "
+                        "get 0. Empty: 1 for all. SD1.5 has 16, SDXL has 11.",
                     },
                 ),
                 "middle_block": (
                     [INJECT, SKIP],
                     {
                         "default": INJECT,
-                        "tooltip": "IPAdapter_plus misses the middle block by mistake. Skip it to compare with its "
+                        "tooltip": "IPAdapter_plus leaves out the middle block by mistake. Skip it to compare "
                         "pictures.",
                     },
                 ),

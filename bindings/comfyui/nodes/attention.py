@@ -10,11 +10,11 @@ from ..watch import KEY, Watch, picture
 
 
 class WatchAttention:
-    """A model that tells where its identities act."""
+    """A model that records where its identities act."""
 
     DESCRIPTION = (
-        "Makes a model tell where in the picture its identities act; for Preview Attention. Put it last before the "
-        "sampler. Sampling is slower with it."
+        "Makes a model record where in the picture its identities act; for Preview Attention. Put it directly before "
+        "the sampler. Sampling becomes slower."
     )
     CATEGORY = "OmniID"
     FUNCTION = "watch"
@@ -36,16 +36,16 @@ class PreviewAttention:
     """Where in the picture each identity acts."""
 
     DESCRIPTION = (
-        "Draws where in the picture each identity acted: the length of what it added to the attention layers over the "
-        "length of what they gave without it, on the conditional side, averaged over layers and steps. One picture for "
-        "each identity."
+        "Draws where in the picture each identity acted: the length of what it added to the output of the attention "
+        "layers, relative to the length of that output, on the conditional side, averaged over layers and steps. One "
+        "picture per identity."
     )
     CATEGORY = "OmniID"
     FUNCTION = "preview"
     RETURN_TYPES = ("IMAGE", "STRING")
     RETURN_NAMES = ("maps", "shares")
     OUTPUT_TOOLTIPS = (
-        "Black where an identity did nothing, over red and yellow to white where one did most.",
+        "Black where an identity did nothing, through red and yellow to white where one did most.",
         "The mean and the largest share of each identity.",
     )
 
@@ -54,7 +54,7 @@ class PreviewAttention:
         return {
             "required": {
                 "watch": ("OMNIID_WATCH", {"tooltip": "From Watch Attention."}),
-                "samples": ("LATENT", {"tooltip": "From the sampler: so that this comes after it."}),
+                "samples": ("LATENT", {"tooltip": "From the sampler, so that this node runs after it."}),
                 "scale": ("INT", {"default": 8, "min": 1, "max": 16, "tooltip": "Pixels for each latent pixel."}),
             }
         }
@@ -63,8 +63,8 @@ class PreviewAttention:
         maps = watch.maps()
         if not maps:
             raise InvalidArgumentError(
-                "no identity has acted: the sampler must get its model from Watch Attention, and that one from Apply "
-                "Identity"
+                "no identity has acted: the sampler must get its model from Watch Attention, and Watch Attention from "
+                "Apply Identity"
             )
         lines = [f"identity {i}: mean {float(m.mean()):.4f}, largest {float(m.max()):.4f}" for i, m in enumerate(maps)]
         return picture(maps, scale), "\n".join(lines)

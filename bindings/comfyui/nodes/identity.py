@@ -14,7 +14,7 @@ from .. import folders
 class LoadIdentity:
     """Reads an identity file."""
 
-    DESCRIPTION = "Reads an identity that Save Identity has written, or `omniid encode`."
+    DESCRIPTION = "Reads an identity that Save Identity or `omniid encode` has written."
     CATEGORY = "OmniID"
     FUNCTION = "load"
     RETURN_TYPES = ("OMNIID_IDENTITY", "STRING")
@@ -32,7 +32,7 @@ class LoadIdentity:
 
     @classmethod
     def VALIDATE_INPUTS(cls, identity: str) -> bool | str:
-        # Instead of ComfyUI's look into the list, which may be older than the file.
+        # Instead of ComfyUI's own check against the list, which may be older than the file.
         try:
             folders.find(identity, [folders.IDENTITIES])
         except OSError as error:
@@ -62,7 +62,7 @@ class SaveIdentity:
                 "identity": ("OMNIID_IDENTITY", {"tooltip": "The person."}),
                 "filename_prefix": (
                     "STRING",
-                    {"default": "omniid/person", "tooltip": "Load Identity lists what is in the folder omniid."},
+                    {"default": "omniid/person", "tooltip": "Load Identity lists the files in the folder omniid."},
                 ),
                 "precision": (
                     ["f32", "f16"],
@@ -85,7 +85,7 @@ class SaveIdentity:
 
 
 class CompareIdentities:
-    """How alike two people are."""
+    """How similar two identities are."""
 
     DESCRIPTION = "Cosine similarity of two identities of one model, -1 to 1."
     CATEGORY = "OmniID"
@@ -98,7 +98,7 @@ class CompareIdentities:
     def INPUT_TYPES(cls) -> dict[str, Any]:
         return {
             "required": {
-                "omniid": ("OMNIID_MODEL", {"tooltip": "The identity model that has made both."}),
+                "omniid": ("OMNIID_MODEL", {"tooltip": "The identity model that made both."}),
                 "first": ("OMNIID_IDENTITY", {"tooltip": "One person."}),
                 "second": ("OMNIID_IDENTITY", {"tooltip": "Another person, or other photos of the same one."}),
             }

@@ -37,11 +37,14 @@ class LoadModel:
                 ),
                 "detector": (
                     folders.detectors(),
-                    {"tooltip": "Weights of the face detector, YuNet. Only for photos that are cut around the face."},
+                    {"tooltip": "Weights of the face detector, YuNet, for photos that are cropped around the face."},
                 ),
                 "host": (
                     [engines.AUTO, "sd15", "sdxl"],
-                    {"tooltip": "The model that identities are for; auto: what the checkpoint says.", "advanced": True},
+                    {
+                        "tooltip": "The model that identities are for; auto: what the checkpoint is for.",
+                        "advanced": True,
+                    },
                 ),
                 "precision": (
                     ["f32", "bf16", "f16"],

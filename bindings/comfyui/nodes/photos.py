@@ -26,12 +26,12 @@ def _photo_inputs() -> dict[str, Any]:
 
 
 def _crop_input() -> Any:
-    tooltip = "How photos are cut. default: as the model was trained. face and aligned need a detector."
+    tooltip = "How photos are cropped. default: as the model was trained. face and aligned need a detector."
     return (_CROPS, {"default": "default", "tooltip": tooltip})
 
 
 def _bad_photo_input() -> Any:
-    return (["skip", "fail"], {"default": "skip", "tooltip": "What to do about a photo that cannot be used."})
+    return (["skip", "fail"], {"default": "skip", "tooltip": "What to do with a photo that cannot be used."})
 
 
 def _photos(images: Any, folder: str) -> list[Any]:
@@ -50,7 +50,7 @@ def _answer(encoded: Encoded) -> tuple[Identity, str]:
 
 
 class _Photos:
-    """What both nodes share."""
+    """What both nodes have in common."""
 
     CATEGORY = "OmniID"
     RETURN_TYPES = ("OMNIID_IDENTITY", "STRING")
@@ -84,7 +84,7 @@ class EncodePhotos(_Photos):
                 "omniid": ("OMNIID_MODEL", {"tooltip": "The identity model."}),
                 "crop": _crop_input(),
                 "bad_photo": _bad_photo_input(),
-                "label": ("STRING", {"default": "", "tooltip": "A name for people, stored with the identity."}),
+                "label": ("STRING", {"default": "", "tooltip": "A name to show, stored with the identity."}),
             },
             "optional": _photo_inputs(),
         }
@@ -106,8 +106,8 @@ class ExtendIdentity(_Photos):
     def INPUT_TYPES(cls) -> dict[str, Any]:
         return {
             "required": {
-                "omniid": ("OMNIID_MODEL", {"tooltip": "The identity model that has made the identity."}),
-                "identity": ("OMNIID_IDENTITY", {"tooltip": "The person so far."}),
+                "omniid": ("OMNIID_MODEL", {"tooltip": "The identity model that made the identity."}),
+                "identity": ("OMNIID_IDENTITY", {"tooltip": "The identity to extend."}),
                 "crop": _crop_input(),
                 "bad_photo": _bad_photo_input(),
             },

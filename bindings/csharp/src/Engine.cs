@@ -143,6 +143,27 @@ namespace OmniID
             }
         }
 
+        /// <summary>
+        /// The vector by which an identity is compared: f32 <c>[length]</c>, of length 1, without a copy. What an index
+        /// of many people stores. The dot product of two such vectors is the <see cref="Similarity"/> of their
+        /// identities. Vectors of one checkpoint belong together: another checkpoint may compare in other directions
+        /// although its tokens are the same.
+        /// </summary>
+        /// <exception cref="OmniIdMismatchException">Another model made the identity.</exception>
+        public OwnedTensor ComparisonVector(Identity identity)
+        {
+            if (identity == null)
+                throw new ArgumentNullException(nameof(identity));
+            using (var pins = new Pins())
+            {
+                IntPtr engine = pins.Handle(handle, nameof(Engine));
+                IntPtr compared = pins.Handle(identity.Handle, nameof(Identity));
+                NativeManagedTensor* tensor;
+                OmniIdException.Check(NativeMethods.omniid_identity_comparison_vector(engine, compared, &tensor));
+                return new OwnedTensor(tensor);
+            }
+        }
+
         /// <summary>Projects the keys and values of one identity for every layer of the engine's host.</summary>
         public Conditioning Condition(Identity identity, float scale = 1f)
         {

@@ -18,6 +18,7 @@ namespace OmniID.Tests
             yield return new Test("results: layouts, strides and half precision", Layouts);
             yield return new Test("results: masks and step ranges", MasksAndSteps);
             yield return new Test("results: identities survive files and bytes", Roundtrip);
+            yield return new Test("results: comparison vectors have the similarity as their product", Comparison);
             yield return new Test("results: extending equals encoding at once", Extend);
             yield return new Test("results: reports name the photos left out", Reports);
             yield return new Test("results: models from memory with a host table", FromMemory);
@@ -250,6 +251,21 @@ namespace OmniID.Tests
                             "half precision is not smaller");
                     }
                 }
+            }
+        }
+
+        private static void Comparison()
+        {
+            using (Engine engine = Engine.Open(Inputs.Model))
+            using (Identity first = engine.Encode(new[] { Inputs.Pixels(1) }).Identity)
+            using (Identity second = engine.Encode(new[] { Inputs.Pixels(2) }).Identity)
+            using (OwnedTensor a = engine.ComparisonVector(first))
+            using (OwnedTensor b = engine.ComparisonVector(second))
+            {
+                Check.Equal(1, a.Shape.Length, "dimensions");
+                double product = a.ToArray().Zip(b.ToArray(), (x, y) => (double)x * y).Sum();
+                Check.True(Math.Abs(product - engine.Similarity(first, second)) < 1e-6, $"product {product}");
+                Check.True(Math.Abs(a.ToArray().Sum(x => (double)x * x) - 1) < 1e-6, "length");
             }
         }
 

@@ -19,6 +19,7 @@ from .conditioning import Conditioning, ConditioningInput, HostLayer, Identities
 from .enums import BadPhoto, Crop, DeviceType, EmbedsScaling, EncoderKind, MaskMode, Precision, WeightType
 from .identity import Identity, handle_of
 from .photos import Face, Photo, PhotoReport, Photos, face_of, native_photos, report_of
+from .tensors import Tensor
 from .types import FileSource, PhotoSource
 
 
@@ -367,6 +368,24 @@ class Engine(Owner):
         out = ctypes.c_float()
         check(lib.omniid_identity_similarity(handle.pointer, a.pointer, b.pointer, ctypes.byref(out)))
         return out.value
+
+    def comparison_vector(self, identity: Identity) -> Tensor:
+        """The vector by which an identity is compared: float32 `[length]`, of length 1, without a copy. It is what an
+        index of many people stores.
+
+        The dot product of two such vectors is the `similarity` of their identities. Vectors of one checkpoint belong
+        together: another checkpoint may compare in other directions although its tokens are the same.
+        """
+        handle, compared = self._held(), handle_of(identity, "identity")
+
+        def source(_: int) -> ctypes._Pointer[_abi.omniid_managed_tensor]:
+            out = ctypes.POINTER(_abi.omniid_managed_tensor)()
+            check(lib.omniid_identity_comparison_vector(handle.pointer, compared.pointer, ctypes.byref(out)))
+            return out
+
+        tensor = Tensor._of(source)
+        assert tensor is not None
+        return tensor
 
     def __repr__(self) -> str:
         if self.closed:

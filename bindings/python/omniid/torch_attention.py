@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch.utils.dlpack import from_dlpack
 
 from .conditioning import Conditioning, Step
-from .enums import Role
+from .enums import DeviceType, Role
 from .tensors import Tensor, torch_stream
 
 Pair = tuple[torch.Tensor, torch.Tensor]
@@ -28,10 +28,17 @@ class KeyStore:
 
     def __init__(self, conditioning: Conditioning) -> None:
         self._conditioning = conditioning
+        self._device_type = _device_type(conditioning)
         # The last two entries of each key are the device and the number type.
         self._pairs: dict[tuple[Any, ...], Pair | None] = {}
         self._masks: dict[tuple[Any, ...], torch.Tensor] = {}
         self._lock = threading.Lock()
+
+    def can_inject(self, query: torch.Tensor, output: torch.Tensor) -> bool:
+        """Whether `Conditioning.inject` can add to `output` in place: the query is on the device of the keys and
+        values and of a type that the library has, and no gradients are recorded."""
+        gradients = torch.is_grad_enabled() and (query.requires_grad or output.requires_grad)
+        return query.device.type == self._device_type and query.dtype in _TYPES and not gradients
 
     def release_other(self, device: torch.device) -> None:
         """Drops the copies on all other devices. They are made again when they are needed."""
@@ -116,6 +123,19 @@ class KeyStore:
                 factors = self._conditioning.mask_factors(identity, rows, latent_size or (0, 0))
                 self._masks[key] = torch.from_numpy(factors)[:, None].to(query.device, query.dtype)
             return self._masks[key]
+
+
+_TYPES = (torch.float32, torch.float16, torch.bfloat16)
+
+
+def _device_type(conditioning: Conditioning) -> str:
+    """Where the keys and values are: `cpu`, `cuda`, or an empty string if there are none."""
+    for layer in range(conditioning.layer_count):
+        for identity in range(conditioning.identity_count):
+            keys = conditioning.keys(layer, identity)
+            if keys is not None:
+                return "cuda" if keys.device[0] == DeviceType.CUDA else "cpu"
+    return ""
 
 
 def _by_heads(side: Tensor, query: torch.Tensor) -> torch.Tensor:

@@ -126,6 +126,14 @@ def test_similarity_is_the_cosine_of_the_tokens(engine, photos, identity):
     assert engine.similarity(identity, other) == pytest.approx(cosine, abs=1e-5)
 
 
+def test_comparison_vectors_have_the_similarity_as_their_product(engine, photos, identity):
+    other = engine.encode(photos[2]).identity
+    a, b = (engine.comparison_vector(item).numpy() for item in (identity, other))
+    assert a.dtype == np.float32 and a.ndim == 1 and a.shape == b.shape
+    assert np.linalg.norm(a) == pytest.approx(1.0, abs=1e-6)
+    assert a @ b == pytest.approx(engine.similarity(identity, other), abs=1e-6)
+
+
 def test_a_face_may_be_given_by_hand(engine, photos):
     box = Photo(photos[0], face=(10, 12, 50, 60))
     _, (report,) = engine.encode(box, crop=Crop.FACE, crop_margin=0.0)

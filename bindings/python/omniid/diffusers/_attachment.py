@@ -8,7 +8,7 @@ import torch
 
 from .. import errors
 from ..conditioning import Conditioning, Step
-from ..enums import DeviceType, Role
+from ..enums import Role
 from ..torch_attention import KeyStore
 from . import _layers, _sampling, _watch
 from ._layers import Target
@@ -58,22 +58,12 @@ class Attachment:
         pairs = _layers.match(self.model, conditioning)
         names = {id(module): name for name, module in _layers.attention_layers(self.model).items()}
         self._layers = {names[id(module)]: index for index, module in pairs}
-        self._device_type = self._conditioning_device()
         self._store = KeyStore(conditioning)
         self._chunks: tuple[Role, ...] = (Role.CONDITIONAL,)
         self._now: Step | None = None
         self._latent_size: tuple[int, int] | None = None
         self._attached = True
         _watch.watch(self.model).add(self)
-
-    def _conditioning_device(self) -> str:
-        """Where its keys and values are: `cpu`, `cuda`, or an empty string if there are none."""
-        for index in range(self.conditioning.layer_count):
-            for identity in range(self.conditioning.identity_count):
-                keys = self.conditioning.keys(index, identity)
-                if keys is not None:
-                    return "cuda" if keys.device[0] == DeviceType.CUDA else "cpu"
-        return ""
 
     @property
     def attached(self) -> bool:
@@ -145,23 +135,19 @@ class Attachment:
 
     def _injects(self, query: torch.Tensor, output: torch.Tensor) -> bool:
         """Whether the library writes into the output's memory, or PyTorch adds to it."""
-        if self._mode == "keys" or not self._device_type:
+        if self._mode == "keys":
             return False
-        gradients = torch.is_grad_enabled() and (query.requires_grad or output.requires_grad)
-        fits = query.device.type == self._device_type and query.dtype in _TYPES and not gradients
+        fits = self._store.can_inject(query, output)
         if self._mode == "inject" and not fits:
             raise errors.UnsupportedError(
-                f"mode 'inject': query on {query.device} of {query.dtype}, gradients {gradients}; it must be on "
-                f"{self._device_type}, float32, float16 or bfloat16, without gradients. mode 'auto' takes the keys then"
+                f"mode 'inject': the query is on {query.device} and of {query.dtype}; it must be on the device of the "
+                "conditioning, of float32, float16 or bfloat16, and without gradients. mode 'auto' uses the keys then"
             )
         return fits
 
     def __repr__(self) -> str:
         state = "attached to" if self._attached else "detached from"
         return f"Attachment({state} {type(self.model).__name__}, scale={self.scale}, {self.conditioning!r})"
-
-
-_TYPES = (torch.float32, torch.float16, torch.bfloat16)
 
 
 def attach(
