@@ -2,7 +2,8 @@
 
 foreach(dir IN ITEMS LIBDIR INCLUDEDIR)
   if(IS_ABSOLUTE "${CMAKE_INSTALL_${dir}}")
-    message(FATAL_ERROR "OmniID: CMAKE_INSTALL_${dir} is ${CMAKE_INSTALL_${dir}}; give a folder inside the prefix, so that the "
+    message(FATAL_ERROR "OmniID: CMAKE_INSTALL_${dir} is ${CMAKE_INSTALL_${dir}}; give a folder inside the prefix, so "
+      "that the "
       "installed tree can be moved")
   endif()
 endforeach()

@@ -1,6 +1,7 @@
 # Puts cargo's libraries under the names and in the state in which they are installed. Run by the build, after cargo:
 #
-#   cmake -D FROM=DIR -D TO=DIR -D SOURCE=DIR -D SYSTEM=linux|macos|windows-msvc|windows-gnu -D RELEASE=... -D ABI_MAJOR=...
+#   cmake -D FROM=DIR -D TO=DIR -D SOURCE=DIR -D SYSTEM=linux|macos|windows-msvc|windows-gnu
+#     -D RELEASE=... -D ABI_MAJOR=...
 #         -D SHARED=0|1 -D STATIC=0|1 -D KEEP_DEBUG=0|1 -D CUDA=0|1 [-D OBJCOPY=... -D LD=... -D AR=... -D ARCH=...]
 #         -P OmniIDStage.cmake
 #
@@ -89,6 +90,7 @@ if(STATIC)
       file(GLOB more "${FROM}/build/candle-kernels-*/out/libmoe.a")
       list(SUBLIST more 0 1 more)
     endif()
-    run("${CMAKE_COMMAND}" -E env ${settings} "${SOURCE}/scripts/static-library" "${TO}/libomniid.a" "${FROM}/libomniid.a" ${more})
+    run("${CMAKE_COMMAND}" -E env ${settings} "${SOURCE}/scripts/static-library"
+      "${TO}/libomniid.a" "${FROM}/libomniid.a" ${more})
   endif()
 endif()

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What a call costs over the same call in C: C++, C#, Python, and the hook of a ComfyUI layer. About two minutes on a quiet
-# machine; docs/hosts/overhead.md says how to read the lines.
+# What a call costs over the same call in C: C++, C#, Python, and the hook of a ComfyUI layer. About two minutes on a
+# quiet machine; docs/hosts/overhead.md says how to read the lines.
 #
 #   benches/hosts/run.sh                  builds the library with cargo first
 #   OMNIID_LIB=DIR benches/hosts/run.sh   takes libomniid.so and examples/untrained_model from DIR

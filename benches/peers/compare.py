@@ -98,9 +98,7 @@ def python(task, *arguments):
 
 def measured_peak(threads):
     """Fused multiply-add rate of the machine in GFLOP/s."""
-    output = subprocess.run(
-        [CONTENDER, "peak", "--threads", str(threads)], check=True, capture_output=True, text=True
-    )
+    output = subprocess.run([CONTENDER, "peak", "--threads", str(threads)], check=True, capture_output=True, text=True)
     return json.loads(output.stdout)["gflops"]
 
 
@@ -179,9 +177,7 @@ def inject(options, peak):
         for precision, dtype in (("f32", "float32"), ("bf16", "bfloat16")):
             common = ["--layers", table, "--threads", options.threads]
             ours = Contender("OmniID", [CONTENDER, "inject", "--precision", precision, *common])
-            theirs = Contender(
-                "diffusers", python("diffusers-inject", "--dtype", dtype, "--identity", *common)
-            )
+            theirs = Contender("diffusers", python("diffusers-inject", "--dtype", dtype, "--identity", *common))
             text = Contender("diffusers without identity", python("diffusers-inject", "--dtype", dtype, *common))
             race([ours, theirs, text], options.rounds)
             identity = statistics.median(a - b for a, b in zip(theirs.seconds, text.seconds))

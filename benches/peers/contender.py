@@ -55,9 +55,7 @@ def ort_encode(options):
     def prepare():
         session_options = onnxruntime.SessionOptions()
         session_options.intra_op_num_threads = options.threads
-        session = onnxruntime.InferenceSession(
-            options.weights, session_options, providers=["CPUExecutionProvider"]
-        )
+        session = onnxruntime.InferenceSession(options.weights, session_options, providers=["CPUExecutionProvider"])
         pixels = load_pixels(options.photos).numpy()
         return lambda: session.run(None, {"pixels": pixels}), {}
 
@@ -111,7 +109,9 @@ def main():
     parser.add_argument("--tokens", type=int, default=256)
     parser.add_argument("--identity", action="store_true", help="with the identity part")
     options = parser.parse_args()
-    {"torch-encode": torch_encode, "ort-encode": ort_encode, "diffusers-inject": diffusers_inject}[options.task](options)
+    {"torch-encode": torch_encode, "ort-encode": ort_encode, "diffusers-inject": diffusers_inject}[options.task](
+        options
+    )
 
 
 if __name__ == "__main__":

@@ -25,7 +25,8 @@ model=$work/model.safetensors
 photo=$work/photo.bmp
 {
   printf 'BM\066\003\000\000\000\000\000\000\066\000\000\000\050\000\000\000\020\000\000\000\020\000\000\000'
-  printf '\001\000\030\000\000\000\000\000\000\003\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000'
+  printf '\001\000\030\000\000\000'
+  printf '\000\000\000\003\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000'
   head -c 768 /dev/zero | tr '\0' '\177'
 } > "$photo"
 
@@ -78,7 +79,8 @@ done
 
 if command -v valgrind > /dev/null; then
   echo "valgrind"
-  checker=(valgrind --quiet --leak-check=full --show-leak-kinds=definite,indirect --errors-for-leak-kinds=definite,indirect
+  checker=(valgrind --quiet --leak-check=full --show-leak-kinds=definite,indirect \
+    --errors-for-leak-kinds=definite,indirect
     --error-exitcode=99)
   run_all plain "${checker[@]}"
   # Its allocator does not count: it looks for lost memory itself.

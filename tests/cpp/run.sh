@@ -19,7 +19,8 @@ ln -s libomniid.so.1 "$work/libomniid.so"
 export LD_LIBRARY_PATH=$work
 "$lib/examples/untrained_model" "$work/model.safetensors"
 
-warnings=(-Wall -Wextra -Wpedantic -Wconversion -Wsign-conversion -Wshadow -Wold-style-cast -Wnon-virtual-dtor -Werror -Iinclude)
+warnings=(-Wall -Wextra -Wpedantic -Wconversion -Wsign-conversion -Wshadow -Wold-style-cast -Wnon-virtual-dtor -Werror \
+  -Iinclude)
 compilers=("${CXX:-c++}")
 if [[ -n ${CXX:-} ]]; then
   : # The caller has chosen.
@@ -47,15 +48,18 @@ warnings+=(-Wno-old-style-cast)
 sanitize=(-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all)
 for standard in c++17 c++20; do
   # One file without exceptions and one with them, in different language versions, in one program.
-  "${CXX:-c++}" -std=c++17 -fno-exceptions "${warnings[@]}" "${sanitize[@]}" -c tests/cpp/results.cpp -o "$work/results.o"
-  "${CXX:-c++}" -std=$standard "${warnings[@]}" "${sanitize[@]}" tests/cpp/wrapper.cpp "$work/results.o" -o "$work/wrapper" \
+  "${CXX:-c++}" -std=c++17 -fno-exceptions "${warnings[@]}" "${sanitize[@]}" -c tests/cpp/results.cpp \
+    -o "$work/results.o"
+  "${CXX:-c++}" -std=$standard "${warnings[@]}" "${sanitize[@]}" tests/cpp/wrapper.cpp "$work/results.o" \
+    -o "$work/wrapper" \
     -L"$work" -lomniid -lpthread
   (cd "$work" && ASAN_OPTIONS=detect_leaks=1 ./wrapper model.safetensors "$work")
 done
 for kind in plain asan; do
   flags=(-O2)
   [[ $kind == plain ]] || flags=("${sanitize[@]}")
-  "${CXX:-c++}" -std=c++17 "${warnings[@]}" "${flags[@]}" tests/cpp/exit.cpp -o "$work/$kind-exit" -L"$work" -lomniid -lpthread
+  "${CXX:-c++}" -std=c++17 "${warnings[@]}" "${flags[@]}" tests/cpp/exit.cpp -o "$work/$kind-exit" -L"$work" -lomniid \
+    -lpthread
   for place in encode inject log; do
     for _ in 1 2 3; do
       status=0

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs OmniID in both ways, moves the tree, builds consumers against it in every way and runs them; then every command
-# of docs/hosts/c.md and cpp.md. Uses what cargo has built for the test suite: cargo compiles nothing here.
+# Installs OmniID in both ways, moves the tree, builds consumers against it in every way and runs them; then every
+# command of docs/hosts/c.md and cpp.md. Uses what cargo has built for the test suite: cargo compiles nothing here.
 #
 #   tests/install/run.sh
 #
@@ -26,7 +26,8 @@ unset LD_LIBRARY_PATH PKG_CONFIG_PATH
 
 step "scripts/install and cmake --install make the same tree"
 quietly scripts/install --prefix "$work/script" --from "$target"
-quietly cmake -S . -B "$work/build" -DCMAKE_BUILD_TYPE=Release -DCMAKE_INSTALL_LIBDIR=lib "-DOMNIID_CARGO_SELECTION=--workspace;--examples"
+quietly cmake -S . -B "$work/build" -DCMAKE_BUILD_TYPE=Release -DCMAKE_INSTALL_LIBDIR=lib \
+  "-DOMNIID_CARGO_SELECTION=--workspace;--examples"
 quietly cmake --build "$work/build"
 quietly cmake --install "$work/build" --prefix "$work/cmake"
 diff -r "$work/script" "$work/cmake"
@@ -36,7 +37,8 @@ moved="$work/moved to/some place"
 mkdir -p "$(dirname "$moved")"
 mv "$work/script" "$moved"
 if grep -rlIF -e "$work" -e "$root" -e "$target" "$moved"; then fail "these files name a folder of the build"; fi
-for file in include/omniid.h include/omniid.hpp include/omniid/engine.hpp lib/libomniid.a share/doc/omniid/LICENSE-MIT; do
+for file in include/omniid.h include/omniid.hpp include/omniid/engine.hpp lib/libomniid.a \
+  share/doc/omniid/LICENSE-MIT; do
   [[ -s $moved/$file ]] || fail "$file is missing"
 done
 # Default weights and their card come along where the repository holds some.
@@ -47,18 +49,23 @@ done
 library=$moved/lib/libomniid.so
 major=$(sed -n 's/^#define OMNIID_ABI_MAJOR //p' include/omniid.h)
 [[ $(readelf -d "$library" | sed -n 's/.*soname: \[\(.*\)\]/\1/p') == libomniid.so.$major ]] || fail "wrong SONAME"
-if readelf -d "$library" | grep -E 'RPATH|RUNPATH|TEXTREL'; then fail "the library has a run path or text relocations"; fi
+if readelf -d "$library" | grep -E 'RPATH|RUNPATH|TEXTREL'; then
+  fail "the library has a run path or text relocations"
+fi
 grep -oE '\bomniid_[a-z_]+\(' include/omniid.h | tr -d '(' | sort -u > "$work/declared"
 
 step "both libraries show the functions of the header and nothing else"
-readelf --dyn-syms -W "$library" | awk '$7 != "UND" && $5 != "LOCAL" && NR > 3 && NF >= 8 {sub("@.*", "", $8); print $8}' | sort > "$work/exported"
+readelf --dyn-syms -W "$library" | \
+  awk '$7 != "UND" && $5 != "LOCAL" && NR > 3 && NF >= 8 {sub("@.*", "", $8); print $8}' | sort > "$work/exported"
 diff "$work/declared" "$work/exported"
-readelf -sW "$moved/lib/libomniid.a" | awk '$7 != "UND" && ($5 == "GLOBAL" || $5 == "WEAK") {print $8}' | sort > "$work/visible"
+readelf -sW "$moved/lib/libomniid.a" | awk '$7 != "UND" && ($5 == "GLOBAL" || $5 == "WEAK") {print $8}' |
+  sort > "$work/visible"
 diff "$work/declared" "$work/visible"
 
 step "the system libraries are those that rustc asks for"
 asked=$(echo 'extern crate omniid;' | rustc --crate-name probe --crate-type staticlib --print native-static-libs \
-  --extern "omniid=$target/libomniid.rlib" -L "dependency=$target/deps" -o "$work/probe.a" - 2>&1 | sed -n 's/.*native-static-libs: //p')
+  --extern "omniid=$target/libomniid.rlib" -L "dependency=$target/deps" -o "$work/probe.a" - 2>&1 |
+    sed -n 's/.*native-static-libs: //p')
 rm -f "$work/probe.a"
 stated=$(sed -n 's/^linux //p' cmake/native-libraries)
 [[ -n $asked && $asked == "$stated" ]] || fail "rustc asks for '$asked', cmake/native-libraries has '$stated'"
@@ -74,12 +81,14 @@ for program in c_omniid c_omniid_static cpp_omniid cpp_omniid_static; do
   [[ $program == *static ]] && expected=0 || expected=1
   [[ $linked == "$expected" ]] || fail "$program: linked with the shared library $linked times, not $expected"
 done
-readelf -d "$work/consumer/c_omniid" | grep -q "NEEDED.*\[libomniid.so.$major\]" || fail "the program does not ask for the SONAME"
+readelf -d "$work/consumer/c_omniid" | grep -q "NEEDED.*\[libomniid.so.$major\]" ||
+  fail "the program does not ask for the SONAME"
 
 step "find_package refuses what does not fit"
 mkdir "$work/request"
 request() { # find_package's arguments
-  printf 'cmake_minimum_required(VERSION 3.20)\nproject(request LANGUAGES NONE)\n%s\nfind_package(%s)\n' "${before:-}" "$*" > "$work/request/CMakeLists.txt"
+  printf 'cmake_minimum_required(VERSION 3.20)\nproject(request LANGUAGES NONE)\n%s\nfind_package(%s)\n' "${before:-}" \
+    "$*" > "$work/request/CMakeLists.txt"
   rm -rf "$work/request/build"
   cmake -S "$work/request" -B "$work/request/build" -DCMAKE_PREFIX_PATH="${tree:-$moved}" > "$work/log" 2>&1
 }
@@ -103,12 +112,14 @@ tree=$work/broken refused 'is missing: the tree is not complete' OmniID CONFIG R
 rm -rf "$work/broken"
 
 step "other folders inside the prefix, parts left out, DESTDIR"
-quietly env DESTDIR="$work/stage" scripts/install --prefix /usr --libdir lib/some-triple --includedir include/omniid-1 --no-static --from "$target"
+quietly env DESTDIR="$work/stage" scripts/install --prefix /usr --libdir lib/some-triple --includedir include/omniid-1 \
+  --no-static --from "$target"
 triple='set(CMAKE_LIBRARY_ARCHITECTURE some-triple)'
 before=$triple tree=$work/stage/usr accepted OmniID 0.2 CONFIG REQUIRED COMPONENTS shared
 before=$triple tree=$work/stage/usr refused 'lacks static' OmniID 0.2 CONFIG REQUIRED COMPONENTS static
 export PKG_CONFIG_PATH=$work/stage/usr/lib/some-triple/pkgconfig
-quietly cc -std=c11 examples/c/inject.c $(pkg-config --cflags --libs omniid) -Wl,-rpath,"$(pkg-config --variable=libdir omniid)" -lm -o "$work/elsewhere"
+quietly cc -std=c11 examples/c/inject.c $(pkg-config --cflags --libs omniid) \
+  -Wl,-rpath,"$(pkg-config --variable=libdir omniid)" -lm -o "$work/elsewhere"
 run_inject "$work/elsewhere"
 if pkg-config --exists omniid-static; then fail "omniid-static.pc without a static library"; fi
 pkg-config --exists 'omniid >= 0.2' || fail "pkg-config refuses omniid >= 0.2"
@@ -117,7 +128,8 @@ unset PKG_CONFIG_PATH
 
 step "add_subdirectory and FetchContent, through cargo"
 for fetch in OFF ON; do
-  quietly cmake -S tests/install/subproject -B "$work/sub-$fetch" -DCMAKE_BUILD_TYPE=Release -DOMNIID_SOURCE="$root" -DFETCH=$fetch \
+  quietly cmake -S tests/install/subproject -B "$work/sub-$fetch" -DCMAKE_BUILD_TYPE=Release -DOMNIID_SOURCE="$root" \
+    -DFETCH=$fetch \
     -DOMNIID_CARGO_OFFLINE=ON "-DOMNIID_CARGO_SELECTION=--workspace;--examples"
   quietly cmake --build "$work/sub-$fetch"
   run_inject "$work/sub-$fetch/c_shared"
@@ -138,7 +150,8 @@ quietly rustc -O --crate-type cdylib "$neighbours/neighbour.rs" -o "$work/libnei
 quietly rustc -O --crate-type staticlib "$neighbours/neighbour.rs" -o "$work/libneighbour.a"
 # Functions of the dependencies' own names that end the process when somebody calls them: all internal names of
 # candle and rayon in cargo's library that C can spell. Not of Rust's standard library: the neighbour needs its own.
-nm -g --defined-only "$target/libomniid.a" 2> /dev/null | awk '$2 == "T" && $3 ~ /candle|rayon/ && $3 ~ /^[A-Za-z0-9_]+$/ {print $3}' |
+nm -g --defined-only "$target/libomniid.a" 2> /dev/null |
+  awk '$2 == "T" && $3 ~ /candle|rayon/ && $3 ~ /^[A-Za-z0-9_]+$/ {print $3}' |
   sort -u | awk '{print "void " $1 "(void) { __builtin_trap(); }"}' > "$work/impostors.c"
 [[ $(wc -l < "$work/impostors.c") -ge 100 ]] || fail "too few internal names were found in cargo's library"
 system=$(sed -n 's/^linux //p' cmake/native-libraries)
@@ -158,13 +171,16 @@ live_together "$work"
 step "a library with another version of candle in the same process"
 candle=$neighbours/candle/Cargo.toml
 versions() { sed -n '/^name = "candle-core"$/{n;p}' "$1"; }
-[[ $(versions Cargo.lock) != "$(versions "$neighbours/candle/Cargo.lock")" ]] || fail "the neighbour has OmniID's version of candle"
+[[ $(versions Cargo.lock) != "$(versions "$neighbours/candle/Cargo.lock")" ]] ||
+  fail "the neighbour has OmniID's version of candle"
 if cargo fetch --quiet --locked --manifest-path "$candle" > "$work/log" 2>&1; then
-  quietly cargo build --quiet --release --locked --offline --manifest-path "$candle" --target-dir "$CARGO_TARGET_DIR/neighbour"
+  quietly cargo build --quiet --release --locked --offline --manifest-path "$candle" \
+    --target-dir "$CARGO_TARGET_DIR/neighbour"
   : > "$work/impostors.c" # they would be called by this neighbour's candle
   live_together "$CARGO_TARGET_DIR/neighbour/release"
 else
-  scripts/skipped installable "a neighbour with another version of candle" "candle 0.9 could not be fetched" "a connection to the crate registry"
+  scripts/skipped installable "a neighbour with another version of candle" "candle 0.9 could not be fetched" \
+    "a connection to the crate registry"
 fi
 
 step "every command of docs/hosts/c.md and cpp.md"
@@ -177,7 +193,8 @@ ggml=${OMNIID_GGML:-1}
 if [[ $ggml == 1 ]] && ! python3 -m pip download --quiet --disable-pip-version-check --no-deps --dest "$work/probe" \
   libggml-python==0.20.2.post1 --only-binary=:all: --implementation cp --abi cp311 --python-version 3.11 \
   --platform manylinux_2_28_x86_64 > "$work/log" 2>&1; then
-  scripts/skipped installable "the ggml example" "the package of ggml could not be downloaded" "a connection to a Python package index"
+  scripts/skipped installable "the ggml example" "the package of ggml could not be downloaded" \
+    "a connection to a Python package index"
   ggml=0
 fi
 for page in c cpp; do
@@ -186,7 +203,8 @@ for page in c cpp; do
   commands docs/hosts/$page.md $choice > "$work/$page.sh"
   [[ $(grep -c . "$work/$page.sh") -ge 8 ]] || fail "docs/hosts/$page.md: its commands were not found"
   mkdir "$work/home-$page"
-  HOME=$work/home-$page bash -euo pipefail "$work/$page.sh" > "$work/log" 2>&1 || { cat "$work/log"; fail "a command of docs/hosts/$page.md failed"; }
+  HOME=$work/home-$page bash -euo pipefail "$work/$page.sh" > "$work/log" 2>&1 ||
+    { cat "$work/log"; fail "a command of docs/hosts/$page.md failed"; }
   grep -E '^(ggml|[0-9]+ (steps|photos))' "$work/log" | sed 's/^/   /'
 done
 echo "the installed tree serves C, C++, CMake and pkg-config"

@@ -48,7 +48,12 @@ def main():
     torch.manual_seed(7)
 
     floats = {}
-    for name, dtype in [("f32", torch.float32), ("f16", torch.float16), ("bf16", torch.bfloat16), ("f64", torch.float64)]:
+    for name, dtype in [
+        ("f32", torch.float32),
+        ("f16", torch.float16),
+        ("bf16", torch.bfloat16),
+        ("f64", torch.float64),
+    ]:
         floats[name] = torch.randn(3, 5).to(dtype)
     integers = {
         "i64": torch.arange(-3, 4),
@@ -61,19 +66,25 @@ def main():
 
     base = torch.randn(6, 8)
     cube = torch.randn(2, 3, 4)
-    both(folder, "strided", {
-        "transposed": base.t(),
-        "columns": base[:, 1::3],
-        "rows": base[2:5],
-        "last": base[5, 7],
-        "permuted": cube.permute(2, 0, 1),
-        "half": torch.randn(4, 6).half().t(),
-        "whole": base,
-    })
+    both(
+        folder,
+        "strided",
+        {
+            "transposed": base.t(),
+            "columns": base[:, 1::3],
+            "rows": base[2:5],
+            "last": base[5, 7],
+            "permuted": cube.permute(2, 0, 1),
+            "half": torch.randn(4, 6).half().t(),
+            "whole": base,
+        },
+    )
 
     nested = OrderedDict()
     nested["image_proj"] = {"latents": torch.randn(1, 2, 4), "proj_in": {"weight": torch.randn(4, 3)}}
-    nested["ip_adapter"] = OrderedDict([("1.to_k_ip.weight", torch.randn(4, 4)), ("1.to_v_ip.weight", torch.randn(4, 4))])
+    nested["ip_adapter"] = OrderedDict(
+        [("1.to_k_ip.weight", torch.randn(4, 4)), ("1.to_v_ip.weight", torch.randn(4, 4))]
+    )
     nested["step"] = 1000
     nested["note"] = "numbers and texts beside the tensors"
     nested["rates"] = [1e-4, None, True, (1, 2)]
@@ -84,7 +95,10 @@ def main():
     both(folder, "state_dict", module.state_dict())
     both(folder, "parameters", dict(module.named_parameters()))
 
-    aliased = {"adapter_modules": {"0.adapter_modules.to_k_ip.weight": torch.ones(2, 3)}, "image_proj": {"image_proj.latents": torch.zeros(1, 2, 2)}}
+    aliased = {
+        "adapter_modules": {"0.adapter_modules.to_k_ip.weight": torch.ones(2, 3)},
+        "image_proj": {"image_proj.latents": torch.zeros(1, 2, 2)},
+    }
     torch.save(aliased, folder / "alias.bin")
 
     # The same archive with its entries compressed, as general zip tools write it.

@@ -157,7 +157,11 @@ def check(folder, args):
     assert half.dtype == torch.float16
     same("f16 without guidance", half, tokens.half()[None, None])
     same("pos_embed for ComfyUI", torch.load(folder / "a.ipadpt", weights_only=True), tokens[None])
-    same("neg_embed for ComfyUI", torch.load(folder / "negative.ipadpt", weights_only=True), torch.zeros_like(tokens)[None])
+    same(
+        "neg_embed for ComfyUI",
+        torch.load(folder / "negative.ipadpt", weights_only=True),
+        torch.zeros_like(tokens)[None],
+    )
 
     sample, text = torch.randn(2, 4, 16, 16), torch.randn(2, 7, args.context)
     bare = unet(sample, 10, text).sample

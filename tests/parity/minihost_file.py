@@ -28,7 +28,9 @@ def main():
     difference = (found - expected).abs().max().item()
     amplitude = expected.abs().max().item()
     parameters = sum(parameter.numel() for parameter in unet.parameters())
-    print(f"{parameters / 1e6:.1f} M parameters: largest difference {difference:.2e} at an amplitude of {amplitude:.2f}")
+    print(
+        f"{parameters / 1e6:.1f} M parameters: largest difference {difference:.2e} at an amplitude of {amplitude:.2f}"
+    )
     if not difference <= LIMIT:
         sys.exit(f"above the limit of {LIMIT}")
 

@@ -23,9 +23,7 @@ EXIF_ORIENTATION = 0x0112
 def picture(rng, width, height):
     """Smooth colour, hard edges and noise: what tells resampling filters apart."""
     y, x = np.mgrid[0:height, 0:width].astype(np.float64)
-    out = np.stack(
-        [127 + 120 * np.sin(x / rng.uniform(2, 9) + y / rng.uniform(3, 9) + c) for c in range(3)], axis=-1
-    )
+    out = np.stack([127 + 120 * np.sin(x / rng.uniform(2, 9) + y / rng.uniform(3, 9) + c) for c in range(3)], axis=-1)
     out[height // 3 : height // 2, : width // 2] = rng.integers(0, 2, 3) * 255
     noise = rng.integers(0, 256, out.shape)
     out = np.where(((x + y) % 17 < 5)[..., None], noise, out)
@@ -63,7 +61,9 @@ def main():
     for width, height in RESIZES:
         for name, filter in FILTERS.items():
             resized[f"{name}.{width}x{height}"] = np.asarray(image.resize((width, height), filter))
-            resized[f"plane.{name}.{width}x{height}"] = np.asarray(Image.fromarray(plane).resize((width, height), filter))
+            resized[f"plane.{name}.{width}x{height}"] = np.asarray(
+                Image.fromarray(plane).resize((width, height), filter)
+            )
     save_file(clip, options.out / "clip.safetensors")
     save_file(resized, options.out / "resize.safetensors")
 
@@ -126,7 +126,9 @@ def main():
     for name, extra in (("animated.png", {}), ("animated.webp", {"lossless": True}), ("pages.tiff", {})):
         first.save(options.out / name, save_all=True, append_images=[second], **extra)
         expected[name] = pixels
-    save_file({name: np.ascontiguousarray(value) for name, value in expected.items()}, options.out / "decoded.safetensors")
+    save_file(
+        {name: np.ascontiguousarray(value) for name, value in expected.items()}, options.out / "decoded.safetensors"
+    )
     total = sum(path.stat().st_size for path in options.out.iterdir())
     print(f"{len(list(options.out.iterdir()))} files, {total} bytes in {options.out}")
 

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# The same photos, weights and queries through Rust, C, C++, Python and C#: tokens and injected output are the same to the
-# bit. The Rust program is linked with the Rust library; the others use the C ABI of the shared one.
+# The same photos, weights and queries through Rust, C, C++, Python and C#: tokens and injected output are the same to
+# the bit. The Rust program is linked with the Rust library; the others use the C ABI of the shared one.
 #
 #   tests/same_results/run.sh                  builds the library and the Rust program with cargo first
-#   OMNIID_LIB=DIR tests/same_results/run.sh   takes libomniid.so, examples/untrained_model and examples/same_results from DIR
+#   OMNIID_LIB=DIR tests/same_results/run.sh   takes libomniid.so and examples/{untrained_model,same_results} from DIR
 #   PYTHON=python3.12                          another interpreter; NumPy is installed for it if it has none
 #
 # Without Mono C# is left out, which is said.
@@ -31,13 +31,16 @@ mkdir "$work"/{c,rust,cpp,python,csharp}
 "$work/results-c" "$model" "$work/c" "${photos[@]}"
 [[ -s $work/c/tokens.bin && -s $work/c/after-1.bin ]] || fail "C has written nothing"
 for layer in 0 1; do
-  if cmp -s "$work/c/before-$layer.bin" "$work/c/after-$layer.bin"; then fail "the injection into layer $layer changes nothing"; fi
+  if cmp -s "$work/c/before-$layer.bin" "$work/c/after-$layer.bin"; then
+    fail "the injection into layer $layer changes nothing"
+  fi
 done
 
 languages=(rust cpp python)
 "$lib/examples/same_results" "$model" "$work/c" "$work/rust" "${photos[@]}"
 
-"${CXX:-c++}" -std=c++17 -O1 -Wall -Wextra -Werror -Iinclude "$sources/results.cpp" -o "$work/results-cpp" -L"$work" -lomniid
+"${CXX:-c++}" -std=c++17 -O1 -Wall -Wextra -Werror -Iinclude "$sources/results.cpp" -o "$work/results-cpp" -L"$work" \
+  -lomniid
 "$work/results-cpp" "$model" "$work/c" "$work/cpp" "${photos[@]}"
 
 python=${PYTHON:-python3}
@@ -55,7 +58,8 @@ if command -v mono > /dev/null && command -v mcs > /dev/null; then
   mono "$work/Results.exe" "$model" "$work/c" "$work/csharp" "${photos[@]}"
   languages+=(csharp)
 else
-  scripts/skipped installable "the same results in C#" "Mono is not installed" "apt-get install mono-mcs mono-runtime libmono-system-core4.0-cil"
+  scripts/skipped installable "the same results in C#" "Mono is not installed" \
+    "apt-get install mono-mcs mono-runtime libmono-system-core4.0-cil"
 fi
 
 for language in "${languages[@]}"; do
@@ -63,4 +67,5 @@ for language in "${languages[@]}"; do
     cmp "$work/c/$file.bin" "$work/$language/$file.bin" || fail "$language: $file is not that of C to the bit"
   done
 done
-echo "C, ${languages[*]}: the same tokens ($(stat -c %s "$work/c/tokens.bin") bytes) and the same injected output in 2 layers, to the bit"
+bytes=$(stat -c %s "$work/c/tokens.bin")
+echo "C, ${languages[*]}: the same tokens ($bytes bytes) and the same injected output in 2 layers, to the bit"

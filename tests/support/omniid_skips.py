@@ -1,6 +1,6 @@
 """A plugin of pytest that adds every skipped test to the file that OMNIID_SKIPPED names; see src/lib.rs beside it.
 
-    PYTHONPATH=tests/support pytest -p omniid_skips
+PYTHONPATH=tests/support pytest -p omniid_skips
 """
 
 import os
@@ -15,7 +15,10 @@ def _record(report):
     reason = " ".join(reason.removeprefix("Skipped: ").split())
     module = re.search(r"could not import '([\w.]+)'", reason)
     if module:
-        kind, how = "installable", f"scripts/test --all, or: pip install {module[1].split('.')[0].replace('PIL', 'pillow')}"
+        kind, how = (
+            "installable",
+            f"scripts/test --all, or: pip install {module[1].split('.')[0].replace('PIL', 'pillow')}",
+        )
     elif reason.startswith("needs "):
         kind, how = "installable", "scripts/setup"
     else:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 SUMMARY = Path(__file__).resolve().parents[2] / "scripts" / "test-summary"
 LOGS = {
-    "rust": "test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured\ntest result: ok. 3 passed; 0 failed; 0 ignored",
+    "rust": "test result: ok. 12 passed; 0 failed; 1 ignored\ntest result: ok. 3 passed; 0 failed; 0 ignored",
     "python": "45 passed, 2 skipped in 3.21s\n",
     "csharp": "Ran 4 tests in 0.1s\n\x1b[32m7 passed, 0 failed\x1b[0m\n",
     "c": "all C programs ran clean\n",
@@ -26,7 +26,9 @@ def summary(skipped="", ci="", status="passed"):
             Path(folder, f"{step}.log").write_text(log)
         Path(folder, "steps").write_text("".join(f"{step} {status} 1\n" for step in LOGS))
         Path(folder, "skipped").write_text(skipped)
-        return subprocess.run([sys.executable, SUMMARY, folder], env={**os.environ, "CI": ci}, capture_output=True, text=True)
+        return subprocess.run(
+            [sys.executable, SUMMARY, folder], env={**os.environ, "CI": ci}, capture_output=True, text=True
+        )
 
 
 class SummaryTest(unittest.TestCase):
@@ -48,7 +50,9 @@ class SummaryTest(unittest.TestCase):
         self.assertEqual(summary(SKIPPED["assets"], ci="true").returncode, 0)
         run = summary(SKIPPED["installable"], ci="true")
         self.assertEqual(run.returncode, 1)
-        self.assertIn("FAILED: skipped although a package registry has what is missing: C with clang (no clang)", run.stdout)
+        self.assertIn(
+            "FAILED: skipped although a package registry has what is missing: C with clang (no clang)", run.stdout
+        )
 
     def test_a_failed_step_fails(self):
         run = summary(status="failed")

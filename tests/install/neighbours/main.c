@@ -1,5 +1,6 @@
 /*
- * Calls another Rust library and OmniID in turn; OmniID's own panics are caught inside it, so its unwinding is used too.
+ * Calls another Rust library and OmniID in turn; OmniID's own panics are caught inside it, so its unwinding is used
+ * too.
  *
  *     neighbours MODEL
  */

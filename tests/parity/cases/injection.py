@@ -46,10 +46,16 @@ def _sd_config(channels, context):
     """The layout of SD1.5: one transformer block per attention, a plain lowest level, one head count."""
     levels = len(channels)
     return dict(
-        sample_size=8, in_channels=4, out_channels=4, layers_per_block=1, block_out_channels=channels, norm_num_groups=8,
+        sample_size=8,
+        in_channels=4,
+        out_channels=4,
+        layers_per_block=1,
+        block_out_channels=channels,
+        norm_num_groups=8,
         down_block_types=["CrossAttnDownBlock2D"] * (levels - 1) + ["DownBlock2D"],
         up_block_types=["UpBlock2D"] + ["CrossAttnUpBlock2D"] * (levels - 1),
-        cross_attention_dim=context, attention_head_dim=4,
+        cross_attention_dim=context,
+        attention_head_dim=4,
     )
 
 
@@ -57,10 +63,16 @@ def _sdxl_config(channels, context):
     """The layout of SDXL: a plain finest level, deeper transformers below, one head width."""
     levels = len(channels)
     return dict(
-        sample_size=8, in_channels=4, out_channels=4, layers_per_block=1, block_out_channels=channels, norm_num_groups=8,
+        sample_size=8,
+        in_channels=4,
+        out_channels=4,
+        layers_per_block=1,
+        block_out_channels=channels,
+        norm_num_groups=8,
         down_block_types=["DownBlock2D"] + ["CrossAttnDownBlock2D"] * (levels - 1),
         up_block_types=["CrossAttnUpBlock2D"] * (levels - 1) + ["UpBlock2D"],
-        cross_attention_dim=context, attention_head_dim=[width // 8 for width in channels],
+        cross_attention_dim=context,
+        attention_head_dim=[width // 8 for width in channels],
         transformer_layers_per_block=[1] + [2 + level for level in range(levels - 1)],
         use_linear_projection=True,
     )
@@ -89,12 +101,18 @@ def _adapter(model, context, tokens, generator):
             continue
         width = model.get_submodule(name.removesuffix(".processor")).inner_dim
         for side in ("k", "v"):
-            layers[f"{index}.to_{side}_ip.weight"] = _random(width, context, generator=generator, scale=0.6 / math.sqrt(context))
+            layers[f"{index}.to_{side}_ip.weight"] = _random(
+                width, context, generator=generator, scale=0.6 / math.sqrt(context)
+            )
     return {"image_proj": projection, "ip_adapter": layers}
 
 
 def _save_adapter(path, adapter, prefixes):
-    flat = {f"{prefixes[part]}{key}": value.contiguous() for part, entries in adapter.items() for key, value in entries.items()}
+    flat = {
+        f"{prefixes[part]}{key}": value.contiguous()
+        for part, entries in adapter.items()
+        for key, value in entries.items()
+    }
     save_file(flat, path)
 
 
@@ -104,8 +122,16 @@ class _Recorder:
     def __init__(self, attn, name, store):
         self.inner, self.name, self.store = attn.processor, name, store
 
-    def __call__(self, attn, hidden_states, encoder_hidden_states=None, attention_mask=None, temb=None, scale=1.0,
-                 ip_adapter_masks=None):
+    def __call__(
+        self,
+        attn,
+        hidden_states,
+        encoder_hidden_states=None,
+        attention_mask=None,
+        temb=None,
+        scale=1.0,
+        ip_adapter_masks=None,
+    ):
         seen = {}
         hooks = [
             attn.to_q.register_forward_hook(lambda _, __, output: seen.update(query=output.clone())),
@@ -151,16 +177,24 @@ def _unet_case(path, seed, config, scales, photos=1, masked=False):
         extra["cross_attention_kwargs"] = {"ip_adapter_masks": [mask[None, None] for mask in masks]}
         store.update({f"mask.{number}": mask for number, mask in enumerate(masks)})
     unet(
-        _random(2, 4, height, width, generator=generator), torch.tensor(500),
+        _random(2, 4, height, width, generator=generator),
+        torch.tensor(500),
         encoder_hidden_states=_random(2, 7, context, generator=generator),
-        added_cond_kwargs={"image_embeds": embeds}, **extra,
+        added_cond_kwargs={"image_embeds": embeds},
+        **extra,
     )
     # Row 0 is the unconditional one, as diffusers orders guidance.
     store.update({f"tokens.{number}": value for number, value in enumerate(spy["tokens"])})
     store["scales"] = torch.tensor(scales)
     save_file({key: value.contiguous() for key, value in store.items()}, path / "golden.safetensors")
-    text = json.dumps({"_class_name": "UNet2DConditionModel", **{key: unet.config[key] for key in unet.config
-                      if not key.startswith("_")}}, indent=1, default=list)
+    text = json.dumps(
+        {
+            "_class_name": "UNet2DConditionModel",
+            **{key: unet.config[key] for key in unet.config if not key.startswith("_")},
+        },
+        indent=1,
+        default=list,
+    )
     (path / "config.json").write_text(text + "\n")
 
 
@@ -175,8 +209,15 @@ def _flux_case(path, seed):
     generator = torch.Generator().manual_seed(seed)
     heads, width, joint = 2, 16, 24
     model = FluxTransformer2DModel(
-        patch_size=1, in_channels=4, num_layers=2, num_single_layers=1, attention_head_dim=width,
-        num_attention_heads=heads, joint_attention_dim=joint, pooled_projection_dim=8, axes_dims_rope=(4, 4, 8),
+        patch_size=1,
+        in_channels=4,
+        num_layers=2,
+        num_single_layers=1,
+        attention_head_dim=width,
+        num_attention_heads=heads,
+        joint_attention_dim=joint,
+        pooled_projection_dim=8,
+        axes_dims_rope=(4, 4, 8),
     ).eval()
     _randomise(model, generator)
     embed = 12
@@ -194,47 +235,77 @@ def _flux_case(path, seed):
                 layers[f"{i}.to_{side}_ip.{part}"] = value
                 xlabs[f"{i}.processor.ip_adapter_double_stream_{side}_proj.{part}"] = value
     path.mkdir(parents=True, exist_ok=True)
-    _save_adapter(path / "adapter0.safetensors", {"image_proj": projection, "blocks": xlabs},
-                  {"image_proj": "ip_adapter_proj_model.", "blocks": "double_blocks."})
-    _save_adapter(path / "adapter_indexed.safetensors", {"image_proj": projection, "ip_adapter": layers},
-                  {"image_proj": "image_proj.", "ip_adapter": "ip_adapter."})
+    _save_adapter(
+        path / "adapter0.safetensors",
+        {"image_proj": projection, "blocks": xlabs},
+        {"image_proj": "ip_adapter_proj_model.", "blocks": "double_blocks."},
+    )
+    _save_adapter(
+        path / "adapter_indexed.safetensors",
+        {"image_proj": projection, "ip_adapter": layers},
+        {"image_proj": "image_proj.", "ip_adapter": "ip_adapter."},
+    )
     model._load_ip_adapter_weights([{"image_proj": projection, "ip_adapter": layers}], low_cpu_mem_usage=False)
     store = {}
     for i, block in enumerate(model.transformer_blocks):
         block.attn.processor.scale = [0.6]
         block.attn.norm_q.register_forward_hook(
-            lambda _, __, output, i=i: store.update({f"query.transformer_blocks.{i}.attn": output.flatten(2)}))
+            lambda _, __, output, i=i: store.update({f"query.transformer_blocks.{i}.attn": output.flatten(2)})
+        )
         block.attn.register_forward_hook(
-            lambda _, __, output, i=i: store.update({f"delta.transformer_blocks.{i}.attn": output[2].clone()}))
+            lambda _, __, output, i=i: store.update({f"delta.transformer_blocks.{i}.attn": output[2].clone()})
+        )
     model.encoder_hid_proj.register_forward_hook(
-        lambda _, __, output: store.update({f"tokens.{n}": value[:, None] if value.dim() == 3 else value for n, value in enumerate(output)}))
+        lambda _, __, output: store.update(
+            {f"tokens.{n}": value[:, None] if value.dim() == 3 else value for n, value in enumerate(output)}
+        )
+    )
     side = 6
     ids = torch.zeros(side * side, 3)
     ids[:, 1], ids[:, 2] = torch.arange(side * side) // side, torch.arange(side * side) % side
     model(
-        _random(1, side * side, 4, generator=generator), encoder_hidden_states=_random(1, 5, joint, generator=generator),
-        pooled_projections=_random(1, 8, generator=generator), timestep=torch.tensor([0.5]), img_ids=ids,
+        _random(1, side * side, 4, generator=generator),
+        encoder_hidden_states=_random(1, 5, joint, generator=generator),
+        pooled_projections=_random(1, 8, generator=generator),
+        timestep=torch.tensor([0.5]),
+        img_ids=ids,
         txt_ids=torch.zeros(5, 3),
         joint_attention_kwargs={"ip_adapter_image_embeds": [_random(1, 1, embed, generator=generator)]},
     )
     store["scales"] = torch.tensor([0.6])
     save_file({key: value.contiguous() for key, value in store.items()}, path / "golden.safetensors")
-    text = json.dumps({"_class_name": "FluxTransformer2DModel", **{key: model.config[key] for key in model.config
-                      if not key.startswith("_")}}, indent=1, default=list)
+    text = json.dumps(
+        {
+            "_class_name": "FluxTransformer2DModel",
+            **{key: model.config[key] for key in model.config if not key.startswith("_")},
+        },
+        indent=1,
+        default=list,
+    )
     (path / "config.json").write_text(text + "\n")
 
 
 # Configurations of the published models, from their config.json.
 _SD15 = dict(
-    sample_size=64, block_out_channels=(320, 640, 1280, 1280), layers_per_block=2, cross_attention_dim=768,
+    sample_size=64,
+    block_out_channels=(320, 640, 1280, 1280),
+    layers_per_block=2,
+    cross_attention_dim=768,
     attention_head_dim=8,
 )
 _SDXL = dict(
-    sample_size=128, block_out_channels=(320, 640, 1280), layers_per_block=2, cross_attention_dim=2048,
-    attention_head_dim=(5, 10, 20), transformer_layers_per_block=(1, 2, 10), use_linear_projection=True,
+    sample_size=128,
+    block_out_channels=(320, 640, 1280),
+    layers_per_block=2,
+    cross_attention_dim=2048,
+    attention_head_dim=(5, 10, 20),
+    transformer_layers_per_block=(1, 2, 10),
+    use_linear_projection=True,
     down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
     up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
-    addition_embed_type="text_time", addition_time_embed_dim=256, projection_class_embeddings_input_dim=2816,
+    addition_embed_type="text_time",
+    addition_time_embed_dim=256,
+    projection_class_embeddings_input_dim=2816,
 )
 
 
@@ -258,8 +329,16 @@ def _mask_grids(out, seed):
     generator = torch.Generator().manual_seed(seed)
     store = {}
     # Mask height and width, latent height and width, token count.
-    cases = [(64, 64, 64, 64, 4096), (64, 96, 32, 48, 384), (40, 56, 20, 28, 140), (33, 50, 33, 50, 17 * 25),
-             (96, 64, 24, 16, 96), (10, 10, 48, 32, 384), (63, 65, 63, 65, 32 * 33), (50, 33, 25, 17, 13 * 9)]
+    cases = [
+        (64, 64, 64, 64, 4096),
+        (64, 96, 32, 48, 384),
+        (40, 56, 20, 28, 140),
+        (33, 50, 33, 50, 17 * 25),
+        (96, 64, 24, 16, 96),
+        (10, 10, 48, 32, 384),
+        (63, 65, 63, 65, 32 * 33),
+        (50, 33, 25, 17, 13 * 9),
+    ]
     for number, (height, width, rows, columns, tokens) in enumerate(cases):
         mask = torch.rand(height, width, generator=generator)
         store[f"mask.{number}"] = mask
@@ -272,6 +351,6 @@ def _mask_grids(out, seed):
         if missing >= 0:
             grid = F.pad(grid, (missing // 2, missing - missing // 2))
         else:
-            grid = grid[(-missing) // 2:][:tokens]
+            grid = grid[(-missing) // 2 :][:tokens]
         store[f"comfyui.{number}"] = grid
     save_file({key: value.contiguous() for key, value in store.items()}, out / "masks.safetensors")

@@ -33,10 +33,19 @@ def _linear(channels):
     """The usual minihost: transformers everywhere, linear projections, a class vector."""
     levels = len(channels)
     return dict(
-        sample_size=4, in_channels=12, out_channels=12, layers_per_block=1, block_out_channels=channels,
-        norm_num_groups=4, down_block_types=["CrossAttnDownBlock2D"] * levels,
-        up_block_types=["CrossAttnUpBlock2D"] * levels, cross_attention_dim=10, attention_head_dim=2,
-        use_linear_projection=True, class_embed_type="projection", projection_class_embeddings_input_dim=7,
+        sample_size=4,
+        in_channels=12,
+        out_channels=12,
+        layers_per_block=1,
+        block_out_channels=channels,
+        norm_num_groups=4,
+        down_block_types=["CrossAttnDownBlock2D"] * levels,
+        up_block_types=["CrossAttnUpBlock2D"] * levels,
+        cross_attention_dim=10,
+        attention_head_dim=2,
+        use_linear_projection=True,
+        class_embed_type="projection",
+        projection_class_embeddings_input_dim=7,
     )
 
 
@@ -44,10 +53,18 @@ def _convolution(channels):
     """What the usual one leaves out: 1x1 convolutions, plain blocks, sines first, a plain middle, two blocks each."""
     levels = len(channels)
     return dict(
-        sample_size=4, in_channels=3, out_channels=5, layers_per_block=2, block_out_channels=channels,
-        norm_num_groups=2, down_block_types=["DownBlock2D"] + ["CrossAttnDownBlock2D"] * (levels - 1),
-        mid_block_type="UNetMidBlock2D", up_block_types=["CrossAttnUpBlock2D"] * (levels - 1) + ["UpBlock2D"],
-        cross_attention_dim=10, attention_head_dim=[width // 4 for width in channels], flip_sin_to_cos=False,
+        sample_size=4,
+        in_channels=3,
+        out_channels=5,
+        layers_per_block=2,
+        block_out_channels=channels,
+        norm_num_groups=2,
+        down_block_types=["DownBlock2D"] + ["CrossAttnDownBlock2D"] * (levels - 1),
+        mid_block_type="UNetMidBlock2D",
+        up_block_types=["CrossAttnUpBlock2D"] * (levels - 1) + ["UpBlock2D"],
+        cross_attention_dim=10,
+        attention_head_dim=[width // 4 for width in channels],
+        flip_sin_to_cos=False,
         freq_shift=1,
     )
 
@@ -56,8 +73,10 @@ def _plain(channels):
     """The built-in minihost: no transformer at the finest level, a time embedding of its own width; and deeper ones."""
     levels = len(channels)
     return dict(
-        _linear(channels), down_block_types=["DownBlock2D"] + ["CrossAttnDownBlock2D"] * (levels - 1),
-        up_block_types=["CrossAttnUpBlock2D"] * (levels - 1) + ["UpBlock2D"], time_embedding_dim=24,
+        _linear(channels),
+        down_block_types=["DownBlock2D"] + ["CrossAttnDownBlock2D"] * (levels - 1),
+        up_block_types=["CrossAttnUpBlock2D"] * (levels - 1) + ["UpBlock2D"],
+        time_embedding_dim=24,
         transformer_layers_per_block=2,
     )
 
@@ -87,7 +106,9 @@ def _adapter(unet, context):
         for side in ("k", "v"):
             weight = torch.randn(inner, context) / context**0.5
             adapter["ip_adapter"][f"{index}.to_{side}_ip.weight"] = weight
-    return {part: {name: tensor.half().float() for name, tensor in tensors.items()} for part, tensors in adapter.items()}
+    return {
+        part: {name: tensor.half().float() for name, tensor in tensors.items()} for part, tensors in adapter.items()
+    }
 
 
 def _case(folder, case, options, config):
@@ -111,7 +132,9 @@ def _case(folder, case, options, config):
     if "class_embed_type" in config:
         golden["class"] = torch.randn(2, config["projection_class_embeddings_input_dim"])
     inputs = dict(
-        sample=golden["sample"], timestep=golden["time"], encoder_hidden_states=golden["context"],
+        sample=golden["sample"],
+        timestep=golden["time"],
+        encoder_hidden_states=golden["context"],
         class_labels=golden.get("class"),
     )
     golden["alone"] = unet(**inputs).sample

@@ -1,8 +1,8 @@
 //! What tests need that a machine may lack, and how a test reports that it did not run.
 //!
-//! libtest has no result between "ok" and "failed" for a test that finds out at run time that it cannot run. Such a test
-//! returns early and calls [`skip`], which adds a line to the file that the environment variable `OMNIID_SKIPPED` names.
-//! `scripts/test` sets the variable and lists the lines in its summary. Shell scripts write the same lines with
+//! libtest has no result between "ok" and "failed" for a test that finds out at run time that it cannot run. Such a
+//! test returns early and calls [`skip`], which adds a line to the file that the environment variable `OMNIID_SKIPPED`
+//! names. `scripts/test` sets the variable and lists the lines in its summary. Shell scripts write the same lines with
 //! `scripts/skipped`, pytest with `omniid_skips.py`.
 
 use std::io::Write as _;
@@ -55,7 +55,8 @@ pub fn assets(file: &str) -> Option<PathBuf> {
     None
 }
 
-/// Whether `tool` can be started; otherwise the test is recorded as skipped, with the Debian `package` that has the tool.
+/// Whether `tool` can be started; otherwise the test is recorded as skipped, with the Debian `package` that has the
+/// tool.
 pub fn has_tool(tool: &str, package: &str) -> bool {
     let mut command = Command::new(tool);
     let status = command
