@@ -78,8 +78,24 @@ impl Isa {
     /// All that this processor can run, weakest first.
     #[cfg(test)]
     pub(crate) fn available() -> impl Iterator<Item = Self> {
-        [Self::Portable, Self::Avx2, Self::Avx512, Self::Avx512Bf16]
-            .into_iter()
-            .filter(|&isa| isa <= Self::detect())
+        Self::ALL.into_iter().filter(|&isa| isa <= Self::detect())
+    }
+
+    #[cfg(test)]
+    const ALL: [Self; 4] = [Self::Portable, Self::Avx2, Self::Avx512, Self::Avx512Bf16];
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use omniid_test_support::{skip, Missing};
+
+    /// Tests of kernels run every variant that the processor has. The others are reported here.
+    #[test]
+    fn variants_that_cannot_be_tested_are_reported() {
+        for isa in Isa::ALL.into_iter().filter(|&isa| isa > Isa::detect()) {
+            let why = format!("the processor cannot run the {isa:?} kernels");
+            skip(Missing::Hardware, &why, "a processor that can");
+        }
     }
 }
