@@ -1,4 +1,4 @@
-//! Conditioning: identities projected to the keys and values of every attention layer of a host, once.
+//! Conditionings: identities, projected once to the keys and values of every attention layer of a host.
 
 use crate::engine::{omniid_engine, precision, HostTexts};
 use crate::identity::omniid_identity;
@@ -16,33 +16,33 @@ use omniid::{Error, Result};
 use omniid_capi_export::export;
 use std::ffi::c_void;
 
-/// The weight w everywhere.
+/// The identity's weight w in every layer.
 pub const OMNIID_WEIGHT_TYPE_LINEAR: i32 = 0;
-/// Strong in early layers.
+/// Strong in the early layers.
 pub const OMNIID_WEIGHT_TYPE_EASE_IN: i32 = 1;
-/// Strong in late layers.
+/// Strong in the late layers.
 pub const OMNIID_WEIGHT_TYPE_EASE_OUT: i32 = 2;
-/// Strong in the middle.
+/// Strong in the middle layers.
 pub const OMNIID_WEIGHT_TYPE_EASE_IN_OUT: i32 = 3;
-/// Weak in the middle.
+/// Weak in the middle layers.
 pub const OMNIID_WEIGHT_TYPE_REVERSE_IN_OUT: i32 = 4;
-/// 0.2 w on the down-sampling half.
+/// 0.2 w in the down-sampling half.
 pub const OMNIID_WEIGHT_TYPE_WEAK_INPUT: i32 = 5;
-/// 0.2 w on the up-sampling half.
+/// 0.2 w in the up-sampling half.
 pub const OMNIID_WEIGHT_TYPE_WEAK_OUTPUT: i32 = 6;
-/// 0.2 w on the middle block.
+/// 0.2 w in the middle block.
 pub const OMNIID_WEIGHT_TYPE_WEAK_MIDDLE: i32 = 7;
-/// 0.2 w everywhere but in the middle block.
+/// 0.2 w everywhere except in the middle block.
 pub const OMNIID_WEIGHT_TYPE_STRONG_MIDDLE: i32 = 8;
-/// Only the style layers. This and the following are for SD1.5 and SDXL.
+/// Only the style layers. This type and the following ones are for SD1.5 and SDXL.
 pub const OMNIID_WEIGHT_TYPE_STYLE_TRANSFER: i32 = 9;
 /// Only the composition layers.
 pub const OMNIID_WEIGHT_TYPE_COMPOSITION: i32 = 10;
-/// Everything but the composition layers.
+/// All layers except the composition layers.
 pub const OMNIID_WEIGHT_TYPE_STRONG_STYLE_TRANSFER: i32 = 11;
-/// Style and composition layers, each with its own weight.
+/// Style and composition layers, each with a weight of its own.
 pub const OMNIID_WEIGHT_TYPE_STYLE_AND_COMPOSITION: i32 = 12;
-/// Every layer, the composition layers with their own weight.
+/// All layers, the composition layers with a weight of their own.
 pub const OMNIID_WEIGHT_TYPE_STRONG_STYLE_AND_COMPOSITION: i32 = 13;
 /// Style layers, with composition pushed away.
 pub const OMNIID_WEIGHT_TYPE_STYLE_TRANSFER_PRECISE: i32 = 14;
@@ -56,71 +56,72 @@ pub const OMNIID_STEP_RANGE_SIGMA: i32 = 1;
 /// While step_start <= fraction <= step_end, both within 0 to 1.
 pub const OMNIID_STEP_RANGE_FRACTION: i32 = 2;
 
-/// What the checkpoint's own reference code does.
+/// As in the checkpoint's reference code.
 pub const OMNIID_UNCONDITIONAL_DEFAULT: i32 = 0;
 /// Nothing is injected into unconditional rows.
 pub const OMNIID_UNCONDITIONAL_NONE: i32 = 1;
 /// A zero image embedding through the projection.
 pub const OMNIID_UNCONDITIONAL_ZERO_EMBEDDING: i32 = 2;
-/// A picture whose values are zero after normalisation.
+/// An image whose values are zero after normalisation.
 pub const OMNIID_UNCONDITIONAL_ZERO_PIXELS: i32 = 3;
-/// A black picture.
+/// A black image.
 pub const OMNIID_UNCONDITIONAL_BLACK_IMAGE: i32 = 4;
 /// All-zero image features.
 pub const OMNIID_UNCONDITIONAL_ZERO_FEATURES: i32 = 5;
-/// Tokens that are zero.
+/// All-zero identity tokens.
 pub const OMNIID_UNCONDITIONAL_ZERO_TOKENS: i32 = 6;
-/// The model's average identity, if the checkpoint has one.
+/// The model's mean identity, if the checkpoint has one.
 pub const OMNIID_UNCONDITIONAL_MEAN_TOKENS: i32 = 7;
 
-/// The weight multiplies the attention's output.
+/// The weight multiplies the output of the attention.
 pub const OMNIID_EMBEDS_SCALING_VALUES: i32 = 0;
 /// The weight multiplies keys and values.
 pub const OMNIID_EMBEDS_SCALING_KEYS_AND_VALUES: i32 = 1;
-/// As before, with the weight times inner width / 1280.
+/// The weight times inner width / 1280 multiplies keys and values.
 pub const OMNIID_EMBEDS_SCALING_KEYS_AND_VALUES_PENALTY: i32 = 2;
 /// The weight times inner width / 1280 multiplies the keys, and of the values only their mean over the tokens.
 pub const OMNIID_EMBEDS_SCALING_KEYS_AND_MEAN_VALUES_PENALTY: i32 = 3;
 
-/// Masks follow ComfyUI: grid from the latent size, bilinear.
+/// As in ComfyUI: grid from the latent size, bilinear.
 pub const OMNIID_MASK_MODE_COMFYUI: i32 = 0;
-/// Masks follow diffusers: grid from the mask's proportions, bicubic.
+/// As in diffusers: grid from the mask's proportions, bicubic.
 pub const OMNIID_MASK_MODE_DIFFUSERS: i32 = 1;
 
-/// Keys and values of identities for every layer of a host. Never changes; may be used from any number of threads at
-/// once.
+/// Keys and values of identities for every layer of a host. Immutable; may be used from any number of threads at once.
 pub struct omniid_conditioning {
     pub(crate) conditioning: Conditioning,
     pub(crate) texts: HostTexts,
 }
 
-/// One identity to condition on. Fields left at 0 have the defaults stated.
+/// One identity to condition on, with the defaults that OMNIID_CONDITIONING_INPUT_INIT sets.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct omniid_conditioning_input {
     /// Set by OMNIID_CONDITIONING_INPUT_INIT.
     pub struct_size: u32,
-    /// Weight of the identity; 0 leaves it out. OMNIID_CONDITIONING_INPUT_INIT sets 1.0f.
+    /// Weight of the identity; 0 switches it off. OMNIID_CONDITIONING_INPUT_INIT sets 1.0f.
     pub scale: f32,
-    /// Who.
+    /// The identity.
     pub identity: *const omniid_identity,
-    /// Where in the picture: mask_height rows of mask_width values from 0 to 1, copied. Default: everywhere.
+    /// Where in the picture the identity acts: mask_height rows of mask_width values from 0 to 1, copied. Default:
+    /// everywhere.
     pub mask: *const f32,
-    /// Rows of the mask.
+    /// Number of rows of the mask.
     pub mask_height: u32,
-    /// Columns of the mask.
+    /// Number of columns of the mask.
     pub mask_width: u32,
-    /// When during sampling, OMNIID_STEP_RANGE_... Default: always.
+    /// How the range of sampling steps is given in which the identity acts, OMNIID_STEP_RANGE_... Default: always.
     pub step_range: i32,
-    /// What unconditional rows see instead, OMNIID_UNCONDITIONAL_... Default: as the checkpoint's reference code.
+    /// What unconditional rows attend to instead of the identity, OMNIID_UNCONDITIONAL_... Default: as in the
+    /// checkpoint's reference code.
     pub unconditional: i32,
-    /// First sigma or fraction.
+    /// First sigma or fraction of the range.
     pub step_start: f64,
-    /// Last sigma or fraction.
+    /// Last sigma or fraction of the range.
     pub step_end: f64,
-    /// An identity that unconditional rows see instead; overrides unconditional. Default: none.
+    /// An identity that unconditional rows attend to instead; overrides `unconditional`. Default: none.
     pub negative: *const omniid_identity,
-    /// A second identity for the composition layers of the weight types "style and composition". Default: the same.
+    /// Another identity for the composition layers of the weight types "style and composition". Default: the same one.
     pub composition: *const omniid_identity,
 }
 
@@ -129,21 +130,21 @@ unsafe impl CStruct for omniid_conditioning_input {
     const NAME: &'static str = "omniid_conditioning_input";
 }
 
-/// What holds for all identities of a conditioning. Fields left at 0 have the defaults stated.
+/// Options of a conditioning, for all its identities, with the defaults that OMNIID_CONDITIONING_OPTIONS_INIT sets.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct omniid_conditioning_options {
     /// Set by OMNIID_CONDITIONING_OPTIONS_INIT.
     pub struct_size: u32,
-    /// How weights are spread over the layers, OMNIID_WEIGHT_TYPE_... Default: linear.
+    /// How an identity's weight is spread over the layers, OMNIID_WEIGHT_TYPE_... Default: linear.
     pub weight_type: i32,
-    /// One more factor for each layer of the host, in the order of its table. Default: 1 everywhere.
+    /// A further factor for each layer of the host, in the order of its table. Default: 1 everywhere.
     pub layer_scales: *const f32,
     /// Number of layer_scales: 0 or the number of layers.
     pub layer_scale_count: usize,
     /// How the weight acts on keys and values, OMNIID_EMBEDS_SCALING_... Default: it multiplies the output.
     pub embeds_scaling: i32,
-    /// Whose way of placing masks is followed, OMNIID_MASK_MODE_... Default: ComfyUI's.
+    /// Whose rules for placing masks are followed, OMNIID_MASK_MODE_... Default: ComfyUI's.
     pub mask_mode: i32,
     /// Number type of the stored keys and values, OMNIID_PRECISION_... Default: f32.
     pub precision: i32,
@@ -155,7 +156,7 @@ pub struct omniid_conditioning_options {
     pub style_boost: *const f32,
     /// Weight of the swapped layers of "composition precise". Default: the identity's scale.
     pub composition_boost: *const f32,
-    /// Hears about progress and can cancel. Default: none.
+    /// Is told about progress and can cancel the call. Default: none.
     pub progress: omniid_progress_fn,
     /// Passed to progress.
     pub progress_user_data: *mut c_void,
@@ -314,16 +315,17 @@ unsafe fn number(pointer: *const f32, name: &str) -> Result<Option<f32>> {
     Ok(unsafe { pointer::slice(pointer, 1, name) }?.first().copied())
 }
 
-/// Projects the keys and values of one or several identities for every layer of the engine's host. Each identity has
-/// its own softmax; their contributions are added. `options` may be NULL.
+/// Projects one or more identities to the keys and values of every layer of the engine's host. Each identity has a
+/// softmax of its own; their contributions are added. `options` may be NULL.
 ///
-/// Fails with `OMNIID_STATUS_MISMATCH` when another model made an identity or the adapter is for another host, with
-/// `OMNIID_STATUS_UNSUPPORTED` when the checkpoint has no adapter, the host is not known, or the weight type or unconditional
-/// variant does not exist for it.
+/// Fails with `OMNIID_STATUS_MISMATCH` when another model made an identity or the adapter is for another host, and with
+/// `OMNIID_STATUS_UNSUPPORTED` when the checkpoint has no adapter, the host is not known, or the weight type or the
+/// unconditional variant does not exist for it.
 ///
 /// # Safety
 /// `engine` is a live engine; `identities` points to `identity_count` structs initialised with
-/// OMNIID_CONDITIONING_INPUT_INIT; `options` is NULL or initialised with OMNIID_CONDITIONING_OPTIONS_INIT; `out` is writable.
+/// OMNIID_CONDITIONING_INPUT_INIT; `options` is NULL or initialised with OMNIID_CONDITIONING_OPTIONS_INIT; `out` is
+/// writable.
 #[export]
 pub unsafe extern "C" fn omniid_conditioning_create(
     engine: *const omniid_engine,
@@ -375,7 +377,7 @@ pub unsafe extern "C" fn omniid_conditioning_create(
     Ok(())
 }
 
-/// Frees a conditioning. NULL is fine.
+/// Frees a conditioning; NULL is ignored.
 ///
 /// # Safety
 /// `conditioning` is NULL or came from `omniid_conditioning_create`, and no call uses it any more.

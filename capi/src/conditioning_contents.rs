@@ -1,4 +1,4 @@
-//! What a conditioning holds: layers by index and name, keys and values for hosts that run their own attention.
+//! Contents of a conditioning: layers by index and name; keys, values and factors for hosts with their own attention.
 
 use crate::conditioning::omniid_conditioning;
 use crate::dlpack::omniid_managed_tensor;
@@ -13,9 +13,9 @@ use omniid::{Error, Result};
 use omniid_capi_export::export;
 use std::ffi::c_char;
 
-/// The rows that follow the prompt.
+/// A row that is conditioned on the prompt.
 pub const OMNIID_ROLE_CONDITIONAL: i32 = 0;
-/// The rows that do not.
+/// A row that is not.
 pub const OMNIID_ROLE_UNCONDITIONAL: i32 = 1;
 
 /// Reads something of a conditioning into a place of the caller.
@@ -66,7 +66,7 @@ pub unsafe extern "C" fn omniid_conditioning_identity_count(
     }
 }
 
-/// Bytes that all keys and values occupy.
+/// Number of bytes that all keys and values occupy.
 ///
 /// # Safety
 /// `conditioning` is a live conditioning; `out` is writable.
@@ -97,7 +97,7 @@ pub unsafe extern "C" fn omniid_conditioning_layer_name(
     }
 }
 
-/// Heads, widths and name of a layer. The name lives as long as the conditioning.
+/// Describes a layer. Its name lives as long as the conditioning.
 ///
 /// # Safety
 /// `conditioning` is a live conditioning; `out` is initialised with OMNIID_HOST_LAYER_INIT.
@@ -162,11 +162,12 @@ unsafe fn hand_out(
     Ok(())
 }
 
-/// Hands out the keys of one identity in one layer, `[tokens, heads, head_dim]`, read-only, without a copy. NULL, with
-/// `OMNIID_STATUS_OK`, where nothing is injected. Stays valid after the conditioning is freed. On a GPU they may be read on
-/// `stream`, a CUDA stream in the numbering of `omniid_inject_call`; on the CPU it is ignored.
-/// There the deleter may run while queued work still reads them, but not while a stream of the device is being captured
-/// into a CUDA graph.
+/// Hands out the keys of one identity in one layer, `[tokens, heads, head_dim]`, read-only and without a copy; NULL,
+/// with `OMNIID_STATUS_OK`, where nothing is injected. They stay valid after the conditioning is freed.
+///
+/// `stream` is ignored on the CPU. On a GPU it is a CUDA stream in the numbering of `omniid_inject_call`, on which the
+/// keys may be read. Their deleter may run while queued work still reads them, but not while a stream of the device is
+/// being captured into a CUDA graph.
 ///
 /// A host that runs its own attention adds factor x mask x softmax(q Kt / sqrt(head_dim)) V for each identity that is
 /// active at the step; see `omniid_conditioning_factor`, `_mask_factors` and `_is_active`.
@@ -211,7 +212,7 @@ pub unsafe extern "C" fn omniid_conditioning_values(
     }
 }
 
-/// Factor of one identity's attention output in one layer; 0 where nothing is injected.
+/// Factor of one identity's attention in one layer; 0 where nothing is injected.
 ///
 /// # Safety
 /// `conditioning` is a live conditioning; `out` is writable.
@@ -230,7 +231,7 @@ pub unsafe extern "C" fn omniid_conditioning_factor(
     }
 }
 
-/// Writes 1 if one identity is injected at a step, else 0. `sigma` and `fraction` may be NULL where the identity's
+/// Writes 1 if an identity is injected at a step, otherwise 0. `sigma` and `fraction` may be NULL where the identity's
 /// range does not need them.
 ///
 /// # Safety
@@ -255,8 +256,8 @@ pub unsafe extern "C" fn omniid_conditioning_is_active(
     }
 }
 
-/// Writes one identity's mask as one factor for each of a layer's `token_count` image tokens; 1 everywhere when it
-/// has no mask. The latent picture's height and width may both be 0 where the mask does not need them.
+/// Writes an identity's mask as one factor for each of a layer's `token_count` image tokens; 1 everywhere if it has no
+/// mask. Height and width of the latent image may both be 0 where the mask does not need them.
 ///
 /// # Safety
 /// `conditioning` is a live conditioning; `out` has room for `token_count` numbers.

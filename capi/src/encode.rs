@@ -1,4 +1,4 @@
-//! Encoding: photos to an identity, and more photos to an identity that exists.
+//! Encoding: one person's photos become an identity, and more photos are added to it.
 
 use crate::engine::omniid_engine;
 use crate::identity::omniid_identity;
@@ -15,23 +15,23 @@ use omniid::{Error, ProgressFn, Result};
 use omniid_capi_export::export;
 use std::ffi::{c_char, c_void, CString};
 
-/// The model's own way.
+/// The model's own crop.
 pub const OMNIID_CROP_DEFAULT: i32 = 0;
-/// The photo as it is: the image encoder's own preparation scales the short side and cuts out the centre.
+/// The whole photo: the image encoder's own preprocessing scales its shorter side and crops the centre.
 pub const OMNIID_CROP_NONE: i32 = 1;
-/// The largest square in the middle of the photo.
+/// The largest square at the centre of the photo.
 pub const OMNIID_CROP_CENTER: i32 = 2;
 /// A square around the face, with a margin.
 pub const OMNIID_CROP_FACE: i32 = 3;
-/// The face turned, scaled and shifted so that its landmarks lie on the ArcFace template.
+/// The face rotated, scaled and shifted so that its landmarks lie on the ArcFace template.
 pub const OMNIID_CROP_ALIGNED: i32 = 4;
 
-/// Leave out a photo that cannot be used, and say so in the report.
+/// Leave out a photo that cannot be used, and note it in the report.
 pub const OMNIID_BAD_PHOTO_SKIP: i32 = 0;
 /// Fail the call.
 pub const OMNIID_BAD_PHOTO_FAIL: i32 = 1;
 
-/// What became of each photo of a call. Never changes; may be used from any number of threads at once.
+/// What became of each photo of a call. Immutable; may be used from any number of threads at once.
 pub struct omniid_report {
     photos: Vec<ReportedPhoto>,
 }
@@ -44,35 +44,37 @@ struct ReportedPhoto {
     face: Option<omniid_face>,
 }
 
-/// How photos become an identity. Fields left at 0 have the defaults stated.
+/// Options of encoding, with the defaults that OMNIID_ENCODE_OPTIONS_INIT sets.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct omniid_encode_options {
     /// Set by OMNIID_ENCODE_OPTIONS_INIT.
     pub struct_size: u32,
-    /// How photos are cropped, OMNIID_CROP_... Default: the model's own way.
+    /// How photos are cropped, OMNIID_CROP_... Default: the model's own crop.
     pub crop: i32,
-    /// With OMNIID_CROP_FACE: margin on each side as a share of the face's longer side, 0 to 4; below 0 for the
-    /// library's default, 0.5. OMNIID_ENCODE_OPTIONS_INIT sets -1.0f.
+    /// With OMNIID_CROP_FACE: margin on each side as a fraction of the face's longer side, 0 to 4; 0 is no margin, a
+    /// negative number the library's default, 0.5. OMNIID_ENCODE_OPTIONS_INIT sets -1.0f.
     pub crop_margin: f32,
-    /// With OMNIID_CROP_ALIGNED: 1 is the template as published, 0.5 shows twice as much. Default: 1.
+    /// With OMNIID_CROP_ALIGNED: scale of the template; 0.5 shows twice as much around the face. Default: 1, the
+    /// template as published.
     pub crop_scale: f32,
-    /// Photos that pass the image encoder together. Default: 4.
+    /// Number of photos that pass through the image encoder together. Default: 4.
     pub batch_size: u32,
     /// What to do with a photo that cannot be used, OMNIID_BAD_PHOTO_... Default: leave it out.
     pub bad_photo: i32,
-    /// 1: do not keep the photos' features. The identity is smaller, but one of Omni-ID cannot be extended.
+    /// 1: do not keep the photos' features. The identity is smaller, but an Omni-ID identity cannot be extended then.
+    /// Default: 0.
     pub drop_features: i32,
     /// Leave at 0.
     pub reserved: u32,
-    /// A name for people, stored with the identity. Default: none; when extending, the identity's own.
+    /// Human-readable label, stored with the identity. Default: none; when extending, the identity's own.
     pub label: *const c_char,
-    /// What the person agreed to, stored with the identity. Default as for label.
+    /// Note on what the person has consented to, stored with the identity. Default: as for label.
     pub consent: *const c_char,
-    /// Where to put a report on each photo, to be freed with omniid_report_free. NULL: no report is made. A call that
-    /// fails sets it to NULL; its message then says what was wrong with the photos.
+    /// Receives a report on each photo, to be freed with omniid_report_free. A failed call sets it to NULL; its message
+    /// says what was wrong with the photos. Default: no report.
     pub report: *mut *mut omniid_report,
-    /// Hears about progress and can cancel. Default: none.
+    /// Is told about progress and can cancel the call. Default: none.
     pub progress: omniid_progress_fn,
     /// Passed to progress.
     pub progress_user_data: *mut c_void,
@@ -83,7 +85,7 @@ unsafe impl CStruct for omniid_encode_options {
     const NAME: &'static str = "omniid_encode_options";
 }
 
-/// What became of one photo. Texts live as long as the report.
+/// What became of one photo. Its strings live as long as the report.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct omniid_photo_report {
@@ -93,15 +95,16 @@ pub struct omniid_photo_report {
     pub status: omniid_status,
     /// The photo's path, or a description of a photo in memory.
     pub name: *const c_char,
-    /// Why it was left out; or what should be known although it was used, as another crop than asked for. May be empty.
+    /// Why the photo was left out, or a remark on one that was used, such as that it was cropped in another way than
+    /// asked for. May be empty.
     pub reason: *const c_char,
-    /// 1 if the photo was cut around face_bounds.
+    /// 1 if the photo was cropped around face_bounds.
     pub has_bounds: i32,
-    /// 1 if the face was found by the detector or given with landmarks, so that face_score and face_landmarks are set.
+    /// 1 if face_score and face_landmarks are set: the detector has found the face, or its landmarks were given.
     pub has_landmarks: i32,
     /// Left, top, right, bottom in pixels of the upright photo.
     pub face_bounds: [f32; 4],
-    /// As in omniid_face.
+    /// Landmarks of the face, as in omniid_face.
     pub face_landmarks: [f32; 10],
     /// Confidence of the face.
     pub face_score: f32,
@@ -255,11 +258,11 @@ unsafe fn run(
     Ok(())
 }
 
-/// Makes one identity of one or many photos of the same person.
+/// Makes an identity from one or more photos of the same person. `options` may be NULL.
 ///
 /// A photo that cannot be used is left out and reported, unless the options say otherwise. Fails with
-/// `OMNIID_STATUS_NO_FACE` when no photo shows a face, with the first photo's own error when none could be used for other
-/// reasons. `options` may be NULL.
+/// `OMNIID_STATUS_NO_FACE` when no photo shows a face, and with the first photo's own error when none can be used for
+/// other reasons.
 ///
 /// # Safety
 /// `engine` is a live engine; `photos` points to `photo_count` structs initialised with OMNIID_PHOTO_INIT; `options` is
@@ -282,11 +285,11 @@ pub unsafe extern "C" fn omniid_encode(
     }
 }
 
-/// Makes a new identity of an identity and more photos. Equal to encoding all photos at once, at the price of the
-/// new ones.
+/// Makes a new identity from an identity and more photos: equal to encoding all photos at once, at the cost of the new
+/// ones. `options` may be NULL.
 ///
-/// Fails with `OMNIID_STATUS_MISMATCH` when another model made the identity and with `OMNIID_STATUS_UNSUPPORTED` when an Omni-ID
-/// identity was kept without its photos' features. `options` may be NULL.
+/// Fails with `OMNIID_STATUS_MISMATCH` when another model made the identity, and with `OMNIID_STATUS_UNSUPPORTED` when
+/// an Omni-ID identity does not hold its photos' features.
 ///
 /// # Safety
 /// As `omniid_encode`; `identity` is a live identity.
@@ -310,7 +313,7 @@ pub unsafe extern "C" fn omniid_identity_extend(
     }
 }
 
-/// Number of photos in a report: one entry for each photo handed in, in that order.
+/// Number of entries in a report: one for each photo of the call, in the same order.
 ///
 /// # Safety
 /// `report` is a live report; `out` is writable.
@@ -327,7 +330,7 @@ pub unsafe extern "C" fn omniid_report_photo_count(
     Ok(())
 }
 
-/// Tells what became of photo `index`.
+/// Describes what became of photo `index`.
 ///
 /// # Safety
 /// `report` is a live report; `out` is initialised with OMNIID_PHOTO_REPORT_INIT.
@@ -364,7 +367,7 @@ pub unsafe extern "C" fn omniid_report_photo(
     unsafe { structs::write(out, &described) }
 }
 
-/// Frees a report. NULL is fine.
+/// Frees a report; NULL is ignored.
 ///
 /// # Safety
 /// `report` is NULL or came from this library, and no call uses it any more.

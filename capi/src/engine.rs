@@ -1,4 +1,4 @@
-//! The engine: an identity model, opened once, used from any number of threads.
+//! Engines: an identity model, opened once and used from any number of threads.
 
 use crate::pointer;
 use crate::progress::{omniid_progress_fn, with_progress};
@@ -14,23 +14,23 @@ use omniid::{Error, ErrorKind, Precision, Result};
 use omniid_capi_export::export;
 use std::ffi::{c_char, c_void, CString};
 
-/// 32-bit floating point: equal to the reference implementations within rounding.
+/// 32-bit floating point; results equal those of the reference implementations within rounding.
 pub const OMNIID_PRECISION_F32: i32 = 0;
 /// IEEE half precision: half the memory.
 pub const OMNIID_PRECISION_F16: i32 = 1;
-/// bfloat16: half the memory, the range of f32.
+/// bfloat16: half the memory, with the range of f32.
 pub const OMNIID_PRECISION_BF16: i32 = 2;
 
 /// The native Omni-ID encoder: a fixed number of tokens, however many photos.
 pub const OMNIID_ENCODER_OMNI_ID: i32 = 0;
 /// IP-Adapter Plus and Plus-Face: a fixed number of tokens for each photo.
 pub const OMNIID_ENCODER_RESAMPLER: i32 = 1;
-/// IP-Adapter full-face: a token per feature token and photo.
+/// IP-Adapter full-face: one token per image feature token and photo.
 pub const OMNIID_ENCODER_FULL_FACE: i32 = 2;
 /// Base IP-Adapter and XLabs FLUX: a fixed number of tokens for each photo.
 pub const OMNIID_ENCODER_PROJECTION: i32 = 3;
 
-/// An opened identity model. Never changes; may be used from any number of threads at once.
+/// An opened identity model. Immutable; may be used from any number of threads at once.
 pub struct omniid_engine {
     pub(crate) engine: Engine,
     name: CString,
@@ -74,41 +74,41 @@ unsafe impl CStruct for omniid_host_layer {
     const NAME: &'static str = "omniid_host_layer";
 }
 
-/// What to open an engine with. Fields left at 0 have the defaults stated.
+/// Options of `omniid_engine_open`, with the defaults that OMNIID_ENGINE_OPTIONS_INIT sets.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct omniid_engine_options {
     /// Set by OMNIID_ENGINE_OPTIONS_INIT.
     pub struct_size: u32,
-    /// The ABI version that the caller was built for; OMNIID_ENGINE_OPTIONS_INIT sets OMNIID_ABI_VERSION.
+    /// The ABI version that the caller was built for; 0 is refused. OMNIID_ENGINE_OPTIONS_INIT sets OMNIID_ABI_VERSION.
     pub abi_version: u32,
     /// The identity model: a native Omni-ID checkpoint or a public IP-Adapter or XLabs file, safetensors or PyTorch.
     /// Recognised by its content. The file must not change while the engine lives. Default, when checkpoint_data is
-    /// NULL too: the small model inside the library, which brings its own face detector; OMNIID_STATUS_UNSUPPORTED when the
-    /// library was built without it.
+    /// NULL too: the small model inside the library, with its own face detector; the call fails with
+    /// OMNIID_STATUS_UNSUPPORTED when the library was built without it.
     pub checkpoint_path: *const c_char,
-    /// The same as the bytes of the file, instead of a path; copied.
+    /// The bytes of that file, instead of its path; copied.
     pub checkpoint_data: *const c_void,
     /// Bytes of checkpoint_data.
     pub checkpoint_size: usize,
-    /// The CLIP vision model that a public checkpoint needs; a native one brings its own.
+    /// The CLIP vision model that a public checkpoint needs; a native one contains its own.
     pub image_encoder_path: *const c_char,
-    /// The same as the bytes of the file, instead of a path; copied.
+    /// The bytes of that file, instead of its path; copied.
     pub image_encoder_data: *const c_void,
     /// Bytes of image_encoder_data.
     pub image_encoder_size: usize,
-    /// The text of the image encoder's config.json. Default: the file of that name beside image_encoder_path, or
-    /// a published model of the same shape.
+    /// The contents of the image encoder's config.json. Default: the file of that name beside image_encoder_path, or
+    /// the configuration of a published model of the same shape.
     pub image_encoder_config: *const c_char,
     /// Weights of the face detector, safetensors or the upstream YuNet ONNX file. Default: the one in a native
     /// checkpoint, if any.
     pub detector_path: *const c_char,
-    /// The same as the bytes of the file, instead of a path; copied.
+    /// The bytes of that file, instead of its path; copied.
     pub detector_data: *const c_void,
     /// Bytes of detector_data.
     pub detector_size: usize,
-    /// "sd15", "sdxl" or "flux"; with host_layers, any name for the host's own table. Default: what the checkpoint
-    /// is for.
+    /// "sd15", "sdxl" or "flux"; with host_layers, any name for the host's own table. Default: the host that the
+    /// checkpoint is for.
     pub host: *const c_char,
     /// The host's own layer table, in the order of the adapter in the checkpoint. Default: the host's built-in one.
     pub host_layers: *const omniid_host_layer,
@@ -122,17 +122,17 @@ pub struct omniid_engine_options {
     pub precision: i32,
     /// Leave at 0.
     pub reserved: u32,
-    /// Most pixels of one photo. Default: 100 million.
+    /// Maximum number of pixels of a photo. Default: 100 million.
     pub max_pixels: u64,
-    /// Most bytes that decoding one photo may take. Default: 1 GiB.
+    /// Maximum number of bytes that decoding a photo may take. Default: 1 GiB.
     pub max_decoded_bytes: u64,
-    /// Most bytes of one encoded photo. Default: 256 MiB.
+    /// Maximum number of bytes of an encoded photo. Default: 256 MiB.
     pub max_photo_bytes: u64,
-    /// Most bytes of a checkpoint's header. Default: 100 MB.
+    /// Maximum number of bytes of a checkpoint's header. Default: 100 MB.
     pub max_header_bytes: u64,
-    /// Most photos of one identity. Default: 4096.
+    /// Maximum number of photos of an identity. Default: 4096.
     pub max_photos: u64,
-    /// Hears about progress and can cancel. Default: none.
+    /// Is told about progress and can cancel the call. Default: none.
     pub progress: omniid_progress_fn,
     /// Passed to progress.
     pub progress_user_data: *mut c_void,
@@ -143,37 +143,37 @@ unsafe impl CStruct for omniid_engine_options {
     const NAME: &'static str = "omniid_engine_options";
 }
 
-/// What an engine is. Texts live as long as the engine.
+/// Description of an engine. Its strings live as long as the engine.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct omniid_engine_info {
     /// Set by OMNIID_ENGINE_INFO_INIT.
     pub struct_size: u32,
-    /// OMNIID_ENCODER_...
+    /// Kind of the identity encoder, OMNIID_ENCODER_...
     pub encoder: i32,
-    /// The model's name for people; empty if it has none.
+    /// Human-readable name of the model; may be empty.
     pub name: *const c_char,
-    /// Fingerprint of the model; its identities carry it.
+    /// Fingerprint of the model, which its identities carry.
     pub fingerprint: *const c_char,
-    /// The host's name; NULL if no host is known.
+    /// Name of the host; NULL if the host is not known.
     pub host: *const c_char,
-    /// Layers of the host; 0 if no host is known.
+    /// Number of layers of the host; 0 if the host is not known.
     pub host_layer_count: u64,
-    /// Identity tokens: of an identity for Omni-ID, of each photo otherwise.
+    /// Number of identity tokens: per identity for Omni-ID, per photo otherwise.
     pub tokens: u64,
     /// Width of an identity token.
     pub token_width: u64,
-    /// Side of the square picture that the image encoder sees, in pixels.
+    /// Side of the image encoder's square input in pixels.
     pub image_size: u32,
-    /// 1 if faces can be detected.
+    /// 1 if the engine has a face detector.
     pub has_detector: i32,
     /// 1 if the checkpoint holds an adapter, so that omniid_conditioning_create works.
     pub has_adapter: i32,
-    /// OMNIID_DEVICE_TYPE_...
+    /// Device of the engine, OMNIID_DEVICE_TYPE_...
     pub device_type: i32,
     /// Ordinal of the GPU; 0 on the CPU.
     pub device_id: i32,
-    /// OMNIID_PRECISION_...
+    /// Number type of the weights, OMNIID_PRECISION_...
     pub precision: i32,
 }
 
@@ -367,9 +367,9 @@ unsafe fn engine_options(
 /// Opens an identity model.
 ///
 /// Fails with `OMNIID_STATUS_ABI_MISMATCH` when the program was built for another major version of the ABI, with
-/// `OMNIID_STATUS_IO` or `OMNIID_STATUS_FORMAT` for files that cannot be read, with `OMNIID_STATUS_UNSUPPORTED` for checkpoint families
-/// and devices that this build cannot run, with `OMNIID_STATUS_MISMATCH` when image encoder, checkpoint and host do not
-/// belong together.
+/// `OMNIID_STATUS_IO` or `OMNIID_STATUS_FORMAT` for files that cannot be read, with `OMNIID_STATUS_UNSUPPORTED` for
+/// checkpoint families and devices that this build cannot run, and with `OMNIID_STATUS_MISMATCH` when image encoder,
+/// checkpoint and host do not belong together.
 ///
 /// # Safety
 /// `options` is initialised with OMNIID_ENGINE_OPTIONS_INIT and its pointers are NULL or valid; `out` is writable.
@@ -397,7 +397,7 @@ pub unsafe extern "C" fn omniid_engine_open(
     Ok(())
 }
 
-/// Frees an engine. NULL is fine. What was made with it stays valid.
+/// Frees an engine; NULL is ignored. What was made with it stays valid.
 ///
 /// # Safety
 /// `engine` is NULL or came from `omniid_engine_open`, and no call uses it any more.
@@ -407,7 +407,7 @@ pub unsafe extern "C" fn omniid_engine_free(engine: *mut omniid_engine) {
     unsafe { pointer::free(engine) }
 }
 
-/// Tells what an engine is.
+/// Describes an engine.
 ///
 /// # Safety
 /// `engine` is a live engine; `out` is initialised with OMNIID_ENGINE_INFO_INIT.

@@ -1,4 +1,5 @@
-//! Identities: what the encoder makes of one person's photos. Never pickled, never tied to the engine that made them.
+//! Identities: what the encoder makes of one person's photos. They outlive the engine that made them, and are saved in
+//! files without executable content.
 
 use crate::dlpack::{omniid_managed_tensor, omniid_tensor};
 use crate::engine::{encoder_number, omniid_engine, OMNIID_PRECISION_F16, OMNIID_PRECISION_F32};
@@ -14,7 +15,7 @@ use omniid_capi_export::export;
 use std::ffi::{c_char, c_void, CString};
 use std::sync::Arc;
 
-/// The identity tokens of one person. Never changes; may be used from any number of threads at once.
+/// The identity tokens of one person. Immutable; may be used from any number of threads at once.
 pub struct omniid_identity {
     pub(crate) identity: Arc<Identity>,
     model: CString,
@@ -37,29 +38,29 @@ impl omniid_identity {
     }
 }
 
-/// What is known about an identity. Texts live as long as the identity.
+/// Description of an identity. Its strings live as long as the identity.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct omniid_identity_info {
     /// Set by OMNIID_IDENTITY_INFO_INIT.
     pub struct_size: u32,
-    /// The encoder that made it, OMNIID_ENCODER_...
+    /// Kind of the encoder that made it, OMNIID_ENCODER_...
     pub encoder: i32,
     /// Number of tokens.
     pub tokens: u64,
     /// Width of a token.
     pub token_width: u64,
-    /// Photos that went in.
+    /// Number of photos that it was made from.
     pub photos: u64,
-    /// Photos whose features were kept, so that an Omni-ID identity can be extended: all or none.
+    /// Number of photos whose features are kept, so that an Omni-ID identity can be extended: all or none.
     pub features: u64,
     /// Fingerprint of the model that made it.
     pub model: *const c_char,
-    /// A name for people; may be empty.
+    /// Human-readable label; may be empty.
     pub label: *const c_char,
-    /// When it was made: UTC, RFC 3339.
+    /// Time of creation: UTC, RFC 3339.
     pub created: *const c_char,
-    /// What the person agreed to; may be empty.
+    /// Note on what the person has consented to; may be empty.
     pub consent: *const c_char,
 }
 
@@ -131,8 +132,8 @@ pub unsafe extern "C" fn omniid_identity_from_bytes(
     }
 }
 
-/// Writes an identity to a file, as `OMNIID_PRECISION_F32` or, at half the size, `OMNIID_PRECISION_F16`. The file
-/// appears complete or not at all.
+/// Writes an identity to a file, as `OMNIID_PRECISION_F32` or, at half the size, `OMNIID_PRECISION_F16`. An existing
+/// file is replaced when the new one is complete.
 ///
 /// # Safety
 /// `identity` is a live identity; `path` is NUL-terminated.
@@ -152,10 +153,10 @@ pub unsafe extern "C" fn omniid_identity_save(
     handle.identity.save_as(path, file_precision(precision)?)
 }
 
-/// Writes an identity to memory: what `omniid_identity_save` puts into the file.
+/// Writes an identity to memory: the bytes that `omniid_identity_save` writes to the file.
 ///
-/// `size` gets the number of bytes. With `buffer` NULL that is all; otherwise `capacity` must be at least that, else
-/// the call fails with `OMNIID_STATUS_INVALID_ARGUMENT` and `size` says what is needed.
+/// `size` receives the number of bytes, also when `buffer` is NULL and nothing is written. When `capacity` is smaller,
+/// the call fails with `OMNIID_STATUS_INVALID_ARGUMENT`, and `size` still says how many are needed.
 ///
 /// # Safety
 /// `identity` is a live identity; `buffer` is NULL or has room for `capacity` bytes; `size` is writable.
@@ -187,7 +188,7 @@ pub unsafe extern "C" fn omniid_identity_to_bytes(
     Ok(())
 }
 
-/// Tells what is known about an identity.
+/// Describes an identity.
 ///
 /// # Safety
 /// `identity` is a live identity; `out` is initialised with OMNIID_IDENTITY_INFO_INIT.
@@ -215,8 +216,8 @@ pub unsafe extern "C" fn omniid_identity_describe(
     unsafe { structs::write(out, &described) }
 }
 
-/// Hands out the tokens, f32 `[tokens, token_width]`, read-only, without a copy. They stay valid after the identity
-/// is freed; free them with `omniid_managed_tensor_free` or their deleter.
+/// Hands out the tokens, f32 `[tokens, token_width]`, read-only and without a copy. They stay valid after the identity
+/// is freed. Free them with `omniid_managed_tensor_free` or their deleter.
 ///
 /// # Safety
 /// `identity` is a live identity; `out` is writable.
@@ -239,7 +240,7 @@ pub unsafe extern "C" fn omniid_identity_tokens(
     Ok(())
 }
 
-/// Copies the tokens into a tensor of the host: `[tokens, token_width]` on the CPU, f32, f16 or bf16, any strides.
+/// Copies the tokens into a tensor of the host: `[tokens, token_width]` on the CPU; f32, f16 or bf16; any strides.
 ///
 /// # Safety
 /// `identity` is a live identity; `out` describes writable memory.
@@ -261,7 +262,7 @@ pub unsafe extern "C" fn omniid_identity_copy_tokens(
     }
 }
 
-/// Makes a copy of an identity with another label and consent note; NULL keeps the one it has.
+/// Makes a copy of an identity with another label and consent note; NULL keeps the present one.
 ///
 /// # Safety
 /// `identity` is a live identity; the texts are NULL or NUL-terminated; `out` is writable.
@@ -292,8 +293,8 @@ pub unsafe extern "C" fn omniid_identity_with_notes(
     }
 }
 
-/// Makes a copy of an identity without the photos' features: smaller, but an Omni-ID identity cannot be extended
-/// any more.
+/// Makes a copy of an identity without the photos' features: smaller, but an Omni-ID identity can no longer be
+/// extended.
 ///
 /// # Safety
 /// `identity` is a live identity; `out` is writable.
@@ -314,8 +315,10 @@ pub unsafe extern "C" fn omniid_identity_without_features(
     }
 }
 
-/// Compares two identities of this engine's model: cosine similarity, -1 to 1, centred on the model's average
-/// identity and in the directions that tell people apart, as far as the checkpoint has them.
+/// Compares two identities of the engine's model: cosine similarity, -1 to 1, after subtracting the model's mean
+/// identity and projecting onto the directions that distinguish people, where the checkpoint has them.
+///
+/// Fails with `OMNIID_STATUS_MISMATCH` when another model made either identity.
 ///
 /// # Safety
 /// `engine`, `first` and `second` are live; `out` is writable.
@@ -375,7 +378,7 @@ pub unsafe extern "C" fn omniid_identity_comparison_vector(
     Ok(())
 }
 
-/// Frees an identity. NULL is fine.
+/// Frees an identity; NULL is ignored.
 ///
 /// # Safety
 /// `identity` is NULL or came from this library, and no call uses it any more.

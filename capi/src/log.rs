@@ -1,4 +1,4 @@
-//! Log messages. The library is silent unless a callback is installed.
+//! Log messages. The library prints nothing; without a callback messages are dropped.
 
 use crate::status::{c_text, omniid_status};
 use omniid::{Error, Result};
@@ -7,21 +7,21 @@ use std::cell::Cell;
 use std::ffi::{c_char, c_void};
 use std::sync::{OnceLock, PoisonError, RwLock};
 
-/// Something failed.
+/// A failure.
 pub const OMNIID_LOG_LEVEL_ERROR: i32 = 1;
-/// Something was left out or looks wrong; the call goes on.
+/// Something was skipped or looks wrong; the call continues.
 pub const OMNIID_LOG_LEVEL_WARN: i32 = 2;
-/// What a user may want to know.
+/// Information for users.
 pub const OMNIID_LOG_LEVEL_INFO: i32 = 3;
-/// What a developer of the host may want to know.
+/// Information for developers of a host.
 pub const OMNIID_LOG_LEVEL_DEBUG: i32 = 4;
 /// Everything.
 pub const OMNIID_LOG_LEVEL_TRACE: i32 = 5;
 
-/// Receives log messages, on whatever thread they arise, possibly several at once.
+/// Receives log messages, on the threads on which they arise, possibly several at once.
 ///
-/// `target` names the part of the library. Both texts are UTF-8 and valid during the call only. The callback must
-/// not unwind; messages that arise inside it are dropped.
+/// `target` names the part of the library. Both strings are UTF-8 and valid during the call only. The callback must
+/// not unwind. Messages that arise inside it are dropped.
 pub type omniid_log_fn = Option<
     unsafe extern "C" fn(user_data: *mut c_void, level: i32, target: *const c_char, message: *const c_char),
 >;
@@ -85,8 +85,8 @@ impl log::Log for Forwarder {
 
 /// Installs the process's log callback, or removes it when `callback` is NULL.
 ///
-/// `max_level` is the most detailed level wanted, `OMNIID_LOG_LEVEL_ERROR` to `OMNIID_LOG_LEVEL_TRACE`; it is ignored on
-/// removal. Returns after all calls of the previous callback have ended: its `user_data` may be freed then.
+/// `max_level` is the most detailed level wanted, `OMNIID_LOG_LEVEL_ERROR` to `OMNIID_LOG_LEVEL_TRACE`; it is ignored
+/// on removal. Returns after all calls of the previous callback have ended, so that its `user_data` may be freed.
 ///
 /// Fails with `OMNIID_STATUS_INVALID_ARGUMENT` for an unknown level or when called from inside the callback, and with
 /// `OMNIID_STATUS_UNSUPPORTED` in a Rust program that has installed a logger of its own.

@@ -1,4 +1,4 @@
-//! Photos: encoded files, in memory or by path, or raw pixels; and the faces in them.
+//! Photos: encoded files, in memory or by path, or raw pixels; and the detection of faces in them.
 
 use crate::engine::omniid_engine;
 use crate::pointer::{self, flag};
@@ -27,20 +27,20 @@ pub const OMNIID_CHANNEL_ORDER_BGRA: i32 = 3;
 
 /// The largest face that the detector finds.
 pub const OMNIID_FACE_HINT_DETECT: i32 = 0;
-/// The face_index-th largest face that the detector finds; 0 is the largest.
+/// One of the faces that the detector finds, chosen by its rank in size: face_index.
 pub const OMNIID_FACE_HINT_INDEX: i32 = 1;
-/// The face in face_box. Needs no detector.
+/// The face inside face_box. Needs no detector.
 pub const OMNIID_FACE_HINT_BOX: i32 = 2;
 /// The face with the five face_landmarks. Needs no detector.
 pub const OMNIID_FACE_HINT_LANDMARKS: i32 = 3;
 
-/// One photo of a person: exactly one of path, data and pixels is given.
+/// One photo of a person. Exactly one of path, data and pixels must be set.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct omniid_photo {
     /// Set by OMNIID_PHOTO_INIT.
     pub struct_size: u32,
-    /// Which face is meant, OMNIID_FACE_HINT_...
+    /// Which face is the person's, OMNIID_FACE_HINT_... Default: the largest that the detector finds.
     pub face_hint: i32,
     /// A JPEG, PNG, WebP, BMP or TIFF file.
     pub path: *const c_char,
@@ -50,7 +50,7 @@ pub struct omniid_photo {
     pub data_size: usize,
     /// Raw pixels: interleaved channels, rows from top to bottom. f32 pixels must be aligned to 4 bytes.
     pub pixels: *const c_void,
-    /// Bytes from one row of pixels to the next; 0 for rows without gaps.
+    /// Bytes from one row of pixels to the next. Default: rows without gaps.
     pub row_stride: usize,
     /// Width of pixels.
     pub width: u32,
@@ -65,7 +65,7 @@ pub struct omniid_photo {
     /// With OMNIID_FACE_HINT_LANDMARKS: x and y of the eye at the image's left, the eye at its right, the nose tip, the
     /// mouth corner at its left and the one at its right, in pixels of the upright photo.
     pub face_landmarks: [f32; 10],
-    /// With OMNIID_FACE_HINT_INDEX: which face, counted from the largest.
+    /// With OMNIID_FACE_HINT_INDEX: rank of the face in size; 0 is the largest.
     pub face_index: u32,
     /// Leave at 0.
     pub reserved: u32,
@@ -76,24 +76,24 @@ unsafe impl CStruct for omniid_photo {
     const NAME: &'static str = "omniid_photo";
 }
 
-/// How faces are detected. Fields left at 0 have the defaults stated.
+/// Options of face detection, with the defaults that OMNIID_DETECT_OPTIONS_INIT sets.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct omniid_detect_options {
     /// Set by OMNIID_DETECT_OPTIONS_INIT.
     pub struct_size: u32,
-    /// Least confidence of a face, above 0 up to 1. Default: the detector's own.
+    /// Minimum confidence of a face, above 0 up to 1. Default: the detector's own.
     pub score_threshold: f32,
     /// Boxes that overlap more than this (intersection over union, above 0 up to 1) are one face. Default: the
     /// detector's own.
     pub overlap_threshold: f32,
     /// Longer side in pixels to which larger photos are scaled down for the first search. Default: 640.
     pub side: u32,
-    /// Longer side for the second search, which finds faces that the first makes too small. Default: 1920.
+    /// Longer side for the second search, which finds faces that are too small in the first. Default: 1920.
     pub fine_side: u32,
-    /// 1: make the second search even if the first found faces.
+    /// 1: do the second search even if the first has found faces. Default: 0.
     pub exhaustive: i32,
-    /// 1: do not turn the photo by 90, 180 and 270 degrees when no face was found.
+    /// 1: do not search again in the photo turned by 90, 180 and 270 degrees when no face was found. Default: 0.
     pub upright_only: i32,
     /// Leave at 0.
     pub reserved: u32,
@@ -110,7 +110,7 @@ unsafe impl CStruct for omniid_detect_options {
 pub struct omniid_face {
     /// Set by OMNIID_FACE_INIT.
     pub struct_size: u32,
-    /// Confidence, 0 to 1; 1 for a face that the host named.
+    /// Confidence, 0 to 1; 1 for a face that the host has given.
     pub score: f32,
     /// Left, top, right, bottom.
     pub bounds: [f32; 4],

@@ -8,17 +8,17 @@ use std::ops::ControlFlow;
 pub const OMNIID_STAGE_LOAD: i32 = 0;
 /// Photos are being decoded and cropped. Unit: photos.
 pub const OMNIID_STAGE_PHOTOS: i32 = 1;
-/// Photos pass the image encoder. Unit: photos.
+/// Photos are passing through the image encoder. Unit: photos.
 pub const OMNIID_STAGE_ENCODE: i32 = 2;
 /// Keys and values are being projected. Unit: host layers.
 pub const OMNIID_STAGE_CONDITION: i32 = 3;
 /// A file is being written. Unit: tensors.
 pub const OMNIID_STAGE_SAVE: i32 = 4;
 
-/// Hears that `done` of `total` units of a stage (`OMNIID_STAGE_...`) are finished.
+/// Is told that `done` of `total` units of a stage, `OMNIID_STAGE_...`, are finished.
 ///
-/// Called on the thread of the long call, with the `user_data` given beside it. Return 0 to go on; anything else
-/// cancels: the call fails with `OMNIID_STATUS_CANCELLED`. Must not unwind; throw no exceptions, no longjmp.
+/// Called on the thread of the long call, with the `user_data` given beside it. Return 0 to continue; any other value
+/// cancels the call, which then fails with `OMNIID_STATUS_CANCELLED`. Must not unwind: no exceptions, no longjmp.
 pub type omniid_progress_fn =
     Option<unsafe extern "C" fn(user_data: *mut c_void, stage: i32, done: u64, total: u64) -> i32>;
 

@@ -1,7 +1,7 @@
 //! Status codes and error messages.
 //!
 //! Every function that can fail returns an `omniid_status`. When it is not `OMNIID_STATUS_OK`, `omniid_last_error` has
-//! the message: what failed, the value seen and what would be right.
+//! the message: what failed, the value seen and what was expected.
 
 use omniid::{Error, ErrorKind, Result};
 use omniid_capi_export::export;
@@ -12,33 +12,32 @@ use std::panic::{catch_unwind, AssertUnwindSafe};
 
 /// The result of a call: `OMNIID_STATUS_OK` or the class of the error.
 ///
-/// Numbers are never changed and never used again for something else. A later release may add some: treat an
-/// unknown one as a failure.
+/// Numbers are never changed or reused. A later release may add some: treat an unknown one as a failure.
 pub type omniid_status = i32;
 
 /// Success.
 pub const OMNIID_STATUS_OK: omniid_status = 0;
 /// A parameter has a value that is never valid: NULL, zero photos, an absurd size, an unknown enum value.
 pub const OMNIID_STATUS_INVALID_ARGUMENT: omniid_status = 1;
-/// The operating system refused: no such file, no permission, disk full.
+/// An operation of the system failed: no such file, no permission, disk full.
 pub const OMNIID_STATUS_IO: omniid_status = 2;
-/// A file or a buffer does not hold what its format promises: truncated, lying header, missing key.
+/// A file or a buffer is malformed: truncated, inconsistent header, missing key.
 pub const OMNIID_STATUS_FORMAT: omniid_status = 3;
-/// Well-formed, but not something this build can do: a dtype, a device, a checkpoint family.
+/// Well-formed, but not supported by this build: a number type, a device, a checkpoint family.
 pub const OMNIID_STATUS_UNSUPPORTED: omniid_status = 4;
-/// Two things that do not belong together: identity and model, adapter and host, tensor and layer.
+/// Two inputs do not belong together: identity and model, adapter and host, tensor and layer.
 pub const OMNIID_STATUS_MISMATCH: omniid_status = 5;
 /// No usable face in any of the photos.
 pub const OMNIID_STATUS_NO_FACE: omniid_status = 6;
-/// A limit set by the caller was reached: pixels, decoded bytes, file size.
+/// An input exceeds a limit of the engine options: pixels, decoded bytes, file size.
 pub const OMNIID_STATUS_LIMIT_EXCEEDED: omniid_status = 7;
-/// The caller's progress callback asked to stop.
+/// The caller's progress callback cancelled the call.
 pub const OMNIID_STATUS_CANCELLED: omniid_status = 8;
 /// The GPU, its driver or its libraries failed.
 pub const OMNIID_STATUS_DEVICE: omniid_status = 9;
 /// The caller was built for another major version of the ABI.
 pub const OMNIID_STATUS_ABI_MISMATCH: omniid_status = 10;
-/// A defect in OmniID itself. Please report it with the message.
+/// A defect in OmniID. Please report it with its message.
 pub const OMNIID_STATUS_INTERNAL: omniid_status = 255;
 
 /// Every status with its short text.
@@ -48,7 +47,7 @@ const TEXTS: [(omniid_status, &CStr); 12] = [
     (OMNIID_STATUS_IO, c"input or output failed"),
     (OMNIID_STATUS_FORMAT, c"malformed file or buffer"),
     (OMNIID_STATUS_UNSUPPORTED, c"not supported"),
-    (OMNIID_STATUS_MISMATCH, c"things that do not belong together"),
+    (OMNIID_STATUS_MISMATCH, c"inputs do not belong together"),
     (OMNIID_STATUS_NO_FACE, c"no usable face"),
     (OMNIID_STATUS_LIMIT_EXCEEDED, c"limit exceeded"),
     (OMNIID_STATUS_CANCELLED, c"cancelled"),
@@ -162,17 +161,17 @@ fn keep(error: &Error) {
     });
 }
 
-/// A short English text for a status. Static; never NULL, also not for unknown numbers.
+/// A short English description of a status. Static; never NULL, even for unknown numbers.
 #[export]
 pub extern "C" fn omniid_status_text(status: omniid_status) -> *const c_char {
     let known = TEXTS.iter().find(|(code, _)| *code == status);
     known.map_or(c"unknown status", |(_, text)| text).as_ptr()
 }
 
-/// The message of the calling thread's last failed call; empty if none failed yet. Never NULL.
+/// The message of the calling thread's last failed call; empty if none has failed yet. Never NULL.
 ///
-/// Belongs to the library and stays valid until the next call of this thread fails or the thread ends. Calls that
-/// succeed do not touch it. A host that moves between threads must read it on the thread that made the call.
+/// It belongs to the library and stays valid until the thread's next call fails or the thread ends. Successful calls
+/// leave it as it is. A host that moves work between threads must read it on the thread that made the call.
 #[export]
 pub extern "C" fn omniid_last_error() -> *const c_char {
     LAST_ERROR

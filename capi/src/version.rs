@@ -1,13 +1,12 @@
-//! Versions. The release tells which OmniID this is; the ABI version tells which callers it can serve.
+//! Versions: of the release, and of the ABI, which decides which programs a library can serve.
 
 use omniid_capi_export::export;
 use std::ffi::{c_char, CStr};
 
-/// Major version of the ABI. Programs built for another major version cannot use this library; it is also the
-/// number in the library's SONAME.
+/// Major version of the ABI, also in the library's SONAME. Programs built for another one cannot use the library.
 pub const OMNIID_ABI_MAJOR: u32 = 1;
 
-/// Minor version of the ABI. It grows with every function and struct field that is added.
+/// Minor version of the ABI. It grows with every release that adds functions or struct fields.
 pub const OMNIID_ABI_MINOR: u32 = 0;
 
 /// The ABI version as one number: `major << 16 | minor`.
@@ -21,14 +20,14 @@ const RELEASE: &[u8] = concat!(env!("CARGO_PKG_VERSION"), "\0").as_bytes();
 
 /// The ABI version of the loaded library: `major << 16 | minor`.
 ///
-/// Compare its upper half with `OMNIID_ABI_MAJOR` after loading the library by hand. `omniid_engine_open` does
-/// so by itself.
+/// A program that loads the library at run time should compare its upper half with `OMNIID_ABI_MAJOR`.
+/// `omniid_engine_open` does so by itself.
 #[export]
 pub extern "C" fn omniid_abi_version() -> u32 {
     OMNIID_ABI_VERSION
 }
 
-/// The release of the loaded library, such as `0.2.0`. The text is static.
+/// The release of the loaded library, such as `0.2.0`. The string is static.
 #[export]
 pub extern "C" fn omniid_version() -> *const c_char {
     CStr::from_bytes_with_nul(RELEASE).unwrap_or(c"").as_ptr()

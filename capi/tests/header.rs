@@ -2,6 +2,7 @@
 //!
 //! `OMNIID_UPDATE_HEADER=1 cargo test -p omniid-capi --test header` writes the header anew.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -222,8 +223,52 @@ fn checked_in_header_is_the_generated_one() {
         .position(|(new, old)| new != old);
     assert!(
         generated == checked_in,
-        "include/omniid.h differs from capi/src/ from line {} on; run OMNIID_UPDATE_HEADER=1 cargo test -p omniid-capi --test header",
+        "include/omniid.h differs from capi/src/ from line {} on; run \
+         OMNIID_UPDATE_HEADER=1 cargo test --release -p omniid-capi --test header",
         difference.unwrap_or_else(|| generated.lines().count().min(checked_in.lines().count())) + 1
+    );
+}
+
+/// Names of the fields that an initialiser macro sets to something other than 0, as `struct.field`.
+fn fields_with_other_defaults(header: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for part in header.split("\ntypedef struct ").skip(1) {
+        let Some((members, rest)) = part.split_once("\n} ") else {
+            continue;
+        };
+        let Some((_, values)) = rest.lines().find_map(|line| line.split_once("_INIT { ")) else {
+            continue;
+        };
+        let name = members.split_whitespace().next().unwrap();
+        let members = members
+            .lines()
+            .filter_map(|line| line.strip_prefix("  ")?.strip_suffix(';'));
+        let members = members.map(|member| member.rsplit(['*', ' ']).next().unwrap());
+        let values = values.trim_end_matches(" }").split(", ");
+        let zeros = ["0", "0.0f", "NULL", "{ 0 }"];
+        let others = members
+            .zip(values)
+            .skip(1)
+            .filter(|(_, value)| !zeros.contains(value));
+        found.extend(others.map(|(member, _)| format!("{name}.{member}")));
+    }
+    found
+}
+
+#[test]
+fn defaults_other_than_zero_are_listed() {
+    let header = generate();
+    let (_, prose) = header.split_once(" * Structs. ").expect("prose about structs");
+    let (prose, _) = prose
+        .split_once(" * Compatibility. ")
+        .expect("prose about compatibility");
+    let words = prose
+        .split_whitespace()
+        .map(|word| word.trim_end_matches([',', ':']));
+    let listed = words.filter(|word| word.starts_with("omniid_") && word.contains('.'));
+    assert_eq!(
+        listed.map(str::to_string).collect::<BTreeSet<_>>(),
+        fields_with_other_defaults(&header)
     );
 }
 

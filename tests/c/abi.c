@@ -426,6 +426,57 @@ static void conditionings(omniid_identity *identity) {
     REFUSED(omniid_conditioning_create(engine, input, 0, NULL, &none), OMNIID_STATUS_INVALID_ARGUMENT, "0 identities");
 }
 
+static int same_tokens(const omniid_encode_options *first, const omniid_encode_options *second) {
+    omniid_photo photo = pixels(0);
+    photo.face_hint = OMNIID_FACE_HINT_BOX;
+    float box[4] = {20, 10, 50, 40}, tokens[2][6 * 24];
+    memcpy(photo.face_box, box, sizeof box);
+    for (int i = 0; i < 2; i++) {
+        omniid_identity *identity;
+        int64_t shape[2] = {6, 24};
+        omniid_tensor out = {tokens[i], {OMNIID_DEVICE_TYPE_CPU, 0}, 2, {OMNIID_TYPE_CODE_FLOAT, 32, 1}, shape, NULL, 0};
+        OK(omniid_encode(engine, &photo, 1, i == 0 ? first : second, &identity));
+        OK(omniid_identity_copy_tokens(identity, &out));
+        omniid_identity_free(identity);
+    }
+    return memcmp(tokens[0], tokens[1], sizeof tokens[0]) == 0;
+}
+
+/* The macros set the defaults; where these are not 0, 0 is a value of its own. */
+static void defaults(omniid_identity *identity) {
+    omniid_encode_options options[2] = {OMNIID_ENCODE_OPTIONS_INIT, OMNIID_ENCODE_OPTIONS_INIT};
+    EXPECT(same_tokens(NULL, &options[0]));
+    options[0].crop = options[1].crop = OMNIID_CROP_FACE;
+    options[1].crop_margin = 0.5f;
+    EXPECT(same_tokens(&options[0], &options[1]));
+    options[1].crop_margin = 0;
+    EXPECT(!same_tokens(&options[0], &options[1]));
+
+    omniid_conditioning_options conditioning_options = OMNIID_CONDITIONING_OPTIONS_INIT;
+    omniid_conditioning_input input = OMNIID_CONDITIONING_INPUT_INIT;
+    input.identity = identity;
+    omniid_conditioning *conditioning;
+    omniid_managed_tensor *keys[2];
+    float factor;
+    for (int i = 0; i < 2; i++) {
+        OK(omniid_conditioning_create(engine, &input, 1, i == 0 ? NULL : &conditioning_options, &conditioning));
+        OK(omniid_conditioning_keys(conditioning, 0, 0, OMNIID_ROLE_CONDITIONAL, 1, &keys[i]));
+        OK(omniid_conditioning_factor(conditioning, 0, 0, &factor));
+        EXPECT(factor == 1.0f);
+        omniid_conditioning_free(conditioning);
+    }
+    EXPECT(memcmp(keys[0]->dl_tensor.data, keys[1]->dl_tensor.data, 6 * 16 * sizeof(float)) == 0);
+    omniid_managed_tensor_free(keys[0]);
+    omniid_managed_tensor_free(keys[1]);
+    input.scale = 0;
+    OK(omniid_conditioning_create(engine, &input, 1, NULL, &conditioning));
+    OK(omniid_conditioning_factor(conditioning, 0, 0, &factor));
+    EXPECT(factor == 0);
+    omniid_conditioning_free(conditioning);
+    omniid_inject_call call = OMNIID_INJECT_CALL_INIT;
+    EXPECT(call.scale == 1 && call.stream == 1 && call.layer == 0 && call.flags == 0);
+}
+
 static void count_message(void *user_data, int32_t level, const char *target, const char *message) {
     EXPECT(level == OMNIID_LOG_LEVEL_WARN && strncmp(target, "omniid", 6) == 0 && strlen(message) > 0);
     ++*(int *)user_data;
@@ -494,6 +545,7 @@ int main(int argc, char **argv) {
     omniid_identity *identity = photos();
     identities(identity, argv[2]);
     conditionings(identity);
+    defaults(identity);
     logging();
     callbacks();
     omniid_engine_free(engine);
