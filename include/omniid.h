@@ -2,29 +2,34 @@
  * OmniID gives any diffusion runtime a person's identity: photos in, identity tokens out, injected as
  * cross-attention into the host's own layers.
  *
- * Error handling. Every function that can fail returns an omniid_status and writes results through its last
- * parameters. When the status is not OMNIID_STATUS_OK, omniid_last_error() gives the calling thread's message: what
- * failed, the value seen and what would be right. After a failure, results are untouched, except that places for
- * handles and owned tensors are set to NULL. No input, however wrong, makes the library abort, and no call unwinds.
+ * Errors. Every function that can fail returns an omniid_status and writes its results through its last parameters.
+ * When the status is not OMNIID_STATUS_OK, omniid_last_error() gives the calling thread's message: what failed, the
+ * value seen and what was expected. A failed call leaves its results untouched, except that places for handles and
+ * owned tensors are set to NULL. No input makes the library abort, and no call unwinds.
  *
- * Thread safety. Engines, identities, conditionings and reports never change after they were made. A function that
- * takes a pointer to const may be called from any number of threads at once with the same handle. A handle may be
- * freed on any thread, once no other call uses it.
+ * Threads. Engines, identities, conditionings and reports are immutable. A function that takes a pointer to const may
+ * be called with the same handle from any number of threads at once. A handle may be freed on any thread, once no
+ * other call uses it.
  *
- * Ownership. What a function hands out belongs to the caller and is freed with the function named after its type;
- * freeing NULL is fine. Handles made from another handle do not need it: an engine may be freed before its
- * identities. Texts reached through a handle live as long as that handle. Everything the caller passes is borrowed
- * for the duration of the call, callbacks and their user_data included; only the log callback is kept.
+ * Ownership. What a function hands out belongs to the caller, who frees it with the function named after its type;
+ * freeing NULL does nothing. A handle does not depend on the handle that it was made from: an engine may be freed
+ * before its identities. Strings reached through a handle live as long as the handle. What the caller passes is
+ * borrowed for the duration of the call, callbacks and their user_data included; only the log callback is kept.
  *
- * Aliasing. Memory that a call writes must not overlap memory that the same call reads. It must not be used by
- * another thread during the call.
+ * Aliasing. Memory that a call writes must not overlap memory that the call reads, and no other thread may use it
+ * during the call.
  *
- * Compatibility. Structs begin with struct_size. Initialise each with its OMNIID_..._INIT macro: programs built with
- * an older header keep working with a newer library, because fields that they do not have count as 0, and 0 always
- * means what older releases did. Programs built with a newer header work with an older library as long as they leave
- * the fields that it does not know at 0. In arrays of structs all elements have one struct_size. Numbers of enums
- * and statuses never change their meaning. Texts are NUL-terminated UTF-8; paths are in the system's own encoding on
- * Unix and UTF-8 on Windows.
+ * Structs. Start every struct with its OMNIID_..._INIT macro; no other start is supported. The macro sets struct_size
+ * and the default of every field. Most defaults are 0 or NULL. The others are omniid_engine_options.abi_version,
+ * omniid_encode_options.crop_margin, omniid_conditioning_input.scale, omniid_inject_call.scale and
+ * omniid_inject_call.stream: there 0 has a meaning of its own or is refused, as the field's comment says.
+ *
+ * Compatibility. A program built with an older header works with a newer library of the same ABI major version:
+ * fields that its structs lack count as 0, which is the default of every field that is added later. A program built
+ * with a newer header works with an older library as long as it leaves the fields that the library does not know at
+ * 0. All elements of an array of structs have the same struct_size. The numbers of statuses and enums never change.
+ *
+ * Strings are NUL-terminated UTF-8. Paths are in the system's own encoding on Unix and UTF-8 on Windows.
  *
  * Unloading. Do not unload the library (dlclose, FreeLibrary): it keeps worker threads and thread-local data.
  */
@@ -39,17 +44,16 @@ extern "C" {
 #endif
 
 /*
- * Versions. The release tells which OmniID this is; the ABI version tells which callers it can serve.
+ * Versions: of the release, and of the ABI, which decides which programs a library can serve.
  */
 
 /**
- * Major version of the ABI. Programs built for another major version cannot use this library; it is also the
- * number in the library's SONAME.
+ * Major version of the ABI, also in the library's SONAME. Programs built for another one cannot use the library.
  */
 #define OMNIID_ABI_MAJOR 1
 
 /**
- * Minor version of the ABI. It grows with every function and struct field that is added.
+ * Minor version of the ABI. It grows with every release that adds functions or struct fields.
  */
 #define OMNIID_ABI_MINOR 0
 
@@ -61,13 +65,13 @@ extern "C" {
 /**
  * The ABI version of the loaded library: `major << 16 | minor`.
  *
- * Compare its upper half with `OMNIID_ABI_MAJOR` after loading the library by hand. `omniid_engine_open` does
- * so by itself.
+ * A program that loads the library at run time should compare its upper half with `OMNIID_ABI_MAJOR`.
+ * `omniid_engine_open` does so by itself.
  */
 uint32_t omniid_abi_version(void);
 
 /**
- * The release of the loaded library, such as `0.2.0`. The text is static.
+ * The release of the loaded library, such as `0.2.0`. The string is static.
  */
 const char *omniid_version(void);
 
@@ -80,14 +84,13 @@ const char *omniid_version(void);
  * Status codes and error messages.
  *
  * Every function that can fail returns an `omniid_status`. When it is not `OMNIID_STATUS_OK`, `omniid_last_error` has
- * the message: what failed, the value seen and what would be right.
+ * the message: what failed, the value seen and what was expected.
  */
 
 /**
  * The result of a call: `OMNIID_STATUS_OK` or the class of the error.
  *
- * Numbers are never changed and never used again for something else. A later release may add some: treat an
- * unknown one as a failure.
+ * Numbers are never changed or reused. A later release may add some: treat an unknown one as a failure.
  */
 typedef int32_t omniid_status;
 
@@ -102,22 +105,22 @@ typedef int32_t omniid_status;
 #define OMNIID_STATUS_INVALID_ARGUMENT 1
 
 /**
- * The operating system refused: no such file, no permission, disk full.
+ * An operation of the system failed: no such file, no permission, disk full.
  */
 #define OMNIID_STATUS_IO 2
 
 /**
- * A file or a buffer does not hold what its format promises: truncated, lying header, missing key.
+ * A file or a buffer is malformed: truncated, inconsistent header, missing key.
  */
 #define OMNIID_STATUS_FORMAT 3
 
 /**
- * Well-formed, but not something this build can do: a dtype, a device, a checkpoint family.
+ * Well-formed, but not supported by this build: a number type, a device, a checkpoint family.
  */
 #define OMNIID_STATUS_UNSUPPORTED 4
 
 /**
- * Two things that do not belong together: identity and model, adapter and host, tensor and layer.
+ * Two inputs do not belong together: identity and model, adapter and host, tensor and layer.
  */
 #define OMNIID_STATUS_MISMATCH 5
 
@@ -127,12 +130,12 @@ typedef int32_t omniid_status;
 #define OMNIID_STATUS_NO_FACE 6
 
 /**
- * A limit set by the caller was reached: pixels, decoded bytes, file size.
+ * An input exceeds a limit of the engine options: pixels, decoded bytes, file size.
  */
 #define OMNIID_STATUS_LIMIT_EXCEEDED 7
 
 /**
- * The caller's progress callback asked to stop.
+ * The caller's progress callback cancelled the call.
  */
 #define OMNIID_STATUS_CANCELLED 8
 
@@ -147,44 +150,44 @@ typedef int32_t omniid_status;
 #define OMNIID_STATUS_ABI_MISMATCH 10
 
 /**
- * A defect in OmniID itself. Please report it with the message.
+ * A defect in OmniID. Please report it with its message.
  */
 #define OMNIID_STATUS_INTERNAL 255
 
 /**
- * A short English text for a status. Static; never NULL, also not for unknown numbers.
+ * A short English description of a status. Static; never NULL, even for unknown numbers.
  */
 const char *omniid_status_text(omniid_status status);
 
 /**
- * The message of the calling thread's last failed call; empty if none failed yet. Never NULL.
+ * The message of the calling thread's last failed call; empty if none has failed yet. Never NULL.
  *
- * Belongs to the library and stays valid until the next call of this thread fails or the thread ends. Calls that
- * succeed do not touch it. A host that moves between threads must read it on the thread that made the call.
+ * It belongs to the library and stays valid until the thread's next call fails or the thread ends. Successful calls
+ * leave it as it is. A host that moves work between threads must read it on the thread that made the call.
  */
 const char *omniid_last_error(void);
 
 /*
- * Log messages. The library is silent unless a callback is installed.
+ * Log messages. The library prints nothing; without a callback messages are dropped.
  */
 
 /**
- * Something failed.
+ * A failure.
  */
 #define OMNIID_LOG_LEVEL_ERROR 1
 
 /**
- * Something was left out or looks wrong; the call goes on.
+ * Something was skipped or looks wrong; the call continues.
  */
 #define OMNIID_LOG_LEVEL_WARN 2
 
 /**
- * What a user may want to know.
+ * Information for users.
  */
 #define OMNIID_LOG_LEVEL_INFO 3
 
 /**
- * What a developer of the host may want to know.
+ * Information for developers of a host.
  */
 #define OMNIID_LOG_LEVEL_DEBUG 4
 
@@ -194,18 +197,18 @@ const char *omniid_last_error(void);
 #define OMNIID_LOG_LEVEL_TRACE 5
 
 /**
- * Receives log messages, on whatever thread they arise, possibly several at once.
+ * Receives log messages, on the threads on which they arise, possibly several at once.
  *
- * `target` names the part of the library. Both texts are UTF-8 and valid during the call only. The callback must
- * not unwind; messages that arise inside it are dropped.
+ * `target` names the part of the library. Both strings are UTF-8 and valid during the call only. The callback must
+ * not unwind. Messages that arise inside it are dropped.
  */
 typedef void (*omniid_log_fn)(void *user_data, int32_t level, const char *target, const char *message);
 
 /**
  * Installs the process's log callback, or removes it when `callback` is NULL.
  *
- * `max_level` is the most detailed level wanted, `OMNIID_LOG_LEVEL_ERROR` to `OMNIID_LOG_LEVEL_TRACE`; it is ignored on
- * removal. Returns after all calls of the previous callback have ended: its `user_data` may be freed then.
+ * `max_level` is the most detailed level wanted, `OMNIID_LOG_LEVEL_ERROR` to `OMNIID_LOG_LEVEL_TRACE`; it is ignored
+ * on removal. Returns after all calls of the previous callback have ended, so that its `user_data` may be freed.
  *
  * Fails with `OMNIID_STATUS_INVALID_ARGUMENT` for an unknown level or when called from inside the callback, and with
  * `OMNIID_STATUS_UNSUPPORTED` in a Rust program that has installed a logger of its own.
@@ -232,7 +235,7 @@ omniid_status omniid_log_set(omniid_log_fn callback,
 #define OMNIID_STAGE_PHOTOS 1
 
 /**
- * Photos pass the image encoder. Unit: photos.
+ * Photos are passing through the image encoder. Unit: photos.
  */
 #define OMNIID_STAGE_ENCODE 2
 
@@ -247,10 +250,10 @@ omniid_status omniid_log_set(omniid_log_fn callback,
 #define OMNIID_STAGE_SAVE 4
 
 /**
- * Hears that `done` of `total` units of a stage (`OMNIID_STAGE_...`) are finished.
+ * Is told that `done` of `total` units of a stage, `OMNIID_STAGE_...`, are finished.
  *
- * Called on the thread of the long call, with the `user_data` given beside it. Return 0 to go on; anything else
- * cancels: the call fails with `OMNIID_STATUS_CANCELLED`. Must not unwind; throw no exceptions, no longjmp.
+ * Called on the thread of the long call, with the `user_data` given beside it. Return 0 to continue; any other value
+ * cancels the call, which then fails with `OMNIID_STATUS_CANCELLED`. Must not unwind: no exceptions, no longjmp.
  */
 typedef int32_t (*omniid_progress_fn)(void *user_data, int32_t stage, uint64_t done, uint64_t total);
 
@@ -377,11 +380,11 @@ typedef char omniid_assert_managed_tensor[sizeof(omniid_managed_tensor) == 80 &&
 void omniid_managed_tensor_free(omniid_managed_tensor *tensor);
 
 /*
- * The engine: an identity model, opened once, used from any number of threads.
+ * Engines: an identity model, opened once and used from any number of threads.
  */
 
 /**
- * 32-bit floating point: equal to the reference implementations within rounding.
+ * 32-bit floating point; results equal those of the reference implementations within rounding.
  */
 #define OMNIID_PRECISION_F32 0
 
@@ -391,7 +394,7 @@ void omniid_managed_tensor_free(omniid_managed_tensor *tensor);
 #define OMNIID_PRECISION_F16 1
 
 /**
- * bfloat16: half the memory, the range of f32.
+ * bfloat16: half the memory, with the range of f32.
  */
 #define OMNIID_PRECISION_BF16 2
 
@@ -406,7 +409,7 @@ void omniid_managed_tensor_free(omniid_managed_tensor *tensor);
 #define OMNIID_ENCODER_RESAMPLER 1
 
 /**
- * IP-Adapter full-face: a token per feature token and photo.
+ * IP-Adapter full-face: one token per image feature token and photo.
  */
 #define OMNIID_ENCODER_FULL_FACE 2
 
@@ -416,7 +419,7 @@ void omniid_managed_tensor_free(omniid_managed_tensor *tensor);
 #define OMNIID_ENCODER_PROJECTION 3
 
 /**
- * An opened identity model. Never changes; may be used from any number of threads at once.
+ * An opened identity model. Immutable; may be used from any number of threads at once.
  */
 typedef struct omniid_engine omniid_engine;
 
@@ -450,7 +453,7 @@ typedef struct omniid_host_layer {
 #define OMNIID_HOST_LAYER_INIT { sizeof(omniid_host_layer), 0, 0, 0, NULL }
 
 /**
- * What to open an engine with. Fields left at 0 have the defaults stated.
+ * Options of `omniid_engine_open`, with the defaults that OMNIID_ENGINE_OPTIONS_INIT sets.
  */
 typedef struct omniid_engine_options {
   /**
@@ -458,18 +461,18 @@ typedef struct omniid_engine_options {
    */
   uint32_t struct_size;
   /**
-   * The ABI version that the caller was built for; OMNIID_ENGINE_OPTIONS_INIT sets OMNIID_ABI_VERSION.
+   * The ABI version that the caller was built for; 0 is refused. OMNIID_ENGINE_OPTIONS_INIT sets OMNIID_ABI_VERSION.
    */
   uint32_t abi_version;
   /**
    * The identity model: a native Omni-ID checkpoint or a public IP-Adapter or XLabs file, safetensors or PyTorch.
    * Recognised by its content. The file must not change while the engine lives. Default, when checkpoint_data is
-   * NULL too: the small model inside the library, which brings its own face detector; OMNIID_STATUS_UNSUPPORTED when the
-   * library was built without it.
+   * NULL too: the small model inside the library, with its own face detector; the call fails with
+   * OMNIID_STATUS_UNSUPPORTED when the library was built without it.
    */
   const char *checkpoint_path;
   /**
-   * The same as the bytes of the file, instead of a path; copied.
+   * The bytes of that file, instead of its path; copied.
    */
   const void *checkpoint_data;
   /**
@@ -477,11 +480,11 @@ typedef struct omniid_engine_options {
    */
   size_t checkpoint_size;
   /**
-   * The CLIP vision model that a public checkpoint needs; a native one brings its own.
+   * The CLIP vision model that a public checkpoint needs; a native one contains its own.
    */
   const char *image_encoder_path;
   /**
-   * The same as the bytes of the file, instead of a path; copied.
+   * The bytes of that file, instead of its path; copied.
    */
   const void *image_encoder_data;
   /**
@@ -489,8 +492,8 @@ typedef struct omniid_engine_options {
    */
   size_t image_encoder_size;
   /**
-   * The text of the image encoder's config.json. Default: the file of that name beside image_encoder_path, or
-   * a published model of the same shape.
+   * The contents of the image encoder's config.json. Default: the file of that name beside image_encoder_path, or
+   * the configuration of a published model of the same shape.
    */
   const char *image_encoder_config;
   /**
@@ -499,7 +502,7 @@ typedef struct omniid_engine_options {
    */
   const char *detector_path;
   /**
-   * The same as the bytes of the file, instead of a path; copied.
+   * The bytes of that file, instead of its path; copied.
    */
   const void *detector_data;
   /**
@@ -507,8 +510,8 @@ typedef struct omniid_engine_options {
    */
   size_t detector_size;
   /**
-   * "sd15", "sdxl" or "flux"; with host_layers, any name for the host's own table. Default: what the checkpoint
-   * is for.
+   * "sd15", "sdxl" or "flux"; with host_layers, any name for the host's own table. Default: the host that the
+   * checkpoint is for.
    */
   const char *host;
   /**
@@ -536,27 +539,27 @@ typedef struct omniid_engine_options {
    */
   uint32_t reserved;
   /**
-   * Most pixels of one photo. Default: 100 million.
+   * Maximum number of pixels of a photo. Default: 100 million.
    */
   uint64_t max_pixels;
   /**
-   * Most bytes that decoding one photo may take. Default: 1 GiB.
+   * Maximum number of bytes that decoding a photo may take. Default: 1 GiB.
    */
   uint64_t max_decoded_bytes;
   /**
-   * Most bytes of one encoded photo. Default: 256 MiB.
+   * Maximum number of bytes of an encoded photo. Default: 256 MiB.
    */
   uint64_t max_photo_bytes;
   /**
-   * Most bytes of a checkpoint's header. Default: 100 MB.
+   * Maximum number of bytes of a checkpoint's header. Default: 100 MB.
    */
   uint64_t max_header_bytes;
   /**
-   * Most photos of one identity. Default: 4096.
+   * Maximum number of photos of an identity. Default: 4096.
    */
   uint64_t max_photos;
   /**
-   * Hears about progress and can cancel. Default: none.
+   * Is told about progress and can cancel the call. Default: none.
    */
   omniid_progress_fn progress;
   /**
@@ -569,7 +572,7 @@ typedef struct omniid_engine_options {
 #define OMNIID_ENGINE_OPTIONS_INIT { sizeof(omniid_engine_options), OMNIID_ABI_VERSION, NULL, NULL, 0, NULL, NULL, 0, NULL, NULL, NULL, 0, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL }
 
 /**
- * What an engine is. Texts live as long as the engine.
+ * Description of an engine. Its strings live as long as the engine.
  */
 typedef struct omniid_engine_info {
   /**
@@ -577,27 +580,27 @@ typedef struct omniid_engine_info {
    */
   uint32_t struct_size;
   /**
-   * OMNIID_ENCODER_...
+   * Kind of the identity encoder, OMNIID_ENCODER_...
    */
   int32_t encoder;
   /**
-   * The model's name for people; empty if it has none.
+   * Human-readable name of the model; may be empty.
    */
   const char *name;
   /**
-   * Fingerprint of the model; its identities carry it.
+   * Fingerprint of the model, which its identities carry.
    */
   const char *fingerprint;
   /**
-   * The host's name; NULL if no host is known.
+   * Name of the host; NULL if the host is not known.
    */
   const char *host;
   /**
-   * Layers of the host; 0 if no host is known.
+   * Number of layers of the host; 0 if the host is not known.
    */
   uint64_t host_layer_count;
   /**
-   * Identity tokens: of an identity for Omni-ID, of each photo otherwise.
+   * Number of identity tokens: per identity for Omni-ID, per photo otherwise.
    */
   uint64_t tokens;
   /**
@@ -605,11 +608,11 @@ typedef struct omniid_engine_info {
    */
   uint64_t token_width;
   /**
-   * Side of the square picture that the image encoder sees, in pixels.
+   * Side of the image encoder's square input in pixels.
    */
   uint32_t image_size;
   /**
-   * 1 if faces can be detected.
+   * 1 if the engine has a face detector.
    */
   int32_t has_detector;
   /**
@@ -617,7 +620,7 @@ typedef struct omniid_engine_info {
    */
   int32_t has_adapter;
   /**
-   * OMNIID_DEVICE_TYPE_...
+   * Device of the engine, OMNIID_DEVICE_TYPE_...
    */
   int32_t device_type;
   /**
@@ -625,7 +628,7 @@ typedef struct omniid_engine_info {
    */
   int32_t device_id;
   /**
-   * OMNIID_PRECISION_...
+   * Number type of the weights, OMNIID_PRECISION_...
    */
   int32_t precision;
 } omniid_engine_info;
@@ -637,9 +640,9 @@ typedef struct omniid_engine_info {
  * Opens an identity model.
  *
  * Fails with `OMNIID_STATUS_ABI_MISMATCH` when the program was built for another major version of the ABI, with
- * `OMNIID_STATUS_IO` or `OMNIID_STATUS_FORMAT` for files that cannot be read, with `OMNIID_STATUS_UNSUPPORTED` for checkpoint families
- * and devices that this build cannot run, with `OMNIID_STATUS_MISMATCH` when image encoder, checkpoint and host do not
- * belong together.
+ * `OMNIID_STATUS_IO` or `OMNIID_STATUS_FORMAT` for files that cannot be read, with `OMNIID_STATUS_UNSUPPORTED` for
+ * checkpoint families and devices that this build cannot run, and with `OMNIID_STATUS_MISMATCH` when image encoder,
+ * checkpoint and host do not belong together.
  *
  * The caller's part:
  * `options` is initialised with OMNIID_ENGINE_OPTIONS_INIT and its pointers are NULL or valid; `out` is writable.
@@ -648,7 +651,7 @@ omniid_status omniid_engine_open(const omniid_engine_options *options,
                                  omniid_engine **out);
 
 /**
- * Frees an engine. NULL is fine. What was made with it stays valid.
+ * Frees an engine; NULL is ignored. What was made with it stays valid.
  *
  * The caller's part:
  * `engine` is NULL or came from `omniid_engine_open`, and no call uses it any more.
@@ -656,7 +659,7 @@ omniid_status omniid_engine_open(const omniid_engine_options *options,
 void omniid_engine_free(omniid_engine *engine);
 
 /**
- * Tells what an engine is.
+ * Describes an engine.
  *
  * The caller's part:
  * `engine` is a live engine; `out` is initialised with OMNIID_ENGINE_INFO_INIT.
@@ -674,7 +677,7 @@ omniid_status omniid_engine_host_layer(const omniid_engine *engine,
                                        omniid_host_layer *out);
 
 /*
- * Photos: encoded files, in memory or by path, or raw pixels; and the faces in them.
+ * Photos: encoded files, in memory or by path, or raw pixels; and the detection of faces in them.
  */
 
 /**
@@ -713,12 +716,12 @@ omniid_status omniid_engine_host_layer(const omniid_engine *engine,
 #define OMNIID_FACE_HINT_DETECT 0
 
 /**
- * The face_index-th largest face that the detector finds; 0 is the largest.
+ * One of the faces that the detector finds, chosen by its rank in size: face_index.
  */
 #define OMNIID_FACE_HINT_INDEX 1
 
 /**
- * The face in face_box. Needs no detector.
+ * The face inside face_box. Needs no detector.
  */
 #define OMNIID_FACE_HINT_BOX 2
 
@@ -728,7 +731,7 @@ omniid_status omniid_engine_host_layer(const omniid_engine *engine,
 #define OMNIID_FACE_HINT_LANDMARKS 3
 
 /**
- * One photo of a person: exactly one of path, data and pixels is given.
+ * One photo of a person. Exactly one of path, data and pixels must be set.
  */
 typedef struct omniid_photo {
   /**
@@ -736,7 +739,7 @@ typedef struct omniid_photo {
    */
   uint32_t struct_size;
   /**
-   * Which face is meant, OMNIID_FACE_HINT_...
+   * Which face is the person's, OMNIID_FACE_HINT_... Default: the largest that the detector finds.
    */
   int32_t face_hint;
   /**
@@ -756,7 +759,7 @@ typedef struct omniid_photo {
    */
   const void *pixels;
   /**
-   * Bytes from one row of pixels to the next; 0 for rows without gaps.
+   * Bytes from one row of pixels to the next. Default: rows without gaps.
    */
   size_t row_stride;
   /**
@@ -785,7 +788,7 @@ typedef struct omniid_photo {
    */
   float face_landmarks[10];
   /**
-   * With OMNIID_FACE_HINT_INDEX: which face, counted from the largest.
+   * With OMNIID_FACE_HINT_INDEX: rank of the face in size; 0 is the largest.
    */
   uint32_t face_index;
   /**
@@ -798,7 +801,7 @@ typedef struct omniid_photo {
 #define OMNIID_PHOTO_INIT { sizeof(omniid_photo), 0, NULL, NULL, 0, NULL, 0, 0, 0, 0, 0, { 0 }, { 0 }, 0, 0 }
 
 /**
- * How faces are detected. Fields left at 0 have the defaults stated.
+ * Options of face detection, with the defaults that OMNIID_DETECT_OPTIONS_INIT sets.
  */
 typedef struct omniid_detect_options {
   /**
@@ -806,7 +809,7 @@ typedef struct omniid_detect_options {
    */
   uint32_t struct_size;
   /**
-   * Least confidence of a face, above 0 up to 1. Default: the detector's own.
+   * Minimum confidence of a face, above 0 up to 1. Default: the detector's own.
    */
   float score_threshold;
   /**
@@ -819,15 +822,15 @@ typedef struct omniid_detect_options {
    */
   uint32_t side;
   /**
-   * Longer side for the second search, which finds faces that the first makes too small. Default: 1920.
+   * Longer side for the second search, which finds faces that are too small in the first. Default: 1920.
    */
   uint32_t fine_side;
   /**
-   * 1: make the second search even if the first found faces.
+   * 1: do the second search even if the first has found faces. Default: 0.
    */
   int32_t exhaustive;
   /**
-   * 1: do not turn the photo by 90, 180 and 270 degrees when no face was found.
+   * 1: do not search again in the photo turned by 90, 180 and 270 degrees when no face was found. Default: 0.
    */
   int32_t upright_only;
   /**
@@ -848,7 +851,7 @@ typedef struct omniid_face {
    */
   uint32_t struct_size;
   /**
-   * Confidence, 0 to 1; 1 for a face that the host named.
+   * Confidence, 0 to 1; 1 for a face that the host has given.
    */
   float score;
   /**
@@ -884,16 +887,17 @@ omniid_status omniid_engine_detect_faces(const omniid_engine *engine,
                                          size_t *count);
 
 /*
- * Identities: what the encoder makes of one person's photos. Never pickled, never tied to the engine that made them.
+ * Identities: what the encoder makes of one person's photos. They outlive the engine that made them, and are saved in
+ * files without executable content.
  */
 
 /**
- * The identity tokens of one person. Never changes; may be used from any number of threads at once.
+ * The identity tokens of one person. Immutable; may be used from any number of threads at once.
  */
 typedef struct omniid_identity omniid_identity;
 
 /**
- * What is known about an identity. Texts live as long as the identity.
+ * Description of an identity. Its strings live as long as the identity.
  */
 typedef struct omniid_identity_info {
   /**
@@ -901,7 +905,7 @@ typedef struct omniid_identity_info {
    */
   uint32_t struct_size;
   /**
-   * The encoder that made it, OMNIID_ENCODER_...
+   * Kind of the encoder that made it, OMNIID_ENCODER_...
    */
   int32_t encoder;
   /**
@@ -913,11 +917,11 @@ typedef struct omniid_identity_info {
    */
   uint64_t token_width;
   /**
-   * Photos that went in.
+   * Number of photos that it was made from.
    */
   uint64_t photos;
   /**
-   * Photos whose features were kept, so that an Omni-ID identity can be extended: all or none.
+   * Number of photos whose features are kept, so that an Omni-ID identity can be extended: all or none.
    */
   uint64_t features;
   /**
@@ -925,15 +929,15 @@ typedef struct omniid_identity_info {
    */
   const char *model;
   /**
-   * A name for people; may be empty.
+   * Human-readable label; may be empty.
    */
   const char *label;
   /**
-   * When it was made: UTC, RFC 3339.
+   * Time of creation: UTC, RFC 3339.
    */
   const char *created;
   /**
-   * What the person agreed to; may be empty.
+   * Note on what the person has consented to; may be empty.
    */
   const char *consent;
 } omniid_identity_info;
@@ -958,8 +962,8 @@ omniid_status omniid_identity_load(const char *path, omniid_identity **out);
 omniid_status omniid_identity_from_bytes(const void *data, size_t size, omniid_identity **out);
 
 /**
- * Writes an identity to a file, as `OMNIID_PRECISION_F32` or, at half the size, `OMNIID_PRECISION_F16`. The file
- * appears complete or not at all.
+ * Writes an identity to a file, as `OMNIID_PRECISION_F32` or, at half the size, `OMNIID_PRECISION_F16`. An existing
+ * file is replaced when the new one is complete.
  *
  * The caller's part:
  * `identity` is a live identity; `path` is NUL-terminated.
@@ -969,10 +973,10 @@ omniid_status omniid_identity_save(const omniid_identity *identity,
                                    int32_t precision);
 
 /**
- * Writes an identity to memory: what `omniid_identity_save` puts into the file.
+ * Writes an identity to memory: the bytes that `omniid_identity_save` writes to the file.
  *
- * `size` gets the number of bytes. With `buffer` NULL that is all; otherwise `capacity` must be at least that, else
- * the call fails with `OMNIID_STATUS_INVALID_ARGUMENT` and `size` says what is needed.
+ * `size` receives the number of bytes, also when `buffer` is NULL and nothing is written. When `capacity` is smaller,
+ * the call fails with `OMNIID_STATUS_INVALID_ARGUMENT`, and `size` still says how many are needed.
  *
  * The caller's part:
  * `identity` is a live identity; `buffer` is NULL or has room for `capacity` bytes; `size` is writable.
@@ -984,7 +988,7 @@ omniid_status omniid_identity_to_bytes(const omniid_identity *identity,
                                        size_t *size);
 
 /**
- * Tells what is known about an identity.
+ * Describes an identity.
  *
  * The caller's part:
  * `identity` is a live identity; `out` is initialised with OMNIID_IDENTITY_INFO_INIT.
@@ -993,8 +997,8 @@ omniid_status omniid_identity_describe(const omniid_identity *identity,
                                        omniid_identity_info *out);
 
 /**
- * Hands out the tokens, f32 `[tokens, token_width]`, read-only, without a copy. They stay valid after the identity
- * is freed; free them with `omniid_managed_tensor_free` or their deleter.
+ * Hands out the tokens, f32 `[tokens, token_width]`, read-only and without a copy. They stay valid after the identity
+ * is freed. Free them with `omniid_managed_tensor_free` or their deleter.
  *
  * The caller's part:
  * `identity` is a live identity; `out` is writable.
@@ -1003,7 +1007,7 @@ omniid_status omniid_identity_tokens(const omniid_identity *identity,
                                      omniid_managed_tensor **out);
 
 /**
- * Copies the tokens into a tensor of the host: `[tokens, token_width]` on the CPU, f32, f16 or bf16, any strides.
+ * Copies the tokens into a tensor of the host: `[tokens, token_width]` on the CPU; f32, f16 or bf16; any strides.
  *
  * The caller's part:
  * `identity` is a live identity; `out` describes writable memory.
@@ -1012,7 +1016,7 @@ omniid_status omniid_identity_copy_tokens(const omniid_identity *identity,
                                           const omniid_tensor *out);
 
 /**
- * Makes a copy of an identity with another label and consent note; NULL keeps the one it has.
+ * Makes a copy of an identity with another label and consent note; NULL keeps the present one.
  *
  * The caller's part:
  * `identity` is a live identity; the texts are NULL or NUL-terminated; `out` is writable.
@@ -1023,8 +1027,8 @@ omniid_status omniid_identity_with_notes(const omniid_identity *identity,
                                          omniid_identity **out);
 
 /**
- * Makes a copy of an identity without the photos' features: smaller, but an Omni-ID identity cannot be extended
- * any more.
+ * Makes a copy of an identity without the photos' features: smaller, but an Omni-ID identity can no longer be
+ * extended.
  *
  * The caller's part:
  * `identity` is a live identity; `out` is writable.
@@ -1033,8 +1037,10 @@ omniid_status omniid_identity_without_features(const omniid_identity *identity,
                                                omniid_identity **out);
 
 /**
- * Compares two identities of this engine's model: cosine similarity, -1 to 1, centred on the model's average
- * identity and in the directions that tell people apart, as far as the checkpoint has them.
+ * Compares two identities of the engine's model: cosine similarity, -1 to 1, after subtracting the model's mean
+ * identity and projecting onto the directions that distinguish people, where the checkpoint has them.
+ *
+ * Fails with `OMNIID_STATUS_MISMATCH` when another model made either identity.
  *
  * The caller's part:
  * `engine`, `first` and `second` are live; `out` is writable.
@@ -1063,7 +1069,7 @@ omniid_status omniid_identity_comparison_vector(const omniid_engine *engine,
                                                 omniid_managed_tensor **out);
 
 /**
- * Frees an identity. NULL is fine.
+ * Frees an identity; NULL is ignored.
  *
  * The caller's part:
  * `identity` is NULL or came from this library, and no call uses it any more.
@@ -1071,21 +1077,21 @@ omniid_status omniid_identity_comparison_vector(const omniid_engine *engine,
 void omniid_identity_free(omniid_identity *identity);
 
 /*
- * Encoding: photos to an identity, and more photos to an identity that exists.
+ * Encoding: one person's photos become an identity, and more photos are added to it.
  */
 
 /**
- * The model's own way.
+ * The model's own crop.
  */
 #define OMNIID_CROP_DEFAULT 0
 
 /**
- * The photo as it is: the image encoder's own preparation scales the short side and cuts out the centre.
+ * The whole photo: the image encoder's own preprocessing scales its shorter side and crops the centre.
  */
 #define OMNIID_CROP_NONE 1
 
 /**
- * The largest square in the middle of the photo.
+ * The largest square at the centre of the photo.
  */
 #define OMNIID_CROP_CENTER 2
 
@@ -1095,12 +1101,12 @@ void omniid_identity_free(omniid_identity *identity);
 #define OMNIID_CROP_FACE 3
 
 /**
- * The face turned, scaled and shifted so that its landmarks lie on the ArcFace template.
+ * The face rotated, scaled and shifted so that its landmarks lie on the ArcFace template.
  */
 #define OMNIID_CROP_ALIGNED 4
 
 /**
- * Leave out a photo that cannot be used, and say so in the report.
+ * Leave out a photo that cannot be used, and note it in the report.
  */
 #define OMNIID_BAD_PHOTO_SKIP 0
 
@@ -1110,12 +1116,12 @@ void omniid_identity_free(omniid_identity *identity);
 #define OMNIID_BAD_PHOTO_FAIL 1
 
 /**
- * What became of each photo of a call. Never changes; may be used from any number of threads at once.
+ * What became of each photo of a call. Immutable; may be used from any number of threads at once.
  */
 typedef struct omniid_report omniid_report;
 
 /**
- * How photos become an identity. Fields left at 0 have the defaults stated.
+ * Options of encoding, with the defaults that OMNIID_ENCODE_OPTIONS_INIT sets.
  */
 typedef struct omniid_encode_options {
   /**
@@ -1123,20 +1129,21 @@ typedef struct omniid_encode_options {
    */
   uint32_t struct_size;
   /**
-   * How photos are cropped, OMNIID_CROP_... Default: the model's own way.
+   * How photos are cropped, OMNIID_CROP_... Default: the model's own crop.
    */
   int32_t crop;
   /**
-   * With OMNIID_CROP_FACE: margin on each side as a share of the face's longer side, 0 to 4; below 0 for the
-   * library's default, 0.5. OMNIID_ENCODE_OPTIONS_INIT sets -1.0f.
+   * With OMNIID_CROP_FACE: margin on each side as a fraction of the face's longer side, 0 to 4; 0 is no margin, a
+   * negative number the library's default, 0.5. OMNIID_ENCODE_OPTIONS_INIT sets -1.0f.
    */
   float crop_margin;
   /**
-   * With OMNIID_CROP_ALIGNED: 1 is the template as published, 0.5 shows twice as much. Default: 1.
+   * With OMNIID_CROP_ALIGNED: scale of the template; 0.5 shows twice as much around the face. Default: 1, the
+   * template as published.
    */
   float crop_scale;
   /**
-   * Photos that pass the image encoder together. Default: 4.
+   * Number of photos that pass through the image encoder together. Default: 4.
    */
   uint32_t batch_size;
   /**
@@ -1144,7 +1151,8 @@ typedef struct omniid_encode_options {
    */
   int32_t bad_photo;
   /**
-   * 1: do not keep the photos' features. The identity is smaller, but one of Omni-ID cannot be extended.
+   * 1: do not keep the photos' features. The identity is smaller, but an Omni-ID identity cannot be extended then.
+   * Default: 0.
    */
   int32_t drop_features;
   /**
@@ -1152,20 +1160,20 @@ typedef struct omniid_encode_options {
    */
   uint32_t reserved;
   /**
-   * A name for people, stored with the identity. Default: none; when extending, the identity's own.
+   * Human-readable label, stored with the identity. Default: none; when extending, the identity's own.
    */
   const char *label;
   /**
-   * What the person agreed to, stored with the identity. Default as for label.
+   * Note on what the person has consented to, stored with the identity. Default: as for label.
    */
   const char *consent;
   /**
-   * Where to put a report on each photo, to be freed with omniid_report_free. NULL: no report is made. A call that
-   * fails sets it to NULL; its message then says what was wrong with the photos.
+   * Receives a report on each photo, to be freed with omniid_report_free. A failed call sets it to NULL; its message
+   * says what was wrong with the photos. Default: no report.
    */
   omniid_report **report;
   /**
-   * Hears about progress and can cancel. Default: none.
+   * Is told about progress and can cancel the call. Default: none.
    */
   omniid_progress_fn progress;
   /**
@@ -1178,7 +1186,7 @@ typedef struct omniid_encode_options {
 #define OMNIID_ENCODE_OPTIONS_INIT { sizeof(omniid_encode_options), 0, -1.0f, 0.0f, 0, 0, 0, 0, NULL, NULL, NULL, NULL, NULL }
 
 /**
- * What became of one photo. Texts live as long as the report.
+ * What became of one photo. Its strings live as long as the report.
  */
 typedef struct omniid_photo_report {
   /**
@@ -1194,15 +1202,16 @@ typedef struct omniid_photo_report {
    */
   const char *name;
   /**
-   * Why it was left out; or what should be known although it was used, as another crop than asked for. May be empty.
+   * Why the photo was left out, or a remark on one that was used, such as that it was cropped in another way than
+   * asked for. May be empty.
    */
   const char *reason;
   /**
-   * 1 if the photo was cut around face_bounds.
+   * 1 if the photo was cropped around face_bounds.
    */
   int32_t has_bounds;
   /**
-   * 1 if the face was found by the detector or given with landmarks, so that face_score and face_landmarks are set.
+   * 1 if face_score and face_landmarks are set: the detector has found the face, or its landmarks were given.
    */
   int32_t has_landmarks;
   /**
@@ -1210,7 +1219,7 @@ typedef struct omniid_photo_report {
    */
   float face_bounds[4];
   /**
-   * As in omniid_face.
+   * Landmarks of the face, as in omniid_face.
    */
   float face_landmarks[10];
   /**
@@ -1227,11 +1236,11 @@ typedef struct omniid_photo_report {
 #define OMNIID_PHOTO_REPORT_INIT { sizeof(omniid_photo_report), 0, NULL, NULL, 0, 0, { 0 }, { 0 }, 0.0f, 0 }
 
 /**
- * Makes one identity of one or many photos of the same person.
+ * Makes an identity from one or more photos of the same person. `options` may be NULL.
  *
  * A photo that cannot be used is left out and reported, unless the options say otherwise. Fails with
- * `OMNIID_STATUS_NO_FACE` when no photo shows a face, with the first photo's own error when none could be used for other
- * reasons. `options` may be NULL.
+ * `OMNIID_STATUS_NO_FACE` when no photo shows a face, and with the first photo's own error when none can be used for
+ * other reasons.
  *
  * The caller's part:
  * `engine` is a live engine; `photos` points to `photo_count` structs initialised with OMNIID_PHOTO_INIT; `options` is
@@ -1244,11 +1253,11 @@ omniid_status omniid_encode(const omniid_engine *engine,
                             omniid_identity **out);
 
 /**
- * Makes a new identity of an identity and more photos. Equal to encoding all photos at once, at the price of the
- * new ones.
+ * Makes a new identity from an identity and more photos: equal to encoding all photos at once, at the cost of the new
+ * ones. `options` may be NULL.
  *
- * Fails with `OMNIID_STATUS_MISMATCH` when another model made the identity and with `OMNIID_STATUS_UNSUPPORTED` when an Omni-ID
- * identity was kept without its photos' features. `options` may be NULL.
+ * Fails with `OMNIID_STATUS_MISMATCH` when another model made the identity, and with `OMNIID_STATUS_UNSUPPORTED` when
+ * an Omni-ID identity does not hold its photos' features.
  *
  * The caller's part:
  * As `omniid_encode`; `identity` is a live identity.
@@ -1261,7 +1270,7 @@ omniid_status omniid_identity_extend(const omniid_engine *engine,
                                      omniid_identity **out);
 
 /**
- * Number of photos in a report: one entry for each photo handed in, in that order.
+ * Number of entries in a report: one for each photo of the call, in the same order.
  *
  * The caller's part:
  * `report` is a live report; `out` is writable.
@@ -1269,7 +1278,7 @@ omniid_status omniid_identity_extend(const omniid_engine *engine,
 omniid_status omniid_report_photo_count(const omniid_report *report, size_t *out);
 
 /**
- * Tells what became of photo `index`.
+ * Describes what became of photo `index`.
  *
  * The caller's part:
  * `report` is a live report; `out` is initialised with OMNIID_PHOTO_REPORT_INIT.
@@ -1279,7 +1288,7 @@ omniid_status omniid_report_photo(const omniid_report *report,
                                   omniid_photo_report *out);
 
 /**
- * Frees a report. NULL is fine.
+ * Frees a report; NULL is ignored.
  *
  * The caller's part:
  * `report` is NULL or came from this library, and no call uses it any more.
@@ -1287,56 +1296,56 @@ omniid_status omniid_report_photo(const omniid_report *report,
 void omniid_report_free(omniid_report *report);
 
 /*
- * Conditioning: identities projected to the keys and values of every attention layer of a host, once.
+ * Conditionings: identities, projected once to the keys and values of every attention layer of a host.
  */
 
 /**
- * The weight w everywhere.
+ * The identity's weight w in every layer.
  */
 #define OMNIID_WEIGHT_TYPE_LINEAR 0
 
 /**
- * Strong in early layers.
+ * Strong in the early layers.
  */
 #define OMNIID_WEIGHT_TYPE_EASE_IN 1
 
 /**
- * Strong in late layers.
+ * Strong in the late layers.
  */
 #define OMNIID_WEIGHT_TYPE_EASE_OUT 2
 
 /**
- * Strong in the middle.
+ * Strong in the middle layers.
  */
 #define OMNIID_WEIGHT_TYPE_EASE_IN_OUT 3
 
 /**
- * Weak in the middle.
+ * Weak in the middle layers.
  */
 #define OMNIID_WEIGHT_TYPE_REVERSE_IN_OUT 4
 
 /**
- * 0.2 w on the down-sampling half.
+ * 0.2 w in the down-sampling half.
  */
 #define OMNIID_WEIGHT_TYPE_WEAK_INPUT 5
 
 /**
- * 0.2 w on the up-sampling half.
+ * 0.2 w in the up-sampling half.
  */
 #define OMNIID_WEIGHT_TYPE_WEAK_OUTPUT 6
 
 /**
- * 0.2 w on the middle block.
+ * 0.2 w in the middle block.
  */
 #define OMNIID_WEIGHT_TYPE_WEAK_MIDDLE 7
 
 /**
- * 0.2 w everywhere but in the middle block.
+ * 0.2 w everywhere except in the middle block.
  */
 #define OMNIID_WEIGHT_TYPE_STRONG_MIDDLE 8
 
 /**
- * Only the style layers. This and the following are for SD1.5 and SDXL.
+ * Only the style layers. This type and the following ones are for SD1.5 and SDXL.
  */
 #define OMNIID_WEIGHT_TYPE_STYLE_TRANSFER 9
 
@@ -1346,17 +1355,17 @@ void omniid_report_free(omniid_report *report);
 #define OMNIID_WEIGHT_TYPE_COMPOSITION 10
 
 /**
- * Everything but the composition layers.
+ * All layers except the composition layers.
  */
 #define OMNIID_WEIGHT_TYPE_STRONG_STYLE_TRANSFER 11
 
 /**
- * Style and composition layers, each with its own weight.
+ * Style and composition layers, each with a weight of its own.
  */
 #define OMNIID_WEIGHT_TYPE_STYLE_AND_COMPOSITION 12
 
 /**
- * Every layer, the composition layers with their own weight.
+ * All layers, the composition layers with a weight of their own.
  */
 #define OMNIID_WEIGHT_TYPE_STRONG_STYLE_AND_COMPOSITION 13
 
@@ -1386,7 +1395,7 @@ void omniid_report_free(omniid_report *report);
 #define OMNIID_STEP_RANGE_FRACTION 2
 
 /**
- * What the checkpoint's own reference code does.
+ * As in the checkpoint's reference code.
  */
 #define OMNIID_UNCONDITIONAL_DEFAULT 0
 
@@ -1401,12 +1410,12 @@ void omniid_report_free(omniid_report *report);
 #define OMNIID_UNCONDITIONAL_ZERO_EMBEDDING 2
 
 /**
- * A picture whose values are zero after normalisation.
+ * An image whose values are zero after normalisation.
  */
 #define OMNIID_UNCONDITIONAL_ZERO_PIXELS 3
 
 /**
- * A black picture.
+ * A black image.
  */
 #define OMNIID_UNCONDITIONAL_BLACK_IMAGE 4
 
@@ -1416,17 +1425,17 @@ void omniid_report_free(omniid_report *report);
 #define OMNIID_UNCONDITIONAL_ZERO_FEATURES 5
 
 /**
- * Tokens that are zero.
+ * All-zero identity tokens.
  */
 #define OMNIID_UNCONDITIONAL_ZERO_TOKENS 6
 
 /**
- * The model's average identity, if the checkpoint has one.
+ * The model's mean identity, if the checkpoint has one.
  */
 #define OMNIID_UNCONDITIONAL_MEAN_TOKENS 7
 
 /**
- * The weight multiplies the attention's output.
+ * The weight multiplies the output of the attention.
  */
 #define OMNIID_EMBEDS_SCALING_VALUES 0
 
@@ -1436,7 +1445,7 @@ void omniid_report_free(omniid_report *report);
 #define OMNIID_EMBEDS_SCALING_KEYS_AND_VALUES 1
 
 /**
- * As before, with the weight times inner width / 1280.
+ * The weight times inner width / 1280 multiplies keys and values.
  */
 #define OMNIID_EMBEDS_SCALING_KEYS_AND_VALUES_PENALTY 2
 
@@ -1446,23 +1455,22 @@ void omniid_report_free(omniid_report *report);
 #define OMNIID_EMBEDS_SCALING_KEYS_AND_MEAN_VALUES_PENALTY 3
 
 /**
- * Masks follow ComfyUI: grid from the latent size, bilinear.
+ * As in ComfyUI: grid from the latent size, bilinear.
  */
 #define OMNIID_MASK_MODE_COMFYUI 0
 
 /**
- * Masks follow diffusers: grid from the mask's proportions, bicubic.
+ * As in diffusers: grid from the mask's proportions, bicubic.
  */
 #define OMNIID_MASK_MODE_DIFFUSERS 1
 
 /**
- * Keys and values of identities for every layer of a host. Never changes; may be used from any number of threads at
- * once.
+ * Keys and values of identities for every layer of a host. Immutable; may be used from any number of threads at once.
  */
 typedef struct omniid_conditioning omniid_conditioning;
 
 /**
- * One identity to condition on. Fields left at 0 have the defaults stated.
+ * One identity to condition on, with the defaults that OMNIID_CONDITIONING_INPUT_INIT sets.
  */
 typedef struct omniid_conditioning_input {
   /**
@@ -1470,47 +1478,49 @@ typedef struct omniid_conditioning_input {
    */
   uint32_t struct_size;
   /**
-   * Weight of the identity; 0 leaves it out. OMNIID_CONDITIONING_INPUT_INIT sets 1.0f.
+   * Weight of the identity; 0 switches it off. OMNIID_CONDITIONING_INPUT_INIT sets 1.0f.
    */
   float scale;
   /**
-   * Who.
+   * The identity.
    */
   const omniid_identity *identity;
   /**
-   * Where in the picture: mask_height rows of mask_width values from 0 to 1, copied. Default: everywhere.
+   * Where in the picture the identity acts: mask_height rows of mask_width values from 0 to 1, copied. Default:
+   * everywhere.
    */
   const float *mask;
   /**
-   * Rows of the mask.
+   * Number of rows of the mask.
    */
   uint32_t mask_height;
   /**
-   * Columns of the mask.
+   * Number of columns of the mask.
    */
   uint32_t mask_width;
   /**
-   * When during sampling, OMNIID_STEP_RANGE_... Default: always.
+   * How the range of sampling steps is given in which the identity acts, OMNIID_STEP_RANGE_... Default: always.
    */
   int32_t step_range;
   /**
-   * What unconditional rows see instead, OMNIID_UNCONDITIONAL_... Default: as the checkpoint's reference code.
+   * What unconditional rows attend to instead of the identity, OMNIID_UNCONDITIONAL_... Default: as in the
+   * checkpoint's reference code.
    */
   int32_t unconditional;
   /**
-   * First sigma or fraction.
+   * First sigma or fraction of the range.
    */
   double step_start;
   /**
-   * Last sigma or fraction.
+   * Last sigma or fraction of the range.
    */
   double step_end;
   /**
-   * An identity that unconditional rows see instead; overrides unconditional. Default: none.
+   * An identity that unconditional rows attend to instead; overrides `unconditional`. Default: none.
    */
   const omniid_identity *negative;
   /**
-   * A second identity for the composition layers of the weight types "style and composition". Default: the same.
+   * Another identity for the composition layers of the weight types "style and composition". Default: the same one.
    */
   const omniid_identity *composition;
 } omniid_conditioning_input;
@@ -1519,7 +1529,7 @@ typedef struct omniid_conditioning_input {
 #define OMNIID_CONDITIONING_INPUT_INIT { sizeof(omniid_conditioning_input), 1.0f, NULL, NULL, 0, 0, 0, 0, 0.0f, 0.0f, NULL, NULL }
 
 /**
- * What holds for all identities of a conditioning. Fields left at 0 have the defaults stated.
+ * Options of a conditioning, for all its identities, with the defaults that OMNIID_CONDITIONING_OPTIONS_INIT sets.
  */
 typedef struct omniid_conditioning_options {
   /**
@@ -1527,11 +1537,11 @@ typedef struct omniid_conditioning_options {
    */
   uint32_t struct_size;
   /**
-   * How weights are spread over the layers, OMNIID_WEIGHT_TYPE_... Default: linear.
+   * How an identity's weight is spread over the layers, OMNIID_WEIGHT_TYPE_... Default: linear.
    */
   int32_t weight_type;
   /**
-   * One more factor for each layer of the host, in the order of its table. Default: 1 everywhere.
+   * A further factor for each layer of the host, in the order of its table. Default: 1 everywhere.
    */
   const float *layer_scales;
   /**
@@ -1543,7 +1553,7 @@ typedef struct omniid_conditioning_options {
    */
   int32_t embeds_scaling;
   /**
-   * Whose way of placing masks is followed, OMNIID_MASK_MODE_... Default: ComfyUI's.
+   * Whose rules for placing masks are followed, OMNIID_MASK_MODE_... Default: ComfyUI's.
    */
   int32_t mask_mode;
   /**
@@ -1567,7 +1577,7 @@ typedef struct omniid_conditioning_options {
    */
   const float *composition_boost;
   /**
-   * Hears about progress and can cancel. Default: none.
+   * Is told about progress and can cancel the call. Default: none.
    */
   omniid_progress_fn progress;
   /**
@@ -1580,16 +1590,17 @@ typedef struct omniid_conditioning_options {
 #define OMNIID_CONDITIONING_OPTIONS_INIT { sizeof(omniid_conditioning_options), 0, NULL, 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL, NULL }
 
 /**
- * Projects the keys and values of one or several identities for every layer of the engine's host. Each identity has
- * its own softmax; their contributions are added. `options` may be NULL.
+ * Projects one or more identities to the keys and values of every layer of the engine's host. Each identity has a
+ * softmax of its own; their contributions are added. `options` may be NULL.
  *
- * Fails with `OMNIID_STATUS_MISMATCH` when another model made an identity or the adapter is for another host, with
- * `OMNIID_STATUS_UNSUPPORTED` when the checkpoint has no adapter, the host is not known, or the weight type or unconditional
- * variant does not exist for it.
+ * Fails with `OMNIID_STATUS_MISMATCH` when another model made an identity or the adapter is for another host, and with
+ * `OMNIID_STATUS_UNSUPPORTED` when the checkpoint has no adapter, the host is not known, or the weight type or the
+ * unconditional variant does not exist for it.
  *
  * The caller's part:
  * `engine` is a live engine; `identities` points to `identity_count` structs initialised with
- * OMNIID_CONDITIONING_INPUT_INIT; `options` is NULL or initialised with OMNIID_CONDITIONING_OPTIONS_INIT; `out` is writable.
+ * OMNIID_CONDITIONING_INPUT_INIT; `options` is NULL or initialised with OMNIID_CONDITIONING_OPTIONS_INIT; `out` is
+ * writable.
  */
 omniid_status omniid_conditioning_create(const omniid_engine *engine,
                                          const omniid_conditioning_input *identities,
@@ -1598,7 +1609,7 @@ omniid_status omniid_conditioning_create(const omniid_engine *engine,
                                          omniid_conditioning **out);
 
 /**
- * Frees a conditioning. NULL is fine.
+ * Frees a conditioning; NULL is ignored.
  *
  * The caller's part:
  * `conditioning` is NULL or came from `omniid_conditioning_create`, and no call uses it any more.
@@ -1606,16 +1617,16 @@ omniid_status omniid_conditioning_create(const omniid_engine *engine,
 void omniid_conditioning_free(omniid_conditioning *conditioning);
 
 /*
- * What a conditioning holds: layers by index and name, keys and values for hosts that run their own attention.
+ * Contents of a conditioning: layers by index and name; keys, values and factors for hosts with their own attention.
  */
 
 /**
- * The rows that follow the prompt.
+ * A row that is conditioned on the prompt.
  */
 #define OMNIID_ROLE_CONDITIONAL 0
 
 /**
- * The rows that do not.
+ * A row that is not.
  */
 #define OMNIID_ROLE_UNCONDITIONAL 1
 
@@ -1636,7 +1647,7 @@ omniid_status omniid_conditioning_layer_count(const omniid_conditioning *conditi
 omniid_status omniid_conditioning_identity_count(const omniid_conditioning *conditioning, size_t *out);
 
 /**
- * Bytes that all keys and values occupy.
+ * Number of bytes that all keys and values occupy.
  *
  * The caller's part:
  * `conditioning` is a live conditioning; `out` is writable.
@@ -1654,7 +1665,7 @@ omniid_status omniid_conditioning_layer_name(const omniid_conditioning *conditio
                                              const char **out);
 
 /**
- * Heads, widths and name of a layer. The name lives as long as the conditioning.
+ * Describes a layer. Its name lives as long as the conditioning.
  *
  * The caller's part:
  * `conditioning` is a live conditioning; `out` is initialised with OMNIID_HOST_LAYER_INIT.
@@ -1675,11 +1686,12 @@ omniid_status omniid_conditioning_find_layer(const omniid_conditioning *conditio
                                              size_t *out);
 
 /**
- * Hands out the keys of one identity in one layer, `[tokens, heads, head_dim]`, read-only, without a copy. NULL, with
- * `OMNIID_STATUS_OK`, where nothing is injected. Stays valid after the conditioning is freed. On a GPU they may be read on
- * `stream`, a CUDA stream in the numbering of `omniid_inject_call`; on the CPU it is ignored.
- * There the deleter may run while queued work still reads them, but not while a stream of the device is being captured
- * into a CUDA graph.
+ * Hands out the keys of one identity in one layer, `[tokens, heads, head_dim]`, read-only and without a copy; NULL,
+ * with `OMNIID_STATUS_OK`, where nothing is injected. They stay valid after the conditioning is freed.
+ *
+ * `stream` is ignored on the CPU. On a GPU it is a CUDA stream in the numbering of `omniid_inject_call`, on which the
+ * keys may be read. Their deleter may run while queued work still reads them, but not while a stream of the device is
+ * being captured into a CUDA graph.
  *
  * A host that runs its own attention adds factor x mask x softmax(q Kt / sqrt(head_dim)) V for each identity that is
  * active at the step; see `omniid_conditioning_factor`, `_mask_factors` and `_is_active`.
@@ -1708,7 +1720,7 @@ omniid_status omniid_conditioning_values(const omniid_conditioning *conditioning
                                          omniid_managed_tensor **out);
 
 /**
- * Factor of one identity's attention output in one layer; 0 where nothing is injected.
+ * Factor of one identity's attention in one layer; 0 where nothing is injected.
  *
  * The caller's part:
  * `conditioning` is a live conditioning; `out` is writable.
@@ -1719,7 +1731,7 @@ omniid_status omniid_conditioning_factor(const omniid_conditioning *conditioning
                                          float *out);
 
 /**
- * Writes 1 if one identity is injected at a step, else 0. `sigma` and `fraction` may be NULL where the identity's
+ * Writes 1 if an identity is injected at a step, otherwise 0. `sigma` and `fraction` may be NULL where the identity's
  * range does not need them.
  *
  * The caller's part:
@@ -1732,8 +1744,8 @@ omniid_status omniid_conditioning_is_active(const omniid_conditioning *condition
                                             int32_t *out);
 
 /**
- * Writes one identity's mask as one factor for each of a layer's `token_count` image tokens; 1 everywhere when it
- * has no mask. The latent picture's height and width may both be 0 where the mask does not need them.
+ * Writes an identity's mask as one factor for each of a layer's `token_count` image tokens; 1 everywhere if it has no
+ * mask. Height and width of the latent image may both be 0 where the mask does not need them.
  *
  * The caller's part:
  * `conditioning` is a live conditioning; `out` has room for `token_count` numbers.

@@ -244,7 +244,7 @@ fn fields_with_other_defaults(header: &str) -> BTreeSet<String> {
             .lines()
             .filter_map(|line| line.strip_prefix("  ")?.strip_suffix(';'));
         let members = members.map(|member| member.rsplit(['*', ' ']).next().unwrap());
-        let values = values.trim_end_matches(" }").split(", ");
+        let values = values.strip_suffix(" }").unwrap().split(", ");
         let zeros = ["0", "0.0f", "NULL", "{ 0 }"];
         let others = members
             .zip(values)

@@ -1,8 +1,9 @@
 /*
- * What the other parts share: whether exceptions are used, whether std::span is there.
+ * What the other parts share: whether exceptions are used, and whether std::span exists.
  *
- * Both change the types of the interface. Files compiled with different choices may be linked into one program, hence
- * an inline namespace for each choice: the linker never takes a function of one for the other's.
+ * The first changes what functions do, the second their types. Files that are compiled with different choices may be
+ * linked into one program: each choice has an inline namespace of its own, so that the linker never takes a function of
+ * one for that of another.
  */
 #ifndef OMNIID_CONFIG_HPP
 #define OMNIID_CONFIG_HPP
@@ -25,9 +26,9 @@
 
 #if defined(OMNIID_NO_EXCEPTIONS)
 #if defined(__cpp_lib_span)
-#define OMNIID_INLINE_NAMESPACE abi1_result_std_span
+#define OMNIID_INLINE_NAMESPACE abi1_aborts_std_span
 #else
-#define OMNIID_INLINE_NAMESPACE abi1_result_own_span
+#define OMNIID_INLINE_NAMESPACE abi1_aborts_own_span
 #endif
 #elif defined(__cpp_lib_span)
 #define OMNIID_INLINE_NAMESPACE abi1_throws_std_span

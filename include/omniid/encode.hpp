@@ -1,55 +1,54 @@
-/* Encoding options, and the report on what became of each photo. */
-#ifndef OMNIID_REPORT_HPP
-#define OMNIID_REPORT_HPP
+/* Options of encoding, and its result. */
+#ifndef OMNIID_ENCODE_HPP
+#define OMNIID_ENCODE_HPP
 
 #include "config.hpp"
 #include "error.hpp"
-#include "handle.hpp"
 #include "identity.hpp"
 #include "photo.hpp"
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <utility>
+#include <vector>
 
 namespace omniid {
 inline namespace OMNIID_INLINE_NAMESPACE {
 
 /// How photos are cropped.
 enum class Crop : std::int32_t {
-    model_default = OMNIID_CROP_DEFAULT, ///< The model's own way.
-    none = OMNIID_CROP_NONE,             ///< The photo as it is.
-    center = OMNIID_CROP_CENTER,         ///< The largest square in the middle.
+    model_default = OMNIID_CROP_DEFAULT, ///< The model's own crop.
+    none = OMNIID_CROP_NONE,             ///< The whole photo.
+    center = OMNIID_CROP_CENTER,         ///< The largest square at the centre.
     face = OMNIID_CROP_FACE,             ///< A square around the face, with a margin.
     aligned = OMNIID_CROP_ALIGNED,       ///< The face on the ArcFace template.
 };
 
-/// How photos become an identity. What is not set has the library's default; see omniid_encode_options.
+/// Options of encoding, with the library's defaults; see omniid_encode_options.
 class EncodeOptions {
   public:
+    /// How photos are cropped.
     EncodeOptions &crop(Crop crop) noexcept { return c_.crop = static_cast<std::int32_t>(crop), *this; }
-    /// With Crop::face: margin on each side as a share of the face's longer side, 0 to 4.
-    EncodeOptions &crop_margin(float share) noexcept { return c_.crop_margin = share, *this; }
-    /// With Crop::aligned: 1 is the template as published, 0.5 shows twice as much.
+    /// With Crop::face: margin on each side as a fraction of the face's longer side, 0 to 4.
+    EncodeOptions &crop_margin(float fraction) noexcept { return c_.crop_margin = fraction, *this; }
+    /// With Crop::aligned: scale of the template; 0.5 shows twice as much around the face.
     EncodeOptions &crop_scale(float scale) noexcept { return c_.crop_scale = scale, *this; }
-    /// Photos that pass the image encoder together.
+    /// Number of photos that pass through the image encoder together.
     EncodeOptions &batch_size(std::uint32_t photos) noexcept { return c_.batch_size = photos, *this; }
     /// Fail if a photo cannot be used, instead of leaving it out.
     EncodeOptions &fail_on_bad_photo(bool on = true) noexcept {
         return c_.bad_photo = on ? OMNIID_BAD_PHOTO_FAIL : OMNIID_BAD_PHOTO_SKIP, *this;
     }
-    /// Do not keep the photos' features: smaller, but an Omni-ID identity cannot be extended.
+    /// Do not keep the photos' features: the identity is smaller, but an Omni-ID identity cannot be extended then.
     EncodeOptions &drop_features(bool on = true) noexcept { return c_.drop_features = on ? 1 : 0, *this; }
-    /// A name for people, stored with the identity.
+    /// Human-readable label, stored with the identity.
     EncodeOptions &label(std::string text) { return label_ = std::move(text), *this; }
-    /// What the person agreed to, stored with the identity.
+    /// Note on what the person has consented to, stored with the identity.
     EncodeOptions &consent(std::string text) { return consent_ = std::move(text), *this; }
 
-    /// As the C ABI takes it; valid while these options live and stay as they are.
+    /// As the C ABI takes them; valid while these options live and stay as they are.
     [[nodiscard]] omniid_encode_options c() const noexcept {
         omniid_encode_options options = c_;
         if (label_.has_value()) options.label = label_->c_str();
@@ -63,54 +62,44 @@ class EncodeOptions {
     std::optional<std::string> consent_;
 };
 
-/// What became of one photo. Texts live as long as the report.
+/// What became of one photo.
 struct PhotoReport {
-    Status status = Status::ok;     ///< ok if the photo went into the identity; otherwise why it was left out.
-    std::string_view name;          ///< The photo's path, or a description of a photo in memory.
-    std::string_view reason;        ///< Why it was left out, or what should be known about its use. May be empty.
-    std::optional<Box> bounds;      ///< What the photo was cut around.
-    std::optional<Face> face;       ///< The face, if it was detected or given with landmarks.
-};
-
-/// What became of each photo of a call. Never changes; may be used from any number of threads at once.
-class Report : public detail::Handle<omniid_report, omniid_report_free> {
-  public:
-    using Handle::Handle;
-
-    /// Number of photos: one entry for each that was handed in, in that order.
-    [[nodiscard]] Result<std::size_t> size() const {
-        std::size_t out = 0;
-        const omniid_status status = omniid_report_photo_count(get(), &out);
-        return detail::finish(status, out);
-    }
-
-    /// What became of photo `index`.
-    [[nodiscard]] Result<PhotoReport> photo(std::size_t index) const {
-        omniid_photo_report c = OMNIID_PHOTO_REPORT_INIT;
-        const omniid_status status = omniid_report_photo(get(), index, &c);
-        PhotoReport report;
-        if (status == OMNIID_STATUS_OK) {
-            report.status = static_cast<Status>(c.status);
-            report.name = c.name;
-            report.reason = c.reason;
-            if (c.has_bounds != 0) std::copy(std::begin(c.face_bounds), std::end(c.face_bounds), report.bounds.emplace().begin());
-            if (c.has_landmarks != 0) {
-                Face &face = report.face.emplace();
-                face.score = c.face_score;
-                std::copy(std::begin(c.face_bounds), std::end(c.face_bounds), face.bounds.begin());
-                std::copy(std::begin(c.face_landmarks), std::end(c.face_landmarks), face.landmarks.begin());
-            }
-        }
-        return detail::finish(status, report);
-    }
+    Status status = Status::ok;    ///< ok if the photo went into the identity; otherwise why it was left out.
+    std::string name;              ///< The photo's path, or a description of a photo in memory.
+    std::string reason;            ///< Why the photo was left out, or a remark on one that was used. May be empty.
+    std::optional<FaceBox> bounds; ///< What the photo was cropped around.
+    std::optional<Face> face;      ///< The face, if the detector has found it or its landmarks were given.
 };
 
 /// An identity, and what became of each photo.
 struct Encoded {
-    Identity identity;
-    Report report;
+    Identity identity;               ///< The identity.
+    std::vector<PhotoReport> photos; ///< One report for each photo of the call, in the same order.
 };
 
+namespace detail {
+
+/// The reports inside a C report.
+[[nodiscard]] inline Result<std::vector<PhotoReport>> photo_reports(const omniid_report *c_report) {
+    std::size_t count = 0;
+    omniid_status status = omniid_report_photo_count(c_report, &count);
+    std::vector<PhotoReport> reports(status == OMNIID_STATUS_OK ? count : 0);
+    for (std::size_t i = 0; i < reports.size(); i++) {
+        omniid_photo_report c = OMNIID_PHOTO_REPORT_INIT;
+        status = omniid_report_photo(c_report, i, &c);
+        if (status != OMNIID_STATUS_OK) break;
+        PhotoReport &report = reports[i];
+        report.status = static_cast<Status>(c.status);
+        report.name = c.name;
+        report.reason = c.reason;
+        if (c.has_bounds != 0) report.bounds = to_box(c.face_bounds);
+        if (c.has_landmarks != 0)
+            report.face = Face{c.face_score, to_box(c.face_bounds), to_landmarks(c.face_landmarks)};
+    }
+    return finish(status, std::move(reports));
+}
+
+} // namespace detail
 } // namespace OMNIID_INLINE_NAMESPACE
 } // namespace omniid
 

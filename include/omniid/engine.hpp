@@ -4,49 +4,53 @@
 
 #include "conditioning.hpp"
 #include "config.hpp"
+#include "encode.hpp"
 #include "error.hpp"
 #include "handle.hpp"
 #include "identity.hpp"
 #include "photo.hpp"
 #include "progress.hpp"
-#include "report.hpp"
 #include "span.hpp"
 #include "tensor.hpp"
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
 namespace omniid {
 inline namespace OMNIID_INLINE_NAMESPACE {
 
-/// What to open an engine with. What is not set has the library's default; see omniid_engine_options.
+/// Options of Engine::open, with the library's defaults; see omniid_engine_options. Without a checkpoint they stand for
+/// the small model inside the library.
 class EngineOptions {
   public:
+    /// Options without a checkpoint.
     EngineOptions() = default;
-    /// The identity model's file: a native checkpoint or a public IP-Adapter or XLabs file.
-    EngineOptions(std::string checkpoint_path) : checkpoint_(std::move(checkpoint_path)) {}
-    EngineOptions(const char *checkpoint_path) : checkpoint_(checkpoint_path) {}
+    /// Options with the identity model's file: a native checkpoint or a public IP-Adapter or XLabs file.
+    explicit EngineOptions(std::string checkpoint_path) : checkpoint_(std::move(checkpoint_path)) {}
+    EngineOptions(std::nullptr_t) = delete;
 
-    /// The model as the bytes of its file, which must live until the engine is open.
+    /// The identity model as the bytes of its file, which must live until the engine is open.
     EngineOptions &checkpoint_bytes(span<const std::byte> bytes) noexcept {
         return c_.checkpoint_data = bytes.data(), c_.checkpoint_size = bytes.size(), *this;
     }
-    /// The CLIP vision model that a public checkpoint needs.
+    /// File of the CLIP vision model that a public checkpoint needs.
     EngineOptions &image_encoder(std::string path) { return image_encoder_ = std::move(path), *this; }
+    /// The CLIP vision model as the bytes of its file, which must live until the engine is open.
     EngineOptions &image_encoder_bytes(span<const std::byte> bytes) noexcept {
         return c_.image_encoder_data = bytes.data(), c_.image_encoder_size = bytes.size(), *this;
     }
-    /// The text of the image encoder's config.json.
+    /// The contents of the image encoder's config.json.
     EngineOptions &image_encoder_config(std::string json) { return image_encoder_config_ = std::move(json), *this; }
-    /// Weights of the face detector.
+    /// File with the weights of the face detector.
     EngineOptions &detector(std::string path) { return detector_ = std::move(path), *this; }
+    /// The weights of the face detector as the bytes of their file, which must live until the engine is open.
     EngineOptions &detector_bytes(span<const std::byte> bytes) noexcept {
         return c_.detector_data = bytes.data(), c_.detector_size = bytes.size(), *this;
     }
@@ -56,18 +60,26 @@ class EngineOptions {
     EngineOptions &host(std::string name, std::vector<HostLayer> layers) {
         return host_ = std::move(name), layers_ = std::move(layers), *this;
     }
+    /// Where the engine computes.
     EngineOptions &device(Device device) noexcept {
         return c_.device_type = device.type, c_.device_id = device.ordinal, *this;
     }
     /// Number type of the weights.
-    EngineOptions &precision(Precision precision) noexcept { return c_.precision = static_cast<std::int32_t>(precision), *this; }
+    EngineOptions &precision(Precision precision) noexcept {
+        return c_.precision = static_cast<std::int32_t>(precision), *this;
+    }
+    /// Maximum number of pixels of a photo.
     EngineOptions &max_pixels(std::uint64_t pixels) noexcept { return c_.max_pixels = pixels, *this; }
+    /// Maximum number of bytes that decoding a photo may take.
     EngineOptions &max_decoded_bytes(std::uint64_t bytes) noexcept { return c_.max_decoded_bytes = bytes, *this; }
+    /// Maximum number of bytes of an encoded photo.
     EngineOptions &max_photo_bytes(std::uint64_t bytes) noexcept { return c_.max_photo_bytes = bytes, *this; }
+    /// Maximum number of bytes of a checkpoint's header.
     EngineOptions &max_header_bytes(std::uint64_t bytes) noexcept { return c_.max_header_bytes = bytes, *this; }
+    /// Maximum number of photos of an identity.
     EngineOptions &max_photos(std::uint64_t photos) noexcept { return c_.max_photos = photos, *this; }
 
-    /// As the C ABI takes it, without the layers; valid while these options live and stay as they are.
+    /// As the C ABI takes them, without the layers; valid while these options live and stay as they are.
     [[nodiscard]] omniid_engine_options c() const noexcept {
         omniid_engine_options options = c_;
         options.checkpoint_path = text(checkpoint_);
@@ -78,7 +90,7 @@ class EngineOptions {
         return options;
     }
 
-    /// The layers as the C ABI takes them.
+    /// The layers as the C ABI takes them; valid while these options live and stay as they are.
     [[nodiscard]] std::vector<omniid_host_layer> c_layers() const {
         std::vector<omniid_host_layer> layers(layers_.size(), omniid_host_layer OMNIID_HOST_LAYER_INIT);
         for (std::size_t i = 0; i < layers.size(); i++) {
@@ -91,38 +103,39 @@ class EngineOptions {
     }
 
   private:
-    static const char *text(const std::optional<std::string> &value) noexcept { return value.has_value() ? value->c_str() : nullptr; }
+    static const char *text(const std::optional<std::string> &value) noexcept {
+        return value.has_value() ? value->c_str() : nullptr;
+    }
 
     omniid_engine_options c_ = OMNIID_ENGINE_OPTIONS_INIT;
     std::optional<std::string> checkpoint_, image_encoder_, image_encoder_config_, detector_, host_;
     std::vector<HostLayer> layers_;
 };
 
-/// What an engine is. Texts live as long as the engine.
+/// Description of an engine. Its strings live as long as the engine.
 struct EngineInfo {
-    Encoder encoder{};
-    std::string_view name;              ///< The model's name for people; may be empty.
-    std::string_view fingerprint;       ///< Of the model; its identities carry it.
-    std::string_view host;              ///< Empty if no host is known.
-    std::uint64_t host_layer_count = 0; ///< 0 if no host is known.
-    std::uint64_t tokens = 0;           ///< Of an identity for Omni-ID, of each photo otherwise.
-    std::uint64_t token_width = 0;
-    std::uint32_t image_size = 0;       ///< Side of the square picture that the image encoder sees, in pixels.
-    bool has_detector = false;
-    bool has_adapter = false;           ///< Whether condition() works.
-    Device device;
-    Precision precision{};
+    EncoderKind encoder{};              ///< Kind of the identity encoder.
+    std::string_view name;              ///< Human-readable name of the model; may be empty.
+    std::string_view fingerprint;       ///< Fingerprint of the model, which its identities carry.
+    std::string_view host;              ///< Name of the host; empty if the host is not known.
+    std::uint64_t host_layer_count = 0; ///< Number of layers of the host; 0 if the host is not known.
+    std::uint64_t tokens = 0;           ///< Number of identity tokens: per identity for Omni-ID, per photo otherwise.
+    std::uint64_t token_width = 0;      ///< Width of an identity token.
+    std::uint32_t image_size = 0;       ///< Side of the image encoder's square input in pixels.
+    bool has_detector = false;          ///< Whether the engine has a face detector.
+    bool has_adapter = false;           ///< Whether the checkpoint holds an adapter, so that condition() works.
+    Device device;                      ///< Where the engine computes.
+    Precision precision{};              ///< Number type of the weights.
 };
 
-/// An opened identity model. Never changes; may be used from any number of threads at once.
+/// An opened identity model. Immutable; may be used from any number of threads at once.
 class Engine : public detail::Handle<omniid_engine, omniid_engine_free> {
   public:
     using Handle::Handle;
 
-    /// Opens a model: `Engine::open("model.safetensors")`, or with EngineOptions; `Engine::open()` is the small model
-    /// inside the library.
+    /// Opens a model.
     template <class F = Silent>
-    [[nodiscard]] static Result<Engine> open(const EngineOptions &options = {}, F &&progress = F()) {
+    [[nodiscard]] static Result<Engine> open(const EngineOptions &options, F &&progress = F()) {
         omniid_engine_options c = options.c();
         const std::vector<omniid_host_layer> layers = options.c_layers();
         c.host_layers = layers.data();
@@ -137,86 +150,99 @@ class Engine : public detail::Handle<omniid_engine, omniid_engine_free> {
         return detail::finish(status, std::move(engine));
     }
 
-    /// Tells what the engine is.
+    /// Opens the small model inside the library.
+    [[nodiscard]] static Result<Engine> open() { return open(EngineOptions()); }
+
+    /// Opens the model in a file. NULL is an error, not the model inside the library.
+    template <class F = Silent>
+    [[nodiscard]] static Result<Engine> open(const char *checkpoint_path, F &&progress = F()) {
+        if (checkpoint_path == nullptr) return Error(Status::invalid_argument, "checkpoint_path: the pointer is NULL");
+        return open(std::string(checkpoint_path), std::forward<F>(progress));
+    }
+    /// Opens the model in a file.
+    template <class F = Silent>
+    [[nodiscard]] static Result<Engine> open(const std::string &checkpoint_path, F &&progress = F()) {
+        const EngineOptions options(checkpoint_path);
+        return open(options, std::forward<F>(progress));
+    }
+
+    /// Describes the engine.
     [[nodiscard]] Result<EngineInfo> describe() const {
         omniid_engine_info c = OMNIID_ENGINE_INFO_INIT;
         const omniid_status status = omniid_engine_describe(get(), &c);
         EngineInfo info;
         if (status == OMNIID_STATUS_OK) {
-            info = {static_cast<Encoder>(c.encoder), c.name, c.fingerprint, c.host == nullptr ? std::string_view() : c.host,
-                    c.host_layer_count, c.tokens, c.token_width, c.image_size, c.has_detector != 0, c.has_adapter != 0,
-                    Device{c.device_type, c.device_id}, static_cast<Precision>(c.precision)};
+            info = {static_cast<EncoderKind>(c.encoder), c.name, c.fingerprint,
+                    c.host == nullptr ? std::string_view() : c.host, c.host_layer_count, c.tokens, c.token_width,
+                    c.image_size, c.has_detector != 0, c.has_adapter != 0, Device{c.device_type, c.device_id},
+                    static_cast<Precision>(c.precision)};
         }
         return detail::finish(status, info);
     }
 
-    /// Layer `layer` of the engine's host, in the order of the adapter.
+    /// Describes layer `layer` of the engine's host, in the order of the adapter.
     [[nodiscard]] Result<HostLayer> host_layer(std::size_t layer) const {
         omniid_host_layer c = OMNIID_HOST_LAYER_INIT;
-        const omniid_status status = omniid_engine_host_layer(get(), layer, &c);
-        HostLayer host_layer;
-        if (status == OMNIID_STATUS_OK) host_layer = {c.heads, c.head_dim, c.context, c.name};
-        return detail::finish(status, std::move(host_layer));
+        return detail::host_layer(omniid_engine_host_layer(get(), layer, &c), c);
     }
 
-    /// The faces in a photo, the largest first. A photo without faces is no error.
+    /// Finds the faces in a photo, the largest first. A photo without faces is no error.
     [[nodiscard]] Result<std::vector<Face>> detect_faces(const Photo &photo, const DetectOptions &options = {}) const {
         const omniid_photo c_photo = photo.c();
         // Room for what most photos hold; a second call where it was too little.
         std::vector<omniid_face> found(16, omniid_face OMNIID_FACE_INIT);
         std::size_t count = 0;
-        omniid_status status = omniid_engine_detect_faces(get(), &c_photo, &options.c, found.data(), found.size(), &count);
+        omniid_status status =
+            omniid_engine_detect_faces(get(), &c_photo, &options.c, found.data(), found.size(), &count);
         if (status == OMNIID_STATUS_OK && count > found.size()) {
             found.assign(count, omniid_face OMNIID_FACE_INIT);
             status = omniid_engine_detect_faces(get(), &c_photo, &options.c, found.data(), found.size(), &count);
         }
-        std::vector<Face> faces(status == OMNIID_STATUS_OK ? std::min(count, found.size()) : 0);
-        for (std::size_t i = 0; i < faces.size(); i++) {
-            faces[i].score = found[i].score;
-            std::copy(std::begin(found[i].bounds), std::end(found[i].bounds), faces[i].bounds.begin());
-            std::copy(std::begin(found[i].landmarks), std::end(found[i].landmarks), faces[i].landmarks.begin());
-        }
+        std::vector<Face> faces;
+        for (std::size_t i = 0; status == OMNIID_STATUS_OK && i < count && i < found.size(); i++)
+            faces.push_back(
+                {found[i].score, detail::to_box(found[i].bounds), detail::to_landmarks(found[i].landmarks)});
         return detail::finish(status, std::move(faces));
     }
 
-    /// Makes one identity of one or many photos of the same person.
+    /// Makes an identity from one or more photos of the same person, with a report on each photo.
     template <class F = Silent>
-    [[nodiscard]] Result<Identity> encode(span<const Photo> photos, const EncodeOptions &options = {}, F &&progress = F()) const {
-        return run(nullptr, photos, options, nullptr, progress);
+    [[nodiscard]] Result<Encoded> encode(span<const Photo> photos, const EncodeOptions &options = {},
+                                         F &&progress = F()) const {
+        const auto call = [this](auto... arguments) { return omniid_encode(get(), arguments...); };
+        return run(call, photos, options, progress);
     }
+    /// The same with the photos in braces.
     template <class F = Silent>
-    [[nodiscard]] Result<Identity> encode(std::initializer_list<Photo> photos, const EncodeOptions &options = {}, F &&progress = F()) const {
-        return run(nullptr, span<const Photo>(photos.begin(), photos.size()), options, nullptr, progress);
-    }
-
-    /// The same, with what became of each photo.
-    template <class F = Silent>
-    [[nodiscard]] Result<Encoded> encode_with_report(span<const Photo> photos, const EncodeOptions &options = {}, F &&progress = F()) const {
-        return with_report(nullptr, photos, options, progress);
+    [[nodiscard]] Result<Encoded> encode(std::initializer_list<Photo> photos, const EncodeOptions &options = {},
+                                         F &&progress = F()) const {
+        return encode(span<const Photo>(photos.begin(), photos.size()), options, std::forward<F>(progress));
     }
 
-    /// Makes a new identity of an identity and more photos: equal to encoding all at once, at the price of the new ones.
+    /// Makes a new identity from an identity and more photos: equal to encoding all photos at once, at the cost of the
+    /// new ones. The reports are on these.
     template <class F = Silent>
-    [[nodiscard]] Result<Identity> extend(const Identity &identity, span<const Photo> photos, const EncodeOptions &options = {}, F &&progress = F()) const {
-        return run(&identity, photos, options, nullptr, progress);
+    [[nodiscard]] Result<Encoded> extend(const Identity &identity, span<const Photo> photos,
+                                         const EncodeOptions &options = {}, F &&progress = F()) const {
+        const auto call = [&](auto... arguments) {
+            return omniid_identity_extend(get(), identity.get(), arguments...);
+        };
+        return run(call, photos, options, progress);
     }
+    /// The same with the photos in braces.
     template <class F = Silent>
-    [[nodiscard]] Result<Identity> extend(const Identity &identity, std::initializer_list<Photo> photos, const EncodeOptions &options = {}, F &&progress = F()) const {
-        return run(&identity, span<const Photo>(photos.begin(), photos.size()), options, nullptr, progress);
+    [[nodiscard]] Result<Encoded> extend(const Identity &identity, std::initializer_list<Photo> photos,
+                                         const EncodeOptions &options = {}, F &&progress = F()) const {
+        return extend(identity, span<const Photo>(photos.begin(), photos.size()), options, std::forward<F>(progress));
     }
 
-    /// The same, with what became of each new photo.
+    /// Projects one or more identities to the keys and values of every layer of the engine's host.
     template <class F = Silent>
-    [[nodiscard]] Result<Encoded> extend_with_report(const Identity &identity, span<const Photo> photos, const EncodeOptions &options = {}, F &&progress = F()) const {
-        return with_report(&identity, photos, options, progress);
-    }
-
-    /// Projects the keys and values of one or several identities for every layer of the engine's host.
-    template <class F = Silent>
-    [[nodiscard]] Result<Conditioning> condition(span<const ConditionInput> identities, const ConditionOptions &options = {}, F &&progress = F()) const {
+    [[nodiscard]] Result<Conditioning> condition(span<const ConditioningInput> identities,
+                                                 const ConditioningOptions &options = {}, F &&progress = F()) const {
         std::vector<omniid_conditioning_input> inputs;
         inputs.reserve(identities.size());
-        for (const ConditionInput &input : identities) inputs.push_back(input.c);
+        for (const ConditioningInput &input : identities) inputs.push_back(input.c);
         omniid_conditioning_options c = options.c();
         detail::ProgressBridge<std::remove_reference_t<F>> bridge(progress);
         c.progress = bridge.function();
@@ -227,58 +253,55 @@ class Engine : public detail::Handle<omniid_engine, omniid_engine_free> {
         bridge.rethrow();
         return detail::finish(status, std::move(conditioning));
     }
+    /// The same with the identities in braces.
     template <class F = Silent>
-    [[nodiscard]] Result<Conditioning> condition(std::initializer_list<ConditionInput> identities, const ConditionOptions &options = {}, F &&progress = F()) const {
-        return condition(span<const ConditionInput>(identities.begin(), identities.size()), options, std::forward<F>(progress));
+    [[nodiscard]] Result<Conditioning> condition(std::initializer_list<ConditioningInput> identities,
+                                                 const ConditioningOptions &options = {}, F &&progress = F()) const {
+        return condition(span<const ConditioningInput>(identities.begin(), identities.size()), options,
+                         std::forward<F>(progress));
     }
     /// One identity, with default options.
     [[nodiscard]] Result<Conditioning> condition(const Identity &identity, float scale = 1.0F) const {
-        return condition({ConditionInput(identity, scale)});
+        return condition({ConditioningInput(identity, scale)});
     }
 
-    /// Compares two identities of this engine's model: cosine similarity, -1 to 1, centred on the model's average
-    /// identity and in the directions that tell people apart, as far as the checkpoint has them.
+    /// Compares two identities of the engine's model: cosine similarity, -1 to 1, after subtracting the model's mean
+    /// identity and projecting onto the directions that distinguish people, where the checkpoint has them.
     [[nodiscard]] Result<float> similarity(const Identity &first, const Identity &second) const {
         float out = 0.0F;
         const omniid_status status = omniid_identity_similarity(get(), first.get(), second.get(), &out);
         return detail::finish(status, out);
     }
 
+    /// An identity's vector for comparisons, f32 `[length]`: of length 1, so that the dot product of two is the
+    /// similarity() of their identities. What an index of many people stores.
+    [[nodiscard]] Result<Tensor> comparison_vector(const Identity &identity) const {
+        omniid_managed_tensor *out = nullptr;
+        const omniid_status status = omniid_identity_comparison_vector(get(), identity.get(), &out);
+        return detail::finish(status, Tensor(out));
+    }
+
   private:
-    /// Encodes or, with an identity, extends. Gives the C status, lets out what the callable threw.
-    template <class F>
-    omniid_status call(const Identity *identity, span<const Photo> photos, const EncodeOptions &options, omniid_report **report,
-                       F &progress, Identity &result) const {
+    /// What encode() and extend() share; `call` takes the parameters of omniid_encode from the photos on.
+    template <class Call, class F>
+    static Result<Encoded> run(const Call &call, span<const Photo> photos, const EncodeOptions &options, F &progress) {
         const std::vector<omniid_photo> structs = detail::to_c(photos);
         omniid_encode_options c = options.c();
         detail::ProgressBridge<F> bridge(progress);
-        c.report = report;
         c.progress = bridge.function();
         c.progress_user_data = bridge.user_data();
+        omniid_report *report = nullptr;
+        c.report = &report;
         omniid_identity *out = nullptr;
         const omniid_status status =
-            identity == nullptr ? omniid_encode(get(), structs.data(), structs.size(), &c, &out)
-                                : omniid_identity_extend(get(), identity->get(), structs.data(), structs.size(), &c, &out);
-        result = Identity(out);
+            call(structs.data(), structs.size(), static_cast<const omniid_encode_options *>(&c), &out);
+        Identity identity(out);
+        const detail::Handle<omniid_report, omniid_report_free> owned(report);
         bridge.rethrow();
-        return status;
-    }
-
-    template <class F>
-    Result<Identity> run(const Identity *identity, span<const Photo> photos, const EncodeOptions &options, omniid_report **report, F &progress) const {
-        Identity result;
-        const omniid_status status = call(identity, photos, options, report, progress, result);
-        return detail::finish(status, std::move(result));
-    }
-
-    template <class F>
-    Result<Encoded> with_report(const Identity *identity, span<const Photo> photos, const EncodeOptions &options, F &progress) const {
-        omniid_report *report = nullptr;
-        Identity result;
-        // A call that fails sets the report to NULL: nothing is lost where this throws.
-        const omniid_status status = call(identity, photos, options, &report, progress, result);
-        Encoded encoded{std::move(result), Report(report)};
-        return detail::finish(status, std::move(encoded));
+        if (status != OMNIID_STATUS_OK) return detail::last_error(status);
+        Result<std::vector<PhotoReport>> reports = detail::photo_reports(owned.get());
+        if (!reports) return reports.error();
+        return Encoded{std::move(identity), std::move(*reports)};
     }
 };
 

@@ -10,19 +10,22 @@ namespace omniid {
 inline namespace OMNIID_INLINE_NAMESPACE {
 namespace detail {
 
-/// Owns one C handle: can be moved, not copied; frees it. Empty after it was moved from or released.
+/// Owns one C handle and frees it. Can be moved, not copied. Empty after it was moved from or released.
 template <class T, void (*Free)(T *)>
 class Handle {
   public:
+    /// Empty.
     Handle() noexcept = default;
+    /// Takes a C handle over; NULL makes an empty one.
     explicit Handle(T *owned) noexcept : handle_(owned) {}
 
-    /// The C handle, still owned here; NULL if empty.
+    /// The C handle, which stays owned by this object; NULL if empty.
     [[nodiscard]] T *get() const noexcept { return handle_.get(); }
 
     /// Gives the C handle to the caller, who frees it.
     [[nodiscard]] T *release() noexcept { return handle_.release(); }
 
+    /// Whether it is not empty.
     explicit operator bool() const noexcept { return handle_ != nullptr; }
 
   private:

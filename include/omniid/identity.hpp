@@ -17,35 +17,35 @@
 namespace omniid {
 inline namespace OMNIID_INLINE_NAMESPACE {
 
-/// Number type of stored weights, tokens, keys and values.
+/// Number type of weights, of keys and values, or of an identity file.
 enum class Precision : std::int32_t {
-    f32 = OMNIID_PRECISION_F32,
-    f16 = OMNIID_PRECISION_F16,
-    bf16 = OMNIID_PRECISION_BF16,
+    f32 = OMNIID_PRECISION_F32,   ///< 32-bit floating point.
+    f16 = OMNIID_PRECISION_F16,   ///< IEEE half precision.
+    bf16 = OMNIID_PRECISION_BF16, ///< bfloat16; not for identity files.
 };
 
-/// The identity encoders.
-enum class Encoder : std::int32_t {
-    omni_id = OMNIID_ENCODER_OMNI_ID,       ///< A fixed number of tokens, however many photos.
+/// The kind of identity encoder.
+enum class EncoderKind : std::int32_t {
+    omni_id = OMNIID_ENCODER_OMNI_ID,       ///< Omni-ID: a fixed number of tokens, however many photos.
     resampler = OMNIID_ENCODER_RESAMPLER,   ///< IP-Adapter Plus and Plus-Face.
     full_face = OMNIID_ENCODER_FULL_FACE,   ///< IP-Adapter full-face.
     projection = OMNIID_ENCODER_PROJECTION, ///< Base IP-Adapter and XLabs FLUX.
 };
 
-/// What is known about an identity. Texts live as long as the identity.
+/// Description of an identity. Its strings live as long as the identity.
 struct IdentityInfo {
-    Encoder encoder{};
+    EncoderKind encoder{};         ///< Kind of the encoder that made it.
     std::uint64_t tokens = 0;      ///< Number of tokens.
-    std::uint64_t token_width = 0; ///< Numbers in a token.
-    std::uint64_t photos = 0;      ///< Photos that went in.
-    std::uint64_t features = 0;    ///< Photos whose features were kept: all or none.
+    std::uint64_t token_width = 0; ///< Width of a token.
+    std::uint64_t photos = 0;      ///< Number of photos that it was made from.
+    std::uint64_t features = 0;    ///< Number of photos whose features are kept: all or none.
     std::string_view model;        ///< Fingerprint of the model that made it.
-    std::string_view label;        ///< A name for people; may be empty.
-    std::string_view created;      ///< UTC, RFC 3339.
-    std::string_view consent;      ///< What the person agreed to; may be empty.
+    std::string_view label;        ///< Human-readable label; may be empty.
+    std::string_view created;      ///< Time of creation: UTC, RFC 3339.
+    std::string_view consent;      ///< Note on what the person has consented to; may be empty.
 };
 
-/// The identity tokens of one person. Never changes; may be used from any number of threads at once.
+/// The identity tokens of one person. Immutable; may be used from any number of threads at once.
 class Identity : public detail::Handle<omniid_identity, omniid_identity_free> {
   public:
     using Handle::Handle;
@@ -64,35 +64,38 @@ class Identity : public detail::Handle<omniid_identity, omniid_identity_free> {
         return detail::finish(status, Identity(out));
     }
 
-    /// Writes an `.omniid` file: Precision::f32, or f16 at half the size. It appears complete or not at all.
+    /// Writes an `.omniid` file, as Precision::f32 or, at half the size, f16. An existing file is replaced when the new
+    /// one is complete.
     Result<void> save(const std::string &path, Precision precision = Precision::f32) const {
         return detail::finish(omniid_identity_save(get(), path.c_str(), static_cast<std::int32_t>(precision)));
     }
 
-    /// What save() puts into the file.
+    /// The bytes that save() writes.
     [[nodiscard]] Result<std::vector<std::byte>> to_bytes(Precision precision = Precision::f32) const {
         std::size_t size = 0;
         std::vector<std::byte> bytes;
-        omniid_status status = omniid_identity_to_bytes(get(), static_cast<std::int32_t>(precision), nullptr, 0, &size);
+        const auto number = static_cast<std::int32_t>(precision);
+        omniid_status status = omniid_identity_to_bytes(get(), number, nullptr, 0, &size);
         if (status == OMNIID_STATUS_OK) {
             bytes.resize(size);
-            status = omniid_identity_to_bytes(get(), static_cast<std::int32_t>(precision), bytes.data(), bytes.size(), &size);
+            status = omniid_identity_to_bytes(get(), number, bytes.data(), bytes.size(), &size);
         }
         return detail::finish(status, std::move(bytes));
     }
 
-    /// Tells what is known about it.
+    /// Describes the identity.
     [[nodiscard]] Result<IdentityInfo> describe() const {
         omniid_identity_info c = OMNIID_IDENTITY_INFO_INIT;
         const omniid_status status = omniid_identity_describe(get(), &c);
         IdentityInfo info;
         if (status == OMNIID_STATUS_OK) {
-            info = {static_cast<Encoder>(c.encoder), c.tokens, c.token_width, c.photos, c.features, c.model, c.label, c.created, c.consent};
+            info = {static_cast<EncoderKind>(c.encoder), c.tokens, c.token_width, c.photos, c.features,
+                    c.model, c.label, c.created, c.consent};
         }
         return detail::finish(status, info);
     }
 
-    /// The tokens, f32 `[tokens, token_width]`, without a copy. They stay valid after the identity is gone.
+    /// The tokens, f32 `[tokens, token_width]`, without a copy. They stay valid after the identity is destroyed.
     [[nodiscard]] Result<Tensor> tokens() const {
         omniid_managed_tensor *out = nullptr;
         const omniid_status status = omniid_identity_tokens(get(), &out);
@@ -105,14 +108,14 @@ class Identity : public detail::Handle<omniid_identity, omniid_identity_free> {
         return detail::finish(omniid_identity_copy_tokens(get(), &c));
     }
 
-    /// A copy with another label and consent note; nullptr keeps the one it has.
+    /// A copy with another label and consent note; nullptr keeps the present one.
     [[nodiscard]] Result<Identity> with_notes(const char *label, const char *consent) const {
         omniid_identity *out = nullptr;
         const omniid_status status = omniid_identity_with_notes(get(), label, consent, &out);
         return detail::finish(status, Identity(out));
     }
 
-    /// A copy without the photos' features: smaller, but one of Omni-ID cannot be extended any more.
+    /// A copy without the photos' features: smaller, but an Omni-ID identity can no longer be extended.
     [[nodiscard]] Result<Identity> without_features() const {
         omniid_identity *out = nullptr;
         const omniid_status status = omniid_identity_without_features(get(), &out);

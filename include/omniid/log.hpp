@@ -14,21 +14,21 @@
 namespace omniid {
 inline namespace OMNIID_INLINE_NAMESPACE {
 
-/// How detailed a message is.
+/// How serious a log message is.
 enum class LogLevel : std::int32_t {
-    error = OMNIID_LOG_LEVEL_ERROR, ///< Something failed.
-    warn = OMNIID_LOG_LEVEL_WARN,   ///< Something was left out or looks wrong; the call goes on.
-    info = OMNIID_LOG_LEVEL_INFO,   ///< What a user may want to know.
-    debug = OMNIID_LOG_LEVEL_DEBUG, ///< What a developer of the host may want to know.
+    error = OMNIID_LOG_LEVEL_ERROR, ///< A failure.
+    warn = OMNIID_LOG_LEVEL_WARN,   ///< Something was skipped or looks wrong; the call continues.
+    info = OMNIID_LOG_LEVEL_INFO,   ///< Information for users.
+    debug = OMNIID_LOG_LEVEL_DEBUG, ///< Information for developers of a host.
     trace = OMNIID_LOG_LEVEL_TRACE, ///< Everything.
 };
 
-/// Receives messages, on whatever thread they arise, possibly several at once. What it throws is dropped: a log
-/// message has no caller to tell.
+/// Receives log messages, on the threads on which they arise, possibly several at once. What it throws is dropped,
+/// because a log message has no caller to tell.
 using LogFunction = std::function<void(LogLevel level, std::string_view target, std::string_view message)>;
 
-/// The process's log callback, for as long as this lives. A later one takes over; then this one's end changes nothing
-/// but that its callback is freed.
+/// The log callback of the process, for as long as this object lives. A later one takes over; the end of the earlier
+/// one then only frees its callback.
 class Log {
   public:
     /// Installs `function` for messages up to `max_level`.
@@ -39,9 +39,11 @@ class Log {
         return detail::finish(status, Log(status == OMNIID_STATUS_OK ? std::move(kept) : nullptr));
     }
 
+    /// Moves the callback.
     Log(Log &&) noexcept = default;
     Log(const Log &) = delete;
     Log &operator=(const Log &) = delete;
+    /// Removes the present callback and moves the other one here.
     Log &operator=(Log &&other) noexcept {
         if (this != &other) {
             remove();
@@ -49,6 +51,7 @@ class Log {
         }
         return *this;
     }
+    /// Removes the callback, once its calls have ended.
     ~Log() { remove(); }
 
   private:

@@ -10,6 +10,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <iterator>
 #include <limits>
 #include <string>
 #include <utility>
@@ -20,14 +21,19 @@ inline namespace OMNIID_INLINE_NAMESPACE {
 
 /// Order of the channels of raw pixels; alpha is ignored.
 enum class ChannelOrder : std::int32_t {
-    rgb = OMNIID_CHANNEL_ORDER_RGB,
-    rgba = OMNIID_CHANNEL_ORDER_RGBA,
-    bgr = OMNIID_CHANNEL_ORDER_BGR,
-    bgra = OMNIID_CHANNEL_ORDER_BGRA,
+    rgb = OMNIID_CHANNEL_ORDER_RGB,   ///< Red, green, blue.
+    rgba = OMNIID_CHANNEL_ORDER_RGBA, ///< Red, green, blue, alpha.
+    bgr = OMNIID_CHANNEL_ORDER_BGR,   ///< Blue, green, red.
+    bgra = OMNIID_CHANNEL_ORDER_BGRA, ///< Blue, green, red, alpha.
 };
 
-/// Left, top, right, bottom in pixels of the upright photo.
-using Box = std::array<float, 4>;
+/// Bounds of a face in pixels of the upright photo.
+struct FaceBox {
+    float left = 0.0F;   ///< Left edge.
+    float top = 0.0F;    ///< Top edge.
+    float right = 0.0F;  ///< Right edge.
+    float bottom = 0.0F; ///< Bottom edge.
+};
 
 /// x and y of the eye at the image's left, the eye at its right, the nose tip, the mouth corner at its left and the one
 /// at its right, in pixels of the upright photo.
@@ -35,13 +41,13 @@ using Landmarks = std::array<float, 10>;
 
 /// A face in a photo.
 struct Face {
-    float score = 0.0F; ///< Confidence, 0 to 1.
-    Box bounds{};
-    Landmarks landmarks{};
+    float score = 0.0F;    ///< Confidence, 0 to 1; 1 for a face that the host has given.
+    FaceBox bounds{};      ///< Bounds of the face.
+    Landmarks landmarks{}; ///< Its eyes, nose and mouth.
 };
 
-/// One photo of a person: a file, an encoded file in memory, or pixels. Without more said, the largest face that the
-/// detector finds is meant.
+/// One photo of a person: a file, an encoded file in memory, or pixels. By default the person's face is the largest one
+/// that the detector finds.
 class Photo {
   public:
     /// A JPEG, PNG, WebP, BMP or TIFF file. The path is kept; in the system's own encoding on Unix, UTF-8 on Windows.
@@ -52,7 +58,7 @@ class Photo {
         return photo;
     }
 
-    /// The bytes of such a file, which must live until the photo was used.
+    /// The bytes of such a file, which must live until the call that uses the photo returns.
     [[nodiscard]] static Photo encoded(span<const std::byte> bytes) noexcept {
         Photo photo;
         photo.c_.data = bytes.data();
@@ -60,34 +66,39 @@ class Photo {
         return photo;
     }
 
-    /// 8-bit pixels, rows from top to bottom, which must live until the photo was used. `row_stride` is in bytes; 0 for rows
-    /// without gaps. Fails with Status::invalid_argument when `pixels` is too short for the picture.
-    [[nodiscard]] static Result<Photo> pixels(span<const std::uint8_t> pixels, std::uint32_t width, std::uint32_t height,
-                                              ChannelOrder order = ChannelOrder::rgb, std::size_t row_stride = 0) {
+    /// 8-bit pixels, rows from top to bottom, which must live until the call that uses the photo returns. `row_stride`
+    /// is in bytes; 0 for rows without gaps. Fails with Status::invalid_argument when `pixels` is too short.
+    [[nodiscard]] static Result<Photo> pixels(span<const std::uint8_t> pixels, std::uint32_t width,
+                                              std::uint32_t height, ChannelOrder order = ChannelOrder::rgb,
+                                              std::size_t row_stride = 0) {
         return raw(pixels.data(), pixels.size(), 1, OMNIID_PIXEL_TYPE_U8, width, height, order, row_stride);
     }
 
-    /// Pixels of 0 to 1, sRGB-encoded like 8-bit ones; otherwise as above.
+    /// Pixels from 0 to 1, sRGB-encoded like 8-bit ones; otherwise as above.
     [[nodiscard]] static Result<Photo> pixels(span<const float> pixels, std::uint32_t width, std::uint32_t height,
                                               ChannelOrder order = ChannelOrder::rgb, std::size_t row_stride = 0) {
-        return raw(pixels.data(), pixels.size(), sizeof(float), OMNIID_PIXEL_TYPE_F32, width, height, order, row_stride);
+        return raw(pixels.data(), pixels.size(), sizeof(float), OMNIID_PIXEL_TYPE_F32, width, height, order,
+                   row_stride);
     }
 
-    /// Means the `index`-th largest face; 0 is the largest.
+    /// Chooses the face by its rank in size; 0 is the largest.
     Photo &face_index(std::uint32_t index) noexcept {
         c_.face_hint = OMNIID_FACE_HINT_INDEX;
         c_.face_index = index;
         return *this;
     }
 
-    /// Means the face in a box; no detector is needed.
-    Photo &face_box(const Box &box) noexcept {
+    /// Chooses the face inside a box; no detector is needed.
+    Photo &face_box(const FaceBox &box) noexcept {
         c_.face_hint = OMNIID_FACE_HINT_BOX;
-        std::copy(box.begin(), box.end(), c_.face_box);
+        c_.face_box[0] = box.left;
+        c_.face_box[1] = box.top;
+        c_.face_box[2] = box.right;
+        c_.face_box[3] = box.bottom;
         return *this;
     }
 
-    /// Means the face with these landmarks; no detector is needed.
+    /// Chooses the face with these landmarks; no detector is needed.
     Photo &face_landmarks(const Landmarks &landmarks) noexcept {
         c_.face_hint = OMNIID_FACE_HINT_LANDMARKS;
         std::copy(landmarks.begin(), landmarks.end(), c_.face_landmarks);
@@ -104,8 +115,8 @@ class Photo {
   private:
     Photo() = default;
 
-    static Result<Photo> raw(const void *data, std::size_t count, std::size_t size, std::int32_t type, std::uint32_t width,
-                             std::uint32_t height, ChannelOrder order, std::size_t row_stride) {
+    static Result<Photo> raw(const void *data, std::size_t count, std::size_t size, std::int32_t type,
+                             std::uint32_t width, std::uint32_t height, ChannelOrder order, std::size_t row_stride) {
         const std::size_t channels = order == ChannelOrder::rgb || order == ChannelOrder::bgr ? 3 : 4;
         const std::size_t row = std::size_t{width} * channels * size;
         const std::size_t stride = row_stride == 0 ? row : row_stride;
@@ -113,7 +124,12 @@ class Photo {
         const std::size_t available = count > std::numeric_limits<std::size_t>::max() / size ? 0 : count * size;
         const bool fits = height == 0 || width == 0 ||
                           (stride >= row && available >= row && (available - row) / stride >= std::size_t{height} - 1);
-        if (!fits) return detail::fail<Photo>(detail::wrong_argument("photo: the pixels are fewer than width, height and row stride say"));
+        if (!fits) {
+            return Error(Status::invalid_argument,
+                         "pixels: " + std::to_string(count) + " values, expected " + std::to_string(height) +
+                             " rows of " + std::to_string(width) + " x " + std::to_string(channels) +
+                             " values, with a row stride of " + std::to_string(stride) + " bytes");
+        }
         Photo photo;
         photo.c_.pixels = data;
         photo.c_.width = width;
@@ -129,19 +145,36 @@ class Photo {
     bool has_path_ = false;
 };
 
-/// How faces are detected. What is not set has the library's default; see omniid_detect_options.
+/// Options of face detection, with the library's defaults; see omniid_detect_options.
 struct DetectOptions {
+    /// As the C ABI takes them.
     omniid_detect_options c = OMNIID_DETECT_OPTIONS_INIT;
 
+    /// Minimum confidence of a face, above 0 up to 1.
     DetectOptions &score_threshold(float least) noexcept { return c.score_threshold = least, *this; }
+    /// Boxes that overlap more than this (intersection over union) are one face.
     DetectOptions &overlap_threshold(float most) noexcept { return c.overlap_threshold = most, *this; }
+    /// Longer side in pixels to which larger photos are scaled down for the first search.
     DetectOptions &side(std::uint32_t pixels) noexcept { return c.side = pixels, *this; }
+    /// Longer side for the second search, which finds faces that are too small in the first.
     DetectOptions &fine_side(std::uint32_t pixels) noexcept { return c.fine_side = pixels, *this; }
+    /// Do the second search even if the first has found faces.
     DetectOptions &exhaustive(bool on = true) noexcept { return c.exhaustive = on ? 1 : 0, *this; }
+    /// Do not search again in the turned photo when no face was found.
     DetectOptions &upright_only(bool on = true) noexcept { return c.upright_only = on ? 1 : 0, *this; }
 };
 
 namespace detail {
+
+[[nodiscard]] inline FaceBox to_box(const float (&bounds)[4]) noexcept {
+    return {bounds[0], bounds[1], bounds[2], bounds[3]};
+}
+
+[[nodiscard]] inline Landmarks to_landmarks(const float (&numbers)[10]) noexcept {
+    Landmarks landmarks{};
+    std::copy(std::begin(numbers), std::end(numbers), landmarks.begin());
+    return landmarks;
+}
 
 /// The photos as the C ABI takes them: an array of its structs.
 [[nodiscard]] inline std::vector<omniid_photo> to_c(span<const Photo> photos) {

@@ -18,20 +18,21 @@ inline namespace OMNIID_INLINE_NAMESPACE {
 enum class Stage : std::int32_t {
     load = OMNIID_STAGE_LOAD,           ///< Weights are being read; tensors.
     photos = OMNIID_STAGE_PHOTOS,       ///< Photos are being decoded and cropped; photos.
-    encode = OMNIID_STAGE_ENCODE,       ///< Photos pass the image encoder; photos.
+    encode = OMNIID_STAGE_ENCODE,       ///< Photos are passing through the image encoder; photos.
     condition = OMNIID_STAGE_CONDITION, ///< Keys and values are being projected; host layers.
     save = OMNIID_STAGE_SAVE,           ///< A file is being written; tensors.
 };
 
 /// `done` of `total` units of a stage are finished.
 struct Progress {
-    Stage stage;
-    std::uint64_t done;
-    std::uint64_t total;
+    Stage stage;         ///< What the call is doing.
+    std::uint64_t done;  ///< Units that are finished.
+    std::uint64_t total; ///< Units of the stage.
 };
 
-/// The default of every `progress` parameter: nobody listens.
+/// The default of every `progress` parameter: progress is not reported.
 struct Silent {
+    /// Does nothing.
     void operator()(Progress) const noexcept {}
 };
 

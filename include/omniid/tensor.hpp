@@ -27,9 +27,16 @@ struct Device {
     std::int32_t type = OMNIID_DEVICE_TYPE_CPU; ///< OMNIID_DEVICE_TYPE_CPU or OMNIID_DEVICE_TYPE_CUDA.
     std::int32_t ordinal = 0;              ///< Which GPU.
 
+    /// The processor's memory.
     [[nodiscard]] static constexpr Device cpu() noexcept { return {}; }
-    [[nodiscard]] static constexpr Device cuda(std::int32_t ordinal = 0) noexcept { return {OMNIID_DEVICE_TYPE_CUDA, ordinal}; }
+    /// The memory of an NVIDIA GPU.
+    [[nodiscard]] static constexpr Device cuda(std::int32_t ordinal = 0) noexcept {
+        return {OMNIID_DEVICE_TYPE_CUDA, ordinal};
+    }
+
+    /// Whether both are the same device.
     friend constexpr bool operator==(Device a, Device b) noexcept { return a.type == b.type && a.ordinal == b.ordinal; }
+    /// Whether they are different devices.
     friend constexpr bool operator!=(Device a, Device b) noexcept { return !(a == b); }
 };
 
@@ -38,7 +45,9 @@ namespace detail {
 [[nodiscard]] inline omniid_tensor_type to_c(NumberType type) noexcept {
     omniid_tensor_type c{};
     c.code = type == NumberType::bf16 ? std::uint8_t{OMNIID_TYPE_CODE_BFLOAT} : std::uint8_t{OMNIID_TYPE_CODE_FLOAT};
-    c.bits = type == NumberType::f32 ? std::uint8_t{32} : type == NumberType::other ? std::uint8_t{0} : std::uint8_t{16};
+    c.bits = 16;
+    if (type == NumberType::f32) c.bits = 32;
+    if (type == NumberType::other) c.bits = 0;
     c.lanes = 1;
     return c;
 }
@@ -65,13 +74,15 @@ class TensorView {
 
     /// Numbers of any type on any device, row-major, without gaps.
     template <std::size_t Dimensions>
-    TensorView(void *data, NumberType type, const std::int64_t (&shape)[Dimensions], Device device = Device::cpu()) noexcept
-        : data_(data), type_(detail::to_c(type)), device_(device), dimensions_(static_cast<std::int32_t>(Dimensions)) {
+    TensorView(void *data, NumberType type, const std::int64_t (&shape)[Dimensions],
+               Device device = Device::cpu()) noexcept
+        : data_(data), type_(detail::to_c(type)), device_(device),
+          dimensions_(static_cast<std::int32_t>(Dimensions)) {
         static_assert(Dimensions >= 1 && Dimensions <= 4, "tensors have 1 to 4 dimensions");
         for (std::size_t i = 0; i < Dimensions; i++) shape_[i] = shape[i];
     }
 
-    /// The same with strides: the distance of two neighbours in each dimension, in numbers.
+    /// The same with strides: the distance between neighbours in each dimension, in numbers.
     template <std::size_t Dimensions>
     TensorView(void *data, NumberType type, const std::int64_t (&shape)[Dimensions],
                const std::int64_t (&strides)[Dimensions], Device device = Device::cpu()) noexcept
@@ -80,10 +91,10 @@ class TensorView {
         for (std::size_t i = 0; i < Dimensions; i++) strides_[i] = strides[i];
     }
 
-    /// A DLPack tensor of another library; its memory is not taken over. Of more than 4 dimensions the library says that
-    /// it cannot use them.
+    /// A view of another library's DLPack tensor, which keeps its memory. Calls refuse one of more than 4 dimensions.
     explicit TensorView(const omniid_tensor &tensor) noexcept
-        : data_(tensor.data), type_(tensor.dtype), device_{static_cast<std::int32_t>(tensor.device.device_type), tensor.device.device_id},
+        : data_(tensor.data), type_(tensor.dtype),
+          device_{static_cast<std::int32_t>(tensor.device.device_type), tensor.device.device_id},
           dimensions_(tensor.ndim), byte_offset_(tensor.byte_offset), has_strides_(tensor.strides != nullptr) {
         for (std::size_t i = 0; i < shape_.size() && static_cast<std::int32_t>(i) < tensor.ndim; i++) {
             shape_[i] = tensor.shape[i];
@@ -107,9 +118,13 @@ class TensorView {
         return tensor;
     }
 
+    /// Start of the memory, on the device.
     [[nodiscard]] void *data() const noexcept { return data_; }
+    /// Type of the numbers.
     [[nodiscard]] NumberType type() const noexcept { return detail::from_c(type_); }
+    /// Where the memory is.
     [[nodiscard]] Device device() const noexcept { return device_; }
+    /// Size of each dimension.
     [[nodiscard]] span<const std::int64_t> shape() const noexcept {
         return {shape_.data(), static_cast<std::size_t>(dimensions_)};
     }
@@ -126,18 +141,22 @@ class TensorView {
 };
 
 /// A read-only DLPack tensor that the library has handed out, row-major without gaps. release() gives it to another
-/// library, which calls its deleter. Empty where there is nothing to hand out.
+/// library, which calls its deleter. Empty where there is nothing to hand out: then only get(), release(), floats() and
+/// operator bool may be called.
 class Tensor : public detail::Handle<omniid_managed_tensor, omniid_managed_tensor_free> {
   public:
     using Handle::Handle;
 
-    /// The DLPack tensor inside; not for an empty one.
+    /// The DLPack tensor inside.
     [[nodiscard]] const omniid_tensor &dlpack() const noexcept { return get()->dl_tensor; }
 
+    /// Type of the numbers.
     [[nodiscard]] NumberType type() const noexcept { return detail::from_c(dlpack().dtype); }
+    /// Where the memory is.
     [[nodiscard]] Device device() const noexcept {
         return {static_cast<std::int32_t>(dlpack().device.device_type), dlpack().device.device_id};
     }
+    /// Size of each dimension.
     [[nodiscard]] span<const std::int64_t> shape() const noexcept {
         return {dlpack().shape, static_cast<std::size_t>(dlpack().ndim)};
     }
@@ -149,7 +168,7 @@ class Tensor : public detail::Handle<omniid_managed_tensor, omniid_managed_tenso
         return size;
     }
 
-    /// The numbers of a tensor of NumberType::f32 on the CPU; of any other, nothing.
+    /// The numbers, if they are NumberType::f32 on the CPU; otherwise an empty span.
     [[nodiscard]] span<const float> floats() const noexcept {
         if (!*this || type() != NumberType::f32 || device() != Device::cpu()) return {};
         return {static_cast<const float *>(data()), size()};

@@ -1,4 +1,4 @@
-/* The versions of the library that is loaded; those of the header are OMNIID_VERSION and OMNIID_ABI_VERSION. */
+/* The versions of the loaded library; those of the header are OMNIID_VERSION and OMNIID_ABI_VERSION. */
 #ifndef OMNIID_VERSION_HPP
 #define OMNIID_VERSION_HPP
 
@@ -15,7 +15,7 @@ inline namespace OMNIID_INLINE_NAMESPACE {
 /// The ABI version of the loaded library, `major << 16 | minor`.
 [[nodiscard]] inline std::uint32_t abi_version() noexcept { return omniid_abi_version(); }
 
-/// Whether the loaded library can serve this program. Engine::open checks it by itself.
+/// Whether the loaded library can serve this program. Engine::open checks this by itself.
 [[nodiscard]] inline bool abi_compatible() noexcept { return abi_version() >> 16 == OMNIID_ABI_MAJOR; }
 
 } // namespace OMNIID_INLINE_NAMESPACE

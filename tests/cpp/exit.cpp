@@ -28,7 +28,7 @@ void encode(std::shared_ptr<const omniid::Engine> own, std::string missing) {
     std::vector<std::vector<std::uint8_t>> pictures;
     for (unsigned i = 0; i < 8; i++) pictures.push_back(picture(i));
     std::vector<omniid::Photo> photos;
-    for (const auto &pixels : pictures) photos.push_back(omniid::Photo::pixels(pixels, picture_width, picture_height));
+    for (const auto &pixels : pictures) photos.push_back(omniid::Photo::pixels(pixels, picture_width, picture_height).value());
     if (!missing.empty()) photos.push_back(omniid::Photo::file(missing)); // is logged
     for (;;) (void)own->encode(photos, {}, [](omniid::Progress) { inside++; });
 }
@@ -37,7 +37,9 @@ void inject(std::shared_ptr<const omniid::Conditioning> own) {
     std::vector<float> query(512 * 16, 0.5F);
     std::vector<float> output(query.size());
     for (;;) {
-        own->inject(omniid::InjectCall(0, omniid::TensorView(query.data(), {1, 512, 16}), omniid::TensorView(output.data(), {1, 512, 16})));
+        own->inject(omniid::InjectCall(0, omniid::TensorView(query.data(), {1, 512, 16}),
+                                       omniid::TensorView(output.data(), {1, 512, 16})))
+            .value();
         inside++;
     }
 }
@@ -47,12 +49,14 @@ void inject(std::shared_ptr<const omniid::Conditioning> own) {
 int main(int count, char **arguments) {
     if (count != 3) return 2;
     const std::string place = arguments[2];
-    engine = std::make_shared<const omniid::Engine>(omniid::Engine::open(arguments[1]));
+    engine = std::make_shared<const omniid::Engine>(omniid::Engine::open(arguments[1]).value());
     const auto pixels = picture(0);
-    const auto photo = omniid::Photo::pixels(pixels, picture_width, picture_height);
-    conditioning = std::make_shared<const omniid::Conditioning>(engine->condition(engine->encode({photo})));
+    const auto photo = omniid::Photo::pixels(pixels, picture_width, picture_height).value();
+    conditioning = std::make_shared<const omniid::Conditioning>(engine->condition(engine->encode({photo})->identity).value());
     if (place == "log")
-        log_callback = omniid::Log::install([](omniid::LogLevel, std::string_view, std::string_view) { inside++; }, omniid::LogLevel::trace);
+        log_callback = omniid::Log::install([](omniid::LogLevel, std::string_view, std::string_view) { inside++; },
+                                            omniid::LogLevel::trace)
+                           .value();
     for (int i = 0; i < thread_count; i++) {
         if (place == "inject")
             std::thread(inject, conditioning).detach();

@@ -1,4 +1,4 @@
-/* The wrapper without exceptions: compiled with -fno-exceptions, as C++17, and linked with a file that has both otherwise. */
+/* The wrapper without exceptions: compiled with -fno-exceptions, as C++17, and linked with a file that is not. */
 #define OMNIID_NO_EXCEPTIONS
 #include "support.hpp"
 
@@ -20,9 +20,9 @@ void test_results(const char *model) {
 
     const auto cancelled = engine.encode({*photo}, {}, [](omniid::Progress) { return false; });
     EXPECT(!cancelled && cancelled.error().status() == omniid::Status::cancelled);
-    const auto identity = engine.encode({*photo});
-    EXPECT(identity && identity->describe()->photos == 1);
-    const auto conditioning = engine.condition(*identity);
+    const auto encoded = engine.encode({*photo});
+    EXPECT(encoded && encoded->identity.describe()->photos == 1 && encoded->photos.size() == 1);
+    const auto conditioning = engine.condition(encoded->identity);
     EXPECT(conditioning);
     std::vector<float> query(16, 0.5F), output(16, 0.0F);
     const omniid::Result<void> injected =

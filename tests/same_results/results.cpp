@@ -35,14 +35,14 @@ void write(const std::string &path, const float *values, std::size_t count) {
 }
 
 void run(const char *model, const std::string &inputs, const std::string &outputs, const std::vector<omniid::Photo> &photos) {
-    const omniid::Engine engine = omniid::Engine::open(model);
-    const omniid::Identity identity = engine.encode(photos);
-    const omniid::Tensor tokens = identity.tokens();
+    const omniid::Engine engine = omniid::Engine::open(model).value();
+    const omniid::Identity identity = engine.encode(photos).value().identity;
+    const omniid::Tensor tokens = identity.tokens().value();
     write(outputs + "/tokens.bin", tokens.floats().data(), tokens.size());
-    const omniid::Conditioning conditioning = engine.condition(identity, 0.8F);
-    for (std::size_t index = 0; index < conditioning.layer_count(); index++) {
+    const omniid::Conditioning conditioning = engine.condition(identity, 0.8F).value();
+    for (std::size_t index = 0; index < conditioning.layer_count().value(); index++) {
         const std::string number = std::to_string(index) + ".bin";
-        const omniid::HostLayer layer = conditioning.layer(index);
+        const omniid::HostLayer layer = conditioning.layer(index).value();
         const std::int64_t width = std::int64_t{layer.heads} * layer.head_dim;
         std::vector<float> query = read(inputs + "/query-" + number);
         std::vector<float> output = read(inputs + "/before-" + number);
@@ -50,7 +50,7 @@ void run(const char *model, const std::string &inputs, const std::string &output
         const omniid::Role roles[] = {omniid::Role::unconditional, omniid::Role::conditional};
         call.roles = roles;
         call.scale = 0.5F;
-        conditioning.inject(call);
+        conditioning.inject(call).value();
         write(outputs + "/after-" + number, output.data(), output.size());
     }
 }

@@ -11,42 +11,42 @@ namespace OmniID
         /// A parameter has a value that is never valid: NULL, zero photos, an absurd size, an unknown enum value.
         /// </summary>
         InvalidArgument = 1,
-        /// <summary>The operating system refused: no such file, no permission, disk full.</summary>
+        /// <summary>An operation of the system failed: no such file, no permission, disk full.</summary>
         Io = 2,
-        /// <summary>
-        /// A file or a buffer does not hold what its format promises: truncated, lying header, missing key.
-        /// </summary>
+        /// <summary>A file or a buffer is malformed: truncated, inconsistent header, missing key.</summary>
         Format = 3,
-        /// <summary>Well-formed, but not something this build can do: a dtype, a device, a checkpoint family.</summary>
+        /// <summary>
+        /// Well-formed, but not supported by this build: a number type, a device, a checkpoint family.
+        /// </summary>
         Unsupported = 4,
         /// <summary>
-        /// Two things that do not belong together: identity and model, adapter and host, tensor and layer.
+        /// Two inputs do not belong together: identity and model, adapter and host, tensor and layer.
         /// </summary>
         Mismatch = 5,
         /// <summary>No usable face in any of the photos.</summary>
         NoFace = 6,
-        /// <summary>A limit set by the caller was reached: pixels, decoded bytes, file size.</summary>
+        /// <summary>An input exceeds a limit of the engine options: pixels, decoded bytes, file size.</summary>
         LimitExceeded = 7,
-        /// <summary>The caller's progress callback asked to stop.</summary>
+        /// <summary>The caller's progress callback cancelled the call.</summary>
         Cancelled = 8,
         /// <summary>The GPU, its driver or its libraries failed.</summary>
         Device = 9,
         /// <summary>The caller was built for another major version of the ABI.</summary>
         AbiMismatch = 10,
-        /// <summary>A defect in OmniID itself. Please report it with the message.</summary>
+        /// <summary>A defect in OmniID. Please report it with its message.</summary>
         Internal = 255,
     }
 
     /// <summary>How serious a log message is.</summary>
     public enum LogLevel
     {
-        /// <summary>Something failed.</summary>
+        /// <summary>A failure.</summary>
         Error = 1,
-        /// <summary>Something was left out or looks wrong; the call goes on.</summary>
+        /// <summary>Something was skipped or looks wrong; the call continues.</summary>
         Warn = 2,
-        /// <summary>What a user may want to know.</summary>
+        /// <summary>Information for users.</summary>
         Info = 3,
-        /// <summary>What a developer of the host may want to know.</summary>
+        /// <summary>Information for developers of a host.</summary>
         Debug = 4,
         /// <summary>Everything.</summary>
         Trace = 5,
@@ -59,7 +59,7 @@ namespace OmniID
         Load = 0,
         /// <summary>Photos are being decoded and cropped. Unit: photos.</summary>
         Photos = 1,
-        /// <summary>Photos pass the image encoder. Unit: photos.</summary>
+        /// <summary>Photos are passing through the image encoder. Unit: photos.</summary>
         Encode = 2,
         /// <summary>Keys and values are being projected. Unit: host layers.</summary>
         Condition = 3,
@@ -88,11 +88,13 @@ namespace OmniID
     /// <summary>The number type of weights, of keys and values, or of an identity file.</summary>
     public enum Precision
     {
-        /// <summary>32-bit floating point: equal to the reference implementations within rounding.</summary>
+        /// <summary>
+        /// 32-bit floating point; results equal those of the reference implementations within rounding.
+        /// </summary>
         F32 = 0,
         /// <summary>IEEE half precision: half the memory.</summary>
         F16 = 1,
-        /// <summary>bfloat16: half the memory, the range of f32.</summary>
+        /// <summary>bfloat16: half the memory, with the range of f32.</summary>
         Bf16 = 2,
     }
 
@@ -103,7 +105,7 @@ namespace OmniID
         OmniId = 0,
         /// <summary>IP-Adapter Plus and Plus-Face: a fixed number of tokens for each photo.</summary>
         Resampler = 1,
-        /// <summary>IP-Adapter full-face: a token per feature token and photo.</summary>
+        /// <summary>IP-Adapter full-face: one token per image feature token and photo.</summary>
         FullFace = 2,
         /// <summary>Base IP-Adapter and XLabs FLUX: a fixed number of tokens for each photo.</summary>
         Projection = 3,
@@ -136,9 +138,9 @@ namespace OmniID
     {
         /// <summary>The largest face that the detector finds.</summary>
         Detect = 0,
-        /// <summary>The face_index-th largest face that the detector finds; 0 is the largest.</summary>
+        /// <summary>One of the faces that the detector finds, chosen by its rank in size: face_index.</summary>
         Index = 1,
-        /// <summary>The face in face_box. Needs no detector.</summary>
+        /// <summary>The face inside face_box. Needs no detector.</summary>
         Box = 2,
         /// <summary>The face with the five face_landmarks. Needs no detector.</summary>
         Landmarks = 3,
@@ -147,24 +149,24 @@ namespace OmniID
     /// <summary>How photos are cropped.</summary>
     public enum Crop
     {
-        /// <summary>The model's own way.</summary>
+        /// <summary>The model's own crop.</summary>
         Default = 0,
         /// <summary>
-        /// The photo as it is: the image encoder's own preparation scales the short side and cuts out the centre.
+        /// The whole photo: the image encoder's own preprocessing scales its shorter side and crops the centre.
         /// </summary>
         None = 1,
-        /// <summary>The largest square in the middle of the photo.</summary>
+        /// <summary>The largest square at the centre of the photo.</summary>
         Center = 2,
         /// <summary>A square around the face, with a margin.</summary>
         Face = 3,
-        /// <summary>The face turned, scaled and shifted so that its landmarks lie on the ArcFace template.</summary>
+        /// <summary>The face rotated, scaled and shifted so that its landmarks lie on the ArcFace template.</summary>
         Aligned = 4,
     }
 
     /// <summary>What to do with a photo that cannot be used.</summary>
     public enum BadPhoto
     {
-        /// <summary>Leave out a photo that cannot be used, and say so in the report.</summary>
+        /// <summary>Leave out a photo that cannot be used, and note it in the report.</summary>
         Skip = 0,
         /// <summary>Fail the call.</summary>
         Fail = 1,
@@ -173,33 +175,33 @@ namespace OmniID
     /// <summary>How an identity's weight is spread over the layers of the host.</summary>
     public enum WeightType
     {
-        /// <summary>The weight w everywhere.</summary>
+        /// <summary>The identity's weight w in every layer.</summary>
         Linear = 0,
-        /// <summary>Strong in early layers.</summary>
+        /// <summary>Strong in the early layers.</summary>
         EaseIn = 1,
-        /// <summary>Strong in late layers.</summary>
+        /// <summary>Strong in the late layers.</summary>
         EaseOut = 2,
-        /// <summary>Strong in the middle.</summary>
+        /// <summary>Strong in the middle layers.</summary>
         EaseInOut = 3,
-        /// <summary>Weak in the middle.</summary>
+        /// <summary>Weak in the middle layers.</summary>
         ReverseInOut = 4,
-        /// <summary>0.2 w on the down-sampling half.</summary>
+        /// <summary>0.2 w in the down-sampling half.</summary>
         WeakInput = 5,
-        /// <summary>0.2 w on the up-sampling half.</summary>
+        /// <summary>0.2 w in the up-sampling half.</summary>
         WeakOutput = 6,
-        /// <summary>0.2 w on the middle block.</summary>
+        /// <summary>0.2 w in the middle block.</summary>
         WeakMiddle = 7,
-        /// <summary>0.2 w everywhere but in the middle block.</summary>
+        /// <summary>0.2 w everywhere except in the middle block.</summary>
         StrongMiddle = 8,
-        /// <summary>Only the style layers. This and the following are for SD1.5 and SDXL.</summary>
+        /// <summary>Only the style layers. This type and the following ones are for SD1.5 and SDXL.</summary>
         StyleTransfer = 9,
         /// <summary>Only the composition layers.</summary>
         Composition = 10,
-        /// <summary>Everything but the composition layers.</summary>
+        /// <summary>All layers except the composition layers.</summary>
         StrongStyleTransfer = 11,
-        /// <summary>Style and composition layers, each with its own weight.</summary>
+        /// <summary>Style and composition layers, each with a weight of its own.</summary>
         StyleAndComposition = 12,
-        /// <summary>Every layer, the composition layers with their own weight.</summary>
+        /// <summary>All layers, the composition layers with a weight of their own.</summary>
         StrongStyleAndComposition = 13,
         /// <summary>Style layers, with composition pushed away.</summary>
         StyleTransferPrecise = 14,
@@ -221,32 +223,32 @@ namespace OmniID
     /// <summary>What unconditional rows see instead of the identity.</summary>
     public enum Unconditional
     {
-        /// <summary>What the checkpoint's own reference code does.</summary>
+        /// <summary>As in the checkpoint's reference code.</summary>
         Default = 0,
         /// <summary>Nothing is injected into unconditional rows.</summary>
         None = 1,
         /// <summary>A zero image embedding through the projection.</summary>
         ZeroEmbedding = 2,
-        /// <summary>A picture whose values are zero after normalisation.</summary>
+        /// <summary>An image whose values are zero after normalisation.</summary>
         ZeroPixels = 3,
-        /// <summary>A black picture.</summary>
+        /// <summary>A black image.</summary>
         BlackImage = 4,
         /// <summary>All-zero image features.</summary>
         ZeroFeatures = 5,
-        /// <summary>Tokens that are zero.</summary>
+        /// <summary>All-zero identity tokens.</summary>
         ZeroTokens = 6,
-        /// <summary>The model's average identity, if the checkpoint has one.</summary>
+        /// <summary>The model's mean identity, if the checkpoint has one.</summary>
         MeanTokens = 7,
     }
 
     /// <summary>How the weight acts on keys and values.</summary>
     public enum EmbedsScaling
     {
-        /// <summary>The weight multiplies the attention's output.</summary>
+        /// <summary>The weight multiplies the output of the attention.</summary>
         Values = 0,
         /// <summary>The weight multiplies keys and values.</summary>
         KeysAndValues = 1,
-        /// <summary>As before, with the weight times inner width / 1280.</summary>
+        /// <summary>The weight times inner width / 1280 multiplies keys and values.</summary>
         KeysAndValuesPenalty = 2,
         /// <summary>
         /// The weight times inner width / 1280 multiplies the keys, and of the values only their mean over the tokens.
@@ -257,18 +259,18 @@ namespace OmniID
     /// <summary>Whose rules for placing masks are followed.</summary>
     public enum MaskMode
     {
-        /// <summary>Masks follow ComfyUI: grid from the latent size, bilinear.</summary>
+        /// <summary>As in ComfyUI: grid from the latent size, bilinear.</summary>
         Comfyui = 0,
-        /// <summary>Masks follow diffusers: grid from the mask's proportions, bicubic.</summary>
+        /// <summary>As in diffusers: grid from the mask's proportions, bicubic.</summary>
         Diffusers = 1,
     }
 
     /// <summary>The side of guidance that a batch row belongs to.</summary>
     public enum Role
     {
-        /// <summary>The rows that follow the prompt.</summary>
+        /// <summary>A row that is conditioned on the prompt.</summary>
         Conditional = 0,
-        /// <summary>The rows that do not.</summary>
+        /// <summary>A row that is not.</summary>
         Unconditional = 1,
     }
 

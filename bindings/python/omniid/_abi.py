@@ -5,17 +5,7 @@ from __future__ import annotations
 import ctypes
 import inspect
 from ctypes import (
-    POINTER,
-    c_char_p,
-    c_double,
-    c_float,
-    c_int32,
-    c_int64,
-    c_size_t,
-    c_uint8,
-    c_uint16,
-    c_uint32,
-    c_uint64,
+    POINTER, c_char_p, c_double, c_float, c_int32, c_int64, c_size_t, c_uint8, c_uint16, c_uint32, c_uint64,
     c_void_p,
 )
 from typing import TYPE_CHECKING, Any, Callable
@@ -25,11 +15,10 @@ if TYPE_CHECKING:
 
 # fmt: off
 
-#: Major version of the ABI. Programs built for another major version cannot use this library; it is also the number in
-#: the library's SONAME.
+#: Major version of the ABI, also in the library's SONAME. Programs built for another one cannot use the library.
 OMNIID_ABI_MAJOR = 1
 
-#: Minor version of the ABI. It grows with every function and struct field that is added.
+#: Minor version of the ABI. It grows with every release that adds functions or struct fields.
 OMNIID_ABI_MINOR = 0
 
 #: The ABI version as one number: `major << 16 | minor`.
@@ -44,25 +33,25 @@ OMNIID_STATUS_OK = 0
 #: A parameter has a value that is never valid: NULL, zero photos, an absurd size, an unknown enum value.
 OMNIID_STATUS_INVALID_ARGUMENT = 1
 
-#: The operating system refused: no such file, no permission, disk full.
+#: An operation of the system failed: no such file, no permission, disk full.
 OMNIID_STATUS_IO = 2
 
-#: A file or a buffer does not hold what its format promises: truncated, lying header, missing key.
+#: A file or a buffer is malformed: truncated, inconsistent header, missing key.
 OMNIID_STATUS_FORMAT = 3
 
-#: Well-formed, but not something this build can do: a dtype, a device, a checkpoint family.
+#: Well-formed, but not supported by this build: a number type, a device, a checkpoint family.
 OMNIID_STATUS_UNSUPPORTED = 4
 
-#: Two things that do not belong together: identity and model, adapter and host, tensor and layer.
+#: Two inputs do not belong together: identity and model, adapter and host, tensor and layer.
 OMNIID_STATUS_MISMATCH = 5
 
 #: No usable face in any of the photos.
 OMNIID_STATUS_NO_FACE = 6
 
-#: A limit set by the caller was reached: pixels, decoded bytes, file size.
+#: An input exceeds a limit of the engine options: pixels, decoded bytes, file size.
 OMNIID_STATUS_LIMIT_EXCEEDED = 7
 
-#: The caller's progress callback asked to stop.
+#: The caller's progress callback cancelled the call.
 OMNIID_STATUS_CANCELLED = 8
 
 #: The GPU, its driver or its libraries failed.
@@ -71,19 +60,19 @@ OMNIID_STATUS_DEVICE = 9
 #: The caller was built for another major version of the ABI.
 OMNIID_STATUS_ABI_MISMATCH = 10
 
-#: A defect in OmniID itself. Please report it with the message.
+#: A defect in OmniID. Please report it with its message.
 OMNIID_STATUS_INTERNAL = 255
 
-#: Something failed.
+#: A failure.
 OMNIID_LOG_LEVEL_ERROR = 1
 
-#: Something was left out or looks wrong; the call goes on.
+#: Something was skipped or looks wrong; the call continues.
 OMNIID_LOG_LEVEL_WARN = 2
 
-#: What a user may want to know.
+#: Information for users.
 OMNIID_LOG_LEVEL_INFO = 3
 
-#: What a developer of the host may want to know.
+#: Information for developers of a host.
 OMNIID_LOG_LEVEL_DEBUG = 4
 
 #: Everything.
@@ -95,7 +84,7 @@ OMNIID_STAGE_LOAD = 0
 #: Photos are being decoded and cropped. Unit: photos.
 OMNIID_STAGE_PHOTOS = 1
 
-#: Photos pass the image encoder. Unit: photos.
+#: Photos are passing through the image encoder. Unit: photos.
 OMNIID_STAGE_ENCODE = 2
 
 #: Keys and values are being projected. Unit: host layers.
@@ -116,13 +105,13 @@ OMNIID_TYPE_CODE_FLOAT = 2
 #: bfloat16, 16 bits; kDLBfloat.
 OMNIID_TYPE_CODE_BFLOAT = 4
 
-#: 32-bit floating point: equal to the reference implementations within rounding.
+#: 32-bit floating point; results equal those of the reference implementations within rounding.
 OMNIID_PRECISION_F32 = 0
 
 #: IEEE half precision: half the memory.
 OMNIID_PRECISION_F16 = 1
 
-#: bfloat16: half the memory, the range of f32.
+#: bfloat16: half the memory, with the range of f32.
 OMNIID_PRECISION_BF16 = 2
 
 #: The native Omni-ID encoder: a fixed number of tokens, however many photos.
@@ -131,7 +120,7 @@ OMNIID_ENCODER_OMNI_ID = 0
 #: IP-Adapter Plus and Plus-Face: a fixed number of tokens for each photo.
 OMNIID_ENCODER_RESAMPLER = 1
 
-#: IP-Adapter full-face: a token per feature token and photo.
+#: IP-Adapter full-face: one token per image feature token and photo.
 OMNIID_ENCODER_FULL_FACE = 2
 
 #: Base IP-Adapter and XLabs FLUX: a fixed number of tokens for each photo.
@@ -158,76 +147,76 @@ OMNIID_CHANNEL_ORDER_BGRA = 3
 #: The largest face that the detector finds.
 OMNIID_FACE_HINT_DETECT = 0
 
-#: The face_index-th largest face that the detector finds; 0 is the largest.
+#: One of the faces that the detector finds, chosen by its rank in size: face_index.
 OMNIID_FACE_HINT_INDEX = 1
 
-#: The face in face_box. Needs no detector.
+#: The face inside face_box. Needs no detector.
 OMNIID_FACE_HINT_BOX = 2
 
 #: The face with the five face_landmarks. Needs no detector.
 OMNIID_FACE_HINT_LANDMARKS = 3
 
-#: The model's own way.
+#: The model's own crop.
 OMNIID_CROP_DEFAULT = 0
 
-#: The photo as it is: the image encoder's own preparation scales the short side and cuts out the centre.
+#: The whole photo: the image encoder's own preprocessing scales its shorter side and crops the centre.
 OMNIID_CROP_NONE = 1
 
-#: The largest square in the middle of the photo.
+#: The largest square at the centre of the photo.
 OMNIID_CROP_CENTER = 2
 
 #: A square around the face, with a margin.
 OMNIID_CROP_FACE = 3
 
-#: The face turned, scaled and shifted so that its landmarks lie on the ArcFace template.
+#: The face rotated, scaled and shifted so that its landmarks lie on the ArcFace template.
 OMNIID_CROP_ALIGNED = 4
 
-#: Leave out a photo that cannot be used, and say so in the report.
+#: Leave out a photo that cannot be used, and note it in the report.
 OMNIID_BAD_PHOTO_SKIP = 0
 
 #: Fail the call.
 OMNIID_BAD_PHOTO_FAIL = 1
 
-#: The weight w everywhere.
+#: The identity's weight w in every layer.
 OMNIID_WEIGHT_TYPE_LINEAR = 0
 
-#: Strong in early layers.
+#: Strong in the early layers.
 OMNIID_WEIGHT_TYPE_EASE_IN = 1
 
-#: Strong in late layers.
+#: Strong in the late layers.
 OMNIID_WEIGHT_TYPE_EASE_OUT = 2
 
-#: Strong in the middle.
+#: Strong in the middle layers.
 OMNIID_WEIGHT_TYPE_EASE_IN_OUT = 3
 
-#: Weak in the middle.
+#: Weak in the middle layers.
 OMNIID_WEIGHT_TYPE_REVERSE_IN_OUT = 4
 
-#: 0.2 w on the down-sampling half.
+#: 0.2 w in the down-sampling half.
 OMNIID_WEIGHT_TYPE_WEAK_INPUT = 5
 
-#: 0.2 w on the up-sampling half.
+#: 0.2 w in the up-sampling half.
 OMNIID_WEIGHT_TYPE_WEAK_OUTPUT = 6
 
-#: 0.2 w on the middle block.
+#: 0.2 w in the middle block.
 OMNIID_WEIGHT_TYPE_WEAK_MIDDLE = 7
 
-#: 0.2 w everywhere but in the middle block.
+#: 0.2 w everywhere except in the middle block.
 OMNIID_WEIGHT_TYPE_STRONG_MIDDLE = 8
 
-#: Only the style layers. This and the following are for SD1.5 and SDXL.
+#: Only the style layers. This type and the following ones are for SD1.5 and SDXL.
 OMNIID_WEIGHT_TYPE_STYLE_TRANSFER = 9
 
 #: Only the composition layers.
 OMNIID_WEIGHT_TYPE_COMPOSITION = 10
 
-#: Everything but the composition layers.
+#: All layers except the composition layers.
 OMNIID_WEIGHT_TYPE_STRONG_STYLE_TRANSFER = 11
 
-#: Style and composition layers, each with its own weight.
+#: Style and composition layers, each with a weight of its own.
 OMNIID_WEIGHT_TYPE_STYLE_AND_COMPOSITION = 12
 
-#: Every layer, the composition layers with their own weight.
+#: All layers, the composition layers with a weight of their own.
 OMNIID_WEIGHT_TYPE_STRONG_STYLE_AND_COMPOSITION = 13
 
 #: Style layers, with composition pushed away.
@@ -245,7 +234,7 @@ OMNIID_STEP_RANGE_SIGMA = 1
 #: While step_start <= fraction <= step_end, both within 0 to 1.
 OMNIID_STEP_RANGE_FRACTION = 2
 
-#: What the checkpoint's own reference code does.
+#: As in the checkpoint's reference code.
 OMNIID_UNCONDITIONAL_DEFAULT = 0
 
 #: Nothing is injected into unconditional rows.
@@ -254,43 +243,43 @@ OMNIID_UNCONDITIONAL_NONE = 1
 #: A zero image embedding through the projection.
 OMNIID_UNCONDITIONAL_ZERO_EMBEDDING = 2
 
-#: A picture whose values are zero after normalisation.
+#: An image whose values are zero after normalisation.
 OMNIID_UNCONDITIONAL_ZERO_PIXELS = 3
 
-#: A black picture.
+#: A black image.
 OMNIID_UNCONDITIONAL_BLACK_IMAGE = 4
 
 #: All-zero image features.
 OMNIID_UNCONDITIONAL_ZERO_FEATURES = 5
 
-#: Tokens that are zero.
+#: All-zero identity tokens.
 OMNIID_UNCONDITIONAL_ZERO_TOKENS = 6
 
-#: The model's average identity, if the checkpoint has one.
+#: The model's mean identity, if the checkpoint has one.
 OMNIID_UNCONDITIONAL_MEAN_TOKENS = 7
 
-#: The weight multiplies the attention's output.
+#: The weight multiplies the output of the attention.
 OMNIID_EMBEDS_SCALING_VALUES = 0
 
 #: The weight multiplies keys and values.
 OMNIID_EMBEDS_SCALING_KEYS_AND_VALUES = 1
 
-#: As before, with the weight times inner width / 1280.
+#: The weight times inner width / 1280 multiplies keys and values.
 OMNIID_EMBEDS_SCALING_KEYS_AND_VALUES_PENALTY = 2
 
 #: The weight times inner width / 1280 multiplies the keys, and of the values only their mean over the tokens.
 OMNIID_EMBEDS_SCALING_KEYS_AND_MEAN_VALUES_PENALTY = 3
 
-#: Masks follow ComfyUI: grid from the latent size, bilinear.
+#: As in ComfyUI: grid from the latent size, bilinear.
 OMNIID_MASK_MODE_COMFYUI = 0
 
-#: Masks follow diffusers: grid from the mask's proportions, bicubic.
+#: As in diffusers: grid from the mask's proportions, bicubic.
 OMNIID_MASK_MODE_DIFFUSERS = 1
 
-#: The rows that follow the prompt.
+#: A row that is conditioned on the prompt.
 OMNIID_ROLE_CONDITIONAL = 0
 
-#: The rows that do not.
+#: A row that is not.
 OMNIID_ROLE_UNCONDITIONAL = 1
 
 #: `[batch, rows, heads * head_dim]` or `[batch, rows, heads, head_dim]`.
@@ -309,17 +298,17 @@ OMNIID_INJECT_FLAG_FRACTION = 2
 OMNIID_INJECT_FLAG_UNCHECKED = 4
 
 
-#: Receives log messages, on whatever thread they arise, possibly several at once.
+#: Receives log messages, on the threads on which they arise, possibly several at once.
 #:
-#: `target` names the part of the library. Both texts are UTF-8 and valid during the call only. The callback must not
-#: unwind; messages that arise inside it are dropped.
+#: `target` names the part of the library. Both strings are UTF-8 and valid during the call only. The callback must not
+#: unwind. Messages that arise inside it are dropped.
 omniid_log_fn = ctypes.CFUNCTYPE(None, c_void_p, c_int32, c_char_p, c_char_p)
 
 
-#: Hears that `done` of `total` units of a stage (`OMNIID_STAGE_...`) are finished.
+#: Is told that `done` of `total` units of a stage, `OMNIID_STAGE_...`, are finished.
 #:
-#: Called on the thread of the long call, with the `user_data` given beside it. Return 0 to go on; anything else
-#: cancels: the call fails with `OMNIID_STATUS_CANCELLED`. Must not unwind; throw no exceptions, no longjmp.
+#: Called on the thread of the long call, with the `user_data` given beside it. Return 0 to continue; any other value
+#: cancels the call, which then fails with `OMNIID_STATUS_CANCELLED`. Must not unwind: no exceptions, no longjmp.
 omniid_progress_fn = ctypes.CFUNCTYPE(c_int32, c_void_p, c_int32, c_uint64, c_uint64)
 
 
@@ -421,7 +410,7 @@ class omniid_managed_tensor(ctypes.Structure):
 
 
 class omniid_engine(ctypes.Structure):
-    """An opened identity model. Never changes; may be used from any number of threads at once."""
+    """An opened identity model. Immutable; may be used from any number of threads at once."""
 
 
 class omniid_host_layer(ctypes.Structure):
@@ -455,39 +444,39 @@ class omniid_host_layer(ctypes.Structure):
 
 
 class omniid_engine_options(ctypes.Structure):
-    """What to open an engine with. Fields left at 0 have the defaults stated."""
+    """Options of `omniid_engine_open`, with the defaults that OMNIID_ENGINE_OPTIONS_INIT sets."""
 
     #: Set by OMNIID_ENGINE_OPTIONS_INIT.
     struct_size: int
-    #: The ABI version that the caller was built for; OMNIID_ENGINE_OPTIONS_INIT sets OMNIID_ABI_VERSION.
+    #: The ABI version that the caller was built for; 0 is refused. OMNIID_ENGINE_OPTIONS_INIT sets OMNIID_ABI_VERSION.
     abi_version: int
     #: The identity model: a native Omni-ID checkpoint or a public IP-Adapter or XLabs file, safetensors or PyTorch.
     #: Recognised by its content. The file must not change while the engine lives. Default, when checkpoint_data is NULL
-    #: too: the small model inside the library, which brings its own face detector; OMNIID_STATUS_UNSUPPORTED when the
-    #: library was built without it.
+    #: too: the small model inside the library, with its own face detector; the call fails with
+    #: OMNIID_STATUS_UNSUPPORTED when the library was built without it.
     checkpoint_path: bytes | None
-    #: The same as the bytes of the file, instead of a path; copied.
+    #: The bytes of that file, instead of its path; copied.
     checkpoint_data: int | None
     #: Bytes of checkpoint_data.
     checkpoint_size: int
-    #: The CLIP vision model that a public checkpoint needs; a native one brings its own.
+    #: The CLIP vision model that a public checkpoint needs; a native one contains its own.
     image_encoder_path: bytes | None
-    #: The same as the bytes of the file, instead of a path; copied.
+    #: The bytes of that file, instead of its path; copied.
     image_encoder_data: int | None
     #: Bytes of image_encoder_data.
     image_encoder_size: int
-    #: The text of the image encoder's config.json. Default: the file of that name beside image_encoder_path, or a
-    #: published model of the same shape.
+    #: The contents of the image encoder's config.json. Default: the file of that name beside image_encoder_path, or the
+    #: configuration of a published model of the same shape.
     image_encoder_config: bytes | None
     #: Weights of the face detector, safetensors or the upstream YuNet ONNX file. Default: the one in a native
     #: checkpoint, if any.
     detector_path: bytes | None
-    #: The same as the bytes of the file, instead of a path; copied.
+    #: The bytes of that file, instead of its path; copied.
     detector_data: int | None
     #: Bytes of detector_data.
     detector_size: int
-    #: "sd15", "sdxl" or "flux"; with host_layers, any name for the host's own table. Default: what the checkpoint is
-    #: for.
+    #: "sd15", "sdxl" or "flux"; with host_layers, any name for the host's own table. Default: the host that the
+    #: checkpoint is for.
     host: bytes | None
     #: The host's own layer table, in the order of the adapter in the checkpoint. Default: the host's built-in one.
     host_layers: ctypes._Pointer[omniid_host_layer] | ctypes.Array[omniid_host_layer] | None
@@ -501,17 +490,17 @@ class omniid_engine_options(ctypes.Structure):
     precision: int
     #: Leave at 0.
     reserved: int
-    #: Most pixels of one photo. Default: 100 million.
+    #: Maximum number of pixels of a photo. Default: 100 million.
     max_pixels: int
-    #: Most bytes that decoding one photo may take. Default: 1 GiB.
+    #: Maximum number of bytes that decoding a photo may take. Default: 1 GiB.
     max_decoded_bytes: int
-    #: Most bytes of one encoded photo. Default: 256 MiB.
+    #: Maximum number of bytes of an encoded photo. Default: 256 MiB.
     max_photo_bytes: int
-    #: Most bytes of a checkpoint's header. Default: 100 MB.
+    #: Maximum number of bytes of a checkpoint's header. Default: 100 MB.
     max_header_bytes: int
-    #: Most photos of one identity. Default: 4096.
+    #: Maximum number of photos of an identity. Default: 4096.
     max_photos: int
-    #: Hears about progress and can cancel. Default: none.
+    #: Is told about progress and can cancel the call. Default: none.
     progress: CFuncPtr
     #: Passed to progress.
     progress_user_data: int | None
@@ -555,35 +544,35 @@ class omniid_engine_options(ctypes.Structure):
 
 
 class omniid_engine_info(ctypes.Structure):
-    """What an engine is. Texts live as long as the engine."""
+    """Description of an engine. Its strings live as long as the engine."""
 
     #: Set by OMNIID_ENGINE_INFO_INIT.
     struct_size: int
-    #: OMNIID_ENCODER_...
+    #: Kind of the identity encoder, OMNIID_ENCODER_...
     encoder: int
-    #: The model's name for people; empty if it has none.
+    #: Human-readable name of the model; may be empty.
     name: bytes | None
-    #: Fingerprint of the model; its identities carry it.
+    #: Fingerprint of the model, which its identities carry.
     fingerprint: bytes | None
-    #: The host's name; NULL if no host is known.
+    #: Name of the host; NULL if the host is not known.
     host: bytes | None
-    #: Layers of the host; 0 if no host is known.
+    #: Number of layers of the host; 0 if the host is not known.
     host_layer_count: int
-    #: Identity tokens: of an identity for Omni-ID, of each photo otherwise.
+    #: Number of identity tokens: per identity for Omni-ID, per photo otherwise.
     tokens: int
     #: Width of an identity token.
     token_width: int
-    #: Side of the square picture that the image encoder sees, in pixels.
+    #: Side of the image encoder's square input in pixels.
     image_size: int
-    #: 1 if faces can be detected.
+    #: 1 if the engine has a face detector.
     has_detector: int
     #: 1 if the checkpoint holds an adapter, so that omniid_conditioning_create works.
     has_adapter: int
-    #: OMNIID_DEVICE_TYPE_...
+    #: Device of the engine, OMNIID_DEVICE_TYPE_...
     device_type: int
     #: Ordinal of the GPU; 0 on the CPU.
     device_id: int
-    #: OMNIID_PRECISION_...
+    #: Number type of the weights, OMNIID_PRECISION_...
     precision: int
 
     _fields_ = [
@@ -612,11 +601,11 @@ class omniid_engine_info(ctypes.Structure):
 
 
 class omniid_photo(ctypes.Structure):
-    """One photo of a person: exactly one of path, data and pixels is given."""
+    """One photo of a person. Exactly one of path, data and pixels must be set."""
 
     #: Set by OMNIID_PHOTO_INIT.
     struct_size: int
-    #: Which face is meant, OMNIID_FACE_HINT_...
+    #: Which face is the person's, OMNIID_FACE_HINT_... Default: the largest that the detector finds.
     face_hint: int
     #: A JPEG, PNG, WebP, BMP or TIFF file.
     path: bytes | None
@@ -626,7 +615,7 @@ class omniid_photo(ctypes.Structure):
     data_size: int
     #: Raw pixels: interleaved channels, rows from top to bottom. f32 pixels must be aligned to 4 bytes.
     pixels: int | None
-    #: Bytes from one row of pixels to the next; 0 for rows without gaps.
+    #: Bytes from one row of pixels to the next. Default: rows without gaps.
     row_stride: int
     #: Width of pixels.
     width: int
@@ -641,7 +630,7 @@ class omniid_photo(ctypes.Structure):
     #: With OMNIID_FACE_HINT_LANDMARKS: x and y of the eye at the image's left, the eye at its right, the nose tip, the
     #: mouth corner at its left and the one at its right, in pixels of the upright photo.
     face_landmarks: ctypes.Array[c_float]
-    #: With OMNIID_FACE_HINT_INDEX: which face, counted from the largest.
+    #: With OMNIID_FACE_HINT_INDEX: rank of the face in size; 0 is the largest.
     face_index: int
     #: Leave at 0.
     reserved: int
@@ -673,22 +662,22 @@ class omniid_photo(ctypes.Structure):
 
 
 class omniid_detect_options(ctypes.Structure):
-    """How faces are detected. Fields left at 0 have the defaults stated."""
+    """Options of face detection, with the defaults that OMNIID_DETECT_OPTIONS_INIT sets."""
 
     #: Set by OMNIID_DETECT_OPTIONS_INIT.
     struct_size: int
-    #: Least confidence of a face, above 0 up to 1. Default: the detector's own.
+    #: Minimum confidence of a face, above 0 up to 1. Default: the detector's own.
     score_threshold: float
     #: Boxes that overlap more than this (intersection over union, above 0 up to 1) are one face. Default: the
     #: detector's own.
     overlap_threshold: float
     #: Longer side in pixels to which larger photos are scaled down for the first search. Default: 640.
     side: int
-    #: Longer side for the second search, which finds faces that the first makes too small. Default: 1920.
+    #: Longer side for the second search, which finds faces that are too small in the first. Default: 1920.
     fine_side: int
-    #: 1: make the second search even if the first found faces.
+    #: 1: do the second search even if the first has found faces. Default: 0.
     exhaustive: int
-    #: 1: do not turn the photo by 90, 180 and 270 degrees when no face was found.
+    #: 1: do not search again in the photo turned by 90, 180 and 270 degrees when no face was found. Default: 0.
     upright_only: int
     #: Leave at 0.
     reserved: int
@@ -717,7 +706,7 @@ class omniid_face(ctypes.Structure):
 
     #: Set by OMNIID_FACE_INIT.
     struct_size: int
-    #: Confidence, 0 to 1; 1 for a face that the host named.
+    #: Confidence, 0 to 1; 1 for a face that the host has given.
     score: float
     #: Left, top, right, bottom.
     bounds: ctypes.Array[c_float]
@@ -741,31 +730,31 @@ class omniid_face(ctypes.Structure):
 
 
 class omniid_identity(ctypes.Structure):
-    """The identity tokens of one person. Never changes; may be used from any number of threads at once."""
+    """The identity tokens of one person. Immutable; may be used from any number of threads at once."""
 
 
 class omniid_identity_info(ctypes.Structure):
-    """What is known about an identity. Texts live as long as the identity."""
+    """Description of an identity. Its strings live as long as the identity."""
 
     #: Set by OMNIID_IDENTITY_INFO_INIT.
     struct_size: int
-    #: The encoder that made it, OMNIID_ENCODER_...
+    #: Kind of the encoder that made it, OMNIID_ENCODER_...
     encoder: int
     #: Number of tokens.
     tokens: int
     #: Width of a token.
     token_width: int
-    #: Photos that went in.
+    #: Number of photos that it was made from.
     photos: int
-    #: Photos whose features were kept, so that an Omni-ID identity can be extended: all or none.
+    #: Number of photos whose features are kept, so that an Omni-ID identity can be extended: all or none.
     features: int
     #: Fingerprint of the model that made it.
     model: bytes | None
-    #: A name for people; may be empty.
+    #: Human-readable label; may be empty.
     label: bytes | None
-    #: When it was made: UTC, RFC 3339.
+    #: Time of creation: UTC, RFC 3339.
     created: bytes | None
-    #: What the person agreed to; may be empty.
+    #: Note on what the person has consented to; may be empty.
     consent: bytes | None
 
     _fields_ = [
@@ -790,37 +779,39 @@ class omniid_identity_info(ctypes.Structure):
 
 
 class omniid_report(ctypes.Structure):
-    """What became of each photo of a call. Never changes; may be used from any number of threads at once."""
+    """What became of each photo of a call. Immutable; may be used from any number of threads at once."""
 
 
 class omniid_encode_options(ctypes.Structure):
-    """How photos become an identity. Fields left at 0 have the defaults stated."""
+    """Options of encoding, with the defaults that OMNIID_ENCODE_OPTIONS_INIT sets."""
 
     #: Set by OMNIID_ENCODE_OPTIONS_INIT.
     struct_size: int
-    #: How photos are cropped, OMNIID_CROP_... Default: the model's own way.
+    #: How photos are cropped, OMNIID_CROP_... Default: the model's own crop.
     crop: int
-    #: With OMNIID_CROP_FACE: margin on each side as a share of the face's longer side, 0 to 4; below 0 for the
-    #: library's default, 0.5. OMNIID_ENCODE_OPTIONS_INIT sets -1.0f.
+    #: With OMNIID_CROP_FACE: margin on each side as a fraction of the face's longer side, 0 to 4; 0 is no margin, a
+    #: negative number the library's default, 0.5. OMNIID_ENCODE_OPTIONS_INIT sets -1.0f.
     crop_margin: float
-    #: With OMNIID_CROP_ALIGNED: 1 is the template as published, 0.5 shows twice as much. Default: 1.
+    #: With OMNIID_CROP_ALIGNED: scale of the template; 0.5 shows twice as much around the face. Default: 1, the
+    #: template as published.
     crop_scale: float
-    #: Photos that pass the image encoder together. Default: 4.
+    #: Number of photos that pass through the image encoder together. Default: 4.
     batch_size: int
     #: What to do with a photo that cannot be used, OMNIID_BAD_PHOTO_... Default: leave it out.
     bad_photo: int
-    #: 1: do not keep the photos' features. The identity is smaller, but one of Omni-ID cannot be extended.
+    #: 1: do not keep the photos' features. The identity is smaller, but an Omni-ID identity cannot be extended then.
+    #: Default: 0.
     drop_features: int
     #: Leave at 0.
     reserved: int
-    #: A name for people, stored with the identity. Default: none; when extending, the identity's own.
+    #: Human-readable label, stored with the identity. Default: none; when extending, the identity's own.
     label: bytes | None
-    #: What the person agreed to, stored with the identity. Default as for label.
+    #: Note on what the person has consented to, stored with the identity. Default: as for label.
     consent: bytes | None
-    #: Where to put a report on each photo, to be freed with omniid_report_free. NULL: no report is made. A call that
-    #: fails sets it to NULL; its message then says what was wrong with the photos.
+    #: Receives a report on each photo, to be freed with omniid_report_free. A failed call sets it to NULL; its message
+    #: says what was wrong with the photos. Default: no report.
     report: ctypes._Pointer[ctypes._Pointer[omniid_report]] | None
-    #: Hears about progress and can cancel. Default: none.
+    #: Is told about progress and can cancel the call. Default: none.
     progress: CFuncPtr
     #: Passed to progress.
     progress_user_data: int | None
@@ -851,7 +842,7 @@ class omniid_encode_options(ctypes.Structure):
 
 
 class omniid_photo_report(ctypes.Structure):
-    """What became of one photo. Texts live as long as the report."""
+    """What became of one photo. Its strings live as long as the report."""
 
     #: Set by OMNIID_PHOTO_REPORT_INIT.
     struct_size: int
@@ -859,15 +850,16 @@ class omniid_photo_report(ctypes.Structure):
     status: int
     #: The photo's path, or a description of a photo in memory.
     name: bytes | None
-    #: Why it was left out; or what should be known although it was used, as another crop than asked for. May be empty.
+    #: Why the photo was left out, or a remark on one that was used, such as that it was cropped in another way than
+    #: asked for. May be empty.
     reason: bytes | None
-    #: 1 if the photo was cut around face_bounds.
+    #: 1 if the photo was cropped around face_bounds.
     has_bounds: int
-    #: 1 if the face was found by the detector or given with landmarks, so that face_score and face_landmarks are set.
+    #: 1 if face_score and face_landmarks are set: the detector has found the face, or its landmarks were given.
     has_landmarks: int
     #: Left, top, right, bottom in pixels of the upright photo.
     face_bounds: ctypes.Array[c_float]
-    #: As in omniid_face.
+    #: Landmarks of the face, as in omniid_face.
     face_landmarks: ctypes.Array[c_float]
     #: Confidence of the face.
     face_score: float
@@ -896,37 +888,39 @@ class omniid_photo_report(ctypes.Structure):
 
 
 class omniid_conditioning(ctypes.Structure):
-    """Keys and values of identities for every layer of a host. Never changes; may be used from any number of threads
-    at once.
+    """Keys and values of identities for every layer of a host. Immutable; may be used from any number of threads at
+    once.
     """
 
 
 class omniid_conditioning_input(ctypes.Structure):
-    """One identity to condition on. Fields left at 0 have the defaults stated."""
+    """One identity to condition on, with the defaults that OMNIID_CONDITIONING_INPUT_INIT sets."""
 
     #: Set by OMNIID_CONDITIONING_INPUT_INIT.
     struct_size: int
-    #: Weight of the identity; 0 leaves it out. OMNIID_CONDITIONING_INPUT_INIT sets 1.0f.
+    #: Weight of the identity; 0 switches it off. OMNIID_CONDITIONING_INPUT_INIT sets 1.0f.
     scale: float
-    #: Who.
+    #: The identity.
     identity: ctypes._Pointer[omniid_identity] | ctypes.Array[omniid_identity] | None
-    #: Where in the picture: mask_height rows of mask_width values from 0 to 1, copied. Default: everywhere.
+    #: Where in the picture the identity acts: mask_height rows of mask_width values from 0 to 1, copied. Default:
+    #: everywhere.
     mask: ctypes._Pointer[c_float] | ctypes.Array[c_float] | None
-    #: Rows of the mask.
+    #: Number of rows of the mask.
     mask_height: int
-    #: Columns of the mask.
+    #: Number of columns of the mask.
     mask_width: int
-    #: When during sampling, OMNIID_STEP_RANGE_... Default: always.
+    #: How the range of sampling steps is given in which the identity acts, OMNIID_STEP_RANGE_... Default: always.
     step_range: int
-    #: What unconditional rows see instead, OMNIID_UNCONDITIONAL_... Default: as the checkpoint's reference code.
+    #: What unconditional rows attend to instead of the identity, OMNIID_UNCONDITIONAL_... Default: as in the
+    #: checkpoint's reference code.
     unconditional: int
-    #: First sigma or fraction.
+    #: First sigma or fraction of the range.
     step_start: float
-    #: Last sigma or fraction.
+    #: Last sigma or fraction of the range.
     step_end: float
-    #: An identity that unconditional rows see instead; overrides unconditional. Default: none.
+    #: An identity that unconditional rows attend to instead; overrides `unconditional`. Default: none.
     negative: ctypes._Pointer[omniid_identity] | ctypes.Array[omniid_identity] | None
-    #: A second identity for the composition layers of the weight types "style and composition". Default: the same.
+    #: Another identity for the composition layers of the weight types "style and composition". Default: the same one.
     composition: ctypes._Pointer[omniid_identity] | ctypes.Array[omniid_identity] | None
 
     _fields_ = [
@@ -954,19 +948,21 @@ class omniid_conditioning_input(ctypes.Structure):
 
 
 class omniid_conditioning_options(ctypes.Structure):
-    """What holds for all identities of a conditioning. Fields left at 0 have the defaults stated."""
+    """Options of a conditioning, for all its identities, with the defaults that OMNIID_CONDITIONING_OPTIONS_INIT
+    sets.
+    """
 
     #: Set by OMNIID_CONDITIONING_OPTIONS_INIT.
     struct_size: int
-    #: How weights are spread over the layers, OMNIID_WEIGHT_TYPE_... Default: linear.
+    #: How an identity's weight is spread over the layers, OMNIID_WEIGHT_TYPE_... Default: linear.
     weight_type: int
-    #: One more factor for each layer of the host, in the order of its table. Default: 1 everywhere.
+    #: A further factor for each layer of the host, in the order of its table. Default: 1 everywhere.
     layer_scales: ctypes._Pointer[c_float] | ctypes.Array[c_float] | None
     #: Number of layer_scales: 0 or the number of layers.
     layer_scale_count: int
     #: How the weight acts on keys and values, OMNIID_EMBEDS_SCALING_... Default: it multiplies the output.
     embeds_scaling: int
-    #: Whose way of placing masks is followed, OMNIID_MASK_MODE_... Default: ComfyUI's.
+    #: Whose rules for placing masks are followed, OMNIID_MASK_MODE_... Default: ComfyUI's.
     mask_mode: int
     #: Number type of the stored keys and values, OMNIID_PRECISION_... Default: f32.
     precision: int
@@ -978,7 +974,7 @@ class omniid_conditioning_options(ctypes.Structure):
     style_boost: ctypes._Pointer[c_float] | ctypes.Array[c_float] | None
     #: Weight of the swapped layers of "composition precise". Default: the identity's scale.
     composition_boost: ctypes._Pointer[c_float] | ctypes.Array[c_float] | None
-    #: Hears about progress and can cancel. Default: none.
+    #: Is told about progress and can cancel the call. Default: none.
     progress: CFuncPtr
     #: Passed to progress.
     progress_user_data: int | None
@@ -1089,31 +1085,31 @@ class Functions:
             [],
             """The ABI version of the loaded library: `major << 16 | minor`.
 
-            Compare its upper half with `OMNIID_ABI_MAJOR` after loading the library by hand. `omniid_engine_open`
-            does so by itself.
+            A program that loads the library at run time should compare its upper half with `OMNIID_ABI_MAJOR`.
+            `omniid_engine_open` does so by itself.
             """,
         )
         self.omniid_version: Callable[..., bytes] = _bind(
             library, "omniid_version", c_char_p,
             [],
             [],
-            """The release of the loaded library, such as `0.2.0`. The text is static.""",
+            """The release of the loaded library, such as `0.2.0`. The string is static.""",
         )
         self.omniid_status_text: Callable[..., bytes] = _bind(
             library, "omniid_status_text", c_char_p,
             [c_int32],
             ["status"],
-            """A short English text for a status. Static; never NULL, also not for unknown numbers.""",
+            """A short English description of a status. Static; never NULL, even for unknown numbers.""",
         )
         self.omniid_last_error: Callable[..., bytes] = _bind(
             library, "omniid_last_error", c_char_p,
             [],
             [],
-            """The message of the calling thread's last failed call; empty if none failed yet. Never NULL.
+            """The message of the calling thread's last failed call; empty if none has failed yet. Never NULL.
 
-            Belongs to the library and stays valid until the next call of this thread fails or the thread ends.
-            Calls that succeed do not touch it. A host that moves between threads must read it on the thread that
-            made the call.
+            It belongs to the library and stays valid until the thread's next call fails or the thread ends.
+            Successful calls leave it as it is. A host that moves work between threads must read it on the thread
+            that made the call.
             """,
         )
         self.omniid_log_set: Callable[..., int] = _bind(
@@ -1123,8 +1119,8 @@ class Functions:
             """Installs the process's log callback, or removes it when `callback` is NULL.
 
             `max_level` is the most detailed level wanted, `OMNIID_LOG_LEVEL_ERROR` to `OMNIID_LOG_LEVEL_TRACE`;
-            it is ignored on removal. Returns after all calls of the previous callback have ended: its `user_data`
-            may be freed then.
+            it is ignored on removal. Returns after all calls of the previous callback have ended, so that its
+            `user_data` may be freed.
 
             Fails with `OMNIID_STATUS_INVALID_ARGUMENT` for an unknown level or when called from inside the
             callback, and with `OMNIID_STATUS_UNSUPPORTED` in a Rust program that has installed a logger of its
@@ -1152,7 +1148,7 @@ class Functions:
 
             Fails with `OMNIID_STATUS_ABI_MISMATCH` when the program was built for another major version of the
             ABI, with `OMNIID_STATUS_IO` or `OMNIID_STATUS_FORMAT` for files that cannot be read, with
-            `OMNIID_STATUS_UNSUPPORTED` for checkpoint families and devices that this build cannot run, with
+            `OMNIID_STATUS_UNSUPPORTED` for checkpoint families and devices that this build cannot run, and with
             `OMNIID_STATUS_MISMATCH` when image encoder, checkpoint and host do not belong together.
 
             The caller's part:
@@ -1164,7 +1160,7 @@ class Functions:
             library, "omniid_engine_free", None,
             [POINTER(omniid_engine)],
             ["engine"],
-            """Frees an engine. NULL is fine. What was made with it stays valid.
+            """Frees an engine; NULL is ignored. What was made with it stays valid.
 
             The caller's part:
             `engine` is NULL or came from `omniid_engine_open`, and no call uses it any more.
@@ -1174,7 +1170,7 @@ class Functions:
             library, "omniid_engine_describe", c_int32,
             [POINTER(omniid_engine), POINTER(omniid_engine_info)],
             ["engine", "out"],
-            """Tells what an engine is.
+            """Describes an engine.
 
             The caller's part:
             `engine` is a live engine; `out` is initialised with OMNIID_ENGINE_INFO_INIT.
@@ -1233,7 +1229,7 @@ class Functions:
             [POINTER(omniid_identity), c_char_p, c_int32],
             ["identity", "path", "precision"],
             """Writes an identity to a file, as `OMNIID_PRECISION_F32` or, at half the size, `OMNIID_PRECISION_F16`.
-            The file appears complete or not at all.
+            An existing file is replaced when the new one is complete.
 
             The caller's part:
             `identity` is a live identity; `path` is NUL-terminated.
@@ -1243,10 +1239,11 @@ class Functions:
             library, "omniid_identity_to_bytes", c_int32,
             [POINTER(omniid_identity), c_int32, c_void_p, c_size_t, POINTER(c_size_t)],
             ["identity", "precision", "buffer", "capacity", "size"],
-            """Writes an identity to memory: what `omniid_identity_save` puts into the file.
+            """Writes an identity to memory: the bytes that `omniid_identity_save` writes to the file.
 
-            `size` gets the number of bytes. With `buffer` NULL that is all; otherwise `capacity` must be at least
-            that, else the call fails with `OMNIID_STATUS_INVALID_ARGUMENT` and `size` says what is needed.
+            `size` receives the number of bytes, also when `buffer` is NULL and nothing is written. When
+            `capacity` is smaller, the call fails with `OMNIID_STATUS_INVALID_ARGUMENT`, and `size` still says how
+            many are needed.
 
             The caller's part:
             `identity` is a live identity; `buffer` is NULL or has room for `capacity` bytes; `size` is writable.
@@ -1256,7 +1253,7 @@ class Functions:
             library, "omniid_identity_describe", c_int32,
             [POINTER(omniid_identity), POINTER(omniid_identity_info)],
             ["identity", "out"],
-            """Tells what is known about an identity.
+            """Describes an identity.
 
             The caller's part:
             `identity` is a live identity; `out` is initialised with OMNIID_IDENTITY_INFO_INIT.
@@ -1266,8 +1263,8 @@ class Functions:
             library, "omniid_identity_tokens", c_int32,
             [POINTER(omniid_identity), POINTER(POINTER(omniid_managed_tensor))],
             ["identity", "out"],
-            """Hands out the tokens, f32 `[tokens, token_width]`, read-only, without a copy. They stay valid after
-            the identity is freed; free them with `omniid_managed_tensor_free` or their deleter.
+            """Hands out the tokens, f32 `[tokens, token_width]`, read-only and without a copy. They stay valid after
+            the identity is freed. Free them with `omniid_managed_tensor_free` or their deleter.
 
             The caller's part:
             `identity` is a live identity; `out` is writable.
@@ -1277,7 +1274,7 @@ class Functions:
             library, "omniid_identity_copy_tokens", c_int32,
             [POINTER(omniid_identity), POINTER(omniid_tensor)],
             ["identity", "out"],
-            """Copies the tokens into a tensor of the host: `[tokens, token_width]` on the CPU, f32, f16 or bf16, any
+            """Copies the tokens into a tensor of the host: `[tokens, token_width]` on the CPU; f32, f16 or bf16; any
             strides.
 
             The caller's part:
@@ -1288,7 +1285,7 @@ class Functions:
             library, "omniid_identity_with_notes", c_int32,
             [POINTER(omniid_identity), c_char_p, c_char_p, POINTER(POINTER(omniid_identity))],
             ["identity", "label", "consent", "out"],
-            """Makes a copy of an identity with another label and consent note; NULL keeps the one it has.
+            """Makes a copy of an identity with another label and consent note; NULL keeps the present one.
 
             The caller's part:
             `identity` is a live identity; the texts are NULL or NUL-terminated; `out` is writable.
@@ -1298,8 +1295,8 @@ class Functions:
             library, "omniid_identity_without_features", c_int32,
             [POINTER(omniid_identity), POINTER(POINTER(omniid_identity))],
             ["identity", "out"],
-            """Makes a copy of an identity without the photos' features: smaller, but an Omni-ID identity cannot be
-            extended any more.
+            """Makes a copy of an identity without the photos' features: smaller, but an Omni-ID identity can no
+            longer be extended.
 
             The caller's part:
             `identity` is a live identity; `out` is writable.
@@ -1309,8 +1306,11 @@ class Functions:
             library, "omniid_identity_similarity", c_int32,
             [POINTER(omniid_engine), POINTER(omniid_identity), POINTER(omniid_identity), POINTER(c_float)],
             ["engine", "first", "second", "out"],
-            """Compares two identities of this engine's model: cosine similarity, -1 to 1, centred on the model's
-            average identity and in the directions that tell people apart, as far as the checkpoint has them.
+            """Compares two identities of the engine's model: cosine similarity, -1 to 1, after subtracting the
+            model's mean identity and projecting onto the directions that distinguish people, where the checkpoint
+            has them.
+
+            Fails with `OMNIID_STATUS_MISMATCH` when another model made either identity.
 
             The caller's part:
             `engine`, `first` and `second` are live; `out` is writable.
@@ -1339,7 +1339,7 @@ class Functions:
             library, "omniid_identity_free", None,
             [POINTER(omniid_identity)],
             ["identity"],
-            """Frees an identity. NULL is fine.
+            """Frees an identity; NULL is ignored.
 
             The caller's part:
             `identity` is NULL or came from this library, and no call uses it any more.
@@ -1350,11 +1350,11 @@ class Functions:
             [POINTER(omniid_engine), POINTER(omniid_photo), c_size_t, POINTER(omniid_encode_options),
              POINTER(POINTER(omniid_identity))],
             ["engine", "photos", "photo_count", "options", "out"],
-            """Makes one identity of one or many photos of the same person.
+            """Makes an identity from one or more photos of the same person. `options` may be NULL.
 
             A photo that cannot be used is left out and reported, unless the options say otherwise. Fails with
-            `OMNIID_STATUS_NO_FACE` when no photo shows a face, with the first photo's own error when none could
-            be used for other reasons. `options` may be NULL.
+            `OMNIID_STATUS_NO_FACE` when no photo shows a face, and with the first photo's own error when none can
+            be used for other reasons.
 
             The caller's part:
             `engine` is a live engine; `photos` points to `photo_count` structs initialised with
@@ -1367,12 +1367,11 @@ class Functions:
             [POINTER(omniid_engine), POINTER(omniid_identity), POINTER(omniid_photo), c_size_t,
              POINTER(omniid_encode_options), POINTER(POINTER(omniid_identity))],
             ["engine", "identity", "photos", "photo_count", "options", "out"],
-            """Makes a new identity of an identity and more photos. Equal to encoding all photos at once, at the
-            price of the new ones.
+            """Makes a new identity from an identity and more photos: equal to encoding all photos at once, at the
+            cost of the new ones. `options` may be NULL.
 
-            Fails with `OMNIID_STATUS_MISMATCH` when another model made the identity and with
-            `OMNIID_STATUS_UNSUPPORTED` when an Omni-ID identity was kept without its photos' features. `options`
-            may be NULL.
+            Fails with `OMNIID_STATUS_MISMATCH` when another model made the identity, and with
+            `OMNIID_STATUS_UNSUPPORTED` when an Omni-ID identity does not hold its photos' features.
 
             The caller's part:
             As `omniid_encode`; `identity` is a live identity.
@@ -1382,7 +1381,7 @@ class Functions:
             library, "omniid_report_photo_count", c_int32,
             [POINTER(omniid_report), POINTER(c_size_t)],
             ["report", "out"],
-            """Number of photos in a report: one entry for each photo handed in, in that order.
+            """Number of entries in a report: one for each photo of the call, in the same order.
 
             The caller's part:
             `report` is a live report; `out` is writable.
@@ -1392,7 +1391,7 @@ class Functions:
             library, "omniid_report_photo", c_int32,
             [POINTER(omniid_report), c_size_t, POINTER(omniid_photo_report)],
             ["report", "index", "out"],
-            """Tells what became of photo `index`.
+            """Describes what became of photo `index`.
 
             The caller's part:
             `report` is a live report; `out` is initialised with OMNIID_PHOTO_REPORT_INIT.
@@ -1402,7 +1401,7 @@ class Functions:
             library, "omniid_report_free", None,
             [POINTER(omniid_report)],
             ["report"],
-            """Frees a report. NULL is fine.
+            """Frees a report; NULL is ignored.
 
             The caller's part:
             `report` is NULL or came from this library, and no call uses it any more.
@@ -1413,12 +1412,12 @@ class Functions:
             [POINTER(omniid_engine), POINTER(omniid_conditioning_input), c_size_t, POINTER(omniid_conditioning_options),
              POINTER(POINTER(omniid_conditioning))],
             ["engine", "identities", "identity_count", "options", "out"],
-            """Projects the keys and values of one or several identities for every layer of the engine's host. Each
-            identity has its own softmax; their contributions are added. `options` may be NULL.
+            """Projects one or more identities to the keys and values of every layer of the engine's host. Each
+            identity has a softmax of its own; their contributions are added. `options` may be NULL.
 
             Fails with `OMNIID_STATUS_MISMATCH` when another model made an identity or the adapter is for another
-            host, with `OMNIID_STATUS_UNSUPPORTED` when the checkpoint has no adapter, the host is not known, or
-            the weight type or unconditional variant does not exist for it.
+            host, and with `OMNIID_STATUS_UNSUPPORTED` when the checkpoint has no adapter, the host is not known,
+            or the weight type or the unconditional variant does not exist for it.
 
             The caller's part:
             `engine` is a live engine; `identities` points to `identity_count` structs initialised with
@@ -1430,7 +1429,7 @@ class Functions:
             library, "omniid_conditioning_free", None,
             [POINTER(omniid_conditioning)],
             ["conditioning"],
-            """Frees a conditioning. NULL is fine.
+            """Frees a conditioning; NULL is ignored.
 
             The caller's part:
             `conditioning` is NULL or came from `omniid_conditioning_create`, and no call uses it any more.
@@ -1460,7 +1459,7 @@ class Functions:
             library, "omniid_conditioning_byte_size", c_int32,
             [POINTER(omniid_conditioning), POINTER(c_size_t)],
             ["conditioning", "out"],
-            """Bytes that all keys and values occupy.
+            """Number of bytes that all keys and values occupy.
 
             The caller's part:
             `conditioning` is a live conditioning; `out` is writable.
@@ -1480,7 +1479,7 @@ class Functions:
             library, "omniid_conditioning_layer", c_int32,
             [POINTER(omniid_conditioning), c_size_t, POINTER(omniid_host_layer)],
             ["conditioning", "layer", "out"],
-            """Heads, widths and name of a layer. The name lives as long as the conditioning.
+            """Describes a layer. Its name lives as long as the conditioning.
 
             The caller's part:
             `conditioning` is a live conditioning; `out` is initialised with OMNIID_HOST_LAYER_INIT.
@@ -1502,10 +1501,12 @@ class Functions:
             [POINTER(omniid_conditioning), c_size_t, c_size_t, c_int32, c_int64,
              POINTER(POINTER(omniid_managed_tensor))],
             ["conditioning", "layer", "identity", "role", "stream", "out"],
-            """Hands out the keys of one identity in one layer, `[tokens, heads, head_dim]`, read-only, without a
-            copy. NULL, with `OMNIID_STATUS_OK`, where nothing is injected. Stays valid after the conditioning is
-            freed. On a GPU they may be read on `stream`, a CUDA stream in the numbering of `omniid_inject_call`;
-            on the CPU it is ignored. There the deleter may run while queued work still reads them, but not while
+            """Hands out the keys of one identity in one layer, `[tokens, heads, head_dim]`, read-only and without a
+            copy; NULL, with `OMNIID_STATUS_OK`, where nothing is injected. They stay valid after the conditioning
+            is freed.
+
+            `stream` is ignored on the CPU. On a GPU it is a CUDA stream in the numbering of `omniid_inject_call`,
+            on which the keys may be read. Their deleter may run while queued work still reads them, but not while
             a stream of the device is being captured into a CUDA graph.
 
             A host that runs its own attention adds factor x mask x softmax(q Kt / sqrt(head_dim)) V for each
@@ -1531,7 +1532,7 @@ class Functions:
             library, "omniid_conditioning_factor", c_int32,
             [POINTER(omniid_conditioning), c_size_t, c_size_t, POINTER(c_float)],
             ["conditioning", "layer", "identity", "out"],
-            """Factor of one identity's attention output in one layer; 0 where nothing is injected.
+            """Factor of one identity's attention in one layer; 0 where nothing is injected.
 
             The caller's part:
             `conditioning` is a live conditioning; `out` is writable.
@@ -1541,8 +1542,8 @@ class Functions:
             library, "omniid_conditioning_is_active", c_int32,
             [POINTER(omniid_conditioning), c_size_t, POINTER(c_double), POINTER(c_double), POINTER(c_int32)],
             ["conditioning", "identity", "sigma", "fraction", "out"],
-            """Writes 1 if one identity is injected at a step, else 0. `sigma` and `fraction` may be NULL where the
-            identity's range does not need them.
+            """Writes 1 if an identity is injected at a step, otherwise 0. `sigma` and `fraction` may be NULL where
+            the identity's range does not need them.
 
             The caller's part:
             `conditioning` is a live conditioning; `sigma` and `fraction` are NULL or point to a number; `out` is
@@ -1553,9 +1554,9 @@ class Functions:
             library, "omniid_conditioning_mask_factors", c_int32,
             [POINTER(omniid_conditioning), c_size_t, c_size_t, c_uint32, c_uint32, POINTER(c_float)],
             ["conditioning", "identity", "token_count", "latent_height", "latent_width", "out"],
-            """Writes one identity's mask as one factor for each of a layer's `token_count` image tokens; 1
-            everywhere when it has no mask. The latent picture's height and width may both be 0 where the mask
-            does not need them.
+            """Writes an identity's mask as one factor for each of a layer's `token_count` image tokens; 1 everywhere
+            if it has no mask. Height and width of the latent image may both be 0 where the mask does not need
+            them.
 
             The caller's part:
             `conditioning` is a live conditioning; `out` has room for `token_count` numbers.

@@ -16,38 +16,38 @@ class Status(enum.IntEnum):
     OK = 0
     #: A parameter has a value that is never valid: NULL, zero photos, an absurd size, an unknown enum value.
     INVALID_ARGUMENT = 1
-    #: The operating system refused: no such file, no permission, disk full.
+    #: An operation of the system failed: no such file, no permission, disk full.
     IO = 2
-    #: A file or a buffer does not hold what its format promises: truncated, lying header, missing key.
+    #: A file or a buffer is malformed: truncated, inconsistent header, missing key.
     FORMAT = 3
-    #: Well-formed, but not something this build can do: a dtype, a device, a checkpoint family.
+    #: Well-formed, but not supported by this build: a number type, a device, a checkpoint family.
     UNSUPPORTED = 4
-    #: Two things that do not belong together: identity and model, adapter and host, tensor and layer.
+    #: Two inputs do not belong together: identity and model, adapter and host, tensor and layer.
     MISMATCH = 5
     #: No usable face in any of the photos.
     NO_FACE = 6
-    #: A limit set by the caller was reached: pixels, decoded bytes, file size.
+    #: An input exceeds a limit of the engine options: pixels, decoded bytes, file size.
     LIMIT_EXCEEDED = 7
-    #: The caller's progress callback asked to stop.
+    #: The caller's progress callback cancelled the call.
     CANCELLED = 8
     #: The GPU, its driver or its libraries failed.
     DEVICE = 9
     #: The caller was built for another major version of the ABI.
     ABI_MISMATCH = 10
-    #: A defect in OmniID itself. Please report it with the message.
+    #: A defect in OmniID. Please report it with its message.
     INTERNAL = 255
 
 
 class LogLevel(enum.IntEnum):
     """How serious a log message is."""
 
-    #: Something failed.
+    #: A failure.
     ERROR = 1
-    #: Something was left out or looks wrong; the call goes on.
+    #: Something was skipped or looks wrong; the call continues.
     WARN = 2
-    #: What a user may want to know.
+    #: Information for users.
     INFO = 3
-    #: What a developer of the host may want to know.
+    #: Information for developers of a host.
     DEBUG = 4
     #: Everything.
     TRACE = 5
@@ -60,7 +60,7 @@ class Stage(enum.IntEnum):
     LOAD = 0
     #: Photos are being decoded and cropped. Unit: photos.
     PHOTOS = 1
-    #: Photos pass the image encoder. Unit: photos.
+    #: Photos are passing through the image encoder. Unit: photos.
     ENCODE = 2
     #: Keys and values are being projected. Unit: host layers.
     CONDITION = 3
@@ -80,11 +80,11 @@ class DeviceType(enum.IntEnum):
 class Precision(enum.IntEnum):
     """The number type of weights, of keys and values, or of an identity file."""
 
-    #: 32-bit floating point: equal to the reference implementations within rounding.
+    #: 32-bit floating point; results equal those of the reference implementations within rounding.
     F32 = 0
     #: IEEE half precision: half the memory.
     F16 = 1
-    #: bfloat16: half the memory, the range of f32.
+    #: bfloat16: half the memory, with the range of f32.
     BF16 = 2
 
 
@@ -95,7 +95,7 @@ class EncoderKind(enum.IntEnum):
     OMNI_ID = 0
     #: IP-Adapter Plus and Plus-Face: a fixed number of tokens for each photo.
     RESAMPLER = 1
-    #: IP-Adapter full-face: a token per feature token and photo.
+    #: IP-Adapter full-face: one token per image feature token and photo.
     FULL_FACE = 2
     #: Base IP-Adapter and XLabs FLUX: a fixed number of tokens for each photo.
     PROJECTION = 3
@@ -128,9 +128,9 @@ class FaceHint(enum.IntEnum):
 
     #: The largest face that the detector finds.
     DETECT = 0
-    #: The face_index-th largest face that the detector finds; 0 is the largest.
+    #: One of the faces that the detector finds, chosen by its rank in size: face_index.
     INDEX = 1
-    #: The face in face_box. Needs no detector.
+    #: The face inside face_box. Needs no detector.
     BOX = 2
     #: The face with the five face_landmarks. Needs no detector.
     LANDMARKS = 3
@@ -139,22 +139,22 @@ class FaceHint(enum.IntEnum):
 class Crop(enum.IntEnum):
     """How photos are cropped."""
 
-    #: The model's own way.
+    #: The model's own crop.
     DEFAULT = 0
-    #: The photo as it is: the image encoder's own preparation scales the short side and cuts out the centre.
+    #: The whole photo: the image encoder's own preprocessing scales its shorter side and crops the centre.
     NONE = 1
-    #: The largest square in the middle of the photo.
+    #: The largest square at the centre of the photo.
     CENTER = 2
     #: A square around the face, with a margin.
     FACE = 3
-    #: The face turned, scaled and shifted so that its landmarks lie on the ArcFace template.
+    #: The face rotated, scaled and shifted so that its landmarks lie on the ArcFace template.
     ALIGNED = 4
 
 
 class BadPhoto(enum.IntEnum):
     """What to do with a photo that cannot be used."""
 
-    #: Leave out a photo that cannot be used, and say so in the report.
+    #: Leave out a photo that cannot be used, and note it in the report.
     SKIP = 0
     #: Fail the call.
     FAIL = 1
@@ -163,33 +163,33 @@ class BadPhoto(enum.IntEnum):
 class WeightType(enum.IntEnum):
     """How an identity's weight is spread over the layers of the host."""
 
-    #: The weight w everywhere.
+    #: The identity's weight w in every layer.
     LINEAR = 0
-    #: Strong in early layers.
+    #: Strong in the early layers.
     EASE_IN = 1
-    #: Strong in late layers.
+    #: Strong in the late layers.
     EASE_OUT = 2
-    #: Strong in the middle.
+    #: Strong in the middle layers.
     EASE_IN_OUT = 3
-    #: Weak in the middle.
+    #: Weak in the middle layers.
     REVERSE_IN_OUT = 4
-    #: 0.2 w on the down-sampling half.
+    #: 0.2 w in the down-sampling half.
     WEAK_INPUT = 5
-    #: 0.2 w on the up-sampling half.
+    #: 0.2 w in the up-sampling half.
     WEAK_OUTPUT = 6
-    #: 0.2 w on the middle block.
+    #: 0.2 w in the middle block.
     WEAK_MIDDLE = 7
-    #: 0.2 w everywhere but in the middle block.
+    #: 0.2 w everywhere except in the middle block.
     STRONG_MIDDLE = 8
-    #: Only the style layers. This and the following are for SD1.5 and SDXL.
+    #: Only the style layers. This type and the following ones are for SD1.5 and SDXL.
     STYLE_TRANSFER = 9
     #: Only the composition layers.
     COMPOSITION = 10
-    #: Everything but the composition layers.
+    #: All layers except the composition layers.
     STRONG_STYLE_TRANSFER = 11
-    #: Style and composition layers, each with its own weight.
+    #: Style and composition layers, each with a weight of its own.
     STYLE_AND_COMPOSITION = 12
-    #: Every layer, the composition layers with their own weight.
+    #: All layers, the composition layers with a weight of their own.
     STRONG_STYLE_AND_COMPOSITION = 13
     #: Style layers, with composition pushed away.
     STYLE_TRANSFER_PRECISE = 14
@@ -211,32 +211,32 @@ class StepUnit(enum.IntEnum):
 class Unconditional(enum.IntEnum):
     """What unconditional rows see instead of the identity."""
 
-    #: What the checkpoint's own reference code does.
+    #: As in the checkpoint's reference code.
     DEFAULT = 0
     #: Nothing is injected into unconditional rows.
     NONE = 1
     #: A zero image embedding through the projection.
     ZERO_EMBEDDING = 2
-    #: A picture whose values are zero after normalisation.
+    #: An image whose values are zero after normalisation.
     ZERO_PIXELS = 3
-    #: A black picture.
+    #: A black image.
     BLACK_IMAGE = 4
     #: All-zero image features.
     ZERO_FEATURES = 5
-    #: Tokens that are zero.
+    #: All-zero identity tokens.
     ZERO_TOKENS = 6
-    #: The model's average identity, if the checkpoint has one.
+    #: The model's mean identity, if the checkpoint has one.
     MEAN_TOKENS = 7
 
 
 class EmbedsScaling(enum.IntEnum):
     """How the weight acts on keys and values."""
 
-    #: The weight multiplies the attention's output.
+    #: The weight multiplies the output of the attention.
     VALUES = 0
     #: The weight multiplies keys and values.
     KEYS_AND_VALUES = 1
-    #: As before, with the weight times inner width / 1280.
+    #: The weight times inner width / 1280 multiplies keys and values.
     KEYS_AND_VALUES_PENALTY = 2
     #: The weight times inner width / 1280 multiplies the keys, and of the values only their mean over the tokens.
     KEYS_AND_MEAN_VALUES_PENALTY = 3
@@ -245,18 +245,18 @@ class EmbedsScaling(enum.IntEnum):
 class MaskMode(enum.IntEnum):
     """Whose rules for placing masks are followed."""
 
-    #: Masks follow ComfyUI: grid from the latent size, bilinear.
+    #: As in ComfyUI: grid from the latent size, bilinear.
     COMFYUI = 0
-    #: Masks follow diffusers: grid from the mask's proportions, bicubic.
+    #: As in diffusers: grid from the mask's proportions, bicubic.
     DIFFUSERS = 1
 
 
 class Role(enum.IntEnum):
     """The side of guidance that a batch row belongs to."""
 
-    #: The rows that follow the prompt.
+    #: A row that is conditioned on the prompt.
     CONDITIONAL = 0
-    #: The rows that do not.
+    #: A row that is not.
     UNCONDITIONAL = 1
 
 

@@ -92,10 +92,10 @@ void photos_of_every_kind() {
     const auto direct = engine->encode({omniid::Photo::file(photo_path), omniid::Photo::file(photo_path),
                                         *omniid::Photo::pixels(omniid::span<const std::uint8_t>(rgb), 64, 48)});
     EXPECT(direct.has_value());
-    EXPECT(tokens(*encoded->identity) == tokens(*direct));
+    EXPECT(tokens(*encoded->identity) == tokens(direct->identity));
     EXPECT(encoded->identity->describe()->label == "Anna" && encoded->identity->describe()->photos == 3);
     EXPECT(encoded->photos.size() == 3 && encoded->photos[0].name == photo_path);
-    for (const PhotoOutcome &photo : encoded->photos) {
+    for (const omniid::PhotoReport &photo : encoded->photos) {
         EXPECT(photo.status == omniid::Status::ok && !photo.bounds.has_value());
     }
     EXPECT(job.progress().total == 3 && job.progress().fraction() == 1.0);
@@ -123,7 +123,7 @@ void faces() {
     const EnginePtr engine = open();
     Job job;
     const omniid::EncodeOptions cut = omniid::EncodeOptions().crop(omniid::Crop::face);
-    const omniid::Box box{4, 4, 30, 34};
+    const omniid::FaceBox box{4, 4, 30, 34};
     const auto boxed = encode(engine, nullptr, {{picture(1), box}}, cut, job);
     EXPECT(boxed.has_value() && boxed->photos[0].bounds.has_value());
     const auto whole = encode(engine, nullptr, {source(picture(1))}, {}, job);
@@ -191,7 +191,7 @@ void conditioning() {
     const auto made = condition(engine, {{anna->identity, 0.5F, {0.0, 1.0}}, {ben->identity, 2.0F, {0.25, 0.75}}}, {},
         job);
     EXPECT(made.has_value() && job.progress().stage == omniid::Stage::condition);
-    omniid::ConditionInput first(*anna->identity, 0.5F), second(*ben->identity, 2.0F);
+    omniid::ConditioningInput first(*anna->identity, 0.5F), second(*ben->identity, 2.0F);
     second.fractions(0.25, 0.75);
     const auto direct = engine->condition({first, second});
     EXPECT(direct.has_value());

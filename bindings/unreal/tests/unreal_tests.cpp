@@ -189,7 +189,7 @@ void PhotosAreEncoded(const std::string& PhotoFile)
 	}
 	const auto Direct = Model->GetNative()->encode({omniid::Photo::file(PhotoFile), omniid::Photo::file(PhotoFile),
 		*omniid::Photo::pixels(omniid::span<const std::uint8_t>(Rgb), 64, 48)});
-	const auto Tensor = Direct->tokens();
+	const auto Tensor = Direct->identity.tokens();
 	EXPECT(Tokens(Identity) == std::vector<float>(Tensor->floats().begin(), Tensor->floats().end()));
 	Target.Resource.bReadable = false;
 	EXPECT(!UOmniIDPhotoLibrary::OmniIDPhotoFromRenderTarget(&Target, Captured));

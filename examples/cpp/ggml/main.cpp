@@ -19,12 +19,12 @@ constexpr std::int64_t rows = 33;
 /// Adds scale x softmax(query Kt / sqrt(head_dim)) V to one batch row of `output`.
 void attend(const omniid::Conditioning &conditioning, std::size_t layer, omniid::Role role, float scale,
             const std::vector<float> &query, std::vector<float> &output, std::size_t batch_row) {
-    const omniid::Tensor keys = conditioning.keys(layer, 0, role), values = conditioning.values(layer, 0, role);
+    const omniid::Tensor keys = conditioning.keys(layer, 0, role).value(), values = conditioning.values(layer, 0, role).value();
     if (!keys) return;
     const auto tokens = static_cast<std::size_t>(keys.shape()[0]), heads = static_cast<std::size_t>(keys.shape()[1]),
                dim = static_cast<std::size_t>(keys.shape()[2]), width = heads * dim;
     const auto key = keys.floats(), value = values.floats();
-    const float factor = scale * conditioning.factor(layer, 0);
+    const float factor = scale * conditioning.factor(layer, 0).value();
     std::vector<double> weights(tokens);
     for (std::size_t row = 0; row < rows; row++)
         for (std::size_t head = 0; head < heads; head++) {
@@ -49,8 +49,8 @@ void attend(const omniid::Conditioning &conditioning, std::size_t layer, omniid:
 class UNet {
   public:
     explicit UNet(const omniid::Conditioning &conditioning) : conditioning_(conditioning) {
-        for (std::size_t i = 0; i < conditioning.layer_count(); i++) {
-            const omniid::HostLayer layer = conditioning.layer(i);
+        for (std::size_t i = 0; i < conditioning.layer_count().value(); i++) {
+            const omniid::HostLayer layer = conditioning.layer(i).value();
             blocks_.emplace_back(weights_.get(), layer.heads, layer.head_dim);
         }
         for (std::size_t i = 0; i < blocks_.size(); i++) key_values_.emplace_back(weights_.get(), conditioning, i, 0);
@@ -125,15 +125,15 @@ class UNet {
 };
 
 int run(const std::string &model, const std::vector<omniid::Photo> &photos) {
-    const omniid::Engine engine = omniid::Engine::open(model);
-    const omniid::Identity identity = engine.encode(photos);
-    const omniid::Conditioning conditioning = engine.condition({omniid::ConditionInput(identity, 0.8F).sigmas(14.7, 1.0)});
+    const omniid::Engine engine = omniid::Engine::open(model).value();
+    const omniid::Identity identity = engine.encode(photos).value().identity;
+    const omniid::Conditioning conditioning = engine.condition({omniid::ConditioningInput(identity, 0.8F).sigmas(14.7, 1.0)}).value();
     UNet unet(conditioning);
     omniid_ggml::Injector injector(conditioning);
 
     float error = 0.0F, effect = 0.0F, quiet = 0.0F;
     for (const double sigma : {14.6, 5.0, 0.5}) {
-        const bool active = conditioning.is_active(0, sigma, std::nullopt);
+        const bool active = conditioning.is_active(0, sigma, std::nullopt).value();
         float &change = active ? effect : quiet;
         omniid_ggml::Pass pass;
         pass.sigma = sigma;
@@ -155,7 +155,7 @@ int run(const std::string &model, const std::vector<omniid::Photo> &photos) {
     }
 
     std::printf("ggml %s: %zu layers, injection changes the attention by up to %.3g, outside its steps by %g; largest error against the formula %.3g\n",
-                ggml_version(), std::size_t{conditioning.layer_count()}, static_cast<double>(effect), static_cast<double>(quiet), static_cast<double>(error));
+                ggml_version(), conditioning.layer_count().value(), static_cast<double>(effect), static_cast<double>(quiet), static_cast<double>(error));
     return error <= 1e-5F && effect > 1e-3F && quiet == 0.0F && reported ? 0 : 1;
 }
 

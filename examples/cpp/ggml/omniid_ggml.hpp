@@ -35,7 +35,7 @@ namespace omniid_ggml {
 /// `model.diffusion_model.input_blocks.1.1.transformer_blocks.0.attn2.`
 inline std::size_t find_layer(const omniid::Conditioning &conditioning, std::string prefix) {
     while (!prefix.empty() && prefix.back() == '.') prefix.pop_back();
-    return conditioning.find_layer(prefix);
+    return conditioning.find_layer(prefix).value();
 }
 
 /// A ggml tensor `ne = [width, rows, batch]` as OmniID sees it: `[batch, rows, width]`, the batch rows `first` up to `last`
@@ -70,7 +70,7 @@ struct Pass {
 class Injector {
   public:
     explicit Injector(const omniid::Conditioning &conditioning) : conditioning_(conditioning) {
-        layers_.resize(conditioning.layer_count());
+        layers_.resize(conditioning.layer_count().value());
         for (std::size_t i = 0; i < layers_.size(); i++) layers_[i] = {this, i};
     }
     Injector(const Injector &) = delete;
@@ -134,7 +134,7 @@ class Injector {
         call.latent_height = pass_.latent_height;
         call.latent_width = pass_.latent_width;
         call.scale = pass_.scale;
-        conditioning_.inject(call);
+        conditioning_.inject(call).value();
     }
 
     const omniid::Conditioning &conditioning_;
@@ -151,8 +151,9 @@ class KeyValues {
   public:
     KeyValues(ggml_context *context, const omniid::Conditioning &conditioning, std::size_t layer, std::size_t identity,
               omniid::Role role = omniid::Role::conditional)
-        : keys_data_(conditioning.keys(layer, identity, role)), values_data_(conditioning.values(layer, identity, role)),
-          factor_(conditioning.factor(layer, identity)) {
+        : keys_data_(conditioning.keys(layer, identity, role).value()),
+          values_data_(conditioning.values(layer, identity, role).value()),
+          factor_(conditioning.factor(layer, identity).value()) {
         if (!keys_data_) return; // nothing is injected here
         tokens_ = keys_data_.shape()[0], heads_ = keys_data_.shape()[1], width_ = keys_data_.shape()[2];
         keys_ = ggml_new_tensor_3d(context, GGML_TYPE_F32, width_, tokens_, heads_);

@@ -32,13 +32,13 @@ constexpr omniid::Role roles[] = {omniid::Role::unconditional, omniid::Role::con
 /// The formula for one identity, one layer and one batch row.
 void attend(const omniid::Conditioning &conditioning, std::size_t identity, const Layer &layer, const LayerCall &call,
             std::size_t batch_row, std::vector<float> &expected) {
-    if (!conditioning.is_active(identity, std::nullopt, call.fraction)) return;
-    const omniid::Tensor keys = conditioning.keys(call.layer, identity, roles[batch_row]);
-    const omniid::Tensor values = conditioning.values(call.layer, identity, roles[batch_row]);
+    if (!conditioning.is_active(identity, std::nullopt, call.fraction).value()) return;
+    const omniid::Tensor keys = conditioning.keys(call.layer, identity, roles[batch_row]).value();
+    const omniid::Tensor values = conditioning.values(call.layer, identity, roles[batch_row]).value();
     if (!keys) return; // nothing is injected into this row
     std::vector<float> mask(call.rows);
-    conditioning.mask_factors(identity, mask, side, side);
-    const float scale = strength * conditioning.factor(call.layer, identity);
+    conditioning.mask_factors(identity, mask, side, side).value();
+    const float scale = strength * conditioning.factor(call.layer, identity).value();
     const auto key = keys.floats(), value = values.floats();
     const std::size_t tokens = static_cast<std::size_t>(keys.shape()[0]), width = layer.width();
 
@@ -66,25 +66,23 @@ void attend(const omniid::Conditioning &conditioning, std::size_t identity, cons
 }
 
 int run(const std::string &model, const std::vector<omniid::Photo> &photos) {
-    const omniid::Engine engine = omniid::Engine::open(model);
-    const omniid::EngineInfo info = engine.describe();
+    const omniid::Engine engine = omniid::Engine::open(model).value();
+    const omniid::EngineInfo info = engine.describe().value();
     std::vector<Layer> layers;
     for (std::size_t i = 0; i < info.host_layer_count; i++) {
-        const omniid::HostLayer layer = engine.host_layer(i);
+        const omniid::HostLayer layer = engine.host_layer(i).value();
         layers.push_back({layer.heads, layer.head_dim});
     }
 
     std::uint64_t encoded = 0;
-    const omniid::Encoded person = engine.encode_with_report(
-        photos, omniid::EncodeOptions().crop(omniid::Crop::center).label("example"), [&](omniid::Progress progress) {
-            if (progress.stage == omniid::Stage::encode) encoded = progress.done;
-            return true; // false would cancel
-        });
-    for (std::size_t i = 0; i < person.report.size(); i++) {
-        const omniid::PhotoReport report = person.report.photo(i);
-        std::printf("%.*s: %s %.*s\n", static_cast<int>(report.name.size()), report.name.data(), omniid::status_text(report.status),
-                    static_cast<int>(report.reason.size()), report.reason.data());
-    }
+    const auto count_encoded = [&](omniid::Progress progress) {
+        if (progress.stage == omniid::Stage::encode) encoded = progress.done;
+        return true; // false would cancel
+    };
+    const auto options = omniid::EncodeOptions().crop(omniid::Crop::center).label("example");
+    const omniid::Encoded person = engine.encode(photos, options, count_encoded).value();
+    for (const omniid::PhotoReport &report : person.photos)
+        std::printf("%s: %s %s\n", report.name.c_str(), omniid::status_text(report.status), report.reason.c_str());
 
     // Twice the same person: everywhere during the first two thirds, and once more in the right half of the picture.
     // Keys and values are projected here, once, and not again at any step.
@@ -92,14 +90,16 @@ int run(const std::string &model, const std::vector<omniid::Photo> &photos) {
     for (std::size_t i = 0; i < right_half.size(); i++)
         if (i % side >= side / 2) right_half[i] = 1.0F;
     const omniid::Conditioning conditioning =
-        engine.condition({omniid::ConditionInput(person.identity, 0.8F).fractions(0.0, 0.67),
-                          omniid::ConditionInput(person.identity, 0.5F).mask(right_half, side, side)});
+        engine
+            .condition({omniid::ConditioningInput(person.identity, 0.8F).fractions(0.0, 0.67),
+                        omniid::ConditioningInput(person.identity, 0.5F).mask(right_half, side, side)})
+            .value();
 
     Renderer renderer(layers, side);
     float error = 0.0F, effect = 0.0F;
     const auto hook = [&](LayerCall &call) {
         std::vector<float> expected = call.output, before = call.output;
-        for (std::size_t identity = 0; identity < conditioning.identity_count(); identity++)
+        for (std::size_t identity = 0; identity < conditioning.identity_count().value(); identity++)
             for (std::size_t row = 0; row < call.batch; row++)
                 attend(conditioning, identity, layers[call.layer], call, row, expected);
 
@@ -112,7 +112,7 @@ int run(const std::string &model, const std::vector<omniid::Photo> &photos) {
         inject.fraction = call.fraction;
         inject.scale = strength;
         inject.latent_height = inject.latent_width = side;
-        conditioning.inject(inject);
+        conditioning.inject(inject).value();
 
         for (std::size_t i = 0; i < expected.size(); i++) {
             error = std::max(error, std::abs(call.output[i] - expected[i]));
@@ -124,8 +124,8 @@ int run(const std::string &model, const std::vector<omniid::Photo> &photos) {
     float change = 0.0F;
     for (std::size_t i = 0; i < with.size(); i++) change = std::max(change, std::abs(with[i] - without[i]));
 
-    std::printf("%zu photos, %llu encoded; %d steps, %zu layers: injection changes a layer's output by up to %.3g and the picture by up to %.3g; "
-                "largest error against the formula %.3g\n",
+    std::printf("%zu photos, %llu encoded; %d steps, %zu layers: injection changes a layer's output by up to %.3g and the "
+                "picture by up to %.3g; largest error against the formula %.3g\n",
                 photos.size(), static_cast<unsigned long long>(encoded), steps, layers.size(), static_cast<double>(effect),
                 static_cast<double>(change), static_cast<double>(error));
     return error <= 1e-5F && effect > 1e-3F && change > 1e-4F ? 0 : 1;

@@ -6,20 +6,20 @@ using System.Runtime.InteropServices;
 namespace OmniID.Native
 {
     /// <summary>
-    /// Receives log messages, on whatever thread they arise, possibly several at once.
+    /// Receives log messages, on the threads on which they arise, possibly several at once.
     ///
-    /// <c>target</c> names the part of the library. Both texts are UTF-8 and valid during the call only. The callback
-    /// must not unwind; messages that arise inside it are dropped.
+    /// <c>target</c> names the part of the library. Both strings are UTF-8 and valid during the call only. The callback
+    /// must not unwind. Messages that arise inside it are dropped.
     /// </summary>
     [UnmanagedFunctionPointer(CallingConvention.Cdecl)]
     internal unsafe delegate void LogFn(void* userData, int level, byte* target, byte* message);
 
     /// <summary>
-    /// Hears that <c>done</c> of <c>total</c> units of a stage (<c>OMNIID_STAGE_...</c>) are finished.
+    /// Is told that <c>done</c> of <c>total</c> units of a stage, <c>OMNIID_STAGE_...</c>, are finished.
     ///
-    /// Called on the thread of the long call, with the <c>user_data</c> given beside it. Return 0 to go on; anything
-    /// else cancels: the call fails with <c>OMNIID_STATUS_CANCELLED</c>. Must not unwind; throw no exceptions, no
-    /// longjmp.
+    /// Called on the thread of the long call, with the <c>user_data</c> given beside it. Return 0 to continue; any
+    /// other value cancels the call, which then fails with <c>OMNIID_STATUS_CANCELLED</c>. Must not unwind: no
+    /// exceptions, no longjmp.
     /// </summary>
     [UnmanagedFunctionPointer(CallingConvention.Cdecl)]
     internal unsafe delegate int ProgressFn(void* userData, int stage, ulong done, ulong total);
@@ -38,25 +38,25 @@ namespace OmniID.Native
         /// <summary>
         /// The ABI version of the loaded library: <c>major &lt;&lt; 16 | minor</c>.
         ///
-        /// Compare its upper half with <c>OMNIID_ABI_MAJOR</c> after loading the library by hand.
+        /// A program that loads the library at run time should compare its upper half with <c>OMNIID_ABI_MAJOR</c>.
         /// <c>omniid_engine_open</c> does so by itself.
         /// </summary>
         [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
         public static extern uint omniid_abi_version();
 
-        /// <summary>The release of the loaded library, such as <c>0.2.0</c>. The text is static.</summary>
+        /// <summary>The release of the loaded library, such as <c>0.2.0</c>. The string is static.</summary>
         [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
         public static extern byte* omniid_version();
 
-        /// <summary>A short English text for a status. Static; never NULL, also not for unknown numbers.</summary>
+        /// <summary>A short English description of a status. Static; never NULL, even for unknown numbers.</summary>
         [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
         public static extern byte* omniid_status_text(int status);
 
         /// <summary>
-        /// The message of the calling thread's last failed call; empty if none failed yet. Never NULL.
+        /// The message of the calling thread's last failed call; empty if none has failed yet. Never NULL.
         ///
-        /// Belongs to the library and stays valid until the next call of this thread fails or the thread ends. Calls
-        /// that succeed do not touch it. A host that moves between threads must read it on the thread that made the
+        /// It belongs to the library and stays valid until the thread's next call fails or the thread ends. Successful
+        /// calls leave it as it is. A host that moves work between threads must read it on the thread that made the
         /// call.
         /// </summary>
         [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
@@ -67,7 +67,7 @@ namespace OmniID.Native
         ///
         /// <c>max_level</c> is the most detailed level wanted, <c>OMNIID_LOG_LEVEL_ERROR</c> to
         /// <c>OMNIID_LOG_LEVEL_TRACE</c>; it is ignored on removal. Returns after all calls of the previous callback
-        /// have ended: its <c>user_data</c> may be freed then.
+        /// have ended, so that its <c>user_data</c> may be freed.
         ///
         /// Fails with <c>OMNIID_STATUS_INVALID_ARGUMENT</c> for an unknown level or when called from inside the
         /// callback, and with <c>OMNIID_STATUS_UNSUPPORTED</c> in a Rust program that has installed a logger of its
@@ -93,7 +93,7 @@ namespace OmniID.Native
         ///
         /// Fails with <c>OMNIID_STATUS_ABI_MISMATCH</c> when the program was built for another major version of the
         /// ABI, with <c>OMNIID_STATUS_IO</c> or <c>OMNIID_STATUS_FORMAT</c> for files that cannot be read, with
-        /// <c>OMNIID_STATUS_UNSUPPORTED</c> for checkpoint families and devices that this build cannot run, with
+        /// <c>OMNIID_STATUS_UNSUPPORTED</c> for checkpoint families and devices that this build cannot run, and with
         /// <c>OMNIID_STATUS_MISMATCH</c> when image encoder, checkpoint and host do not belong together.
         ///
         /// The caller's part:
@@ -104,7 +104,7 @@ namespace OmniID.Native
         public static extern int omniid_engine_open(NativeEngineOptions* options, IntPtr* @out);
 
         /// <summary>
-        /// Frees an engine. NULL is fine. What was made with it stays valid.
+        /// Frees an engine; NULL is ignored. What was made with it stays valid.
         ///
         /// The caller's part:
         /// <c>engine</c> is NULL or came from <c>omniid_engine_open</c>, and no call uses it any more.
@@ -113,7 +113,7 @@ namespace OmniID.Native
         public static extern void omniid_engine_free(IntPtr engine);
 
         /// <summary>
-        /// Tells what an engine is.
+        /// Describes an engine.
         ///
         /// The caller's part:
         /// <c>engine</c> is a live engine; <c>out</c> is initialised with OMNIID_ENGINE_INFO_INIT.
@@ -167,7 +167,7 @@ namespace OmniID.Native
 
         /// <summary>
         /// Writes an identity to a file, as <c>OMNIID_PRECISION_F32</c> or, at half the size,
-        /// <c>OMNIID_PRECISION_F16</c>. The file appears complete or not at all.
+        /// <c>OMNIID_PRECISION_F16</c>. An existing file is replaced when the new one is complete.
         ///
         /// The caller's part:
         /// <c>identity</c> is a live identity; <c>path</c> is NUL-terminated.
@@ -176,11 +176,11 @@ namespace OmniID.Native
         public static extern int omniid_identity_save(IntPtr identity, byte* path, int precision);
 
         /// <summary>
-        /// Writes an identity to memory: what <c>omniid_identity_save</c> puts into the file.
+        /// Writes an identity to memory: the bytes that <c>omniid_identity_save</c> writes to the file.
         ///
-        /// <c>size</c> gets the number of bytes. With <c>buffer</c> NULL that is all; otherwise <c>capacity</c> must be
-        /// at least that, else the call fails with <c>OMNIID_STATUS_INVALID_ARGUMENT</c> and <c>size</c> says what is
-        /// needed.
+        /// <c>size</c> receives the number of bytes, also when <c>buffer</c> is NULL and nothing is written. When
+        /// <c>capacity</c> is smaller, the call fails with <c>OMNIID_STATUS_INVALID_ARGUMENT</c>, and <c>size</c> still
+        /// says how many are needed.
         ///
         /// The caller's part:
         /// <c>identity</c> is a live identity; <c>buffer</c> is NULL or has room for <c>capacity</c> bytes; <c>size</c>
@@ -191,7 +191,7 @@ namespace OmniID.Native
             capacity, UIntPtr* size);
 
         /// <summary>
-        /// Tells what is known about an identity.
+        /// Describes an identity.
         ///
         /// The caller's part:
         /// <c>identity</c> is a live identity; <c>out</c> is initialised with OMNIID_IDENTITY_INFO_INIT.
@@ -200,8 +200,8 @@ namespace OmniID.Native
         public static extern int omniid_identity_describe(IntPtr identity, NativeIdentityInfo* @out);
 
         /// <summary>
-        /// Hands out the tokens, f32 <c>[tokens, token_width]</c>, read-only, without a copy. They stay valid after the
-        /// identity is freed; free them with <c>omniid_managed_tensor_free</c> or their deleter.
+        /// Hands out the tokens, f32 <c>[tokens, token_width]</c>, read-only and without a copy. They stay valid after
+        /// the identity is freed. Free them with <c>omniid_managed_tensor_free</c> or their deleter.
         ///
         /// The caller's part:
         /// <c>identity</c> is a live identity; <c>out</c> is writable.
@@ -210,7 +210,7 @@ namespace OmniID.Native
         public static extern int omniid_identity_tokens(IntPtr identity, NativeManagedTensor** @out);
 
         /// <summary>
-        /// Copies the tokens into a tensor of the host: <c>[tokens, token_width]</c> on the CPU, f32, f16 or bf16, any
+        /// Copies the tokens into a tensor of the host: <c>[tokens, token_width]</c> on the CPU; f32, f16 or bf16; any
         /// strides.
         ///
         /// The caller's part:
@@ -220,7 +220,7 @@ namespace OmniID.Native
         public static extern int omniid_identity_copy_tokens(IntPtr identity, NativeTensor* @out);
 
         /// <summary>
-        /// Makes a copy of an identity with another label and consent note; NULL keeps the one it has.
+        /// Makes a copy of an identity with another label and consent note; NULL keeps the present one.
         ///
         /// The caller's part:
         /// <c>identity</c> is a live identity; the texts are NULL or NUL-terminated; <c>out</c> is writable.
@@ -229,8 +229,8 @@ namespace OmniID.Native
         public static extern int omniid_identity_with_notes(IntPtr identity, byte* label, byte* consent, IntPtr* @out);
 
         /// <summary>
-        /// Makes a copy of an identity without the photos' features: smaller, but an Omni-ID identity cannot be
-        /// extended any more.
+        /// Makes a copy of an identity without the photos' features: smaller, but an Omni-ID identity can no longer be
+        /// extended.
         ///
         /// The caller's part:
         /// <c>identity</c> is a live identity; <c>out</c> is writable.
@@ -239,8 +239,10 @@ namespace OmniID.Native
         public static extern int omniid_identity_without_features(IntPtr identity, IntPtr* @out);
 
         /// <summary>
-        /// Compares two identities of this engine's model: cosine similarity, -1 to 1, centred on the model's average
-        /// identity and in the directions that tell people apart, as far as the checkpoint has them.
+        /// Compares two identities of the engine's model: cosine similarity, -1 to 1, after subtracting the model's
+        /// mean identity and projecting onto the directions that distinguish people, where the checkpoint has them.
+        ///
+        /// Fails with <c>OMNIID_STATUS_MISMATCH</c> when another model made either identity.
         ///
         /// The caller's part:
         /// <c>engine</c>, <c>first</c> and <c>second</c> are live; <c>out</c> is writable.
@@ -268,7 +270,7 @@ namespace OmniID.Native
             @out);
 
         /// <summary>
-        /// Frees an identity. NULL is fine.
+        /// Frees an identity; NULL is ignored.
         ///
         /// The caller's part:
         /// <c>identity</c> is NULL or came from this library, and no call uses it any more.
@@ -277,11 +279,11 @@ namespace OmniID.Native
         public static extern void omniid_identity_free(IntPtr identity);
 
         /// <summary>
-        /// Makes one identity of one or many photos of the same person.
+        /// Makes an identity from one or more photos of the same person. <c>options</c> may be NULL.
         ///
         /// A photo that cannot be used is left out and reported, unless the options say otherwise. Fails with
-        /// <c>OMNIID_STATUS_NO_FACE</c> when no photo shows a face, with the first photo's own error when none could be
-        /// used for other reasons. <c>options</c> may be NULL.
+        /// <c>OMNIID_STATUS_NO_FACE</c> when no photo shows a face, and with the first photo's own error when none can
+        /// be used for other reasons.
         ///
         /// The caller's part:
         /// <c>engine</c> is a live engine; <c>photos</c> points to <c>photo_count</c> structs initialised with
@@ -293,12 +295,11 @@ namespace OmniID.Native
             NativeEncodeOptions* options, IntPtr* @out);
 
         /// <summary>
-        /// Makes a new identity of an identity and more photos. Equal to encoding all photos at once, at the price of
-        /// the new ones.
+        /// Makes a new identity from an identity and more photos: equal to encoding all photos at once, at the cost of
+        /// the new ones. <c>options</c> may be NULL.
         ///
-        /// Fails with <c>OMNIID_STATUS_MISMATCH</c> when another model made the identity and with
-        /// <c>OMNIID_STATUS_UNSUPPORTED</c> when an Omni-ID identity was kept without its photos' features.
-        /// <c>options</c> may be NULL.
+        /// Fails with <c>OMNIID_STATUS_MISMATCH</c> when another model made the identity, and with
+        /// <c>OMNIID_STATUS_UNSUPPORTED</c> when an Omni-ID identity does not hold its photos' features.
         ///
         /// The caller's part:
         /// As <c>omniid_encode</c>; <c>identity</c> is a live identity.
@@ -308,7 +309,7 @@ namespace OmniID.Native
             photoCount, NativeEncodeOptions* options, IntPtr* @out);
 
         /// <summary>
-        /// Number of photos in a report: one entry for each photo handed in, in that order.
+        /// Number of entries in a report: one for each photo of the call, in the same order.
         ///
         /// The caller's part:
         /// <c>report</c> is a live report; <c>out</c> is writable.
@@ -317,7 +318,7 @@ namespace OmniID.Native
         public static extern int omniid_report_photo_count(IntPtr report, UIntPtr* @out);
 
         /// <summary>
-        /// Tells what became of photo <c>index</c>.
+        /// Describes what became of photo <c>index</c>.
         ///
         /// The caller's part:
         /// <c>report</c> is a live report; <c>out</c> is initialised with OMNIID_PHOTO_REPORT_INIT.
@@ -326,7 +327,7 @@ namespace OmniID.Native
         public static extern int omniid_report_photo(IntPtr report, UIntPtr index, NativePhotoReport* @out);
 
         /// <summary>
-        /// Frees a report. NULL is fine.
+        /// Frees a report; NULL is ignored.
         ///
         /// The caller's part:
         /// <c>report</c> is NULL or came from this library, and no call uses it any more.
@@ -335,12 +336,12 @@ namespace OmniID.Native
         public static extern void omniid_report_free(IntPtr report);
 
         /// <summary>
-        /// Projects the keys and values of one or several identities for every layer of the engine's host. Each
-        /// identity has its own softmax; their contributions are added. <c>options</c> may be NULL.
+        /// Projects one or more identities to the keys and values of every layer of the engine's host. Each identity
+        /// has a softmax of its own; their contributions are added. <c>options</c> may be NULL.
         ///
         /// Fails with <c>OMNIID_STATUS_MISMATCH</c> when another model made an identity or the adapter is for another
-        /// host, with <c>OMNIID_STATUS_UNSUPPORTED</c> when the checkpoint has no adapter, the host is not known, or
-        /// the weight type or unconditional variant does not exist for it.
+        /// host, and with <c>OMNIID_STATUS_UNSUPPORTED</c> when the checkpoint has no adapter, the host is not known,
+        /// or the weight type or the unconditional variant does not exist for it.
         ///
         /// The caller's part:
         /// <c>engine</c> is a live engine; <c>identities</c> points to <c>identity_count</c> structs initialised with
@@ -352,7 +353,7 @@ namespace OmniID.Native
             identityCount, NativeConditioningOptions* options, IntPtr* @out);
 
         /// <summary>
-        /// Frees a conditioning. NULL is fine.
+        /// Frees a conditioning; NULL is ignored.
         ///
         /// The caller's part:
         /// <c>conditioning</c> is NULL or came from <c>omniid_conditioning_create</c>, and no call uses it any more.
@@ -379,7 +380,7 @@ namespace OmniID.Native
         public static extern int omniid_conditioning_identity_count(IntPtr conditioning, UIntPtr* @out);
 
         /// <summary>
-        /// Bytes that all keys and values occupy.
+        /// Number of bytes that all keys and values occupy.
         ///
         /// The caller's part:
         /// <c>conditioning</c> is a live conditioning; <c>out</c> is writable.
@@ -397,7 +398,7 @@ namespace OmniID.Native
         public static extern int omniid_conditioning_layer_name(IntPtr conditioning, UIntPtr layer, byte** @out);
 
         /// <summary>
-        /// Heads, widths and name of a layer. The name lives as long as the conditioning.
+        /// Describes a layer. Its name lives as long as the conditioning.
         ///
         /// The caller's part:
         /// <c>conditioning</c> is a live conditioning; <c>out</c> is initialised with OMNIID_HOST_LAYER_INIT.
@@ -417,11 +418,13 @@ namespace OmniID.Native
         public static extern int omniid_conditioning_find_layer(IntPtr conditioning, byte* name, UIntPtr* @out);
 
         /// <summary>
-        /// Hands out the keys of one identity in one layer, <c>[tokens, heads, head_dim]</c>, read-only, without a
-        /// copy. NULL, with <c>OMNIID_STATUS_OK</c>, where nothing is injected. Stays valid after the conditioning is
-        /// freed. On a GPU they may be read on <c>stream</c>, a CUDA stream in the numbering of
-        /// <c>omniid_inject_call</c>; on the CPU it is ignored. There the deleter may run while queued work still reads
-        /// them, but not while a stream of the device is being captured into a CUDA graph.
+        /// Hands out the keys of one identity in one layer, <c>[tokens, heads, head_dim]</c>, read-only and without a
+        /// copy; NULL, with <c>OMNIID_STATUS_OK</c>, where nothing is injected. They stay valid after the conditioning
+        /// is freed.
+        ///
+        /// <c>stream</c> is ignored on the CPU. On a GPU it is a CUDA stream in the numbering of
+        /// <c>omniid_inject_call</c>, on which the keys may be read. Their deleter may run while queued work still
+        /// reads them, but not while a stream of the device is being captured into a CUDA graph.
         ///
         /// A host that runs its own attention adds factor x mask x softmax(q Kt / sqrt(head_dim)) V for each identity
         /// that is active at the step; see <c>omniid_conditioning_factor</c>, <c>_mask_factors</c> and
@@ -445,7 +448,7 @@ namespace OmniID.Native
             role, long stream, NativeManagedTensor** @out);
 
         /// <summary>
-        /// Factor of one identity's attention output in one layer; 0 where nothing is injected.
+        /// Factor of one identity's attention in one layer; 0 where nothing is injected.
         ///
         /// The caller's part:
         /// <c>conditioning</c> is a live conditioning; <c>out</c> is writable.
@@ -455,8 +458,8 @@ namespace OmniID.Native
             @out);
 
         /// <summary>
-        /// Writes 1 if one identity is injected at a step, else 0. <c>sigma</c> and <c>fraction</c> may be NULL where
-        /// the identity's range does not need them.
+        /// Writes 1 if an identity is injected at a step, otherwise 0. <c>sigma</c> and <c>fraction</c> may be NULL
+        /// where the identity's range does not need them.
         ///
         /// The caller's part:
         /// <c>conditioning</c> is a live conditioning; <c>sigma</c> and <c>fraction</c> are NULL or point to a number;
@@ -467,8 +470,8 @@ namespace OmniID.Native
             double* fraction, int* @out);
 
         /// <summary>
-        /// Writes one identity's mask as one factor for each of a layer's <c>token_count</c> image tokens; 1 everywhere
-        /// when it has no mask. The latent picture's height and width may both be 0 where the mask does not need them.
+        /// Writes an identity's mask as one factor for each of a layer's <c>token_count</c> image tokens; 1 everywhere
+        /// if it has no mask. Height and width of the latent image may both be 0 where the mask does not need them.
         ///
         /// The caller's part:
         /// <c>conditioning</c> is a live conditioning; <c>out</c> has room for <c>token_count</c> numbers.

@@ -101,36 +101,37 @@ namespace OmniID.Native
         }
     }
 
-    /// <summary>What to open an engine with. Fields left at 0 have the defaults stated.</summary>
+    /// <summary>Options of <c>omniid_engine_open</c>, with the defaults that OMNIID_ENGINE_OPTIONS_INIT sets.</summary>
     [StructLayout(LayoutKind.Sequential)]
     internal unsafe struct NativeEngineOptions
     {
         /// <summary>Set by OMNIID_ENGINE_OPTIONS_INIT.</summary>
         public uint StructSize;
         /// <summary>
-        /// The ABI version that the caller was built for; OMNIID_ENGINE_OPTIONS_INIT sets OMNIID_ABI_VERSION.
+        /// The ABI version that the caller was built for; 0 is refused. OMNIID_ENGINE_OPTIONS_INIT sets
+        /// OMNIID_ABI_VERSION.
         /// </summary>
         public uint AbiVersion;
         /// <summary>
         /// The identity model: a native Omni-ID checkpoint or a public IP-Adapter or XLabs file, safetensors or
         /// PyTorch. Recognised by its content. The file must not change while the engine lives. Default, when
-        /// checkpoint_data is NULL too: the small model inside the library, which brings its own face detector;
-        /// OMNIID_STATUS_UNSUPPORTED when the library was built without it.
+        /// checkpoint_data is NULL too: the small model inside the library, with its own face detector; the call fails
+        /// with OMNIID_STATUS_UNSUPPORTED when the library was built without it.
         /// </summary>
         public byte* CheckpointPath;
-        /// <summary>The same as the bytes of the file, instead of a path; copied.</summary>
+        /// <summary>The bytes of that file, instead of its path; copied.</summary>
         public void* CheckpointData;
         /// <summary>Bytes of checkpoint_data.</summary>
         public UIntPtr CheckpointSize;
-        /// <summary>The CLIP vision model that a public checkpoint needs; a native one brings its own.</summary>
+        /// <summary>The CLIP vision model that a public checkpoint needs; a native one contains its own.</summary>
         public byte* ImageEncoderPath;
-        /// <summary>The same as the bytes of the file, instead of a path; copied.</summary>
+        /// <summary>The bytes of that file, instead of its path; copied.</summary>
         public void* ImageEncoderData;
         /// <summary>Bytes of image_encoder_data.</summary>
         public UIntPtr ImageEncoderSize;
         /// <summary>
-        /// The text of the image encoder's config.json. Default: the file of that name beside image_encoder_path, or a
-        /// published model of the same shape.
+        /// The contents of the image encoder's config.json. Default: the file of that name beside image_encoder_path,
+        /// or the configuration of a published model of the same shape.
         /// </summary>
         public byte* ImageEncoderConfig;
         /// <summary>
@@ -138,13 +139,13 @@ namespace OmniID.Native
         /// checkpoint, if any.
         /// </summary>
         public byte* DetectorPath;
-        /// <summary>The same as the bytes of the file, instead of a path; copied.</summary>
+        /// <summary>The bytes of that file, instead of its path; copied.</summary>
         public void* DetectorData;
         /// <summary>Bytes of detector_data.</summary>
         public UIntPtr DetectorSize;
         /// <summary>
-        /// "sd15", "sdxl" or "flux"; with host_layers, any name for the host's own table. Default: what the checkpoint
-        /// is for.
+        /// "sd15", "sdxl" or "flux"; with host_layers, any name for the host's own table. Default: the host that the
+        /// checkpoint is for.
         /// </summary>
         public byte* Host;
         /// <summary>
@@ -161,17 +162,17 @@ namespace OmniID.Native
         public int Precision;
         /// <summary>Leave at 0.</summary>
         public uint Reserved;
-        /// <summary>Most pixels of one photo. Default: 100 million.</summary>
+        /// <summary>Maximum number of pixels of a photo. Default: 100 million.</summary>
         public ulong MaxPixels;
-        /// <summary>Most bytes that decoding one photo may take. Default: 1 GiB.</summary>
+        /// <summary>Maximum number of bytes that decoding a photo may take. Default: 1 GiB.</summary>
         public ulong MaxDecodedBytes;
-        /// <summary>Most bytes of one encoded photo. Default: 256 MiB.</summary>
+        /// <summary>Maximum number of bytes of an encoded photo. Default: 256 MiB.</summary>
         public ulong MaxPhotoBytes;
-        /// <summary>Most bytes of a checkpoint's header. Default: 100 MB.</summary>
+        /// <summary>Maximum number of bytes of a checkpoint's header. Default: 100 MB.</summary>
         public ulong MaxHeaderBytes;
-        /// <summary>Most photos of one identity. Default: 4096.</summary>
+        /// <summary>Maximum number of photos of an identity. Default: 4096.</summary>
         public ulong MaxPhotos;
-        /// <summary>Hears about progress and can cancel. Default: none.</summary>
+        /// <summary>Is told about progress and can cancel the call. Default: none.</summary>
         public IntPtr Progress;
         /// <summary>Passed to progress.</summary>
         public void* ProgressUserData;
@@ -186,37 +187,37 @@ namespace OmniID.Native
         }
     }
 
-    /// <summary>What an engine is. Texts live as long as the engine.</summary>
+    /// <summary>Description of an engine. Its strings live as long as the engine.</summary>
     [StructLayout(LayoutKind.Sequential)]
     internal unsafe struct NativeEngineInfo
     {
         /// <summary>Set by OMNIID_ENGINE_INFO_INIT.</summary>
         public uint StructSize;
-        /// <summary>OMNIID_ENCODER_...</summary>
+        /// <summary>Kind of the identity encoder, OMNIID_ENCODER_...</summary>
         public int Encoder;
-        /// <summary>The model's name for people; empty if it has none.</summary>
+        /// <summary>Human-readable name of the model; may be empty.</summary>
         public byte* Name;
-        /// <summary>Fingerprint of the model; its identities carry it.</summary>
+        /// <summary>Fingerprint of the model, which its identities carry.</summary>
         public byte* Fingerprint;
-        /// <summary>The host's name; NULL if no host is known.</summary>
+        /// <summary>Name of the host; NULL if the host is not known.</summary>
         public byte* Host;
-        /// <summary>Layers of the host; 0 if no host is known.</summary>
+        /// <summary>Number of layers of the host; 0 if the host is not known.</summary>
         public ulong HostLayerCount;
-        /// <summary>Identity tokens: of an identity for Omni-ID, of each photo otherwise.</summary>
+        /// <summary>Number of identity tokens: per identity for Omni-ID, per photo otherwise.</summary>
         public ulong Tokens;
         /// <summary>Width of an identity token.</summary>
         public ulong TokenWidth;
-        /// <summary>Side of the square picture that the image encoder sees, in pixels.</summary>
+        /// <summary>Side of the image encoder's square input in pixels.</summary>
         public uint ImageSize;
-        /// <summary>1 if faces can be detected.</summary>
+        /// <summary>1 if the engine has a face detector.</summary>
         public int HasDetector;
         /// <summary>1 if the checkpoint holds an adapter, so that omniid_conditioning_create works.</summary>
         public int HasAdapter;
-        /// <summary>OMNIID_DEVICE_TYPE_...</summary>
+        /// <summary>Device of the engine, OMNIID_DEVICE_TYPE_...</summary>
         public int DeviceType;
         /// <summary>Ordinal of the GPU; 0 on the CPU.</summary>
         public int DeviceId;
-        /// <summary>OMNIID_PRECISION_...</summary>
+        /// <summary>Number type of the weights, OMNIID_PRECISION_...</summary>
         public int Precision;
 
         /// <summary>What OMNIID_ENGINE_INFO_INIT is in C.</summary>
@@ -228,13 +229,15 @@ namespace OmniID.Native
         }
     }
 
-    /// <summary>One photo of a person: exactly one of path, data and pixels is given.</summary>
+    /// <summary>One photo of a person. Exactly one of path, data and pixels must be set.</summary>
     [StructLayout(LayoutKind.Sequential)]
     internal unsafe struct NativePhoto
     {
         /// <summary>Set by OMNIID_PHOTO_INIT.</summary>
         public uint StructSize;
-        /// <summary>Which face is meant, OMNIID_FACE_HINT_...</summary>
+        /// <summary>
+        /// Which face is the person's, OMNIID_FACE_HINT_... Default: the largest that the detector finds.
+        /// </summary>
         public int FaceHint;
         /// <summary>A JPEG, PNG, WebP, BMP or TIFF file.</summary>
         public byte* Path;
@@ -246,7 +249,7 @@ namespace OmniID.Native
         /// Raw pixels: interleaved channels, rows from top to bottom. f32 pixels must be aligned to 4 bytes.
         /// </summary>
         public void* Pixels;
-        /// <summary>Bytes from one row of pixels to the next; 0 for rows without gaps.</summary>
+        /// <summary>Bytes from one row of pixels to the next. Default: rows without gaps.</summary>
         public UIntPtr RowStride;
         /// <summary>Width of pixels.</summary>
         public uint Width;
@@ -263,7 +266,7 @@ namespace OmniID.Native
         /// the mouth corner at its left and the one at its right, in pixels of the upright photo.
         /// </summary>
         public fixed float FaceLandmarks[10];
-        /// <summary>With OMNIID_FACE_HINT_INDEX: which face, counted from the largest.</summary>
+        /// <summary>With OMNIID_FACE_HINT_INDEX: rank of the face in size; 0 is the largest.</summary>
         public uint FaceIndex;
         /// <summary>Leave at 0.</summary>
         public uint Reserved;
@@ -277,13 +280,13 @@ namespace OmniID.Native
         }
     }
 
-    /// <summary>How faces are detected. Fields left at 0 have the defaults stated.</summary>
+    /// <summary>Options of face detection, with the defaults that OMNIID_DETECT_OPTIONS_INIT sets.</summary>
     [StructLayout(LayoutKind.Sequential)]
     internal unsafe struct NativeDetectOptions
     {
         /// <summary>Set by OMNIID_DETECT_OPTIONS_INIT.</summary>
         public uint StructSize;
-        /// <summary>Least confidence of a face, above 0 up to 1. Default: the detector's own.</summary>
+        /// <summary>Minimum confidence of a face, above 0 up to 1. Default: the detector's own.</summary>
         public float ScoreThreshold;
         /// <summary>
         /// Boxes that overlap more than this (intersection over union, above 0 up to 1) are one face. Default: the
@@ -295,12 +298,14 @@ namespace OmniID.Native
         /// </summary>
         public uint Side;
         /// <summary>
-        /// Longer side for the second search, which finds faces that the first makes too small. Default: 1920.
+        /// Longer side for the second search, which finds faces that are too small in the first. Default: 1920.
         /// </summary>
         public uint FineSide;
-        /// <summary>1: make the second search even if the first found faces.</summary>
+        /// <summary>1: do the second search even if the first has found faces. Default: 0.</summary>
         public int Exhaustive;
-        /// <summary>1: do not turn the photo by 90, 180 and 270 degrees when no face was found.</summary>
+        /// <summary>
+        /// 1: do not search again in the photo turned by 90, 180 and 270 degrees when no face was found. Default: 0.
+        /// </summary>
         public int UprightOnly;
         /// <summary>Leave at 0.</summary>
         public uint Reserved;
@@ -320,7 +325,7 @@ namespace OmniID.Native
     {
         /// <summary>Set by OMNIID_FACE_INIT.</summary>
         public uint StructSize;
-        /// <summary>Confidence, 0 to 1; 1 for a face that the host named.</summary>
+        /// <summary>Confidence, 0 to 1; 1 for a face that the host has given.</summary>
         public float Score;
         /// <summary>Left, top, right, bottom.</summary>
         public fixed float Bounds[4];
@@ -339,31 +344,31 @@ namespace OmniID.Native
         }
     }
 
-    /// <summary>What is known about an identity. Texts live as long as the identity.</summary>
+    /// <summary>Description of an identity. Its strings live as long as the identity.</summary>
     [StructLayout(LayoutKind.Sequential)]
     internal unsafe struct NativeIdentityInfo
     {
         /// <summary>Set by OMNIID_IDENTITY_INFO_INIT.</summary>
         public uint StructSize;
-        /// <summary>The encoder that made it, OMNIID_ENCODER_...</summary>
+        /// <summary>Kind of the encoder that made it, OMNIID_ENCODER_...</summary>
         public int Encoder;
         /// <summary>Number of tokens.</summary>
         public ulong Tokens;
         /// <summary>Width of a token.</summary>
         public ulong TokenWidth;
-        /// <summary>Photos that went in.</summary>
+        /// <summary>Number of photos that it was made from.</summary>
         public ulong Photos;
         /// <summary>
-        /// Photos whose features were kept, so that an Omni-ID identity can be extended: all or none.
+        /// Number of photos whose features are kept, so that an Omni-ID identity can be extended: all or none.
         /// </summary>
         public ulong Features;
         /// <summary>Fingerprint of the model that made it.</summary>
         public byte* Model;
-        /// <summary>A name for people; may be empty.</summary>
+        /// <summary>Human-readable label; may be empty.</summary>
         public byte* Label;
-        /// <summary>When it was made: UTC, RFC 3339.</summary>
+        /// <summary>Time of creation: UTC, RFC 3339.</summary>
         public byte* Created;
-        /// <summary>What the person agreed to; may be empty.</summary>
+        /// <summary>Note on what the person has consented to; may be empty.</summary>
         public byte* Consent;
 
         /// <summary>What OMNIID_IDENTITY_INFO_INIT is in C.</summary>
@@ -375,45 +380,49 @@ namespace OmniID.Native
         }
     }
 
-    /// <summary>How photos become an identity. Fields left at 0 have the defaults stated.</summary>
+    /// <summary>Options of encoding, with the defaults that OMNIID_ENCODE_OPTIONS_INIT sets.</summary>
     [StructLayout(LayoutKind.Sequential)]
     internal unsafe struct NativeEncodeOptions
     {
         /// <summary>Set by OMNIID_ENCODE_OPTIONS_INIT.</summary>
         public uint StructSize;
-        /// <summary>How photos are cropped, OMNIID_CROP_... Default: the model's own way.</summary>
+        /// <summary>How photos are cropped, OMNIID_CROP_... Default: the model's own crop.</summary>
         public int Crop;
         /// <summary>
-        /// With OMNIID_CROP_FACE: margin on each side as a share of the face's longer side, 0 to 4; below 0 for the
-        /// library's default, 0.5. OMNIID_ENCODE_OPTIONS_INIT sets -1.0f.
+        /// With OMNIID_CROP_FACE: margin on each side as a fraction of the face's longer side, 0 to 4; 0 is no margin,
+        /// a negative number the library's default, 0.5. OMNIID_ENCODE_OPTIONS_INIT sets -1.0f.
         /// </summary>
         public float CropMargin;
         /// <summary>
-        /// With OMNIID_CROP_ALIGNED: 1 is the template as published, 0.5 shows twice as much. Default: 1.
+        /// With OMNIID_CROP_ALIGNED: scale of the template; 0.5 shows twice as much around the face. Default: 1, the
+        /// template as published.
         /// </summary>
         public float CropScale;
-        /// <summary>Photos that pass the image encoder together. Default: 4.</summary>
+        /// <summary>Number of photos that pass through the image encoder together. Default: 4.</summary>
         public uint BatchSize;
         /// <summary>What to do with a photo that cannot be used, OMNIID_BAD_PHOTO_... Default: leave it out.</summary>
         public int BadPhoto;
         /// <summary>
-        /// 1: do not keep the photos' features. The identity is smaller, but one of Omni-ID cannot be extended.
+        /// 1: do not keep the photos' features. The identity is smaller, but an Omni-ID identity cannot be extended
+        /// then. Default: 0.
         /// </summary>
         public int DropFeatures;
         /// <summary>Leave at 0.</summary>
         public uint Reserved;
         /// <summary>
-        /// A name for people, stored with the identity. Default: none; when extending, the identity's own.
+        /// Human-readable label, stored with the identity. Default: none; when extending, the identity's own.
         /// </summary>
         public byte* Label;
-        /// <summary>What the person agreed to, stored with the identity. Default as for label.</summary>
+        /// <summary>
+        /// Note on what the person has consented to, stored with the identity. Default: as for label.
+        /// </summary>
         public byte* Consent;
         /// <summary>
-        /// Where to put a report on each photo, to be freed with omniid_report_free. NULL: no report is made. A call
-        /// that fails sets it to NULL; its message then says what was wrong with the photos.
+        /// Receives a report on each photo, to be freed with omniid_report_free. A failed call sets it to NULL; its
+        /// message says what was wrong with the photos. Default: no report.
         /// </summary>
         public IntPtr* Report;
-        /// <summary>Hears about progress and can cancel. Default: none.</summary>
+        /// <summary>Is told about progress and can cancel the call. Default: none.</summary>
         public IntPtr Progress;
         /// <summary>Passed to progress.</summary>
         public void* ProgressUserData;
@@ -428,7 +437,7 @@ namespace OmniID.Native
         }
     }
 
-    /// <summary>What became of one photo. Texts live as long as the report.</summary>
+    /// <summary>What became of one photo. Its strings live as long as the report.</summary>
     [StructLayout(LayoutKind.Sequential)]
     internal unsafe struct NativePhotoReport
     {
@@ -439,20 +448,19 @@ namespace OmniID.Native
         /// <summary>The photo's path, or a description of a photo in memory.</summary>
         public byte* Name;
         /// <summary>
-        /// Why it was left out; or what should be known although it was used, as another crop than asked for. May be
-        /// empty.
+        /// Why the photo was left out, or a remark on one that was used, such as that it was cropped in another way
+        /// than asked for. May be empty.
         /// </summary>
         public byte* Reason;
-        /// <summary>1 if the photo was cut around face_bounds.</summary>
+        /// <summary>1 if the photo was cropped around face_bounds.</summary>
         public int HasBounds;
         /// <summary>
-        /// 1 if the face was found by the detector or given with landmarks, so that face_score and face_landmarks are
-        /// set.
+        /// 1 if face_score and face_landmarks are set: the detector has found the face, or its landmarks were given.
         /// </summary>
         public int HasLandmarks;
         /// <summary>Left, top, right, bottom in pixels of the upright photo.</summary>
         public fixed float FaceBounds[4];
-        /// <summary>As in omniid_face.</summary>
+        /// <summary>Landmarks of the face, as in omniid_face.</summary>
         public fixed float FaceLandmarks[10];
         /// <summary>Confidence of the face.</summary>
         public float FaceScore;
@@ -468,38 +476,45 @@ namespace OmniID.Native
         }
     }
 
-    /// <summary>One identity to condition on. Fields left at 0 have the defaults stated.</summary>
+    /// <summary>One identity to condition on, with the defaults that OMNIID_CONDITIONING_INPUT_INIT sets.</summary>
     [StructLayout(LayoutKind.Sequential)]
     internal unsafe struct NativeConditioningInput
     {
         /// <summary>Set by OMNIID_CONDITIONING_INPUT_INIT.</summary>
         public uint StructSize;
-        /// <summary>Weight of the identity; 0 leaves it out. OMNIID_CONDITIONING_INPUT_INIT sets 1.0f.</summary>
+        /// <summary>Weight of the identity; 0 switches it off. OMNIID_CONDITIONING_INPUT_INIT sets 1.0f.</summary>
         public float Scale;
-        /// <summary>Who.</summary>
+        /// <summary>The identity.</summary>
         public IntPtr Identity;
         /// <summary>
-        /// Where in the picture: mask_height rows of mask_width values from 0 to 1, copied. Default: everywhere.
+        /// Where in the picture the identity acts: mask_height rows of mask_width values from 0 to 1, copied. Default:
+        /// everywhere.
         /// </summary>
         public float* Mask;
-        /// <summary>Rows of the mask.</summary>
+        /// <summary>Number of rows of the mask.</summary>
         public uint MaskHeight;
-        /// <summary>Columns of the mask.</summary>
+        /// <summary>Number of columns of the mask.</summary>
         public uint MaskWidth;
-        /// <summary>When during sampling, OMNIID_STEP_RANGE_... Default: always.</summary>
+        /// <summary>
+        /// How the range of sampling steps is given in which the identity acts, OMNIID_STEP_RANGE_... Default: always.
+        /// </summary>
         public int StepRange;
         /// <summary>
-        /// What unconditional rows see instead, OMNIID_UNCONDITIONAL_... Default: as the checkpoint's reference code.
+        /// What unconditional rows attend to instead of the identity, OMNIID_UNCONDITIONAL_... Default: as in the
+        /// checkpoint's reference code.
         /// </summary>
         public int Unconditional;
-        /// <summary>First sigma or fraction.</summary>
+        /// <summary>First sigma or fraction of the range.</summary>
         public double StepStart;
-        /// <summary>Last sigma or fraction.</summary>
+        /// <summary>Last sigma or fraction of the range.</summary>
         public double StepEnd;
-        /// <summary>An identity that unconditional rows see instead; overrides unconditional. Default: none.</summary>
+        /// <summary>
+        /// An identity that unconditional rows attend to instead; overrides <c>unconditional</c>. Default: none.
+        /// </summary>
         public IntPtr Negative;
         /// <summary>
-        /// A second identity for the composition layers of the weight types "style and composition". Default: the same.
+        /// Another identity for the composition layers of the weight types "style and composition". Default: the same
+        /// one.
         /// </summary>
         public IntPtr Composition;
 
@@ -513,16 +528,20 @@ namespace OmniID.Native
         }
     }
 
-    /// <summary>What holds for all identities of a conditioning. Fields left at 0 have the defaults stated.</summary>
+    /// <summary>
+    /// Options of a conditioning, for all its identities, with the defaults that OMNIID_CONDITIONING_OPTIONS_INIT sets.
+    /// </summary>
     [StructLayout(LayoutKind.Sequential)]
     internal unsafe struct NativeConditioningOptions
     {
         /// <summary>Set by OMNIID_CONDITIONING_OPTIONS_INIT.</summary>
         public uint StructSize;
-        /// <summary>How weights are spread over the layers, OMNIID_WEIGHT_TYPE_... Default: linear.</summary>
+        /// <summary>
+        /// How an identity's weight is spread over the layers, OMNIID_WEIGHT_TYPE_... Default: linear.
+        /// </summary>
         public int WeightType;
         /// <summary>
-        /// One more factor for each layer of the host, in the order of its table. Default: 1 everywhere.
+        /// A further factor for each layer of the host, in the order of its table. Default: 1 everywhere.
         /// </summary>
         public float* LayerScales;
         /// <summary>Number of layer_scales: 0 or the number of layers.</summary>
@@ -531,7 +550,7 @@ namespace OmniID.Native
         /// How the weight acts on keys and values, OMNIID_EMBEDS_SCALING_... Default: it multiplies the output.
         /// </summary>
         public int EmbedsScaling;
-        /// <summary>Whose way of placing masks is followed, OMNIID_MASK_MODE_... Default: ComfyUI's.</summary>
+        /// <summary>Whose rules for placing masks are followed, OMNIID_MASK_MODE_... Default: ComfyUI's.</summary>
         public int MaskMode;
         /// <summary>Number type of the stored keys and values, OMNIID_PRECISION_... Default: f32.</summary>
         public int Precision;
@@ -545,7 +564,7 @@ namespace OmniID.Native
         public float* StyleBoost;
         /// <summary>Weight of the swapped layers of "composition precise". Default: the identity's scale.</summary>
         public float* CompositionBoost;
-        /// <summary>Hears about progress and can cancel. Default: none.</summary>
+        /// <summary>Is told about progress and can cancel the call. Default: none.</summary>
         public IntPtr Progress;
         /// <summary>Passed to progress.</summary>
         public void* ProgressUserData;

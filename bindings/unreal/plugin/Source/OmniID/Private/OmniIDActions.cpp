@@ -106,9 +106,9 @@ void UOmniIDEncodePhotos::Activate()
 				return;
 			}
 			TArray<FOmniIDPhotoReport> Reports;
-			for (const omniid_plugin::PhotoOutcome& Outcome : (*Encoded)->photos)
+			for (const omniid::PhotoReport& Report : (*Encoded)->photos)
 			{
-				Reports.Add(omniid_plugin::ToReport(Outcome));
+				Reports.Add(omniid_plugin::ToReport(Report));
 			}
 			OnEncoded.Broadcast(Identity, Reports);
 		};
@@ -135,7 +135,7 @@ void UOmniIDConditionPeople::Activate()
 		omniid_plugin::IdentityPtr Identity = Person.Identity != nullptr ? Person.Identity->GetNative() : nullptr;
 		Inputs.push_back({Identity, Person.Scale, {Person.Start, Person.End}});
 	}
-	omniid::ConditionOptions Options;
+	omniid::ConditioningOptions Options;
 	Options.precision(static_cast<omniid::Precision>(KeptAs));
 	Run([this, Engine, Inputs = std::move(Inputs), Options](omniid_plugin::Job& Job) -> FFinish
 	{

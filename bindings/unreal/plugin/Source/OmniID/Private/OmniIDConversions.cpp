@@ -49,12 +49,12 @@ FOmniIDProgress ToProgress(const JobProgress& Progress)
 	return Result;
 }
 
-FOmniIDPhotoReport ToReport(const PhotoOutcome& Outcome)
+FOmniIDPhotoReport ToReport(const omniid::PhotoReport& Report)
 {
 	FOmniIDPhotoReport Result;
-	Result.Status = ToStatus(Outcome.status);
-	Result.Name = FromUtf8(Outcome.name);
-	Result.Reason = FromUtf8(Outcome.reason);
+	Result.Status = ToStatus(Report.status);
+	Result.Name = FromUtf8(Report.name);
+	Result.Reason = FromUtf8(Report.reason);
 	return Result;
 }
 
@@ -83,7 +83,7 @@ PhotoSource ToSource(const FOmniIDPhoto& Photo)
 	const FVector4& Box = Photo.FaceBox;
 	if (Box.Z > Box.X && Box.W > Box.Y)
 	{
-		Source.face = omniid::Box{static_cast<float>(Box.X), static_cast<float>(Box.Y), static_cast<float>(Box.Z),
+		Source.face = omniid::FaceBox{static_cast<float>(Box.X), static_cast<float>(Box.Y), static_cast<float>(Box.Z),
 			static_cast<float>(Box.W)};
 	}
 	else if (Photo.FaceIndex > 0)

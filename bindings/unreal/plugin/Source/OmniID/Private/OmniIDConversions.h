@@ -23,7 +23,7 @@ inline FString FromUtf8(std::string_view Text)
 
 FOmniIDError ToError(const omniid::Error& Error);
 FOmniIDProgress ToProgress(const JobProgress& Progress);
-FOmniIDPhotoReport ToReport(const PhotoOutcome& Outcome);
+FOmniIDPhotoReport ToReport(const omniid::PhotoReport& Report);
 
 /** A photo that owns its file name, bytes or pixels. */
 PhotoSource ToSource(const FOmniIDPhoto& Photo);

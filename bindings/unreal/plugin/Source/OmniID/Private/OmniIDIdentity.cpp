@@ -97,7 +97,7 @@ int32 UOmniIDIdentity::GetPhotoCount() const
 
 bool UOmniIDIdentity::CanBeExtended() const
 {
-	return Native != nullptr && (Info.encoder != omniid::Encoder::omni_id || Info.features > 0);
+	return Native != nullptr && (Info.encoder != omniid::EncoderKind::omni_id || Info.features > 0);
 }
 
 bool UOmniIDIdentity::CompareTo(const UOmniIDIdentity* Other, const UOmniIDModel* Model, float& Similarity,

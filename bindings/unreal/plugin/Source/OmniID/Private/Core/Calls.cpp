@@ -25,20 +25,8 @@ omniid::Result<omniid::Photo> photo(const PhotoSource &source) {
     }();
     if (!result) return result;
     if (const auto *index = std::get_if<std::uint32_t>(&source.face)) result->face_index(*index);
-    if (const auto *box = std::get_if<omniid::Box>(&source.face)) result->face_box(*box);
+    if (const auto *box = std::get_if<omniid::FaceBox>(&source.face)) result->face_box(*box);
     return result;
-}
-
-omniid::Result<std::vector<PhotoOutcome>> outcomes(const omniid::Report &report) {
-    const omniid::Result<std::size_t> count = report.size();
-    if (!count) return count.error();
-    std::vector<PhotoOutcome> photos;
-    for (std::size_t i = 0; i < *count; i++) {
-        const omniid::Result<omniid::PhotoReport> one = report.photo(i);
-        if (!one) return one.error();
-        photos.push_back({one->status, std::string(one->name), std::string(one->reason), one->bounds});
-    }
-    return photos;
 }
 
 } // namespace
@@ -58,26 +46,23 @@ omniid::Result<EncodedPhotos> encode(const EnginePtr &engine, const IdentityPtr 
         if (!input) return input.error();
         inputs.push_back(std::move(input).value());
     }
-    omniid::Result<omniid::Encoded> encoded = extended == nullptr
-        ? engine->encode_with_report(inputs, options, job)
-        : engine->extend_with_report(*extended, inputs, options, job);
+    omniid::Result<omniid::Encoded> encoded = extended == nullptr ? engine->encode(inputs, options, job)
+                                                                  : engine->extend(*extended, inputs, options, job);
     if (!encoded) return encoded.error();
-    omniid::Result<std::vector<PhotoOutcome>> report = outcomes(encoded->report);
-    if (!report) return report.error();
-    return EncodedPhotos{std::make_shared<omniid::Identity>(std::move(encoded->identity)), std::move(report).value()};
+    return EncodedPhotos{std::make_shared<omniid::Identity>(std::move(encoded->identity)), std::move(encoded->photos)};
 }
 
 omniid::Result<ConditioningPtr> condition(const EnginePtr &engine, const std::vector<PersonToInject> &people,
-                                          const omniid::ConditionOptions &options, Job &job) {
+                                          const omniid::ConditioningOptions &options, Job &job) {
     if (engine == nullptr) return wrong("condition: there is no model; open one first");
-    std::vector<omniid::ConditionInput> inputs;
+    std::vector<omniid::ConditioningInput> inputs;
     for (const PersonToInject &person : people) {
         if (person.identity == nullptr) return wrong("condition: a person has no identity");
-        omniid::ConditionInput &input = inputs.emplace_back(*person.identity, person.scale);
+        omniid::ConditioningInput &input = inputs.emplace_back(*person.identity, person.scale);
         const auto [first, last] = person.fractions;
         if (first > 0.0 || last < 1.0) input.fractions(first, last);
     }
-    return shared(engine->condition(omniid::span<const omniid::ConditionInput>(inputs), options, job));
+    return shared(engine->condition(omniid::span<const omniid::ConditioningInput>(inputs), options, job));
 }
 
 } // namespace omniid_plugin

@@ -7,7 +7,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -26,21 +25,13 @@ struct PhotoSource {
     /// A file, the bytes of one, or pixels. Paths are UTF-8.
     std::variant<std::string, std::vector<std::byte>, Pixels> content;
     /// Which face is meant: the index-th largest, or the one in a box; the largest by default.
-    std::variant<std::monostate, std::uint32_t, omniid::Box> face;
-};
-
-/// What became of a photo.
-struct PhotoOutcome {
-    omniid::Status status = omniid::Status::ok;
-    std::string name;
-    std::string reason;
-    std::optional<omniid::Box> bounds;
+    std::variant<std::monostate, std::uint32_t, omniid::FaceBox> face;
 };
 
 /// An identity and what became of each photo.
 struct EncodedPhotos {
     IdentityPtr identity;
-    std::vector<PhotoOutcome> photos;
+    std::vector<omniid::PhotoReport> photos;
 };
 
 /// One person to condition on.
@@ -62,6 +53,6 @@ struct PersonToInject {
 /// Projects the keys and values of people.
 [[nodiscard]] omniid::Result<ConditioningPtr> condition(const EnginePtr &engine,
                                                         const std::vector<PersonToInject> &people,
-                                                        const omniid::ConditionOptions &options, Job &job);
+                                                        const omniid::ConditioningOptions &options, Job &job);
 
 } // namespace omniid_plugin
