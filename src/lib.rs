@@ -28,6 +28,7 @@ mod limits;
 pub mod photo;
 mod precision;
 mod progress;
+mod tensor_file;
 pub mod vit;
 
 pub use default_model::default_model;

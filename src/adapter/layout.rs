@@ -1,9 +1,9 @@
 //! What a checkpoint says about its adapter.
 
 use super::{Adapter, AdapterSpelling};
-use crate::checkpoint::Shapes;
 use crate::error::{Error, Result};
 use crate::host::{HostLayer, HostSpec, LayerShape};
+use crate::tensor_file::Shapes;
 
 /// What a checkpoint says about its adapter: spelling, shapes, biases, token projection.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,8 +1,8 @@
 //! How checkpoints spell the tensors of an adapter.
 
-use crate::checkpoint::Checkpoint;
 use crate::error::Result;
 use crate::host::HostLayer;
+use crate::tensor_file::Checkpoint;
 
 /// Which of the known spellings a checkpoint uses.
 ///

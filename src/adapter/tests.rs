@@ -1,7 +1,7 @@
 use super::*;
-use crate::checkpoint::Shapes;
 use crate::error::ErrorKind;
 use crate::host::{Heads, HostLayer, LayerShape};
+use crate::tensor_file::Shapes;
 use candle_core::DType;
 use candle_nn::VarBuilder;
 use std::collections::{HashMap, HashSet};

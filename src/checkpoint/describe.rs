@@ -1,7 +1,7 @@
 //! A summary of a checkpoint for people and programs.
 
 use super::kind::{recognise, CheckpointKind, ProjectionKind};
-use super::{element, Checkpoint};
+use super::Checkpoint;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -40,12 +40,6 @@ impl Checkpoint {
             Ok(kind) => (Some(kind), None),
             Err(error) => (None, Some(error.message().to_string())),
         };
-        let mut elements = BTreeMap::new();
-        for entry in self.tensors.values() {
-            *elements
-                .entry(element::type_name(entry.dtype).unwrap_or("other"))
-                .or_default() += entry.count() as u64;
-        }
         Description {
             path: self.path().map(|path| path.display().to_string()),
             container: self.container().name(),
@@ -58,7 +52,7 @@ impl Checkpoint {
             tensors: self.len(),
             parameters: self.parameter_count(),
             bytes: self.byte_count(),
-            elements,
+            elements: self.element_counts(),
             fingerprint: self.fingerprint(&[]),
             metadata: self.metadata().clone(),
         }

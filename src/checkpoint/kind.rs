@@ -7,6 +7,7 @@ use super::families::refuse_known_family;
 use super::Checkpoint;
 use crate::error::{Error, Result};
 use crate::host::{HostFamily, HostSpec};
+use crate::vit::ClipNaming;
 use serde::Serialize;
 
 /// Metadata key of a native checkpoint's format version.
@@ -102,16 +103,6 @@ pub enum ProjectionKind {
         /// Width of the tokens.
         output: usize,
     },
-}
-
-/// Key names of a CLIP image encoder.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ClipNaming {
-    /// `vision_model.encoder.layers.{n}.…`
-    HuggingFace,
-    /// `visual.transformer.resblocks.{n}.…`
-    OpenClip,
 }
 
 impl CheckpointKind {

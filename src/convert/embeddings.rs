@@ -4,13 +4,13 @@
 //! tokens of an Omni-ID identity, whose adapter is a full-face one (see [`to_full_face`](super::to_full_face)).
 //! Identities of other encoders have that projection behind them already and are refused.
 
-use super::torch::{torch_to_bytes, DenseTensor, TorchObject};
 use crate::checkpoint;
 use crate::encoder::EncoderKind;
 use crate::engine::{EngineOptions, Parts};
 use crate::error::{Error, Result};
 use crate::identity::{Identity, Provenance};
 use crate::precision::Precision;
+use crate::tensor_file::{torch_to_bytes, DenseTensor, TorchObject};
 use candle_core::{DType, Device, Tensor};
 use std::path::Path;
 

@@ -13,9 +13,8 @@
 mod embeddings;
 mod full_face;
 mod native;
-mod torch;
 
+pub use crate::tensor_file::{torch_to_bytes, DenseTensor, TorchObject};
 pub use embeddings::{mean_identity, Embeddings, Negative, EMBEDDINGS_KEY};
 pub use full_face::{to_full_face, to_full_face_with_progress};
 pub use native::{to_native, to_native_with_progress, Converted, NativeOptions};
-pub use torch::{torch_to_bytes, DenseTensor, TorchObject};

@@ -1,7 +1,7 @@
 //! What a kind of encoder says about itself.
 
-use crate::checkpoint::Shapes;
 use crate::error::Result;
+use crate::tensor_file::Shapes;
 use candle_core::Tensor;
 use omniid_kernels::layers::Weights;
 

@@ -27,8 +27,8 @@ pub use omni_id_config::OmniIdConfig;
 pub use projection::{Projection, ProjectionConfig};
 pub use resampler::{Resampler, ResamplerConfig};
 
-use crate::checkpoint::Shapes;
 use crate::error::{Error, Result};
+use crate::tensor_file::Shapes;
 use candle_core::{DType, Device, Tensor};
 use kind::{Description, Interface, Network};
 use omniid_kernels::layers::{TensorSpec, Weights};

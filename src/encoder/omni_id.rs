@@ -4,8 +4,8 @@ use super::block::{FeedForward, EPSILON};
 use super::kind::{Description, EncoderInput, Interface, Network, TokenCount};
 use super::omni_id_places::{grid, place_code};
 use super::OmniIdConfig;
-use crate::checkpoint::Shapes;
 use crate::error::{Error, Result};
+use crate::tensor_file::Shapes;
 use candle_core::{DType, Tensor};
 use omniid_kernels::layers::{attention, attention_weights, Initial, LayerNorm, Linear, Weights};
 

@@ -3,8 +3,8 @@
 use super::block::EPSILON;
 use super::check::check_sizes;
 use super::kind::{Description, EncoderInput, Interface, Network, TokenCount};
-use crate::checkpoint::Shapes;
 use crate::error::{Error, Result};
+use crate::tensor_file::Shapes;
 use candle_core::{DType, Tensor};
 use omniid_kernels::layers::{LayerNorm, Linear, Weights};
 use serde::{Deserialize, Serialize};

@@ -3,8 +3,8 @@
 use super::block::{FeedForward, EPSILON};
 use super::check::{check_features, check_sizes};
 use super::kind::{Description, EncoderInput, Interface, Network, TokenCount};
-use crate::checkpoint::Shapes;
 use crate::error::{Error, Result};
+use crate::tensor_file::Shapes;
 use candle_core::{DType, Tensor};
 use omniid_kernels::layers::{attention, Initial, LayerNorm, Linear, Weights};
 use serde::{Deserialize, Serialize};

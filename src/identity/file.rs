@@ -13,11 +13,11 @@
 //! A reader refuses unknown tensors and unknown versions. Saving replaces the file in one step or not at all.
 
 use super::{Identity, PhotoFeatures, Provenance};
-use crate::checkpoint::{self, Checkpoint, Source};
 use crate::encoder::EncoderKind;
 use crate::error::{Error, Result};
 use crate::limits::Limits;
 use crate::precision::Precision;
+use crate::tensor_file::{self, Checkpoint, Source};
 use candle_core::{DType, Device, Tensor};
 use half::{bf16, f16};
 use std::collections::{BTreeMap, BTreeSet};
@@ -50,7 +50,7 @@ impl Identity {
     /// for a value beyond the range of the type. The old file is untouched then.
     pub fn save_as(&self, path: impl AsRef<Path>, precision: Precision) -> Result<()> {
         let (tensors, metadata) = self.parts(precision)?;
-        checkpoint::write_safetensors(path.as_ref(), &tensors, &metadata)
+        tensor_file::write_safetensors(path.as_ref(), &tensors, &metadata)
     }
 
     /// The bytes that [`Identity::save_as`] writes.
@@ -59,7 +59,7 @@ impl Identity {
     /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for a value beyond the range of the number type.
     pub fn to_bytes(&self, precision: Precision) -> Result<Vec<u8>> {
         let (tensors, metadata) = self.parts(precision)?;
-        checkpoint::safetensors_to_bytes(&tensors, &metadata)
+        tensor_file::safetensors_to_bytes(&tensors, &metadata)
     }
 
     /// Reads an identity from a file, or from the bytes of one.

@@ -31,7 +31,7 @@ pub struct PhotoFeatures {
 /// What is known about an identity besides its numbers.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Provenance {
-    /// Fingerprint of the backbone and encoder that made it; see [`crate::checkpoint::Checkpoint::fingerprint`].
+    /// Fingerprint of the backbone and encoder that made it; see [`crate::tensor_file::Checkpoint::fingerprint`].
     pub model: String,
     /// Photos that went in.
     pub photos: usize,

@@ -1,7 +1,7 @@
 //! Sizes of a vision transformer: presets, Hugging Face `config.json`, and what tensor shapes tell.
 
-use crate::checkpoint::Shapes;
 use crate::error::{Error, Result};
+use crate::tensor_file::Shapes;
 use omniid_kernels::layers::Activation;
 use serde::{Deserialize, Serialize};
 

@@ -2,6 +2,8 @@
 
 mod config;
 mod model;
+mod open_clip;
 
 pub use config::VisionConfig;
 pub use model::VisionTransformer;
+pub use open_clip::ClipNaming;

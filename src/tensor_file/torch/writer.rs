@@ -202,14 +202,14 @@ mod tests {
     /// Bytes that `torch.load(weights_only=True)` of PyTorch 2.15 read back equal; see `tests/parity/exports.py`.
     #[test]
     fn the_bytes_are_those_that_pytorch_accepted() {
-        let golden = include_bytes!("../../tests/fixtures/exports/list_f32.pt");
+        let golden = include_bytes!("../../../tests/fixtures/exports/list_f32.pt");
         let bytes = torch_to_bytes(
             &[tensor(&[2, 1, 3, 2]), tensor(&[1, 2])],
             TorchObject::List,
             Precision::F32,
         );
         assert_eq!(bytes.unwrap(), golden);
-        let golden = include_bytes!("../../tests/fixtures/exports/tensor_bf16.pt");
+        let golden = include_bytes!("../../../tests/fixtures/exports/tensor_bf16.pt");
         let bytes = torch_to_bytes(&[tensor(&[1, 2, 5])], TorchObject::Tensor, Precision::Bf16);
         assert_eq!(bytes.unwrap(), golden);
     }

@@ -78,8 +78,8 @@ impl Checkpoint {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::checkpoint::{safetensors_to_bytes, OutputTensor, SafetensorsWriter};
     use crate::limits::Limits;
+    use crate::tensor_file::{safetensors_to_bytes, OutputTensor, SafetensorsWriter};
     use candle_core::{DType, Device, Tensor};
     use std::collections::BTreeMap;
 

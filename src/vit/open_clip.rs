@@ -1,10 +1,18 @@
 //! CLIP image encoders under Hugging Face names, also from OpenCLIP's.
 
-use super::entry::Entry;
-use super::kind::ClipNaming;
-use super::Checkpoint;
 use crate::error::{Error, Result};
-use std::collections::BTreeMap;
+use crate::tensor_file::{Checkpoint, Part};
+use serde::Serialize;
+
+/// Key names of a CLIP image encoder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClipNaming {
+    /// `vision_model.encoder.layers.{n}.…`
+    HuggingFace,
+    /// `visual.transformer.resblocks.{n}.…`
+    OpenClip,
+}
 
 const PATCHES: &str = "vision_model.embeddings.patch_embedding.weight";
 
@@ -33,7 +41,7 @@ const BLOCK: [(&str, &str); 5] = [
 
 impl Checkpoint {
     /// The naming of the CLIP image encoder in this checkpoint, if there is one.
-    pub(super) fn clip_naming(&self) -> Option<ClipNaming> {
+    pub(crate) fn clip_naming(&self) -> Option<ClipNaming> {
         if self.contains(PATCHES) {
             Some(ClipNaming::HuggingFace)
         } else if self.contains("visual.conv1.weight")
@@ -59,79 +67,57 @@ impl Checkpoint {
                 let wanted = name.starts_with("vision_model.") || name == "visual_projection.weight";
                 (wanted && name != "vision_model.embeddings.position_ids").then(|| name.to_string())
             }),
-            Some(ClipNaming::OpenClip) => self.open_clip_view(),
+            Some(ClipNaming::OpenClip) => self.mapped(|name, shape| match name.strip_prefix("visual.") {
+                None => Ok(Vec::new()),
+                Some(rest) => hugging_face_parts(rest, shape).ok_or_else(|| {
+                    Error::format(format!(
+                        "tensor {name:?} of shape {shape:?} has no place in a CLIP image encoder"
+                    ))
+                }),
+            }),
             None => Err(Error::format(format!(
                 "{}: no CLIP image encoder (neither {PATCHES:?} nor \"visual.conv1.weight\")",
                 self.label()
             ))),
         }
     }
-
-    fn open_clip_view(&self) -> Result<Self> {
-        let mut tensors = BTreeMap::new();
-        for (name, entry) in self.tensors.iter() {
-            let Some(rest) = name.strip_prefix("visual.") else {
-                continue;
-            };
-            if !insert_tower(&mut tensors, rest, entry) {
-                return Err(Error::format(format!(
-                    "{}: tensor {name:?} of shape {:?} has no place in a CLIP image encoder",
-                    self.label(),
-                    entry.shape
-                )));
-            }
-        }
-        Ok(self.with_tensors(tensors))
-    }
 }
 
-/// Inserts a tensor of OpenCLIP's tower under its Hugging Face names; `false` when it has none.
-fn insert_tower(tensors: &mut BTreeMap<String, Entry>, name: &str, entry: &Entry) -> bool {
+/// What a tensor of OpenCLIP's tower is under Hugging Face names; `None` when it has none.
+fn hugging_face_parts(name: &str, shape: &[usize]) -> Option<Vec<(String, Part)>> {
     if let Some((_, new)) = TOWER.iter().find(|(old, _)| *old == name) {
-        tensors.insert(new.to_string(), entry.clone());
-        return true;
+        return Some(vec![(new.to_string(), Part::Whole)]);
     }
     if name == "proj" {
-        let Some(transposed) = entry.transposed() else {
-            return false;
-        };
-        tensors.insert("visual_projection.weight".to_string(), transposed);
-        return true;
+        let projection = ("visual_projection.weight".to_string(), Part::Transposed);
+        return (shape.len() == 2).then(|| vec![projection]);
     }
-    let Some((block, part)) = name
-        .strip_prefix("transformer.resblocks.")
-        .and_then(|rest| rest.split_once('.'))
-    else {
-        return false;
-    };
+    let (block, part) = name.strip_prefix("transformer.resblocks.")?.split_once('.')?;
     if block.is_empty() || !block.bytes().all(|byte| byte.is_ascii_digit()) {
-        return false;
+        return None;
     }
     let layer = format!("vision_model.encoder.layers.{block}");
     if let Some((old, new)) = BLOCK.iter().find(|(old, _)| part.starts_with(old)) {
-        tensors.insert(format!("{layer}.{new}{}", &part[old.len()..]), entry.clone());
-        return true;
+        return Some(vec![(
+            format!("{layer}.{new}{}", &part[old.len()..]),
+            Part::Whole,
+        )]);
     }
     let kind = match part {
         "attn.in_proj_weight" => "weight",
         "attn.in_proj_bias" => "bias",
-        _ => return false,
+        _ => return None,
     };
-    let Some(rows) = entry
-        .shape
-        .first()
-        .filter(|rows| *rows % 3 == 0)
-        .map(|rows| rows / 3)
-    else {
-        return false;
-    };
-    for (third, projection) in ["q_proj", "k_proj", "v_proj"].into_iter().enumerate() {
-        let Some(part) = entry.rows(third * rows, rows) else {
-            return false;
-        };
-        tensors.insert(format!("{layer}.self_attn.{projection}.{kind}"), part);
-    }
-    true
+    let rows = shape.first().filter(|rows| *rows % 3 == 0)? / 3;
+    let thirds = ["q_proj", "k_proj", "v_proj"].into_iter().enumerate();
+    Some(
+        thirds
+            .map(|(third, projection)| {
+                let name = format!("{layer}.self_attn.{projection}.{kind}");
+                (name, Part::Rows(third * rows..(third + 1) * rows))
+            })
+            .collect(),
+    )
 }
 
 #[cfg(test)]

@@ -6,6 +6,9 @@
 mod archive;
 mod pickle;
 mod value;
+mod writer;
+
+pub use writer::{torch_to_bytes, DenseTensor, TorchObject};
 
 use super::entry::{Entry, Storage};
 use crate::error::{Error, Result};

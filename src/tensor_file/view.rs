@@ -4,6 +4,7 @@ use super::entry::Entry;
 use super::Checkpoint;
 use crate::error::{Error, Result};
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 /// The two halves of an IP-Adapter file: prefix in the file, prefix that this library uses.
 const ADAPTER_PREFIXES: [(&str, &str); 3] = [
@@ -64,12 +65,43 @@ impl Checkpoint {
     /// # Errors
     /// `Format` when two tensors get the same name.
     pub fn renamed(&self, rename: impl Fn(&str) -> Option<String>) -> Result<Self> {
+        self.mapped(|name, _| Ok(rename(name).map(|new| (new, Part::Whole)).into_iter().collect()))
+    }
+
+    /// For each tensor, by name and shape, the parts of it under their new names.
+    ///
+    /// # Errors
+    /// Those of `map`; `Format` when two parts get the same name.
+    pub(crate) fn mapped(&self, map: impl Fn(&str, &[usize]) -> Result<Vec<(String, Part)>>) -> Result<Self> {
         let mut tensors = BTreeMap::new();
         for (name, entry) in self.tensors.iter() {
-            if let Some(new) = rename(name) {
-                insert(&mut tensors, new, entry.clone()).map_err(|error| error.context(self.label()))?;
+            let parts = map(name, &entry.shape).map_err(|error| error.context(self.label()))?;
+            for (new, part) in parts {
+                let entry = match part {
+                    Part::Whole => Some(entry.clone()),
+                    Part::Rows(rows) => entry.rows(rows.start, rows.len()),
+                    Part::Transposed => entry.transposed(),
+                };
+                let entry = entry.ok_or_else(|| {
+                    Error::format(format!(
+                        "{}: tensor {} has no part {new:?}",
+                        self.label(),
+                        self.quoted(name)
+                    ))
+                })?;
+                insert(&mut tensors, new, entry).map_err(|error| error.context(self.label()))?;
             }
         }
         Ok(self.with_tensors(tensors))
     }
+}
+
+/// What [`Checkpoint::mapped`] takes of a tensor; nothing is copied.
+pub(crate) enum Part {
+    /// All of it.
+    Whole,
+    /// These rows of the first dimension.
+    Rows(Range<usize>),
+    /// A matrix with rows and columns exchanged.
+    Transposed,
 }

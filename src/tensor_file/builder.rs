@@ -132,9 +132,9 @@ impl Checkpoint {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::checkpoint::safetensors_to_bytes;
     use crate::error::ErrorKind;
     use crate::limits::Limits;
+    use crate::tensor_file::safetensors_to_bytes;
 
     fn sample() -> Checkpoint {
         let tensor = |shape: (usize, usize)| {
