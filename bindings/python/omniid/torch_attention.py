@@ -26,9 +26,12 @@ class KeyStore:
     be used from any number of threads at once.
     """
 
+    device_type: str
+    """Where the conditioning's own keys and values are: `cpu`, `cuda`, or an empty string if there are none."""
+
     def __init__(self, conditioning: Conditioning) -> None:
+        self.device_type = _device_type(conditioning)
         self._conditioning = conditioning
-        self._device_type = _device_type(conditioning)
         # The last two entries of each key are the device and the number type.
         self._pairs: dict[tuple[Any, ...], Pair | None] = {}
         self._masks: dict[tuple[Any, ...], torch.Tensor] = {}
@@ -38,7 +41,7 @@ class KeyStore:
         """Whether `Conditioning.inject` can add to `output` in place: the query is on the device of the keys and
         values and of a type that the library has, and no gradients are recorded."""
         gradients = torch.is_grad_enabled() and (query.requires_grad or output.requires_grad)
-        return query.device.type == self._device_type and query.dtype in _TYPES and not gradients
+        return query.device.type == self.device_type and query.dtype in _TYPES and not gradients
 
     def release_other(self, device: torch.device) -> None:
         """Drops the copies on all other devices. They are made again when they are needed."""
@@ -129,7 +132,6 @@ _TYPES = (torch.float32, torch.float16, torch.bfloat16)
 
 
 def _device_type(conditioning: Conditioning) -> str:
-    """Where the keys and values are: `cpu`, `cuda`, or an empty string if there are none."""
     for layer in range(conditioning.layer_count):
         for identity in range(conditioning.identity_count):
             keys = conditioning.keys(layer, identity)

@@ -135,7 +135,7 @@ class Attachment:
 
     def _injects(self, query: torch.Tensor, output: torch.Tensor) -> bool:
         """Whether the library writes into the output's memory, or PyTorch adds to it."""
-        if self._mode == "keys":
+        if self._mode == "keys" or not self._store.device_type:
             return False
         fits = self._store.can_inject(query, output)
         if self._mode == "inject" and not fits:
