@@ -1,6 +1,6 @@
 // Runs the attention kernel on the CPU and compares it with the formula in double precision.
 //
-// Compiled by `scripts/cuda-build check-kernels`, once per combination of the kernel's macros.
+// Compiled by `scripts/cuda-build check`, once per combination of the kernel's macros.
 #include "device.h"
 
 #include "element.cuh"

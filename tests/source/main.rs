@@ -2,6 +2,7 @@
 
 mod imports;
 mod tree;
+mod versions;
 
 use std::path::Path;
 use tree::Workspace;
