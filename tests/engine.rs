@@ -5,7 +5,7 @@ use omniid::checkpoint::safetensors_to_bytes;
 use omniid::conditioning::{ConditionOptions, Role, Unconditional};
 use omniid::engine::{
     untrained_tensors, write_untrained, BadPhoto, ConditionInput, EncodeOptions, Engine, EngineOptions,
-    NativeConfig, PhotoOutcome, Source,
+    NativeConfig, Source,
 };
 use omniid::identity::Identity;
 use omniid::photo::{ChannelOrder, Photo, PixelBuffer};
@@ -120,13 +120,9 @@ fn one_bad_photo_does_not_lose_the_others() {
     assert_eq!(encoded.identity.values(), good.values());
     let used: Vec<_> = encoded.photos.iter().map(|report| report.is_used()).collect();
     assert_eq!(used, [true, false, true, false]);
-    match &encoded.photos[3].outcome {
-        PhotoOutcome::Skipped { kind, reason } => {
-            assert_eq!(*kind, ErrorKind::Io);
-            assert!(reason.contains("absent.png"), "{reason}");
-        }
-        other => panic!("{other:?}"),
-    }
+    let error = encoded.photos[3].error.as_ref().unwrap();
+    assert_eq!(error.kind(), ErrorKind::Io);
+    assert!(error.message().contains("absent.png"), "{error}");
 
     let strict = EncodeOptions {
         bad_photo: BadPhoto::Fail,

@@ -4,7 +4,7 @@
 
 use image::{imageops, Rgb, RgbImage};
 use omniid::face::{
-    crop, prepare, CropMode, DetectOptions, Face, FaceBox, FaceDetector, FaceSelection, Landmarks,
+    crop, prepare, CropMode, CropOptions, DetectOptions, Face, FaceBox, FaceDetector, Landmarks,
 };
 use omniid::photo::{ChannelOrder, FaceHint, PixelBuffer};
 use omniid::{ErrorKind, Limits, Photo};
@@ -165,9 +165,10 @@ fn turned_photos_give_the_same_face() {
             assert!(distance < 4.0, "{actual:?} {wanted:?}");
         }
         // The crop shows the face upright: eyes above the mouth, at the same places as without the turn.
-        let selection = FaceSelection::new(CropMode::face(), 160);
-        let prepared = prepare(&photo_of(&image), &selection, Some(&detector), &Limits::default()).unwrap();
-        let reference = prepare(
+        let selection = CropOptions::new(CropMode::face(), 160);
+        let (prepared, _) =
+            prepare(&photo_of(&image), &selection, Some(&detector), &Limits::default()).unwrap();
+        let (reference, _) = prepare(
             &photo_of(&upright),
             &selection,
             Some(&detector),
@@ -175,12 +176,11 @@ fn turned_photos_give_the_same_face() {
         )
         .unwrap();
         let mean: f32 = prepared
-            .image
             .iter()
-            .zip(reference.image.iter())
+            .zip(reference.iter())
             .map(|(a, b)| f32::from(a.abs_diff(*b)))
             .sum::<f32>()
-            / prepared.image.len() as f32;
+            / prepared.len() as f32;
         println!("mean difference of the crops {mean}");
         assert!(mean < 12.0, "{mean}");
     }
@@ -236,18 +236,15 @@ fn selection_has_defined_results() {
     let detector = open(&folder);
     let limits = Limits::default();
     let three = test_image(&folder, "three_640x480.png");
-    let selection = FaceSelection::new(CropMode::face(), 64);
-    let run = |image: &RgbImage, hint, selection: &FaceSelection, detector| {
+    let selection = CropOptions::new(CropMode::face(), 64);
+    let run = |image: &RgbImage, hint, selection: &CropOptions, detector| {
         prepare(&photo_of(image).with_face(hint), selection, detector, &limits)
     };
 
-    let largest = run(&three, FaceHint::Detect, &selection, Some(&detector)).unwrap();
-    assert_eq!(
-        (largest.faces_found, largest.image.dimensions()),
-        (Some(3), (64, 64))
-    );
+    let (crop, largest) = run(&three, FaceHint::Detect, &selection, Some(&detector)).unwrap();
+    assert_eq!((largest.faces_found, crop.dimensions()), (Some(3), (64, 64)));
     assert!((largest.face.unwrap().bounds.left - 287.386).abs() < 0.01);
-    let third = run(&three, FaceHint::Index(2), &selection, Some(&detector)).unwrap();
+    let (_, third) = run(&three, FaceHint::Index(2), &selection, Some(&detector)).unwrap();
     assert!((third.face.unwrap().bounds.left - 515.14).abs() < 0.01);
     let error = run(&three, FaceHint::Index(3), &selection, Some(&detector)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NoFace);
@@ -256,24 +253,21 @@ fn selection_has_defined_results() {
     let blank = RgbImage::from_pixel(200, 200, Rgb([90, 90, 90]));
     let error = run(&blank, FaceHint::Detect, &selection, Some(&detector)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NoFace);
-    let picky = FaceSelection {
-        min_face: 500.0,
-        ..selection
-    };
+    let picky = selection.with_min_face(500.0);
     let error = run(&three, FaceHint::Detect, &picky, Some(&detector)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NoFace);
     assert!(error.message().contains("170 pixels"), "{error}");
 
     // Landmarks from the host give the same aligned crop as the detector's.
-    let aligned = FaceSelection::new(CropMode::aligned(), 112);
-    let by_detector = run(&three, FaceHint::Detect, &aligned, Some(&detector)).unwrap();
-    let landmarks = by_detector.face.unwrap().landmarks;
-    let by_host = run(&three, FaceHint::Landmarks(landmarks), &aligned, None).unwrap();
-    assert_eq!(by_detector.image, by_host.image);
+    let aligned = CropOptions::new(CropMode::aligned(), 112);
+    let (by_detector, report) = run(&three, FaceHint::Detect, &aligned, Some(&detector)).unwrap();
+    let landmarks = report.face.unwrap().landmarks;
+    let (by_host, _) = run(&three, FaceHint::Landmarks(landmarks), &aligned, None).unwrap();
+    assert_eq!(by_detector, by_host);
     // The box that is estimated from landmarks is near the detector's.
     let estimated = crop::box_of_landmarks(&landmarks).unwrap();
     assert!(
-        estimated.overlap(&by_detector.face.unwrap().bounds) > 0.7,
+        estimated.overlap(&report.face.unwrap().bounds) > 0.7,
         "{estimated:?}"
     );
 }
@@ -285,7 +279,7 @@ fn hints_need_no_detector() {
     let run = |hint, mode| {
         prepare(
             &photo_of(&image).with_face(hint),
-            &FaceSelection::new(mode, 50),
+            &CropOptions::new(mode, 50),
             None,
             &limits,
         )
@@ -298,10 +292,10 @@ fn hints_need_no_detector() {
     };
 
     // A box of 50 pixels without margin into 50 pixels: the pixels themselves.
-    let exact = run(FaceHint::Box(bounds), CropMode::Face { margin: 0.0 }).unwrap();
-    assert_eq!(exact.image, imageops::crop_imm(&image, 50, 40, 50, 50).to_image());
-    let aligned = run(FaceHint::Box(bounds), CropMode::aligned()).unwrap();
-    assert_eq!(aligned.mode, CropMode::Face { margin: 0.25 });
+    let (exact, _) = run(FaceHint::Box(bounds), CropMode::Face { margin: 0.0 }).unwrap();
+    assert_eq!(exact, imageops::crop_imm(&image, 50, 40, 50, 50).to_image());
+    let (_, aligned) = run(FaceHint::Box(bounds), CropMode::aligned()).unwrap();
+    assert_eq!(aligned.crop, CropMode::Face { margin: 0.25 });
     assert!(aligned.note.unwrap().contains("only a box"));
 
     // In the corner, the border is repeated: what lies left of the photo has its first column.
@@ -311,8 +305,8 @@ fn hints_need_no_detector() {
         right: 50.0,
         bottom: 50.0,
     };
-    let padded = run(FaceHint::Box(corner), CropMode::Face { margin: 0.5 }).unwrap();
-    assert_eq!(padded.image.get_pixel(2, 2).0, [0, 0, 77]);
+    let (padded, _) = run(FaceHint::Box(corner), CropMode::Face { margin: 0.5 }).unwrap();
+    assert_eq!(padded.get_pixel(2, 2).0, [0, 0, 77]);
     // Far outside with a face larger than the photo: the square is limited to the photo's longer side.
     let huge = FaceBox {
         left: -4000.0,
@@ -320,8 +314,8 @@ fn hints_need_no_detector() {
         right: 9000.0,
         bottom: 9000.0,
     };
-    let whole = run(FaceHint::Box(huge), CropMode::face()).unwrap();
-    assert_eq!(whole.image.get_pixel(25, 25).0[0].abs_diff(102), 0);
+    let (whole, _) = run(FaceHint::Box(huge), CropMode::face()).unwrap();
+    assert_eq!(whole.get_pixel(25, 25).0[0].abs_diff(102), 0);
 
     for mode in [CropMode::face(), CropMode::aligned()] {
         let error = run(FaceHint::Detect, mode).unwrap_err();
@@ -380,15 +374,14 @@ fn hints_need_no_detector() {
     }
     // Modes without a face take any photo.
     assert_eq!(
-        run(FaceHint::Detect, CropMode::None).unwrap().image.dimensions(),
+        run(FaceHint::Detect, CropMode::None).unwrap().0.dimensions(),
         (50, 50)
     );
-    let center = run(FaceHint::Detect, CropMode::Center).unwrap();
+    let (center, _) = run(FaceHint::Detect, CropMode::Center).unwrap();
     let expected = imageops::crop_imm(&image, 20, 0, 160, 160).to_image();
     let expected =
         omniid::photo::resample::resize(&expected, 50, 50, omniid::photo::resample::Filter::Bicubic);
     assert!(center
-        .image
         .iter()
         .zip(expected.iter())
         .all(|(a, b)| a.abs_diff(*b) <= 1));

@@ -5,7 +5,7 @@ use candle_core::{DType, Device, Tensor};
 use half::f16;
 use omniid::checkpoint::safetensors_to_bytes;
 use omniid::encoder::EncoderKind;
-use omniid::identity::{Identity, PhotoFeatures, Provenance};
+use omniid::identity::{Identity, Provenance};
 use omniid::Precision;
 use omniid::{ErrorKind, Limits};
 use std::collections::BTreeMap;
@@ -15,10 +15,8 @@ use std::path::Path;
 fn sample() -> Identity {
     let values = |count: usize, start: f32| (0..count).map(|i| start + i as f32 / 7.0).collect::<Vec<_>>();
     let features = [(2, -1.1), (1, 3.3)]
-        .map(|(tokens, start)| PhotoFeatures {
-            tokens,
-            width: 3,
-            values: values(tokens * 3, start),
+        .map(|(tokens, start)| {
+            Tensor::from_vec(values(tokens * 3, start), (tokens, 3), &Device::Cpu).unwrap()
         })
         .to_vec();
     let provenance = Provenance {
@@ -53,8 +51,7 @@ impl Parts {
             |values: &[f32], shape: (usize, usize)| Tensor::from_slice(values, shape, &Device::Cpu).unwrap();
         let mut tensors = BTreeMap::from([("tokens".to_string(), tensor(identity.values(), (3, 4)))]);
         for (index, photo) in identity.features().iter().enumerate() {
-            let shape = (photo.tokens, photo.width);
-            tensors.insert(format!("features.{index}"), tensor(&photo.values, shape));
+            tensors.insert(format!("features.{index}"), photo.clone());
         }
         let provenance = identity.provenance();
         let metadata = [
@@ -121,7 +118,8 @@ fn f16_files_hold_the_nearest_halves() {
     assert_eq!(read.values(), rounded(identity.values()));
     assert_ne!(read.values(), identity.values());
     for (read, photo) in read.features().iter().zip(identity.features()) {
-        assert_eq!(read.values, rounded(&photo.values));
+        let values = |features: &Tensor| features.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        assert_eq!(values(read), rounded(&values(photo)));
     }
     assert_eq!(read.provenance(), identity.provenance());
     assert_eq!(

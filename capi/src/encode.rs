@@ -7,7 +7,7 @@ use crate::pointer::{self, flag};
 use crate::progress::{omniid_progress_fn, with_progress};
 use crate::status::{c_text, code, omniid_status, OMNIID_STATUS_OK};
 use crate::structs::{self, CStruct};
-use omniid::engine::{BadPhoto, EncodeOptions, Encoded, PhotoOutcome, PhotoReport};
+use omniid::engine::{BadPhoto, EncodeOptions, Encoded, PhotoReport};
 use omniid::face::crop::TEMPLATE_CENTER;
 use omniid::face::{CropMode, FaceBox};
 use omniid::photo::Photo;
@@ -119,22 +119,19 @@ unsafe impl CStruct for omniid_photo_report {
 
 impl ReportedPhoto {
     fn new(photo: &PhotoReport) -> Self {
-        let name = c_text(&photo.name);
-        match &photo.outcome {
-            PhotoOutcome::Used { face, bounds, note } => Self {
-                name,
-                status: OMNIID_STATUS_OK,
-                reason: c_text(note.as_deref().unwrap_or("")),
-                bounds: *bounds,
-                face: face.as_ref().map(omniid_face::new),
-            },
-            PhotoOutcome::Skipped { kind, reason } => Self {
-                name,
-                status: code(*kind),
-                reason: c_text(reason),
-                bounds: None,
-                face: None,
-            },
+        let reason = match &photo.error {
+            Some(error) => error.message(),
+            None => photo.note.as_deref().unwrap_or(""),
+        };
+        Self {
+            name: c_text(&photo.name),
+            status: photo
+                .error
+                .as_ref()
+                .map_or(OMNIID_STATUS_OK, |error| code(error.kind())),
+            reason: c_text(reason),
+            bounds: photo.bounds,
+            face: photo.face.as_ref().map(omniid_face::new),
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use crate::failure::Outcome;
 use image::RgbImage;
-use omniid::engine::{Encoded, PhotoOutcome};
-use omniid::face::{prepare, CropMode, FaceSelection};
+use omniid::engine::Encoded;
+use omniid::face::{prepare, CropMode, CropOptions};
 use omniid::photo::{FaceHint, Photo};
 use omniid::Limits;
 use std::path::Path;
@@ -18,25 +18,22 @@ pub fn of(
 ) -> Outcome<Vec<(String, RgbImage)>> {
     let mut crops = Vec::new();
     for (photo, report) in photos.iter().zip(&encoded.photos) {
-        let PhotoOutcome::Used { face, bounds, .. } = &report.outcome else {
+        if !report.is_used() {
             continue;
-        };
+        }
         // The face that was found; looking for it again would need the detector.
-        let hint = match (face, bounds) {
+        let hint = match (report.face, report.bounds) {
             (Some(face), _) => FaceHint::Landmarks(face.landmarks),
-            (None, Some(bounds)) => FaceHint::Box(*bounds),
+            (None, Some(bounds)) => FaceHint::Box(bounds),
             (None, None) => FaceHint::Detect,
         };
-        let selection = FaceSelection {
-            min_face: 0.0,
-            ..FaceSelection::new(mode, side)
-        };
-        let prepared = prepare(&photo.clone().with_face(hint), &selection, None, limits)?;
+        let options = CropOptions::new(mode, side).with_min_face(0.0);
+        let (crop, _) = prepare(&photo.clone().with_face(hint), &options, None, limits)?;
         let name = Path::new(&report.name).file_name();
         crops.push((
             name.map(|name| name.to_string_lossy().into_owned())
                 .unwrap_or_default(),
-            prepared.image,
+            crop,
         ));
     }
     Ok(crops)

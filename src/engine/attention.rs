@@ -1,11 +1,12 @@
 //! Where an identity comes from: which query looks where in which photo.
 
-use super::options::{EncodeOptions, PhotoOutcome};
+use super::options::{BadPhoto, EncodeOptions};
 use super::Engine;
 use crate::encoder::Encoder;
 use crate::error::{Error, Result};
+use crate::face::PhotoReport;
 use crate::photo::Photo;
-use crate::progress::{self, report, ProgressFn, Stage};
+use crate::progress::{self, ProgressFn};
 use image::RgbImage;
 
 /// Which query of an Omni-ID encoder looks where in each photo.
@@ -24,12 +25,10 @@ pub struct AttentionMaps {
 /// The attention that one photo gets.
 #[derive(Debug, Clone)]
 pub struct PhotoAttention {
-    /// Path of the photo, or a name for one in memory.
-    pub name: String,
+    /// Name, face and notes, as [`Engine::encode`] reports them.
+    pub report: PhotoReport,
     /// What the encoder saw of it.
     pub crop: RgbImage,
-    /// The face and the notes, as [`Engine::encode`] reports them.
-    pub outcome: PhotoOutcome,
     /// `[blocks, queries, side · side]`, rows of patches from the top left. Over all photos, patches and, where the
     /// encoder reads it, the class token, the shares of one query in one block have sum 1.
     shares: Vec<f32>,
@@ -95,32 +94,29 @@ impl Engine {
             )));
         };
         self.check_photo_count(photos.len(), 0)?;
-        let mut prepared = Vec::with_capacity(photos.len());
-        let mut features = Vec::with_capacity(photos.len());
-        report(progress, Stage::Photos, 0, photos.len())?;
-        for (index, photo) in photos.iter().enumerate() {
-            let mut one = self.prepare(photo, options)?;
-            self.encode_batch(&[std::mem::take(&mut one.pixels)], &mut features)?;
-            prepared.push((photo.name(), one));
-            report(progress, Stage::Photos, index + 1, photos.len())?;
-        }
-        let maps = encoder.attention_maps(&self.feature_tensors(&features)?)?;
+        let options = EncodeOptions {
+            bad_photo: BadPhoto::Fail,
+            batch_size: 1,
+            ..options.clone()
+        };
+        let mut crops = Vec::with_capacity(photos.len());
+        let (features, reports) = self.features(&photos, &options, progress, |crop| crops.push(crop))?;
+        let maps = encoder.attention_maps(&features)?;
         let config = encoder.config();
         let side = self.inner.info.backbone.patches_per_side();
         let patches = side * side;
         // The class token, where it is read, is the first key.
         let skip = usize::from(config.include_class_token);
         let mut all = Vec::with_capacity(photos.len());
-        for (index, (name, one)) in prepared.into_iter().enumerate() {
+        for (index, (crop, report)) in crops.into_iter().zip(reports).enumerate() {
             let mut shares = Vec::with_capacity(maps.len() * config.queries * patches);
             for map in &maps {
                 let map = map.get(index)?.narrow(1, skip, patches)?;
                 shares.extend(map.flatten_all()?.to_vec1::<f32>()?);
             }
             all.push(PhotoAttention {
-                name,
-                crop: one.image,
-                outcome: one.outcome,
+                report,
+                crop,
                 shares,
                 queries: config.queries,
                 patches,

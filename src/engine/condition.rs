@@ -9,12 +9,11 @@ use crate::host::HostFamily;
 use crate::identity::Identity;
 use crate::progress::{self, ProgressFn};
 use candle_core::{DType, Device, Tensor};
-use std::sync::{Arc, MutexGuard, PoisonError};
 
 /// One identity for [`Engine::condition`], and how it acts.
 #[derive(Debug, Clone)]
 pub struct ConditionInput<'a> {
-    /// Who.
+    /// The person.
     pub identity: &'a Identity,
     /// Weight of the identity. 0 leaves it out.
     pub scale: f32,
@@ -58,6 +57,10 @@ pub(super) enum Synthetic {
     ZeroPixels,
     BlackImage,
     ZeroFeatures,
+}
+
+impl Synthetic {
+    pub(super) const COUNT: usize = 4;
 }
 
 impl Engine {
@@ -134,20 +137,22 @@ impl Engine {
                 steps: input.steps,
             })
             .collect();
-        Conditioning::new_with_progress(&adapter, host, &inputs, options, progress)
+        Conditioning::new_with_progress(adapter, host, &inputs, options, progress)
     }
 
     /// The tokens of an identity on the engine's device, `[tokens, token width]`, f32 on the CPU.
     pub fn tokens(&self, identity: &Identity) -> Result<Tensor> {
         let shape = (identity.token_count(), identity.width());
-        self.place(Tensor::from_slice(identity.values(), shape, &Device::Cpu)?)
+        self.place(&Tensor::from_slice(identity.values(), shape, &Device::Cpu)?)
     }
 
     /// The adapter, read at the first call and kept.
-    fn adapter(&self) -> Result<Arc<Adapter>> {
-        let mut slot = lock(&self.inner.adapter);
-        if let Some(adapter) = slot.as_ref() {
-            return Ok(adapter.clone());
+    ///
+    /// No lock is held meanwhile: of two threads that need it first at the same time both read it, and one of the two is
+    /// kept.
+    fn adapter(&self) -> Result<&Adapter> {
+        if let Some(adapter) = self.inner.adapter.get() {
+            return Ok(adapter);
         }
         let (source, host) = match (&self.inner.adapter_source, &self.inner.host) {
             (Some(source), Some(host)) => (source, host),
@@ -164,9 +169,7 @@ impl Engine {
             &self.inner.device,
             |builder| Adapter::load(&source.layout, host, builder),
         )?;
-        let adapter = Arc::new(adapter);
-        *slot = Some(adapter.clone());
-        Ok(adapter)
+        Ok(self.inner.adapter.get_or_init(|| adapter))
     }
 
     /// Tokens for unconditional rows, or `None` to leave them alone.
@@ -181,7 +184,7 @@ impl Engine {
             Unconditional::None => return Ok(None),
             Unconditional::ZeroTokens => return self.zero_tokens(identity).map(Some),
             Unconditional::MeanTokens => return self.mean_tokens().map(Some),
-            Unconditional::Tokens(tokens) => return self.place((*tokens).clone()).map(Some),
+            Unconditional::Tokens(tokens) => return self.place(tokens).map(Some),
             Unconditional::ZeroEmbedding if self.inner.encoder.input() == EncoderInput::ImageEmbeds => {
                 Synthetic::ZeroEmbedding
             }
@@ -216,7 +219,7 @@ impl Engine {
     }
 
     fn zero_tokens(&self, identity: &Identity) -> Result<Tensor> {
-        self.place(Tensor::zeros(
+        self.place(&Tensor::zeros(
             (identity.token_count(), identity.width()),
             DType::F32,
             &Device::Cpu,
@@ -228,26 +231,24 @@ impl Engine {
             Error::unsupported("unconditional variant mean tokens: the checkpoint brings no mean identity")
         })?;
         let shape = (self.inner.info.tokens, self.inner.info.token_width);
-        self.place(Tensor::from_slice(mean, shape, &Device::Cpu)?)
+        self.place(&Tensor::from_slice(mean, shape, &Device::Cpu)?)
     }
 
-    /// Runs a synthetic picture or feature through the model, or takes the result of an earlier run.
+    /// Runs a synthetic picture or feature through the model, or takes the result of an earlier run. As for
+    /// [`Engine::adapter`], no lock is held meanwhile.
     fn synthetic(&self, which: Synthetic) -> Result<Tensor> {
-        let mut kept = lock(&self.inner.synthetic);
-        if let Some((_, tokens)) = kept.iter().find(|(other, _)| *other == which) {
+        let kept = &self.inner.synthetic[which as usize];
+        if let Some(tokens) = kept.get() {
             return Ok(tokens.clone());
         }
+        let encoder = &self.inner.encoder;
         let tokens = match which {
-            Synthetic::ZeroEmbedding | Synthetic::ZeroFeatures => self
-                .inner
-                .encoder
-                .encode_zeros(self.inner.info.backbone.token_count(), &self.inner.device)?,
-            Synthetic::ZeroPixels | Synthetic::BlackImage => {
-                self.inner.encoder.encode(&[self.plain_picture(which)?])?
+            Synthetic::ZeroEmbedding | Synthetic::ZeroFeatures => {
+                encoder.encode_zeros(self.inner.info.backbone.token_count(), &self.inner.device)?
             }
+            Synthetic::ZeroPixels | Synthetic::BlackImage => encoder.encode(&[self.plain_picture(which)?])?,
         };
-        kept.push((which, tokens.clone()));
-        Ok(tokens)
+        Ok(kept.get_or_init(|| tokens).clone())
     }
 
     /// The backbone's features of a picture of one colour.
@@ -262,20 +263,8 @@ impl Engine {
             .flat_map(|channel| std::iter::repeat_n(level(channel), area))
             .collect();
         let size = processor.size as usize;
-        let pixels = self.place(Tensor::from_vec(pixels, (1, 3, size, size), &Device::Cpu)?)?;
+        let pixels = self.place(&Tensor::from_vec(pixels, (1, 3, size, size), &Device::Cpu)?)?;
         let output = self.backbone_features(&pixels)?;
         Ok(output.squeeze(0)?)
     }
-
-    /// Moves a tensor to the engine's device, in the type of its activations.
-    pub(super) fn place(&self, tensor: Tensor) -> Result<Tensor> {
-        Ok(tensor
-            .to_device(&self.inner.device)?
-            .to_dtype(self.activation_dtype())?)
-    }
-}
-
-/// What these locks guard is replaced whole, so it is sound even after a panic in another thread.
-fn lock<T>(mutex: &std::sync::Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

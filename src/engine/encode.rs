@@ -1,23 +1,15 @@
 //! Photos to an identity, and more photos to an identity that exists.
 
-use super::options::{BadPhoto, EncodeOptions, Encoded, PhotoOutcome, PhotoReport};
+use super::options::{BadPhoto, EncodeOptions, Encoded};
 use super::Engine;
 use crate::encoder::EncoderInput;
 use crate::error::{Error, ErrorKind, Result};
-use crate::face::{self, FaceSelection};
-use crate::identity::{Identity, PhotoFeatures, Provenance};
+use crate::face::{self, CropOptions, PhotoReport};
+use crate::identity::{Identity, Provenance};
 use crate::photo::Photo;
 use crate::progress::{self, report, ProgressFn, Stage};
 use candle_core::{DType, Device, Tensor};
-
-/// A photo after decoding and cropping.
-pub(super) struct Prepared {
-    /// The crop.
-    pub(super) image: image::RgbImage,
-    /// `[3, size, size]`, channel by channel, normalised for the backbone.
-    pub(super) pixels: Vec<f32>,
-    pub(super) outcome: PhotoOutcome,
-}
+use image::RgbImage;
 
 impl Engine {
     /// Makes one identity of one or many photos of the same person.
@@ -48,7 +40,7 @@ impl Engine {
     ) -> Result<Encoded> {
         let photos: Vec<Photo<'p>> = photos.into_iter().map(P::into).collect();
         self.check_photo_count(photos.len(), 0)?;
-        let (features, photos) = self.features(&photos, options, progress)?;
+        let (features, photos) = self.features(&photos, options, progress, drop)?;
         let identity = self.assemble(features, None, options)?;
         Ok(Encoded { identity, photos })
     }
@@ -91,7 +83,7 @@ impl Engine {
                 identity.provenance().label
             )));
         }
-        let (features, photos) = self.features(&photos, options, progress)?;
+        let (features, photos) = self.features(&photos, options, progress, drop)?;
         let identity = self.assemble(features, Some(identity), options)?;
         Ok(Encoded { identity, photos })
     }
@@ -110,41 +102,47 @@ impl Engine {
         Ok(())
     }
 
-    /// Decodes, crops and encodes photos, a batch at a time, so that memory does not grow with their number.
-    fn features(
+    /// Decodes, crops and encodes photos, a batch at a time, so that memory does not grow with their number. The crop
+    /// of every photo that can be used goes to `keep`.
+    ///
+    /// Gives the features `[feature tokens, feature width]` of those photos, and a report on each photo.
+    pub(super) fn features(
         &self,
         photos: &[Photo<'_>],
         options: &EncodeOptions,
         progress: ProgressFn<'_>,
-    ) -> Result<(Vec<PhotoFeatures>, Vec<PhotoReport>)> {
+        mut keep: impl FnMut(RgbImage),
+    ) -> Result<(Vec<Tensor>, Vec<PhotoReport>)> {
         if options.batch_size == 0 {
             return Err(Error::invalid("encoding: batch size 0, expected at least 1"));
         }
+        let crop = CropOptions {
+            min_face: options.min_face,
+            detect: options.detect,
+            ..CropOptions::new(
+                options.crop.unwrap_or(self.inner.info.crop),
+                self.inner.processor.size,
+            )
+        };
         let mut features = Vec::new();
         let mut reports = Vec::with_capacity(photos.len());
         let mut batch = Vec::new();
         report(progress, Stage::Photos, 0, photos.len())?;
         for (index, photo) in photos.iter().enumerate() {
-            let outcome = match self.prepare(photo, options) {
-                Ok(prepared) => {
-                    batch.push(prepared.pixels);
-                    prepared.outcome
+            match face::prepare(photo, &crop, self.inner.detector.as_ref(), &self.inner.limits) {
+                Ok((image, report)) => {
+                    batch.push(self.inner.processor.normalise(&image));
+                    reports.push(report);
+                    keep(image);
                 }
                 Err(error) if options.bad_photo == BadPhoto::Fail => return Err(error),
                 Err(error) => {
                     log::warn!("photo {} of {} is left out: {error}", index + 1, photos.len());
-                    PhotoOutcome::Skipped {
-                        kind: error.kind(),
-                        reason: error.message().to_string(),
-                    }
+                    reports.push(PhotoReport::left_out(photo.name(), crop.mode, error));
                 }
-            };
-            reports.push(PhotoReport {
-                name: photo.name(),
-                outcome,
-            });
+            }
             if batch.len() == options.batch_size || (index + 1 == photos.len() && !batch.is_empty()) {
-                self.encode_batch(&batch, &mut features)?;
+                features.extend(self.encode_batch(&batch)?);
                 batch.clear();
                 report(progress, Stage::Encode, index + 1, photos.len())?;
             }
@@ -156,52 +154,13 @@ impl Engine {
         Ok((features, reports))
     }
 
-    pub(super) fn prepare(&self, photo: &Photo<'_>, options: &EncodeOptions) -> Result<Prepared> {
-        let selection = FaceSelection {
-            min_face: options.min_face,
-            detect: options.detect,
-            ..FaceSelection::new(
-                options.crop.unwrap_or(self.inner.info.crop),
-                self.inner.processor.size,
-            )
-        };
-        let prepared = face::prepare(
-            photo,
-            &selection,
-            self.inner.detector.as_ref(),
-            &self.inner.limits,
-        )?;
-        let pixels = self.inner.processor.normalise(&prepared.image);
-        let outcome = PhotoOutcome::Used {
-            face: prepared.face,
-            bounds: prepared.bounds,
-            note: prepared.note,
-        };
-        Ok(Prepared {
-            image: prepared.image,
-            pixels,
-            outcome,
-        })
-    }
-
-    pub(super) fn encode_batch(&self, batch: &[Vec<f32>], features: &mut Vec<PhotoFeatures>) -> Result<()> {
+    /// The features of crops `[3, size, size]`, normalised for the backbone.
+    fn encode_batch(&self, batch: &[Vec<f32>]) -> Result<Vec<Tensor>> {
         let size = self.inner.processor.size as usize;
-        let pixels = batch.concat();
-        let pixels = self.place(Tensor::from_vec(
-            pixels,
-            (batch.len(), 3, size, size),
-            &Device::Cpu,
-        )?)?;
+        let shape = (batch.len(), 3, size, size);
+        let pixels = self.place(&Tensor::from_vec(batch.concat(), shape, &Device::Cpu)?)?;
         let output = self.backbone_features(&pixels)?;
-        let (_, tokens, width) = output.dims3()?;
-        for photo in to_host(&output)?.chunks_exact(tokens * width) {
-            features.push(PhotoFeatures {
-                tokens,
-                width,
-                values: photo.to_vec(),
-            });
-        }
-        Ok(())
+        (0..batch.len()).map(|photo| Ok(output.get(photo)?)).collect()
     }
 
     /// What the encoder takes of pictures `[photos, 3, size, size]`: `[photos, tokens, width]`.
@@ -215,7 +174,7 @@ impl Engine {
     /// Runs the encoder on the photos' features and puts the identity together.
     fn assemble(
         &self,
-        new: Vec<PhotoFeatures>,
+        new: Vec<Tensor>,
         old: Option<&Identity>,
         options: &EncodeOptions,
     ) -> Result<Identity> {
@@ -224,10 +183,8 @@ impl Engine {
         let (values, features) = if kind.is_fixed_size() {
             let mut all = old.map_or_else(Vec::new, |old| old.features().to_vec());
             all.extend(new);
-            (
-                self.encode_features(&all)?,
-                if options.keep_features { all } else { Vec::new() },
-            )
+            let values = self.encode_features(&all)?;
+            (values, if options.keep_features { all } else { Vec::new() })
         } else {
             let mut values = old.map_or_else(Vec::new, |old| old.values().to_vec());
             values.extend(self.encode_features(&new)?);
@@ -247,7 +204,7 @@ impl Engine {
             consent: note(&options.consent, kept.map(|kept| kept.consent.as_str())),
         };
         Identity::new(kind, [values.len() / width, width], values, features, provenance).map_err(|error| {
-            // The numbers are ours: if they are unusable, the weights are.
+            // Photos cannot make the model's output infinite or empty: only its weights can.
             Error::format(format!(
                 "the model's output is unusable, are its weights intact? {error}"
             ))
@@ -255,25 +212,22 @@ impl Engine {
     }
 
     /// Identity tokens `[tokens, token width]` of photos' features.
-    pub(super) fn encode_features(&self, photos: &[PhotoFeatures]) -> Result<Vec<f32>> {
-        to_host(&self.inner.encoder.encode(&self.feature_tensors(photos)?)?)
+    fn encode_features(&self, photos: &[Tensor]) -> Result<Vec<f32>> {
+        let features = photos
+            .iter()
+            .map(|photo| self.place(photo))
+            .collect::<Result<Vec<_>>>()?;
+        to_host(&self.inner.encoder.encode(&features)?)
     }
 
-    /// Photos' features as tensors `[feature tokens, feature width]` on the engine's device.
-    pub(super) fn feature_tensors(&self, photos: &[PhotoFeatures]) -> Result<Vec<Tensor>> {
-        let tensor = |photo: &PhotoFeatures| {
-            let shape = (photo.tokens, photo.width);
-            self.place(Tensor::from_slice(&photo.values, shape, &Device::Cpu)?)
-        };
-        photos.iter().map(tensor).collect()
-    }
-
-    /// Number type of activations: f32 on the CPU whatever the weights are.
-    pub(super) fn activation_dtype(&self) -> DType {
-        match self.inner.device {
+    /// Moves a tensor to the engine's device, in the type of its activations: f32 on the CPU, whatever the weights
+    /// are. Nothing is copied that is there already.
+    pub(super) fn place(&self, tensor: &Tensor) -> Result<Tensor> {
+        let dtype = match self.inner.device {
             Device::Cpu => DType::F32,
             _ => self.inner.info.precision.dtype(),
-        }
+        };
+        Ok(tensor.to_device(&self.inner.device)?.to_dtype(dtype)?)
     }
 }
 
@@ -288,32 +242,25 @@ pub(super) fn to_host(tensor: &Tensor) -> Result<Vec<f32>> {
 
 /// The error when not one photo could be used: what happened to each.
 fn none_usable(reports: &[PhotoReport]) -> Error {
-    let skipped: Vec<(ErrorKind, String)> = reports
-        .iter()
-        .filter_map(|report| match &report.outcome {
-            PhotoOutcome::Skipped { kind, reason } => Some((*kind, reason.clone())),
-            PhotoOutcome::Used { .. } => None,
-        })
-        .collect();
-    let kind = if skipped.iter().all(|(kind, _)| *kind == ErrorKind::NoFace) {
-        ErrorKind::NoFace
-    } else {
-        // Photos without a face are the expected failure; another one tells more.
-        skipped
-            .iter()
-            .map(|(kind, _)| *kind)
-            .find(|kind| *kind != ErrorKind::NoFace)
-            .unwrap_or(ErrorKind::NoFace)
-    };
     const SHOWN: usize = 5;
-    let mut text = skipped
+    let errors: Vec<&Error> = reports
+        .iter()
+        .filter_map(|report| report.error.as_ref())
+        .collect();
+    // Photos without a face are the expected failure; another one tells more.
+    let kind = errors
+        .iter()
+        .map(|error| error.kind())
+        .find(|kind| *kind != ErrorKind::NoFace)
+        .unwrap_or(ErrorKind::NoFace);
+    let mut text = errors
         .iter()
         .take(SHOWN)
-        .map(|(_, text)| text.as_str())
+        .map(|error| error.message())
         .collect::<Vec<_>>()
         .join("; ");
-    if skipped.len() > SHOWN {
-        text.push_str(&format!("; and {} more", skipped.len() - SHOWN));
+    if errors.len() > SHOWN {
+        text.push_str(&format!("; and {} more", errors.len() - SHOWN));
     }
     Error::new(
         kind,

@@ -18,12 +18,13 @@ mod options;
 mod untrained;
 
 pub use crate::checkpoint::Source;
+pub use crate::face::PhotoReport;
 pub use attention::{AttentionMaps, PhotoAttention};
 pub use condition::ConditionInput;
 pub use config::{NativeConfig, PixelConfig, FORMAT_VERSION};
 pub use host_config::{HostConfig, HostTable, LayerConfig};
 pub(crate) use open::Parts;
-pub use options::{BadPhoto, DeviceChoice, EncodeOptions, Encoded, EngineOptions, PhotoOutcome, PhotoReport};
+pub use options::{BadPhoto, DeviceChoice, EncodeOptions, Encoded, EngineOptions};
 pub use untrained::{untrained_tensors, write_untrained};
 
 use crate::adapter::Adapter;
@@ -39,8 +40,9 @@ use crate::photo::ImageProcessor;
 use crate::precision::Precision;
 use crate::progress::{self, ProgressFn};
 use crate::vit::{VisionConfig, VisionTransformer};
-use candle_core::Device;
-use std::sync::{Arc, Mutex};
+use candle_core::{Device, Tensor};
+use condition::Synthetic;
+use std::sync::{Arc, OnceLock};
 
 /// What an opened engine is.
 #[derive(Debug, Clone)]
@@ -100,9 +102,9 @@ struct Inner {
     detector: Option<FaceDetector>,
     host: Option<HostSpec>,
     adapter_source: Option<AdapterSource>,
-    adapter: Mutex<Option<Arc<Adapter>>>,
+    adapter: OnceLock<Adapter>,
     /// Tokens of synthetic pictures, kept because each costs a pass through the backbone.
-    synthetic: Mutex<Vec<(condition::Synthetic, candle_core::Tensor)>>,
+    synthetic: [OnceLock<Tensor>; Synthetic::COUNT],
 }
 
 impl Engine {

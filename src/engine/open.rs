@@ -18,7 +18,7 @@ use crate::vit::{VisionConfig, VisionTransformer};
 use candle_core::{DType, Device};
 use std::io::Read;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, OnceLock};
 
 /// Loading steps that are reported: backbone, encoder, detector, adapter table.
 const STEPS: usize = 4;
@@ -122,8 +122,8 @@ pub(super) fn open(options: EngineOptions, progress: ProgressFn<'_>) -> Result<E
         detector,
         host,
         adapter_source: parts.adapter,
-        adapter: Mutex::new(None),
-        synthetic: Mutex::new(Vec::new()),
+        adapter: OnceLock::new(),
+        synthetic: Default::default(),
     };
     report(progress, Stage::Load, STEPS, STEPS)?;
     Ok(Engine {

@@ -1,8 +1,7 @@
 //! What an engine is opened with, and what a call to it may choose.
 
 use crate::checkpoint::Source;
-use crate::error::ErrorKind;
-use crate::face::{CropMode, DetectOptions, Face, FaceBox, FaceSelection};
+use crate::face::{CropMode, CropOptions, DetectOptions, PhotoReport};
 use crate::host::HostSpec;
 use crate::identity::Identity;
 use crate::limits::Limits;
@@ -95,7 +94,7 @@ impl Default for EncodeOptions {
     fn default() -> Self {
         Self {
             crop: None,
-            min_face: FaceSelection::new(CropMode::None, 1).min_face,
+            min_face: CropOptions::new(CropMode::None, 1).min_face,
             detect: DetectOptions::default(),
             batch_size: 4,
             keep_features: true,
@@ -113,42 +112,4 @@ pub struct Encoded {
     pub identity: Identity,
     /// One entry per photo handed in, in that order.
     pub photos: Vec<PhotoReport>,
-}
-
-/// What became of one photo.
-#[derive(Debug, Clone)]
-pub struct PhotoReport {
-    /// The path, or a description of a photo from memory.
-    pub name: String,
-    /// Used or not, and why.
-    pub outcome: PhotoOutcome,
-}
-
-/// Whether a photo went into the identity.
-#[derive(Debug, Clone)]
-pub enum PhotoOutcome {
-    /// It did.
-    Used {
-        /// The face it was cropped to, in pixels of the upright photo; `None` when the crop needs none or the
-        /// host gave a box.
-        face: Option<Face>,
-        /// The box that was cut around, in pixels of the upright photo; `None` when the crop needs no face.
-        bounds: Option<FaceBox>,
-        /// What should be known although the photo was used, as another crop than asked for.
-        note: Option<String>,
-    },
-    /// It did not.
-    Skipped {
-        /// The class of the reason.
-        kind: ErrorKind,
-        /// The reason for people.
-        reason: String,
-    },
-}
-
-impl PhotoReport {
-    /// True when the photo went into the identity.
-    pub fn is_used(&self) -> bool {
-        matches!(self.outcome, PhotoOutcome::Used { .. })
-    }
 }

@@ -1,8 +1,8 @@
 //! Cutting a square out of a photo: around a face, at the centre, or aligned to a template.
 
-use super::geometry::{FaceBox, Landmarks};
 use crate::error::{Error, Result};
 use crate::photo::resample::{resize_square, Filter};
+use crate::photo::{FaceBox, Landmarks};
 use image::{Rgb, RgbImage};
 
 /// Where the five landmarks of an upright frontal face lie in a 112 × 112 crop: the template of ArcFace (Deng et al.

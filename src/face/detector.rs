@@ -1,11 +1,11 @@
 //! Finding faces: scales, turned photos, post-processing.
 
-use super::geometry::{Face, FaceBox, Landmarks};
 use super::network::{expected_tensors, Level, Network};
 use super::onnx;
 use crate::error::{Error, Result};
 use crate::limits::Limits;
 use crate::photo::resample::{resize, Filter};
+use crate::photo::{Face, FaceBox, Landmarks};
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use image::{imageops, RgbImage};

@@ -6,11 +6,10 @@
 pub mod crop;
 mod depthwise;
 mod detector;
-mod geometry;
 mod network;
 mod onnx;
 mod select;
 
+pub use crate::photo::{Face, FaceBox, Landmarks};
 pub use detector::{DetectOptions, FaceDetector};
-pub use geometry::{Face, FaceBox, Landmarks};
-pub use select::{cut, prepare, CropMode, FaceSelection, PreparedPhoto};
+pub use select::{cut, prepare, CropMode, CropOptions, PhotoReport};

@@ -2,10 +2,9 @@
 
 use super::crop::{box_of_landmarks, crop_aligned, crop_box, crop_center, quarter_turns, TEMPLATE_CENTER};
 use super::detector::{turn, DetectOptions, FaceDetector};
-use super::geometry::{Face, FaceBox, Landmarks};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::Limits;
-use crate::photo::{FaceHint, ImageProcessor, Photo};
+use crate::photo::{Face, FaceBox, FaceHint, ImageProcessor, Landmarks, Photo};
 use image::RgbImage;
 
 /// Largest [`CropMode::Face`] margin: nine times the face.
@@ -77,7 +76,8 @@ impl CropMode {
 
 /// How photos are cut to what the encoder sees.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct FaceSelection {
+#[non_exhaustive]
+pub struct CropOptions {
     /// How the photo is cut.
     pub mode: CropMode,
     /// Side of the result in pixels.
@@ -88,7 +88,7 @@ pub struct FaceSelection {
     pub detect: DetectOptions,
 }
 
-impl FaceSelection {
+impl CropOptions {
     /// The defaults for crops of `size` × `size` pixels.
     pub fn new(mode: CropMode, size: u32) -> Self {
         Self {
@@ -98,34 +98,71 @@ impl FaceSelection {
             detect: DetectOptions::default(),
         }
     }
+
+    /// Sets [`min_face`](Self::min_face).
+    #[must_use]
+    pub fn with_min_face(mut self, min_face: f32) -> Self {
+        self.min_face = min_face;
+        self
+    }
+
+    /// Sets [`detect`](Self::detect).
+    #[must_use]
+    pub fn with_detect(mut self, detect: DetectOptions) -> Self {
+        self.detect = detect;
+        self
+    }
 }
 
-/// A photo cut for the encoder, and how that was done.
+/// What became of one photo: how it was cut, or why it could not be used.
 #[derive(Debug, Clone)]
-pub struct PreparedPhoto {
-    /// `size` × `size` pixels.
-    pub image: RgbImage,
-    /// The face that was used, in pixels of the upright photo. `None` when the mode needs none or only a box was given.
+#[non_exhaustive]
+pub struct PhotoReport {
+    /// [`Photo::name`]; empty for an image without a name, see [`cut`].
+    pub name: String,
+    /// The crop that was made: [`CropMode::Face`] where [`CropMode::Aligned`] was asked for and only a box was given.
+    pub crop: CropMode,
+    /// The face that was used, in pixels of the upright photo. `None` when the crop needs none or only a box was given.
     pub face: Option<Face>,
-    /// The box that was cut around, in pixels of the upright photo. `None` when the mode needs no face.
+    /// The box that was cut around, in pixels of the upright photo. `None` when the crop needs no face.
     pub bounds: Option<FaceBox>,
     /// How many faces of useful size the detector found. `None` when it was not asked.
     pub faces_found: Option<usize>,
-    /// The mode that was used: [`CropMode::Face`] where [`CropMode::Aligned`] was asked for and only a box was given.
-    pub mode: CropMode,
-    /// What the user should know although the photo was used.
+    /// What should be known although the photo was used, as another crop than the one asked for.
     pub note: Option<String>,
+    /// Why the photo was left out. `None` when it was used.
+    pub error: Option<Error>,
 }
 
-/// Which face: found by the detector, or named by the host.
-struct Choice {
-    bounds: FaceBox,
-    face: Option<Face>,
-    found: Option<usize>,
-    note: Option<String>,
+impl PhotoReport {
+    fn new(crop: CropMode) -> Self {
+        Self {
+            name: String::new(),
+            crop,
+            face: None,
+            bounds: None,
+            faces_found: None,
+            note: None,
+            error: None,
+        }
+    }
+
+    /// The report on a photo that was left out.
+    pub(crate) fn left_out(name: String, crop: CropMode, error: Error) -> Self {
+        Self {
+            name,
+            error: Some(error),
+            ..Self::new(crop)
+        }
+    }
+
+    /// Whether the photo was used.
+    pub fn is_used(&self) -> bool {
+        self.error.is_none()
+    }
 }
 
-/// Decodes a photo and cuts it for the encoder.
+/// Decodes a photo and cuts it for the encoder: `size` × `size` pixels, and how that was done.
 ///
 /// Whether a photo can be used is the result: `Err` says why not, and concerns this photo only.
 ///
@@ -133,7 +170,7 @@ struct Choice {
 /// - [`FaceHint::Detect`] takes the largest face, [`FaceHint::Index`] the n-th largest.
 /// - [`FaceHint::Box`] and [`FaceHint::Landmarks`] need no detector. With only a box, an aligned crop falls back to a
 ///   face crop with a margin of 0.25, and the note says so.
-/// - A face smaller than [`FaceSelection::min_face`] counts as not found.
+/// - A face smaller than [`CropOptions::min_face`] counts as not found.
 /// - A face that fills the photo or reaches out of it is cut with the photo's border repeated.
 ///
 /// # Errors
@@ -142,28 +179,27 @@ struct Choice {
 /// hint or an option is out of range. The message begins with the photo's name.
 pub fn prepare(
     photo: &Photo<'_>,
-    selection: &FaceSelection,
+    options: &CropOptions,
     detector: Option<&FaceDetector>,
     limits: &Limits,
-) -> Result<PreparedPhoto> {
-    selection.mode.check()?;
-    if !(1..=MAX_SIZE).contains(&selection.size) {
+) -> Result<(RgbImage, PhotoReport)> {
+    options.mode.check()?;
+    if !(1..=MAX_SIZE).contains(&options.size) {
         return Err(Error::invalid(format!(
             "crop of {} pixels must be between 1 and {MAX_SIZE}",
-            selection.size
+            options.size
         )));
     }
     // Before the costly decoding: this can never work.
     let named = matches!(photo.face, FaceHint::Box(_) | FaceHint::Landmarks(_));
-    if selection.mode.needs_face() && !named && detector.is_none() {
-        return Err(Error::invalid(format!(
-            "{}: crop mode {:?} must know where the face is: give a face detector, a face box or landmarks",
-            photo.name(),
-            selection.mode
-        )));
+    if options.mode.needs_face() && !named && detector.is_none() {
+        return Err(no_detector(options.mode).context(photo.name()));
     }
     let image = photo.decode(limits)?;
-    cut(&image, photo.face, selection, detector).map_err(|error| error.context(photo.name()))
+    let (image, mut report) =
+        cut(&image, photo.face, options, detector).map_err(|error| error.context(photo.name()))?;
+    report.name = photo.name();
+    Ok((image, report))
 }
 
 /// [`prepare`] for an image that is already decoded and upright.
@@ -173,103 +209,85 @@ pub fn prepare(
 pub fn cut(
     image: &RgbImage,
     hint: FaceHint,
-    selection: &FaceSelection,
+    options: &CropOptions,
     detector: Option<&FaceDetector>,
-) -> Result<PreparedPhoto> {
-    selection.mode.check()?;
-    let size = selection.size;
+) -> Result<(RgbImage, PhotoReport)> {
+    let (mode, size) = (options.mode, options.size);
+    mode.check()?;
     let (width, height) = image.dimensions();
     if width == 0 || height == 0 {
         return Err(Error::invalid("the image has no pixels"));
     }
-    let plain = |image| PreparedPhoto {
-        image,
-        face: None,
-        bounds: None,
-        faces_found: None,
-        mode: selection.mode,
-        note: None,
-    };
-    match selection.mode {
-        CropMode::None => return Ok(plain(ImageProcessor::clip(size).resize_crop(image))),
-        CropMode::Center => return Ok(plain(crop_center(image, size))),
-        CropMode::Face { .. } | CropMode::Aligned { .. } => {}
-    }
-    let Choice {
-        bounds,
-        face,
-        found,
-        mut note,
-    } = choose(image, hint, selection, detector)?;
-    let (image, mode) = match (selection.mode, &face) {
-        (CropMode::Aligned { scale, center }, Some(face)) => {
-            let cut = crop_aligned(image, &face.landmarks, scale, center, size)?;
-            (cut, selection.mode)
+    let (scale, center) = match mode {
+        CropMode::None => {
+            let cut = ImageProcessor::clip(size).resize_crop(image);
+            return Ok((cut, PhotoReport::new(mode)));
         }
-        (CropMode::Aligned { .. }, None) => {
+        CropMode::Center => return Ok((crop_center(image, size), PhotoReport::new(mode))),
+        CropMode::Face { margin } => {
+            let (bounds, report) = choose(image, hint, options, detector)?;
+            let turns = report.face.map_or(0, |face| quarter_turns(&face.landmarks));
+            let cut = crop_box(image, &bounds, margin, size);
+            return Ok((if turns == 0 { cut } else { turn(&cut, turns) }, report));
+        }
+        CropMode::Aligned { scale, center } => (scale, center),
+    };
+    let (bounds, mut report) = choose(image, hint, options, detector)?;
+    let cut = match report.face {
+        Some(face) => crop_aligned(image, &face.landmarks, scale, center, size)?,
+        None => {
             let margin = 0.25;
-            note = Some(
+            report.crop = CropMode::Face { margin };
+            report.note = Some(
                 "aligned crop needs landmarks; only a box was given, so a face crop was made".to_owned(),
             );
-            (crop_box(image, &bounds, margin, size), CropMode::Face { margin })
-        }
-        (mode, face) => {
-            let margin = if let CropMode::Face { margin } = mode {
-                margin
-            } else {
-                0.0
-            };
-            let turns = face.as_ref().map_or(0, |face| quarter_turns(&face.landmarks));
-            let cut = crop_box(image, &bounds, margin, size);
-            (if turns == 0 { cut } else { turn(&cut, turns) }, mode)
+            crop_box(image, &bounds, margin, size)
         }
     };
-    Ok(PreparedPhoto {
-        image,
-        face,
-        bounds: Some(bounds),
-        faces_found: found,
-        mode,
-        note,
-    })
+    Ok((cut, report))
 }
 
+/// Which face: found by the detector, or named by the host.
 fn choose(
     image: &RgbImage,
     hint: FaceHint,
-    selection: &FaceSelection,
+    options: &CropOptions,
     detector: Option<&FaceDetector>,
-) -> Result<Choice> {
+) -> Result<(FaceBox, PhotoReport)> {
     let (width, height) = image.dimensions();
-    match hint {
+    let report = PhotoReport::new(options.mode);
+    let (bounds, report) = match hint {
         FaceHint::Box(bounds) => {
             bounds.check(width, height)?;
-            check_face_size(&bounds, selection.min_face)?;
-            Ok(Choice {
-                bounds,
-                face: None,
-                found: None,
-                note: None,
-            })
+            check_face_size(&bounds, options.min_face)?;
+            (bounds, report)
         }
         FaceHint::Landmarks(landmarks) => {
             landmarks.check()?;
             let bounds = named_box(&landmarks, width, height)?;
-            check_face_size(&bounds, selection.min_face)?;
-            Ok(Choice {
+            check_face_size(&bounds, options.min_face)?;
+            let face = Face {
                 bounds,
-                face: Some(Face {
-                    bounds,
-                    landmarks,
-                    score: 1.0,
-                }),
-                found: None,
-                note: None,
-            })
+                landmarks,
+                score: 1.0,
+            };
+            let face = Some(face);
+            (bounds, PhotoReport { face, ..report })
         }
-        FaceHint::Detect => detected(image, 0, selection, detector),
-        FaceHint::Index(index) => detected(image, index, selection, detector),
-    }
+        FaceHint::Detect => detected(image, 0, options, detector)?,
+        FaceHint::Index(index) => detected(image, index, options, detector)?,
+    };
+    let used = PhotoReport {
+        bounds: Some(bounds),
+        ..report
+    };
+    Ok((bounds, used))
+}
+
+fn no_detector(mode: CropMode) -> Error {
+    Error::invalid(format!(
+        "crop mode {mode:?} must know where the face is: give a face detector, a face box or landmarks"
+    ))
 }
 
 fn named_box(landmarks: &Landmarks, width: u32, height: u32) -> Result<FaceBox> {
@@ -296,49 +314,41 @@ fn check_face_size(bounds: &FaceBox, min_face: f32) -> Result<()> {
 fn detected(
     image: &RgbImage,
     index: usize,
-    selection: &FaceSelection,
+    options: &CropOptions,
     detector: Option<&FaceDetector>,
-) -> Result<Choice> {
-    let detector = detector.ok_or_else(|| {
-        Error::invalid(format!(
-            "crop mode {:?} must know where the face is: give a face detector, a face box or landmarks",
-            selection.mode
-        ))
-    })?;
-    let mut faces = detector.detect(image, &selection.detect)?;
-    if index >= faces.len() && !faces.is_empty() && !selection.detect.exhaustive {
+) -> Result<(FaceBox, PhotoReport)> {
+    let detector = detector.ok_or_else(|| no_detector(options.mode))?;
+    let mut faces = detector.detect(image, &options.detect)?;
+    if index >= faces.len() && !faces.is_empty() && !options.detect.exhaustive {
         // The first searches may have passed over small faces, and one of those is asked for.
-        faces = detector.detect(
-            image,
-            &DetectOptions {
-                exhaustive: true,
-                ..selection.detect
-            },
-        )?;
+        let exhaustive = DetectOptions {
+            exhaustive: true,
+            ..options.detect
+        };
+        faces = detector.detect(image, &exhaustive)?;
     }
     let largest = faces.first().map(|face| face.bounds);
-    faces.retain(|face| face.bounds.side() >= selection.min_face);
-    let no_face = |message: String| Err(Error::new(ErrorKind::NoFace, message));
+    faces.retain(|face| face.bounds.side() >= options.min_face);
     let found = faces.len();
-    match (faces.get(index), largest) {
+    let message = match (faces.get(index), largest) {
         (Some(face), _) => {
-            let note = (found > 1)
-                .then(|| format!("{found} faces found, the one of rank {index} (0 is the largest) was used"));
-            Ok(Choice {
-                bounds: face.bounds,
+            let report = PhotoReport {
                 face: Some(*face),
-                found: Some(found),
-                note,
-            })
+                faces_found: Some(found),
+                note: (found > 1).then(|| {
+                    format!("{found} faces found, the one of rank {index} (0 is the largest) was used")
+                }),
+                ..PhotoReport::new(options.mode)
+            };
+            return Ok((face.bounds, report));
         }
-        (None, None) => no_face("no face found".to_owned()),
-        (None, Some(largest)) if found == 0 => no_face(format!(
+        (None, None) => "no face found".to_owned(),
+        (None, Some(largest)) if found == 0 => format!(
             "the largest face has {:.0} pixels, at least {:.0} are needed",
             largest.side(),
-            selection.min_face
-        )),
-        (None, Some(_)) => no_face(format!(
-            "face {index} was asked for (0 is the largest), {found} found"
-        )),
-    }
+            options.min_face
+        ),
+        (None, Some(_)) => format!("face {index} was asked for (0 is the largest), {found} found"),
+    };
+    Err(Error::new(ErrorKind::NoFace, message))
 }

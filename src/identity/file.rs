@@ -12,7 +12,7 @@
 //!
 //! A reader refuses unknown tensors and unknown versions. Saving replaces the file in one step or not at all.
 
-use super::{Identity, PhotoFeatures, Provenance};
+use super::{Identity, Provenance};
 use crate::encoder::EncoderKind;
 use crate::error::{Error, Result};
 use crate::limits::Limits;
@@ -76,28 +76,17 @@ impl Identity {
     }
 
     fn parts(&self, precision: Precision) -> Result<Parts> {
-        let tensor = |name: &str, values: &[f32], shape: (usize, usize)| -> Result<Tensor> {
-            let fits = |value: f32| match precision {
-                Precision::F32 => true,
-                Precision::F16 => f16::from_f32(value).is_finite(),
-                Precision::Bf16 => bf16::from_f32(value).is_finite(),
-            };
-            if let Some(value) = values.iter().find(|value| !fits(**value)) {
-                return Err(Error::unsupported(format!(
-                    "identity: value {value} in {name} is beyond the range of {precision}; write f32"
-                )));
-            }
-            Ok(Tensor::from_slice(values, shape, &Device::Cpu)?.to_dtype(precision.dtype())?)
-        };
-        let mut tensors = vec![(
-            "tokens".to_string(),
-            tensor("tokens", &self.values, (self.tokens, self.width))?,
-        )];
-        for (index, photo) in self.features.iter().enumerate() {
-            let name = format!("features.{index}");
-            let tensor = tensor(&name, &photo.values, (photo.tokens, photo.width))?;
-            tensors.push((name, tensor));
-        }
+        let tokens = Tensor::from_slice(&self.values, (self.tokens, self.width), &Device::Cpu)?;
+        let features = self.features.iter().enumerate();
+        let features = features.map(|(index, photo)| (format!("features.{index}"), photo.clone()));
+        let tensors = std::iter::once(("tokens".to_string(), tokens))
+            .chain(features)
+            .map(|(name, tensor)| {
+                super::with_values(&tensor, |values| check_range(&name, values, precision))??;
+                let tensor = tensor.to_dtype(precision.dtype())?;
+                Ok((name, tensor))
+            })
+            .collect::<Result<Vec<_>>>()?;
         let provenance = &self.provenance;
         let metadata = [
             (VERSION_KEY, VERSION.to_string()),
@@ -115,6 +104,21 @@ impl Identity {
                 .map(|(key, value)| (key.to_string(), value))
                 .collect(),
         ))
+    }
+}
+
+/// Fails for a value that `precision` cannot hold.
+fn check_range(name: &str, values: &[f32], precision: Precision) -> Result<()> {
+    let fits = |value: f32| match precision {
+        Precision::F32 => true,
+        Precision::F16 => f16::from_f32(value).is_finite(),
+        Precision::Bf16 => bf16::from_f32(value).is_finite(),
+    };
+    match values.iter().find(|value| !fits(**value)) {
+        None => Ok(()),
+        Some(value) => Err(Error::unsupported(format!(
+            "identity: value {value} in {name} is beyond the range of {precision}; write f32"
+        ))),
     }
 }
 
@@ -148,7 +152,7 @@ fn read(file: &Checkpoint, limits: &Limits) -> Result<Identity> {
             limits.max_photos
         )));
     }
-    let matrix = |name: &str| -> Result<(usize, usize, Vec<f32>)> {
+    let matrix = |name: &str| -> Result<Tensor> {
         let info = file
             .info(name)
             .ok_or_else(|| Error::format(format!("identity: tensor {name:?} is missing")))?;
@@ -158,12 +162,7 @@ fn read(file: &Checkpoint, limits: &Limits) -> Result<Identity> {
                 info.dtype, info.shape
             )));
         }
-        let (rows, columns) = (info.shape[0], info.shape[1]);
-        let values = file
-            .tensor(name, DType::F32, &Device::Cpu)?
-            .flatten_all()?
-            .to_vec1::<f32>()?;
-        Ok((rows, columns, values))
+        file.tensor(name, DType::F32, &Device::Cpu)
     };
     let mut features = Vec::new();
     for index in 0..photos {
@@ -171,12 +170,7 @@ fn read(file: &Checkpoint, limits: &Limits) -> Result<Identity> {
         if file.info(&name).is_none() {
             break;
         }
-        let (tokens, width, values) = matrix(&name)?;
-        features.push(PhotoFeatures {
-            tokens,
-            width,
-            values,
-        });
+        features.push(matrix(&name)?);
     }
     // Compared with the names that were read: an index may be spelt in more than one way.
     let known: BTreeSet<String> = (0..features.len())
@@ -188,7 +182,8 @@ fn read(file: &Checkpoint, limits: &Limits) -> Result<Identity> {
     {
         return Err(Error::format(format!("identity: unexpected tensor {name:?}")));
     }
-    let (tokens, width, values) = matrix("tokens")?;
+    let tokens = matrix("tokens")?;
+    let shape = tokens.dims2()?;
     let provenance = Provenance {
         model: text("omniid.model")?.to_string(),
         photos,
@@ -197,6 +192,12 @@ fn read(file: &Checkpoint, limits: &Limits) -> Result<Identity> {
         consent: text("omniid.consent")?.to_string(),
     };
     // The same checks as for an identity of the library's own making, but a file that fails them is malformed.
-    Identity::new(kind, [tokens, width], values, features, provenance)
-        .map_err(|error| Error::format(error.message().to_string()))
+    Identity::new(
+        kind,
+        shape.into(),
+        tokens.flatten_all()?.to_vec1()?,
+        features,
+        provenance,
+    )
+    .map_err(|error| Error::format(error.message().to_string()))
 }

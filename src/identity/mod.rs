@@ -5,28 +5,11 @@
 
 pub mod file;
 pub mod similarity;
-mod time;
-
-/// The present moment as RFC 3339 text, in UTC.
-pub(crate) fn now() -> String {
-    time::rfc3339(std::time::SystemTime::now())
-}
 
 use crate::encoder::EncoderKind;
 use crate::error::{Error, Result};
-
-/// Features of one photo as the image encoder gave them: `[tokens, width]`, row by row.
-///
-/// Kept with an identity so that photos can be added later at the price of one backbone pass each.
-#[derive(Debug, Clone, PartialEq)]
-pub struct PhotoFeatures {
-    /// Rows: patch tokens with the class token first, or 1 for pooled embeddings.
-    pub tokens: usize,
-    /// Width of a row.
-    pub width: usize,
-    /// `tokens × width` values.
-    pub values: Vec<f32>,
-}
+use candle_core::{DType, Device, Storage, Tensor};
+use std::time::{Duration, SystemTime};
 
 /// What is known about an identity besides its numbers.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -47,18 +30,36 @@ pub struct Provenance {
 ///
 /// Shape `[tokens, width]`. For an Omni-ID model `tokens` is fixed (256 in the paper) whatever the number of
 /// photos; for IP-Adapter checkpoints every photo contributes its own group of tokens, one after the other.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Identity {
     kind: EncoderKind,
     tokens: usize,
     width: usize,
     values: Vec<f32>,
-    features: Vec<PhotoFeatures>,
+    features: Vec<Tensor>,
     provenance: Provenance,
 }
 
+/// Equal when every number and all that is known is equal.
+impl PartialEq for Identity {
+    fn eq(&self, other: &Self) -> bool {
+        let same = |a: &Tensor, b: &Tensor| {
+            a.dims() == b.dims()
+                && with_values(a, |a| with_values(b, |b| a == b))
+                    .flatten()
+                    .unwrap_or(false)
+        };
+        let all = |a: &Self| (a.kind, a.tokens, a.width, a.features.len());
+        all(self) == all(other)
+            && self.provenance == other.provenance
+            && self.values == other.values
+            && self.features.iter().zip(&other.features).all(|(a, b)| same(a, b))
+    }
+}
+
 impl Identity {
-    /// Puts an identity together.
+    /// Puts an identity together: the tokens as `values` `[tokens, width]` row by row, and each photo's features
+    /// `[feature tokens, feature width]`, or none. Features are kept in host memory as f32.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) when the numbers do not fill
@@ -67,7 +68,7 @@ impl Identity {
         kind: EncoderKind,
         [tokens, width]: [usize; 2],
         values: Vec<f32>,
-        features: Vec<PhotoFeatures>,
+        features: Vec<Tensor>,
         provenance: Provenance,
     ) -> Result<Self> {
         let expected = tokens.checked_mul(width).filter(|&count| count > 0);
@@ -101,21 +102,13 @@ impl Identity {
                 provenance.photos
             )));
         }
-        for (index, photo) in features.iter().enumerate() {
-            if photo.tokens.checked_mul(photo.width) != Some(photo.values.len()) || photo.values.is_empty() {
-                return Err(Error::invalid(format!(
-                    "identity: features.{index}: shape [{}, {}] does not hold {} values",
-                    photo.tokens,
-                    photo.width,
-                    photo.values.len()
-                )));
-            }
-            if photo.values.iter().any(|value| !value.is_finite()) {
-                return Err(Error::invalid(format!(
-                    "identity: features.{index} holds values that are not finite"
-                )));
-            }
-        }
+        let features = features
+            .into_iter()
+            .enumerate()
+            .map(|(index, photo)| {
+                check_features(photo).map_err(|error| error.context(format!("identity: features.{index}")))
+            })
+            .collect::<Result<Vec<_>>>()?;
         Ok(Self {
             kind,
             tokens,
@@ -146,8 +139,11 @@ impl Identity {
         &self.values
     }
 
-    /// Features of each photo, in the order of the photos; empty when they were not kept.
-    pub fn features(&self) -> &[PhotoFeatures] {
+    /// Features of each photo as the image encoder gave them, in the order of the photos: `[tokens, width]`, the class
+    /// token first or 1 pooled embedding, f32 in host memory. Empty when they were not kept.
+    ///
+    /// With them photos can be added later at the price of one backbone pass each.
+    pub fn features(&self) -> &[Tensor] {
         &self.features
     }
 
@@ -182,5 +178,70 @@ impl Identity {
              with this model",
             self.provenance.label, self.provenance.model
         )))
+    }
+}
+
+/// One photo's features in host memory, as f32 without gaps.
+fn check_features(photo: Tensor) -> Result<Tensor> {
+    if photo.rank() != 2 || photo.elem_count() == 0 {
+        return Err(Error::invalid(format!(
+            "shape {:?}, expected [tokens, width] with values",
+            photo.dims()
+        )));
+    }
+    let photo = photo
+        .to_dtype(DType::F32)?
+        .to_device(&Device::Cpu)?
+        .contiguous()?;
+    if with_values(&photo, |values| values.iter().any(|value| !value.is_finite()))? {
+        return Err(Error::invalid("holds values that are not finite"));
+    }
+    Ok(photo)
+}
+
+/// Hands the values of features, which [`check_features`] made, to `look`.
+fn with_values<T>(features: &Tensor, look: impl FnOnce(&[f32]) -> T) -> Result<T> {
+    let (storage, layout) = features.storage_and_layout();
+    let values = match (&*storage, layout.contiguous_offsets()) {
+        (Storage::Cpu(storage), Some((first, last))) => storage.as_slice::<f32>()?.get(first..last),
+        _ => None,
+    };
+    values
+        .map(look)
+        .ok_or_else(|| Error::internal("features of a photo are not contiguous in host memory"))
+}
+
+/// The present moment as RFC 3339 text in UTC, to the second.
+pub(crate) fn now() -> String {
+    rfc3339(SystemTime::now())
+}
+
+/// Times before 1970 become 1970, those after 9999 the end of that year: the text has four digits for it.
+fn rfc3339(time: SystemTime) -> String {
+    let last = SystemTime::UNIX_EPOCH + Duration::from_secs(253_402_300_799);
+    humantime::format_rfc3339_seconds(time.clamp(SystemTime::UNIX_EPOCH, last)).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn known_moments() {
+        // Independent source: `date -u -d @N +%FT%TZ`.
+        for (seconds, text) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_400, "2000-02-29T00:00:00Z"),
+            (951_868_799, "2000-02-29T23:59:59Z"),
+            (1_000_000_000, "2001-09-09T01:46:40Z"),
+            (1_709_164_800, "2024-02-29T00:00:00Z"),
+            (4_107_542_400, "2100-03-01T00:00:00Z"),
+            (300_000_000_000, "9999-12-31T23:59:59Z"),
+        ] {
+            assert_eq!(
+                rfc3339(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)),
+                text
+            );
+        }
     }
 }

@@ -4,15 +4,16 @@
 //! caller's [`Limits`]; [`ImageProcessor`] turns an image into the numbers that a CLIP image encoder reads.
 
 mod decode;
+mod geometry;
 mod pixels;
 mod processor;
 pub mod resample;
 
+pub use geometry::{Face, FaceBox, Landmarks};
 pub use pixels::{ChannelOrder, PixelBuffer, PixelData};
 pub use processor::ImageProcessor;
 
 use crate::error::{Error, Result};
-use crate::face::{FaceBox, Landmarks};
 use crate::limits::Limits;
 use image::RgbImage;
 use std::borrow::Cow;

@@ -244,9 +244,7 @@ fn identities_that_claim_the_right_model() {
     let sound = encode(&engine).unwrap();
     let forged = |shape: [usize; 2], feature: [usize; 2]| {
         let values = vec![0.5; shape[0] * shape[1]];
-        let mut photo = sound.features()[0].clone();
-        (photo.tokens, photo.width) = (feature[0], feature[1]);
-        photo.values = vec![0.5; feature[0] * feature[1]];
+        let photo = Tensor::full(0.5f32, feature.as_slice(), &Device::Cpu).unwrap();
         Identity::new(
             sound.kind(),
             shape,

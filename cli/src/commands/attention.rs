@@ -113,7 +113,11 @@ pub fn run(args: Args) -> Outcome {
         blocks: maps.blocks,
         queries: maps.queries,
         side: maps.side,
-        photos: maps.photos.iter().map(|photo| photo.name.clone()).collect(),
+        photos: maps
+            .photos
+            .iter()
+            .map(|photo| photo.report.name.clone())
+            .collect(),
         shown,
         strongest: strongest(&maps, block),
     };

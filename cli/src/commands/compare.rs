@@ -100,9 +100,9 @@ fn identity(path: &Path, args: &Args, engine: Option<&Engine>) -> Outcome<Identi
     let encoded = with_bar(args.quiet, |progress| {
         engine.encode_with_progress(&photos, &options, progress)
     })?;
-    for photo in encoded.photos.iter().filter(|photo| !photo.is_used()) {
-        if let omniid::engine::PhotoOutcome::Skipped { reason, .. } = &photo.outcome {
-            eprintln!("left out {}: {reason}", photo.name);
+    for photo in &encoded.photos {
+        if let Some(error) = &photo.error {
+            eprintln!("left out {}: {error}", photo.name);
         }
     }
     Ok(encoded.identity)

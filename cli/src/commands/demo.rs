@@ -9,7 +9,7 @@ use crate::progress::{cancelled, with_bar, Bar};
 use crate::views::{self, NamedView};
 use crate::{crops, memory};
 use image::RgbImage;
-use omniid::engine::{EncodeOptions, Encoded, Engine, PhotoOutcome};
+use omniid::engine::{EncodeOptions, Encoded, Engine};
 use omniid::identity::Identity;
 use omniid::photo::Photo;
 use omniid_minihost::{GenerateOptions, Generator, View};
@@ -108,8 +108,8 @@ pub fn run(args: Args) -> Outcome {
             args.out.join(format!("{}.omniid", person.name)).display()
         ))?;
         for photo in &person.several.photos {
-            if let PhotoOutcome::Skipped { reason, .. } = &photo.outcome {
-                output::print(format!("      left out  {}: {reason}", photo.name))?;
+            if let Some(error) = &photo.error {
+                output::print(format!("      left out  {}: {error}", photo.name))?;
             }
         }
     }

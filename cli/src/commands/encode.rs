@@ -4,7 +4,8 @@ use crate::args::{ModelArgs, NoteArgs, PhotoArgs};
 use crate::failure::{kind_name, Outcome};
 use crate::output;
 use crate::progress::with_bar;
-use omniid::engine::{Encoded, Engine, PhotoOutcome, PhotoReport};
+use omniid::engine::{Encoded, Engine, PhotoReport};
+use omniid::Error;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -110,26 +111,14 @@ impl From<&omniid::face::Face> for FaceLine {
 
 impl<'a> From<&'a PhotoReport> for PhotoLine<'a> {
     fn from(report: &'a PhotoReport) -> Self {
-        let line = Self {
+        let error = report.error.as_ref();
+        Self {
             path: &report.name,
-            used: true,
-            face: None,
-            note: None,
-            kind: None,
-            reason: None,
-        };
-        match &report.outcome {
-            PhotoOutcome::Used { face, note, .. } => Self {
-                face: face.as_ref().map(FaceLine::from),
-                note: note.as_deref(),
-                ..line
-            },
-            PhotoOutcome::Skipped { kind, reason } => Self {
-                used: false,
-                kind: Some(kind_name(*kind)),
-                reason: Some(reason),
-                ..line
-            },
+            used: report.is_used(),
+            face: report.face.as_ref().map(FaceLine::from),
+            note: report.note.as_deref(),
+            kind: error.map(|error| kind_name(error.kind())),
+            reason: error.map(Error::message),
         }
     }
 }

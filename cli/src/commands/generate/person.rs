@@ -5,7 +5,7 @@ use crate::failure::{Failure, Outcome};
 use crate::progress::with_bar;
 use crate::{crops, photos};
 use image::RgbImage;
-use omniid::engine::{EncodeOptions, PhotoOutcome};
+use omniid::engine::EncodeOptions;
 use omniid::face::CropMode;
 use omniid::identity::Identity;
 use omniid::photo::Photo;
@@ -165,10 +165,8 @@ fn from_photos(
     })?;
     let mode = options.crop.unwrap_or(engine.info().crop);
     let crops = crops::of(&photos, &encoded, mode, args.cell, engine.limits())?;
-    let left_out = encoded.photos.iter().filter_map(|report| match &report.outcome {
-        PhotoOutcome::Skipped { reason, .. } => Some(reason.clone()),
-        PhotoOutcome::Used { .. } => None,
-    });
+    let errors = encoded.photos.iter().filter_map(|report| report.error.as_ref());
+    let left_out = errors.map(|error| error.message().to_string());
     Ok(Person {
         name: name.to_string(),
         left_out: left_out.collect(),

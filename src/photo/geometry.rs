@@ -97,7 +97,7 @@ impl Landmarks {
     /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) when a coordinate is not finite or absurdly large, or
     /// all points coincide.
     pub fn check(&self) -> Result<()> {
-        let bound = 4.0 * crate::photo::MAX_SIDE as f32;
+        let bound = 4.0 * super::MAX_SIDE as f32;
         // NaN fails the comparison.
         if !self.0.iter().flatten().all(|value| value.abs() <= bound) {
             return Err(Error::invalid(format!(
