@@ -10,10 +10,9 @@ use std::path::Path;
 /// Circles that are still to be removed: folder and members. Nothing may be added.
 const KNOWN: &[(&str, &str)] = &[
     ("omniid", "conditioning cuda inject"),
-    ("omniid", "face photo"),
     (
         "omniid_capi",
-        "condition conditioning cuda engine identity inject tensor",
+        "conditioning conditioning_contents cuda engine identity inject tensor",
     ),
     ("omniid_training::evaluate", "descriptor tokens"),
     ("omniid_training::render", "ict makehuman person"),
