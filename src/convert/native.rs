@@ -7,8 +7,7 @@ use crate::error::{Error, Result};
 use crate::face::FaceDetector;
 use crate::precision::Precision;
 use crate::progress::{self, report, ProgressFn, Stage};
-use candle_core::{DType, Device};
-use candle_nn::VarBuilder;
+use candle_core::DType;
 use std::path::Path;
 
 /// How a native file is written.
@@ -121,9 +120,9 @@ pub fn to_native_with_progress(
 
 /// The detector that is given, else the one that the checkpoint has.
 fn detector(source: &EngineOptions, parts: &Parts) -> Result<Vec<OutputTensor>> {
-    let weights = match source.detector.as_ref().map(|source| &source.0) {
-        Some(Content::Path(path)) => FaceDetector::weights(path, &source.limits)?,
-        Some(Content::Bytes(bytes)) => FaceDetector::weights_from_bytes(bytes, &source.limits)?,
+    let file = match source.detector.as_ref().map(|source| &source.0) {
+        Some(Content::Path(path)) => FaceDetector::read(path, &source.limits)?,
+        Some(Content::Bytes(bytes)) => FaceDetector::read_bytes(bytes, &source.limits)?,
         None => {
             return parts
                 .detector
@@ -132,15 +131,8 @@ fn detector(source: &EngineOptions, parts: &Parts) -> Result<Vec<OutputTensor>> 
         }
     };
     // Loading proves that it is a detector before anything is written.
-    FaceDetector::load(VarBuilder::from_tensors(
-        weights.clone(),
-        DType::F32,
-        &Device::Cpu,
-    ))?;
-    Ok(weights
-        .iter()
-        .map(|(name, tensor)| OutputTensor::new(format!("detector.{name}"), tensor))
-        .collect())
+    FaceDetector::from_file(&file)?;
+    below("detector", &file, None)
 }
 
 /// All tensors of a part, under `prefix`.

@@ -167,7 +167,7 @@ impl Engine {
             "adapter",
             self.inner.info.precision.dtype(),
             &self.inner.device,
-            |builder| Adapter::load(&source.layout, host, builder),
+            |weights| Adapter::load(&source.layout, host, weights),
         )?;
         Ok(self.inner.adapter.get_or_init(|| adapter))
     }

@@ -6,7 +6,7 @@ use super::host_config::HostConfig;
 use super::options::{DeviceChoice, EngineOptions};
 use super::{AdapterSource, Engine, EngineInfo, Inner};
 use crate::adapter::AdapterLayout;
-use crate::checkpoint::{recognise, Checkpoint, CheckpointKind, Content, Source};
+use crate::checkpoint::{recognise, Checkpoint, CheckpointKind, Content, Source, Weights};
 use crate::encoder::{Encoder, EncoderConfig, EncoderInput};
 use crate::error::{Error, Result};
 use crate::face::{CropMode, FaceDetector};
@@ -83,7 +83,7 @@ pub(super) fn open(options: EngineOptions, progress: ProgressFn<'_>) -> Result<E
                 "face detector",
                 DType::F32,
                 &Device::Cpu,
-                FaceDetector::load,
+                |weights| FaceDetector::load(weights),
             )?)
         }
         (None, None) => None,
@@ -167,34 +167,26 @@ pub(super) fn load<T>(
     what: &str,
     dtype: DType,
     device: &Device,
-    build: impl FnOnce(candle_nn::VarBuilder<'static>) -> Result<T>,
+    build: impl Fn(&Weights<'static>) -> Result<T>,
 ) -> Result<T> {
-    let (builder, usage) = checkpoint.var_builder(dtype, device);
-    let part = build(builder).map_err(|error| error.context(what))?;
-    usage.expect_all_used().map_err(|error| error.context(what))?;
-    Ok(part)
+    checkpoint
+        .build(dtype, device, build)
+        .map_err(|error| error.context(what))
 }
 
-/// Loads the backbone, as much of it as the encoder needs.
+/// Loads the backbone, as much of it as the encoder needs. A complete model may hold more.
 fn load_backbone(parts: &Parts, dtype: DType, device: &Device) -> Result<VisionTransformer> {
     let config = &parts.backbone_config;
-    let (builder, usage) = parts.backbone.var_builder(dtype, device);
-    let backbone = if parts.encoder_config.input() == EncoderInput::ImageEmbeds {
-        VisionTransformer::load(config, builder)
-    } else {
-        VisionTransformer::load_for_penultimate(config, builder)
-    }
-    .map_err(|error| error.context("image encoder"))?;
-    // What a complete model has but this encoder does not need is left unread, and is no surprise.
-    for tensor in VisionTransformer::tensors(config)? {
-        usage.mark(&tensor.name);
-    }
-    usage.mark("vision_model.post_layernorm.weight");
-    usage.mark("vision_model.post_layernorm.bias");
-    usage
-        .expect_all_used()
-        .map_err(|error| error.context("image encoder"))?;
-    Ok(backbone)
+    load(
+        &parts.backbone,
+        "image encoder",
+        dtype,
+        device,
+        |weights| match parts.encoder_config.input() {
+            EncoderInput::ImageEmbeds => VisionTransformer::load(config, weights),
+            EncoderInput::Penultimate => VisionTransformer::load_for_penultimate(config, weights),
+        },
+    )
 }
 
 /// The backbone's sizes from its shapes and, if there is one, its configuration file.

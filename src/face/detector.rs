@@ -1,15 +1,15 @@
 //! Finding faces: scales, turned photos, post-processing.
 
-use super::network::{expected_tensors, Level, Network};
+use super::network::{Level, Network};
 use super::onnx;
 use crate::error::{Error, Result};
 use crate::limits::Limits;
 use crate::photo::resample::{resize, Filter};
 use crate::photo::{Face, FaceBox, Landmarks};
-use candle_core::{DType, Device, Tensor};
-use candle_nn::VarBuilder;
+use crate::tensor_file::Checkpoint;
+use candle_core::{DType, Device};
 use image::{imageops, RgbImage};
-use std::collections::HashMap;
+use omniid_kernels::layers::{TensorSpec, Weights};
 use std::io::Read;
 use std::path::Path;
 
@@ -63,10 +63,18 @@ impl FaceDetector {
     ///
     /// # Errors
     /// [`Format`](crate::ErrorKind::Format) for a missing tensor or a wrong shape.
-    pub fn load(vb: VarBuilder) -> Result<Self> {
+    pub fn load<'a>(weights: impl Into<Weights<'a>>) -> Result<Self> {
         Ok(Self {
-            network: Network::load(vb).map_err(|error| error.context("face detector"))?,
+            network: Network::build(&weights.into()).map_err(|error| error.context("face detector"))?,
         })
+    }
+
+    /// Every tensor of the detector, with a start for training.
+    ///
+    /// # Errors
+    /// None that the caller could cause.
+    pub fn tensors() -> Result<Vec<TensorSpec>> {
+        Weights::list(Network::build)
     }
 
     /// Reads a detector file: safetensors with the names that [`FaceDetector::load`] takes, or the ONNX file that the
@@ -77,12 +85,11 @@ impl FaceDetector {
     /// [`LimitExceeded`](crate::ErrorKind::LimitExceeded) above 16 MiB or with a header beyond `limits`.
     pub fn open(path: impl AsRef<Path>, limits: &Limits) -> Result<Self> {
         let path = path.as_ref();
-        let weights = Self::weights(path, limits)?;
-        Self::from_weights(weights).map_err(|error| error.context(path.display()))
+        Self::from_file(&Self::read(path, limits)?).map_err(|error| error.context(path.display()))
     }
 
     /// The tensors of a detector file under OmniID's names; see [`FaceDetector::open`].
-    pub(crate) fn weights(path: &Path, limits: &Limits) -> Result<HashMap<String, Tensor>> {
+    pub(crate) fn read(path: &Path, limits: &Limits) -> Result<Checkpoint> {
         let file = std::fs::File::open(path).map_err(|error| Error::io(path, error))?;
         let metadata = file.metadata().map_err(|error| Error::io(path, error))?;
         if !metadata.is_file() {
@@ -95,7 +102,7 @@ impl FaceDetector {
         file.take(MAX_FILE_BYTES + 1)
             .read_to_end(&mut bytes)
             .map_err(|error| Error::io(path, error))?;
-        Self::weights_from_bytes(&bytes, limits).map_err(|error| error.context(path.display()))
+        Self::read_bytes(&bytes, limits).map_err(|error| error.context(path.display()))
     }
 
     /// As [`FaceDetector::open`], from memory.
@@ -103,25 +110,37 @@ impl FaceDetector {
     /// # Errors
     /// As [`FaceDetector::open`].
     pub fn from_bytes(bytes: &[u8], limits: &Limits) -> Result<Self> {
-        Self::from_weights(Self::weights_from_bytes(bytes, limits)?)
+        Self::from_file(&Self::read_bytes(bytes, limits)?)
     }
 
-    /// As [`FaceDetector::weights`], from memory.
-    pub(crate) fn weights_from_bytes(bytes: &[u8], limits: &Limits) -> Result<HashMap<String, Tensor>> {
+    /// As [`FaceDetector::read`], from memory.
+    pub(crate) fn read_bytes(bytes: &[u8], limits: &Limits) -> Result<Checkpoint> {
         if bytes.len() as u64 > MAX_FILE_BYTES {
             return Err(Error::limit(format!(
                 "face detector file has more than {MAX_FILE_BYTES} bytes"
             )));
         }
-        if is_safetensors(bytes) {
-            read_safetensors(bytes, limits)
-        } else {
-            onnx::read(bytes)
+        if !Checkpoint::is_safetensors(bytes) {
+            return onnx::read(bytes, &Self::tensors()?);
         }
+        let file = Checkpoint::open(bytes.to_vec(), limits)?;
+        for spec in Self::tensors()? {
+            match file.info(&spec.name) {
+                Some(info) if info.dtype != DType::F32 => {
+                    return Err(Error::unsupported(format!(
+                        "tensor {} is {:?}, expected F32",
+                        spec.name, info.dtype
+                    )))
+                }
+                _ => {}
+            }
+        }
+        Ok(file)
     }
 
-    fn from_weights(tensors: HashMap<String, Tensor>) -> Result<Self> {
-        Self::load(VarBuilder::from_tensors(tensors, DType::F32, &Device::Cpu))
+    /// A detector from its own file: nothing else may be in it.
+    pub(crate) fn from_file(file: &Checkpoint) -> Result<Self> {
+        file.build(DType::F32, &Device::Cpu, |weights| Self::load(weights))
     }
 
     /// Finds the faces of an image, largest first (by the longer side of the box).
@@ -378,54 +397,4 @@ fn turn_back(face: &Face, quarter_turns: u32, width: f32, height: f32) -> Face {
         3 => [width - y, x],
         _ => [x, y],
     })
-}
-
-/// A safetensors file begins with the length of its JSON header; ONNX, a protobuf, does not.
-fn is_safetensors(bytes: &[u8]) -> bool {
-    bytes.get(8) == Some(&b'{')
-}
-
-fn read_safetensors(bytes: &[u8], limits: &Limits) -> Result<HashMap<String, Tensor>> {
-    let length = bytes
-        .first_chunk::<8>()
-        .map_or(0, |length| u64::from_le_bytes(*length));
-    if length > limits.max_header_bytes {
-        return Err(Error::limit(format!(
-            "safetensors header of {length} bytes, the limit is {} (max_header_bytes)",
-            limits.max_header_bytes
-        )));
-    }
-    let file = safetensors::SafeTensors::deserialize(bytes)
-        .map_err(|error| Error::format(format!("safetensors file is damaged or truncated: {error}")))?;
-    let expected: HashMap<String, Vec<usize>> = expected_tensors().into_iter().collect();
-    let mut tensors = HashMap::new();
-    for (name, view) in file.iter() {
-        let Some(shape) = expected.get(name) else {
-            return Err(Error::format(format!(
-                "unknown tensor {name}: not a YuNet face detector"
-            )));
-        };
-        if view.shape() != shape {
-            return Err(Error::format(format!(
-                "tensor {name} has shape {:?}, expected {shape:?}",
-                view.shape()
-            )));
-        }
-        if view.dtype() != safetensors::Dtype::F32 {
-            return Err(Error::unsupported(format!(
-                "tensor {name} is {:?}, expected F32",
-                view.dtype()
-            )));
-        }
-        let values: Vec<f32> = view
-            .data()
-            .chunks_exact(4)
-            .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
-            .collect();
-        tensors.insert(
-            name.to_owned(),
-            Tensor::from_vec(values, shape.as_slice(), &Device::Cpu)?,
-        );
-    }
-    Ok(tensors)
 }

@@ -3,7 +3,7 @@
 use super::depthwise::Depthwise;
 use crate::error::{Error, Result};
 use candle_core::{DType, Device, Tensor};
-use candle_nn::VarBuilder;
+use omniid_kernels::layers::{Initial, Weights};
 
 /// Strides of the three output levels, in pixels.
 pub(super) const STRIDES: [usize; 3] = [8, 16, 32];
@@ -17,16 +17,30 @@ struct Unit {
     depthwise: Depthwise,
 }
 
+/// What a unit is for.
+#[derive(Clone, Copy, PartialEq)]
+enum Role {
+    /// Features, with a ReLU behind.
+    Features,
+    /// Numbers of a cell, which start at this value.
+    Numbers(f32),
+}
+
 impl Unit {
-    fn load(vb: VarBuilder, input: usize, output: usize, relu: bool) -> Result<Self> {
-        let kernel = vb.get((output, 1, 3, 3), "depthwise.weight")?;
-        let bias = vb.get(output, "depthwise.bias")?;
+    fn build(name: &str, [input, output]: [usize; 2], role: Role, weights: &Weights) -> Result<Self> {
+        let unit = weights.pp(name);
+        let (gain, start) = match role {
+            Role::Features => (1.0, 0.0),
+            Role::Numbers(start) => (0.1, start),
+        };
+        let pointwise = unit.tensor("pointwise.weight", &[output, input, 1, 1], normal(input, 1.0))?;
+        let pointwise_bias = unit.tensor("pointwise.bias", &[output], Initial::Constant(0.0))?;
+        let kernel = unit.tensor("depthwise.weight", &[output, 1, 3, 3], normal(9, gain))?;
+        let bias = unit.tensor("depthwise.bias", &[output], Initial::Constant(start))?;
         Ok(Self {
-            pointwise: vb
-                .get((output, input, 1, 1), "pointwise.weight")?
-                .reshape((output, input))?,
-            pointwise_bias: vb.get(output, "pointwise.bias")?.reshape((output, 1))?,
-            depthwise: Depthwise::new(kernel, bias, relu)?,
+            pointwise: pointwise.reshape((output, input))?,
+            pointwise_bias: pointwise_bias.reshape((output, 1))?,
+            depthwise: Depthwise::new(kernel, bias, role == Role::Features)?,
         })
     }
 
@@ -77,86 +91,61 @@ pub(super) struct Network {
 }
 
 /// Channels before and after each unit of the backbone, stage by stage.
-const STAGES: [&[(usize, usize)]; 6] = [
-    &[(16, 16)],
-    &[(16, 16), (16, 64)],
-    &[(64, 64); 2],
-    &[(64, 64); 2],
-    &[(64, 64); 2],
-    &[(64, 64); 2],
+const STAGES: [&[[usize; 2]]; 6] = [
+    &[[16, 16]],
+    &[[16, 16], [16, WIDTH]],
+    &[[WIDTH; 2]; 2],
+    &[[WIDTH; 2]; 2],
+    &[[WIDTH; 2]; 2],
+    &[[WIDTH; 2]; 2],
 ];
 
-/// Every tensor of the network: name and shape.
-pub(super) fn expected_tensors() -> Vec<(String, Vec<usize>)> {
-    let mut out = vec![
-        ("backbone.stem.weight".to_owned(), vec![16, 3, 3, 3]),
-        ("backbone.stem.bias".to_owned(), vec![16]),
-    ];
-    for (name, input, output) in unit_names() {
-        out.push((format!("{name}.pointwise.weight"), vec![output, input, 1, 1]));
-        out.push((format!("{name}.pointwise.bias"), vec![output]));
-        out.push((format!("{name}.depthwise.weight"), vec![output, 1, 3, 3]));
-        out.push((format!("{name}.depthwise.bias"), vec![output]));
-    }
-    out
-}
+/// Channels after the backbone's second stage.
+const WIDTH: usize = 64;
 
-/// Every unit: name, input channels, output channels.
-pub(super) fn unit_names() -> Vec<(String, usize, usize)> {
-    let mut out = Vec::new();
-    for (stage, units) in STAGES.iter().enumerate() {
-        for (unit, &(input, output)) in units.iter().enumerate() {
-            out.push((format!("backbone.stage{stage}.{unit}"), input, output));
-        }
-    }
-    for level in 0..3 {
-        out.push((format!("neck.lateral{level}"), 64, 64));
-        out.push((format!("head.shared{level}"), 64, 64));
-        for (branch, output) in [("cls", 1), ("obj", 1), ("box", 4), ("kps", 10)] {
-            out.push((format!("head.{branch}{level}"), 64, output));
-        }
-    }
-    out
+/// Normal numbers that keep `gain` of the variance of `inputs` numbers.
+fn normal(inputs: usize, gain: f32) -> Initial {
+    Initial::Normal((gain / inputs as f32).sqrt())
 }
 
 impl Network {
-    pub fn load(vb: VarBuilder) -> Result<Self> {
-        let vb = vb.to_dtype(DType::F32);
-        let unit = |name: String, input, output, relu| Unit::load(vb.pp(name), input, output, relu);
-        let stages = STAGES
-            .iter()
-            .enumerate()
-            .map(|(stage, units)| {
-                units
-                    .iter()
-                    .enumerate()
-                    .map(|(i, &(input, output))| {
-                        unit(format!("backbone.stage{stage}.{i}"), input, output, true)
-                    })
-                    .collect()
-            })
-            .collect::<Result<_>>()?;
-        let laterals = (0..3)
-            .map(|level| unit(format!("neck.lateral{level}"), 64, 64, true))
-            .collect::<Result<_>>()?;
-        let heads = (0..3)
-            .map(|level| {
-                Ok(Head {
-                    shared: unit(format!("head.shared{level}"), 64, 64, true)?,
-                    class: unit(format!("head.cls{level}"), 64, 1, false)?,
-                    object: unit(format!("head.obj{level}"), 64, 1, false)?,
-                    boxes: unit(format!("head.box{level}"), 64, 4, false)?,
-                    points: unit(format!("head.kps{level}"), 64, 10, false)?,
-                })
-            })
-            .collect::<Result<_>>()?;
+    /// Every tensor of the network, batch normalisation folded.
+    ///
+    /// Weights keep the variance of what passes through; the classes start at a probability of 0.01, so that the many
+    /// cells without a face do not drown the first steps (Lin et al. 2017).
+    pub fn build(weights: &Weights) -> Result<Self> {
+        let weights = weights.to_dtype(DType::F32);
+        let features = |name: &str, channels| Unit::build(name, channels, Role::Features, &weights);
+        let numbers =
+            |name: &str, count, start| Unit::build(name, [WIDTH, count], Role::Numbers(start), &weights);
+        let stem = weights.pp("backbone.stem");
+        let stem_weight = stem.tensor("weight", &[16, 3, 3, 3], normal(27, 1.0))?;
+        let stem_bias = stem.tensor("bias", &[16], Initial::Constant(0.0))?;
+        let mut stages = Vec::new();
+        for (stage, units) in STAGES.iter().enumerate() {
+            let unit = |(i, channels): (usize, &[usize; 2])| {
+                features(&format!("backbone.stage{stage}.{i}"), *channels)
+            };
+            stages.push(units.iter().enumerate().map(unit).collect::<Result<_>>()?);
+        }
+        let (mut laterals, mut heads) = (Vec::new(), Vec::new());
+        for level in 0..STRIDES.len() {
+            laterals.push(features(&format!("neck.lateral{level}"), [WIDTH; 2])?);
+            heads.push(Head {
+                shared: features(&format!("head.shared{level}"), [WIDTH; 2])?,
+                class: numbers(&format!("head.cls{level}"), 1, -4.6)?,
+                object: numbers(&format!("head.obj{level}"), 1, -4.6)?,
+                boxes: numbers(&format!("head.box{level}"), 4, 0.0)?,
+                points: numbers(&format!("head.kps{level}"), 10, 0.0)?,
+            });
+        }
         Ok(Self {
-            stem: vb.get((16, 3, 3, 3), "backbone.stem.weight")?,
-            stem_bias: vb.get(16, "backbone.stem.bias")?.reshape((1, 16, 1, 1))?,
+            stem: stem_weight,
+            stem_bias: stem_bias.reshape((1, 16, 1, 1))?,
             stages,
             laterals,
             heads,
-            device: vb.device().clone(),
+            device: weights.device(),
         })
     }
 

@@ -5,6 +5,7 @@ use crate::error::{Error, Result};
 use candle_core::{DType, Device, Shape, Tensor};
 use candle_nn::var_builder::SimpleBackend;
 use candle_nn::{Init, VarBuilder};
+use omniid_kernels::layers::Weights;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -126,6 +127,30 @@ impl Checkpoint {
         };
         let backend: Box<dyn SimpleBackend> = Box::new(Backend(tracker.clone()));
         (VarBuilder::new_with_args(backend, dtype, device), tracker)
+    }
+}
+
+impl Checkpoint {
+    /// Builds a network from the tensors, as `dtype` on `device`, and refuses tensors that it does not know: a misspelt
+    /// key must not go unnoticed.
+    ///
+    /// `build` is called twice, the second time to list its tensors. A network may read less than it lists.
+    ///
+    /// # Errors
+    /// Those of `build`; [`ErrorKind::Format`](crate::ErrorKind::Format) naming the unknown tensors.
+    pub fn build<T>(
+        &self,
+        dtype: DType,
+        device: &Device,
+        build: impl Fn(&Weights<'static>) -> Result<T>,
+    ) -> Result<T> {
+        let (builder, usage) = self.var_builder(dtype, device);
+        let network = build(&builder.into())?;
+        for spec in Weights::list(build)? {
+            usage.mark(&spec.name);
+        }
+        usage.expect_all_used()?;
+        Ok(network)
     }
 }
 

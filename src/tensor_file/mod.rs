@@ -8,6 +8,7 @@ mod element;
 mod entry;
 mod fingerprint;
 mod map;
+pub(crate) mod onnx;
 mod safetensors;
 mod shapes;
 mod source;
@@ -112,6 +113,11 @@ impl Checkpoint {
             }
             Content::Bytes(bytes) => Self::parse(Backing::Memory(bytes), None, limits),
         }
+    }
+
+    /// Whether `bytes` begin as a safetensors file does.
+    pub(crate) fn is_safetensors(bytes: &[u8]) -> bool {
+        safetensors::looks_like(bytes)
     }
 
     fn parse(backing: Backing, path: Option<PathBuf>, limits: &Limits) -> Result<Self> {

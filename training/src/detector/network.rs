@@ -4,6 +4,7 @@ use super::norm::{moments, normalise, Moments, EPSILON};
 use super::ops::{depthwise, enlarge, max_pool, stem_windows, Grid};
 use candle_core::{DType, Device, Tensor, D};
 use candle_nn::VarBuilder;
+use omniid::face::FaceDetector;
 use omniid::{Error, Result};
 use omniid_kernels::layers::{Initial, Linear, TensorSpec};
 use std::collections::BTreeMap;
@@ -16,16 +17,6 @@ pub const OUTPUTS: usize = 16;
 
 /// The four branches of a level and how many numbers each gives, in the order of a cell's numbers.
 const BRANCHES: [(&str, usize); 4] = [("cls", 1), ("obj", 1), ("box", 4), ("kps", 10)];
-
-/// Channels before and after each unit of the backbone, stage by stage.
-const STAGES: [&[(usize, usize)]; 6] = [
-    &[(16, 16)],
-    &[(16, 16), (16, 64)],
-    &[(64, 64); 2],
-    &[(64, 64); 2],
-    &[(64, 64); 2],
-    &[(64, 64); 2],
-];
 
 /// YuNet, variant `n` (Wu, Peng, Yu: "YuNet: A Tiny Millisecond-level Face Detector", 2023).
 ///
@@ -67,22 +58,13 @@ pub fn scaled(value: u8) -> f32 {
     f32::from(value) * SCALE - 2.0
 }
 
-/// Every unit: name, input channels, output channels.
-fn units() -> Vec<(String, usize, usize)> {
-    let mut all = Vec::new();
-    for (stage, units) in STAGES.iter().enumerate() {
-        for (place, &(input, output)) in units.iter().enumerate() {
-            all.push((format!("backbone.stage{stage}.{place}"), input, output));
-        }
-    }
-    for level in 0..STRIDES.len() {
-        all.push((format!("neck.lateral{level}"), 64, 64));
-        all.push((format!("head.shared{level}"), 64, 64));
-        for (branch, output) in BRANCHES {
-            all.push((format!("head.{branch}{level}"), 64, output));
-        }
-    }
-    all
+/// Every unit, as the plugin describes the network: name, input channels, output channels.
+fn units() -> Result<Vec<(String, usize, usize)>> {
+    let unit = |spec: TensorSpec| {
+        let name = spec.name.strip_suffix(".pointwise.weight")?.to_owned();
+        Some((name, spec.shape[1], spec.shape[0]))
+    };
+    Ok(FaceDetector::tensors()?.into_iter().filter_map(unit).collect())
 }
 
 /// Whether a unit is one of the last ones, which give numbers: without batch normalisation and ReLU.
@@ -92,56 +74,29 @@ fn is_branch(name: &str) -> bool {
         .any(|(branch, _)| name.starts_with(&format!("head.{branch}")))
 }
 
-/// Every tensor in training with its start. Weights keep the variance of what passes through; the classes start at a
-/// probability of 0.01, so that the many cells without a face do not drown the first steps (Lin et al. 2017).
-pub fn tensors() -> Vec<TensorSpec> {
-    let normal = |inputs: f32, gain: f32| Initial::Normal((gain / inputs).sqrt());
-    let norm = |name: &str, channels: usize| {
-        [("weight", 1.0), ("bias", 0.0)].map(|(part, start)| {
-            TensorSpec::new(
-                format!("{name}.norm.{part}"),
-                &[channels],
-                Initial::Constant(start),
-            )
-        })
-    };
-    let mut all = vec![TensorSpec::new(
-        "backbone.stem.weight",
-        &[16, 3, 3, 3],
-        normal(27.0, 1.0),
-    )];
-    all.extend(norm("backbone.stem", 16));
-    for (name, input, output) in units() {
-        let gain = if is_branch(&name) { 0.1 } else { 1.0 };
-        all.extend([
-            TensorSpec::new(
-                format!("{name}.pointwise.weight"),
-                &[output, input, 1, 1],
-                normal(input as f32, 1.0),
-            ),
-            TensorSpec::new(
-                format!("{name}.pointwise.bias"),
-                &[output],
-                Initial::Constant(0.0),
-            ),
-            TensorSpec::new(
-                format!("{name}.depthwise.weight"),
-                &[output, 1, 3, 3],
-                normal(9.0, gain),
-            ),
-        ]);
-        if is_branch(&name) {
-            let prior = name.contains("head.cls") || name.contains("head.obj");
-            all.push(TensorSpec::new(
-                format!("{name}.depthwise.bias"),
-                &[output],
-                Initial::Constant(if prior { -4.6 } else { 0.0 }),
-            ));
-        } else {
-            all.extend(norm(&name, output));
+/// Every tensor in training with its start: those of the plugin's network, with a batch normalisation in place of each
+/// bias that it would take away again.
+///
+/// # Errors
+/// None that the caller could cause.
+pub fn tensors() -> Result<Vec<TensorSpec>> {
+    let mut all = Vec::new();
+    for spec in FaceDetector::tensors()? {
+        let normed = match spec.name.strip_suffix(".bias") {
+            Some("backbone.stem") => Some("backbone.stem"),
+            Some(layer) => layer.strip_suffix(".depthwise").filter(|unit| !is_branch(unit)),
+            None => None,
+        };
+        let Some(unit) = normed else {
+            all.push(spec);
+            continue;
+        };
+        for (part, start) in [("weight", 1.0), ("bias", 0.0)] {
+            let name = format!("{unit}.norm.{part}");
+            all.push(TensorSpec::new(name, &spec.shape, Initial::Constant(start)));
         }
     }
-    all
+    Ok(all)
 }
 
 /// Tensors for `FaceDetector`, which reads pixels 0…255, from those of the network in training and the statistics of
@@ -186,7 +141,7 @@ pub fn fold(
     // A scaled pixel is SCALE · v − 2.
     out.insert("backbone.stem.bias".to_owned(), (offset - (sums * 2.0)?)?);
     out.insert("backbone.stem.weight".to_owned(), (weight * f64::from(SCALE))?);
-    for (name, _, output) in units() {
+    for (name, _, output) in units()? {
         for part in ["pointwise.weight", "pointwise.bias"] {
             let name = format!("{name}.{part}");
             out.insert(name.clone(), get(&name)?);
@@ -267,13 +222,18 @@ impl Network {
     /// # Errors
     /// [`ErrorKind::Format`](omniid::ErrorKind::Format) when a tensor is missing or has another shape.
     pub fn load(vb: VarBuilder) -> Result<Self> {
-        let mut stages: Vec<Vec<Unit>> = STAGES.iter().map(|_| Vec::new()).collect();
+        let mut stages: Vec<Vec<Unit>> = Vec::new();
         let (mut laterals, mut shared, mut branches) = (Vec::new(), Vec::new(), Vec::new());
-        for (name, input, output) in units() {
+        for (name, input, output) in units()? {
             let unit = Unit::load(vb.clone(), &name, input, output)?;
-            let stage = (0..stages.len()).find(|stage| name.starts_with(&format!("backbone.stage{stage}.")));
+            let stage = name
+                .strip_prefix("backbone.stage")
+                .and_then(|rest| rest.split_once('.')?.0.parse::<usize>().ok());
             match stage {
-                Some(stage) => stages[stage].push(unit),
+                Some(stage) => {
+                    stages.resize_with(stages.len().max(stage + 1), Vec::new);
+                    stages[stage].push(unit);
+                }
                 None if name.starts_with("neck") => laterals.push(unit),
                 None if is_branch(&name) => branches.push(unit),
                 None => shared.push(unit),

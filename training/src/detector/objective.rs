@@ -232,7 +232,7 @@ impl Objective for FaceDetection {
     }
 
     fn parameters(&self) -> Result<Vec<ParameterSpec>> {
-        Ok(tensors()
+        Ok(tensors()?
             .into_iter()
             .map(|spec| ParameterSpec {
                 decays: spec.name.ends_with("pointwise.weight") || spec.name.ends_with("stem.weight"),
@@ -245,7 +245,7 @@ impl Objective for FaceDetection {
 
     fn load(&self, vb: VarBuilder) -> Result<Model> {
         let mut trained = BTreeMap::new();
-        for spec in tensors() {
+        for spec in tensors()? {
             trained.insert(spec.name.clone(), vb.get(spec.shape.as_slice(), &spec.name)?);
         }
         Ok(Model {

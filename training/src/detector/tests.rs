@@ -296,7 +296,7 @@ fn numbers(image: &RgbImage, of: impl Fn(u8) -> f32) -> Vec<f32> {
 #[test]
 fn folding_keeps_what_the_network_says_about_the_pictures_that_were_measured() -> Result<()> {
     let mut trained = BTreeMap::new();
-    for spec in network::tensors() {
+    for spec in network::tensors()? {
         // Gains and shifts as after some training.
         let apart = TensorSpec::new(spec.name.clone(), &spec.shape, Initial::Normal(0.3)).tensor(9)?;
         let tensor = spec.tensor(5)?;
