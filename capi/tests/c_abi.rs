@@ -1,5 +1,7 @@
 //! The C ABI as C sees it: the header in every language version, the exported names, programs in C.
 
+#[path = "c_abi/abi_dump.rs"]
+mod abi_dump;
 #[path = "c_abi/compilers.rs"]
 mod compilers;
 #[path = "c_abi/exports.rs"]

@@ -138,7 +138,8 @@ int main(int argc, char **argv) {
             for (size_t i = 0; i < count; i++) query[i] = 3.0f * noise(), expected[i] = output[i] = before[i] = noise();
 
             int64_t shape[3] = {BATCH, ROWS, (int64_t)inner};
-            omniid_tensor query_tensor = {query, {OMNIID_DEVICE_TYPE_CPU, 0}, 3, {OMNIID_TYPE_CODE_FLOAT, 32, 1}, shape, NULL, 0};
+            omniid_tensor query_tensor = {
+                query, {OMNIID_DEVICE_TYPE_CPU, 0}, 3, {OMNIID_TYPE_CODE_FLOAT, 32, 1}, shape, NULL, 0};
             omniid_tensor output_tensor = query_tensor;
             output_tensor.data = output;
             /* Guidance in one batch: the first row does not follow the prompt, the second does. */
@@ -164,7 +165,8 @@ int main(int argc, char **argv) {
                 effect = fmaxf(effect, fabsf(output[i] - before[i]));
             }
             if (!active && memcmp(output, before, count * sizeof *output) != 0) {
-                fprintf(stderr, "step %d, layer %s: the output changed outside the identity's steps\n", step, layer.name);
+                fprintf(stderr, "step %d, layer %s: the output changed outside the identity's steps\n", step,
+                        layer.name);
                 return 1;
             }
             free(query), free(output), free(before), free(expected);

@@ -114,9 +114,7 @@ struct ConditioningInput {
     /// An identity that unconditional rows attend to instead.
     ConditioningInput &negative(const Identity &identity) noexcept { return c.negative = identity.get(), *this; }
     /// Another identity for the composition layers of the weight types "style and composition".
-    ConditioningInput &composition(const Identity &identity) noexcept {
-        return c.composition = identity.get(), *this;
-    }
+    ConditioningInput &composition(const Identity &identity) noexcept { return c.composition = identity.get(), *this; }
 
   private:
     ConditioningInput &step_range(std::int32_t unit, double first, double last) noexcept {
@@ -300,17 +298,16 @@ class Conditioning : public detail::Handle<omniid_conditioning, omniid_condition
     [[nodiscard]] Result<bool> is_active(std::size_t identity, std::optional<double> sigma,
                                          std::optional<double> fraction) const {
         std::int32_t out = 0;
-        const omniid_status status =
-            omniid_conditioning_is_active(get(), identity, sigma.has_value() ? &*sigma : nullptr,
-                                          fraction.has_value() ? &*fraction : nullptr, &out);
+        const omniid_status status = omniid_conditioning_is_active(
+            get(), identity, sigma.has_value() ? &*sigma : nullptr, fraction.has_value() ? &*fraction : nullptr, &out);
         return detail::finish(status, out != 0);
     }
 
     /// Writes an identity's mask as one factor for each of a layer's `out.size()` image tokens.
     Result<void> mask_factors(std::size_t identity, span<float> out, std::uint32_t latent_height = 0,
                               std::uint32_t latent_width = 0) const {
-        return detail::finish(omniid_conditioning_mask_factors(get(), identity, out.size(), latent_height, latent_width,
-                                                               out.data()));
+        return detail::finish(
+            omniid_conditioning_mask_factors(get(), identity, out.size(), latent_height, latent_width, out.data()));
     }
 
   private:

@@ -172,9 +172,17 @@ class Engine : public detail::Handle<omniid_engine, omniid_engine_free> {
         const omniid_status status = omniid_engine_describe(get(), &c);
         EngineInfo info;
         if (status == OMNIID_STATUS_OK) {
-            info = {static_cast<EncoderKind>(c.encoder), c.name, c.fingerprint,
-                    c.host == nullptr ? std::string_view() : c.host, c.host_layer_count, c.tokens, c.token_width,
-                    c.image_size, c.has_detector != 0, c.has_adapter != 0, Device{c.device_type, c.device_id},
+            info = {static_cast<EncoderKind>(c.encoder),
+                    c.name,
+                    c.fingerprint,
+                    c.host == nullptr ? std::string_view() : c.host,
+                    c.host_layer_count,
+                    c.tokens,
+                    c.token_width,
+                    c.image_size,
+                    c.has_detector != 0,
+                    c.has_adapter != 0,
+                    Device{c.device_type, c.device_id},
                     static_cast<Precision>(c.precision)};
         }
         return detail::finish(status, info);

@@ -89,8 +89,15 @@ class Identity : public detail::Handle<omniid_identity, omniid_identity_free> {
         const omniid_status status = omniid_identity_describe(get(), &c);
         IdentityInfo info;
         if (status == OMNIID_STATUS_OK) {
-            info = {static_cast<EncoderKind>(c.encoder), c.tokens, c.token_width, c.photos, c.features,
-                    c.model, c.label, c.created, c.consent};
+            info = {static_cast<EncoderKind>(c.encoder),
+                    c.tokens,
+                    c.token_width,
+                    c.photos,
+                    c.features,
+                    c.model,
+                    c.label,
+                    c.created,
+                    c.consent};
         }
         return detail::finish(status, info);
     }

@@ -46,8 +46,8 @@ class span {
               class = std::enable_if_t<
                   !std::is_same_v<std::remove_cv_t<std::remove_reference_t<Container>>, span> &&
                   !std::is_array_v<std::remove_reference_t<Container>> &&
-                  std::is_convertible_v<
-                      std::remove_pointer_t<decltype(std::data(std::declval<Container &>()))> (*)[], T (*)[]> &&
+                  std::is_convertible_v<std::remove_pointer_t<decltype(std::data(std::declval<Container &>()))> (*)[],
+                                        T (*)[]> &&
                   std::is_convertible_v<decltype(std::size(std::declval<Container &>())), std::size_t>>>
     constexpr span(Container &&container) noexcept
         : data_(std::data(container)), size_(static_cast<std::size_t>(std::size(container))) {}

@@ -25,7 +25,7 @@ enum class NumberType : std::uint8_t {
 /// Where a tensor's memory is.
 struct Device {
     std::int32_t type = OMNIID_DEVICE_TYPE_CPU; ///< OMNIID_DEVICE_TYPE_CPU or OMNIID_DEVICE_TYPE_CUDA.
-    std::int32_t ordinal = 0;              ///< Which GPU.
+    std::int32_t ordinal = 0;                   ///< Which GPU.
 
     /// The processor's memory.
     [[nodiscard]] static constexpr Device cpu() noexcept { return {}; }
@@ -76,8 +76,7 @@ class TensorView {
     template <std::size_t Dimensions>
     TensorView(void *data, NumberType type, const std::int64_t (&shape)[Dimensions],
                Device device = Device::cpu()) noexcept
-        : data_(data), type_(detail::to_c(type)), device_(device),
-          dimensions_(static_cast<std::int32_t>(Dimensions)) {
+        : data_(data), type_(detail::to_c(type)), device_(device), dimensions_(static_cast<std::int32_t>(Dimensions)) {
         static_assert(Dimensions >= 1 && Dimensions <= 4, "tensors have 1 to 4 dimensions");
         for (std::size_t i = 0; i < Dimensions; i++) shape_[i] = shape[i];
     }
@@ -93,9 +92,12 @@ class TensorView {
 
     /// A view of another library's DLPack tensor, which keeps its memory. Calls refuse one of more than 4 dimensions.
     explicit TensorView(const omniid_tensor &tensor) noexcept
-        : data_(tensor.data), type_(tensor.dtype),
+        : data_(tensor.data),
+          type_(tensor.dtype),
           device_{static_cast<std::int32_t>(tensor.device.device_type), tensor.device.device_id},
-          dimensions_(tensor.ndim), byte_offset_(tensor.byte_offset), has_strides_(tensor.strides != nullptr) {
+          dimensions_(tensor.ndim),
+          byte_offset_(tensor.byte_offset),
+          has_strides_(tensor.strides != nullptr) {
         for (std::size_t i = 0; i < shape_.size() && static_cast<std::int32_t>(i) < tensor.ndim; i++) {
             shape_[i] = tensor.shape[i];
             if (has_strides_) strides_[i] = tensor.strides[i];

@@ -152,14 +152,16 @@ static omniid_identity *photos(void) {
     omniid_report_free(report);
 
     options.bad_photo = OMNIID_BAD_PHOTO_FAIL;
-    EXPECT(omniid_encode(engine, &array[0].known, 3, &options, &none) != OMNIID_STATUS_OK && none == NULL && report == NULL);
+    EXPECT(omniid_encode(engine, &array[0].known, 3, &options, &none) != OMNIID_STATUS_OK && none == NULL &&
+           report == NULL);
     array[2].newer[0] = 1;
     REFUSED(omniid_encode(engine, &array[0].known, 3, &options, &none), OMNIID_STATUS_UNSUPPORTED, "element 2");
     array[2].newer[0] = 0;
     array[1].known.struct_size = sizeof(omniid_photo);
     REFUSED(omniid_encode(engine, &array[0].known, 3, &options, &none), OMNIID_STATUS_INVALID_ARGUMENT, "element 1");
     REFUSED(omniid_encode(engine, &array[0].known, 0, NULL, &none), OMNIID_STATUS_INVALID_ARGUMENT, "0 photos");
-    REFUSED(omniid_encode(engine, &array[0].known, (size_t)-1, NULL, &none), OMNIID_STATUS_INVALID_ARGUMENT, "omniid_photo");
+    REFUSED(omniid_encode(engine, &array[0].known, (size_t)-1, NULL, &none), OMNIID_STATUS_INVALID_ARGUMENT,
+            "omniid_photo");
     omniid_photo bad = pixels(0);
     bad.channel_order = 4;
     REFUSED(omniid_encode(engine, &bad, 1, NULL, &none), OMNIID_STATUS_INVALID_ARGUMENT, "channel_order: 4");
@@ -227,7 +229,8 @@ static void identities(omniid_identity *identity, const char *folder) {
     char path[4096];
     snprintf(path, sizeof path, "%s/j.omniid", folder);
     OK(omniid_identity_save(identity, path, OMNIID_PRECISION_F32));
-    REFUSED(omniid_identity_save(identity, path, OMNIID_PRECISION_BF16), OMNIID_STATUS_INVALID_ARGUMENT, "precision: 2");
+    REFUSED(omniid_identity_save(identity, path, OMNIID_PRECISION_BF16), OMNIID_STATUS_INVALID_ARGUMENT,
+            "precision: 2");
     REFUSED(omniid_identity_save(identity, "no/such/folder/x", 0), OMNIID_STATUS_IO, "no/such/folder");
     omniid_identity *loaded, *copied, *renamed, *small, *longer, *none;
     OK(omniid_identity_load(path, &loaded));
@@ -301,7 +304,8 @@ static void conditionings(omniid_identity *identity) {
     EXPECT(number == 2);
     OK(omniid_conditioning_find_layer(conditioning, "up", &number));
     EXPECT(number == 1);
-    REFUSED(omniid_conditioning_find_layer(conditioning, "sideways", &number), OMNIID_STATUS_INVALID_ARGUMENT, "sideways");
+    REFUSED(omniid_conditioning_find_layer(conditioning, "sideways", &number), OMNIID_STATUS_INVALID_ARGUMENT,
+            "sideways");
     OK(omniid_conditioning_byte_size(conditioning, &number));
     EXPECT(number >= 2 * 2 * 6 * 16 * sizeof(float));
     const char *name;
@@ -326,17 +330,20 @@ static void conditionings(omniid_identity *identity) {
     sigma = 0.5;
     OK(omniid_conditioning_is_active(conditioning, 1, &sigma, NULL, &active));
     EXPECT(active == 0);
-    REFUSED(omniid_conditioning_is_active(conditioning, 1, NULL, NULL, &active), OMNIID_STATUS_INVALID_ARGUMENT, "sigma");
+    REFUSED(omniid_conditioning_is_active(conditioning, 1, NULL, NULL, &active), OMNIID_STATUS_INVALID_ARGUMENT,
+            "sigma");
     float factors[6];
     OK(omniid_conditioning_mask_factors(conditioning, 0, 6, 2, 3, factors));
     EXPECT(memcmp(factors, mask, sizeof mask) == 0);
-    REFUSED(omniid_conditioning_mask_factors(conditioning, 0, 6, 2, 0, factors), OMNIID_STATUS_INVALID_ARGUMENT, "latent");
+    REFUSED(omniid_conditioning_mask_factors(conditioning, 0, 6, 2, 0, factors), OMNIID_STATUS_INVALID_ARGUMENT,
+            "latent");
 
     /* Shapes, types, devices, layouts of a call. */
     float query[2 * 6 * 16], output[2 * 6 * 16], before[2 * 6 * 16];
     for (int i = 0; i < 192; i++) query[i] = (float)(i % 13) / 7, before[i] = output[i] = (float)(i % 5);
     int64_t rows_first[3] = {2, 6, 16}, heads_first[4] = {2, 2, 6, 8};
-    omniid_tensor in = {query, {OMNIID_DEVICE_TYPE_CPU, 0}, 3, {OMNIID_TYPE_CODE_FLOAT, 32, 1}, rows_first, NULL, 0}, out = in;
+    omniid_tensor in = {query, {OMNIID_DEVICE_TYPE_CPU, 0}, 3, {OMNIID_TYPE_CODE_FLOAT, 32, 1}, rows_first, NULL, 0},
+                  out = in;
     out.data = output;
     omniid_inject_call call = OMNIID_INJECT_CALL_INIT;
     call.query = &in;
@@ -396,7 +403,8 @@ static void conditionings(omniid_identity *identity) {
         query_heads[at] = query[i];
         output_heads[at] = before[i];
     }
-    in = (omniid_tensor){query_heads, {OMNIID_DEVICE_TYPE_CPU, 0}, 4, {OMNIID_TYPE_CODE_FLOAT, 32, 1}, heads_first, NULL, 0};
+    in = (omniid_tensor){
+        query_heads, {OMNIID_DEVICE_TYPE_CPU, 0}, 4, {OMNIID_TYPE_CODE_FLOAT, 32, 1}, heads_first, NULL, 0};
     out = in;
     out.data = output_heads;
     call.layout = OMNIID_LAYOUT_HEADS_FIRST;
@@ -408,21 +416,25 @@ static void conditionings(omniid_identity *identity) {
     omniid_conditioning_free(conditioning);
 
     input[0].mask_height = 0;
-    REFUSED(omniid_conditioning_create(engine, input, 1, NULL, &none), OMNIID_STATUS_INVALID_ARGUMENT, "identity 0: mask: 0 x 3");
+    REFUSED(omniid_conditioning_create(engine, input, 1, NULL, &none), OMNIID_STATUS_INVALID_ARGUMENT,
+            "identity 0: mask: 0 x 3");
     input[0].mask = NULL;
     input[0].unconditional = 8;
-    REFUSED(omniid_conditioning_create(engine, input, 1, NULL, &none), OMNIID_STATUS_INVALID_ARGUMENT, "unconditional: 8");
+    REFUSED(omniid_conditioning_create(engine, input, 1, NULL, &none), OMNIID_STATUS_INVALID_ARGUMENT,
+            "unconditional: 8");
     input[0].unconditional = OMNIID_UNCONDITIONAL_NONE;
     input[0].step_range = 3;
     REFUSED(omniid_conditioning_create(engine, input, 1, NULL, &none), OMNIID_STATUS_INVALID_ARGUMENT, "step_range: 3");
     input[0].step_range = 0;
     options.weight_type = 16;
-    REFUSED(omniid_conditioning_create(engine, input, 1, &options, &none), OMNIID_STATUS_INVALID_ARGUMENT, "weight_type: 16");
+    REFUSED(omniid_conditioning_create(engine, input, 1, &options, &none), OMNIID_STATUS_INVALID_ARGUMENT,
+            "weight_type: 16");
     options.weight_type = OMNIID_WEIGHT_TYPE_STYLE_TRANSFER;
     REFUSED(omniid_conditioning_create(engine, input, 1, &options, &none), OMNIID_STATUS_UNSUPPORTED, "style transfer");
     options.weight_type = 0;
     options.layer_scale_count = 3;
-    REFUSED(omniid_conditioning_create(engine, input, 1, &options, &none), OMNIID_STATUS_MISMATCH, "layer_scale_count: 3");
+    REFUSED(omniid_conditioning_create(engine, input, 1, &options, &none), OMNIID_STATUS_MISMATCH,
+            "layer_scale_count: 3");
     REFUSED(omniid_conditioning_create(engine, input, 0, NULL, &none), OMNIID_STATUS_INVALID_ARGUMENT, "0 identities");
 }
 
@@ -434,7 +446,8 @@ static int same_tokens(const omniid_encode_options *first, const omniid_encode_o
     for (int i = 0; i < 2; i++) {
         omniid_identity *identity;
         int64_t shape[2] = {6, 24};
-        omniid_tensor out = {tokens[i], {OMNIID_DEVICE_TYPE_CPU, 0}, 2, {OMNIID_TYPE_CODE_FLOAT, 32, 1}, shape, NULL, 0};
+        omniid_tensor out = {tokens[i], {OMNIID_DEVICE_TYPE_CPU, 0}, 2, {OMNIID_TYPE_CODE_FLOAT, 32, 1}, shape, NULL,
+                             0};
         OK(omniid_encode(engine, &photo, 1, i == 0 ? first : second, &identity));
         OK(omniid_identity_copy_tokens(identity, &out));
         omniid_identity_free(identity);

@@ -1,7 +1,7 @@
 /*
  * omniid_inject allocates nothing after its first call. Every worker thread of the pool allocates its own scratch when
- * it first takes part, which may be late on a busy machine; with one thread there is no such chance. glibc only: the allocator's functions are replaced by counting
- * ones, which the library uses too.
+ * it first takes part, which may be late on a busy machine; with one thread there is no such chance. glibc only: the
+ * allocator's functions are replaced by counting ones, which the library uses too.
  *
  *     allocations MODEL
  */
@@ -74,7 +74,8 @@ int main(int argc, char **argv) {
         if (round == 2) before = allocations;
         for (size_t layer = 0; layer < 2; layer++) {
             int64_t shape[3] = {BATCH, ROWS, layer == 0 ? 16 : 32};
-            omniid_tensor in = {query, {OMNIID_DEVICE_TYPE_CPU, 0}, 3, {OMNIID_TYPE_CODE_FLOAT, 32, 1}, shape, NULL, 0}, out = in;
+            omniid_tensor in = {query, {OMNIID_DEVICE_TYPE_CPU, 0}, 3, {OMNIID_TYPE_CODE_FLOAT, 32, 1}, shape, NULL, 0},
+                          out = in;
             out.data = output;
             omniid_inject_call call = OMNIID_INJECT_CALL_INIT;
             call.layer = layer;

@@ -44,7 +44,8 @@ static void wait_in_log(void *user_data, int32_t level, const char *target, cons
 static void *encode(void *progress) {
     omniid_photo photos[PHOTOS];
     for (int i = 0; i < PHOTOS; i++) photos[i] = pixels(i);
-    if (progress == NULL) photos[0].path = "no/such/photo", photos[0].pixels = NULL, photos[0].width = photos[0].height = 0;
+    if (progress == NULL)
+        photos[0].path = "no/such/photo", photos[0].pixels = NULL, photos[0].width = photos[0].height = 0;
     omniid_encode_options options = OMNIID_ENCODE_OPTIONS_INIT;
     options.batch_size = 1;
     if (progress != NULL) options.progress = *(omniid_progress_fn *)progress;
@@ -62,7 +63,8 @@ static void *inject(void *unused) {
     float *output = calloc(512 * 16, sizeof *output);
     EXPECT(output != NULL);
     int64_t shape[3] = {1, 512, 16};
-    omniid_tensor in = {query, {OMNIID_DEVICE_TYPE_CPU, 0}, 3, {OMNIID_TYPE_CODE_FLOAT, 32, 1}, shape, NULL, 0}, out = in;
+    omniid_tensor in = {query, {OMNIID_DEVICE_TYPE_CPU, 0}, 3, {OMNIID_TYPE_CODE_FLOAT, 32, 1}, shape, NULL, 0},
+                  out = in;
     out.data = output;
     omniid_inject_call call = OMNIID_INJECT_CALL_INIT;
     call.query = &in;

@@ -35,7 +35,8 @@ static void inject(const omniid_conditioning *conditioning, size_t layer, omniid
     float query[2 * 6 * 16], output[2 * 6 * 16];
     for (int i = 0; i < 192; i++) query[i] = (float)(i % 13) / 7, output[i] = 0;
     int64_t shape[3] = {2, 6, 16};
-    omniid_tensor in = {query, {OMNIID_DEVICE_TYPE_CPU, 0}, 3, {OMNIID_TYPE_CODE_FLOAT, 32, 1}, shape, NULL, 0}, out = in;
+    omniid_tensor in = {query, {OMNIID_DEVICE_TYPE_CPU, 0}, 3, {OMNIID_TYPE_CODE_FLOAT, 32, 1}, shape, NULL, 0},
+                  out = in;
     out.data = output;
     int32_t roles[2] = {OMNIID_ROLE_UNCONDITIONAL, OMNIID_ROLE_CONDITIONAL};
     omniid_inject_call call = OMNIID_INJECT_CALL_INIT;

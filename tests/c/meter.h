@@ -11,7 +11,8 @@
 #ifdef __cplusplus
 extern "C"
 #endif
-size_t __sanitizer_get_current_allocated_bytes(void);
+    size_t
+    __sanitizer_get_current_allocated_bytes(void);
 static inline size_t allocated(void) { return __sanitizer_get_current_allocated_bytes(); }
 #elif defined(__GLIBC__) && (__GLIBC__ > 2 || __GLIBC_MINOR__ >= 33)
 #include <malloc.h>
@@ -26,8 +27,8 @@ static inline size_t allocated(void) { return 0; }
 #endif
 
 /*
- * A lost allocation in every round shows: the smallest takes 16 bytes. Threads of the library allocate their memory when
- * they first take part, which may be late: hence several attempts.
+ * A leak of one allocation per round exceeds the limit: the smallest takes 16 bytes. The library's threads allocate
+ * their memory when they first take part, which may be late: hence several attempts.
  */
 enum { METER_ATTEMPTS = 3, METER_BYTES_PER_ROUND = 8 };
 

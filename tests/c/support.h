@@ -5,22 +5,22 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define EXPECT(condition)                                                                               \
-    do {                                                                                                \
-        if (!(condition)) {                                                                             \
+#define EXPECT(condition)                                                                                         \
+    do {                                                                                                          \
+        if (!(condition)) {                                                                                       \
             fprintf(stderr, "%s:%d: %s (last error: %s)\n", __FILE__, __LINE__, #condition, omniid_last_error()); \
-            exit(1);                                                                                    \
-        }                                                                                               \
+            exit(1);                                                                                              \
+        }                                                                                                         \
     } while (0)
 
 #define OK(call) EXPECT((call) == OMNIID_STATUS_OK)
 
 /* The call fails with this status, and its message names the thing. */
-#define REFUSED(call, status, names)                           \
-    do {                                                       \
-        omniid_status got_ = (call);                           \
-        EXPECT(got_ == (status));                              \
-        EXPECT(strstr(omniid_last_error(), (names)) != NULL);  \
+#define REFUSED(call, status, names)                          \
+    do {                                                      \
+        omniid_status got_ = (call);                          \
+        EXPECT(got_ == (status));                             \
+        EXPECT(strstr(omniid_last_error(), (names)) != NULL); \
     } while (0)
 
 /* A drawn picture of 80 x 60 pixels, another one for each number below 16. */

@@ -25,7 +25,8 @@ static void inject(const omniid_conditioning *conditioning, size_t layer, int ro
         query[i] = sinf((float)(i * (round + 1)));
         output[i] += cosf((float)(i + round));
     }
-    omniid_tensor in = {query, {OMNIID_DEVICE_TYPE_CPU, 0}, 4, {OMNIID_TYPE_CODE_FLOAT, 32, 1}, shape, NULL, 0}, out = in;
+    omniid_tensor in = {query, {OMNIID_DEVICE_TYPE_CPU, 0}, 4, {OMNIID_TYPE_CODE_FLOAT, 32, 1}, shape, NULL, 0},
+                  out = in;
     out.data = output;
     omniid_inject_call call = OMNIID_INJECT_CALL_INIT;
     call.layer = layer;
@@ -39,7 +40,8 @@ static void work(int round, struct result *result) {
     omniid_identity *identity;
     OK(omniid_encode(engine, photos, 2, NULL, &identity));
     int64_t shape[2] = {6, 24};
-    omniid_tensor tokens = {result->tokens, {OMNIID_DEVICE_TYPE_CPU, 0}, 2, {OMNIID_TYPE_CODE_FLOAT, 32, 1}, shape, NULL, 0};
+    omniid_tensor tokens = {
+        result->tokens, {OMNIID_DEVICE_TYPE_CPU, 0}, 2, {OMNIID_TYPE_CODE_FLOAT, 32, 1}, shape, NULL, 0};
     OK(omniid_identity_copy_tokens(identity, &tokens));
     omniid_conditioning *own;
     omniid_conditioning_input input = OMNIID_CONDITIONING_INPUT_INIT;

@@ -28,7 +28,8 @@ void encode(std::shared_ptr<const omniid::Engine> own, std::string missing) {
     std::vector<std::vector<std::uint8_t>> pictures;
     for (unsigned i = 0; i < 8; i++) pictures.push_back(picture(i));
     std::vector<omniid::Photo> photos;
-    for (const auto &pixels : pictures) photos.push_back(omniid::Photo::pixels(pixels, picture_width, picture_height).value());
+    for (const auto &pixels : pictures)
+        photos.push_back(omniid::Photo::pixels(pixels, picture_width, picture_height).value());
     if (!missing.empty()) photos.push_back(omniid::Photo::file(missing)); // is logged
     for (;;) (void)own->encode(photos, {}, [](omniid::Progress) { inside++; });
 }
@@ -52,7 +53,8 @@ int main(int count, char **arguments) {
     engine = std::make_shared<const omniid::Engine>(omniid::Engine::open(arguments[1]).value());
     const auto pixels = picture(0);
     const auto photo = omniid::Photo::pixels(pixels, picture_width, picture_height).value();
-    conditioning = std::make_shared<const omniid::Conditioning>(engine->condition(engine->encode({photo})->identity).value());
+    conditioning =
+        std::make_shared<const omniid::Conditioning>(engine->condition(engine->encode({photo})->identity).value());
     if (place == "log")
         log_callback = omniid::Log::install([](omniid::LogLevel, std::string_view, std::string_view) { inside++; },
                                             omniid::LogLevel::trace)

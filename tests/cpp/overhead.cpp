@@ -28,7 +28,8 @@ void compare(const char *name, int rounds, A &&first, B &&second, double &differ
     const auto middle = a.size() / 2;
     difference = b[middle] - a[middle];
     share = difference / a[middle];
-    std::printf("%s: C %.3f us, C++ %.3f us, difference %.3f us (%.2f %%)\n", name, a[middle] * 1e6, b[middle] * 1e6, difference * 1e6, share * 100.0);
+    std::printf("%s: C %.3f us, C++ %.3f us, difference %.3f us (%.2f %%)\n", name, a[middle] * 1e6, b[middle] * 1e6,
+                difference * 1e6, share * 100.0);
 }
 
 } // namespace
@@ -46,7 +47,8 @@ int main(int count, char **arguments) {
         "inject, 64 rows of width 16", 20000,
         [&] {
             std::int64_t shape[] = {1, 64, 16};
-            omniid_tensor query_tensor = {query.data(), {OMNIID_DEVICE_TYPE_CPU, 0}, 3, {OMNIID_TYPE_CODE_FLOAT, 32, 1}, shape, nullptr, 0};
+            omniid_tensor query_tensor = {
+                query.data(), {OMNIID_DEVICE_TYPE_CPU, 0}, 3, {OMNIID_TYPE_CODE_FLOAT, 32, 1}, shape, nullptr, 0};
             omniid_tensor output_tensor = query_tensor;
             output_tensor.data = output.data();
             omniid_inject_call call = OMNIID_INJECT_CALL_INIT;
@@ -56,7 +58,8 @@ int main(int count, char **arguments) {
         },
         [&] {
             conditioning
-                .inject(omniid::InjectCall(0, omniid::TensorView(query.data(), {1, 64, 16}), omniid::TensorView(output.data(), {1, 64, 16})))
+                .inject(omniid::InjectCall(0, omniid::TensorView(query.data(), {1, 64, 16}),
+                                           omniid::TensorView(output.data(), {1, 64, 16})))
                 .value();
         },
         difference, share);

@@ -16,7 +16,8 @@ void test_results(const char *model) {
     const std::vector<std::uint8_t> pixels = picture(0);
     const auto photo = omniid::Photo::pixels(pixels, picture_width, picture_height);
     EXPECT(photo);
-    EXPECT(omniid::Photo::pixels(pixels, picture_width, picture_height + 1).error().status() == omniid::Status::invalid_argument);
+    EXPECT(omniid::Photo::pixels(pixels, picture_width, picture_height + 1).error().status() ==
+           omniid::Status::invalid_argument);
 
     const auto cancelled = engine.encode({*photo}, {}, [](omniid::Progress) { return false; });
     EXPECT(!cancelled && cancelled.error().status() == omniid::Status::cancelled);
@@ -25,10 +26,10 @@ void test_results(const char *model) {
     const auto conditioning = engine.condition(encoded->identity);
     EXPECT(conditioning);
     std::vector<float> query(16, 0.5F), output(16, 0.0F);
-    const omniid::Result<void> injected =
-        conditioning->inject(omniid::InjectCall(0, omniid::TensorView(query.data(), {1, 1, 16}), omniid::TensorView(output.data(), {1, 1, 16})));
+    const omniid::Result<void> injected = conditioning->inject(omniid::InjectCall(
+        0, omniid::TensorView(query.data(), {1, 1, 16}), omniid::TensorView(output.data(), {1, 1, 16})));
     EXPECT(injected.has_value());
-    const omniid::Result<void> refused =
-        conditioning->inject(omniid::InjectCall(9, omniid::TensorView(query.data(), {1, 1, 16}), omniid::TensorView(output.data(), {1, 1, 16})));
+    const omniid::Result<void> refused = conditioning->inject(omniid::InjectCall(
+        9, omniid::TensorView(query.data(), {1, 1, 16}), omniid::TensorView(output.data(), {1, 1, 16})));
     EXPECT(!refused && refused.error().status() == omniid::Status::invalid_argument);
 }

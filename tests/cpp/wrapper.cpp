@@ -41,7 +41,8 @@ void results(const char *model) {
         try {
             call();
         } catch (const omniid::Error &error) {
-            caught += error.status() == omniid::Status::io && std::strstr(error.what(), "no-such-model") != nullptr ? 1 : 0;
+            caught +=
+                error.status() == omniid::Status::io && std::strstr(error.what(), "no-such-model") != nullptr ? 1 : 0;
         }
     };
     throws([&] { (void)failed.value(); });
@@ -62,7 +63,8 @@ void results(const char *model) {
 
 void handles(const omniid::Engine &engine, const omniid::Photo &photo) {
     static_assert(!std::is_copy_constructible_v<omniid::Engine> && !std::is_copy_assignable_v<omniid::Identity>);
-    static_assert(std::is_nothrow_move_constructible_v<omniid::Conditioning> && std::is_nothrow_move_assignable_v<omniid::Tensor>);
+    static_assert(std::is_nothrow_move_constructible_v<omniid::Conditioning> &&
+                  std::is_nothrow_move_assignable_v<omniid::Tensor>);
     static_assert(sizeof(omniid::Identity) == sizeof(void *), "a handle is one pointer");
     omniid::Identity identity = engine.encode({photo}).value().identity;
     omniid::Identity other = std::move(identity);
@@ -120,7 +122,8 @@ void callbacks(const char *model, const omniid::Engine &engine, const omniid::Ph
 void photos(const omniid::Engine &engine, const std::vector<std::uint8_t> &pixels, const std::string &folder) {
     // The same picture as 8 bits, as floats, in another channel order and with gaps between rows gives the same tokens.
     std::vector<float> floats(pixels.size());
-    std::transform(pixels.begin(), pixels.end(), floats.begin(), [](std::uint8_t value) { return static_cast<float>(value) / 255.0F; });
+    std::transform(pixels.begin(), pixels.end(), floats.begin(),
+                   [](std::uint8_t value) { return static_cast<float>(value) / 255.0F; });
     const std::size_t stride = picture_width * 4 + 12;
     std::vector<std::uint8_t> bgra(stride * picture_height - 12, 9);
     for (std::size_t y = 0; y < picture_height; y++)
@@ -129,15 +132,18 @@ void photos(const omniid::Engine &engine, const std::vector<std::uint8_t> &pixel
                 bgra[y * stride + x * 4 + 2 - channel] = pixels[(y * picture_width + x) * 3 + channel];
     const auto plain = omniid::Photo::pixels(pixels, picture_width, picture_height).value();
     const auto as_floats = omniid::Photo::pixels(floats, picture_width, picture_height).value();
-    const auto as_bgra = omniid::Photo::pixels(bgra, picture_width, picture_height, omniid::ChannelOrder::bgra, stride).value();
+    const auto as_bgra =
+        omniid::Photo::pixels(bgra, picture_width, picture_height, omniid::ChannelOrder::bgra, stride).value();
     const omniid::Tensor expected = engine.encode({plain})->identity.tokens().value();
     EXPECT(expected.type() == omniid::NumberType::f32 && expected.device() == omniid::Device::cpu());
-    EXPECT(expected.shape().size() == 2 && expected.shape()[0] == 6 && expected.shape()[1] == 24 && expected.size() == 144);
+    EXPECT(expected.shape().size() == 2 && expected.shape()[0] == 6 && expected.shape()[1] == 24 &&
+           expected.size() == 144);
     for (const auto &photo : {as_floats, as_bgra}) {
         const omniid::Tensor tokens = engine.encode({photo})->identity.tokens().value();
         EXPECT(std::equal(tokens.floats().begin(), tokens.floats().end(), expected.floats().begin()));
     }
-    refused(omniid::Status::invalid_argument, "pixels", omniid::Photo::pixels(pixels, picture_width, picture_height + 1));
+    refused(omniid::Status::invalid_argument, "pixels",
+            omniid::Photo::pixels(pixels, picture_width, picture_height + 1));
     refused(omniid::Status::invalid_argument, "pixels",
             omniid::Photo::pixels(bgra, picture_width, picture_height, omniid::ChannelOrder::bgra, stride + 1));
     refused(omniid::Status::invalid_argument, "pixels", omniid::Photo::pixels(pixels, 0xFFFFFFFFU, 0xFFFFFFFFU));
@@ -145,13 +151,15 @@ void photos(const omniid::Engine &engine, const std::vector<std::uint8_t> &pixel
     // There is a report on each photo; one that cannot be used is left out, or fails the call.
     const omniid::Photo mixed[] = {plain, omniid::Photo::file(folder + "/no-such-photo.jpg")};
     const omniid::Encoded encoded = engine.encode(mixed, omniid::EncodeOptions().label("Ada").consent("yes")).value();
-    EXPECT(encoded.photos.size() == 2 && encoded.photos[0].status == omniid::Status::ok && encoded.photos[0].reason.empty());
+    EXPECT(encoded.photos.size() == 2 && encoded.photos[0].status == omniid::Status::ok &&
+           encoded.photos[0].reason.empty());
     EXPECT(encoded.photos[1].status == omniid::Status::io && !encoded.photos[1].reason.empty());
     EXPECT(encoded.photos[1].name.find("no-such-photo.jpg") != std::string::npos && !encoded.photos[1].bounds);
     EXPECT(encoded.identity.describe()->label == "Ada" && encoded.identity.describe()->consent == "yes");
     omniid::Photo boxed = plain;
     boxed.face_box({20.0F, 10.0F, 50.0F, 40.0F});
-    const omniid::Encoded more = engine.extend(encoded.identity, {boxed}, omniid::EncodeOptions().crop(omniid::Crop::face)).value();
+    const omniid::Encoded more =
+        engine.extend(encoded.identity, {boxed}, omniid::EncodeOptions().crop(omniid::Crop::face)).value();
     EXPECT(more.photos.size() == 1 && more.photos[0].bounds->top == 10.0F && more.photos[0].bounds->right == 50.0F);
     EXPECT(!more.photos[0].face && more.identity.describe()->photos == 2);
     refused(omniid::Status::io, "no-such-photo", engine.encode(mixed, omniid::EncodeOptions().fail_on_bad_photo()));
@@ -166,7 +174,8 @@ void photos(const omniid::Engine &engine, const std::vector<std::uint8_t> &pixel
     EXPECT(engine.encode({plain}, options)->identity.describe()->label == std::string(100, 'x'));
 }
 
-void identities(const omniid::Engine &engine, const omniid::Photo &first, const omniid::Photo &second, const std::string &folder) {
+void identities(const omniid::Engine &engine, const omniid::Photo &first, const omniid::Photo &second,
+                const std::string &folder) {
     const omniid::Identity both = engine.encode({first, second}).value().identity;
     const omniid::Identity one = engine.encode({first}).value().identity;
     const omniid::Identity extended = engine.extend(one, {second}).value().identity;
@@ -228,11 +237,13 @@ void injection(const omniid::Engine &engine, const omniid::Photo &photo) {
     conditioning.mask_factors(1, factors, 4, 4).value();
     EXPECT(factors == mask);
     refused(omniid::Status::invalid_argument, "no_such", conditioning.find_layer("no_such"));
-    refused(omniid::Status::invalid_argument, "mask", engine.condition({omniid::ConditioningInput(identity).mask(mask, 5, 4)}));
+    refused(omniid::Status::invalid_argument, "mask",
+            engine.condition({omniid::ConditioningInput(identity).mask(mask, 5, 4)}));
 
     std::vector<float> query(2 * 16 * 16), output(query.size());
     for (std::size_t i = 0; i < query.size(); i++) query[i] = std::sin(static_cast<float>(i));
-    omniid::InjectCall call(0, omniid::TensorView(query.data(), {2, 16, 16}), omniid::TensorView(output.data(), {2, 16, 16}));
+    omniid::InjectCall call(0, omniid::TensorView(query.data(), {2, 16, 16}),
+                            omniid::TensorView(output.data(), {2, 16, 16}));
     refused(omniid::Status::invalid_argument, "sigma", conditioning.inject(call));
     call.sigma = 5.0;
     refused(omniid::Status::invalid_argument, "latent", conditioning.inject(call));
@@ -247,7 +258,9 @@ void injection(const omniid::Engine &engine, const omniid::Photo &photo) {
 
     // The same through a tensor of four dimensions, heads first, of another library's struct.
     std::vector<float> by_heads(query.size()), output_by_heads(query.size());
-    const auto place = [](std::size_t row, std::size_t head, std::size_t i) { return ((row / 16 * 2 + head) * 16 + row % 16) * 8 + i; };
+    const auto place = [](std::size_t row, std::size_t head, std::size_t i) {
+        return ((row / 16 * 2 + head) * 16 + row % 16) * 8 + i;
+    };
     for (std::size_t row = 0; row < 32; row++)
         for (std::size_t i = 0; i < 16; i++) by_heads[place(row, i / 8, i % 8)] = query[row * 16 + i];
     std::int64_t shape[] = {2, 2, 16, 8};
@@ -264,9 +277,11 @@ void injection(const omniid::Engine &engine, const omniid::Photo &photo) {
     other.latent_height = other.latent_width = 4;
     conditioning.inject(other).value();
     for (std::size_t row = 0; row < 32; row++)
-        for (std::size_t i = 0; i < 16; i++) EXPECT(std::abs(output_by_heads[place(row, i / 8, i % 8)] - output[row * 16 + i]) <= 1e-6F);
+        for (std::size_t i = 0; i < 16; i++)
+            EXPECT(std::abs(output_by_heads[place(row, i / 8, i % 8)] - output[row * 16 + i]) <= 1e-6F);
 
-    const omniid::InjectCall narrow(0, omniid::TensorView(query.data(), {2, 16, 15}), omniid::TensorView(output.data(), {2, 16, 15}));
+    const omniid::InjectCall narrow(0, omniid::TensorView(query.data(), {2, 16, 15}),
+                                    omniid::TensorView(output.data(), {2, 16, 15}));
     refused(omniid::Status::mismatch, "", conditioning.inject(narrow));
     foreign.ndim = 5; // more than a view holds: refused, nothing is read
     std::int64_t five[] = {1, 2, 2, 16, 8};
@@ -278,11 +293,14 @@ void injection(const omniid::Engine &engine, const omniid::Photo &photo) {
 void logging(const omniid::Photo &photo, const char *model) {
     std::atomic<int> first{0}, second{0};
     {
-        omniid::Log log = omniid::Log::install([&](omniid::LogLevel, std::string_view target, std::string_view message) {
-            EXPECT(!target.empty() && !message.empty());
-            first++;
-            throw std::runtime_error("dropped");
-        }, omniid::LogLevel::trace).value();
+        omniid::Log log = omniid::Log::install(
+                              [&](omniid::LogLevel, std::string_view target, std::string_view message) {
+                                  EXPECT(!target.empty() && !message.empty());
+                                  first++;
+                                  throw std::runtime_error("dropped");
+                              },
+                              omniid::LogLevel::trace)
+                              .value();
         // What is left out of an encode call is logged as a warning.
         const omniid::Engine engine = omniid::Engine::open(model).value();
         (void)engine.encode({photo, omniid::Photo::file("no-such-photo.jpg")});
@@ -314,7 +332,7 @@ void threads(const omniid::Engine &engine, const omniid::Photo &photo) {
     EXPECT(equal == 4);
 }
 
-/// Many rounds, with exceptions in between, leave nothing behind; the leak check at the end looks for lost memory as well.
+/// Many rounds, with exceptions in between, leave nothing behind. The leak check at the end looks for lost memory, too.
 void leaks(const omniid::Engine &engine, const omniid::Photo &photo) {
     constexpr int rounds = 1000;
     std::vector<float> query(16 * 16, 0.5F), output(query.size());
@@ -326,8 +344,10 @@ void leaks(const omniid::Engine &engine, const omniid::Photo &photo) {
         const omniid::Conditioning conditioning = engine.condition(loaded).value();
         EXPECT(loaded.tokens()->size() == 144 && *conditioning.keys(0, 0));
         conditioning.inject(omniid::InjectCall(0, view(query), view(output))).value();
-        refused(omniid::Status::invalid_argument, "layer", conditioning.inject(omniid::InjectCall(9, view(query), view(output))));
-        refused(omniid::Status::cancelled, "cancelled", engine.encode({photo}, {}, [](omniid::Progress) { return false; }));
+        refused(omniid::Status::invalid_argument, "layer",
+                conditioning.inject(omniid::InjectCall(9, view(query), view(output))));
+        refused(omniid::Status::cancelled, "cancelled",
+                engine.encode({photo}, {}, [](omniid::Progress) { return false; }));
         try {
             (void)engine.encode({photo}, {}, [](omniid::Progress) -> bool { throw std::runtime_error("mine"); });
             EXPECT(false);
@@ -336,7 +356,8 @@ void leaks(const omniid::Engine &engine, const omniid::Photo &photo) {
     };
     for (int i = 0; i < 100; i++) round();
     std::size_t grown = 0;
-    for (int attempt = 0; attempt < METER_ATTEMPTS && (attempt == 0 || grown > rounds * METER_BYTES_PER_ROUND); attempt++) {
+    for (int attempt = 0; attempt < METER_ATTEMPTS && (attempt == 0 || grown > rounds * METER_BYTES_PER_ROUND);
+         attempt++) {
         const std::size_t before = allocated();
         for (int i = 0; i < rounds; i++) round();
         grown = allocated() > before ? allocated() - before : 0;
@@ -364,7 +385,8 @@ int main(int count, char **arguments) {
     const omniid::Photo second = omniid::Photo::pixels(two, picture_width, picture_height).value();
     const omniid::Engine engine = omniid::Engine::open(model).value();
     const omniid::EngineInfo info = engine.describe().value();
-    EXPECT(info.encoder == omniid::EncoderKind::omni_id && info.name == "untrained" && info.has_adapter && info.host_layer_count == 2);
+    EXPECT(info.encoder == omniid::EncoderKind::omni_id && info.name == "untrained" && info.has_adapter &&
+           info.host_layer_count == 2);
     EXPECT(engine.host_layer(0)->name == "down.attn");
     const omniid::Engine built_in = omniid::Engine::open().value();
     EXPECT(built_in.describe()->has_detector && built_in.describe()->fingerprint != info.fingerprint);

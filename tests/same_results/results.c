@@ -73,7 +73,8 @@ int main(int argc, char **argv) {
         write_floats(argv[2], "query", (int)index, query, count);
         write_floats(argv[2], "before", (int)index, output, count);
         int64_t sizes[3] = {BATCH, ROWS, (int64_t)width};
-        omniid_tensor query_tensor = {query, {OMNIID_DEVICE_TYPE_CPU, 0}, 3, {OMNIID_TYPE_CODE_FLOAT, 32, 1}, sizes, NULL, 0};
+        omniid_tensor query_tensor = {
+            query, {OMNIID_DEVICE_TYPE_CPU, 0}, 3, {OMNIID_TYPE_CODE_FLOAT, 32, 1}, sizes, NULL, 0};
         omniid_tensor output_tensor = query_tensor;
         output_tensor.data = output;
         int32_t roles[BATCH] = {OMNIID_ROLE_UNCONDITIONAL, OMNIID_ROLE_CONDITIONAL};

@@ -23,18 +23,21 @@ std::vector<float> read(const std::string &path) {
     std::ifstream file(path, std::ios::binary | std::ios::ate);
     std::vector<float> values(static_cast<std::size_t>(file.tellg()) / sizeof(float));
     file.seekg(0);
-    if (!file.read(reinterpret_cast<char *>(values.data()), static_cast<std::streamsize>(values.size() * sizeof(float))))
+    if (!file.read(reinterpret_cast<char *>(values.data()),
+                   static_cast<std::streamsize>(values.size() * sizeof(float))))
         throw std::runtime_error(path + " cannot be read");
     return values;
 }
 
 void write(const std::string &path, const float *values, std::size_t count) {
     std::ofstream file(path, std::ios::binary);
-    if (!file.write(reinterpret_cast<const char *>(values), static_cast<std::streamsize>(count * sizeof(float))).flush())
+    if (!file.write(reinterpret_cast<const char *>(values), static_cast<std::streamsize>(count * sizeof(float)))
+             .flush())
         throw std::runtime_error(path + " cannot be written");
 }
 
-void run(const char *model, const std::string &inputs, const std::string &outputs, const std::vector<omniid::Photo> &photos) {
+void run(const char *model, const std::string &inputs, const std::string &outputs,
+         const std::vector<omniid::Photo> &photos) {
     const omniid::Engine engine = omniid::Engine::open(model).value();
     const omniid::Identity identity = engine.encode(photos).value().identity;
     const omniid::Tensor tokens = identity.tokens().value();
@@ -46,7 +49,8 @@ void run(const char *model, const std::string &inputs, const std::string &output
         const std::int64_t width = std::int64_t{layer.heads} * layer.head_dim;
         std::vector<float> query = read(inputs + "/query-" + number);
         std::vector<float> output = read(inputs + "/before-" + number);
-        omniid::InjectCall call(index, omniid::TensorView(query.data(), {batch, rows, width}), omniid::TensorView(output.data(), {batch, rows, width}));
+        omniid::InjectCall call(index, omniid::TensorView(query.data(), {batch, rows, width}),
+                                omniid::TensorView(output.data(), {batch, rows, width}));
         const omniid::Role roles[] = {omniid::Role::unconditional, omniid::Role::conditional};
         call.roles = roles;
         call.scale = 0.5F;

@@ -11,10 +11,10 @@ use proc_macro::{Delimiter, Group, TokenStream, TokenTree};
 /// }
 /// ```
 ///
-/// It adds `#[no_mangle]` and runs the body inside `omniid_capi`'s `status::exported`, which decides what the body gives
-/// for each result type: `Result<()>` for `omniid_status`, the value itself for others. The header is generated from the
-/// functions with this attribute, and a test compares the header with the symbols of the library: a function cannot be
-/// exported without the guard.
+/// It adds `#[no_mangle]` and runs the body inside `status::exported` of `omniid-capi`. The body gives `Result<()>` where
+/// the function returns an `omniid_status`, otherwise what it returns. The header is generated from the functions with
+/// this attribute, and a test compares the header with the symbols of the library: no function can be exported without
+/// the guard.
 #[proc_macro_attribute]
 pub fn export(_: TokenStream, function: TokenStream) -> TokenStream {
     let mut tokens: Vec<TokenTree> = function.into_iter().collect();

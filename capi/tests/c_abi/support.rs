@@ -36,6 +36,7 @@ pub fn has(tool: &str) -> bool {
     let package = match tool {
         "nm" | "readelf" => "binutils",
         "clang" | "clang++" => "clang",
+        "abidw" | "abidiff" => "abigail-tools",
         other => other,
     };
     omniid_test_support::has_tool(tool, package)

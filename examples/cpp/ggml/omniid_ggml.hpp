@@ -38,9 +38,10 @@ inline std::size_t find_layer(const omniid::Conditioning &conditioning, std::str
     return conditioning.find_layer(prefix).value();
 }
 
-/// A ggml tensor `ne = [width, rows, batch]` as OmniID sees it: `[batch, rows, width]`, the batch rows `first` up to `last`
-/// and the rows `from` up to `to` of each.
-inline omniid::TensorView view(const ggml_tensor &tensor, std::int64_t first, std::int64_t last, std::int64_t from, std::int64_t to) {
+/// A ggml tensor `ne = [width, rows, batch]` as OmniID sees it, `[batch, rows, width]`: the batch rows from `first` up
+/// to `last`, and of each the rows from `from` up to `to`.
+inline omniid::TensorView view(const ggml_tensor &tensor, std::int64_t first, std::int64_t last, std::int64_t from,
+                               std::int64_t to) {
     omniid::NumberType type = omniid::NumberType::other;
     if (tensor.type == GGML_TYPE_F32) type = omniid::NumberType::f32;
     if (tensor.type == GGML_TYPE_F16) type = omniid::NumberType::f16;
@@ -48,17 +49,18 @@ inline omniid::TensorView view(const ggml_tensor &tensor, std::int64_t first, st
     // ggml's strides are in bytes, DLPack's in numbers.
     const std::size_t size = ggml_type_size(tensor.type);
     const auto stride = [&](int i) { return static_cast<std::int64_t>(tensor.nb[i] / size); };
-    char *data = static_cast<char *>(tensor.data) + static_cast<std::size_t>(first) * tensor.nb[2] + static_cast<std::size_t>(from) * tensor.nb[1];
+    char *data = static_cast<char *>(tensor.data) + static_cast<std::size_t>(first) * tensor.nb[2] +
+                 static_cast<std::size_t>(from) * tensor.nb[1];
     return omniid::TensorView(data, type, {last - first, to - from, tensor.ne[0]}, {stride(2), stride(1), stride(0)});
 }
 
 /// What the host knows about the pass that it is about to compute.
 struct Pass {
-    std::vector<omniid::Role> roles{};       ///< Of each batch row; empty: all are conditional.
-    std::optional<double> sigma{};           ///< For identities that are limited to a range of it.
-    std::optional<double> fraction{};        ///< Likewise.
-    std::uint32_t latent_height = 0;         ///< For identities with a mask.
-    std::uint32_t latent_width = 0;          ///< Likewise.
+    std::vector<omniid::Role> roles{}; ///< Of each batch row; empty: all are conditional.
+    std::optional<double> sigma{};     ///< For identities that are limited to a range of it.
+    std::optional<double> fraction{};  ///< Likewise.
+    std::uint32_t latent_height = 0;   ///< For identities with a mask.
+    std::uint32_t latent_width = 0;    ///< Likewise.
     float scale = 1.0F;
 };
 
@@ -97,7 +99,8 @@ class Injector {
     };
 
     /// The operation, on thread `thread` of `threads`. `output` is `attention`, changed in place.
-    static void compute(ggml_tensor *output, const ggml_tensor *, const ggml_tensor *query, int thread, int threads, void *user_data) {
+    static void compute(ggml_tensor *output, const ggml_tensor *, const ggml_tensor *query, int thread, int threads,
+                        void *user_data) {
         const auto &layer = *static_cast<const Layer *>(user_data);
         layer.injector->run(layer.index, *query, *output, thread, threads);
     }
@@ -124,11 +127,12 @@ class Injector {
         }
     }
 
-    void part(std::size_t layer, const ggml_tensor &query, const ggml_tensor &output, std::int64_t first, std::int64_t last,
-              std::int64_t from, std::int64_t to) const {
+    void part(std::size_t layer, const ggml_tensor &query, const ggml_tensor &output, std::int64_t first,
+              std::int64_t last, std::int64_t from, std::int64_t to) const {
         omniid::InjectCall call(layer, view(query, first, last, from, to), view(output, first, last, from, to));
         if (!pass_.roles.empty())
-            call.roles = omniid::span<const omniid::Role>(pass_.roles).subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(last - first));
+            call.roles = omniid::span<const omniid::Role>(pass_.roles)
+                             .subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(last - first));
         call.sigma = pass_.sigma;
         call.fraction = pass_.fraction;
         call.latent_height = pass_.latent_height;
@@ -145,8 +149,8 @@ class Injector {
     std::exception_ptr error_;
 };
 
-/// Keys and values of one identity in one layer as ggml tensors, for graphs on any backend. `context` is one of the host's
-/// contexts for weights (no_alloc); after its tensors have memory, upload() fills them, once.
+/// Keys and values of one identity in one layer as ggml tensors, for graphs on any backend. `context` is one of the
+/// host's contexts for weights (no_alloc). Once its tensors have memory, upload() fills them.
 class KeyValues {
   public:
     KeyValues(ggml_context *context, const omniid::Conditioning &conditioning, std::size_t layer, std::size_t identity,
@@ -182,11 +186,11 @@ class KeyValues {
         if (keys_ == nullptr || factor_ == 0.0F) return attention;
         const std::int64_t rows = query->ne[1], batch = query->ne[2];
         ggml_tensor *q = ggml_reshape_4d(context, query, width_, heads_, rows, batch);
-        q = ggml_cont(context, ggml_permute(context, q, 0, 2, 1, 3));              // [width, rows, heads, batch]
-        ggml_tensor *weights = ggml_mul_mat(context, keys_, q);                    // [tokens, rows, heads, batch]
+        q = ggml_cont(context, ggml_permute(context, q, 0, 2, 1, 3)); // [width, rows, heads, batch]
+        ggml_tensor *weights = ggml_mul_mat(context, keys_, q);       // [tokens, rows, heads, batch]
         weights = ggml_soft_max_ext(context, weights, nullptr, 1.0F / std::sqrt(static_cast<float>(width_)), 0.0F);
-        ggml_tensor *mixed = ggml_mul_mat(context, values_, weights);              // [width, rows, heads, batch]
-        mixed = ggml_cont(context, ggml_permute(context, mixed, 0, 2, 1, 3));      // [width, heads, rows, batch]
+        ggml_tensor *mixed = ggml_mul_mat(context, values_, weights);         // [width, rows, heads, batch]
+        mixed = ggml_cont(context, ggml_permute(context, mixed, 0, 2, 1, 3)); // [width, heads, rows, batch]
         mixed = ggml_reshape_3d(context, mixed, width_ * heads_, rows, batch);
         return ggml_add(context, attention, ggml_scale(context, mixed, scale * factor_));
     }

@@ -1,7 +1,8 @@
 /*
- * The part of a ggml UNet that matters here: a chain of cross-attention blocks, built with the operations and in the tensor
- * layout of stable-diffusion.cpp's CrossAttention (queries and attention output f32, ne = [heads * head_dim, rows, batch]).
- * Weights are random. Each block takes a hook between its attention to the text and its output projection.
+ * The part of a ggml UNet that matters here: a chain of cross-attention blocks, with the operations and the tensor
+ * layout of stable-diffusion.cpp's CrossAttention (queries and attention output are f32,
+ * ne = [heads * head_dim, rows, batch]). Weights are random. Each block takes a hook between its attention to the text
+ * and its output projection.
  */
 #ifndef UNET_HPP
 #define UNET_HPP
@@ -63,7 +64,8 @@ struct CrossAttention {
     std::int64_t heads, head_dim;
     ggml_tensor *to_q, *to_k, *to_v, *to_out;
 
-    CrossAttention(ggml_context *weights, std::int64_t heads_, std::int64_t head_dim_) : heads(heads_), head_dim(head_dim_) {
+    CrossAttention(ggml_context *weights, std::int64_t heads_, std::int64_t head_dim_)
+        : heads(heads_), head_dim(head_dim_) {
         const std::int64_t width = heads * head_dim;
         to_q = ggml_new_tensor_2d(weights, GGML_TYPE_F32, channels, width);
         to_k = ggml_new_tensor_2d(weights, GGML_TYPE_F32, context_width, width);
@@ -73,16 +75,20 @@ struct CrossAttention {
 
     /// `x`: [channels, rows, batch], `text`: [context_width, context_rows, batch].
     ggml_tensor *build(ggml_context *g, ggml_cgraph *graph, ggml_tensor *x, ggml_tensor *text,
-                       const std::function<ggml_tensor *(ggml_tensor *query, ggml_tensor *attention)> &hook, Taps &taps) const {
+                       const std::function<ggml_tensor *(ggml_tensor *query, ggml_tensor *attention)> &hook,
+                       Taps &taps) const {
         const std::int64_t rows = x->ne[1], batch = x->ne[2];
         ggml_tensor *query = ggml_mul_mat(g, to_q, x);
         const auto by_head = [&](ggml_tensor *t) {
             return ggml_cont(g, ggml_permute(g, ggml_reshape_4d(g, t, head_dim, heads, t->ne[1], batch), 0, 2, 1, 3));
         };
-        ggml_tensor *q = by_head(query), *k = by_head(ggml_mul_mat(g, to_k, text)), *v = by_head(ggml_mul_mat(g, to_v, text));
-        ggml_tensor *weights = ggml_soft_max_ext(g, ggml_mul_mat(g, k, q), nullptr, 1.0F / std::sqrt(static_cast<float>(head_dim)), 0.0F);
+        ggml_tensor *q = by_head(query), *k = by_head(ggml_mul_mat(g, to_k, text)),
+                    *v = by_head(ggml_mul_mat(g, to_v, text));
+        ggml_tensor *weights =
+            ggml_soft_max_ext(g, ggml_mul_mat(g, k, q), nullptr, 1.0F / std::sqrt(static_cast<float>(head_dim)), 0.0F);
         ggml_tensor *mixed = ggml_mul_mat(g, ggml_cont(g, ggml_transpose(g, v)), weights);
-        ggml_tensor *attention = ggml_reshape_3d(g, ggml_cont(g, ggml_permute(g, mixed, 0, 2, 1, 3)), heads * head_dim, rows, batch);
+        ggml_tensor *attention =
+            ggml_reshape_3d(g, ggml_cont(g, ggml_permute(g, mixed, 0, 2, 1, 3)), heads * head_dim, rows, batch);
 
         // Copies for the check against the formula; a host has no use for them. The first is put into the graph before
         // the hook, which changes the attention in place.

@@ -26,7 +26,7 @@ constexpr std::size_t side = 8;
 constexpr int steps = 4;
 constexpr float strength = 0.75F;
 
-// Row 0 of a batch does not follow the prompt, row 1 does.
+// Row 0 of a batch is unconditional, row 1 is conditioned on the prompt.
 constexpr omniid::Role roles[] = {omniid::Role::unconditional, omniid::Role::conditional};
 
 /// The formula for one identity, one layer and one batch row.
@@ -124,10 +124,11 @@ int run(const std::string &model, const std::vector<omniid::Photo> &photos) {
     float change = 0.0F;
     for (std::size_t i = 0; i < with.size(); i++) change = std::max(change, std::abs(with[i] - without[i]));
 
-    std::printf("%zu photos, %llu encoded; %d steps, %zu layers: injection changes a layer's output by up to %.3g and the "
-                "picture by up to %.3g; largest error against the formula %.3g\n",
-                photos.size(), static_cast<unsigned long long>(encoded), steps, layers.size(), static_cast<double>(effect),
-                static_cast<double>(change), static_cast<double>(error));
+    std::printf(
+        "%zu photos, %llu encoded; %d steps, %zu layers: injection changes a layer's output by up to %.3g and the "
+        "picture by up to %.3g; largest error against the formula %.3g\n",
+        photos.size(), static_cast<unsigned long long>(encoded), steps, layers.size(), static_cast<double>(effect),
+        static_cast<double>(change), static_cast<double>(error));
     return error <= 1e-5F && effect > 1e-3F && change > 1e-4F ? 0 : 1;
 }
 

@@ -45,7 +45,8 @@ std::vector<float> Renderer::render(int steps, std::uint32_t seed, const Hook &h
                     output[row * width + i] = value * to_text[i];
                 }
             }
-            LayerCall call{index, batch, pixels, steps == 1 ? 0.0 : static_cast<double>(step) / (steps - 1), query, output};
+            LayerCall call{index, batch, pixels, steps == 1 ? 0.0 : static_cast<double>(step) / (steps - 1),
+                           query, output};
             hook(call);
             for (std::size_t row = 0; row < batch * pixels; row++)
                 for (std::size_t i = 0; i < width; i++)

@@ -1,7 +1,7 @@
 /*
- * A renderer in miniature: it makes a picture in steps, and at each step a picture's hidden state passes a few attention
- * layers, as in any diffusion model. It knows nothing of OmniID but one hook, called where queries and attention output
- * of a layer are at hand.
+ * A renderer in miniature: it makes a picture in steps, and at each step the picture's hidden state passes through a few
+ * attention layers, as in any diffusion model. All that connects it with OmniID is one hook, called where the queries
+ * and the attention output of a layer are at hand.
  */
 #ifndef RENDERER_HPP
 #define RENDERER_HPP
@@ -29,7 +29,8 @@ struct LayerCall {
     std::vector<float> &output;
 };
 
-/// Draws pictures of `side` x `side` pixels. Guidance needs two rows in each batch: row 0 does not follow the prompt, row 1 does.
+/// Draws pictures of `side` x `side` pixels. Guidance needs two rows in each batch: row 0 is unconditional, row 1 is
+/// conditioned on the prompt.
 class Renderer {
   public:
     using Hook = std::function<void(LayerCall &)>;
