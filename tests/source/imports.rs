@@ -14,13 +14,6 @@ const KNOWN: &[(&str, &str)] = &[
         "omniid_capi",
         "conditioning conditioning_contents cuda engine identity inject tensor",
     ),
-    ("omniid_training::evaluate", "descriptor tokens"),
-    ("omniid_training::render", "ict makehuman person"),
-    ("omniid_training::render::ict", "assets features"),
-    (
-        "omniid_training::render::makehuman",
-        "assets expression hair identity person",
-    ),
 ];
 
 /// Who uses whom among the children of a folder, and a line that says so.

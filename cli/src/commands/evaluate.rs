@@ -13,7 +13,7 @@ use omniid::{Error, ErrorKind, Limits};
 use omniid_training::data::photos::{file_hash, load_photos, PhotoOptions};
 use omniid_training::data::Dataset;
 use omniid_training::evaluate::{
-    evaluate_people, Evaluation, Example, GenerationOptions, IdentityModel, ModelName, PeopleReport,
+    evaluate_people, EvaluatedModel, Evaluation, Example, GenerationOptions, ModelName, PeopleReport,
     Progress, SuiteOptions, TestPeople, Verifier, FORMAT_VERSION, SIMILARITY, TOKENS,
 };
 use omniid_training::render::RenderConfig;
@@ -107,7 +107,7 @@ pub fn run(args: Args) -> Outcome {
     let limits = args.generator.model.limits.limits();
     let options = args.options();
     let source = args.generator.model.source()?;
-    let model = IdentityModel::open(source.clone(), args.generator.model.device)?;
+    let model = EvaluatedModel::open(source.clone(), args.generator.model.device)?;
     let host = if args.no_pictures {
         None
     } else {

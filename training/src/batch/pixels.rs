@@ -2,6 +2,7 @@
 
 use super::sampler::{Draw, Tone};
 use crate::data::{Dataset, Picture};
+use omniid_minihost::View;
 use rayon::prelude::*;
 
 /// How a picture is read into a batch.
@@ -22,6 +23,33 @@ impl Reading {
         grey: false,
         mirrored: false,
     };
+
+    /// How a step reads a picture of `draw`, its tones changed by `tone`.
+    fn of(draw: &Draw, tone: Tone) -> Self {
+        Self {
+            tone,
+            grey: draw.grey,
+            mirrored: draw.mirrored,
+        }
+    }
+
+    /// What the picture shows when it is read like this.
+    pub fn view(&self, picture: &Picture) -> View {
+        if self.mirrored {
+            picture.view.mirrored()
+        } else {
+            picture.view
+        }
+    }
+
+    /// The column that `column` of `size` is read from.
+    fn column(&self, column: usize, size: usize) -> usize {
+        if self.mirrored {
+            size - 1 - column
+        } else {
+            column
+        }
+    }
 
     /// The value −1…1 of every level.
     fn table(&self) -> [f32; 256] {
@@ -56,11 +84,7 @@ pub fn write_planes(picture: &Picture, size: usize, reading: &Reading, out: &mut
     let plane = size * size;
     for (row, pixels) in picture.pixels.chunks_exact(3 * size).enumerate().take(size) {
         for (column, pixel) in pixels.chunks_exact(3).enumerate() {
-            let column = if reading.mirrored {
-                size - 1 - column
-            } else {
-                column
-            };
+            let column = reading.column(column, size);
             let levels = reading.levels(pixel);
             for (channel, level) in levels.into_iter().enumerate() {
                 if let Some(value) = out.get_mut(channel * plane + row * size + column) {
@@ -71,50 +95,75 @@ pub fn write_planes(picture: &Picture, size: usize, reading: &Reading, out: &mut
     }
 }
 
-/// Pixel values and head mask of one patch of a picture of side `size`, written to `values` `[patch, patch, 3]` and
-/// `weights` `[patch, patch, 3]`; `background` is the weight of a pixel outside the head.
-pub fn write_patch(
-    picture: &Picture,
-    (size, patch, place): (usize, usize, usize),
-    reading: &Reading,
-    background: f32,
-    values: &mut [f32],
-    weights: Option<&mut [f32]>,
-) {
+/// A patch of a picture, in pixels.
+#[derive(Debug, Clone, Copy)]
+pub struct PatchArea {
+    size: usize,
+    patch: usize,
+    top: usize,
+    left: usize,
+}
+
+impl PatchArea {
+    /// Patch number `place` (row by row) of side `patch` in a picture of side `size`.
+    pub fn new(size: usize, patch: usize, place: usize) -> Self {
+        let side = size / patch;
+        Self {
+            size,
+            patch,
+            top: place / side * patch,
+            left: place % side * patch,
+        }
+    }
+
+    /// Places in the picture of the patch's pixels, row by row, in an upright or mirrored picture.
+    fn pixels<'r>(&self, reading: &'r Reading) -> impl Iterator<Item = usize> + use<'r> {
+        let Self {
+            size,
+            patch,
+            top,
+            left,
+        } = *self;
+        (0..patch * patch)
+            .map(move |index| (top + index / patch) * size + reading.column(left + index % patch, size))
+    }
+}
+
+/// Writes the pixel values of a patch into `values` `[patch, patch, 3]`.
+pub fn write_patch(picture: &Picture, area: PatchArea, reading: &Reading, values: &mut [f32]) {
     let table = reading.table();
-    let side = size / patch;
-    let (top, left) = (place / side * patch, place % side * patch);
-    let at = |index: usize| {
-        let (row, column) = (top + index / patch, left + index % patch);
-        let column = if reading.mirrored {
-            size - 1 - column
-        } else {
-            column
-        };
-        row * size + column
-    };
-    for (index, value) in values.chunks_exact_mut(3).enumerate() {
-        let pixel = 3 * at(index);
-        let levels = reading.levels(picture.pixels.get(pixel..pixel + 3).unwrap_or_default());
+    for (value, pixel) in values.chunks_exact_mut(3).zip(area.pixels(reading)) {
+        let pixel = picture.pixels.get(3 * pixel..3 * pixel + 3);
+        let levels = reading.levels(pixel.unwrap_or_default());
         value.copy_from_slice(&levels.map(|level| table[usize::from(level)]));
     }
-    if let Some(weights) = weights {
-        for (index, weight) in weights.chunks_exact_mut(3).enumerate() {
-            let mask = picture.mask.get(at(index)).copied().unwrap_or(0);
-            weight.fill(background + (1.0 - background) * f32::from(mask) / 255.0);
-        }
+}
+
+/// Writes the weights of a patch's values into `weights` `[patch, patch, 3]`: 1 on the head, `background` outside.
+pub fn write_patch_weights(
+    picture: &Picture,
+    area: PatchArea,
+    reading: &Reading,
+    background: f32,
+    weights: &mut [f32],
+) {
+    for (weight, pixel) in weights.chunks_exact_mut(3).zip(area.pixels(reading)) {
+        weight.fill(head_weight(picture, pixel, background));
     }
 }
 
 /// Writes the weights of a picture's pixels into `out` `[size, size]`: 1 on the head, `background` outside.
-pub fn write_weights(picture: &Picture, size: usize, mirrored: bool, background: f32, out: &mut [f32]) {
+pub fn write_weights(picture: &Picture, size: usize, reading: &Reading, background: f32, out: &mut [f32]) {
     for (row, weights) in out.chunks_exact_mut(size).enumerate() {
         for (column, weight) in weights.iter_mut().enumerate() {
-            let column = if mirrored { size - 1 - column } else { column };
-            let mask = picture.mask.get(row * size + column).copied().unwrap_or(0);
-            *weight = background + (1.0 - background) * f32::from(mask) / 255.0;
+            *weight = head_weight(picture, row * size + reading.column(column, size), background);
         }
     }
+}
+
+fn head_weight(picture: &Picture, pixel: usize, background: f32) -> f32 {
+    let mask = picture.mask.get(pixel).copied().unwrap_or(0);
+    background + (1.0 - background) * f32::from(mask) / 255.0
 }
 
 /// Raises `weights` `[size, size]` in the middle of a face by up to `factor`: a Gaussian around the mean of its five
@@ -140,22 +189,29 @@ pub fn write_face_weights(points: &[[f32; 2]; 5], size: usize, factor: f32, weig
 
 /// The input photos of a step, `[people, inputs, 3, size, size]` in a flat vector. `second` takes the second sets.
 pub fn input_planes(dataset: &Dataset, draws: &[Draw], second: bool) -> Vec<f32> {
-    let size = dataset.size as usize;
     let photos = draws
         .iter()
         .flat_map(|draw| {
             let places = if second { &draw.second } else { &draw.inputs };
-            places.iter().map(move |(place, tone)| {
-                let reading = Reading {
-                    tone: *tone,
-                    grey: draw.grey,
-                    mirrored: draw.mirrored,
-                };
-                (&dataset.people[draw.person].pictures[*place], reading)
-            })
+            let pictures = &dataset.people[draw.person].pictures;
+            places
+                .iter()
+                .map(move |(place, tone)| (&pictures[*place], Reading::of(draw, *tone)))
         })
         .collect::<Vec<_>>();
-    planes(&photos, size)
+    planes(&photos, dataset.size as usize)
+}
+
+/// The targets of a step, people in order.
+pub fn targets<'a>(dataset: &'a Dataset, draws: &[Draw]) -> Vec<(&'a Picture, Reading)> {
+    let target = |draw: &Draw, place: usize| {
+        let picture = &dataset.people[draw.person].pictures[place];
+        (picture, Reading::of(draw, Tone::NONE))
+    };
+    draws
+        .iter()
+        .flat_map(|draw| draw.targets.iter().map(move |place| target(draw, *place)))
+        .collect()
 }
 
 /// Pictures read into `[pictures, 3, size, size]`, flat.
@@ -209,14 +265,9 @@ mod tests {
             write_planes(&picture, 8, &reading, &mut planes);
             for place in 0..4 {
                 let (mut values, mut weights) = (vec![0.0; 48], vec![0.0; 48]);
-                write_patch(
-                    &picture,
-                    (8, 4, place),
-                    &reading,
-                    0.25,
-                    &mut values,
-                    Some(&mut weights),
-                );
+                let area = PatchArea::new(8, 4, place);
+                write_patch(&picture, area, &reading, &mut values);
+                write_patch_weights(&picture, area, &reading, 0.25, &mut weights);
                 for (index, value) in values.iter().enumerate() {
                     let (pixel, channel) = (index / 3, index % 3);
                     let row = place / 2 * 4 + pixel / 4;

@@ -15,6 +15,7 @@ pub use file::FORMAT_VERSION;
 pub use split::{Part, SplitFractions};
 pub use toy::toy_people;
 
+use image::RgbImage;
 use omniid::{Error, Result};
 use omniid_minihost::View;
 use std::collections::{BTreeMap, HashSet};
@@ -58,6 +59,13 @@ pub struct Picture {
     pub points: [[f32; 2]; 5],
     /// What it may be used for.
     pub role: Role,
+}
+
+impl Picture {
+    /// The pixels, of a picture of this side; `None` when it has another number of them.
+    pub fn image(&self, size: u32) -> Option<RgbImage> {
+        RgbImage::from_raw(size, size, self.pixels.clone())
+    }
 }
 
 /// All pictures of one person. Plain data.
@@ -217,7 +225,7 @@ impl Dataset {
         )
     }
 
-    /// What the set holds, for people.
+    /// What the set holds, to be read by people.
     pub fn report(&self) -> DatasetReport {
         let mut families = BTreeMap::<String, usize>::new();
         for person in &self.people {
@@ -239,6 +247,19 @@ impl Dataset {
                 .sum(),
         }
     }
+}
+
+/// For each of people of these families another one, whose identity is the wrong one: the next of the family, in a
+/// circle, or the next of all where the family has nobody else.
+pub fn next_of_family(families: &[&str]) -> Vec<usize> {
+    let count = families.len();
+    let next = |own: usize| {
+        (1..count)
+            .map(|ahead| (own + ahead) % count)
+            .find(|other| families[*other] == families[own])
+            .unwrap_or((own + 1) % count)
+    };
+    (0..count).map(next).collect()
 }
 
 /// What a [`Dataset`] holds; its text is one line.

@@ -1,10 +1,11 @@
 //! Numbers that stand for the person in one or several pictures.
 
 use super::hog::hog;
+use super::model::EvaluatedModel;
 use super::progress::Progress;
-use super::tokens::IdentityModel;
 use super::verifier::Verifier;
 use crate::data::CropTemplate;
+use crate::statistics::mean;
 use image::RgbImage;
 use omniid::Result;
 
@@ -55,7 +56,7 @@ impl Descriptor for HogDescriptor {
     fn describe(&self, sets: &[PictureSet<'_>], _: &mut Progress<'_>) -> Result<Vec<Vec<f32>>> {
         Ok(sets
             .iter()
-            .map(|set| average(set.iter().map(|picture| hog(picture))))
+            .map(|set| mean(set.iter().map(|picture| hog(picture))))
             .collect())
     }
 
@@ -78,7 +79,7 @@ impl Descriptor for ColourDescriptor {
     }
 
     fn describe(&self, sets: &[PictureSet<'_>], _: &mut Progress<'_>) -> Result<Vec<Vec<f32>>> {
-        let mean = |picture: &RgbImage| -> Vec<f32> {
+        let colour = |picture: &RgbImage| -> [f32; 3] {
             let pixels = f64::from(picture.width()) * f64::from(picture.height());
             let sum = picture.pixels().fold([0u64; 3], |mut sum, pixel| {
                 for (sum, level) in sum.iter_mut().zip(pixel.0) {
@@ -86,11 +87,11 @@ impl Descriptor for ColourDescriptor {
                 }
                 sum
             });
-            sum.map(|sum| (sum as f64 / (255.0 * pixels)) as f32).to_vec()
+            sum.map(|sum| (sum as f64 / (255.0 * pixels)) as f32)
         };
         Ok(sets
             .iter()
-            .map(|set| average(set.iter().map(|picture| mean(picture))))
+            .map(|set| mean(set.iter().map(|picture| colour(picture))))
             .collect())
     }
 
@@ -125,7 +126,7 @@ impl Descriptor for VerifierDescriptor<'_> {
         let mut out = Vec::with_capacity(sets.len());
         for set in sets {
             let own = embeddings.by_ref().take(set.len());
-            out.push(average(own.map(|embedding| embedding.to_vec())));
+            out.push(mean(own));
         }
         Ok(out)
     }
@@ -134,7 +135,7 @@ impl Descriptor for VerifierDescriptor<'_> {
 /// The identity tokens of the model, all photos of a set encoded together, flat.
 pub struct TokenDescriptor<'a> {
     /// The model.
-    pub model: &'a IdentityModel,
+    pub model: &'a EvaluatedModel,
     /// What it is called in tables.
     pub name: String,
 }
@@ -160,7 +161,7 @@ impl Descriptor for TokenDescriptor<'_> {
 /// directions.
 pub struct SimilarityDescriptor<'a> {
     /// The model.
-    pub model: &'a IdentityModel,
+    pub model: &'a EvaluatedModel,
     /// What it is called in tables.
     pub name: String,
 }
@@ -191,18 +192,4 @@ fn each(
         out.push(describe(set)?);
     }
     Ok(out)
-}
-
-/// Mean of equally long vectors; empty for none.
-pub(super) fn average(vectors: impl Iterator<Item = Vec<f32>>) -> Vec<f32> {
-    let mut sum: Vec<f64> = Vec::new();
-    let mut count = 0f64;
-    for vector in vectors {
-        sum.resize(vector.len(), 0.0);
-        for (sum, value) in sum.iter_mut().zip(&vector) {
-            *sum += f64::from(*value);
-        }
-        count += 1.0;
-    }
-    sum.into_iter().map(|sum| (sum / count) as f32).collect()
 }

@@ -9,6 +9,7 @@ mod generation;
 mod hog;
 mod image_error;
 mod measure;
+mod model;
 mod progress;
 mod report;
 mod ssim;
@@ -16,7 +17,7 @@ mod subjects;
 mod suite;
 #[cfg(test)]
 mod test_model;
-mod tokens;
+mod token_statistics;
 mod verification;
 mod verifier;
 
@@ -32,6 +33,7 @@ pub use generation::{
 pub use hog::hog;
 pub use image_error::{l1, psnr, Mask};
 pub use measure::{Means, Measure, Measured};
+pub use model::EvaluatedModel;
 pub use progress::{Progress, ProgressFn};
 pub use report::{Evaluation, ModelName, FORMAT_VERSION};
 pub use ssim::ssim;
@@ -39,6 +41,6 @@ pub use suite::{
     evaluate_people, PeopleReport, SuiteOptions, TestPeople, TokenRow, VerificationRow, SIMILARITY, TOKENS,
     UNTRAINED,
 };
-pub use tokens::{IdentityModel, TokenStatistics};
+pub use token_statistics::TokenStatistics;
 pub use verification::{images_of, verify, PersonImages, VerificationOptions, VerificationResult};
 pub use verifier::{cosine, Embedding, Verifier, EMBEDDING};

@@ -1,6 +1,7 @@
 //! Which pictures of a person are read, drawn and compared with.
 
 use crate::data::{Dataset, Picture};
+use image::RgbImage;
 use omniid_minihost::View;
 
 /// One person of an evaluation by generated pictures.
@@ -89,6 +90,14 @@ fn angle(a: &impl Direction, b: &impl Direction) -> f64 {
 /// Degrees between where a head looks and the camera.
 pub(super) fn from_front(view: &View) -> f64 {
     angle(view, &FRONTAL)
+}
+
+/// Pixels of pictures whose size was checked with their set.
+pub(super) fn images(pictures: &[&Picture], size: u32) -> Vec<RgbImage> {
+    pictures
+        .iter()
+        .filter_map(|picture| picture.image(size))
+        .collect()
 }
 
 #[cfg(test)]

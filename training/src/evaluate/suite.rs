@@ -4,8 +4,9 @@ use super::descriptor::{
     ColourDescriptor, Descriptor, HogDescriptor, SimilarityDescriptor, TokenDescriptor, VerifierDescriptor,
 };
 use super::generation::{evaluate_generation, Drawn, Example, GenerationOptions, GenerationReport};
+use super::model::EvaluatedModel;
 use super::progress::Progress;
-use super::tokens::{IdentityModel, TokenStatistics};
+use super::token_statistics::TokenStatistics;
 use super::verification::{images_of, verify, PersonImages, VerificationOptions};
 use super::verifier::Verifier;
 use crate::data::{CropTemplate, Dataset};
@@ -115,7 +116,7 @@ pub const UNTRAINED: &str = "untrained encoder";
 /// # Errors
 /// As [`verify`] and [`evaluate_generation`]; a group with too few pictures for drawing is no error.
 pub fn evaluate_people(
-    model: &IdentityModel,
+    model: &EvaluatedModel,
     host: Option<&Minihost>,
     verifier: Option<&Verifier>,
     people: &TestPeople<'_>,
@@ -172,8 +173,8 @@ pub fn evaluate_people(
 }
 
 fn verification(
-    model: &IdentityModel,
-    untrained: &IdentityModel,
+    model: &EvaluatedModel,
+    untrained: &EvaluatedModel,
     verifier: Option<&Verifier>,
     people: &[PersonImages],
     options: &SuiteOptions,
@@ -232,8 +233,8 @@ fn verification(
 
 /// Statistics of identities from one photo and from up to three.
 fn tokens(
-    model: &IdentityModel,
-    untrained: &IdentityModel,
+    model: &EvaluatedModel,
+    untrained: &EvaluatedModel,
     people: &[PersonImages],
     progress: &mut Progress<'_>,
 ) -> Result<Vec<TokenRow>> {

@@ -1,6 +1,6 @@
 //! A small untrained model and pictures, for tests.
 
-use super::tokens::IdentityModel;
+use super::model::EvaluatedModel;
 use candle_core::{DType, Device};
 use candle_nn::VarBuilder;
 use image::{Rgb, RgbImage};
@@ -17,7 +17,7 @@ use omniid_minihost::{Minihost, MinihostConfig, MinihostSizes};
 pub const SIZE: u32 = 32;
 
 /// 32 pixels in patches of 8; 4 tokens of width 16.
-pub fn model(seed: u64) -> IdentityModel {
+pub fn model(seed: u64) -> EvaluatedModel {
     untrained(&config(), seed)
 }
 
@@ -57,10 +57,10 @@ fn config() -> NativeConfig {
     }
 }
 
-fn untrained(config: &NativeConfig, seed: u64) -> IdentityModel {
+fn untrained(config: &NativeConfig, seed: u64) -> EvaluatedModel {
     let tensors = untrained_tensors(config, seed).unwrap();
     let bytes = safetensors_to_bytes(&tensors, &config.to_metadata().unwrap()).unwrap();
-    IdentityModel::open(bytes, DeviceChoice::Cpu).unwrap()
+    EvaluatedModel::open(bytes, DeviceChoice::Cpu).unwrap()
 }
 
 /// Different patterns.
@@ -78,7 +78,7 @@ pub fn pictures(count: u32) -> Vec<RgbImage> {
 pub const DRAWN: u32 = 16;
 
 /// A generator with random weights, and an identity model with an adapter for it.
-pub fn generator(seed: u64) -> (IdentityModel, Minihost) {
+pub fn generator(seed: u64) -> (EvaluatedModel, Minihost) {
     let sizes = MinihostSizes {
         size: DRAWN as usize,
         block: 2,

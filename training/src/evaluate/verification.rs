@@ -2,8 +2,8 @@
 
 use super::descriptor::{Centre, Descriptor, PictureSet};
 use super::progress::Progress;
-use crate::data::{Dataset, Picture};
-use crate::statistics::{Pair, ScoredPairs, Verification};
+use crate::data::Dataset;
+use crate::statistics::{mean, Pair, ScoredPairs, Verification};
 use candle_core::{Device, Tensor};
 use image::RgbImage;
 use omniid::{Error, Result};
@@ -27,15 +27,10 @@ pub fn images_of(dataset: &Dataset) -> Vec<PersonImages> {
         images: person
             .inputs()
             .into_iter()
-            .filter_map(|place| image_of(&person.pictures[place], dataset.size))
+            .filter_map(|place| person.pictures[place].image(dataset.size))
             .collect(),
     });
     people.filter(|person| !person.images.is_empty()).collect()
-}
-
-/// The pixels of a picture of this side; `None` when it has another number of them.
-pub(super) fn image_of(picture: &Picture, size: u32) -> Option<RgbImage> {
-    RgbImage::from_raw(size, size, picture.pixels.clone())
 }
 
 /// How people are compared.
@@ -176,7 +171,7 @@ fn directions(vectors: Vec<Vec<f32>>, centre: Centre) -> Result<Tensor> {
     }
     let centre = match centre {
         Centre::Nothing => vec![0.0; width],
-        Centre::Data => super::descriptor::average(vectors.iter().cloned()),
+        Centre::Data => mean(&vectors),
         Centre::Given(centre) => centre,
     };
     if centre.len() != width {

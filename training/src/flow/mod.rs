@@ -6,7 +6,7 @@
 mod validation;
 
 use crate::batch::{
-    condition_numbers, input_planes, planes, write_face_weights, write_weights, Draw, Reading, Sampler, Tone,
+    condition_numbers, input_planes, planes, targets, write_face_weights, write_weights, Draw, Sampler,
 };
 use crate::config::{Condition, FlowConfig, RunConfig};
 use crate::data::Dataset;
@@ -24,7 +24,7 @@ use omniid_minihost::flow::{training_loss, TrainingPictures};
 use omniid_minihost::unet::multiply_adds;
 use omniid_minihost::{AdapterHook, Minihost, MinihostConfig, View};
 use rand::Rng;
-use validation::Judge;
+use validation::Validation;
 
 const ENCODER: usize = 0;
 const HOST: usize = 1;
@@ -40,7 +40,7 @@ pub struct FlowReconstruction {
     spec: HostSpec,
     dataset: Dataset,
     sampler: Sampler,
-    judge: Option<Judge>,
+    validation: Option<Validation>,
 }
 
 /// Encoder, adapter and host.
@@ -133,7 +133,7 @@ impl FlowReconstruction {
             )));
         }
         Ok(Self {
-            judge: Judge::new(config, &flow, validation),
+            validation: Validation::new(config, &flow, validation),
             spec: host.unet.host()?,
             sampler,
             config: config.clone(),
@@ -192,29 +192,12 @@ impl Pictures {
     /// The targets of `draws`, in order.
     fn new(dataset: &Dataset, draws: &[Draw], pixel_weights: PixelWeights) -> Self {
         let size = dataset.size as usize;
-        let targets = draws
-            .iter()
-            .flat_map(|draw| {
-                let reading = Reading {
-                    tone: Tone::NONE,
-                    grey: draw.grey,
-                    mirrored: draw.mirrored,
-                };
-                let pictures = &dataset.people[draw.person].pictures;
-                draw.targets
-                    .iter()
-                    .map(move |target| (&pictures[*target], reading))
-            })
-            .collect::<Vec<_>>();
+        let targets = targets(dataset, draws);
         let mut weights = vec![0.0; targets.len() * size * size];
         let mut views = Vec::with_capacity(targets.len() * View::LENGTH);
         for ((picture, reading), weights) in targets.iter().zip(weights.chunks_exact_mut(size * size)) {
-            write_weights(picture, size, reading.mirrored, pixel_weights.background, weights);
-            let view = if reading.mirrored {
-                picture.view.mirrored()
-            } else {
-                picture.view
-            };
+            write_weights(picture, size, reading, pixel_weights.background, weights);
+            let view = reading.view(picture);
             write_face_weights(&view.points, size, pixel_weights.face, weights);
             views.extend(condition_numbers(&view, reading.grey, Condition::View));
         }
@@ -341,15 +324,15 @@ impl Objective for FlowReconstruction {
     }
 
     fn evaluate(&self, model: &FlowModel, device: &Device) -> Result<Vec<(String, f64)>> {
-        match &self.judge {
-            Some(judge) => judge.evaluate(model, &self.spec, device),
+        match &self.validation {
+            Some(validation) => validation.evaluate(model, &self.spec, device),
             None => Ok(Vec::new()),
         }
     }
 
     fn preview(&self, model: &FlowModel, device: &Device) -> Result<Option<RgbImage>> {
-        match &self.judge {
-            Some(judge) => Ok(Some(judge.preview(model, &self.spec, device)?)),
+        match &self.validation {
+            Some(validation) => Ok(Some(validation.preview(model, &self.spec, device)?)),
             None => Ok(None),
         }
     }

@@ -23,7 +23,7 @@ use candle_nn::VarBuilder;
 use image::RgbImage;
 use omniid::{Error, Result};
 use std::collections::HashMap;
-use validation::Judge;
+use validation::Validation;
 
 const ENCODER: usize = 0;
 const DECODER: usize = 1;
@@ -36,7 +36,7 @@ pub struct MaskedReconstruction {
     builder: TargetBuilder,
     /// Class of a person by place in the dataset.
     classes: HashMap<usize, u32>,
-    judge: Option<Judge>,
+    validation: Option<Validation>,
 }
 
 /// Encoder, decoder and heads. A part whose loss has no weight is absent.
@@ -82,7 +82,7 @@ impl MaskedReconstruction {
             .map(|(class, place)| (place, class as u32))
             .collect();
         Ok(Self {
-            judge: Judge::new(config, validation),
+            validation: Validation::new(config, validation),
             config: config.clone(),
             dataset,
             sampler,
@@ -250,15 +250,15 @@ impl Objective for MaskedReconstruction {
     }
 
     fn evaluate(&self, model: &MaskedModel, device: &Device) -> Result<Vec<(String, f64)>> {
-        match &self.judge {
-            Some(judge) => judge.evaluate(model, device),
+        match &self.validation {
+            Some(validation) => validation.evaluate(model, device),
             None => Ok(Vec::new()),
         }
     }
 
     fn preview(&self, model: &MaskedModel, device: &Device) -> Result<Option<RgbImage>> {
-        match &self.judge {
-            Some(judge) => judge.preview(model, device),
+        match &self.validation {
+            Some(validation) => validation.preview(model, device),
             None => Ok(None),
         }
     }

@@ -1,9 +1,11 @@
-//! The numbers of a stage-1 step.
+//! The targets of a step of masked reconstruction, in numbers.
 
 use super::decoder::Targets;
-use crate::batch::{condition_length, condition_numbers, write_patch, Draw, Reading, Tone};
+use crate::batch::{
+    condition_length, condition_numbers, targets, write_patch, write_patch_weights, Draw, PatchArea, Reading,
+};
 use crate::config::MaskedConfig;
-use crate::data::Dataset;
+use crate::data::{Dataset, Picture};
 use crate::model::position_codes;
 use candle_core::{Device, Tensor};
 use omniid::Result;
@@ -107,98 +109,59 @@ impl TargetBuilder {
             pixels: 3 * self.patch * self.patch,
             condition: condition_length(config.condition),
         };
-        let targets = draws
-            .iter()
-            .flat_map(|draw| {
-                draw.targets.iter().map(move |target| {
-                    let reading = Reading {
-                        tone: Tone::NONE,
-                        grey: draw.grey,
-                        mirrored: draw.mirrored,
-                    };
-                    (&dataset.people[draw.person].pictures[*target], reading)
-                })
-            })
+        let targets = targets(dataset, draws)
+            .into_iter()
             .zip(patches)
             .collect::<Vec<_>>();
         let all = targets.len();
-        let mut batch = TargetBatch {
-            visible: vec![0.0; all * sizes.visible * sizes.pixels],
-            visible_places: Vec::with_capacity(all * sizes.visible * sizes.width),
-            places: Vec::with_capacity(all * sizes.decoded * sizes.width),
-            condition: Vec::with_capacity(all * sizes.condition),
-            values: vec![0.0; all * sizes.decoded * sizes.pixels],
-            weights: Vec::new(),
+        let code = |place: &usize| &self.codes[place * sizes.width..(place + 1) * sizes.width];
+        let codes = |places: fn(&Patches) -> &[usize]| -> Vec<f32> {
+            let places = targets.iter().flat_map(|(_, patches)| places(patches));
+            places.flat_map(code).copied().collect()
+        };
+        let read = |places: fn(&Patches) -> &[usize], write: &Write<'_>| {
+            let count = targets.first().map_or(0, |(_, patches)| places(patches).len());
+            let mut values = vec![0.0; all * count * sizes.pixels];
+            if count > 0 {
+                values
+                    .par_chunks_mut(count * sizes.pixels)
+                    .zip(&targets)
+                    .for_each(|(values, ((picture, reading), patches))| {
+                        for (values, place) in values.chunks_exact_mut(sizes.pixels).zip(places(patches)) {
+                            let area = PatchArea::new(dataset.size as usize, self.patch, *place);
+                            write(picture, area, reading, values);
+                        }
+                    });
+            }
+            values
+        };
+        let weights: &Write<'_> = &|picture, area, reading, weights| {
+            write_patch_weights(picture, area, reading, config.background_weight, weights);
+        };
+        TargetBatch {
+            visible: read(|patches| &patches.visible, &write_patch),
+            visible_places: codes(|patches| &patches.visible),
+            places: codes(|patches| &patches.decoded),
+            condition: targets
+                .iter()
+                .flat_map(|((picture, reading), _)| {
+                    condition_numbers(&reading.view(picture), reading.grey, config.condition)
+                })
+                .collect(),
+            values: read(|patches| &patches.decoded, &write_patch),
+            weights: if config.background_weight < 1.0 {
+                read(|patches| &patches.decoded, weights)
+            } else {
+                Vec::new()
+            },
             all,
             sizes,
-        };
-        let size = dataset.size as usize;
-        let weighted = config.background_weight < 1.0;
-        if weighted {
-            batch.weights = vec![0.0; batch.values.len()];
         }
-        let code = |place: &usize| {
-            self.codes
-                .iter()
-                .skip(place * sizes.width)
-                .take(sizes.width)
-                .copied()
-        };
-        for ((picture, reading), patches) in &targets {
-            batch.visible_places.extend(patches.visible.iter().flat_map(code));
-            batch.places.extend(patches.decoded.iter().flat_map(code));
-            let view = if reading.mirrored {
-                picture.view.mirrored()
-            } else {
-                picture.view
-            };
-            batch
-                .condition
-                .extend(condition_numbers(&view, reading.grey, config.condition));
-        }
-        let read = |((picture, reading), patches): &((&crate::data::Picture, Reading), &Patches),
-                    places: fn(&Patches) -> &Vec<usize>,
-                    values: &mut [f32],
-                    mut weights: Option<&mut [f32]>| {
-            for (n, place) in places(patches).iter().enumerate() {
-                let range = n * sizes.pixels..(n + 1) * sizes.pixels;
-                write_patch(
-                    picture,
-                    (size, self.patch, *place),
-                    reading,
-                    config.background_weight,
-                    &mut values[range.clone()],
-                    weights.as_deref_mut().map(|weights| &mut weights[range]),
-                );
-            }
-        };
-        if sizes.visible > 0 {
-            batch
-                .visible
-                .par_chunks_mut(sizes.visible * sizes.pixels)
-                .zip(&targets)
-                .for_each(|(values, target)| read(target, |patches| &patches.visible, values, None));
-        }
-        let each = sizes.decoded * sizes.pixels;
-        if weighted {
-            batch
-                .values
-                .par_chunks_mut(each)
-                .zip(batch.weights.par_chunks_mut(each))
-                .zip(&targets)
-                .for_each(|((values, weights), target)| {
-                    read(target, |patches| &patches.decoded, values, Some(weights));
-                });
-        } else {
-            batch
-                .values
-                .par_chunks_mut(each)
-                .zip(&targets)
-                .for_each(|(values, target)| read(target, |patches| &patches.decoded, values, None));
-        }
-        batch
     }
 }
+
+/// Writes the numbers of one patch.
+type Write<'a> = dyn Fn(&Picture, PatchArea, &Reading, &mut [f32]) + Sync + 'a;
 
 impl TargetBatch {
     /// Number of targets of all people.

@@ -157,7 +157,7 @@ impl Canvas {
             })
             .collect();
         let density = camera.scale() * factor;
-        let layers = &person.parts.layers;
+        let layers = &person.appearance.layers;
         let levels: Vec<Option<&Level>> = layers
             .iter()
             .map(|layer| layer.texture.as_ref().map(|t| t.level(layer.density / density)))
@@ -198,9 +198,9 @@ impl Canvas {
             _ => None,
         };
         let finish = Finish {
-            gloss: person.parts.look.gloss,
+            gloss: person.appearance.look.gloss,
         };
-        let hair_tint = person.parts.hair.and_then(|(layer, brightness)| {
+        let hair_tint = person.appearance.hair.and_then(|(layer, brightness)| {
             let colour = photo.hair_colour?;
             Some((layer, colour.map(|c| c / brightness)))
         });
@@ -231,7 +231,7 @@ impl Canvas {
             }
             let albedo = if cloth > 0.0 {
                 surface = Surface::Cloth;
-                person.parts.look.cloth
+                person.appearance.look.cloth
             } else if let Some(level) = levels[index] {
                 let uvs = layer.topology.uv_triangles[number].map(|i| layer.topology.uvs[i as usize]);
                 let texel = level.sample(interpolate2(uvs, w));
@@ -271,7 +271,7 @@ impl Canvas {
             self.kind[place] = if surface == Surface::Cloth { 2 } else { 1 };
         }
         let mean: Vec<[f32; 2]> = person
-            .parts
+            .appearance
             .mean_points
             .iter()
             .map(|&p| camera.project(pose.point(p)))

@@ -9,7 +9,10 @@ use omniid_minihost::View;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::{Assets, Family, RenderConfig};
+use super::assets::Assets;
+use super::draw::check_size;
+use super::family::Family;
+use super::people::RenderConfig;
 use crate::data::Role;
 use crate::pictures;
 
@@ -55,7 +58,7 @@ pub fn render_folder(
     folder: &Path,
     progress: &(dyn Fn(usize, usize) -> bool + Sync),
 ) -> Result<usize> {
-    super::draw::check_size(config.size)?;
+    check_size(config.size)?;
     let done = AtomicUsize::new(0);
     let lines = config
         .who(assets)

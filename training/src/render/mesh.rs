@@ -7,7 +7,7 @@ use super::vector::{add, cross, sub, Vec3};
 
 /// Triangles of a mesh, apart from where its vertices are.
 #[derive(Debug, Clone, Default)]
-pub struct Topology {
+pub(crate) struct Topology {
     /// Indices of the vertices, counter-clockwise seen from outside.
     pub triangles: Vec<[u32; 3]>,
     /// Indices of the texture coordinates, same order.

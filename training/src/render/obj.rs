@@ -1,4 +1,8 @@
 //! Reader of Wavefront OBJ meshes.
+//!
+//! Morph targets and fitted parts address vertices by their number in the file, so the file's order must be kept. The
+//! crate `tobj` numbers vertices anew per group and material; `obj` and `obj-rs` keep the order, but refuse two of the
+//! MakeHuman files for a line that is neither comment nor keyword.
 
 use std::path::Path;
 
@@ -10,7 +14,7 @@ use super::vector::Vec3;
 
 /// A mesh as it stands in an OBJ file: positions, texture coordinates (v upwards) and polygons.
 #[derive(Debug, Clone, Default)]
-pub struct Obj {
+pub(crate) struct Obj {
     /// Positions of the `v` lines.
     pub positions: Vec<[f32; 3]>,
     /// Texture coordinates of the `vt` lines, v upwards.
@@ -23,7 +27,7 @@ impl Obj {
     /// Reads a file. Lines other than `v`, `vt` and `f` are skipped.
     ///
     /// # Errors
-    /// [`omniid::ErrorKind::Io`] when the file cannot be read, `Format` naming the line for anything malformed.
+    /// `Io` when the file cannot be read, `Format` naming the line for anything malformed.
     pub fn read(path: &Path) -> Result<Self> {
         Self::parse(&text::read(path)?).map_err(|e| e.context(path.display()))
     }

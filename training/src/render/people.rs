@@ -8,7 +8,11 @@ use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::{Assets, Family, Person, PhotoDistribution, PhotoSpec};
+use super::assets::Assets;
+use super::distribution::PhotoDistribution;
+use super::family::Family;
+use super::person::Person;
+use super::photo::PhotoSpec;
 use crate::data::{Dataset, PersonPictures, Picture, Role};
 
 /// How many people and pictures to render.

@@ -4,39 +4,20 @@ use std::sync::Arc;
 
 use omniid::Result;
 
+use super::family::Family;
 use super::glasses;
-use super::ict::IctHead;
-use super::look::Look;
-use super::makehuman::MakeHumanHead;
+use super::head::{Appearance, Head};
 use super::mesh::{Layer, Shape, Surface};
 use super::occlusion;
-use super::vector::{dot, mix, normalize, scale, sub, Mat3, Vec3};
-use super::Family;
-
-/// What a family hands over to make a [`Person`].
-pub(crate) struct Parts {
-    pub layers: Vec<Layer>,
-    pub look: Look,
-    /// 68 landmarks of the family's average head, centimetres.
-    pub mean_points: Vec<Vec3>,
-    /// The layer of the hair and the mean brightness of its texture.
-    pub hair: Option<(usize, f32)>,
-    /// The first vertices, which can be under clothes.
-    pub skin_vertices: usize,
-}
-
-pub(crate) enum Head {
-    MakeHuman(MakeHumanHead),
-    Ict(IctHead),
-}
+use super::vector::{dot, mix, normalize, scale, sub, Vec3};
 
 /// One synthetic person: shape, skin, hair, brows, eyes. Made by `Assets::person`; [`Person::render`] takes photos of
 /// it. Plain data, shared freely between threads.
 pub struct Person {
     pub(crate) family: Family,
     pub(crate) seed: u64,
-    pub(crate) head: Head,
-    pub(crate) parts: Parts,
+    head: Box<dyn Head>,
+    pub(crate) appearance: Appearance,
     /// Vertices of the glasses, which follow all others.
     glasses: Vec<Vec3>,
     /// Open sky per vertex of the neutral shape.
@@ -46,11 +27,16 @@ pub struct Person {
 }
 
 impl Person {
-    pub(crate) fn new(family: Family, seed: u64, head: Head, mut parts: Parts) -> Result<Self> {
-        let bare = shape(&head, &[0.0; 12], [0.0; 2])?;
-        let frame = &parts.look.glasses;
+    pub(crate) fn new(
+        family: Family,
+        seed: u64,
+        head: Box<dyn Head>,
+        mut appearance: Appearance,
+    ) -> Result<Self> {
+        let bare = head.shape(&[0.0; 12], [0.0; 2])?;
+        let frame = &appearance.look.glasses;
         let (topology, glasses) = glasses::glasses(&bare.landmarks, frame);
-        parts.layers.push(Layer {
+        appearance.layers.push(Layer {
             topology: Arc::new(topology),
             first_vertex: bare.positions.len() as u32,
             texture: None,
@@ -60,8 +46,8 @@ impl Person {
             surface: Surface::Frame,
             density: 0.0,
         });
-        let neutral = posed_shape(&head, &parts.layers, &glasses, &[0.0; 12], [0.0; 2])?;
-        for layer in &mut parts.layers {
+        let neutral = posed_shape(&*head, &appearance.layers, &glasses, &[0.0; 12], [0.0; 2])?;
+        for layer in &mut appearance.layers {
             let vertices = &neutral.positions[layer.first_vertex as usize..];
             if let Some(texture) = &layer.texture {
                 let full = &texture.levels[0];
@@ -70,14 +56,14 @@ impl Person {
                     .texel_density(vertices, full.width as f32, full.height as f32);
             }
         }
-        let openness = occlusion::openness(&parts.layers, &neutral.positions, &neutral.normals);
-        let neckline = parts.look.neckline;
+        let openness = occlusion::openness(&appearance.layers, &neutral.positions, &neutral.normals);
+        let neckline = appearance.look.neckline;
         let cloth = neutral
             .positions
             .iter()
             .enumerate()
             .map(|(i, p)| {
-                if i >= parts.skin_vertices {
+                if i >= appearance.skin_vertices {
                     return -100.0;
                 }
                 let front = if p[2] > -2.0 {
@@ -92,7 +78,7 @@ impl Person {
             family,
             seed,
             head,
-            parts,
+            appearance,
             glasses,
             openness,
             cloth,
@@ -115,30 +101,29 @@ impl Person {
     /// # Errors
     /// When the assets lack a part of the expression.
     pub fn landmarks(&self, expression: &[f32; 12]) -> Result<Vec<[f32; 3]>> {
-        Ok(shape(&self.head, expression, [0.0; 2])?.landmarks)
+        Ok(self.head.shape(expression, [0.0; 2])?.landmarks)
     }
 
     pub(crate) fn shape(&self, expression: &[f32; 12], gaze: [f32; 2]) -> Result<Shape> {
-        posed_shape(&self.head, &self.parts.layers, &self.glasses, expression, gaze)
-    }
-}
-
-fn shape(head: &Head, expression: &[f32; 12], gaze: [f32; 2]) -> Result<Shape> {
-    match head {
-        Head::MakeHuman(head) => head.shape(expression, gaze),
-        Head::Ict(head) => head.shape(expression, gaze),
+        posed_shape(
+            &*self.head,
+            &self.appearance.layers,
+            &self.glasses,
+            expression,
+            gaze,
+        )
     }
 }
 
 /// The shape with normals.
 fn posed_shape(
-    head: &Head,
+    head: &dyn Head,
     layers: &[Layer],
     glasses: &[Vec3],
     expression: &[f32; 12],
     gaze: [f32; 2],
 ) -> Result<Shape> {
-    let mut shape = shape(head, expression, gaze)?;
+    let mut shape = head.shape(expression, gaze)?;
     shape.positions.extend_from_slice(glasses);
     let mut normals = vec![[0.0; 3]; shape.positions.len()];
     for layer in layers {
@@ -173,9 +158,4 @@ fn posed_shape(
     }
     shape.normals = normals;
     Ok(shape)
-}
-
-/// The rotation of the eyes in the head: right and up of the picture are positive.
-pub(crate) fn gaze_rotation(gaze: [f32; 2]) -> Mat3 {
-    super::camera::rotation(gaze[0], gaze[1], 0.0)
 }

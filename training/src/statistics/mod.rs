@@ -6,4 +6,4 @@ mod vectors;
 
 pub use discriminant::Scatter;
 pub use roc::{mean_estimate, Curve, Estimate, Pair, ScoredPairs, Verification};
-pub use vectors::{area_under_curve, cosine, mean_row, token_cosine};
+pub use vectors::{mean, token_cosine};

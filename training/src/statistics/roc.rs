@@ -276,6 +276,9 @@ mod tests {
         let equal = pairs(&[0.5, 0.5], &[0.5, 0.5]).curve();
         assert_eq!((equal.auc, equal.equal_error_rate), (0.5, 0.5));
         assert_eq!(equal.tar_at_1_percent, 0.0);
+        assert_eq!(pairs(&[0.0], &[1.0]).curve().auc, 0.0);
+        // 1 > 0, 1 < 2, 3 > 0, 3 > 2, 2 > 0, and 2 with 2 counts half.
+        assert_eq!(pairs(&[1.0, 3.0, 2.0], &[0.0, 2.0]).curve().auc, 4.5 / 6.0);
         // Of six combinations, 0.9 wins three and 0.4 wins two.
         let mixed = pairs(&[0.9, 0.4], &[0.5, 0.2, 0.1]).curve();
         assert!((mixed.auc - 5.0 / 6.0).abs() < 1e-12);

@@ -4,13 +4,13 @@ mod similarity;
 mod validation;
 
 pub use similarity::{similarity_projection, PROJECTION};
-pub use validation::{row, JudgedPeople, AT_ONCE};
+pub use validation::{ValidationPeople, ValidationTokens, Whose, AT_ONCE};
 
 use crate::batch::{planes, Reading};
 use crate::config::RunConfig;
 use crate::data::Dataset;
 use crate::model::IdentityModel;
-use crate::statistics::mean_row;
+use crate::statistics::mean;
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use omniid::{Error, Result};
@@ -50,6 +50,26 @@ pub(crate) fn encoder_for(
     )
 }
 
+/// Tokens `[sets, queries · token width]` of sets of pictures (person of `people` and places), equally many in each.
+fn encode(
+    model: &IdentityModel,
+    people: &Dataset,
+    sets: &[(usize, Vec<usize>)],
+    device: &Device,
+) -> Result<Tensor> {
+    let size = people.size as usize;
+    let photos = sets
+        .iter()
+        .flat_map(|(person, places)| {
+            let pictures = &people.people[*person].pictures;
+            places.iter().map(|place| (&pictures[*place], Reading::PLAIN))
+        })
+        .collect::<Vec<_>>();
+    let shape = [sets.len(), photos.len() / sets.len().max(1), 3, size, size];
+    let photos = Tensor::from_vec(planes(&photos, size), &shape[..], device)?;
+    Ok(model.tokens(&photos)?.to_dtype(DType::F32)?.flatten_from(1)?)
+}
+
 /// Mean tokens `[queries, token width]` of `people`, each from up to `inputs` photos.
 ///
 /// # Errors
@@ -61,10 +81,6 @@ pub fn token_mean(
     inputs: usize,
 ) -> Result<Tensor> {
     let model = encoder_for(config, weights, people)?;
-    let (size, each) = (
-        config.model.image_size,
-        config.model.queries * config.model.token_width,
-    );
     // People with equally many photos are encoded together.
     let mut counts = BTreeMap::<usize, Vec<(usize, Vec<usize>)>>::new();
     for (place, person) in people.people.iter().enumerate() {
@@ -75,23 +91,11 @@ pub fn token_mean(
         }
     }
     let mut rows = Vec::new();
-    for (count, sets) in &counts {
-        for part in sets.chunks(AT_ONCE) {
-            let photos = part
-                .iter()
-                .flat_map(|(person, places)| {
-                    let pictures = &people.people[*person].pictures;
-                    places
-                        .iter()
-                        .map(move |place| (&pictures[*place], Reading::PLAIN))
-                })
-                .collect::<Vec<_>>();
-            let shape = [part.len(), *count, 3, size, size];
-            let photos = Tensor::from_vec(planes(&photos, size), &shape[..], &Device::Cpu)?;
-            let tokens = model.tokens(&photos)?.flatten_all()?.to_vec1::<f32>()?;
-            // Sums of part sums keep thousands of people exact enough.
-            let mean = mean_row(&tokens, each);
-            rows.push((part.len() as f64, mean));
+    for sets in counts.values() {
+        for sets in sets.chunks(AT_ONCE) {
+            let tokens = encode(&model, people, sets, &Device::Cpu)?.to_vec2::<f32>()?;
+            // Sums of partial sums keep thousands of people exact enough.
+            rows.push((sets.len() as f64, mean(tokens)));
         }
     }
     let total: f64 = rows.iter().map(|(people, _)| people).sum();
@@ -100,14 +104,14 @@ pub fn token_mean(
             "the mean identity needs people with photos, there are none",
         ));
     }
-    let mut mean = vec![0f64; each];
+    let shape = (config.model.queries, config.model.token_width);
+    let mut mean = vec![0f64; shape.0 * shape.1];
     for (people, row) in &rows {
         for (mean, value) in mean.iter_mut().zip(row) {
             *mean += people / total * f64::from(*value);
         }
     }
     let mean = mean.into_iter().map(|value| value as f32).collect::<Vec<_>>();
-    let shape = (config.model.queries, config.model.token_width);
     Ok(Tensor::from_vec(mean, shape, &Device::Cpu)?)
 }
 

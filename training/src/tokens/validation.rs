@@ -1,12 +1,15 @@
-//! People who are not trained on, always with the same pictures: what every stage is judged with.
+//! Validation: people who are not trained on, always with the same pictures.
 
-use crate::batch::{planes, Draw, Reading, Tone};
+use super::encode;
+use crate::batch::{Draw, Tone};
 use crate::config::{EvaluationConfig, ModelConfig};
-use crate::data::Dataset;
+use crate::data::{next_of_family, Dataset};
 use crate::model::IdentityModel;
+use crate::pictures::{levels, Grid};
 use crate::random::{stream, Purpose};
-use crate::statistics::{area_under_curve, mean_row, token_cosine};
-use candle_core::{DType, Device, Tensor};
+use crate::statistics::{mean, token_cosine, Pair, ScoredPairs};
+use candle_core::{Device, Tensor};
+use image::RgbImage;
 use omniid::Result;
 use rand::seq::SliceRandom;
 
@@ -14,35 +17,87 @@ use rand::seq::SliceRandom;
 pub const AT_ONCE: usize = 16;
 /// Photos of a person that are compared one by one.
 const SINGLES: usize = 4;
+/// Rows of a preview.
+const PREVIEWED: usize = 8;
 
 /// Validation people with fixed inputs, second sets of inputs and targets. Plain data.
-pub struct JudgedPeople {
+pub struct ValidationPeople {
     /// Their pictures.
     pub dataset: Dataset,
     /// One per person: two disjoint sets of inputs, and targets.
     pub draws: Vec<Draw>,
-    /// For every draw, another draw of the same family: whose tokens are the wrong ones.
-    pub others: Vec<usize>,
+    /// For every draw, another draw of the same family.
+    others: Vec<usize>,
     model: ModelConfig,
 }
 
-impl JudgedPeople {
-    /// The first people of `dataset` who have enough pictures. `None` with fewer than two: there is nobody to mix up
-    /// with.
+/// Whose tokens a picture is drawn from.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Whose {
+    /// The person's own.
+    Right,
+    /// Another person's, of the same family if there is one.
+    Other,
+    /// Nobody's: the mean of all.
+    Mean,
+}
+
+impl Whose {
+    /// All of them with their names in metrics.
+    pub const ALL: [(Self, &'static str); 3] = [
+        (Self::Right, "right"),
+        (Self::Other, "other"),
+        (Self::Mean, "mean"),
+    ];
+}
+
+/// The tokens of all validation people, and their mean.
+pub struct ValidationTokens<'a> {
+    people: &'a ValidationPeople,
+    /// `[draws, queries · token width]`
+    rows: Vec<Vec<f32>>,
+    mean: Vec<f32>,
+}
+
+impl ValidationTokens<'_> {
+    /// The tokens that `draws` get, `[draws, queries, token width]`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Device`](omniid::ErrorKind::Device) from the GPU.
+    pub fn tensor(
+        &self,
+        whose: Whose,
+        draws: impl ExactSizeIterator<Item = usize>,
+        device: &Device,
+    ) -> Result<Tensor> {
+        let ModelConfig {
+            queries, token_width, ..
+        } = self.people.model;
+        let shape = (draws.len(), queries, token_width);
+        let values: Vec<f32> = draws
+            .flat_map(|draw| match whose {
+                Whose::Right => &self.rows[draw],
+                Whose::Other => &self.rows[self.people.others[draw]],
+                Whose::Mean => &self.mean,
+            })
+            .copied()
+            .collect();
+        Ok(Tensor::from_vec(values, shape, device)?)
+    }
+}
+
+impl ValidationPeople {
+    /// The first people of `dataset` who have enough pictures. `None` with fewer than two: there is nobody to confuse
+    /// them with.
     pub fn new(model: &ModelConfig, evaluation: &EvaluationConfig, dataset: Dataset) -> Option<Self> {
         let draws = (0..dataset.people.len())
             .filter_map(|person| draw(&dataset, person, evaluation))
             .take(evaluation.people)
             .collect::<Vec<_>>();
-        let others = (0..draws.len())
-            .map(|own| {
-                let family = |draw: usize| dataset.people[draws[draw].person].family.as_str();
-                (1..draws.len())
-                    .map(|ahead| (own + ahead) % draws.len())
-                    .find(|other| family(*other) == family(own))
-                    .unwrap_or((own + 1) % draws.len())
-            })
-            .collect();
+        let families = draws
+            .iter()
+            .map(|draw| dataset.people[draw.person].family.as_str());
+        let others = next_of_family(&families.collect::<Vec<_>>());
         (draws.len() > 1).then_some(Self {
             dataset,
             draws,
@@ -51,17 +106,28 @@ impl JudgedPeople {
         })
     }
 
-    /// Numbers in the tokens of a person.
-    pub fn token_numbers(&self) -> usize {
-        self.model.queries * self.model.token_width
+    /// Up to `count` places among the draws from all over the set, so that every family is there.
+    pub fn spread(&self, count: usize) -> Vec<usize> {
+        let stride = (self.draws.len() / count).max(1);
+        (0..self.draws.len()).step_by(stride).take(count).collect()
     }
 
-    /// Tokens of everybody's inputs, `[draws, queries, token width]`, flat.
+    /// The places among the draws that a preview shows.
+    pub fn previewed(&self) -> Vec<usize> {
+        self.spread(PREVIEWED)
+    }
+
+    /// Tokens of everybody's inputs.
     ///
     /// # Errors
     /// As [`IdentityModel::tokens`].
-    pub fn tokens(&self, model: &IdentityModel, device: &Device) -> Result<Vec<f32>> {
-        self.tokens_of(model, device, |draw| &draw.inputs)
+    pub fn tokens(&self, model: &IdentityModel, device: &Device) -> Result<ValidationTokens<'_>> {
+        let rows = self.tokens_of(model, device, |draw| &draw.inputs)?;
+        Ok(ValidationTokens {
+            people: self,
+            mean: mean(&rows),
+            rows,
+        })
     }
 
     /// What the tokens alone say: verification by single photos and by disjoint sets of photos, and how alike a
@@ -69,78 +135,97 @@ impl JudgedPeople {
     ///
     /// # Errors
     /// As [`IdentityModel::tokens`].
-    pub fn token_measures(
+    pub fn token_metrics(
         &self,
         model: &IdentityModel,
-        tokens: &[f32],
+        tokens: &ValidationTokens<'_>,
         device: &Device,
     ) -> Result<Vec<(String, f64)>> {
-        let (queries, width) = (self.model.queries, self.model.token_width);
-        let each = queries * width;
-        let mean = mean_row(tokens, each);
         let singles = self.single_photos();
         let places = singles
             .iter()
-            .map(|(person, place)| (*person, vec![(*place, Tone::NONE)]))
+            .map(|(person, place)| (*person, vec![*place]))
             .collect::<Vec<_>>();
         let single = self.encode(model, device, &places)?;
         let people = singles.iter().map(|(person, _)| *person).collect::<Vec<_>>();
-        let auc_single = verification(&single, &people, &people, &single, each)?;
+        let auc_single = verification(&single, &people, None)?;
         let sets = self.tokens_of(model, device, |draw| &draw.second)?;
         let people = self.draws.iter().map(|draw| draw.person).collect::<Vec<_>>();
-        let auc_set = verification(tokens, &people, &people, &sets, each)?;
+        let auc_set = verification(&tokens.rows, &people, Some(&sets))?;
         let centred = tokens
-            .chunks_exact(each)
-            .flat_map(|person| person.iter().zip(&mean).map(|(value, mean)| value - mean))
-            .collect::<Vec<_>>();
+            .rows
+            .iter()
+            .map(|row| {
+                row.iter()
+                    .zip(&tokens.mean)
+                    .map(|(value, mean)| value - mean)
+                    .collect()
+            })
+            .collect::<Vec<Vec<f32>>>();
+        let width = self.model.token_width;
         Ok([
             ("auc_single", auc_single),
             ("auc_set", auc_set),
-            ("token_cosine", token_cosine(tokens, queries, width)),
-            ("token_cosine_centred", token_cosine(&centred, queries, width)),
+            ("token_cosine", token_cosine(&tokens.rows, width)),
+            ("token_cosine_centred", token_cosine(&centred, width)),
         ]
         .map(|(name, value)| (name.to_string(), value))
         .into())
     }
 
-    /// Tokens of one of everybody's sets, flat.
+    /// A row of pictures for each of [`ValidationPeople::previewed`]: inputs, the first target, and what `drawn` makes
+    /// of the draw, all `[size, size, 3]`.
+    ///
+    /// # Errors
+    /// Those of `drawn`.
+    pub fn preview(&self, mut drawn: impl FnMut(usize) -> Result<Vec<Vec<f32>>>) -> Result<RgbImage> {
+        let size = self.dataset.size;
+        let mut grid = Grid::new(size, (96 / size).max(1));
+        for place in self.previewed() {
+            let draw = &self.draws[place];
+            let pictures = &self.dataset.people[draw.person].pictures;
+            let shown = draw
+                .inputs
+                .iter()
+                .map(|(input, _)| input)
+                .chain(draw.targets.first());
+            let mut cells: Vec<_> = shown.map(|shown| levels(&pictures[*shown].pixels)).collect();
+            cells.extend(drawn(place)?);
+            grid.push(cells);
+        }
+        Ok(grid.picture())
+    }
+
+    /// Tokens of one of everybody's sets.
     fn tokens_of(
         &self,
         model: &IdentityModel,
         device: &Device,
         inputs: impl Fn(&Draw) -> &Vec<(usize, Tone)>,
-    ) -> Result<Vec<f32>> {
+    ) -> Result<Vec<Vec<f32>>> {
         let photos = self
             .draws
             .iter()
-            .map(|draw| (draw.person, inputs(draw).clone()))
+            .map(|draw| {
+                (
+                    draw.person,
+                    inputs(draw).iter().map(|(place, _)| *place).collect(),
+                )
+            })
             .collect::<Vec<_>>();
         self.encode(model, device, &photos)
     }
 
-    /// Tokens of sets of pictures, equally many in each.
+    /// Tokens of sets of pictures (person and places), equally many in each.
     fn encode(
         &self,
         model: &IdentityModel,
         device: &Device,
-        sets: &[(usize, Vec<(usize, Tone)>)],
-    ) -> Result<Vec<f32>> {
-        let size = self.model.image_size;
-        let mut tokens = Vec::new();
-        for part in sets.chunks(AT_ONCE) {
-            let photos = part
-                .iter()
-                .flat_map(|(person, places)| {
-                    let pictures = &self.dataset.people[*person].pictures;
-                    places
-                        .iter()
-                        .map(move |(place, _)| (&pictures[*place], Reading::PLAIN))
-                })
-                .collect::<Vec<_>>();
-            let shape = [part.len(), photos.len() / part.len(), 3, size, size];
-            let photos = Tensor::from_vec(planes(&photos, size), &shape[..], device)?;
-            let made = model.tokens(&photos)?.to_dtype(DType::F32)?;
-            tokens.extend(made.flatten_all()?.to_vec1::<f32>()?);
+        sets: &[(usize, Vec<usize>)],
+    ) -> Result<Vec<Vec<f32>>> {
+        let mut tokens = Vec::with_capacity(sets.len());
+        for sets in sets.chunks(AT_ONCE) {
+            tokens.extend(encode(model, &self.dataset, sets, device)?.to_vec2::<f32>()?);
         }
         Ok(tokens)
     }
@@ -150,12 +235,8 @@ impl JudgedPeople {
         self.draws
             .iter()
             .flat_map(|draw| {
-                let mut places = draw
-                    .inputs
-                    .iter()
-                    .chain(&draw.second)
-                    .map(|(place, _)| *place)
-                    .collect::<Vec<_>>();
+                let inputs = draw.inputs.iter().chain(&draw.second);
+                let mut places = inputs.map(|(place, _)| *place).collect::<Vec<_>>();
                 places.sort_unstable();
                 places.dedup();
                 places.into_iter().take(SINGLES).map(|place| (draw.person, place))
@@ -164,7 +245,7 @@ impl JudgedPeople {
     }
 }
 
-/// The pictures that a person is judged on: inputs, a second set without any of them, targets. `None` with too few.
+/// The pictures that stand for a person: inputs, a second set without any of them, targets. `None` with too few.
 fn draw(dataset: &Dataset, person: usize, config: &EvaluationConfig) -> Option<Draw> {
     let pictures = &dataset.people[person];
     let mut generator = stream(0, Purpose::Evaluation, person as u64);
@@ -193,42 +274,31 @@ fn draw(dataset: &Dataset, person: usize, config: &EvaluationConfig) -> Option<D
     })
 }
 
-/// Area under the curve of the cosines between rows `a` and rows `b` of `width` numbers, about the mean of all.
-/// A pair of one person is genuine; a row is not compared with itself.
-fn verification(a: &[f32], people_a: &[usize], people_b: &[usize], b: &[f32], width: usize) -> Result<f64> {
-    let same = std::ptr::eq(a, b);
-    let mean = mean_row(a, width);
-    let unit = |rows: &[f32]| -> Result<Tensor> {
-        let mut values = Vec::with_capacity(rows.len());
-        for row in rows.chunks_exact(width) {
+/// Area under the curve of the cosines between `rows` and `others`, about the mean of `rows`. Both have one row for each
+/// of `people`; a pair of one person is genuine. Without `others`, rows are compared with each other.
+fn verification(rows: &[Vec<f32>], people: &[usize], others: Option<&[Vec<f32>]>) -> Result<f64> {
+    let mean = mean(rows);
+    let unit = |rows: &[Vec<f32>]| -> Result<Tensor> {
+        let mut values = Vec::with_capacity(rows.len() * mean.len());
+        for row in rows {
             let centred = row.iter().zip(&mean).map(|(value, mean)| value - mean);
             let length = centred.clone().map(|x| f64::from(x).powi(2)).sum::<f64>().sqrt();
             values.extend(centred.map(|value| value / (length.max(1e-12) as f32)));
         }
-        Ok(Tensor::from_vec(
-            values,
-            (rows.len() / width, width),
-            &Device::Cpu,
-        )?)
+        Ok(Tensor::from_vec(values, (rows.len(), mean.len()), &Device::Cpu)?)
     };
-    let scores = unit(a)?.matmul(&unit(b)?.t()?)?.to_vec2::<f32>()?;
-    let (mut genuine, mut impostor) = (Vec::new(), Vec::new());
+    let scores = unit(rows)?
+        .matmul(&unit(others.unwrap_or(rows))?.t()?)?
+        .to_vec2::<f32>()?;
+    let mut pairs = Vec::new();
     for (i, row) in scores.iter().enumerate() {
-        for (j, score) in row.iter().enumerate() {
-            if same && j <= i {
-                continue;
-            }
-            if people_a[i] == people_b[j] {
-                genuine.push(*score);
-            } else {
-                impostor.push(*score);
-            }
-        }
+        let first = if others.is_some() { 0 } else { i + 1 };
+        pairs.extend(row.iter().enumerate().skip(first).map(|(j, score)| Pair {
+            score: *score,
+            first: people[i] as u32,
+            second: people[j] as u32,
+        }));
     }
-    Ok(area_under_curve(&genuine, &impostor))
-}
-
-/// The numbers of row `place`.
-pub fn row(rows: &[f32], place: usize, width: usize) -> &[f32] {
-    &rows[place * width..(place + 1) * width]
+    let count = people.iter().max().map_or(0, |last| last + 1);
+    Ok(ScoredPairs::new(pairs, count).map_or(f64::NAN, |pairs| pairs.curve().auc))
 }

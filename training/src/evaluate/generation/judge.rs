@@ -1,10 +1,9 @@
 //! Every picture beside the true one, and beside everybody's.
 
-use super::images;
 use super::options::GenerationOptions;
 use crate::evaluate::measure::{Judged, Measure};
 use crate::evaluate::progress::Progress;
-use crate::evaluate::subjects::Subject;
+use crate::evaluate::subjects::{images, Subject};
 use crate::evaluate::verifier::{cosine, Embedding, Verifier};
 use image::RgbImage;
 use omniid::Result;

@@ -10,13 +10,12 @@ mod tests;
 pub use options::{Drawn, GenerationOptions};
 pub use report::{AngleResult, Difference, DrawnResult, Example, GenerationReport, ANGLES, FRONTAL};
 
-use super::descriptor::average;
+use super::model::EvaluatedModel;
 use super::progress::Progress;
-use super::subjects::Subject;
-use super::tokens::IdentityModel;
-use super::verification::image_of;
+use super::subjects::{images, Subject};
 use super::verifier::Verifier;
-use crate::data::{Dataset, Picture};
+use crate::data::{next_of_family, Dataset};
+use crate::statistics;
 use image::RgbImage;
 use judge::Judge;
 use omniid::encoder::EncoderKind;
@@ -34,7 +33,7 @@ use omniid_minihost::{GenerateOptions, Generator, Minihost, View};
 /// [`ErrorKind::Mismatch`](omniid::ErrorKind::Mismatch) when model, host and pictures do not belong together,
 /// [`ErrorKind::Cancelled`](omniid::ErrorKind::Cancelled).
 pub fn evaluate_generation(
-    model: &IdentityModel,
+    model: &EvaluatedModel,
     host: &Minihost,
     dataset: &Dataset,
     verifier: Option<&Verifier>,
@@ -99,7 +98,7 @@ pub fn evaluate_generation(
 type Identities = Vec<(Drawn, Vec<Identity>)>;
 
 fn identities(
-    model: &IdentityModel,
+    model: &EvaluatedModel,
     subjects: &[Subject<'_>],
     size: u32,
     counts: &[usize],
@@ -123,7 +122,7 @@ fn identities(
             .iter()
             .map(|picture| model.tokens(&[picture]))
             .collect::<Result<Vec<_>>>()?;
-        averaged.push(made(model, average(singles.into_iter()), most)?);
+        averaged.push(made(model, statistics::mean(singles), most)?);
     }
     let full = photos
         .iter()
@@ -132,11 +131,13 @@ fn identities(
         .unwrap_or_default();
     let mean = match model.token_mean() {
         Some(mean) => mean.to_vec(),
-        None => average(full.iter().map(|identity| identity.values().to_vec())),
+        None => statistics::mean(full.iter().map(Identity::values)),
     };
     let mean = made(model, mean, 1)?;
-    let others = (0..subjects.len())
-        .map(|own| full[other_of(subjects, own)].clone())
+    let families: Vec<&str> = subjects.iter().map(|subject| subject.family).collect();
+    let others = next_of_family(&families)
+        .into_iter()
+        .map(|other| full[other].clone())
         .collect();
     let mut all = photos;
     if most > 1 {
@@ -148,17 +149,8 @@ fn identities(
     Ok(all)
 }
 
-/// The next person of the family, or of any if there is none.
-fn other_of(subjects: &[Subject<'_>], own: usize) -> usize {
-    let count = subjects.len();
-    (1..count)
-        .map(|ahead| (own + ahead) % count)
-        .find(|other| subjects[*other].family == subjects[own].family)
-        .unwrap_or((own + 1) % count)
-}
-
 /// An identity of given tokens.
-fn made(model: &IdentityModel, tokens: Vec<f32>, photos: usize) -> Result<Identity> {
+fn made(model: &EvaluatedModel, tokens: Vec<f32>, photos: usize) -> Result<Identity> {
     let provenance = Provenance {
         model: model.fingerprint().to_string(),
         photos,
@@ -181,12 +173,4 @@ fn sampling(options: &GenerationOptions, kind: Drawn, person: usize, centred: bo
         generate.guidance = 1.0;
     }
     generate
-}
-
-/// Pixels of pictures whose size was checked with their set.
-fn images(pictures: &[&Picture], size: u32) -> Vec<RgbImage> {
-    pictures
-        .iter()
-        .filter_map(|picture| image_of(picture, size))
-        .collect()
 }

@@ -7,14 +7,9 @@ use half::f16;
 use omniid::{Error, ErrorKind, Result};
 use safetensors::{Dtype, SafeTensors};
 
-use super::features::{self, EyeTexel, FaceTexel};
+use super::features::{self, EyeTexel, FaceTexel, BACK_SIDE};
 use crate::render::mesh::Topology;
 use crate::render::vector::{add, mean, scale, sub, Vec3};
-
-/// Side of the painted face, of the back of the head, of an eyeball.
-pub(crate) const FACE_SIDE: u32 = 512;
-pub(crate) const BACK_SIDE: u32 = 256;
-pub(crate) const EYE_SIDE: u32 = 128;
 
 /// Vertices by what they belong to, as the file's metadata lists them.
 pub(crate) const TEETH_AND_GUMS: std::ops::Range<usize> = 14062..21451;

@@ -2,10 +2,14 @@
 
 use rayon::prelude::*;
 
-use super::assets::{EYE_SIDE, FACE_SIDE};
 use crate::render::mesh::Topology;
 use crate::render::unwrap::unwrap;
 use crate::render::vector::{dot, normalize, sub, Vec3};
+
+/// Sides in texels: of the painted face, of the back of the head, of an eyeball.
+pub(crate) const FACE_SIDE: u32 = 512;
+pub(crate) const BACK_SIDE: u32 = 256;
+pub(crate) const EYE_SIDE: u32 = 128;
 
 /// A texel of the face.
 #[derive(Debug, Clone, Copy)]

@@ -8,4 +8,4 @@ mod paint;
 mod person;
 
 pub(crate) use assets::Ict;
-pub(crate) use person::{prepare, HairStyles, IctHead};
+pub(crate) use person::{prepare, HairStyles};

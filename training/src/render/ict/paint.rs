@@ -3,8 +3,8 @@
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
-use super::assets::{Ict, BACK_SIDE, EYE_SIDE, FACE_SIDE};
-use super::features::FaceTexel;
+use super::assets::Ict;
+use super::features::{FaceTexel, BACK_SIDE, EYE_SIDE, FACE_SIDE};
 use crate::render::background::Noise;
 use crate::render::look::{hash, normal, Look};
 use crate::render::marks::Marks;

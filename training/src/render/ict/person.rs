@@ -10,10 +10,10 @@ use super::assets::{pivot, Ict, EYEBALLS, TEETH_AND_GUMS};
 use super::expression;
 use super::hair::{transfer, RadiusMap};
 use super::paint::Paint;
+use crate::render::head::{gaze_rotation, Appearance, Head};
 use crate::render::look::{normal, Look};
 use crate::render::makehuman::MakeHuman;
 use crate::render::mesh::{Layer, Shape, Surface, Topology};
-use crate::render::person::{gaze_rotation, Parts};
 use crate::render::texture::Texture;
 use crate::render::torso::torso;
 use crate::render::vector::{add, fused, rotate, scale, sub, Vec3};
@@ -50,9 +50,8 @@ pub(crate) struct IctHead {
     fixed: Vec<Vec3>,
 }
 
-impl IctHead {
-    /// All layers' vertices, in the layers' order.
-    pub fn shape(&self, expression: &[f32; 12], gaze: [f32; 2]) -> Result<Shape> {
+impl Head for IctHead {
+    fn shape(&self, expression: &[f32; 12], gaze: [f32; 2]) -> Result<Shape> {
         let mut positions = Vec::with_capacity(self.neutral.len() + self.fixed.len());
         positions.extend_from_slice(&self.neutral);
         expression::apply(&self.assets, expression, gaze, EYEBALLS[0].start, &mut positions)?;
@@ -117,7 +116,11 @@ fn eye_centre(shape: &[Vec3], range: std::ops::Range<usize>) -> Vec3 {
 }
 
 /// Draws and prepares the person of a seed.
-pub(crate) fn prepare(assets: &Arc<Ict>, hair: Option<&HairStyles>, seed: u64) -> Result<(IctHead, Parts)> {
+pub(crate) fn prepare(
+    assets: &Arc<Ict>,
+    hair: Option<&HairStyles>,
+    seed: u64,
+) -> Result<(IctHead, Appearance)> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed ^ 0x1c7);
     let shape = neutral(assets, &mut rng);
     let male = rng.random_bool(0.5);
@@ -207,7 +210,7 @@ pub(crate) fn prepare(assets: &Arc<Ict>, hair: Option<&HairStyles>, seed: u64) -
     };
     Ok((
         head,
-        Parts {
+        Appearance {
             layers,
             look,
             mean_points: assets.mean_points.clone(),

@@ -7,52 +7,21 @@ use std::sync::Arc;
 use omniid::{Error, Result};
 use rayon::prelude::*;
 
-use super::clothes::{Clothes, MhMaterial};
-use super::hair::eye_cover;
+use super::axis::{axes, Axis};
+use super::base_mesh::{landmarks, pivot, to_centimetres, BASE_VERTICES, BODY_VERTICES};
+use super::files::{files, folders, stem};
+use super::part::FittedPart;
 use super::skin::{self, Atlas};
-use super::target::Target;
-use crate::render::light::LUMINANCE;
+use super::target::{named_targets, Target};
 use crate::render::mesh::Topology;
 use crate::render::obj::{gather, Obj};
 use crate::render::texture::Texture;
-use crate::render::vector::{dot, mean, scale, sub, Vec3};
+use crate::render::vector::Vec3;
 
-/// Vertices of the group `body`; helpers follow.
-const BODY_VERTICES: u32 = 13380;
-/// Vertices of the hm08 base mesh.
-const BASE_VERTICES: usize = 19158;
 /// Below this height (decimetres) nothing is drawn.
 const LOWEST: f32 = 3.6;
 pub(crate) const RACES: [&str; 3] = ["african", "asian", "caucasian"];
 pub(crate) const GENDERS: [&str; 2] = ["female", "male"];
-
-/// Targets that move a shape to either side of neutral; left and right together.
-#[derive(Debug, Default)]
-pub(crate) struct Axis {
-    pub name: String,
-    pub increase: Vec<Target>,
-    pub decrease: Vec<Target>,
-}
-
-/// A part that is fitted to the base mesh.
-#[derive(Debug)]
-pub(crate) struct FittedPart {
-    pub name: String,
-    pub clothes: Clothes,
-    pub topology: Arc<Topology>,
-    pub texture: Option<Arc<Texture>>,
-    /// Mean linear brightness of what is visible of the texture.
-    pub brightness: f32,
-    pub alpha: bool,
-    pub two_sided: bool,
-}
-
-impl FittedPart {
-    /// The factor that gives the texture this mean colour.
-    pub fn tint(&self, colour: Vec3) -> Vec3 {
-        colour.map(|c| c / self.brightness)
-    }
-}
 
 /// One of the painted skins.
 pub(crate) struct Skin {
@@ -146,7 +115,7 @@ impl MakeHuman {
             .par_iter()
             .map(|path| Texture::read(path, 512).map(Arc::new))
             .collect::<Result<Vec<_>>>()?;
-        let part = |path: PathBuf| part(&path, vertices, texture_side);
+        let part = |path: PathBuf| FittedPart::read(&path, vertices, texture_side);
         let all = |folder: &str| -> Result<Vec<FittedPart>> {
             folders(&root.join(folder))?
                 .into_par_iter()
@@ -185,11 +154,7 @@ impl MakeHuman {
             eyes: part(root.join("eyes/high-poly/high-poly.mhclo"))?,
             irises,
             teeth,
-            tongue: if tongue.exists() {
-                Some(part(tongue)?)
-            } else {
-                None
-            },
+            tongue: tongue.exists().then(|| part(tongue)).transpose()?,
             average,
             base: obj.positions,
         };
@@ -207,13 +172,13 @@ impl MakeHuman {
                 )));
             }
         }
-        let landmarks = super::person::mean_points(&assets);
+        let landmarks = landmarks(&assets.average);
         let (_, styles) = assets.average_hair();
         assets.eye_cover = assets
             .hair
             .iter()
             .zip(&styles)
-            .map(|(style, positions)| eye_cover(style, positions, &landmarks))
+            .map(|(style, positions)| style.eye_cover(positions, &landmarks))
             .collect();
         Ok(assets)
     }
@@ -252,89 +217,6 @@ fn macro_target<'a>(macros: &'a BTreeMap<String, Target>, name: &str) -> Result<
         .ok_or_else(|| Error::format(format!("targets/macrodetails/{name}.target is missing")))
 }
 
-/// The point between the ears of a shape in decimetres: about which heads turn.
-pub(crate) fn pivot(shape: &[Vec3]) -> Vec3 {
-    let eyes = mean(shape[14598..14742].iter().copied());
-    sub(eyes, [0.0, 0.4, 0.8])
-}
-
-pub(crate) fn to_centimetres(position: Vec3, pivot: Vec3) -> Vec3 {
-    scale(sub(position, pivot), 10.0)
-}
-
-fn part(path: &Path, vertices: usize, texture_side: u32) -> Result<FittedPart> {
-    let clothes = Clothes::read(path, vertices)?;
-    let obj = Obj::read(&clothes.obj_file)?;
-    if obj.positions.len() != clothes.anchors.len() {
-        return Err(Error::mismatch(format!(
-            "{}: {} rows, but {} has {} vertices",
-            path.display(),
-            clothes.anchors.len(),
-            clothes.obj_file.display(),
-            obj.positions.len()
-        )));
-    }
-    let material = match &clothes.material {
-        // Parts whose material is chosen elsewhere name files that need not be there.
-        Some(material) if material.exists() => MhMaterial::read(material)?,
-        _ => MhMaterial::parse(""),
-    };
-    let texture = match &material.texture {
-        Some(texture) if texture.exists() => Some(Arc::new(Texture::read(texture, texture_side)?)),
-        _ => None,
-    };
-    Ok(FittedPart {
-        name: stem(path),
-        brightness: texture
-            .as_ref()
-            .map_or(0.5, |t| dot(t.mean_colour(), LUMINANCE))
-            .max(0.004),
-        topology: Arc::new(obj.topology(|_| true)),
-        clothes,
-        texture,
-        alpha: material.transparent,
-        two_sided: material.two_sided,
-    })
-}
-
-fn stem(path: &Path) -> String {
-    path.file_stem()
-        .map_or(String::new(), |s| s.to_string_lossy().into_owned())
-}
-
-/// The files with an extension in a folder, by name.
-fn files(folder: &Path, extension: &str) -> Result<Vec<PathBuf>> {
-    let entries = std::fs::read_dir(folder).map_err(|e| Error::io(folder, e))?;
-    let mut files: Vec<PathBuf> = entries
-        .filter_map(|entry| entry.ok().map(|e| e.path()))
-        .filter(|path| path.extension().is_some_and(|e| e == extension))
-        .collect();
-    files.sort();
-    Ok(files)
-}
-
-/// The folders in a folder, by name; none when it is missing.
-fn folders(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
-    if !folder.exists() {
-        return Ok(Vec::new());
-    }
-    let entries = std::fs::read_dir(folder).map_err(|e| Error::io(folder, e))?;
-    let mut folders: Vec<(String, PathBuf)> = entries
-        .filter_map(|entry| entry.ok())
-        .filter(|entry| entry.path().is_dir() && entry.file_name() != "materials")
-        .map(|entry| (entry.file_name().to_string_lossy().into_owned(), entry.path()))
-        .collect();
-    folders.sort();
-    Ok(folders)
-}
-
-fn named_targets(folder: &Path, vertices: usize) -> Result<BTreeMap<String, Target>> {
-    files(folder, "target")?
-        .par_iter()
-        .map(|path| Ok((stem(path), Target::read(path, vertices)?)))
-        .collect()
-}
-
 /// The expression units: a file per unit in a folder per race.
 fn units(folder: &Path, vertices: usize) -> Result<BTreeMap<String, [Target; 3]>> {
     let mut races = Vec::new();
@@ -352,85 +234,4 @@ fn units(folder: &Path, vertices: usize) -> Result<BTreeMap<String, [Target; 3]>
         units.insert(name, [first, second, target]);
     }
     Ok(units)
-}
-
-/// Suffixes that are each other's opposites; the first is the increase.
-const OPPOSITES: [(&str, &str); 6] = [
-    ("incr", "decr"),
-    ("up", "down"),
-    ("in", "out"),
-    ("forward", "backward"),
-    ("concave", "convex"),
-    ("compress", "uncompress"),
-];
-
-/// Joins opposite targets, and left and right, into axes.
-fn axes(targets: BTreeMap<String, Target>) -> Vec<Axis> {
-    let mut axes: BTreeMap<String, Axis> = BTreeMap::new();
-    for (name, target) in targets {
-        let both_sides = name
-            .strip_prefix("l-")
-            .or(name.strip_prefix("r-"))
-            .unwrap_or(&name);
-        let opposite = OPPOSITES.iter().find_map(|&(up, down)| {
-            let (stem, suffix) = both_sides.rsplit_once('-')?;
-            (suffix == up || suffix == down).then(|| (format!("{stem}-{up}-{down}"), suffix == up))
-        });
-        let (key, increases) = opposite.unwrap_or_else(|| (both_sides.to_owned(), true));
-        let axis = axes.entry(key.clone()).or_default();
-        axis.name = key;
-        if increases {
-            axis.increase.push(target);
-        } else {
-            axis.decrease.push(target);
-        }
-    }
-    axes.into_values().collect()
-}
-
-impl Axis {
-    /// Moves a shape along the axis; a one-sided axis ignores negative weights.
-    pub fn apply(&self, weight: f32, positions: &mut [Vec3]) {
-        let targets = if weight >= 0.0 {
-            &self.increase
-        } else {
-            &self.decrease
-        };
-        for target in targets {
-            target.apply(weight.abs(), positions);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn opposites_and_sides_are_joined() {
-        let names = [
-            "l-eye-scale-decr",
-            "l-eye-scale-incr",
-            "r-eye-scale-decr",
-            "r-eye-scale-incr",
-            "nose-trans-in",
-            "nose-trans-out",
-            "nose-trans-up",
-            "head-oval",
-        ];
-        let axes = axes(names.iter().map(|n| (n.to_string(), Target::default())).collect());
-        let listed: Vec<_> = axes
-            .iter()
-            .map(|a| (a.name.as_str(), a.increase.len(), a.decrease.len()))
-            .collect();
-        assert_eq!(
-            listed,
-            [
-                ("eye-scale-incr-decr", 2, 2),
-                ("head-oval", 1, 0),
-                ("nose-trans-in-out", 1, 1),
-                ("nose-trans-up-down", 1, 0),
-            ]
-        );
-    }
 }

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use omniid::{Error, Result};
 
-use super::assets::{Axis, MakeHuman};
+use super::assets::MakeHuman;
+use super::axis::Axis;
 use super::target::Target;
 use crate::render::vector::Vec3;
 

@@ -3,38 +3,7 @@
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
-use super::assets::{FittedPart, MakeHuman};
-use crate::render::raster::{Visibility, EMPTY};
-use crate::render::vector::Vec3;
-
-/// Share of the eyes' landmarks that a style hides from the front, on the average head (centimetres from the pivot).
-pub(crate) fn eye_cover(style: &FittedPart, positions: &[Vec3], landmarks: &[Vec3]) -> f32 {
-    const SIDE: u32 = 128;
-    const SCALE: f32 = 6.0;
-    let project = |p: Vec3| [64.0 + p[0] * SCALE, 64.0 - p[1] * SCALE, -p[2]];
-    let mut buffer = Visibility::new(SIDE, SIDE);
-    let level = style
-        .texture
-        .as_ref()
-        .filter(|_| style.alpha)
-        .map(|t| t.level(4.0));
-    let topology = &style.topology;
-    for (triangle, uvs) in topology.triangles.iter().zip(&topology.uv_triangles) {
-        let corners = triangle.map(|i| project(positions[i as usize]));
-        buffer.triangle(corners, 0, true, |w, _, _| {
-            level.is_none_or(|level| {
-                let [a, b, c] = uvs.map(|i| topology.uvs[i as usize]);
-                level.alpha(std::array::from_fn(|k| w[0] * a[k] + w[1] * b[k] + w[2] * c[k])) > 110
-            })
-        });
-    }
-    let hidden = landmarks[36..48].iter().filter(|&&landmark| {
-        let [x, y, depth] = project(landmark);
-        let place = y as usize * SIDE as usize + x as usize;
-        buffer.id[place] != EMPTY && buffer.depth[place] < depth
-    });
-    hidden.count() as f32 / 12.0
-}
+use super::assets::MakeHuman;
 
 impl MakeHuman {
     /// A hair style that suits; `afro` is how often tight curls are drawn. Styles that hide an eye are rare: they hide

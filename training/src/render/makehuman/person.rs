@@ -6,16 +6,17 @@ use omniid::Result;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-use super::assets::{pivot, to_centimetres, FittedPart, MakeHuman};
+use super::assets::MakeHuman;
+use super::base_mesh::{landmarks, pivot, to_centimetres, EYES, LANDMARKS};
 use super::expression;
 use super::identity::Identity;
-use super::landmarks::LANDMARKS;
+use super::part::FittedPart;
 use super::skin;
 use crate::render::background::Noise;
+use crate::render::head::{gaze_rotation, Appearance, Head};
 use crate::render::marks::Marks;
 use crate::render::mesh::{Layer, Shape, Surface};
 use crate::render::obj::gather;
-use crate::render::person::{gaze_rotation, Parts};
 use crate::render::texture::{to_srgb, Texture};
 use crate::render::vector::{add, mean, rotate, sub, Vec3};
 
@@ -33,12 +34,8 @@ pub(crate) struct MakeHumanHead {
     fixed: Vec<Vec3>,
 }
 
-/// Vertices of the eye helpers on the base mesh: left, right.
-const EYES: [std::ops::Range<usize>; 2] = [14598..14670, 14670..14742];
-
-impl MakeHumanHead {
-    /// All layers' vertices, in the layers' order.
-    pub fn shape(&self, expression: &[f32; 12], gaze: [f32; 2]) -> Result<Shape> {
+impl Head for MakeHumanHead {
+    fn shape(&self, expression: &[f32; 12], gaze: [f32; 2]) -> Result<Shape> {
         let mut base = self.neutral.clone();
         expression::apply(&self.assets, expression, &self.races, &mut base)?;
         let assets = &*self.assets;
@@ -85,17 +82,8 @@ fn squeeze(position: Vec3) -> Vec3 {
     [x.signum() * (SHOULDER + 0.35 * (x.abs() - SHOULDER)), y, z]
 }
 
-/// The five points' source on the average head: its 68 landmarks, centimetres.
-pub(crate) fn mean_points(assets: &MakeHuman) -> Vec<Vec3> {
-    let origin = pivot(&assets.average);
-    LANDMARKS
-        .iter()
-        .map(|&i| to_centimetres(assets.average[i as usize], origin))
-        .collect()
-}
-
 /// Draws and prepares the person of a seed.
-pub(crate) fn prepare(assets: &Arc<MakeHuman>, seed: u64) -> Result<(MakeHumanHead, Parts)> {
+pub(crate) fn prepare(assets: &Arc<MakeHuman>, seed: u64) -> Result<(MakeHumanHead, Appearance)> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let identity = Identity::draw(&mut rng, assets);
     let neutral = identity.shape(assets)?;
@@ -165,13 +153,12 @@ pub(crate) fn prepare(assets: &Arc<MakeHuman>, seed: u64) -> Result<(MakeHumanHe
         teeth,
         fixed,
     };
-    let mean = mean_points(assets);
     Ok((
         head,
-        Parts {
+        Appearance {
             layers,
             look,
-            mean_points: mean,
+            mean_points: landmarks(&assets.average),
             hair,
             skin_vertices: assets.drawn.len(),
         },

@@ -1,15 +1,18 @@
 //! Reader of MakeHuman's `.target` morphs.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use omniid::{Error, Result};
+use rayon::prelude::*;
 
+use super::files::{files, stem};
 use crate::render::text;
 use crate::render::vector::{fused, Vec3};
 
 /// Offsets of some vertices of the base mesh; a shape is base + Σ weight · offset.
 #[derive(Debug, Clone, Default)]
-pub struct Target {
+pub(crate) struct Target {
     /// Vertex and offset, decimetres.
     pub rows: Vec<(u32, [f32; 3])>,
 }
@@ -60,6 +63,14 @@ impl Target {
             *position = fused(*position, offset, weight);
         }
     }
+}
+
+/// All `.target` files of a folder, by name without the extension.
+pub(crate) fn named_targets(folder: &Path, vertices: usize) -> Result<BTreeMap<String, Target>> {
+    files(folder, "target")?
+        .par_iter()
+        .map(|path| Ok((stem(path), Target::read(path, vertices)?)))
+        .collect()
 }
 
 #[cfg(test)]
