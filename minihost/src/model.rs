@@ -13,7 +13,7 @@ use omniid::Result;
 /// The time that the UNet is told at flow time `t`: 0 is pure noise, 1 the clean picture.
 pub const TIME_SCALE: f64 = 1000.0;
 
-/// A diffusion model of faces, conditioned on a [`View`], with a hook for identities. Cheap to clone.
+/// A diffusion model of faces, conditioned on a [`View`](crate::View), with a hook for identities. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Minihost {
     config: MinihostConfig,

@@ -4,7 +4,7 @@ use proc_macro::{Delimiter, Group, TokenStream, TokenTree};
 
 /// Exports a function to C under its own name, and lets no panic out of it.
 ///
-/// ```ignore
+/// ```text
 /// #[export]
 /// pub unsafe extern "C" fn omniid_engine_free(engine: *mut omniid_engine) {
 ///     …

@@ -73,7 +73,7 @@ fn encode(
 /// Mean tokens `[queries, token width]` of `people`, each from up to `inputs` photos.
 ///
 /// # Errors
-/// As [`export`], without writing.
+/// As [`run::export`](crate::run::export::export), without writing.
 pub fn token_mean(
     config: &RunConfig,
     weights: &BTreeMap<String, Tensor>,

@@ -8,7 +8,7 @@ thread_local! {
     static PRODUCTS: Cell<Element> = const { Cell::new(Element::F32) };
 }
 
-/// Runs `function` with the matrix products of the [differentiable operations](super::ops) that this thread starts
+/// Runs `function` with the matrix products of the [differentiable operations](super) that this thread starts
 /// in `element`.
 ///
 /// [`Element::BF16`] rounds the operands of the products of linear layers to bf16 and sums in f32, about twice as
