@@ -3,8 +3,9 @@
 
 use candle_core::{DType, Device, Tensor};
 use omniid::checkpoint::{
-    recognise, safetensors_to_bytes, Checkpoint, CheckpointKind, ProjectionKind, IDENTITY_KEY, NATIVE_KEY,
+    recognise, safetensors_to_bytes, Checkpoint, CheckpointKind, IDENTITY_KEY, NATIVE_KEY,
 };
+use omniid::encoder::{EncoderConfig, FullFaceConfig, ProjectionConfig, ResamplerConfig};
 use omniid::host::HostFamily;
 use omniid::{ErrorKind, Limits};
 
@@ -70,6 +71,8 @@ fn resampler(tokens: usize, width: usize, heads: usize, depth: usize, input: usi
             &[
                 ("0.to_q.weight", &[64 * heads, width]),
                 ("0.to_out.weight", &[width, 64 * heads]),
+                ("1.1.weight", &[4 * width, width]),
+                ("1.3.weight", &[width, 4 * width]),
             ],
         ));
     }
@@ -90,14 +93,16 @@ fn published_ip_adapters_are_recognised() {
         layers("ip_adapter.", 16, 768),
     ]
     .concat();
-    let expected = ProjectionKind::Resampler {
-        tokens: 16,
+    let expected = EncoderConfig::Resampler(ResamplerConfig {
+        feature_width: 1280,
         width: 768,
-        heads: 12,
         depth: 4,
-        input: 1280,
-        output: 768,
-    };
+        heads: 12,
+        head_width: 64,
+        inner_width: 4 * 768,
+        tokens: 16,
+        token_width: 768,
+    });
     assert_eq!(
         recognise(&file(&plus)).unwrap(),
         kind(expected, HostFamily::Sd15, 16, 768)
@@ -107,14 +112,16 @@ fn published_ip_adapters_are_recognised() {
         layers("adapter_modules.", 70, 2048),
     ]
     .concat();
-    let expected = ProjectionKind::Resampler {
-        tokens: 16,
+    let expected = EncoderConfig::Resampler(ResamplerConfig {
+        feature_width: 1280,
         width: 1280,
-        heads: 20,
         depth: 4,
-        input: 1280,
-        output: 2048,
-    };
+        heads: 20,
+        head_width: 64,
+        inner_width: 4 * 1280,
+        tokens: 16,
+        token_width: 2048,
+    });
     assert_eq!(
         recognise(&file(&plus)).unwrap(),
         kind(expected, HostFamily::Sdxl, 70, 2048)
@@ -124,11 +131,11 @@ fn published_ip_adapters_are_recognised() {
         &[("proj.weight", &[3072, 1024]), ("norm.weight", &[768])],
     );
     let base = [base, layers("ip_adapter.", 16, 768)].concat();
-    let expected = ProjectionKind::Projection {
+    let expected = EncoderConfig::Projection(ProjectionConfig {
+        feature_width: 1024,
         tokens: 4,
-        input: 1024,
-        output: 768,
-    };
+        token_width: 768,
+    });
     assert_eq!(
         recognise(&file(&base)).unwrap(),
         kind(expected, HostFamily::Sd15, 16, 768)
@@ -140,24 +147,26 @@ fn published_ip_adapters_are_recognised() {
         ("proj.3.bias", &[768]),
     ];
     let full = [named("image_proj.", &full), layers("ip_adapter.", 16, 768)].concat();
-    let expected = ProjectionKind::FullFace {
-        input: 1280,
-        inner: 1280,
-        output: 768,
-    };
+    let expected = EncoderConfig::FullFace(FullFaceConfig {
+        feature_width: 1280,
+        inner_width: 1280,
+        token_width: 768,
+    });
     assert_eq!(
         recognise(&file(&full)).unwrap(),
         kind(expected, HostFamily::Sd15, 16, 768)
     );
     let tiny = [resampler(3, 8, 1, 2, 20, 32), layers("ip_adapter.", 2, 32)].concat();
-    let expected = ProjectionKind::Resampler {
-        tokens: 3,
+    let expected = EncoderConfig::Resampler(ResamplerConfig {
+        feature_width: 20,
         width: 8,
-        heads: 1,
         depth: 2,
-        input: 20,
-        output: 32,
-    };
+        heads: 1,
+        head_width: 64,
+        inner_width: 4 * 8,
+        tokens: 3,
+        token_width: 32,
+    });
     let described = file(&tiny).describe();
     assert_eq!(described.kind, Some(kind(expected, HostFamily::Other, 2, 32)));
     let text = described.to_string();
@@ -210,11 +219,11 @@ fn xlabs_flux_is_recognised_in_both_spellings() {
     for native in [true, false] {
         let checkpoint = file(&xlabs(native, 19, 4096, 4));
         let expected = CheckpointKind::XlabsFlux {
-            projection: ProjectionKind::Projection {
+            projection: EncoderConfig::Projection(ProjectionConfig {
+                feature_width: 8,
                 tokens: 4,
-                input: 8,
-                output: 4096,
-            },
+                token_width: 4096,
+            }),
             host: HostFamily::Flux,
             layers: (0..19).collect(),
             context: 4096,

@@ -1,6 +1,6 @@
 //! A summary of a checkpoint for people and programs.
 
-use super::kind::{recognise, CheckpointKind, ProjectionKind};
+use super::kind::{recognise, CheckpointKind};
 use super::Checkpoint;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -83,32 +83,7 @@ impl Description {
             ) => {
                 let mut sizes = vec![("host", host.title().to_string()), ("layers", layers_of(layers))];
                 sizes.push(("context width", context.to_string()));
-                match projection {
-                    ProjectionKind::Resampler {
-                        tokens,
-                        width,
-                        heads,
-                        depth,
-                        input,
-                        ..
-                    } => {
-                        sizes.push(("tokens", format!("{tokens} per photo")));
-                        sizes.push(("image features", format!("{input} wide, all patches")));
-                        sizes.push((
-                            "resampler",
-                            format!("width {width}, {heads} heads, depth {depth}"),
-                        ));
-                    }
-                    ProjectionKind::FullFace { input, inner, .. } => {
-                        sizes.push(("tokens", "one per image token".to_string()));
-                        sizes.push(("image features", format!("{input} wide, all patches")));
-                        sizes.push(("projection", format!("inner width {inner}")));
-                    }
-                    ProjectionKind::Projection { tokens, input, .. } => {
-                        sizes.push(("tokens", format!("{tokens} per photo")));
-                        sizes.push(("image features", format!("{input} wide, pooled")));
-                    }
-                }
+                sizes.extend(projection.details());
                 sizes
             }
             Some(CheckpointKind::ClipVision {

@@ -4,10 +4,12 @@
 //! CLIP (transformers and OpenCLIP).
 
 use super::families::refuse_known_family;
-use super::Checkpoint;
+use crate::adapter::AdapterLayout;
+use crate::encoder::EncoderConfig;
 use crate::error::{Error, Result};
 use crate::host::{HostFamily, HostSpec};
-use crate::vit::ClipNaming;
+use crate::tensor_file::{Checkpoint, Shapes};
+use crate::vit::{ClipNaming, VisionSizes};
 use serde::Serialize;
 
 /// Metadata key of a native checkpoint's format version.
@@ -26,7 +28,7 @@ pub enum CheckpointKind {
     /// An IP-Adapter for a UNet host. Read it through [`Checkpoint::adapter_view`].
     IpAdapter {
         /// How image features become identity tokens.
-        projection: ProjectionKind,
+        projection: EncoderConfig,
         /// The host that the layers belong to.
         host: HostFamily,
         /// Indices `i` of `ip_adapter.{i}.to_k_ip.weight`, ascending.
@@ -36,8 +38,8 @@ pub enum CheckpointKind {
     },
     /// An XLabs FLUX adapter, in either spelling. Read it through [`Checkpoint::adapter_view`].
     XlabsFlux {
-        /// Always [`ProjectionKind::Projection`].
-        projection: ProjectionKind,
+        /// Always [`EncoderConfig::Projection`].
+        projection: EncoderConfig,
         /// [`HostFamily::Flux`] for the published size.
         host: HostFamily,
         /// Indices of the double blocks, ascending.
@@ -66,62 +68,12 @@ pub enum CheckpointKind {
     Identity,
 }
 
-/// How an IP-Adapter turns image features into tokens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(tag = "projection", rename_all = "snake_case")]
-pub enum ProjectionKind {
-    /// IP-Adapter Plus and Plus-Face: learned queries attend to the features of all patches.
-    Resampler {
-        /// Tokens per photo.
-        tokens: usize,
-        /// Width of the queries inside.
-        width: usize,
-        /// Attention heads, 64 wide each.
-        heads: usize,
-        /// Number of blocks.
-        depth: usize,
-        /// Width of the image features.
-        input: usize,
-        /// Width of the tokens.
-        output: usize,
-    },
-    /// IP-Adapter full-face: one token per image token.
-    FullFace {
-        /// Width of the image features.
-        input: usize,
-        /// Width between the two linear layers.
-        inner: usize,
-        /// Width of the tokens.
-        output: usize,
-    },
-    /// Base IP-Adapter and XLabs FLUX: one linear layer on the pooled image embedding.
-    Projection {
-        /// Tokens per photo.
-        tokens: usize,
-        /// Width of the image embedding.
-        input: usize,
-        /// Width of the tokens.
-        output: usize,
-    },
-}
-
 impl CheckpointKind {
     /// A name for people.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Native => "OmniID checkpoint",
-            Self::IpAdapter {
-                projection: ProjectionKind::Resampler { .. },
-                ..
-            } => "IP-Adapter Plus",
-            Self::IpAdapter {
-                projection: ProjectionKind::FullFace { .. },
-                ..
-            } => "IP-Adapter full-face",
-            Self::IpAdapter {
-                projection: ProjectionKind::Projection { .. },
-                ..
-            } => "IP-Adapter",
+            Self::IpAdapter { projection, .. } => projection.kind().title(),
             Self::XlabsFlux { .. } => "XLabs FLUX IP-Adapter",
             Self::ClipVision { .. } => "CLIP image encoder",
             Self::YuNet => "YuNet face detector",
@@ -180,63 +132,27 @@ fn by_keys(checkpoint: &Checkpoint) -> Result<CheckpointKind> {
     )))
 }
 
-/// The two dimensions of a matrix that must be there.
-pub(super) fn matrix(checkpoint: &Checkpoint, name: &str) -> Result<(usize, usize)> {
-    match *checkpoint.require(name)?.shape {
-        [rows, columns] if rows > 0 && columns > 0 => Ok((rows, columns)),
-        ref other => Err(Error::format(format!(
-            "tensor {name:?} has shape {other:?}, expected a matrix"
-        ))),
-    }
-}
-
-/// Indices `i` of names `prefix{i}suffix`, ascending.
-pub(super) fn indices(checkpoint: &Checkpoint, prefix: &str, suffix: &str) -> Vec<usize> {
-    let index = |name: &str| {
-        name.strip_prefix(prefix)?
-            .strip_suffix(suffix)?
-            .parse::<usize>()
-            .ok()
-    };
-    let mut found: Vec<usize> = checkpoint.names().filter_map(index).collect();
-    found.sort_unstable();
-    found
-}
-
 /// An IP-Adapter or XLabs FLUX file under unified names.
 fn adapter_kind(adapter: &Checkpoint, xlabs: bool) -> Result<CheckpointKind> {
-    let projection = projection_kind(adapter)?;
-    let layers = indices(adapter, "ip_adapter.", ".to_k_ip.weight");
-    let Some(first) = layers.first() else {
+    let projection = EncoderConfig::infer(Shapes::from(adapter).sub("image_proj")).map_err(|error| {
+        // That it is an IP-Adapter is clear; what makes its tokens is missing or damaged.
+        Error::format(format!("the image_proj of an IP-Adapter: {}", error.message()))
+    })?;
+    let Some(layout) = AdapterLayout::infer(adapter)? else {
         return Err(Error::format(
             "an IP-Adapter without layers: no \"ip_adapter.{i}.to_k_ip.weight\" (only the image_proj half was saved)",
         ));
     };
-    let (_, context) = matrix(adapter, &format!("ip_adapter.{first}.to_k_ip.weight"))?;
-    for index in &layers {
-        let (key, value) = (
-            format!("ip_adapter.{index}.to_k_ip.weight"),
-            format!("ip_adapter.{index}.to_v_ip.weight"),
-        );
-        let (keys, values) = (matrix(adapter, &key)?, matrix(adapter, &value)?);
-        if keys != values || keys.1 != context {
-            return Err(Error::format(format!(
-                "{key:?} is {keys:?} and {value:?} is {values:?}: both must be [inner, {context}]"
-            )));
-        }
-    }
-    let output = match projection {
-        ProjectionKind::Resampler { output, .. }
-        | ProjectionKind::FullFace { output, .. }
-        | ProjectionKind::Projection { output, .. } => output,
-    };
-    if output != context {
+    let context = projection.token_width();
+    if let Some(layer) = layout.shapes.iter().find(|layer| layer.context != context) {
         return Err(Error::format(format!(
-            "image_proj makes tokens of width {output}, but the layers of ip_adapter read width {context}"
+            "image_proj makes tokens of width {context}, but layer {} of ip_adapter reads width {}",
+            layer.key, layer.context
         )));
     }
     // Only FLUX adapters have biases; diffusers writes them under the names of a UNet adapter.
-    let flux = xlabs || adapter.contains(&format!("ip_adapter.{first}.to_k_ip.bias"));
+    let flux = xlabs || layout.bias;
+    let layers: Vec<usize> = layout.shapes.iter().map(|layer| layer.key).collect();
     // Which layers and how wide their context is tells the host; the table of the engine checks every shape.
     let is_made_for = |host: &HostSpec| {
         let own = host.layers().iter().map(|layer| (layer.key, layer.context));
@@ -266,87 +182,15 @@ fn adapter_kind(adapter: &Checkpoint, xlabs: bool) -> Result<CheckpointKind> {
     })
 }
 
-fn projection_kind(adapter: &Checkpoint) -> Result<ProjectionKind> {
-    if let Some(latents) = adapter.shape("image_proj.latents") {
-        let &[1, tokens, width] = latents else {
-            return Err(Error::format(format!(
-                "\"image_proj.latents\" has shape {latents:?}, expected [1, tokens, width]"
-            )));
-        };
-        let (_, input) = matrix(adapter, "image_proj.proj_in.weight")?;
-        let (output, _) = matrix(adapter, "image_proj.proj_out.weight")?;
-        let depth = indices(adapter, "image_proj.layers.", ".0.to_q.weight").len();
-        let (inner, _) = matrix(adapter, "image_proj.layers.0.0.to_q.weight")?;
-        if inner % 64 != 0 {
-            return Err(Error::format(format!(
-                "\"image_proj.layers.0.0.to_q.weight\" has {inner} rows: a Resampler has heads of width 64"
-            )));
-        }
-        return Ok(ProjectionKind::Resampler {
-            tokens,
-            width,
-            heads: inner / 64,
-            depth,
-            input,
-            output,
-        });
-    }
-    if adapter.contains("image_proj.proj.3.weight") {
-        let (inner, input) = matrix(adapter, "image_proj.proj.0.weight")?;
-        let (output, _) = matrix(adapter, "image_proj.proj.2.weight")?;
-        return Ok(ProjectionKind::FullFace { input, inner, output });
-    }
-    if adapter.contains("image_proj.proj.weight") {
-        let (rows, input) = matrix(adapter, "image_proj.proj.weight")?;
-        let output = adapter
-            .require("image_proj.norm.weight")?
-            .shape
-            .first()
-            .copied()
-            .unwrap_or(0);
-        if output == 0 || rows % output != 0 {
-            return Err(Error::format(format!(
-                "\"image_proj.proj.weight\" has {rows} rows, which is no multiple of the token width {output}"
-            )));
-        }
-        return Ok(ProjectionKind::Projection {
-            tokens: rows / output,
-            input,
-            output,
-        });
-    }
-    Err(Error::format(
-        "an IP-Adapter without a known image_proj (no \"latents\", \"proj.3.weight\" or \"proj.weight\")",
-    ))
-}
-
 /// A CLIP image encoder under Hugging Face names.
 fn clip_kind(clip: &Checkpoint, naming: ClipNaming) -> Result<CheckpointKind> {
-    let patch = clip
-        .require("vision_model.embeddings.patch_embedding.weight")?
-        .shape;
-    let &[hidden, 3, height, width] = patch.as_slice() else {
-        return Err(Error::format(format!(
-            "patch embedding has shape {patch:?}, expected [hidden, 3, patch, patch]"
-        )));
-    };
-    if height != width {
-        return Err(Error::unsupported(format!(
-            "patches of {height}×{width} pixels: only square ones"
-        )));
-    }
-    let (tokens, _) = matrix(clip, "vision_model.embeddings.position_embedding.weight")?;
-    let layers = indices(clip, "vision_model.encoder.layers.", ".layer_norm1.weight").len();
-    let projection = match clip.contains("visual_projection.weight") {
-        true => Some(matrix(clip, "visual_projection.weight")?.0),
-        false => None,
-    };
+    let sizes = VisionSizes::read(&clip.into())?;
     Ok(CheckpointKind::ClipVision {
         naming,
-        hidden,
-        layers,
-        patch: height,
-        tokens,
-        projection,
+        hidden: sizes.hidden,
+        layers: sizes.layers,
+        patch: sizes.patch,
+        tokens: sizes.positions,
+        projection: sizes.projection,
     })
 }

@@ -20,5 +20,5 @@ pub use crate::tensor_file::{
 };
 pub use crate::vit::ClipNaming;
 pub use describe::Description;
-pub use kind::{recognise, CheckpointKind, ProjectionKind, IDENTITY_KEY, NATIVE_KEY};
+pub use kind::{recognise, CheckpointKind, IDENTITY_KEY, NATIVE_KEY};
 pub use omniid_kernels::layers::{Initial, TensorSpec, Weights};

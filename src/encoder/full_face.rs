@@ -82,6 +82,10 @@ impl Description for FullFace {
         }
     }
 
+    fn detail(config: &FullFaceConfig) -> Option<(&'static str, String)> {
+        Some(("projection", format!("inner width {}", config.inner_width)))
+    }
+
     fn build(config: &FullFaceConfig, weights: &Weights) -> Result<Self> {
         config.validate()?;
         let up = weights.linear("proj.0", config.feature_width, config.inner_width, true)?;

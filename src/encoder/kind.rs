@@ -25,6 +25,11 @@ pub(super) trait Description: Network + Sized {
     /// What goes in and what comes out.
     fn interface(config: &Self::Config) -> Interface;
 
+    /// What a summary says besides, as a title and a text.
+    fn detail(_: &Self::Config) -> Option<(&'static str, String)> {
+        None
+    }
+
     /// Takes every tensor from `weights`: names, shapes and initialisation stand here and nowhere else.
     ///
     /// # Errors

@@ -90,6 +90,11 @@ macro_rules! encoders {
             fn interface(&self) -> Interface {
                 match self { $(Self::$kind(config) => $kind::interface(config)),* }
             }
+
+            /// What is special about the kind, as a title and a text.
+            fn detail(&self) -> Option<(&'static str, String)> {
+                match self { $(Self::$kind(config) => $kind::detail(config)),* }
+            }
         }
 
         /// An identity encoder of any kind. Immutable; may be used from several threads at once.
@@ -210,6 +215,23 @@ impl EncoderConfig {
     /// Width of an identity token.
     pub fn token_width(&self) -> usize {
         self.interface().token_width
+    }
+
+    /// What a summary says about the encoder, as titles and texts.
+    pub(crate) fn details(&self) -> Vec<(&'static str, String)> {
+        let tokens = match self.tokens() {
+            TokenCount::PerIdentity(tokens) => format!("{tokens} per identity"),
+            TokenCount::PerPhoto(tokens) => format!("{tokens} per photo"),
+            TokenCount::PerFeatureToken => "one per image token".to_string(),
+        };
+        let which = match self.input() {
+            EncoderInput::Penultimate => "all patches",
+            EncoderInput::ImageEmbeds => "pooled",
+        };
+        let features = format!("{} wide, {which}", self.input_width());
+        let mut details = vec![("tokens", tokens), ("image features", features)];
+        details.extend(self.detail());
+        details
     }
 
     /// Every tensor of the encoder.

@@ -129,6 +129,16 @@ impl Description for Resampler {
         }
     }
 
+    fn detail(config: &ResamplerConfig) -> Option<(&'static str, String)> {
+        let ResamplerConfig {
+            width, heads, depth, ..
+        } = config;
+        Some((
+            "resampler",
+            format!("width {width}, {heads} heads, depth {depth}"),
+        ))
+    }
+
     fn build(config: &ResamplerConfig, weights: &Weights) -> Result<Self> {
         config.validate()?;
         let (width, inner) = (config.width, config.heads * config.head_width);

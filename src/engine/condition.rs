@@ -210,12 +210,14 @@ impl Engine {
             .host
             .as_ref()
             .is_some_and(|host| host.family() == HostFamily::Flux);
-        match self.inner.info.kind {
-            EncoderKind::OmniId => None,
-            EncoderKind::Projection if flux => Some(Synthetic::BlackImage),
-            EncoderKind::Projection => Some(Synthetic::ZeroEmbedding),
-            _ => Some(Synthetic::ZeroPixels),
+        if self.inner.info.kind == EncoderKind::OmniId {
+            return None;
         }
+        Some(match self.inner.encoder.input() {
+            EncoderInput::ImageEmbeds if flux => Synthetic::BlackImage,
+            EncoderInput::ImageEmbeds => Synthetic::ZeroEmbedding,
+            EncoderInput::Penultimate => Synthetic::ZeroPixels,
+        })
     }
 
     fn zero_tokens(&self, identity: &Identity) -> Result<Tensor> {

@@ -241,7 +241,12 @@ impl VisionSizes {
         let layer = |n: usize| format!("vision_model.encoder.layers.{n}.mlp.fc1.weight");
         let none = |error: Error| error.context("no CLIP vision transformer in the Hugging Face layout");
         let [hidden, channels, patch, width] = shapes.dims(PATCHES).map_err(none)?;
-        if channels != 3 || patch != width {
+        if channels == 3 && patch != width {
+            return Err(Error::unsupported(format!(
+                "patches of {patch}×{width} pixels: only square ones"
+            )));
+        }
+        if channels != 3 {
             return Err(Error::format(format!(
                 "tensor {} has shape {:?}; an image encoder needs [width, 3, patch, patch]",
                 shapes.quoted(PATCHES),

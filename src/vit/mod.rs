@@ -5,5 +5,6 @@ mod model;
 mod open_clip;
 
 pub use config::VisionConfig;
+pub(crate) use config::VisionSizes;
 pub use model::VisionTransformer;
 pub use open_clip::ClipNaming;
