@@ -380,6 +380,39 @@ typedef char omniid_assert_managed_tensor[sizeof(omniid_managed_tensor) == 80 &&
 void omniid_managed_tensor_free(omniid_managed_tensor *tensor);
 
 /*
+ * Hosts: the attention layers of the diffusion model that identities are injected into.
+ */
+
+/**
+ * One attention layer of a host.
+ */
+typedef struct omniid_host_layer {
+  /**
+   * Set by OMNIID_HOST_LAYER_INIT.
+   */
+  uint32_t struct_size;
+  /**
+   * Number of attention heads.
+   */
+  uint32_t heads;
+  /**
+   * Width of one head.
+   */
+  uint32_t head_dim;
+  /**
+   * Width of the tokens that keys and values are projected from: 768 in SD1.5, 2048 in SDXL, 4096 in FLUX.
+   */
+  uint32_t context;
+  /**
+   * The host's own name of the layer; must be unique.
+   */
+  const char *name;
+} omniid_host_layer;
+
+/** Initialises an omniid_host_layer. */
+#define OMNIID_HOST_LAYER_INIT { sizeof(omniid_host_layer), 0, 0, 0, NULL }
+
+/*
  * Engines: an identity model, opened once and used from any number of threads.
  */
 
@@ -422,35 +455,6 @@ void omniid_managed_tensor_free(omniid_managed_tensor *tensor);
  * An opened identity model. Immutable; may be used from any number of threads at once.
  */
 typedef struct omniid_engine omniid_engine;
-
-/**
- * One attention layer of a host.
- */
-typedef struct omniid_host_layer {
-  /**
-   * Set by OMNIID_HOST_LAYER_INIT.
-   */
-  uint32_t struct_size;
-  /**
-   * Number of attention heads.
-   */
-  uint32_t heads;
-  /**
-   * Width of one head.
-   */
-  uint32_t head_dim;
-  /**
-   * Width of the tokens that keys and values are projected from: 768 in SD1.5, 2048 in SDXL, 4096 in FLUX.
-   */
-  uint32_t context;
-  /**
-   * The host's own name of the layer; must be unique.
-   */
-  const char *name;
-} omniid_host_layer;
-
-/** Initialises a omniid_host_layer. */
-#define OMNIID_HOST_LAYER_INIT { sizeof(omniid_host_layer), 0, 0, 0, NULL }
 
 /**
  * Options of `omniid_engine_open`, with the defaults that OMNIID_ENGINE_OPTIONS_INIT sets.
@@ -569,7 +573,8 @@ typedef struct omniid_engine_options {
 } omniid_engine_options;
 
 /** Initialises an omniid_engine_options. */
-#define OMNIID_ENGINE_OPTIONS_INIT { sizeof(omniid_engine_options), OMNIID_ABI_VERSION, NULL, NULL, 0, NULL, NULL, 0, NULL, NULL, NULL, 0, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL }
+#define OMNIID_ENGINE_OPTIONS_INIT { sizeof(omniid_engine_options), OMNIID_ABI_VERSION, NULL, NULL, 0, NULL, \
+  NULL, 0, NULL, NULL, NULL, 0, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL }
 
 /**
  * Description of an engine. Its strings live as long as the engine.
@@ -797,7 +802,7 @@ typedef struct omniid_photo {
   uint32_t reserved;
 } omniid_photo;
 
-/** Initialises a omniid_photo. */
+/** Initialises an omniid_photo. */
 #define OMNIID_PHOTO_INIT { sizeof(omniid_photo), 0, NULL, NULL, 0, NULL, 0, 0, 0, 0, 0, { 0 }, { 0 }, 0, 0 }
 
 /**
@@ -839,7 +844,7 @@ typedef struct omniid_detect_options {
   uint32_t reserved;
 } omniid_detect_options;
 
-/** Initialises a omniid_detect_options. */
+/** Initialises an omniid_detect_options. */
 #define OMNIID_DETECT_OPTIONS_INIT { sizeof(omniid_detect_options), 0.0f, 0.0f, 0, 0, 0, 0, 0 }
 
 /**
@@ -865,7 +870,7 @@ typedef struct omniid_face {
   float landmarks[10];
 } omniid_face;
 
-/** Initialises a omniid_face. */
+/** Initialises an omniid_face. */
 #define OMNIID_FACE_INIT { sizeof(omniid_face), 0.0f, { 0 }, { 0 } }
 
 /**
@@ -1183,7 +1188,8 @@ typedef struct omniid_encode_options {
 } omniid_encode_options;
 
 /** Initialises an omniid_encode_options. */
-#define OMNIID_ENCODE_OPTIONS_INIT { sizeof(omniid_encode_options), 0, -1.0f, 0.0f, 0, 0, 0, 0, NULL, NULL, NULL, NULL, NULL }
+#define OMNIID_ENCODE_OPTIONS_INIT { sizeof(omniid_encode_options), 0, -1.0f, 0.0f, 0, 0, 0, 0, NULL, NULL, \
+  NULL, NULL, NULL }
 
 /**
  * What became of one photo. Its strings live as long as the report.
@@ -1232,7 +1238,7 @@ typedef struct omniid_photo_report {
   uint32_t reserved;
 } omniid_photo_report;
 
-/** Initialises a omniid_photo_report. */
+/** Initialises an omniid_photo_report. */
 #define OMNIID_PHOTO_REPORT_INIT { sizeof(omniid_photo_report), 0, NULL, NULL, 0, 0, { 0 }, { 0 }, 0.0f, 0 }
 
 /**
@@ -1525,8 +1531,9 @@ typedef struct omniid_conditioning_input {
   const omniid_identity *composition;
 } omniid_conditioning_input;
 
-/** Initialises a omniid_conditioning_input. */
-#define OMNIID_CONDITIONING_INPUT_INIT { sizeof(omniid_conditioning_input), 1.0f, NULL, NULL, 0, 0, 0, 0, 0.0f, 0.0f, NULL, NULL }
+/** Initialises an omniid_conditioning_input. */
+#define OMNIID_CONDITIONING_INPUT_INIT { sizeof(omniid_conditioning_input), 1.0f, NULL, NULL, 0, 0, 0, 0, 0.0f, \
+  0.0f, NULL, NULL }
 
 /**
  * Options of a conditioning, for all its identities, with the defaults that OMNIID_CONDITIONING_OPTIONS_INIT sets.
@@ -1586,8 +1593,9 @@ typedef struct omniid_conditioning_options {
   void *progress_user_data;
 } omniid_conditioning_options;
 
-/** Initialises a omniid_conditioning_options. */
-#define OMNIID_CONDITIONING_OPTIONS_INIT { sizeof(omniid_conditioning_options), 0, NULL, 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL, NULL }
+/** Initialises an omniid_conditioning_options. */
+#define OMNIID_CONDITIONING_OPTIONS_INIT { sizeof(omniid_conditioning_options), 0, NULL, 0, 0, 0, 0, 0, NULL, \
+  NULL, NULL, NULL, NULL }
 
 /**
  * Projects one or more identities to the keys and values of every layer of the engine's host. Each identity has a
@@ -1853,7 +1861,8 @@ typedef struct omniid_inject_call {
 } omniid_inject_call;
 
 /** Initialises an omniid_inject_call. */
-#define OMNIID_INJECT_CALL_INIT { sizeof(omniid_inject_call), 1.0f, 0, NULL, NULL, 0, 0, NULL, 0, 0.0f, 0.0f, 0, 0, 1 }
+#define OMNIID_INJECT_CALL_INIT { sizeof(omniid_inject_call), 1.0f, 0, NULL, NULL, 0, 0, NULL, 0, 0.0f, 0.0f, \
+  0, 0, 1 }
 
 /**
  * Adds the identities' attention to a layer's output, in place:

@@ -110,6 +110,7 @@ def parse(text: str) -> Header:
     # Programs with a dlpack.h of their own get its types instead of ours; the layout is the same.
     text = re.sub(r"#if defined\(DLPACK_MAJOR_VERSION\).*?#else\n", "", text, flags=re.S)
     text = re.sub(r"#ifdef __cplusplus\n.*?#endif\n", "", text, flags=re.S)
+    text = text.replace("\\\n", "")
     header, doc, position = Header(), "", 0
     while position < len(text):
         match = _ITEM.match(text, position)

@@ -1,6 +1,7 @@
 //! Conditionings: identities, projected once to the keys and values of every attention layer of a host.
 
-use crate::engine::{omniid_engine, precision, HostTexts};
+use crate::engine::{omniid_engine, precision};
+use crate::host::HostTexts;
 use crate::identity::omniid_identity;
 use crate::pointer;
 use crate::progress::{omniid_progress_fn, with_progress};

@@ -2,7 +2,7 @@
 
 use crate::conditioning::omniid_conditioning;
 use crate::dlpack::omniid_managed_tensor;
-use crate::engine::{host_layer, omniid_host_layer};
+use crate::host::{host_layer, omniid_host_layer};
 use crate::pointer;
 use crate::status::omniid_status;
 use crate::structs;

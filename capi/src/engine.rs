@@ -1,5 +1,6 @@
 //! Engines: an identity model, opened once and used from any number of threads.
 
+use crate::host::{host, host_layer, omniid_host_layer, HostTexts};
 use crate::pointer;
 use crate::progress::{omniid_progress_fn, with_progress};
 use crate::status::{c_text, omniid_status};
@@ -8,9 +9,7 @@ use crate::tensor::{OMNIID_DEVICE_TYPE_CPU, OMNIID_DEVICE_TYPE_CUDA};
 use crate::version::{OMNIID_ABI_MAJOR, OMNIID_ABI_VERSION};
 use omniid::encoder::EncoderKind;
 use omniid::engine::{DeviceChoice, Engine, EngineOptions, Source};
-use omniid::host::{HostLayer, HostSpec};
-use omniid::Limits;
-use omniid::{Error, ErrorKind, Precision, Result};
+use omniid::{Error, ErrorKind, Limits, Precision, Result};
 use omniid_capi_export::export;
 use std::ffi::{c_char, c_void, CString};
 
@@ -36,42 +35,6 @@ pub struct omniid_engine {
     name: CString,
     fingerprint: CString,
     host: Option<HostTexts>,
-}
-
-/// Names of a host and its layers, NUL-terminated.
-pub(crate) struct HostTexts {
-    pub(crate) name: CString,
-    pub(crate) layers: Vec<CString>,
-}
-
-impl HostTexts {
-    pub(crate) fn new(host: &HostSpec) -> Self {
-        Self {
-            name: c_text(host.name()),
-            layers: host.layers().iter().map(|layer| c_text(&layer.name)).collect(),
-        }
-    }
-}
-
-/// One attention layer of a host.
-#[repr(C)]
-#[derive(Clone, Copy)]
-pub struct omniid_host_layer {
-    /// Set by OMNIID_HOST_LAYER_INIT.
-    pub struct_size: u32,
-    /// Number of attention heads.
-    pub heads: u32,
-    /// Width of one head.
-    pub head_dim: u32,
-    /// Width of the tokens that keys and values are projected from: 768 in SD1.5, 2048 in SDXL, 4096 in FLUX.
-    pub context: u32,
-    /// The host's own name of the layer; must be unique.
-    pub name: *const c_char,
-}
-
-// SAFETY: `repr(C)`, size first, 24 bytes without padding, integers and a pointer.
-unsafe impl CStruct for omniid_host_layer {
-    const NAME: &'static str = "omniid_host_layer";
 }
 
 /// Options of `omniid_engine_open`, with the defaults that OMNIID_ENGINE_OPTIONS_INIT sets.
@@ -232,40 +195,6 @@ unsafe fn source(
     }
 }
 
-/// The host chosen by name or given as a table.
-///
-/// # Safety
-/// The pointers are NULL or as the options struct says.
-unsafe fn host(options: &omniid_engine_options) -> Result<Option<HostSpec>> {
-    // SAFETY: the caller's promise.
-    let name = unsafe { pointer::text(options.host, "host") }?;
-    if options.host_layer_count == 0 {
-        if name.is_empty() {
-            return Ok(None);
-        }
-        let known = HostSpec::named(name);
-        return known.map(Some).ok_or_else(|| {
-            Error::invalid(format!(
-                "host {name:?} is not built in (sd15, sdxl, flux); give its host_layers"
-            ))
-        });
-    }
-    // SAFETY: the caller's promise.
-    let layers = unsafe { structs::read_array(options.host_layers, options.host_layer_count) }?;
-    let layers = layers.iter().map(|layer| {
-        // SAFETY: the caller's promise.
-        let name = unsafe { pointer::text(layer.name, "host layer name") }?;
-        Ok(HostLayer::new(
-            name,
-            layer.heads as usize,
-            layer.head_dim as usize,
-            layer.context as usize,
-        ))
-    });
-    let name = if name.is_empty() { "custom" } else { name };
-    HostSpec::custom(name, layers.collect::<Result<_>>()?).map(Some)
-}
-
 fn device(device_type: i32, device_id: i32) -> Result<DeviceChoice> {
     match device_type {
         0 | OMNIID_DEVICE_TYPE_CPU => Ok(DeviceChoice::Cpu),
@@ -350,7 +279,7 @@ unsafe fn engine_options(
             raw.detector_size,
             "detector",
         )?;
-        options.host = host(&raw)?;
+        options.host = host(raw.host, raw.host_layers, raw.host_layer_count)?;
         options.device = device(raw.device_type, raw.device_id)?;
         options.precision = precision(raw.precision, "precision")?;
         options.limits = limits(&raw);
@@ -465,20 +394,4 @@ pub unsafe extern "C" fn omniid_engine_host_layer(
         .ok_or_else(|| Error::invalid("engine: its host is not known; open it with a host"))?;
     // SAFETY: the caller's promise.
     unsafe { structs::write(out, &host_layer(host, texts, layer)?) }
-}
-
-/// A layer as the header describes it.
-pub(crate) fn host_layer(host: &HostSpec, texts: &HostTexts, layer: usize) -> Result<omniid_host_layer> {
-    let described = host.layer(layer)?;
-    let name = texts
-        .layers
-        .get(layer)
-        .ok_or_else(|| Error::internal("a layer without a name"))?;
-    Ok(omniid_host_layer {
-        struct_size: size_of::<omniid_host_layer>() as u32,
-        heads: described.heads as u32,
-        head_dim: described.head_dim as u32,
-        context: described.context as u32,
-        name: name.as_ptr(),
-    })
 }

@@ -7,12 +7,13 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 /// The header's sections: files of `capi/src/`, in an order in which every type comes before its use.
-const SECTIONS: [&str; 12] = [
+const SECTIONS: [&str; 13] = [
     "version",
     "status",
     "log",
     "progress",
     "tensor",
+    "host",
     "engine",
     "photo",
     "identity",
@@ -78,7 +79,7 @@ fn declarations(file: &Path) -> String {
         no_includes: true,
         // Types that only other sections use.
         export: cbindgen::ExportConfig {
-            include: vec!["omniid_progress_fn".into()],
+            include: vec!["omniid_progress_fn".into(), "omniid_host_layer".into()],
             ..Default::default()
         },
         ..Default::default()
@@ -147,6 +148,22 @@ fn initialiser(comment: &str, member: &str) -> String {
     }
 }
 
+/// A struct's macro, in lines that fit.
+fn initialiser_macro(name: &str, values: impl Iterator<Item = String>) -> String {
+    let mut lines = vec![format!("#define {}_INIT {{", name.to_uppercase())];
+    for (index, value) in values.enumerate() {
+        let separator = if index == 0 { "" } else { "," };
+        let line = lines.last_mut().expect("there is a first line");
+        if line.len() + value.len() > 108 {
+            line.push_str(separator);
+            lines.push(format!("  {value}"));
+        } else {
+            write!(line, "{separator} {value}").unwrap();
+        }
+    }
+    lines.join(" \\\n") + " }\n"
+}
+
 /// Puts an `OMNIID_…_INIT` macro behind every struct that begins with its size.
 fn with_init_macros(text: &str) -> String {
     let mut result = String::new();
@@ -161,9 +178,8 @@ fn with_init_macros(text: &str) -> String {
         } else if let Some(name) = line.strip_prefix("} ").and_then(|rest| rest.strip_suffix(';')) {
             if sized {
                 let values = std::iter::once(format!("sizeof({name})")).chain(members.drain(..).skip(1));
-                let (macro_name, values) = (name.to_uppercase(), values.collect::<Vec<_>>().join(", "));
-                writeln!(result, "\n/** Initialises {} {name}. */", article(name)).unwrap();
-                writeln!(result, "#define {macro_name}_INIT {{ {values} }}").unwrap();
+                writeln!(result, "\n/** Initialises an {name}. */").unwrap();
+                result.push_str(&initialiser_macro(name, values));
             }
         } else if let Some(member) = line
             .strip_prefix("  ")
@@ -175,17 +191,6 @@ fn with_init_macros(text: &str) -> String {
         }
     }
     result
-}
-
-fn article(name: &str) -> &'static str {
-    if name
-        .trim_start_matches("omniid_")
-        .starts_with(['a', 'e', 'i', 'o', 'u'])
-    {
-        "an"
-    } else {
-        "a"
-    }
 }
 
 fn generate() -> String {
@@ -232,6 +237,7 @@ fn checked_in_header_is_the_generated_one() {
 /// Names of the fields that an initialiser macro sets to something other than 0, as `struct.field`.
 fn fields_with_other_defaults(header: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
+    let header = header.replace(" \\\n ", "");
     for part in header.split("\ntypedef struct ").skip(1) {
         let Some((members, rest)) = part.split_once("\n} ") else {
             continue;

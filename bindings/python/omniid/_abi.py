@@ -409,10 +409,6 @@ class omniid_managed_tensor(ctypes.Structure):
     ]
 
 
-class omniid_engine(ctypes.Structure):
-    """An opened identity model. Immutable; may be used from any number of threads at once."""
-
-
 class omniid_host_layer(ctypes.Structure):
     """One attention layer of a host."""
 
@@ -441,6 +437,10 @@ class omniid_host_layer(ctypes.Structure):
         value = cls()
         value.struct_size = ctypes.sizeof(cls)
         return value
+
+
+class omniid_engine(ctypes.Structure):
+    """An opened identity model. Immutable; may be used from any number of threads at once."""
 
 
 class omniid_engine_options(ctypes.Structure):

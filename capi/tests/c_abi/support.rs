@@ -106,7 +106,7 @@ pub struct Prototype {
 /// Every function that the header declares.
 pub fn prototypes() -> Vec<Prototype> {
     let mut text = String::new();
-    let mut rest: &str = &read(root().join("include/omniid.h"));
+    let mut rest: &str = &read(root().join("include/omniid.h")).replace("\\\n", " ");
     while let Some((before, after)) = rest.split_once("/*") {
         text.push_str(before);
         rest = after.split_once("*/").expect("comments end").1;
