@@ -1,5 +1,7 @@
 //! How much a file from outside may cost.
 
+use crate::setters::setters;
+
 /// Upper bounds on what a photo or a file may make the library allocate.
 ///
 /// The defaults admit every camera and every published checkpoint, and refuse decompression bombs.
@@ -32,3 +34,11 @@ impl Default for Limits {
         }
     }
 }
+
+setters!(Limits {
+    with_max_pixels: max_pixels = plain u64,
+    with_max_decoded_bytes: max_decoded_bytes = plain u64,
+    with_max_photo_bytes: max_photo_bytes = plain u64,
+    with_max_header_bytes: max_header_bytes = plain u64,
+    with_max_photos: max_photos = plain u64,
+});

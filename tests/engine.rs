@@ -233,7 +233,7 @@ fn identities_are_compared_where_the_checkpoint_says() {
     ];
     for (projection, named) in wrong {
         tensors[last].1 = projection;
-        let error = open(&tensors).err().expect(named);
+        let error = open(&tensors).expect_err(named);
         assert_eq!(error.kind(), ErrorKind::Format);
         assert!(
             error.message().contains("similarity.projection") && error.message().contains(named),

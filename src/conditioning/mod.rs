@@ -85,6 +85,7 @@ impl Conditioning {
     /// malformed ranges; [`Mismatch`](crate::ErrorKind::Mismatch) when adapter, host and tokens do not belong together;
     /// [`Unsupported`](crate::ErrorKind::Unsupported) for a weight type that the host does not define or another
     /// dtype.
+    #[doc(hidden)]
     pub fn new(
         adapter: &Adapter,
         host: &HostSpec,
@@ -98,6 +99,7 @@ impl Conditioning {
     ///
     /// # Errors
     /// As [`Conditioning::new`]; [`Cancelled`](crate::ErrorKind::Cancelled).
+    #[doc(hidden)]
     pub fn new_with_progress(
         adapter: &Adapter,
         host: &HostSpec,

@@ -1,6 +1,7 @@
 //! What can be chosen when identities are conditioned for a host.
 
 use super::{LayerScales, Mask, MaskMode, StepRange, WeightType};
+use crate::setters::setters;
 use candle_core::{DType, Tensor};
 
 /// Which side of classifier-free guidance a batch row belongs to.
@@ -126,3 +127,22 @@ impl Default for ConditionOptions {
         }
     }
 }
+
+setters!(IdentityInput<'a> {
+    with_unconditional: unconditional = option &'a Tensor,
+    with_composition: composition = option &'a Tensor,
+    with_scale: scale = plain f32,
+    with_mask: mask = option Mask,
+    with_steps: steps = plain StepRange,
+});
+
+setters!(ConditionOptions {
+    with_weight_type: weight_type = plain WeightType,
+    with_composition_scale: composition_scale = option f32,
+    with_style_boost: style_boost = option f32,
+    with_composition_boost: composition_boost = option f32,
+    with_layer_scales: layer_scales = option LayerScales,
+    with_embeds_scaling: embeds_scaling = plain EmbedsScaling,
+    with_dtype: dtype = plain DType,
+    with_mask_mode: mask_mode = plain MaskMode,
+});

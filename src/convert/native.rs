@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 use crate::face::FaceDetector;
 use crate::precision::Precision;
 use crate::progress::{self, report, ProgressFn, Stage};
+use crate::setters::setters;
 use candle_core::DType;
 use std::path::Path;
 
@@ -19,6 +20,11 @@ pub struct NativeOptions {
     /// small, and its boxes should not move.
     pub precision: Option<Precision>,
 }
+
+setters!(NativeOptions {
+    with_name: name = some String,
+    with_precision: precision = option Precision,
+});
 
 /// What a conversion wrote.
 #[derive(Debug, Clone, PartialEq, Eq)]

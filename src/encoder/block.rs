@@ -8,6 +8,7 @@ use omniid_kernels::layers::{Activation, LayerNorm, Linear, Weights};
 pub(super) const EPSILON: f64 = 1e-5;
 
 /// LayerNorm → Linear → GELU (erf) → Linear, both linear layers without bias, as in IP-Adapter's Resampler.
+#[derive(Debug)]
 pub(super) struct FeedForward {
     norm: LayerNorm,
     up: Linear,

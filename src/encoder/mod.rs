@@ -98,6 +98,7 @@ macro_rules! encoders {
         }
 
         /// An identity encoder of any kind. Immutable; may be used from several threads at once.
+        #[derive(Debug)]
         #[non_exhaustive]
         pub enum Encoder {
             $($(#[$doc])* $kind($kind),)*

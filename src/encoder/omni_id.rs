@@ -17,6 +17,7 @@ use omniid_kernels::layers::{attention, attention_weights, Initial, LayerNorm, L
 /// linear layer follow. The result has a fixed size, does not depend on the order of the photos, and its cost is
 /// linear in their number. There is no code for the photo's index. `key_position`, if present, is added to the
 /// normalised features for the keys only, the same for every photo: a query can look at a place of the face.
+#[derive(Debug)]
 pub struct OmniId {
     config: OmniIdConfig,
     queries: Tensor,
@@ -28,23 +29,27 @@ pub struct OmniId {
     dtype: DType,
 }
 
+#[derive(Debug)]
 struct Block {
     cross_attention: CrossAttention,
     self_attention: SelfAttention,
     feed_forward: FeedForward,
 }
 
+#[derive(Debug)]
 pub(super) struct CrossAttention {
     norm_queries: LayerNorm,
     norm_features: LayerNorm,
     projections: Projections,
 }
 
+#[derive(Debug)]
 struct SelfAttention {
     norm: LayerNorm,
     projections: Projections,
 }
 
+#[derive(Debug)]
 struct Projections {
     to_q: Linear,
     to_k: Linear,

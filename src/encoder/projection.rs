@@ -36,6 +36,7 @@ impl ProjectionConfig {
 /// LayerNorm(reshape(Linear(embedding))): base IP-Adapter and XLabs FLUX.
 ///
 /// Keys: `proj.{weight,bias}` `[tokens · token width, feature width]`, `norm.{weight,bias}` `[token width]`.
+#[derive(Debug)]
 pub struct Projection {
     config: ProjectionConfig,
     projection: Linear,

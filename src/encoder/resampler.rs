@@ -67,6 +67,7 @@ impl ResamplerConfig {
 /// In each layer one softmax spans the image features and the queries themselves. The features never change; there
 /// is no position embedding, so any number of feature tokens is legal and their order does not matter. Keys are
 /// those of the public files.
+#[derive(Debug)]
 pub struct Resampler {
     config: ResamplerConfig,
     latents: Tensor,
@@ -77,6 +78,7 @@ pub struct Resampler {
     dtype: DType,
 }
 
+#[derive(Debug)]
 struct Layer {
     norm_features: LayerNorm,
     norm_latents: LayerNorm,

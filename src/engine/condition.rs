@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::host::HostFamily;
 use crate::identity::Identity;
 use crate::progress::{self, ProgressFn};
+use crate::setters::setters;
 use candle_core::{DType, Device, Tensor};
 
 /// One identity for [`Engine::condition`], and how it acts.
@@ -43,6 +44,15 @@ impl<'a> ConditionInput<'a> {
         }
     }
 }
+
+setters!(ConditionInput<'a> {
+    with_scale: scale = plain f32,
+    with_mask: mask = option Mask,
+    with_steps: steps = plain StepRange,
+    with_unconditional: unconditional = plain Unconditional<'a>,
+    with_negative: negative = option &'a Identity,
+    with_composition: composition = option &'a Identity,
+});
 
 impl<'a> From<&'a Identity> for ConditionInput<'a> {
     fn from(identity: &'a Identity) -> Self {

@@ -18,7 +18,12 @@ mod options;
 mod untrained;
 
 pub use crate::checkpoint::Source;
+pub use crate::encoder::{
+    EncoderConfig, EncoderInput, EncoderKind, FullFaceConfig, OmniIdConfig, ProjectionConfig,
+    ResamplerConfig, TokenCount,
+};
 pub use crate::face::PhotoReport;
+pub use crate::vit::VisionConfig;
 pub use attention::{AttentionMaps, PhotoAttention};
 pub use condition::ConditionInput;
 pub use config::{NativeConfig, PixelConfig, FORMAT_VERSION};
@@ -29,7 +34,7 @@ pub use untrained::{untrained_tensors, write_untrained};
 
 use crate::adapter::Adapter;
 use crate::checkpoint::Checkpoint;
-use crate::encoder::{Encoder, EncoderConfig, EncoderKind};
+use crate::encoder::Encoder;
 use crate::error::{Error, Result};
 use crate::face::{CropMode, DetectOptions, Face, FaceDetector};
 use crate::host::HostSpec;
@@ -39,7 +44,7 @@ use crate::limits::Limits;
 use crate::photo::ImageProcessor;
 use crate::precision::Precision;
 use crate::progress::{self, ProgressFn};
-use crate::vit::{VisionConfig, VisionTransformer};
+use crate::vit::VisionTransformer;
 use candle_core::{Device, Tensor};
 use condition::Synthetic;
 use std::sync::{Arc, OnceLock};
@@ -80,6 +85,14 @@ pub struct EngineInfo {
 #[derive(Clone)]
 pub struct Engine {
     inner: Arc<Inner>,
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine")
+            .field("info", &self.inner.info)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Where the adapter's tensors are. They are read when the first identity is conditioned: encoding needs none

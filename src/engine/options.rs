@@ -6,6 +6,7 @@ use crate::host::HostSpec;
 use crate::identity::Identity;
 use crate::limits::Limits;
 use crate::precision::Precision;
+use crate::setters::setters;
 
 /// The device that an engine computes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -113,3 +114,24 @@ pub struct Encoded {
     /// One entry per photo handed in, in that order.
     pub photos: Vec<PhotoReport>,
 }
+
+setters!(EngineOptions {
+    with_image_encoder: image_encoder = some Source,
+    with_image_encoder_config: image_encoder_config = some String,
+    with_detector: detector = some Source,
+    with_host: host = option HostSpec,
+    with_device: device = plain DeviceChoice,
+    with_precision: precision = plain Precision,
+    with_limits: limits = plain Limits,
+});
+
+setters!(EncodeOptions {
+    with_crop: crop = option CropMode,
+    with_min_face: min_face = plain f32,
+    with_detect: detect = plain DetectOptions,
+    with_batch_size: batch_size = plain usize,
+    with_keep_features: keep_features = plain bool,
+    with_bad_photo: bad_photo = plain BadPhoto,
+    with_label: label = into String,
+    with_consent: consent = into String,
+});

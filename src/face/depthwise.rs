@@ -7,6 +7,7 @@ use crate::error::Result;
 use candle_core::{CpuStorage, CustomOp1, Layout, Shape, Tensor};
 
 /// A depthwise convolution with its weights.
+#[derive(Debug)]
 pub(super) struct Depthwise {
     /// `[channels, 1, 3, 3]`
     weight: Tensor,
@@ -56,6 +57,7 @@ impl Depthwise {
 }
 
 /// The CPU's way.
+#[derive(Debug)]
 struct Rows<'a> {
     taps: &'a [([f32; 9], f32)],
     relu: bool,

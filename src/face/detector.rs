@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::limits::Limits;
 use crate::photo::resample::{resize, Filter};
 use crate::photo::{Face, FaceBox, Landmarks};
+use crate::setters::setters;
 use crate::tensor_file::Checkpoint;
 use candle_core::{DType, Device};
 use image::{imageops, RgbImage};
@@ -53,7 +54,17 @@ impl Default for DetectOptions {
     }
 }
 
+setters!(DetectOptions {
+    with_score_threshold: score_threshold = plain f32,
+    with_overlap_threshold: overlap_threshold = plain f32,
+    with_side: side = plain u32,
+    with_fine_side: fine_side = plain u32,
+    with_exhaustive: exhaustive = plain bool,
+    with_turn: turn = plain bool,
+});
+
 /// The YuNet face detector. Immutable; may be used from any number of threads at once.
+#[derive(Debug)]
 pub struct FaceDetector {
     network: Network,
 }

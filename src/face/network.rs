@@ -9,6 +9,7 @@ use omniid_kernels::layers::{Initial, Weights};
 pub(super) const STRIDES: [usize; 3] = [8, 16, 32];
 
 /// 1×1 convolution, then depthwise 3×3 convolution, then optionally ReLU.
+#[derive(Debug)]
 struct Unit {
     /// `[out, in]`
     pointwise: Tensor,
@@ -57,6 +58,7 @@ impl Unit {
 }
 
 /// The outputs of one level, row by row over its cells.
+#[derive(Debug)]
 pub(super) struct Level {
     /// Pixels per cell.
     pub stride: usize,
@@ -72,6 +74,7 @@ pub(super) struct Level {
     pub points: Vec<[f32; 10]>,
 }
 
+#[derive(Debug)]
 struct Head {
     shared: Unit,
     class: Unit,
@@ -81,6 +84,7 @@ struct Head {
 }
 
 /// YuNet, variant `n`.
+#[derive(Debug)]
 pub(super) struct Network {
     stem: Tensor,
     stem_bias: Tensor,

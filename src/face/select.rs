@@ -5,6 +5,7 @@ use super::detector::{turn, DetectOptions, FaceDetector};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::Limits;
 use crate::photo::{Face, FaceBox, FaceHint, ImageProcessor, Landmarks, Photo};
+use crate::setters::setters;
 use image::RgbImage;
 
 /// Largest [`CropMode::Face`] margin: nine times the face.
@@ -98,21 +99,12 @@ impl CropOptions {
             detect: DetectOptions::default(),
         }
     }
-
-    /// Sets [`min_face`](Self::min_face).
-    #[must_use]
-    pub fn with_min_face(mut self, min_face: f32) -> Self {
-        self.min_face = min_face;
-        self
-    }
-
-    /// Sets [`detect`](Self::detect).
-    #[must_use]
-    pub fn with_detect(mut self, detect: DetectOptions) -> Self {
-        self.detect = detect;
-        self
-    }
 }
+
+setters!(CropOptions {
+    with_min_face: min_face = plain f32,
+    with_detect: detect = plain DetectOptions,
+});
 
 /// What became of one photo: how it was cut, or why it could not be used.
 #[derive(Debug, Clone)]

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 ///
 /// A model that reads its checkpoint completely leaves nothing unused; what is left is a key that the model does
 /// not know. Clones share the record. Usable from any thread.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct UsageTracker {
     checkpoint: Checkpoint,
     used: Arc<Mutex<BTreeSet<String>>>,

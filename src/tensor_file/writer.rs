@@ -17,7 +17,7 @@ const MAX_HEADER: usize = 100_000_000;
 /// One tensor to be written: its name, type and shape, and where its elements come from.
 ///
 /// Elements are fetched and converted only while they are written.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct OutputTensor {
     name: String,
     dtype: DType,
@@ -25,7 +25,7 @@ pub struct OutputTensor {
     source: Source,
 }
 
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 enum Source {
     Tensor(Tensor),
     Checkpoint(Checkpoint, String),
@@ -144,6 +144,7 @@ fn write_tensor(tensor: &Tensor, out: &mut dyn Write) -> Result<io::Result<()>> 
 }
 
 /// A safetensors file to be: header and order of the tensors are settled, nothing is read yet.
+#[derive(Debug)]
 pub struct SafetensorsWriter {
     header: Vec<u8>,
     tensors: Vec<OutputTensor>,

@@ -11,6 +11,7 @@ use omniid_kernels::layers::{activation_dtype, attention, Initial, LayerNorm, Li
 /// be used from several threads at once. Activations take about `batch · tokens · intermediate_size` f32 values,
 /// so memory is bounded by the batch that the caller chooses; [`VisionTransformer::penultimate_in_batches`] splits
 /// any number of photos.
+#[derive(Debug)]
 pub struct VisionTransformer {
     config: VisionConfig,
     /// [1, 1, width]
@@ -25,6 +26,7 @@ pub struct VisionTransformer {
 }
 
 /// From the class token to `image_embeds`.
+#[derive(Debug)]
 struct Head {
     norm: LayerNorm,
     projection: Linear,
@@ -47,6 +49,7 @@ impl Head {
 }
 
 /// How the matrices of a block start.
+#[derive(Debug)]
 struct Starts {
     plain: Initial,
     damped: Initial,
@@ -255,6 +258,7 @@ fn in_batches(pixels: &Tensor, batch: usize, f: impl Fn(&Tensor) -> Result<Tenso
 }
 
 /// A pre-norm transformer block.
+#[derive(Debug)]
 struct Block {
     norm1: LayerNorm,
     query: Linear,

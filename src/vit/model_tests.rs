@@ -79,8 +79,7 @@ fn a_missing_or_misshapen_tensor_is_named() -> Result<()> {
         &config,
         VarBuilder::from_tensors(HashMap::new(), DType::F32, &Device::Cpu),
     )
-    .err()
-    .expect("there are no tensors");
+    .expect_err("there are no tensors");
     assert_eq!(error.kind(), ErrorKind::Format);
     assert!(
         error
@@ -92,9 +91,7 @@ fn a_missing_or_misshapen_tensor_is_named() -> Result<()> {
         intermediate_size: 40,
         ..tiny()
     };
-    let error = VisionTransformer::load(&other, builder(&config, "")?)
-        .err()
-        .expect("32 is not 40");
+    let error = VisionTransformer::load(&other, builder(&config, "")?).expect_err("32 is not 40");
     assert!(
         error.message().contains("mlp.fc1.weight") && error.message().contains("40"),
         "{error}"

@@ -280,7 +280,7 @@ fn parts_that_do_not_belong_together_are_named() {
         detector,
         ..options(Parts::sound(1).bytes())
     });
-    let error = opened.err().expect("an adapter is no detector");
+    let error = opened.expect_err("an adapter is no detector");
     assert!(
         matches!(error.kind(), ErrorKind::Format | ErrorKind::Mismatch),
         "{error}"
