@@ -183,14 +183,8 @@ fn conditioning(host: &HostSpec, dtype: DType) -> Outcome<Conditioning> {
             })
         })
         .collect::<Outcome<Vec<_>>>()?;
-    let input = IdentityInput {
-        unconditional: Some(&tokens),
-        ..IdentityInput::new(&tokens)
-    };
-    let options = ConditionOptions {
-        dtype,
-        ..ConditionOptions::default()
-    };
+    let input = IdentityInput::new(&tokens).with_unconditional(&tokens);
+    let options = ConditionOptions::default().with_dtype(dtype);
     let adapter = Adapter::new(None, projections);
     Ok(Conditioning::new(&adapter, host, &[input], &options)?)
 }

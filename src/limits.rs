@@ -7,6 +7,7 @@ use crate::setters::setters;
 /// The defaults admit every camera and every published checkpoint, and refuse decompression bombs.
 /// A value of `u64::MAX` switches a limit off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Limits {
     /// Most pixels (width × height) of one photo. Default 100 million.
     pub max_pixels: u64,

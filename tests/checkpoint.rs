@@ -240,19 +240,13 @@ fn lying_headers_are_format_errors() {
 
 #[test]
 fn limits_hold() {
-    let header = Limits {
-        max_header_bytes: 60,
-        ..Limits::default()
-    };
+    let header = Limits::default().with_max_header_bytes(60);
     for name in ["nested.safetensors", "nested.bin"] {
         let error = Checkpoint::open(fixture(name), &header).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::LimitExceeded, "{name}: {error}");
         assert!(error.message().contains(name), "{error}");
     }
-    let unpacked = Limits {
-        max_decoded_bytes: 40,
-        ..Limits::default()
-    };
+    let unpacked = Limits::default().with_max_decoded_bytes(40);
     let error = Checkpoint::open(fixture("deflated.bin"), &unpacked).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::LimitExceeded, "{error}");
     assert!(

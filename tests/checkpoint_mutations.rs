@@ -47,10 +47,7 @@ fn mutate(bytes: &mut Vec<u8>, random: &mut StdRng) {
 
 /// Whether the checkpoint was accepted. Then every tensor must be readable.
 fn survives(bytes: Vec<u8>) -> bool {
-    let limits = Limits {
-        max_decoded_bytes: 1 << 20,
-        ..Limits::default()
-    };
+    let limits = Limits::default().with_max_decoded_bytes(1 << 20);
     let Ok(checkpoint) = Checkpoint::open(bytes, &limits) else {
         return false;
     };

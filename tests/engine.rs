@@ -92,10 +92,7 @@ fn batch_size_changes_memory_not_numbers() {
     let photos: Vec<_> = pictures.iter().map(|pixels| photo(pixels)).collect();
     let whole = encode(&engine, &photos);
     for batch_size in [1, 2, 5, 64] {
-        let options = EncodeOptions {
-            batch_size,
-            ..EncodeOptions::default()
-        };
+        let options = EncodeOptions::default().with_batch_size(batch_size);
         let identity = engine.encode(&photos, &options).unwrap().identity;
         assert!(
             largest_difference(whole.values(), identity.values()) <= 1e-5,
@@ -124,10 +121,7 @@ fn one_bad_photo_does_not_lose_the_others() {
     assert_eq!(error.kind(), ErrorKind::Io);
     assert!(error.message().contains("absent.png"), "{error}");
 
-    let strict = EncodeOptions {
-        bad_photo: BadPhoto::Fail,
-        ..EncodeOptions::default()
-    };
+    let strict = EncodeOptions::default().with_bad_photo(BadPhoto::Fail);
     let error = engine.encode(&mixed, &strict).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Format);
     let error = engine.encode(&mixed[3..], &EncodeOptions::default()).unwrap_err();
@@ -249,10 +243,7 @@ fn unconditional_variants_exist_where_they_should() {
     let picture = picture(4);
     let identity = encode(&engine, &[photo(&picture)]);
     let keys = |unconditional: Unconditional<'_>| {
-        let input = ConditionInput {
-            unconditional,
-            ..ConditionInput::new(&identity)
-        };
+        let input = ConditionInput::new(&identity).with_unconditional(unconditional);
         let conditioning = engine.condition([input], &ConditionOptions::default())?;
         let keys = conditioning.keys(0, 0, Role::Unconditional)?;
         Ok::<_, omniid::Error>(keys.map(|keys| keys.flatten_all().unwrap().to_vec1::<f32>().unwrap()))

@@ -131,10 +131,7 @@ fn damaged_detector_files_are_errors() {
             let _ = FaceDetector::from_bytes(&damaged, &limits);
         }
     }
-    let tight = Limits {
-        max_header_bytes: 10,
-        ..limits
-    };
+    let tight = limits.with_max_header_bytes(10);
     let whole = std::fs::read(folder.join(CONTAINERS[0])).unwrap();
     assert_eq!(
         FaceDetector::from_bytes(&whole, &tight).err().unwrap().kind(),
@@ -203,13 +200,7 @@ fn large_and_small_faces_are_found() {
     let small = imageops::resize(&single, 80, 80, imageops::FilterType::CatmullRom);
     imageops::overlay(&mut wide, &small, 1300, 700);
     let faces = detector
-        .detect(
-            &wide,
-            &DetectOptions {
-                exhaustive: true,
-                ..DetectOptions::default()
-            },
-        )
+        .detect(&wide, &DetectOptions::default().with_exhaustive(true))
         .unwrap();
     assert_eq!(faces.len(), 1);
     for (index, (actual, wanted)) in numbers(&faces[0]).iter().zip(numbers(&reference)).enumerate() {

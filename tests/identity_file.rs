@@ -380,23 +380,11 @@ fn a_changed_byte_gives_an_error_or_a_sound_identity() {
 fn the_callers_limits_hold() {
     let bytes = sample().to_bytes(Precision::F32).unwrap();
     let read = |limits: Limits| Identity::load(bytes.clone(), &limits);
-    read(Limits {
-        max_photos: 2,
-        ..Limits::default()
-    })
-    .unwrap();
-    let error = read(Limits {
-        max_photos: 1,
-        ..Limits::default()
-    })
-    .unwrap_err();
+    read(Limits::default().with_max_photos(2)).unwrap();
+    let error = read(Limits::default().with_max_photos(1)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::LimitExceeded);
     assert!(error.message().contains("2 photos, at most 1"), "{error}");
-    let error = read(Limits {
-        max_header_bytes: 16,
-        ..Limits::default()
-    })
-    .unwrap_err();
+    let error = read(Limits::default().with_max_header_bytes(16)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::LimitExceeded);
     assert!(error.message().contains("at most 16"), "{error}");
 }

@@ -46,20 +46,15 @@ fn the_second_call_and_all_later_ones_do_not_allocate() {
         }],
     );
     let (identity, negative) = (random(tokens, context), random(tokens, context));
-    let input = IdentityInput {
-        unconditional: Some(&negative),
-        mask: Some(Mask::new(2, 2, &[0.0, 1.0, 0.5, 0.25]).unwrap()),
-        steps: StepRange::Sigma {
+    let input = IdentityInput::new(&identity)
+        .with_unconditional(&negative)
+        .with_mask(Mask::new(2, 2, &[0.0, 1.0, 0.5, 0.25]).unwrap())
+        .with_steps(StepRange::Sigma {
             start: 10.0,
             end: 1.0,
-        },
-        ..IdentityInput::new(&identity)
-    };
+        });
     for dtype in [DType::F32, DType::BF16] {
-        let options = ConditionOptions {
-            dtype,
-            ..ConditionOptions::default()
-        };
+        let options = ConditionOptions::default().with_dtype(dtype);
         let inputs = [input.clone(), input.clone()];
         let conditioning = Conditioning::new(&adapter, &host, &inputs, &options).unwrap();
         let query = vec![0.1f32; shape.iter().product()];

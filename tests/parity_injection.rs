@@ -61,17 +61,13 @@ fn load(case: &str, adapters: &[&str], dtype: DType) -> Case {
             let mask = tensor(&golden, &format!("mask.{n}"));
             Mask::new(mask.dim(0).unwrap(), mask.dim(1).unwrap(), &values(&mask)).unwrap()
         });
-        let input = IdentityInput {
-            unconditional: (rows > 1).then_some(&unconditional),
-            scale: scales[n],
-            mask,
-            ..IdentityInput::new(&conditional)
-        };
-        let options = ConditionOptions {
-            dtype,
-            mask_mode: MaskMode::Diffusers,
-            ..ConditionOptions::default()
-        };
+        let input = IdentityInput::new(&conditional)
+            .with_unconditional((rows > 1).then_some(&unconditional))
+            .with_scale(scales[n])
+            .with_mask(mask);
+        let options = ConditionOptions::default()
+            .with_dtype(dtype)
+            .with_mask_mode(MaskMode::Diffusers);
         Conditioning::new(&adapter, &host, &[input], &options).unwrap()
     });
     let conditionings = conditionings.collect();

@@ -139,24 +139,13 @@ fn the_callers_limits_hold() {
             assert_eq!(error.kind(), ErrorKind::LimitExceeded, "{format:?}: {error}");
         };
         let pixels = 61 * 47;
-        refused(Limits {
-            max_pixels: pixels - 1,
-            ..Limits::default()
-        });
-        refused(Limits {
-            max_decoded_bytes: pixels * 3 - 1,
-            ..Limits::default()
-        });
-        refused(Limits {
-            max_photo_bytes: bytes.len() as u64 - 1,
-            ..Limits::default()
-        });
-        let enough = Limits {
-            max_pixels: pixels,
-            max_decoded_bytes: 1 << 20,
-            max_photo_bytes: bytes.len() as u64,
-            ..Limits::default()
-        };
+        refused(Limits::default().with_max_pixels(pixels - 1));
+        refused(Limits::default().with_max_decoded_bytes(pixels * 3 - 1));
+        refused(Limits::default().with_max_photo_bytes(bytes.len() as u64 - 1));
+        let enough = Limits::default()
+            .with_max_pixels(pixels)
+            .with_max_decoded_bytes(1 << 20)
+            .with_max_photo_bytes(bytes.len() as u64);
         Photo::from_bytes(&bytes).decode(&enough).unwrap();
     }
 }

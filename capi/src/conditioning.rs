@@ -250,14 +250,14 @@ unsafe fn options(raw: &omniid_conditioning_options, host: Option<&HostSpec>) ->
             raw.reserved
         )));
     }
-    let mut options = ConditionOptions {
-        weight_type: WeightType::from_number(raw.weight_type).ok_or_else(|| {
+    let mut options = ConditionOptions::default()
+        .with_weight_type(WeightType::from_number(raw.weight_type).ok_or_else(|| {
             Error::invalid(format!(
                 "weight_type: {}, expected 0 to 15 (OMNIID_WEIGHT_TYPE_...)",
                 raw.weight_type
             ))
-        })?,
-        embeds_scaling: match raw.embeds_scaling {
+        })?)
+        .with_embeds_scaling(match raw.embeds_scaling {
             OMNIID_EMBEDS_SCALING_VALUES => EmbedsScaling::ValuesOnly,
             OMNIID_EMBEDS_SCALING_KEYS_AND_VALUES => EmbedsScaling::KeysAndValues,
             OMNIID_EMBEDS_SCALING_KEYS_AND_VALUES_PENALTY => EmbedsScaling::KeysAndValuesPenalty,
@@ -267,8 +267,8 @@ unsafe fn options(raw: &omniid_conditioning_options, host: Option<&HostSpec>) ->
                     "embeds_scaling: {other}, expected 0 to 3 (OMNIID_EMBEDS_SCALING_...)"
                 )))
             }
-        },
-        mask_mode: match raw.mask_mode {
+        })
+        .with_mask_mode(match raw.mask_mode {
             OMNIID_MASK_MODE_COMFYUI => MaskMode::ComfyUi,
             OMNIID_MASK_MODE_DIFFUSERS => MaskMode::Diffusers,
             other => {
@@ -276,10 +276,8 @@ unsafe fn options(raw: &omniid_conditioning_options, host: Option<&HostSpec>) ->
                     "mask_mode: {other}, expected 0 (ComfyUI) or 1 (diffusers)"
                 )))
             }
-        },
-        dtype: precision(raw.precision, "precision")?.dtype(),
-        ..ConditionOptions::default()
-    };
+        })
+        .with_dtype(precision(raw.precision, "precision")?.dtype());
     // SAFETY: the caller's promise, here and below.
     unsafe {
         options.composition_scale = number(raw.composition_scale, "composition_scale")?;

@@ -208,15 +208,14 @@ fn device(device_type: i32, device_id: i32) -> Result<DeviceChoice> {
 }
 
 fn limits(options: &omniid_engine_options) -> Limits {
-    let or_default = |given: u64, default: u64| if given == 0 { default } else { given };
     let default = Limits::default();
-    Limits {
-        max_pixels: or_default(options.max_pixels, default.max_pixels),
-        max_decoded_bytes: or_default(options.max_decoded_bytes, default.max_decoded_bytes),
-        max_photo_bytes: or_default(options.max_photo_bytes, default.max_photo_bytes),
-        max_header_bytes: or_default(options.max_header_bytes, default.max_header_bytes),
-        max_photos: or_default(options.max_photos, default.max_photos),
-    }
+    let or = |given: u64, default: u64| if given == 0 { default } else { given };
+    default
+        .with_max_pixels(or(options.max_pixels, default.max_pixels))
+        .with_max_decoded_bytes(or(options.max_decoded_bytes, default.max_decoded_bytes))
+        .with_max_photo_bytes(or(options.max_photo_bytes, default.max_photo_bytes))
+        .with_max_header_bytes(or(options.max_header_bytes, default.max_header_bytes))
+        .with_max_photos(or(options.max_photos, default.max_photos))
 }
 
 fn check_abi(version: u32) -> Result<()> {

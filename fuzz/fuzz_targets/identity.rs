@@ -8,7 +8,7 @@ use omniid::identity::Identity;
 use omniid::Limits;
 
 fuzz_target!(|bytes: &[u8]| {
-    let limits = Limits { max_photos: 64, ..Limits::default() };
+    let limits = Limits::default().with_max_photos(64);
     let Ok(identity) = Identity::load(bytes.to_vec(), &limits) else { return };
     assert_eq!(identity.values().len(), identity.token_count() * identity.width());
     assert!(identity.values().iter().all(|value| value.is_finite()));

@@ -6,7 +6,7 @@ use omniid::photo::ImageProcessor;
 use omniid::{Limits, Photo};
 
 fuzz_target!(|bytes: &[u8]| {
-    let limits = Limits { max_pixels: 1 << 20, max_decoded_bytes: 16 << 20, ..Limits::default() };
+    let limits = Limits::default().with_max_pixels(1 << 20).with_max_decoded_bytes(16 << 20);
     if let Ok(image) = Photo::from_bytes(bytes).decode(&limits) {
         assert!(image.width() > 0 && image.height() > 0);
         assert!(u64::from(image.width()) * u64::from(image.height()) <= limits.max_pixels);

@@ -7,7 +7,7 @@ use omniid::checkpoint::{recognise, Checkpoint};
 use omniid::Limits;
 
 fuzz_target!(|bytes: &[u8]| {
-    let limits = Limits { max_decoded_bytes: 1 << 24, ..Limits::default() };
+    let limits = Limits::default().with_max_decoded_bytes(1 << 24);
     let Ok(checkpoint) = Checkpoint::open(bytes.to_vec(), &limits) else { return };
     let _ = recognise(&checkpoint);
     let _ = checkpoint.describe().to_string();

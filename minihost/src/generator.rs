@@ -121,10 +121,7 @@ impl Generator {
         }
         let inputs: Vec<_> = identities
             .iter()
-            .map(|input| ConditionInput {
-                scale: input.scale * options.identity_scale,
-                ..input.clone()
-            })
+            .map(|input| input.clone().with_scale(input.scale * options.identity_scale))
             .collect();
         let conditioning = self.engine.condition(inputs, &ConditionOptions::default())?;
         let side = self.host.config().size / self.host.config().block;

@@ -8,6 +8,7 @@ use std::fmt;
 
 /// What a checkpoint is and how large. Printed line by line by its [`fmt::Display`], serialised for programs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Description {
     /// The file, if there is one.
     pub path: Option<String>,

@@ -61,6 +61,7 @@ pub enum EmbedsScaling {
 
 /// One identity for [`Conditioning::new`](super::Conditioning::new), as tokens.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct IdentityInput<'a> {
     /// `[tokens, token width]`: all photos of the identity; they share one softmax.
     pub tokens: &'a Tensor,
@@ -94,6 +95,7 @@ impl<'a> IdentityInput<'a> {
 
 /// What holds for all identities of one [`Conditioning`](super::Conditioning).
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct ConditionOptions {
     /// How weights are spread over the layers.
     pub weight_type: WeightType,

@@ -13,6 +13,7 @@ use std::path::Path;
 
 /// How a native file is written.
 #[derive(Debug, Clone, Default)]
+#[non_exhaustive]
 pub struct NativeOptions {
     /// A name for people; `None` keeps the one that the checkpoint has.
     pub name: Option<String>,
@@ -22,12 +23,13 @@ pub struct NativeOptions {
 }
 
 setters!(NativeOptions {
-    with_name: name = some String,
+    with_name: name = option String,
     with_precision: precision = option Precision,
 });
 
 /// What a conversion wrote.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Converted {
     /// Fingerprint of backbone and encoder, the same as before the conversion: identities stay valid.
     pub fingerprint: String,

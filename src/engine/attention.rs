@@ -11,6 +11,7 @@ use image::RgbImage;
 
 /// Which query of an Omni-ID encoder looks where in each photo.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct AttentionMaps {
     /// Queries of the encoder, which are the tokens of an identity.
     pub queries: usize,
@@ -24,6 +25,7 @@ pub struct AttentionMaps {
 
 /// The attention that one photo gets.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct PhotoAttention {
     /// Name, face and notes, as [`Engine::encode`] reports them.
     pub report: PhotoReport,

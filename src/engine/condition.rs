@@ -13,6 +13,7 @@ use candle_core::{DType, Device, Tensor};
 
 /// One identity for [`Engine::condition`], and how it acts.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct ConditionInput<'a> {
     /// The person.
     pub identity: &'a Identity,

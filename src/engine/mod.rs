@@ -51,6 +51,7 @@ use std::sync::{Arc, OnceLock};
 
 /// What an opened engine is.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct EngineInfo {
     /// A name for people; empty when the checkpoint has none.
     pub name: String,

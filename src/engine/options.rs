@@ -20,6 +20,7 @@ pub enum DeviceChoice {
 
 /// What to open an [`Engine`](super::Engine) with.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct EngineOptions {
     /// The identity model: a native Omni-ID checkpoint, or a public IP-Adapter or XLabs file.
     pub checkpoint: Source,
@@ -70,6 +71,7 @@ pub enum BadPhoto {
 
 /// How photos become an identity.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct EncodeOptions {
     /// How the photo is cropped before the image encoder. `None`: the model's own way, see
     /// [`EngineInfo::crop`](super::EngineInfo::crop).
@@ -108,6 +110,7 @@ impl Default for EncodeOptions {
 
 /// An identity, and what became of each photo.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Encoded {
     /// The identity of all photos that could be used.
     pub identity: Identity,

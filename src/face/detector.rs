@@ -25,6 +25,7 @@ const LARGEST_FACE: f32 = 300.0;
 
 /// How [`FaceDetector::detect`] searches.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct DetectOptions {
     /// Least confidence of a face, 0 to 1. Default 0.6.
     pub score_threshold: f32,

@@ -75,6 +75,7 @@ impl Container {
 
 /// Type and shape of a tensor in a checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct TensorInfo {
     /// Element type in the file.
     pub dtype: DType,

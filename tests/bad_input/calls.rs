@@ -3,7 +3,7 @@
 use super::{encode, engine, host, options, photo, refused, Parts};
 use candle_core::{DType, Device, Tensor};
 use omniid::conditioning::{ConditionOptions, LayerScales, Mask, StepRange, Unconditional, WeightType};
-use omniid::engine::{BadPhoto, ConditionInput, EncodeOptions, Engine, EngineOptions};
+use omniid::engine::{BadPhoto, ConditionInput, EncodeOptions, Engine};
 use omniid::face::{CropMode, DetectOptions, FaceBox, Landmarks};
 use omniid::identity::Identity;
 use omniid::photo::{ChannelOrder, FaceHint, Photo, PixelBuffer};
@@ -32,28 +32,17 @@ fn counts_and_limits_of_photos() {
         ErrorKind::InvalidArgument,
         &["0 photos"],
     );
-    let options_0 = EncodeOptions {
-        batch_size: 0,
-        ..plain.clone()
-    };
+    let none_together = plain.clone().with_batch_size(0);
     refused(
         "batch of none",
-        try_encode(&engine, &[photo(1)], &options_0),
+        try_encode(&engine, &[photo(1)], &none_together),
         ErrorKind::InvalidArgument,
         &["batch size 0"],
     );
 
-    let limited = |limits: Limits| {
-        Engine::open(EngineOptions {
-            limits,
-            ..options(Parts::sound(1).bytes())
-        })
-        .unwrap()
-    };
-    let two = limited(Limits {
-        max_photos: 2,
-        ..Limits::default()
-    });
+    let limited =
+        |limits: Limits| Engine::open(options(Parts::sound(1).bytes()).with_limits(limits)).unwrap();
+    let two = limited(Limits::default().with_max_photos(2));
     let photos = [photo(1), photo(2), photo(3)];
     refused(
         "three of two",
@@ -68,10 +57,7 @@ fn counts_and_limits_of_photos() {
         ErrorKind::LimitExceeded,
         &["3 photos", "at most 2"],
     );
-    let small = limited(Limits {
-        max_pixels: 40 * 30 - 1,
-        ..Limits::default()
-    });
+    let small = limited(Limits::default().with_max_pixels(40 * 30 - 1));
     refused(
         "pixels",
         try_encode(&small, &photos, &plain),
@@ -83,19 +69,9 @@ fn counts_and_limits_of_photos() {
 #[test]
 fn photos_and_crops_that_cannot_work() {
     let engine = engine();
-    let strict = EncodeOptions {
-        bad_photo: BadPhoto::Fail,
-        ..EncodeOptions::default()
-    };
+    let strict = EncodeOptions::default().with_bad_photo(BadPhoto::Fail);
     let with = |photo: Photo<'_>, crop: Option<CropMode>| {
-        try_encode(
-            &engine,
-            &[photo],
-            &EncodeOptions {
-                crop,
-                ..strict.clone()
-            },
-        )
+        try_encode(&engine, &[photo], &strict.clone().with_crop(crop))
     };
     let mut samples = vec![0.5f32; 12];
     samples[7] = f32::NAN;
@@ -195,20 +171,8 @@ fn identities_of_another_model() {
     condition(&ours, input.clone(), &plain).unwrap();
     let cases = [
         ("identity", ConditionInput::new(&foreign)),
-        (
-            "negative",
-            ConditionInput {
-                negative: Some(&foreign),
-                ..input.clone()
-            },
-        ),
-        (
-            "composition",
-            ConditionInput {
-                composition: Some(&foreign),
-                ..input
-            },
-        ),
+        ("negative", input.clone().with_negative(&foreign)),
+        ("composition", input.with_composition(&foreign)),
     ];
     for (case, input) in cases {
         refused(case, condition(&ours, input, &plain), ErrorKind::Mismatch, &both);
@@ -288,14 +252,7 @@ fn conditioning_that_cannot_work() {
     let none = engine.condition(&[], &plain);
     refused("no identity", none, ErrorKind::InvalidArgument, &["0 identities"]);
     for scale in [f32::NAN, f32::INFINITY] {
-        let outcome = condition(
-            &engine,
-            ConditionInput {
-                scale,
-                ..input.clone()
-            },
-            &plain,
-        );
+        let outcome = condition(&engine, input.clone().with_scale(scale), &plain);
         refused(
             "scale",
             outcome,
@@ -315,14 +272,7 @@ fn conditioning_that_cannot_work() {
             end: f64::NAN,
         },
     ] {
-        let outcome = condition(
-            &engine,
-            ConditionInput {
-                steps,
-                ..input.clone()
-            },
-            &plain,
-        );
+        let outcome = condition(&engine, input.clone().with_steps(steps), &plain);
         refused(
             "steps",
             outcome,
@@ -334,14 +284,7 @@ fn conditioning_that_cannot_work() {
     for shape in [(3, 11), (0, 12), (200_000, 12)] {
         let negative = tokens(shape);
         let unconditional = Unconditional::Tokens(&negative);
-        let outcome = condition(
-            &engine,
-            ConditionInput {
-                unconditional,
-                ..input.clone()
-            },
-            &plain,
-        );
+        let outcome = condition(&engine, input.clone().with_unconditional(unconditional), &plain);
         refused(
             "unconditional",
             outcome,
@@ -349,10 +292,7 @@ fn conditioning_that_cannot_work() {
             &["unconditional", &format!("[{}, {}]", shape.0, shape.1)],
         );
     }
-    let options = ConditionOptions {
-        dtype: DType::I64,
-        ..ConditionOptions::default()
-    };
+    let options = ConditionOptions::default().with_dtype(DType::I64);
     refused(
         "dtype",
         condition(&engine, input.clone(), &options),
@@ -360,10 +300,7 @@ fn conditioning_that_cannot_work() {
         &["I64"],
     );
     let scales = LayerScales::per_layer(&omniid::host::HostSpec::sd15(), &[1.0; 16]).unwrap();
-    let options = ConditionOptions {
-        layer_scales: Some(scales),
-        ..ConditionOptions::default()
-    };
+    let options = ConditionOptions::default().with_layer_scales(scales);
     refused(
         "layer scales",
         condition(&engine, input.clone(), &options),
@@ -376,11 +313,9 @@ fn conditioning_that_cannot_work() {
         ErrorKind::InvalidArgument,
         &["layer 1", "NaN"],
     );
-    let options = ConditionOptions {
-        style_boost: Some(f32::NAN),
-        weight_type: WeightType::Linear,
-        ..ConditionOptions::default()
-    };
+    let options = ConditionOptions::default()
+        .with_style_boost(f32::NAN)
+        .with_weight_type(WeightType::Linear);
     refused(
         "boost",
         condition(&engine, input, &options),

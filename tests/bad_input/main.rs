@@ -10,7 +10,7 @@ mod saving;
 use candle_core::Tensor;
 use omniid::encoder::{EncoderConfig, OmniIdConfig};
 use omniid::engine::{
-    untrained_tensors, ConditionInput, EncodeOptions, Engine, EngineOptions, HostConfig, NativeConfig, Source,
+    untrained_tensors, ConditionInput, EncodeOptions, Engine, EngineOptions, HostConfig, NativeConfig,
 };
 use omniid::face::CropMode;
 use omniid::host::{HostLayer, HostSpec};
@@ -102,10 +102,7 @@ impl Parts {
 }
 
 fn options(bytes: Vec<u8>) -> EngineOptions {
-    EngineOptions {
-        checkpoint: Source::from(bytes),
-        ..EngineOptions::new(std::path::PathBuf::new())
-    }
+    EngineOptions::new(bytes)
 }
 
 fn open(bytes: Vec<u8>) -> omniid::Result<Engine> {

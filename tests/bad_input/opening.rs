@@ -85,14 +85,8 @@ fn lying_headers_are_refused() {
             &[&claimed.to_string()],
         );
     }
-    let limits = Limits {
-        max_header_bytes: 100,
-        ..Limits::default()
-    };
-    let opened = Engine::open(EngineOptions {
-        limits,
-        ..options(whole)
-    });
+    let limits = Limits::default().with_max_header_bytes(100);
+    let opened = Engine::open(options(whole).with_limits(limits));
     refused("long header", opened, ErrorKind::LimitExceeded, &["at most 100"]);
 }
 
@@ -264,33 +258,24 @@ fn parts_that_do_not_belong_together_are_named() {
         ErrorKind::InvalidArgument,
         &["image encoder"],
     );
-    let image_encoder = Some(Source::from(public()));
-    let opened = open(EngineOptions {
-        image_encoder,
-        ..options(public())
-    });
+    let image_encoder = Source::from(public());
+    let opened = open(options(public()).with_image_encoder(image_encoder));
     refused(
         "an adapter as image encoder",
         opened,
         ErrorKind::Mismatch,
         &["image encoder", "IP-Adapter"],
     );
-    let detector = Some(Source::from(public()));
-    let opened = open(EngineOptions {
-        detector,
-        ..options(Parts::sound(1).bytes())
-    });
+    let detector = Source::from(public());
+    let opened = open(options(Parts::sound(1).bytes()).with_detector(detector));
     let error = opened.expect_err("an adapter is no detector");
     assert!(
         matches!(error.kind(), ErrorKind::Format | ErrorKind::Mismatch),
         "{error}"
     );
     assert!(error.message().contains("detector"), "{error}");
-    let detector = Some(Source::from(b"\x08\x07".to_vec()));
-    let opened = open(EngineOptions {
-        detector,
-        ..options(Parts::sound(1).bytes())
-    });
+    let detector = Source::from(b"\x08\x07".to_vec());
+    let opened = open(options(Parts::sound(1).bytes()).with_detector(detector));
     refused("damaged detector", opened, ErrorKind::Format, &["detector"]);
 }
 
@@ -306,17 +291,14 @@ fn the_configuration_beside_an_image_encoder_is_bounded() {
     omniid::checkpoint::write_safetensors(&path, &tensors, &Default::default()).unwrap();
     let open = |text: &str, limits: Limits| {
         std::fs::write(folder.path().join("config.json"), text).unwrap();
-        let image_encoder = Some(Source::from(path.clone()));
-        Engine::open(EngineOptions {
-            image_encoder,
-            limits,
-            ..options(public())
-        })
+        let image_encoder = Source::from(path.clone());
+        Engine::open(
+            options(public())
+                .with_image_encoder(image_encoder)
+                .with_limits(limits),
+        )
     };
-    let short = Limits {
-        max_header_bytes: 10_000,
-        ..Limits::default()
-    };
+    let short = Limits::default().with_max_header_bytes(10_000);
     refused(
         "long",
         open(&" ".repeat(10_001), short),
@@ -345,10 +327,7 @@ fn the_configuration_beside_an_image_encoder_is_bounded() {
 fn adapters_refuse_another_host() {
     let sound = Parts::sound(1).bytes();
     let with = |host| {
-        let options = EngineOptions {
-            host: Some(host),
-            ..options(sound.clone())
-        };
+        let options = options(sound.clone()).with_host(host);
         through(Engine::open(options))
     };
     with(host(8, 20)).unwrap();

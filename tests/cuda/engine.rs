@@ -57,11 +57,9 @@ fn config() -> NativeConfig {
 }
 
 fn open(path: &Path, device: DeviceChoice, precision: Precision) -> Engine {
-    let options = EngineOptions {
-        device,
-        precision,
-        ..EngineOptions::new(path)
-    };
+    let options = EngineOptions::new(path)
+        .with_device(device)
+        .with_precision(precision);
     Engine::open(options).unwrap()
 }
 

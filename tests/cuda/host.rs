@@ -139,9 +139,6 @@ pub fn condition(
     inputs: &[IdentityInput<'_>],
     dtype: DType,
 ) -> Conditioning {
-    let options = ConditionOptions {
-        dtype,
-        ..Default::default()
-    };
+    let options = ConditionOptions::default().with_dtype(dtype);
     Conditioning::new(&adapter(host, device), host, inputs, &options).expect("a conditioning")
 }

@@ -61,16 +61,12 @@ fn device_and_cpu_agree() {
         let sides = |place: &Device| [tokens(70, 1, place), tokens(5, 2, place), tokens(33, 3, place)];
         let make = |place: &Device, dtype| {
             let [first, negative, second] = sides(place);
-            let plain = IdentityInput {
-                unconditional: Some(&negative),
-                scale: 0.8,
-                ..IdentityInput::new(&first)
-            };
-            let masked = IdentityInput {
-                mask: Some(mask.clone()),
-                scale: -0.5,
-                ..IdentityInput::new(&second)
-            };
+            let plain = IdentityInput::new(&first)
+                .with_unconditional(&negative)
+                .with_scale(0.8);
+            let masked = IdentityInput::new(&second)
+                .with_mask(mask.clone())
+                .with_scale(-0.5);
             condition(&host, place, &[plain, masked], dtype)
         };
         let roles = [Role::Unconditional, Role::Conditional, Role::Conditional];
@@ -345,16 +341,10 @@ fn a_thousand_rounds_leave_no_memory_behind() {
     );
     let adapter = adapter(&host, &device);
     let mask = Mask::new(8, 8, &[0.5; 64]).unwrap();
-    let options = omniid::conditioning::ConditionOptions {
-        dtype: DType::F16,
-        ..Default::default()
-    };
+    let options = ConditionOptions::default().with_dtype(DType::F16);
     let round = || {
         let identity = tokens(256, 1, &device);
-        let input = IdentityInput {
-            mask: Some(mask.clone()),
-            ..IdentityInput::new(&identity)
-        };
+        let input = IdentityInput::new(&identity).with_mask(mask.clone());
         let conditioning = Conditioning::new(&adapter, &host, &[input], &options).unwrap();
         let call = DeviceInjectCall {
             latent: Some((8, 8)),

@@ -1,6 +1,7 @@
 //! Checks of the sources themselves.
 
 mod imports;
+mod public_api;
 mod tree;
 mod versions;
 

@@ -34,7 +34,6 @@ pub struct Import {
     pub name: String,
     pub path: Vec<String>,
     /// Whether it is a public re-export that is part of the documentation.
-    #[allow(dead_code)]
     pub public: bool,
 }
 

@@ -3,7 +3,7 @@
 //! `detector evaluate DETECTOR.safetensors OUT.json`, `detector show DETECTOR.safetensors IN… OUT-FOLDER`,
 //! `detector portraits DETECTOR.safetensors OUT.png THRESHOLD`.
 
-use omniid::face::{DetectOptions, FaceDetector};
+use omniid::face::FaceDetector;
 use omniid::Limits;
 use omniid_training::config::DetectorConfig;
 use omniid_training::detector::heads::HeadPool;
@@ -65,10 +65,7 @@ fn main() -> Outcome {
         ["evaluate", detector, out] => evaluate(&root, Path::new(detector), Path::new(out)),
         ["portraits", detector, out, threshold] => {
             let detector = FaceDetector::open(detector, &Limits::default())?;
-            let options = DetectOptions {
-                score_threshold: threshold.parse()?,
-                ..judging()
-            };
+            let options = judging().with_score_threshold(threshold.parse()?);
             let mut shown = Vec::new();
             for picture in portraits(&root.join("eval/orl"))?.iter().step_by(17) {
                 let faces = detector.detect(picture, &options)?;

@@ -1,6 +1,6 @@
 //! `omniid attention`
 
-use crate::args::{ModelArgs, PhotoArgs};
+use crate::args::PersonArgs;
 use crate::failure::{Failure, Outcome};
 use crate::output;
 use crate::picture::{overlay_heat, save_png, Canvas};
@@ -20,9 +20,8 @@ Examples:
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// Photos of one person, and folders of them.
-    #[arg(required = true, value_name = "PHOTO")]
-    photos: Vec<PathBuf>,
+    #[command(flatten)]
+    person: PersonArgs,
     /// The picture to write: a row for each photo, with the crop, where all queries look on average, and a column for
     /// each shown query.
     #[arg(short, long, value_name = "FILE")]
@@ -39,19 +38,9 @@ pub struct Args {
     /// Replace the output if it exists.
     #[arg(long)]
     force: bool,
-    /// Print a JSON report: for each query the photo and the patch it looks at most.
-    #[arg(long)]
-    json: bool,
-    /// No progress bar.
-    #[arg(short, long)]
-    quiet: bool,
-    #[command(flatten)]
-    photo: PhotoArgs,
-    #[command(flatten)]
-    model: ModelArgs,
 }
 
-/// What is printed as JSON.
+/// What is printed as JSON: for each query, too, the photo and the patch that it looks at most.
 #[derive(Serialize)]
 struct Report {
     picture: String,
@@ -80,10 +69,8 @@ struct Place {
 
 pub fn run(args: Args) -> Outcome {
     output::check_target(&args.output, args.force)?;
-    let photos = args.photo.collect(&args.photos)?;
-    let options = args.photo.encode_options()?;
-    let engine = args.model.open(args.quiet)?;
-    let maps = with_bar(args.quiet, |progress| {
+    let (photos, options, engine) = args.person.open()?;
+    let maps = with_bar(args.person.quiet, |progress| {
         engine.attention_maps_with_progress(&photos, &options, progress)
     })?;
     let last = maps.blocks.saturating_sub(1);
@@ -121,7 +108,7 @@ pub fn run(args: Args) -> Outcome {
         shown,
         strongest: strongest(&maps, block),
     };
-    if args.json {
+    if args.person.json {
         return output::print_json(&report);
     }
     let shown: Vec<_> = report.shown.iter().map(usize::to_string).collect();

@@ -187,10 +187,9 @@ impl OutputArgs {
 fn native(args: NativeArgs) -> Outcome {
     args.output.check()?;
     let source = args.model.engine_options()?;
-    let options = NativeOptions {
-        name: args.name,
-        precision: args.dtype,
-    };
+    let options = NativeOptions::default()
+        .with_name(args.name)
+        .with_precision(args.dtype);
     let target = &args.output.output;
     let done = with_bar(args.output.quiet, |progress| {
         convert::to_native_with_progress(&source, &options, target, progress)
@@ -216,10 +215,7 @@ impl IdentityArgs {
         let negative = match (&self.negative, &self.negative_mean) {
             (Some(path), _) => Some(load(path)?),
             (None, Some(path)) => {
-                let options = EngineOptions {
-                    limits,
-                    ..EngineOptions::new(path.as_path())
-                };
+                let options = EngineOptions::new(path.as_path()).with_limits(limits);
                 Some(convert::mean_identity(&options).map_err(|error| error.context(path.display()))?)
             }
             (None, None) => None,

@@ -189,11 +189,9 @@ fn find_people(root: &Path) -> Outcome<Vec<(String, Vec<PathBuf>)>> {
 
 fn encode(engine: &Engine, name: String, files: Vec<PathBuf>, args: &Args) -> Outcome<Person> {
     let photos: Vec<Photo<'static>> = files.into_iter().map(Photo::from).collect();
-    let options = EncodeOptions {
-        label: name.clone(),
-        keep_features: false,
-        ..EncodeOptions::default()
-    };
+    let options = EncodeOptions::default()
+        .with_label(name.clone())
+        .with_keep_features(false);
     let encode = |photos: &[Photo<'static>]| {
         with_bar(args.quiet, |progress| {
             engine.encode_with_progress(photos, &options, progress)

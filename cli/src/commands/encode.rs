@@ -1,11 +1,12 @@
 //! `omniid encode`
 
-use crate::args::{ModelArgs, NoteArgs, PhotoArgs};
+use crate::args::{NoteArgs, PersonArgs};
 use crate::failure::{kind_name, Outcome};
 use crate::output;
 use crate::progress::with_bar;
-use omniid::engine::{Encoded, Engine, PhotoReport};
-use omniid::Error;
+use omniid::engine::{EncodeOptions, Encoded, Engine, PhotoReport};
+use omniid::photo::Photo;
+use omniid::{Error, ProgressFn};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -19,42 +20,42 @@ Examples:
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// Photos of one person, and folders of them.
-    #[arg(required = true, value_name = "PHOTO")]
-    photos: Vec<PathBuf>,
+    #[command(flatten)]
+    person: PersonArgs,
     /// The identity to write.
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
     /// Replace the output if it exists.
     #[arg(long)]
     force: bool,
-    /// Print a JSON report instead of text.
-    #[arg(long)]
-    json: bool,
-    /// No progress bar.
-    #[arg(short, long)]
-    quiet: bool,
-    #[command(flatten)]
-    photo: PhotoArgs,
     #[command(flatten)]
     notes: NoteArgs,
-    #[command(flatten)]
-    model: ModelArgs,
 }
 
 pub fn run(args: Args) -> Outcome {
     output::check_target(&args.output, args.force)?;
-    let photos = args.photo.collect(&args.photos)?;
-    let mut options = args.photo.encode_options()?;
-    args.notes.fill(&mut options);
-    let engine = args.model.open(args.quiet)?;
+    make(
+        &args.person,
+        &args.notes,
+        &args.output,
+        Engine::encode_with_progress,
+    )
+}
+
+/// Makes an identity of a person's photos, writes it to `target` and says what became of the photos.
+pub fn make(
+    person: &PersonArgs,
+    notes: &NoteArgs,
+    target: &Path,
+    make: impl FnOnce(&Engine, Vec<Photo<'static>>, &EncodeOptions, ProgressFn<'_>) -> omniid::Result<Encoded>,
+) -> Outcome {
+    let (photos, mut options, engine) = person.open()?;
+    notes.fill(&mut options);
     let start = Instant::now();
-    let encoded = with_bar(args.quiet, |progress| {
-        engine.encode_with_progress(&photos, &options, progress)
-    })?;
+    let encoded = with_bar(person.quiet, |progress| make(&engine, photos, &options, progress))?;
     let seconds = start.elapsed().as_secs_f64();
-    encoded.identity.save_as(&args.output, args.notes.store)?;
-    report(&args.output, &engine, &encoded, seconds, args.json)
+    encoded.identity.save_as(target, notes.store)?;
+    report(target, &engine, &encoded, seconds, person.json)
 }
 
 /// What [`report`] prints as JSON.
@@ -124,7 +125,7 @@ impl<'a> From<&'a PhotoReport> for PhotoLine<'a> {
 }
 
 /// Says which photos went into an identity that was just written.
-pub fn report(path: &Path, engine: &Engine, encoded: &Encoded, seconds: f64, json: bool) -> Outcome {
+fn report(path: &Path, engine: &Engine, encoded: &Encoded, seconds: f64, json: bool) -> Outcome {
     let identity = &encoded.identity;
     let report = Report {
         identity: path.display().to_string(),

@@ -38,10 +38,7 @@ fn adapter() -> (Adapter, VarMap) {
 }
 
 fn conditioning(adapter: &Adapter, tokens: &Tensor, nobody: &Tensor) -> Conditioning {
-    let input = IdentityInput {
-        unconditional: Some(nobody),
-        ..IdentityInput::new(tokens)
-    };
+    let input = IdentityInput::new(tokens).with_unconditional(nobody);
     let options = ConditionOptions::default();
     Conditioning::new(adapter, &host(), &[input], &options).unwrap()
 }

@@ -213,10 +213,7 @@ fn joined(all: &[BTreeMap<String, Moments>]) -> BTreeMap<String, Moments> {
 
 /// How the detector is judged: as it is used, but without turning pictures.
 pub fn judging() -> DetectOptions {
-    DetectOptions {
-        turn: false,
-        ..DetectOptions::default()
-    }
+    DetectOptions::default().with_turn(false)
 }
 
 impl Objective for FaceDetection {

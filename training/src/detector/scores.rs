@@ -95,10 +95,7 @@ pub fn evaluate_detector(
     let mut overlaps = Vec::new();
     for (number, picture) in pictures.iter().enumerate() {
         progress.report("pictures searched", number, pictures.len())?;
-        let faint = DetectOptions {
-            score_threshold: FAINTEST.min(options.score_threshold),
-            ..*options
-        };
+        let faint = (*options).with_score_threshold(FAINTEST.min(options.score_threshold));
         let found = detector.detect(&picture.image, &faint)?;
         let matched = assign(&picture.faces, &found);
         for (face, truth) in found.iter().zip(&matched) {

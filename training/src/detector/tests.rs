@@ -233,10 +233,7 @@ fn a_short_run_learns_and_its_file_finds_what_the_network_finds() -> Result<()> 
         Ok(loss.total.to_scalar::<f32>()?)
     };
     let untrained = loss(&trainer)?;
-    let options = DetectOptions {
-        score_threshold: 0.2,
-        ..judging()
-    };
+    let options = judging().with_score_threshold(0.2);
     let scenes = held_out_scenes(&config, &assets)?;
     let judge =
         |detector: &FaceDetector| evaluate_detector(detector, &scenes, &options, &mut Progress::silent());
@@ -261,10 +258,7 @@ fn a_short_run_learns_and_its_file_finds_what_the_network_finds() -> Result<()> 
     let detector = FaceDetector::open(&path, &Limits::default())?;
     let tensors = tensors.into_iter().collect();
     let network = Network::load(VarBuilder::from_tensors(tensors, DType::F32, &Device::Cpu))?;
-    let faint = DetectOptions {
-        score_threshold: 0.05,
-        ..judging()
-    };
+    let faint = judging().with_score_threshold(0.05);
     let mut compared = 0;
     for scene in &scenes {
         let pixels: Vec<f32> = numbers(&scene.image, f32::from);

@@ -37,10 +37,7 @@ impl EvaluatedModel {
         } else {
             None
         };
-        let options = EngineOptions {
-            device,
-            ..EngineOptions::new(source)
-        };
+        let options = EngineOptions::new(source).with_device(device);
         Ok(Self {
             engine: Engine::open(options)?,
             config,
@@ -106,13 +103,11 @@ impl EvaluatedModel {
                 )?))
             })
             .collect::<Result<Vec<_>>>()?;
-        let options = EncodeOptions {
-            crop: Some(CropMode::None),
-            batch_size: 16,
-            keep_features: false,
-            bad_photo: BadPhoto::Fail,
-            ..EncodeOptions::default()
-        };
+        let options = EncodeOptions::default()
+            .with_crop(CropMode::None)
+            .with_batch_size(16)
+            .with_keep_features(false)
+            .with_bad_photo(BadPhoto::Fail);
         let encoded = self.engine.encode(&photos, &options)?;
         Ok(encoded.identity)
     }

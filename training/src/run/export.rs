@@ -97,10 +97,7 @@ mod tests {
             });
             let pngs = pngs.collect::<Vec<_>>();
             let photos = pngs.iter().map(|png| Photo::from_bytes(png)).collect::<Vec<_>>();
-            let options = EncodeOptions {
-                crop: Some(CropMode::None),
-                ..EncodeOptions::default()
-            };
+            let options = EncodeOptions::default().with_crop(CropMode::None);
             for (dtype, most) in [(DType::F32, 1e-4), (DType::F16, 2e-2)] {
                 export(&path, &config, &weights, &people, 3, dtype, &parts)?;
                 let engine = Engine::open(EngineOptions::new(Source::from(path.clone())))?;

@@ -133,10 +133,7 @@ fn a_stopped_run_of_stage_2_ends_as_if_nothing_had_happened_and_its_files_draw_p
     photo
         .write_to(&mut bytes, image::ImageFormat::Png)
         .expect("memory is writable");
-    let options = omniid::engine::EncodeOptions {
-        crop: Some(omniid::face::CropMode::None),
-        ..Default::default()
-    };
+    let options = omniid::engine::EncodeOptions::default().with_crop(omniid::face::CropMode::None);
     let photos = [omniid::Photo::from_bytes(bytes.get_ref())];
     let identity = engine.encode(&photos, &options)?.identity;
     let host =

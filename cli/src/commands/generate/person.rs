@@ -137,10 +137,7 @@ impl Sources {
             )));
         }
         // Rendered pictures are crops already.
-        let options = EncodeOptions {
-            crop: Some(CropMode::None),
-            ..args.photo.encode_options()?
-        };
+        let options = args.photo.encode_options()?.with_crop(CropMode::None);
         let person = from_photos(name, inputs, options, generator, views, args)?;
         Ok(Person { truth, ..person })
     }
@@ -155,11 +152,7 @@ fn from_photos(
     args: &Args,
 ) -> Outcome<Person> {
     let engine = generator.engine();
-    let options = EncodeOptions {
-        keep_features: false,
-        label: name.to_string(),
-        ..options
-    };
+    let options = options.with_keep_features(false).with_label(name.to_string());
     let encoded = with_bar(args.quiet, |progress| {
         engine.encode_with_progress(&photos, &options, progress)
     })?;

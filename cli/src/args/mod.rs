@@ -1,0 +1,9 @@
+//! Options that several commands share.
+
+mod generator;
+mod model;
+mod photo;
+
+pub use generator::{GeneratorArgs, SamplingArgs};
+pub use model::{device, parse_device, precisions, LimitArgs, ModelArgs};
+pub use photo::{NoteArgs, PersonArgs, PhotoArgs};

@@ -1,0 +1,146 @@
+//! Photos of one person, and how they become an identity.
+
+use super::{precisions, ModelArgs};
+use crate::failure::{Failure, Outcome};
+use clap::ValueEnum;
+use omniid::engine::{BadPhoto, EncodeOptions, Engine};
+use omniid::face::CropMode;
+use omniid::photo::{FaceHint, Photo};
+use omniid::Precision;
+use std::path::PathBuf;
+
+/// Photos of one person, and the model that reads them.
+#[derive(clap::Args, Clone)]
+pub struct PersonArgs {
+    /// Photos of one person, and folders of them.
+    #[arg(required = true, value_name = "PHOTO")]
+    photos: Vec<PathBuf>,
+    /// Print a JSON report instead of text.
+    #[arg(long)]
+    pub json: bool,
+    /// No progress bar.
+    #[arg(short, long)]
+    pub quiet: bool,
+    #[command(flatten)]
+    photo: PhotoArgs,
+    #[command(flatten)]
+    pub model: ModelArgs,
+}
+
+impl PersonArgs {
+    /// The photos, how they are encoded, and the opened model.
+    pub fn open(&self) -> Outcome<(Vec<Photo<'static>>, EncodeOptions, Engine)> {
+        let photos = self.photo.collect(&self.photos)?;
+        let options = self.photo.encode_options()?;
+        Ok((photos, options, self.model.open(self.quiet)?))
+    }
+}
+
+/// How photos become an identity.
+#[derive(clap::Args, Clone)]
+#[command(next_help_heading = "Photos")]
+pub struct PhotoArgs {
+    /// Search the folders below a folder too.
+    #[arg(short, long)]
+    pub recursive: bool,
+    /// How photos are cropped [default: the model's way].
+    #[arg(long)]
+    crop: Option<CropArg>,
+    /// Room around the face with --crop face, as a part of its size.
+    #[arg(long, value_name = "PART", requires = "crop")]
+    margin: Option<f32>,
+    /// Which face to take where there are several: 0 is the largest.
+    #[arg(long, value_name = "N")]
+    face: Option<usize>,
+    /// Photos that pass the image encoder together.
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    batch_size: u32,
+    /// Stop at the first photo that cannot be used, instead of leaving it out.
+    #[arg(long)]
+    strict: bool,
+}
+
+/// How an identity is written.
+#[derive(clap::Args, Clone)]
+#[command(next_help_heading = "Identity")]
+pub struct NoteArgs {
+    /// A name for people, stored in the identity.
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub label: String,
+    /// What the person agreed to, stored in the identity.
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    pub consent: String,
+    /// Do not keep the photos' features: a smaller file, which cannot be extended later.
+    #[arg(long)]
+    pub no_features: bool,
+    /// Number type in the file; f32 is exact.
+    #[arg(long, value_name = "TYPE", default_value = "f32", value_parser = precisions())]
+    pub store: Precision,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum CropArg {
+    /// The whole photo.
+    None,
+    /// The centre square.
+    Center,
+    /// A square around the face.
+    Face,
+    /// Turned and scaled so that eyes and mouth are where the model expects them.
+    Aligned,
+}
+
+impl PhotoArgs {
+    /// The photos behind `paths`, with the face that was asked for.
+    pub fn collect(&self, paths: &[PathBuf]) -> Outcome<Vec<Photo<'static>>> {
+        let found = crate::photos::collect(paths, self.recursive)?;
+        Ok(found.into_iter().map(|path| self.photo(path)).collect())
+    }
+
+    /// One photo with the face that was asked for.
+    pub fn photo(&self, path: PathBuf) -> Photo<'static> {
+        let photo = Photo::from(path);
+        match self.face {
+            Some(index) => photo.with_face(FaceHint::Index(index)),
+            None => photo,
+        }
+    }
+
+    /// Options for [`Engine::encode`] without notes.
+    pub fn encode_options(&self) -> Outcome<EncodeOptions> {
+        Ok(EncodeOptions::default()
+            .with_crop(self.crop()?)
+            .with_batch_size(self.batch_size as usize)
+            .with_bad_photo(if self.strict {
+                BadPhoto::Fail
+            } else {
+                BadPhoto::Skip
+            }))
+    }
+
+    fn crop(&self) -> Outcome<Option<CropMode>> {
+        let crop = match (self.crop, self.margin) {
+            (Some(CropArg::Face), margin) => CropMode::Face {
+                margin: margin.unwrap_or(DEFAULT_MARGIN),
+            },
+            (_, Some(_)) => return Err(Failure::usage("--margin belongs to --crop face")),
+            (None, None) => return Ok(None),
+            (Some(CropArg::None), None) => CropMode::None,
+            (Some(CropArg::Center), None) => CropMode::Center,
+            (Some(CropArg::Aligned), None) => CropMode::aligned(),
+        };
+        Ok(Some(crop))
+    }
+}
+
+/// Room around the face that shows the whole head.
+const DEFAULT_MARGIN: f32 = 0.5;
+
+impl NoteArgs {
+    /// Adds the notes to the options of a call.
+    pub fn fill(&self, options: &mut EncodeOptions) {
+        options.label.clone_from(&self.label);
+        options.consent.clone_from(&self.consent);
+        options.keep_features = !self.no_features;
+    }
+}
