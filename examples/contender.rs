@@ -12,7 +12,7 @@ use omniid::adapter::{Adapter, AdapterLayer, Linear};
 use omniid::conditioning::{ConditionOptions, Conditioning, IdentityInput, Role};
 use omniid::engine::{EncodeOptions, Engine, EngineOptions};
 use omniid::host::{HostLayer, HostSpec};
-use omniid::inject::{Elements, ElementsMut, InjectCall, OutputView, QueryView, ViewLayout};
+use omniid::inject::{InjectCall, TensorView, TensorViewMut};
 use omniid::photo::Photo;
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -137,11 +137,17 @@ impl Buffers {
         }
     }
 
-    fn views(&mut self) -> (Elements<'_>, ElementsMut<'_>) {
-        match self {
-            Self::F32(query, output) => (Elements::F32(query), ElementsMut::F32(output)),
-            Self::Bf16(query, output) => (Elements::Bf16(query), ElementsMut::Bf16(output)),
-        }
+    fn views(&mut self, shape: [usize; 3]) -> omniid::Result<(TensorView<'_>, TensorViewMut<'_>)> {
+        Ok(match self {
+            Self::F32(query, output) => (
+                TensorView::contiguous(query, shape)?,
+                TensorViewMut::contiguous(output, shape)?,
+            ),
+            Self::Bf16(query, output) => (
+                TensorView::contiguous(query, shape)?,
+                TensorViewMut::contiguous(output, shape)?,
+            ),
+        })
     }
 }
 
@@ -206,13 +212,8 @@ fn inject(options: &Options) -> Outcome {
     let mut buffers: Vec<Buffers> = sizes.map(|size| Buffers::new(size, half)).collect();
     serve(|| {
         for (index, (buffer, layer)) in buffers.iter_mut().zip(host.layers()).enumerate() {
-            let layout = ViewLayout::rows_first(ROLES.len(), rows[index], layer.heads, layer.head_dim);
-            let (query, output) = buffer.views();
-            let (query, output) = (QueryView::new(query, layout)?, OutputView::new(output, layout)?);
-            conditioning.inject(InjectCall {
-                roles: &ROLES,
-                ..InjectCall::new(index, query, output)
-            })?;
+            let (query, output) = buffer.views([ROLES.len(), rows[index], layer.inner])?;
+            conditioning.inject(InjectCall::new(index, query, output).with_roles(&ROLES))?;
         }
         Ok(())
     })

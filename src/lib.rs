@@ -17,7 +17,6 @@ pub mod adapter;
 pub mod checkpoint;
 pub mod conditioning;
 pub mod convert;
-#[cfg(any(feature = "cuda", test))]
 #[doc(hidden)]
 pub mod cuda;
 mod default_model;

@@ -4,8 +4,7 @@ use candle_core::{DType, Device, Tensor};
 use omniid::adapter::{Adapter, AdapterLayer, Linear};
 use omniid::conditioning::{ConditionOptions, Conditioning, IdentityInput, Mask, Role, StepRange};
 use omniid::host::{HostLayer, HostSpec};
-use omniid::inject::InjectCall;
-use omniid_kernels::{TensorView, TensorViewMut};
+use omniid::inject::{InjectCall, TensorView, TensorViewMut};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 

@@ -8,9 +8,8 @@ use omniid::adapter::{Adapter, AdapterLayout};
 use omniid::checkpoint::Checkpoint;
 use omniid::conditioning::{ConditionOptions, Conditioning, IdentityInput, Mask, MaskMode, Role};
 use omniid::host::HostSpec;
-use omniid::inject::InjectCall;
+use omniid::inject::{InjectCall, Scalar, TensorView, TensorViewMut};
 use omniid::Limits;
-use omniid_kernels::{Scalar, TensorView, TensorViewMut};
 use std::path::PathBuf;
 
 fn folder() -> PathBuf {
@@ -122,14 +121,11 @@ fn injected<T: Scalar>(
     let query: Vec<T> = query.iter().map(|value| narrow(*value)).collect();
     let mut output = vec![narrow(0.0); query.len()];
     for conditioning in &case.conditionings {
-        let call = InjectCall {
-            roles,
-            ..InjectCall::new(
-                layer,
-                TensorView::contiguous(&query, shape).unwrap(),
-                TensorViewMut::contiguous(&mut output, shape).unwrap(),
-            )
-        };
+        let (query, output) = (
+            TensorView::contiguous(&query, shape).unwrap(),
+            TensorViewMut::contiguous(&mut output, shape).unwrap(),
+        );
+        let call = InjectCall::new(layer, query, output).with_roles(roles);
         conditioning.inject(call).unwrap();
     }
     output.into_iter().map(widen).collect()

@@ -7,10 +7,9 @@ use crate::dlpack::omniid_tensor;
 use crate::pointer;
 use crate::status::omniid_status;
 use crate::structs::{self, CStruct};
-use crate::tensor::{Place, View};
-use omniid::conditioning::{Conditioning, Role, Step};
-use omniid::host::HostLayer;
-use omniid::inject::{check_disjoint, InjectCall, OutputView, QueryView, ViewLayout};
+use crate::tensor;
+use omniid::conditioning::{Role, Step};
+use omniid::inject::{HostStream, InjectCall, Place, TensorView};
 use omniid::{Error, Result};
 use omniid_capi_export::export;
 
@@ -68,40 +67,18 @@ unsafe impl CStruct for omniid_inject_call {
     const NAME: &'static str = "omniid_inject_call";
 }
 
-/// A tensor of the host as `[batch, rows, heads, head_dim]`.
-pub(crate) fn view_layout(view: &View, layout: i32, layer: &HostLayer, name: &str) -> Result<ViewLayout> {
-    let (shape, strides) = (view.shape(), view.strides());
-    match (layout, shape, strides) {
-        (OMNIID_LAYOUT_ROWS_FIRST, &[batch, rows, inner], &[by_batch, by_row, by_value]) => {
-            if inner != layer.inner {
-                return Err(Error::mismatch(format!(
-                    "{name}: shape {shape:?}, layer {:?} is {} wide ({} heads of {})",
-                    layer.name, layer.inner, layer.heads, layer.head_dim
-                )));
-            }
-            let by_head = by_value
-                .checked_mul(layer.head_dim)
-                .ok_or_else(|| Error::invalid(format!("{name}: stride {by_value} is too large")))?;
-            Ok(ViewLayout {
-                shape: [batch, rows, layer.heads, layer.head_dim],
-                strides: [by_batch, by_row, by_head, by_value],
-            })
-        }
-        (OMNIID_LAYOUT_ROWS_FIRST, &[batch, rows, heads, width], &[by_batch, by_row, by_head, by_value]) => {
-            Ok(ViewLayout { shape: [batch, rows, heads, width], strides: [by_batch, by_row, by_head, by_value] })
-        }
-        (OMNIID_LAYOUT_HEADS_FIRST, &[batch, heads, rows, width], &[by_batch, by_head, by_row, by_value]) => {
-            Ok(ViewLayout { shape: [batch, rows, heads, width], strides: [by_batch, by_row, by_head, by_value] })
-        }
-        (OMNIID_LAYOUT_ROWS_FIRST, ..) => Err(Error::invalid(format!(
-            "{name}: shape {shape:?}, expected [batch, rows, heads * head_dim] or [batch, rows, heads, head_dim]"
+/// A tensor of the host as `[batch, rows, heads, head_dim]` or `[batch, rows, heads * head_dim]`.
+fn rows_first<'a>(view: TensorView<'a>, layout: i32, name: &str) -> Result<TensorView<'a>> {
+    match (layout, view.dims().len()) {
+        (OMNIID_LAYOUT_ROWS_FIRST, _) => Ok(view),
+        (OMNIID_LAYOUT_HEADS_FIRST, 4) => view.transpose(1, 2),
+        (OMNIID_LAYOUT_HEADS_FIRST, _) => Err(Error::invalid(format!(
+            "{name}: shape {:?}, expected [batch, heads, rows, head_dim]",
+            view.dims()
         ))),
-        (OMNIID_LAYOUT_HEADS_FIRST, ..) => {
-            Err(Error::invalid(format!("{name}: shape {shape:?}, expected [batch, heads, rows, head_dim]")))
-        }
-        (other, ..) => {
-            Err(Error::invalid(format!("layout: {other}, expected 0 (rows first) or 1 (heads first)")))
-        }
+        (other, _) => Err(Error::invalid(format!(
+            "layout: {other}, expected 0 (rows first) or 1 (heads first)"
+        ))),
     }
 }
 
@@ -109,7 +86,7 @@ pub(crate) fn view_layout(view: &View, layout: i32, layer: &HostLayer, name: &st
 ///
 /// # Safety
 /// `raw.roles` is NULL or points to `raw.role_count` numbers valid for `'a`.
-pub(crate) unsafe fn roles<'a>(raw: &omniid_inject_call) -> Result<&'a [Role]> {
+unsafe fn roles<'a>(raw: &omniid_inject_call) -> Result<&'a [Role]> {
     if raw.roles.is_null() && raw.role_count == 0 {
         return Ok(&[]);
     }
@@ -123,7 +100,7 @@ pub(crate) unsafe fn roles<'a>(raw: &omniid_inject_call) -> Result<&'a [Role]> {
 }
 
 /// Position of the call in sampling.
-pub(crate) fn step(raw: &omniid_inject_call) -> Result<Step> {
+fn step(raw: &omniid_inject_call) -> Result<Step> {
     let known = OMNIID_INJECT_FLAG_SIGMA | OMNIID_INJECT_FLAG_FRACTION | OMNIID_INJECT_FLAG_UNCHECKED;
     if raw.flags & !known != 0 {
         return Err(Error::unsupported(format!(
@@ -135,38 +112,6 @@ pub(crate) fn step(raw: &omniid_inject_call) -> Result<Step> {
     Ok(Step {
         sigma: given(OMNIID_INJECT_FLAG_SIGMA, raw.sigma),
         fraction: given(OMNIID_INJECT_FLAG_FRACTION, raw.fraction),
-    })
-}
-
-/// Injects into the processor's memory.
-///
-/// # Safety
-/// Query and output describe memory as [`omniid_inject`] says, both on the CPU.
-unsafe fn inject_cpu(
-    conditioning: &Conditioning,
-    raw: &omniid_inject_call,
-    query: &View,
-    output: &View,
-) -> Result<()> {
-    let layer = conditioning.host().layer(raw.layer)?;
-    let layouts = (
-        view_layout(query, raw.layout, layer, "query")?,
-        view_layout(output, raw.layout, layer, "output")?,
-    );
-    check_disjoint(query.bytes(), output.bytes())?;
-    // SAFETY: the caller's promise; the two do not overlap, so that the output is used by nobody else.
-    let (query, output) = unsafe { (query.elements(), output.elements_mut()) };
-    // SAFETY: the caller's promise.
-    let roles = unsafe { roles(raw) }?;
-    conditioning.inject(InjectCall {
-        layer: raw.layer,
-        query: QueryView::new(query, layouts.0)?,
-        output: OutputView::new(output, layouts.1)?,
-        step: step(raw)?,
-        roles,
-        latent: latent_size(raw.latent_height, raw.latent_width)?,
-        scale: raw.scale,
-        check_query: raw.flags & OMNIID_INJECT_FLAG_UNCHECKED == 0,
     })
 }
 
@@ -202,18 +147,32 @@ pub unsafe extern "C" fn omniid_inject(
         )
     };
     // SAFETY: as above.
-    let (query, output) = unsafe { (View::new(call.query, "query")?, View::new(call.output, "output")?) };
-    match (query.place, output.place) {
-        // SAFETY: as above.
-        (Place::Cpu, Place::Cpu) => unsafe { inject_cpu(&handle.conditioning, &call, &query, &output) },
-        // SAFETY: as above.
-        #[cfg(feature = "cuda")]
-        _ if !handle.conditioning.device().is_cpu() => unsafe {
-            crate::cuda::inject(&handle.conditioning, &call, &query, &output)
-        },
-        _ => {
-            query.require_cpu("query")?;
-            output.require_cpu("output")
-        }
+    let (query, output) = unsafe {
+        (
+            tensor::view(call.query, "query")?,
+            tensor::view(call.output, "output")?,
+        )
+    };
+    if query.overlaps(&output) {
+        return Err(Error::invalid(
+            "query and output share memory; the output must be a tensor of its own, usually the layer's text attention",
+        ));
     }
+    let query = rows_first(query, call.layout, "query")?;
+    let output = rows_first(output, call.layout, "output")?;
+    // SAFETY: as above; the two do not overlap, so that the output is used by nobody else.
+    let output = unsafe { output.writable() }.map_err(|error| error.context("output"))?;
+    let stream = match query.place() {
+        Place::Cpu => HostStream::default(),
+        Place::Cuda(_) => HostStream::from_dlpack(Some(call.stream))?,
+    };
+    let call = InjectCall::new(call.layer, query, output)
+        .with_step(step(&call)?)
+        // SAFETY: as above.
+        .with_roles(unsafe { roles(&call) }?)
+        .with_latent(latent_size(call.latent_height, call.latent_width)?)
+        .with_scale(call.scale)
+        .with_check_query(call.flags & OMNIID_INJECT_FLAG_UNCHECKED == 0)
+        .with_stream(stream);
+    handle.conditioning.inject(call)
 }

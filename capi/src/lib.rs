@@ -35,8 +35,6 @@
 
 mod conditioning;
 mod conditioning_contents;
-#[cfg(feature = "cuda")]
-mod cuda;
 mod dlpack;
 mod encode;
 mod engine;

@@ -12,14 +12,12 @@ mod tests;
 use crate::dlpack::{self, omniid_managed_tensor, omniid_tensor, TensorDevice, TensorType};
 use crate::pointer;
 use crate::status::exported;
-use candle_core::{CpuStorage, DType, Storage, Tensor};
-use half::{bf16, f16};
-use omniid::inject::{Elements, ElementsMut};
+use candle_core::{CpuStorage, Storage, Tensor};
+use omniid::inject::{Element, Place, TensorView};
 use omniid::{Error, Result};
 use omniid_capi_export::export;
 use std::any::Any;
 use std::ffi::c_void;
-use std::ops::Range;
 use std::ptr;
 
 /// The processor's memory; kDLCPU.
@@ -33,267 +31,105 @@ pub const OMNIID_TYPE_CODE_FLOAT: u8 = 2;
 pub const OMNIID_TYPE_CODE_BFLOAT: u8 = 4;
 
 /// Most dimensions of a tensor.
-pub(crate) const MAX_DIMS: usize = 4;
+const MAX_RANK: usize = 4;
 
-/// Where a tensor is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Place {
-    Cpu,
-    Cuda(usize),
+/// A tensor of the host, checked, to read.
+///
+/// # Safety
+/// `tensor` is NULL or points to a tensor whose shape and strides are as DLPack demands; its memory is readable and
+/// nobody writes to it for `'a`.
+pub(crate) unsafe fn view<'a>(tensor: *const omniid_tensor, name: &str) -> Result<TensorView<'a>> {
+    if !tensor.is_null() && !tensor.is_aligned() {
+        return Err(Error::invalid(format!("{name}: the pointer is not aligned")));
+    }
+    // SAFETY: the caller's promise; alignment was checked.
+    let tensor = unsafe { tensor.as_ref() }.ok_or_else(|| pointer::null(name))?;
+    // SAFETY: the caller's promise.
+    let view = unsafe { described(tensor) };
+    view.map_err(|error| error.context(name))
 }
 
-/// A checked tensor of the host. Holds no memory of its own.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct View {
-    /// The first number.
-    data: *mut u8,
-    pub place: Place,
-    pub dtype: DType,
-    dims: usize,
-    shape: [usize; MAX_DIMS],
-    /// In numbers.
-    strides: [usize; MAX_DIMS],
-    /// Numbers from the first to the last one, both included; 0 for an empty tensor.
-    span: usize,
-}
-
-impl View {
-    /// Checks a borrowed tensor.
-    ///
-    /// # Safety
-    /// `tensor` is NULL or points to a tensor whose shape and strides are as DLPack demands.
-    pub unsafe fn new(tensor: *const omniid_tensor, name: &str) -> Result<Self> {
-        if !tensor.is_null() && !tensor.is_aligned() {
-            return Err(Error::invalid(format!("{name}: the pointer is not aligned")));
-        }
-        // SAFETY: the caller's promise; alignment was checked.
-        let tensor = unsafe { tensor.as_ref() }.ok_or_else(|| pointer::null(name))?;
-        let place = place(tensor.device, name)?;
-        let dtype = dtype(tensor.dtype, name)?;
-        let dims = usize::try_from(tensor.ndim)
-            .ok()
-            .filter(|dims| *dims <= MAX_DIMS)
-            .ok_or_else(|| {
-                Error::unsupported(format!("{name}: {} dimensions, at most {MAX_DIMS}", tensor.ndim))
-            })?;
-        let mut view = Self {
-            data: ptr::null_mut(),
-            place,
-            dtype,
-            dims,
-            shape: [1; MAX_DIMS],
-            strides: [0; MAX_DIMS],
-            span: 1,
-        };
-        // SAFETY: DLPack demands `ndim` sizes; `ndim` is not negative.
-        let shape = unsafe { pointer::slice(tensor.shape, dims, name) }?;
-        view.set_shape(shape, name)?;
-        if tensor.strides.is_null() {
-            view.set_contiguous(name)?;
-        } else {
-            // SAFETY: DLPack demands `ndim` strides where there are any.
-            let strides = unsafe { pointer::slice(tensor.strides, dims, name) }?;
-            view.set_strides(strides, name)?;
-        }
-        view.set_span(name)?;
-        view.set_data(tensor, name)?;
-        Ok(view)
+/// # Safety
+/// As [`view`].
+unsafe fn described<'a>(tensor: &omniid_tensor) -> Result<TensorView<'a>> {
+    let place = place(tensor.device)?;
+    let element = element(tensor.dtype)?;
+    let rank = usize::try_from(tensor.ndim)
+        .ok()
+        .filter(|rank| *rank <= MAX_RANK)
+        .ok_or_else(|| Error::unsupported(format!("{} dimensions, at most {MAX_RANK}", tensor.ndim)))?;
+    let (mut shape, mut strides) = ([0_usize; MAX_RANK], [0_usize; MAX_RANK]);
+    // SAFETY: DLPack demands `ndim` sizes; `ndim` is not negative.
+    let sizes = unsafe { pointer::slice(tensor.shape, rank, "shape") }?;
+    for (dim, (to, size)) in shape.iter_mut().zip(sizes).enumerate() {
+        *to =
+            usize::try_from(*size).map_err(|_| Error::invalid(format!("dimension {dim} has size {size}")))?;
     }
-
-    fn set_shape(&mut self, sizes: &[i64], name: &str) -> Result<()> {
-        for (dim, (target, size)) in self.shape.iter_mut().zip(sizes).enumerate() {
-            *target = usize::try_from(*size)
-                .map_err(|_| Error::invalid(format!("{name}: dimension {dim} has size {size}")))?;
-        }
-        Ok(())
-    }
-
-    fn set_contiguous(&mut self, name: &str) -> Result<()> {
-        let mut stride = 1usize;
-        for dim in (0..self.dims).rev() {
-            self.strides[dim] = stride;
-            // Sizes of 0 make no memory; the strides then do not matter.
-            stride = stride
-                .checked_mul(self.shape[dim].max(1))
-                .ok_or_else(|| self.too_large(name))?;
-        }
-        Ok(())
-    }
-
-    fn set_strides(&mut self, strides: &[i64], name: &str) -> Result<()> {
-        for (dim, (target, stride)) in self.strides.iter_mut().zip(strides).enumerate() {
-            // The stride of a dimension of size 1 is never used; some libraries leave anything there.
-            *target = match usize::try_from(*stride) {
-                _ if self.shape[dim] <= 1 => 0,
+    if !tensor.strides.is_null() {
+        // SAFETY: DLPack demands `ndim` strides where there are any.
+        let given = unsafe { pointer::slice(tensor.strides, rank, "strides") }?;
+        for (dim, (to, stride)) in strides.iter_mut().zip(given).enumerate() {
+            *to = match usize::try_from(*stride) {
                 Ok(stride) => stride,
+                // The stride of a dimension of size 1 is never used; some libraries leave anything there.
+                Err(_) if shape[dim] <= 1 => 0,
                 Err(_) => {
                     return Err(Error::unsupported(format!(
-                        "{name}: dimension {dim} has stride {stride}; it must not be negative"
+                        "dimension {dim} has stride {stride}; it must not be negative"
                     )))
                 }
             };
         }
-        Ok(())
     }
-
-    fn set_span(&mut self, name: &str) -> Result<()> {
-        let mut last = 0usize;
-        for (size, stride) in self.shape.iter().zip(self.strides) {
-            let Some(steps) = size.checked_sub(1) else {
-                self.span = 0;
-                return Ok(());
-            };
-            last = steps
-                .checked_mul(stride)
-                .and_then(|reach| last.checked_add(reach))
-                .filter(|last| *last < isize::MAX as usize / 8)
-                .ok_or_else(|| self.too_large(name))?;
-        }
-        self.span = last + 1;
-        Ok(())
-    }
-
-    fn set_data(&mut self, tensor: &omniid_tensor, name: &str) -> Result<()> {
-        if self.span == 0 {
-            self.data = ptr::without_provenance_mut(self.dtype.size_in_bytes());
-            return Ok(());
-        }
-        if tensor.data.is_null() {
-            return Err(Error::invalid(format!("{name}: data is NULL")));
-        }
-        let bytes = self.span * self.dtype.size_in_bytes();
-        let start = usize::try_from(tensor.byte_offset)
-            .ok()
-            .and_then(|offset| tensor.data.addr().checked_add(offset))
-            .filter(|start| start.checked_add(bytes).is_some())
-            .ok_or_else(|| {
-                Error::invalid(format!(
-                    "{name}: byte_offset {} and {bytes} bytes leave the address space",
-                    tensor.byte_offset
-                ))
-            })?;
-        if !start.is_multiple_of(self.dtype.size_in_bytes()) {
+    let strides = (!tensor.strides.is_null()).then_some(&strides[..rank]);
+    let offset = usize::try_from(tensor.byte_offset).ok();
+    let data = match offset.and_then(|offset| tensor.data.addr().checked_add(offset)) {
+        _ if tensor.data.is_null() => ptr::null_mut(),
+        Some(start) => tensor.data.cast::<u8>().with_addr(start),
+        None => {
             return Err(Error::invalid(format!(
-                "{name}: the first number is at address {start:#x}, which is not a multiple of its size, {}",
-                self.dtype.size_in_bytes()
-            )));
+                "data and byte_offset {} leave the address space",
+                tensor.byte_offset
+            )))
         }
-        self.data = tensor.data.cast::<u8>().with_addr(start);
-        Ok(())
-    }
-
-    fn too_large(&self, name: &str) -> Error {
-        Error::invalid(format!(
-            "{name}: shape {:?} with strides {:?} does not fit into memory",
-            &self.shape[..self.dims],
-            &self.strides[..self.dims]
-        ))
-    }
-
-    /// Sizes.
-    pub fn shape(&self) -> &[usize] {
-        &self.shape[..self.dims]
-    }
-
-    /// Strides in numbers.
-    pub fn strides(&self) -> &[usize] {
-        &self.strides[..self.dims]
-    }
-
-    /// Address of the first number; for devices whose memory is not the processor's.
-    #[cfg_attr(not(feature = "cuda"), allow(dead_code))]
-    pub fn address(&self) -> *mut u8 {
-        self.data
-    }
-
-    /// Addresses of all bytes between the first and the last number.
-    pub fn bytes(&self) -> Range<usize> {
-        let start = self.data.addr();
-        start..start + self.span * self.dtype.size_in_bytes()
-    }
-
-    /// The numbers between the first and the last one, for reading. Only for tensors on the CPU.
-    ///
-    /// # Safety
-    /// The memory is readable and nobody writes to it for `'a`.
-    pub unsafe fn elements<'a>(&self) -> Elements<'a> {
-        // SAFETY: `new` has checked alignment and size; the rest is the caller's promise.
-        unsafe {
-            match self.dtype {
-                DType::F16 => Elements::F16(std::slice::from_raw_parts(self.data.cast::<f16>(), self.span)),
-                DType::BF16 => {
-                    Elements::Bf16(std::slice::from_raw_parts(self.data.cast::<bf16>(), self.span))
-                }
-                _ => Elements::F32(std::slice::from_raw_parts(self.data.cast::<f32>(), self.span)),
-            }
-        }
-    }
-
-    /// The numbers between the first and the last one, for writing. Only for tensors on the CPU.
-    ///
-    /// # Safety
-    /// The memory is readable and writable and used by nobody else for `'a`.
-    pub unsafe fn elements_mut<'a>(&self) -> ElementsMut<'a> {
-        // SAFETY: `new` has checked alignment and size; the rest is the caller's promise.
-        unsafe {
-            match self.dtype {
-                DType::F16 => {
-                    ElementsMut::F16(std::slice::from_raw_parts_mut(self.data.cast::<f16>(), self.span))
-                }
-                DType::BF16 => ElementsMut::Bf16(std::slice::from_raw_parts_mut(
-                    self.data.cast::<bf16>(),
-                    self.span,
-                )),
-                _ => ElementsMut::F32(std::slice::from_raw_parts_mut(self.data.cast::<f32>(), self.span)),
-            }
-        }
-    }
-
-    /// Refuses memory that is not the processor's.
-    pub fn require_cpu(&self, name: &str) -> Result<()> {
-        match self.place {
-            Place::Cpu => Ok(()),
-            Place::Cuda(ordinal) => Err(Error::unsupported(format!(
-                "{name}: the tensor is on CUDA device {ordinal}, but this call works on the CPU; copy it there first"
-            ))),
-        }
-    }
+    };
+    // SAFETY: the caller's promise.
+    unsafe { TensorView::from_raw(data, place, element, &shape[..rank], strides) }
 }
 
-fn place(device: TensorDevice, name: &str) -> Result<Place> {
+fn place(device: TensorDevice) -> Result<Place> {
     match (device.device_type, usize::try_from(device.device_id)) {
         (dlpack::CPU, _) => Ok(Place::Cpu),
         (dlpack::CUDA, Ok(ordinal)) => Ok(Place::Cuda(ordinal)),
-        (dlpack::CUDA, Err(_)) => Err(Error::invalid(format!(
-            "{name}: CUDA device {}",
-            device.device_id
-        ))),
+        (dlpack::CUDA, Err(_)) => Err(Error::invalid(format!("CUDA device {}", device.device_id))),
         (other, _) => Err(Error::unsupported(format!(
-            "{name}: DLPack device type {other}; supported are 1 (CPU) and 2 (CUDA)"
+            "DLPack device type {other}; supported are 1 (CPU) and 2 (CUDA)"
         ))),
     }
 }
 
-fn dtype(dtype: TensorType, name: &str) -> Result<DType> {
+fn element(dtype: TensorType) -> Result<Element> {
     match (dtype.code, dtype.bits, dtype.lanes) {
-        (OMNIID_TYPE_CODE_FLOAT, 32, 1) => Ok(DType::F32),
-        (OMNIID_TYPE_CODE_FLOAT, 16, 1) => Ok(DType::F16),
-        (OMNIID_TYPE_CODE_BFLOAT, 16, 1) => Ok(DType::BF16),
+        (OMNIID_TYPE_CODE_FLOAT, 32, 1) => Ok(Element::F32),
+        (OMNIID_TYPE_CODE_FLOAT, 16, 1) => Ok(Element::F16),
+        (OMNIID_TYPE_CODE_BFLOAT, 16, 1) => Ok(Element::BF16),
         (code, bits, lanes) => Err(Error::unsupported(format!(
-            "{name}: DLPack type code {code} with {bits} bits and {lanes} lanes; supported are f32 (2, 32, 1), \
+            "DLPack type code {code} with {bits} bits and {lanes} lanes; supported are f32 (2, 32, 1), \
              f16 (2, 16, 1) and bf16 (4, 16, 1)"
         ))),
     }
 }
 
-fn type_of(dtype: DType) -> Result<TensorType> {
-    let (code, bits) = match dtype {
-        DType::F32 => (OMNIID_TYPE_CODE_FLOAT, 32),
-        DType::F16 => (OMNIID_TYPE_CODE_FLOAT, 16),
-        DType::BF16 => (OMNIID_TYPE_CODE_BFLOAT, 16),
-        other => return Err(Error::internal(format!("handing out a tensor of type {other:?}"))),
+fn type_of(element: Element) -> TensorType {
+    let code = match element {
+        Element::F32 | Element::F16 => OMNIID_TYPE_CODE_FLOAT,
+        Element::BF16 => OMNIID_TYPE_CODE_BFLOAT,
     };
-    Ok(TensorType { code, bits, lanes: 1 })
+    TensorType {
+        code,
+        bits: 8 * element.size() as u8,
+        lanes: 1,
+    }
 }
 
 /// Fills a tensor of the host with `values`, row by row, rounded to its number type.
@@ -307,49 +143,35 @@ pub(crate) unsafe fn fill(
     values: &[f32],
 ) -> Result<()> {
     // SAFETY: the caller's promise.
-    let view = unsafe { View::new(tensor, name) }?;
-    view.require_cpu(name)?;
-    if view.shape() != shape || shape[0] * shape[1] != values.len() {
+    let view = unsafe { view(tensor, name) }?;
+    if view.dims() != shape || shape[0] * shape[1] != values.len() {
         return Err(Error::mismatch(format!(
             "{name}: shape {:?}, expected {shape:?}",
-            view.shape()
+            view.dims()
         )));
     }
-    for (row, line) in values.chunks_exact(shape[1].max(1)).enumerate() {
-        for (column, value) in line.iter().enumerate() {
-            let at = row * view.strides[0] + column * view.strides[1];
-            // SAFETY: `at` is below the span that `new` has checked, alignment included; the memory is the
-            // caller's promise.
-            unsafe {
-                match view.dtype {
-                    DType::F16 => view.data.cast::<f16>().add(at).write(f16::from_f32(*value)),
-                    DType::BF16 => view.data.cast::<bf16>().add(at).write(bf16::from_f32(*value)),
-                    _ => view.data.cast::<f32>().add(at).write(*value),
-                }
-            }
-        }
-    }
-    Ok(())
+    // SAFETY: the caller's promise.
+    let written = unsafe { view.writable() }.and_then(|mut view| view.copy_from(values));
+    written.map_err(|error| error.context(name))
 }
 
 /// What an owned tensor points into.
 struct Owner {
-    shape: [i64; MAX_DIMS],
-    strides: [i64; MAX_DIMS],
+    shape: [i64; MAX_RANK],
+    strides: [i64; MAX_RANK],
     _memory: Box<dyn Any + Send + Sync>,
 }
 
 /// Makes an owned, read-only, contiguous tensor of memory that `memory` keeps alive.
-pub(crate) fn managed(
+fn managed(
     data: *mut c_void,
     device: TensorDevice,
-    dtype: DType,
+    element: Element,
     sizes: &[usize],
     memory: Box<dyn Any + Send + Sync>,
 ) -> Result<*mut omniid_managed_tensor> {
-    let dtype = type_of(dtype)?;
-    let (mut shape, mut strides) = ([0; MAX_DIMS], [0; MAX_DIMS]);
-    if sizes.len() > MAX_DIMS {
+    let (mut shape, mut strides) = ([0; MAX_RANK], [0; MAX_RANK]);
+    if sizes.len() > MAX_RANK {
         return Err(Error::internal(format!(
             "handing out a tensor of shape {sizes:?}"
         )));
@@ -376,7 +198,7 @@ pub(crate) fn managed(
             data,
             device,
             ndim: sizes.len() as i32,
-            dtype,
+            dtype: type_of(element),
             shape: shape.cast(),
             strides: strides.cast(),
             byte_offset: 0,
@@ -410,7 +232,7 @@ pub(crate) fn managed_values<M: Send + Sync + 'static>(
     sizes: &[usize],
 ) -> Result<*mut omniid_managed_tensor> {
     let data = values(&memory).as_ptr().cast_mut().cast();
-    managed(data, ON_CPU, DType::F32, sizes, Box::new(memory))
+    managed(data, ON_CPU, Element::F32, sizes, Box::new(memory))
 }
 
 /// An owned tensor of a contiguous candle tensor; shares its memory. On a GPU, `stream` may read it after the call.
@@ -418,7 +240,7 @@ pub(crate) fn managed_values<M: Send + Sync + 'static>(
 pub(crate) fn managed_tensor(tensor: &Tensor, stream: i64) -> Result<*mut omniid_managed_tensor> {
     #[cfg(feature = "cuda")]
     if tensor.device().is_cuda() {
-        return crate::cuda::managed_tensor(tensor, stream);
+        return managed_on_device(tensor, stream);
     }
     let tensor = tensor.contiguous()?;
     let (data, device) = {
@@ -434,8 +256,26 @@ pub(crate) fn managed_tensor(tensor: &Tensor, stream: i64) -> Result<*mut omniid
             }
         }
     };
-    let (dtype, sizes) = (tensor.dtype(), tensor.dims().to_vec());
-    managed(data, device, dtype, &sizes, Box::new(tensor))
+    let (element, sizes) = (Element::try_from(tensor.dtype())?, tensor.dims().to_vec());
+    managed(data, device, element, &sizes, Box::new(tensor))
+}
+
+/// As [`managed_tensor`] on a CUDA device; the host's stream waits until the tensor is complete.
+#[cfg(feature = "cuda")]
+fn managed_on_device(tensor: &Tensor, stream: i64) -> Result<*mut omniid_managed_tensor> {
+    let stream = omniid::inject::HostStream::from_dlpack(Some(stream))?;
+    let export = omniid::cuda::Export::new(tensor, stream)?;
+    let device = TensorDevice {
+        device_type: dlpack::CUDA,
+        device_id: i32::try_from(export.ordinal())
+            .map_err(|_| Error::internal("a device number beyond 31 bits"))?,
+    };
+    let data = ptr::without_provenance_mut(export.data() as usize);
+    let (element, sizes) = (
+        Element::try_from(export.tensor().dtype())?,
+        export.tensor().dims().to_vec(),
+    );
+    managed(data, device, element, &sizes, Box::new(export))
 }
 
 fn cpu_address(storage: &CpuStorage, start: usize) -> Result<*mut c_void> {

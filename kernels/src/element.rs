@@ -1,5 +1,7 @@
 //! Element types of tensors in memory.
 
+use crate::error::{Error, Result};
+use candle_core::DType;
 use half::{bf16, f16};
 
 /// The number format of a tensor's elements.
@@ -19,6 +21,32 @@ impl Element {
         match self {
             Self::F32 => 4,
             Self::F16 | Self::BF16 => 2,
+        }
+    }
+}
+
+impl TryFrom<DType> for Element {
+    type Error = Error;
+
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) for other number types.
+    fn try_from(dtype: DType) -> Result<Self> {
+        match dtype {
+            DType::F32 => Ok(Self::F32),
+            DType::F16 => Ok(Self::F16),
+            DType::BF16 => Ok(Self::BF16),
+            other => Err(Error::unsupported(format!(
+                "elements of type {other:?}; supported are f32, f16 and bf16"
+            ))),
+        }
+    }
+}
+
+impl From<Element> for DType {
+    fn from(element: Element) -> Self {
+        match element {
+            Element::F32 => Self::F32,
+            Element::F16 => Self::F16,
+            Element::BF16 => Self::BF16,
         }
     }
 }

@@ -30,4 +30,4 @@ pub use elementwise::{layer_norm, Activation};
 pub use error::{Error, ErrorKind, Result};
 pub use matmul::{linear, Combine, Epilogue, PackedMatrix};
 pub use threads::ThreadPool;
-pub use view::{TensorView, TensorViewMut};
+pub use view::{Place, TensorView, TensorViewMut};

@@ -1,21 +1,47 @@
-//! Strided views of `[batch, rows, heads, head_dim]` tensors that belong to somebody else.
+//! One strided view of memory that belongs to somebody else, checked when it is made.
 
 use crate::element::{Element, Scalar};
 use crate::error::{Error, Result};
-use crate::simd::load_one;
+use crate::simd::{load_one, store_one};
+use std::fmt;
 use std::marker::PhantomData;
 
-/// A view to read: pointer, element type, shape and strides.
+/// Most dimensions of a view.
+const MAX_RANK: usize = 4;
+
+/// Where the memory of a view is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Place {
+    /// Memory of the processor.
+    Cpu,
+    /// Memory of the CUDA device with this number.
+    Cuda(usize),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cpu => f.write_str("the CPU"),
+            Self::Cuda(ordinal) => write!(f, "CUDA device {ordinal}"),
+        }
+    }
+}
+
+/// A tensor to read: place, number type, shape and strides of memory that is borrowed for `'a`.
 ///
-/// The shape is `[batch, rows, heads, head_dim]`, the strides count elements and may be in any order, so
-/// `[B, S, H·D]`, `[B, H, S, D]` and transposed memory are all the same to a kernel. A stride of zero repeats
-/// (one set of keys for a whole batch). Contiguous last dimensions are fast, others work.
+/// A view has up to four dimensions. Strides count elements and may be in any order, so `[batch, rows, heads,
+/// head_dim]` memory, `[batch, heads, rows, head_dim]` memory and slices of either are all the same to a kernel. A
+/// stride of zero repeats (one set of keys for a whole batch). Contiguous last dimensions are fast, others work.
 #[derive(Debug, Clone, Copy)]
 pub struct TensorView<'a> {
-    pointer: *const u8,
+    data: *const u8,
+    place: Place,
     element: Element,
-    shape: [usize; 4],
-    strides: [isize; 4],
+    rank: usize,
+    /// Filled up in front with dimensions of size 1.
+    shape: [usize; MAX_RANK],
+    /// 0 for dimensions of size 0 or 1, where a stride is never used.
+    strides: [usize; MAX_RANK],
     owner: PhantomData<&'a [u8]>,
 }
 
@@ -24,101 +50,229 @@ unsafe impl Send for TensorView<'_> {}
 // SAFETY: as above.
 unsafe impl Sync for TensorView<'_> {}
 
-/// A view to write: as [`TensorView`], and no two indices may mean the same memory.
+/// A tensor to write: as [`TensorView`], and no two indices mean the same memory.
 #[derive(Debug)]
 pub struct TensorViewMut<'a> {
     view: TensorView<'a>,
     owner: PhantomData<&'a mut [u8]>,
 }
 
-/// Elements from the first to the last one of a view, checked against overflow.
-fn span(shape: [usize; 4], strides: [usize; 4]) -> Option<usize> {
-    if shape.contains(&0) {
-        return Some(0);
-    }
-    let mut last = 0_usize;
-    for (&extent, stride) in shape.iter().zip(strides) {
-        last = last.checked_add((extent - 1).checked_mul(stride)?)?;
-    }
-    last.checked_add(1).filter(|&n| n <= isize::MAX as usize)
-}
-
-/// Whether each index has memory of its own: sorted by stride, every stride must step over all that the
-/// smaller ones reach.
-fn distinct(shape: [usize; 4], strides: [usize; 4]) -> bool {
-    // An array: views are made at every call of a kernel, and that shall not allocate.
-    let mut dims: [(usize, usize); 4] = std::array::from_fn(|i| (strides[i], shape[i]));
-    dims.sort_unstable();
-    let mut reach = 0_usize;
-    for (stride, extent) in dims.into_iter().filter(|&(_, extent)| extent > 1) {
-        if stride <= reach {
-            return false;
-        }
-        reach += stride * (extent - 1);
-    }
-    true
-}
-
-/// Strides of a contiguous `[batch, rows, heads, head_dim]` tensor.
-fn contiguous([_, rows, heads, dim]: [usize; 4]) -> Option<[usize; 4]> {
-    let row = heads.checked_mul(dim)?;
-    Some([rows.checked_mul(row)?, row, dim, 1])
-}
-
 impl<'a> TensorView<'a> {
-    /// A view of `data` with the given shape `[batch, rows, heads, head_dim]` and strides in elements.
+    /// A view of `data`, from its first element on, with strides in elements.
     ///
     /// # Errors
     /// `InvalidArgument` when an index would lie outside `data`.
-    pub fn new<T: Scalar>(data: &'a [T], shape: [usize; 4], strides: [usize; 4]) -> Result<Self> {
-        match span(shape, strides) {
-            Some(needed) if needed <= data.len() => {}
-            needed => {
-                let needed = needed.map_or("more than memory can hold".to_owned(), |n| n.to_string());
+    pub fn new<T: Scalar, const N: usize>(
+        data: &'a [T],
+        shape: [usize; N],
+        strides: [usize; N],
+    ) -> Result<Self> {
+        Self::of_slice::<T>(data.as_ptr(), data.len(), &shape, Some(&strides))
+    }
+
+    /// A view of contiguous `data`.
+    ///
+    /// # Errors
+    /// `InvalidArgument` when `data` is shorter than the shape says.
+    pub fn contiguous<T: Scalar, const N: usize>(data: &'a [T], shape: [usize; N]) -> Result<Self> {
+        Self::of_slice::<T>(data.as_ptr(), data.len(), &shape, None)
+    }
+
+    /// A view of foreign memory whose first element is at `data`; `shape` and `strides` (in elements) have one entry
+    /// per dimension. Without strides it is contiguous. A tensor without elements needs no memory.
+    ///
+    /// # Errors
+    /// `InvalidArgument` when `data` is null or not aligned to the element's size, for another number of strides than
+    /// dimensions, and for a tensor that does not fit into memory; `Unsupported` for more than four dimensions.
+    ///
+    /// # Safety
+    /// For every index inside `shape`, the element at `data + Σ index · stride` is initialised memory of `place` that
+    /// is valid to read for `'a` and not written meanwhile.
+    pub unsafe fn from_raw(
+        data: *const u8,
+        place: Place,
+        element: Element,
+        shape: &[usize],
+        strides: Option<&[usize]>,
+    ) -> Result<Self> {
+        let view = Self::described(data, place, element, shape, strides)?;
+        let (bytes, size) = (view.span() * element.size(), element.size());
+        if bytes == 0 {
+            return Ok(view);
+        }
+        if data.is_null() {
+            return Err(Error::invalid("data is NULL"));
+        }
+        if !data.addr().is_multiple_of(size) {
+            return Err(Error::invalid(format!(
+                "the first element is at address {:#x}, which is not a multiple of its size, {size}",
+                data.addr()
+            )));
+        }
+        if data.addr().checked_add(bytes).is_none() {
+            return Err(Error::invalid(format!(
+                "{bytes} bytes from address {:#x} leave the address space",
+                data.addr()
+            )));
+        }
+        Ok(view)
+    }
+
+    /// A view of `len` elements from `data` on.
+    fn of_slice<T: Scalar>(
+        data: *const T,
+        len: usize,
+        shape: &[usize],
+        strides: Option<&[usize]>,
+    ) -> Result<Self> {
+        let view = Self::described(data.cast(), Place::Cpu, T::ELEMENT, shape, strides)?;
+        if view.span() > len {
+            return Err(Error::invalid(format!(
+                "a view of shape {shape:?} with strides {:?} needs {} elements, the slice has {len}",
+                &view.strides[MAX_RANK - view.rank..],
+                view.span()
+            )));
+        }
+        Ok(view)
+    }
+
+    /// A view whose extent is small enough for all that is computed with it, at an address that is not looked at.
+    fn described(
+        data: *const u8,
+        place: Place,
+        element: Element,
+        shape: &[usize],
+        strides: Option<&[usize]>,
+    ) -> Result<Self> {
+        let rank = shape.len();
+        if rank > MAX_RANK {
+            return Err(Error::unsupported(format!(
+                "{rank} dimensions, at most {MAX_RANK}"
+            )));
+        }
+        let mut view = Self {
+            data,
+            place,
+            element,
+            rank,
+            shape: [1; MAX_RANK],
+            strides: [0; MAX_RANK],
+            owner: PhantomData,
+        };
+        view.shape[MAX_RANK - rank..].copy_from_slice(shape);
+        match strides {
+            Some(strides) if strides.len() == rank => {
+                view.strides[MAX_RANK - rank..].copy_from_slice(strides)
+            }
+            Some(strides) => {
                 return Err(Error::invalid(format!(
-                    "a view of shape {shape:?} with strides {strides:?} needs {needed} elements, the slice has {}",
-                    data.len()
-                )));
+                    "{rank} dimensions but {} strides",
+                    strides.len()
+                )))
+            }
+            None => {
+                view.strides[MAX_RANK - 1] = 1;
+                for dim in (1..MAX_RANK).rev() {
+                    // Saturated strides belong to tensors that do not fit into memory.
+                    view.strides[dim - 1] = view.strides[dim].saturating_mul(view.shape[dim]);
+                }
             }
         }
-        Ok(Self {
-            pointer: data.as_ptr().cast(),
-            element: T::ELEMENT,
-            shape,
-            // A stride above isize::MAX can only belong to a dimension of extent 0 or 1, where it is not used.
-            strides: strides.map(|stride| isize::try_from(stride).unwrap_or(0)),
+        for (stride, &extent) in view.strides.iter_mut().zip(&view.shape) {
+            if extent <= 1 {
+                *stride = 0;
+            }
+        }
+        if view.is_empty() {
+            view.strides = [0; MAX_RANK];
+            return Ok(view);
+        }
+        // Bytes to the end of the last element, and elements, which broadcast dimensions make more.
+        let size = element.size();
+        let mut last = Some(0_usize);
+        let mut count = Some(8_usize);
+        for (&extent, &stride) in view.shape.iter().zip(&view.strides) {
+            let reach = (extent - 1).checked_mul(stride);
+            last = last.zip(reach).and_then(|(last, reach)| last.checked_add(reach));
+            count = count.and_then(|count| count.checked_mul(extent));
+        }
+        let bytes = last
+            .and_then(|last| last.checked_add(1))
+            .and_then(|span| span.checked_mul(size));
+        let fits = |bytes: Option<usize>| bytes.is_some_and(|bytes| bytes <= isize::MAX as usize);
+        if !fits(bytes) || !fits(count) {
+            return Err(Error::invalid(format!(
+                "shape {shape:?} with strides {:?} does not fit into memory",
+                &view.strides[MAX_RANK - rank..]
+            )));
+        }
+        Ok(view)
+    }
+
+    /// The same memory to write.
+    ///
+    /// # Errors
+    /// `InvalidArgument` when two indices share memory.
+    ///
+    /// # Safety
+    /// The memory is valid to write, and nobody else reads or writes it for `'a`.
+    pub unsafe fn writable(self) -> Result<TensorViewMut<'a>> {
+        if !self.is_empty() && !self.is_distinct() {
+            return Err(Error::invalid(format!(
+                "a tensor of shape {:?} with strides {:?} overlaps itself; it cannot be written",
+                self.dims(),
+                &self.strides[MAX_RANK - self.rank..]
+            )));
+        }
+        Ok(TensorViewMut {
+            view: self,
             owner: PhantomData,
         })
     }
 
-    /// A view of contiguous `data` of shape `[batch, rows, heads, head_dim]`.
+    /// The same tensor with two dimensions exchanged, counted from 0.
     ///
     /// # Errors
-    /// `InvalidArgument` when `data` is shorter than the shape says.
-    pub fn contiguous<T: Scalar>(data: &'a [T], shape: [usize; 4]) -> Result<Self> {
-        let strides = contiguous(shape)
-            .ok_or_else(|| Error::invalid(format!("a tensor of shape {shape:?} does not fit in memory")))?;
-        Self::new(data, shape, strides)
+    /// `InvalidArgument` when it has no such dimension.
+    pub fn transpose(mut self, first: usize, second: usize) -> Result<Self> {
+        if first >= self.rank || second >= self.rank {
+            return Err(Error::invalid(format!(
+                "a tensor of shape {:?} has no dimensions {first} and {second} to exchange",
+                self.dims()
+            )));
+        }
+        let front = MAX_RANK - self.rank;
+        self.shape.swap(front + first, front + second);
+        self.strides.swap(front + first, front + second);
+        Ok(self)
     }
 
-    /// A view of foreign memory. Strides count elements and may be negative.
+    /// The same tensor with its last dimension divided into `parts`: `[…, parts · width]` as `[…, parts, width]`.
     ///
-    /// # Safety
-    /// For every index inside `shape`, the element at `pointer + Σ index·stride` is initialised memory that is
-    /// valid to read for `'a` and not written meanwhile. No alignment is needed.
-    pub unsafe fn from_raw(
-        pointer: *const u8,
-        element: Element,
-        shape: [usize; 4],
-        strides: [isize; 4],
-    ) -> Self {
-        Self {
-            pointer,
-            element,
-            shape,
-            strides,
-            owner: PhantomData,
+    /// # Errors
+    /// `InvalidArgument` when the dimension is not a multiple of `parts` or there are four dimensions already.
+    pub fn split_last(mut self, parts: usize) -> Result<Self> {
+        let [_, _, _, last] = self.shape;
+        if !(1..MAX_RANK).contains(&self.rank) || parts == 0 || last % parts != 0 {
+            return Err(Error::invalid(format!(
+                "a tensor of shape {:?} cannot have its last dimension divided into {parts}",
+                self.dims()
+            )));
         }
+        let [_, b, c, _] = self.shape;
+        let [_, by_b, by_c, by_last] = self.strides;
+        let width = last / parts;
+        // The strides of the parts of an existing dimension stay below that of the whole.
+        let stride = |extent: usize, stride: usize| if extent > 1 { stride } else { 0 };
+        self.shape = [b, c, parts, width];
+        self.strides = [by_b, by_c, stride(parts, width * by_last), stride(width, by_last)];
+        self.rank += 1;
+        Ok(self)
+    }
+
+    /// Where the memory is.
+    pub fn place(&self) -> Place {
+        self.place
     }
 
     /// The element type.
@@ -126,43 +280,103 @@ impl<'a> TensorView<'a> {
         self.element
     }
 
-    /// `[batch, rows, heads, head_dim]`
-    pub fn shape(&self) -> [usize; 4] {
+    /// The address of the first element.
+    pub fn data(&self) -> *const u8 {
+        self.data
+    }
+
+    /// Sizes of the dimensions that the tensor has.
+    pub fn dims(&self) -> &[usize] {
+        &self.shape[MAX_RANK - self.rank..]
+    }
+
+    /// Sizes of four dimensions; those that the tensor does not have come first, with size 1.
+    pub fn shape(&self) -> [usize; MAX_RANK] {
         self.shape
     }
 
-    /// Strides in elements, in the order of the shape.
-    pub fn strides(&self) -> [isize; 4] {
+    /// Strides in elements, in the order of [`shape`](Self::shape); 0 where the size is 0 or 1.
+    pub fn strides(&self) -> [usize; MAX_RANK] {
         self.strides
     }
 
+    /// Whether it has no elements.
+    pub fn is_empty(&self) -> bool {
+        self.shape.contains(&0)
+    }
+
+    /// Whether the bytes from the first to the last element of both share one. Views that interlock without a common
+    /// element count as overlapping.
+    pub fn overlaps(&self, other: &TensorView<'_>) -> bool {
+        let range = |view: &TensorView<'_>| {
+            let start = view.data.addr();
+            start..start + view.span() * view.element.size()
+        };
+        let (a, b) = (range(self), range(other));
+        self.place == other.place && !a.is_empty() && !b.is_empty() && a.start < b.end && b.start < a.end
+    }
+
+    /// Refuses memory that is not the processor's.
+    ///
+    /// # Errors
+    /// `Unsupported`.
+    pub fn require_cpu(&self) -> Result<()> {
+        match self.place {
+            Place::Cpu => Ok(()),
+            place => Err(Error::unsupported(format!(
+                "the tensor is on {place}, but this call works on the CPU; copy it there first"
+            ))),
+        }
+    }
+
+    /// Elements from the first to the last one in memory, both included, and those between that are not part of it.
+    pub fn span(&self) -> usize {
+        if self.is_empty() {
+            return 0;
+        }
+        let reach = |(extent, stride): (&usize, &usize)| (extent - 1) * stride;
+        1 + self.shape.iter().zip(&self.strides).map(reach).sum::<usize>()
+    }
+
+    /// Whether each index has memory of its own: sorted by stride, every stride must step over all that the smaller
+    /// ones reach.
+    fn is_distinct(&self) -> bool {
+        // An array: views are made at every call of a kernel, and that shall not allocate.
+        let mut dims: [(usize, usize); MAX_RANK] = std::array::from_fn(|i| (self.strides[i], self.shape[i]));
+        dims.sort_unstable();
+        let mut reach = 0_usize;
+        for (stride, extent) in dims.into_iter().filter(|&(_, extent)| extent > 1) {
+            if stride <= reach {
+                return false;
+            }
+            reach += stride * (extent - 1);
+        }
+        true
+    }
+
     /// The address of an element; the caller keeps the indices inside the shape.
-    pub(crate) fn at(&self, batch: usize, row: usize, head: usize) -> *const u8 {
-        let [b, r, h, _] = self.strides;
-        let offset = batch as isize * b + row as isize * r + head as isize * h;
-        self.pointer
-            .wrapping_offset(offset * self.element.size() as isize)
+    pub(crate) fn at(&self, [a, b, c, d]: [usize; MAX_RANK]) -> *const u8 {
+        let [by_a, by_b, by_c, by_d] = self.strides;
+        let offset = a * by_a + b * by_b + c * by_c + d * by_d;
+        self.data.wrapping_add(offset * self.element.size())
     }
 
     /// The first index `[batch, row, head, column]` that holds NaN or an infinity.
     ///
     /// One pass over the memory: cheap next to an attention over the same queries.
-    pub fn find_non_finite(&self) -> Option<[usize; 4]> {
+    ///
+    /// # Errors
+    /// `Unsupported` when the memory is not the processor's.
+    pub fn find_non_finite(&self) -> Result<Option<[usize; MAX_RANK]>> {
+        self.require_cpu()?;
         let [batch, rows, heads, dim] = self.shape;
-        let column = self.strides[3] * self.element.size() as isize;
         for b in 0..batch {
             for r in 0..rows {
                 for h in 0..heads {
-                    let start = self.at(b, r, h);
-                    // The exponent bits are all set in NaN and infinity, and only there.
-                    let bad = |c: usize| {
-                        // SAFETY: the indices are inside the shape, for which the constructor vouches.
-                        let value =
-                            unsafe { load_one(start.wrapping_offset(c as isize * column), self.element) };
-                        !value.is_finite()
-                    };
+                    let start = self.at([b, r, h, 0]);
                     let any = match (self.element, self.strides[3]) {
-                        // SAFETY: as above; the row is contiguous.
+                        // SAFETY: the indices are inside the shape, for which the constructor vouches; the row is
+                        // contiguous.
                         (Element::F32, 1) => unsafe { any_non_finite_f32(start, dim) },
                         // SAFETY: as above.
                         (Element::F16, 1) => unsafe { any_exponent_full(start, dim, 0x7c00) },
@@ -170,15 +384,17 @@ impl<'a> TensorView<'a> {
                         (Element::BF16, 1) => unsafe { any_exponent_full(start, dim, 0x7f80) },
                         _ => true,
                     };
+                    // SAFETY: as above.
+                    let value = |c: usize| unsafe { load_one(self.at([b, r, h, c]), self.element) };
                     if any {
-                        if let Some(c) = (0..dim).find(|&c| bad(c)) {
-                            return Some([b, r, h, c]);
+                        if let Some(c) = (0..dim).find(|&c| !value(c).is_finite()) {
+                            return Ok(Some([b, r, h, c]));
                         }
                     }
                 }
             }
         }
-        None
+        Ok(None)
     }
 }
 
@@ -189,6 +405,7 @@ unsafe fn any_non_finite_f32(p: *const u8, dim: usize) -> bool {
     for i in 0..dim {
         // SAFETY: the caller vouches for the memory.
         let bits = unsafe { p.cast::<u32>().add(i).read_unaligned() };
+        // The exponent bits are all set in NaN and infinity, and only there.
         any |= bits & 0x7f80_0000 == 0x7f80_0000;
     }
     any
@@ -207,111 +424,80 @@ unsafe fn any_exponent_full(p: *const u8, dim: usize, exponent: u16) -> bool {
 }
 
 impl<'a> TensorViewMut<'a> {
-    /// A view of `data` to write, shape `[batch, rows, heads, head_dim]`, strides in elements.
+    /// A view of `data` to write, from its first element on, with strides in elements.
     ///
     /// # Errors
     /// `InvalidArgument` when an index would lie outside `data` or two indices would share memory.
-    pub fn new<T: Scalar>(data: &'a mut [T], shape: [usize; 4], strides: [usize; 4]) -> Result<Self> {
-        let TensorView {
-            element,
-            strides: signed,
-            ..
-        } = TensorView::new(data, shape, strides)?;
-        if !shape.contains(&0) && !distinct(shape, strides) {
-            return Err(Error::invalid(format!(
-                "an output of shape {shape:?} with strides {strides:?} overlaps itself"
-            )));
-        }
-        let pointer = data.as_mut_ptr().cast();
-        // SAFETY: the slice is borrowed for `'a`, every index lies inside it and has memory of its own.
-        Ok(unsafe { Self::from_raw(pointer, element, shape, signed) })
+    pub fn new<T: Scalar, const N: usize>(
+        data: &'a mut [T],
+        shape: [usize; N],
+        strides: [usize; N],
+    ) -> Result<Self> {
+        let view = TensorView::of_slice::<T>(data.as_mut_ptr(), data.len(), &shape, Some(&strides))?;
+        // SAFETY: the slice is borrowed exclusively for `'a`, and every index lies inside it.
+        unsafe { view.writable() }
     }
 
-    /// A view of contiguous `data` to write, shape `[batch, rows, heads, head_dim]`.
+    /// A view of contiguous `data` to write.
     ///
     /// # Errors
     /// `InvalidArgument` when `data` is shorter than the shape says.
-    pub fn contiguous<T: Scalar>(data: &'a mut [T], shape: [usize; 4]) -> Result<Self> {
-        let strides = contiguous(shape)
-            .ok_or_else(|| Error::invalid(format!("a tensor of shape {shape:?} does not fit in memory")))?;
-        Self::new(data, shape, strides)
-    }
-
-    /// A view of foreign memory to write. Strides count elements and may be negative.
-    ///
-    /// # Safety
-    /// As [`TensorView::from_raw`]; moreover the memory is valid to write, no two indices share memory, and
-    /// nobody else reads or writes it for `'a`. No alignment is needed.
-    pub unsafe fn from_raw(
-        pointer: *mut u8,
-        element: Element,
-        shape: [usize; 4],
-        strides: [isize; 4],
-    ) -> Self {
-        // SAFETY: the caller's promise includes that of `TensorView::from_raw`.
-        let view = unsafe { TensorView::from_raw(pointer, element, shape, strides) };
-        Self {
-            view,
-            owner: PhantomData,
-        }
+    pub fn contiguous<T: Scalar, const N: usize>(data: &'a mut [T], shape: [usize; N]) -> Result<Self> {
+        let view = TensorView::of_slice::<T>(data.as_mut_ptr(), data.len(), &shape, None)?;
+        // SAFETY: as in `new`.
+        unsafe { view.writable() }
     }
 
     /// The same memory, to read.
     pub fn as_view(&self) -> TensorView<'_> {
         self.view
     }
+
+    /// As [`TensorView::transpose`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn transpose(mut self, first: usize, second: usize) -> Result<Self> {
+        self.view = self.view.transpose(first, second)?;
+        Ok(self)
+    }
+
+    /// As [`TensorView::split_last`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn split_last(mut self, parts: usize) -> Result<Self> {
+        self.view = self.view.split_last(parts)?;
+        Ok(self)
+    }
+
+    /// Fills the tensor with `values` in row-major order, each rounded to the tensor's number type.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for another number of values than elements, `Unsupported` when the memory is not the
+    /// processor's; nothing is written then.
+    pub fn copy_from(&mut self, values: &[f32]) -> Result<()> {
+        self.view.require_cpu()?;
+        let [a, b, c, d] = self.view.shape;
+        if a * b * c * d != values.len() {
+            return Err(Error::invalid(format!(
+                "{} values for a tensor of shape {:?}",
+                values.len(),
+                self.view.dims()
+            )));
+        }
+        let mut values = values.iter();
+        let rows = (0..a).flat_map(|a| (0..b).flat_map(move |b| (0..c).map(move |c| (a, b, c))));
+        for (a, b, c) in rows {
+            for (d, value) in (0..d).zip(&mut values) {
+                let to = self.view.at([a, b, c, d]).cast_mut();
+                // SAFETY: the index lies inside the view, which is writable.
+                unsafe { store_one(to, self.view.element, *value) };
+            }
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn views_outside_the_slice_are_refused() {
-        let data = [0.0_f32; 24];
-        assert!(TensorView::contiguous(&data, [1, 2, 3, 4]).is_ok());
-        assert!(TensorView::contiguous(&data, [1, 2, 3, 5]).is_err());
-        assert!(TensorView::new(&data, [2, 2, 3, 4], [0, 12, 4, 1]).is_ok());
-        assert!(TensorView::new(&data, [2, 2, 3, 4], [1, 12, 4, 1]).is_err());
-        assert!(TensorView::contiguous(&data, [usize::MAX, 2, 3, 4]).is_err());
-        assert!(TensorView::new(&data, [2, 1, 1, 1], [usize::MAX, 1, 1, 1]).is_err());
-        assert!(TensorView::new::<f32>(&[], [0, 2, 3, 4], [1, 1, 1, 1]).is_ok());
-    }
-
-    #[test]
-    fn outputs_that_overlap_themselves_are_refused() {
-        let mut data = [0.0_f32; 64];
-        assert!(TensorViewMut::contiguous(&mut data, [1, 4, 2, 8]).is_ok());
-        assert!(TensorViewMut::new(&mut data, [2, 4, 2, 4], [4, 8, 32, 1]).is_ok());
-        assert!(TensorViewMut::new(&mut data, [2, 4, 2, 4], [0, 8, 32, 1]).is_err());
-        assert!(TensorViewMut::new(&mut data, [1, 4, 2, 8], [0, 8, 4, 1]).is_err());
-    }
-
-    #[test]
-    fn the_first_non_finite_value_is_found() {
-        let mut data = vec![1.0_f32; 2 * 3 * 2 * 5];
-        let shape = [2, 3, 2, 5];
-        assert_eq!(
-            TensorView::contiguous(&data, shape).unwrap().find_non_finite(),
-            None
-        );
-        data[30 + 10 + 5 + 3] = f32::NEG_INFINITY;
-        data[59] = f32::NAN;
-        assert_eq!(
-            TensorView::contiguous(&data, shape).unwrap().find_non_finite(),
-            Some([1, 1, 1, 3])
-        );
-        let transposed = TensorView::new(&data, [2, 5, 2, 3], [30, 1, 5, 10]).unwrap();
-        assert_eq!(transposed.find_non_finite(), Some([1, 3, 1, 1]));
-        let half: Vec<half::f16> = data.iter().map(|&x| half::f16::from_f32(x)).collect();
-        assert_eq!(
-            TensorView::contiguous(&half, shape).unwrap().find_non_finite(),
-            Some([1, 1, 1, 3])
-        );
-        let brain: Vec<half::bf16> = data.iter().map(|&x| half::bf16::from_f32(x)).collect();
-        assert_eq!(
-            TensorView::contiguous(&brain, shape).unwrap().find_non_finite(),
-            Some([1, 1, 1, 3])
-        );
-    }
-}
+mod tests;

@@ -52,16 +52,7 @@ fn calls_allocate_nothing_after_warm_up() {
             select: None,
             scale: None,
         };
-        // A checked output view may use the heap; the raw one of a host does not.
-        // SAFETY: contiguous memory of exactly this shape, borrowed by nobody else.
-        let mut view = unsafe {
-            TensorViewMut::from_raw(
-                output.as_mut_ptr().cast(),
-                Element::F32,
-                shape,
-                [48_000, 160, 40, 1],
-            )
-        };
+        let mut view = TensorViewMut::contiguous(&mut output, shape).unwrap();
         let mode = OutputMode::Add {
             factors: &[0.5, 0.0],
             row_weights: None,

@@ -2,13 +2,14 @@
 
 use super::{
     layer_weight, ConditionOptions, ConditionedIdentity, ConditionedLayer, Conditioning, EmbedsScaling,
-    IdentityInput, Inner, KeyValue, MaskGrids, TokenSource, Weights,
+    IdentityInput, Inner, MaskGrids, TokenSource, Weights,
 };
 use crate::adapter::{Adapter, AdapterLayer};
 use crate::error::{Error, Result};
 use crate::host::HostSpec;
 use crate::progress::{report, ProgressFn, Stage};
 use candle_core::{DType, Tensor};
+use omniid_kernels::KeyValue;
 use std::sync::Arc;
 
 /// Width that the "C penalty" takes as 1: the widest layers of SD1.5 and SDXL.
@@ -54,7 +55,7 @@ pub(super) fn build(
     let device = adapter.device().clone();
     let inner = Inner {
         #[cfg(feature = "cuda")]
-        device_state: crate::inject::DeviceState::new(&device)?,
+        device_state: crate::cuda::DeviceState::new(&device)?,
         host: host.clone(),
         dtype: options.dtype,
         device,
@@ -201,7 +202,7 @@ fn project(
     weight: f32,
     options: &ConditionOptions,
     inner: usize,
-) -> Result<KeyValue> {
+) -> Result<KeyValue<Tensor>> {
     let mut keys = layer.to_k.forward(context)?;
     let mut values = layer.to_v.forward(context)?;
     let penalised = f64::from(weight * inner as f32 / PENALTY_WIDTH);

@@ -27,8 +27,9 @@ use crate::adapter::Adapter;
 use crate::error::{Error, Result};
 use crate::host::HostSpec;
 use crate::progress::{self, ProgressFn};
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Device, DeviceLocation, Tensor};
 use mask::MaskGrids;
+use omniid_kernels::{KeyValue, Place};
 use std::sync::Arc;
 
 /// Keys and values of one or more identities for every attention layer of a host.
@@ -43,7 +44,7 @@ pub struct Conditioning {
 struct Inner {
     /// Before the tensors: its drop is the fence that must come before their release.
     #[cfg(feature = "cuda")]
-    device_state: Option<crate::inject::DeviceState>,
+    device_state: Option<crate::cuda::DeviceState>,
     host: HostSpec,
     dtype: DType,
     device: Device,
@@ -64,15 +65,9 @@ pub(crate) struct ConditionedIdentity {
 pub(crate) struct ConditionedLayer {
     /// Factor of the attention's output.
     pub(crate) factor: f32,
-    pub(crate) conditional: Option<KeyValue>,
-    pub(crate) unconditional: Option<KeyValue>,
-}
-
-/// Keys and values, each `[tokens, heads * head_dim]`, contiguous.
-#[derive(Debug, Clone)]
-pub(crate) struct KeyValue {
-    pub(crate) keys: Tensor,
-    pub(crate) values: Tensor,
+    /// Each `[tokens, heads · head_dim]`, contiguous.
+    pub(crate) conditional: Option<KeyValue<Tensor>>,
+    pub(crate) unconditional: Option<KeyValue<Tensor>>,
 }
 
 impl Conditioning {
@@ -123,6 +118,14 @@ impl Conditioning {
     /// Where the keys and values are.
     pub fn device(&self) -> &Device {
         &self.inner.device
+    }
+
+    /// Where the keys and values are, as the views of a host say it.
+    pub(crate) fn place(&self) -> Place {
+        match self.inner.device.location() {
+            DeviceLocation::Cuda { gpu_id } => Place::Cuda(gpu_id),
+            _ => Place::Cpu,
+        }
     }
 
     /// Number of identities.
@@ -227,7 +230,7 @@ impl Conditioning {
 
     /// What the GPU side keeps; `None` on the CPU.
     #[cfg(feature = "cuda")]
-    pub(crate) fn device_state(&self) -> Option<&crate::inject::DeviceState> {
+    pub(crate) fn device_state(&self) -> Option<&crate::cuda::DeviceState> {
         self.inner.device_state.as_ref()
     }
 
@@ -258,7 +261,7 @@ impl Conditioning {
         layer: usize,
         identity: usize,
         role: Role,
-        pick: impl Fn(&KeyValue) -> &Tensor,
+        pick: impl Fn(&KeyValue<Tensor>) -> &Tensor,
     ) -> Result<Option<Tensor>> {
         let place = self.inner.host.layer(layer)?;
         let Some(entry) = self.entry(layer, identity)? else {
@@ -277,7 +280,7 @@ impl Conditioning {
 }
 
 impl ConditionedLayer {
-    pub(crate) fn side(&self, role: Role) -> Option<&KeyValue> {
+    pub(crate) fn side(&self, role: Role) -> Option<&KeyValue<Tensor>> {
         match role {
             Role::Conditional => self.conditional.as_ref(),
             Role::Unconditional => self.unconditional.as_ref(),

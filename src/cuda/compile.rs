@@ -1,11 +1,12 @@
 //! Kernels: compiled from their source at first use, kept for the life of the process.
 
 use super::device::driver_error;
-use super::layout::{groups, Element};
+use super::launch::groups;
 use crate::error::{Error, ErrorKind, Result};
 use candle_core::cuda_backend::cudarc::driver::sys::CUfunction_attribute;
 use candle_core::cuda_backend::cudarc::driver::{CudaContext, CudaFunction};
 use candle_core::cuda_backend::cudarc::nvrtc;
+use omniid_kernels::Element;
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
@@ -58,15 +59,15 @@ impl Kernel {
                 key,
                 groups,
             } => vec![
-                define("QUERY_ELEMENT", query as usize),
-                define("OUTPUT_ELEMENT", output as usize),
-                define("KEY_ELEMENT", key as usize),
+                define("QUERY_ELEMENT", number(query)),
+                define("OUTPUT_ELEMENT", number(output)),
+                define("KEY_ELEMENT", number(key)),
                 define("GROUPS", groups),
             ],
             Self::Copy { source, target } => {
                 vec![
-                    define("SOURCE_ELEMENT", source as usize),
-                    define("TARGET_ELEMENT", target as usize),
+                    define("SOURCE_ELEMENT", number(source)),
+                    define("TARGET_ELEMENT", number(target)),
                 ]
             }
         }
@@ -77,6 +78,15 @@ impl Kernel {
             Self::Inject { groups: count, .. } => Ok(groups(count * 32)?.1),
             Self::Copy { .. } => Ok(0),
         }
+    }
+}
+
+/// The number of an element type in element.cuh.
+fn number(element: Element) -> usize {
+    match element {
+        Element::F32 => 0,
+        Element::F16 => 1,
+        Element::BF16 => 2,
     }
 }
 
@@ -148,7 +158,7 @@ mod tests {
     /// NVRTC runs on the CPU: every combination of types must compile, for the oldest and the newest architecture.
     #[test]
     fn every_kernel_compiles_with_nvrtc() {
-        let elements = [Element::F32, Element::F16, Element::Bf16];
+        let elements = [Element::F32, Element::F16, Element::BF16];
         let mut kernels = Vec::new();
         for a in elements {
             for b in elements {
@@ -164,7 +174,7 @@ mod tests {
         kernels.extend((1..=8).map(|groups| Kernel::Inject {
             query: Element::F16,
             output: Element::F32,
-            key: Element::Bf16,
+            key: Element::BF16,
             groups,
         }));
         for kernel in kernels {

@@ -4,6 +4,7 @@ use super::stream::HostStream;
 use crate::error::{Error, ErrorKind, Result};
 use candle_core::cuda_backend::cudarc::driver::{result, sys, CudaContext, CudaStream, DriverError};
 use candle_core::{CudaDevice, Device};
+use omniid_kernels::TensorView;
 use std::sync::Arc;
 
 /// Number of CUDA devices; 0 where there is no driver or no GPU.
@@ -50,10 +51,11 @@ pub(super) fn driver_error(doing: &'static str) -> impl Fn(DriverError) -> Error
 /// candle and cudarc make the engine's context current and leave it so. A host that works with another device on the
 /// same thread must not notice: the runtime API allocates on the device whose context is current.
 #[derive(Debug)]
-pub(crate) struct CurrentContext(sys::CUcontext);
+pub struct CurrentContext(sys::CUcontext);
 
 impl CurrentContext {
-    pub(crate) fn save() -> Self {
+    /// The context that is current on this thread, or none.
+    pub fn save() -> Self {
         // Before the driver is initialised there is none, which the driver spells NULL.
         Self(
             result::ctx::get_current()
@@ -122,10 +124,11 @@ pub(super) fn finish(host: HostStream, stream: &CudaStream) -> Result<()> {
     }
 }
 
-/// Checks that the driver knows `address` as memory that kernels of this device may use.
+/// Checks that the driver knows the start of `view` as memory that kernels of this device may use.
 ///
 /// A kernel that touches any other address poisons the context, and with it the host.
-pub(super) fn check_pointer(address: u64, device: &CudaDevice, what: &str) -> Result<()> {
+pub(super) fn check_pointer(view: &TensorView<'_>, device: &CudaDevice, what: &str) -> Result<()> {
+    let address = view.data().addr() as u64;
     let mut ordinal: std::ffi::c_int = -1;
     let attribute = sys::CUpointer_attribute::CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL;
     // SAFETY: the attribute is written as an int; the driver only looks the address up, it does not follow it.

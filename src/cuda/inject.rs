@@ -2,20 +2,21 @@
 
 use super::compile::{function, Kernel};
 use super::device::{check_pointer, driver_error, finish, resolve, CurrentContext};
-use super::layout::{DeviceView, Element, Launch};
+use super::launch::Launch;
 use super::lease::Lease;
 use super::stream::HostStream;
 use super::transfer::address;
 use crate::error::{Error, Result};
 use candle_core::cuda_backend::cudarc::driver::{DeviceRepr, LaunchConfig, PushKernelArg};
 use candle_core::{DType, Tensor};
+use omniid_kernels::{Element, TensorView, TensorViewMut};
 
 /// Entries of one launch; a call with more batch rows launches again. `MAX_ROWS` in inject.cu.
 const MAX_ROWS: usize = 64;
 
 /// What one row of the host's batch gets.
 #[derive(Debug, Clone, Copy)]
-pub struct AttentionRow<'a> {
+pub(crate) struct AttentionRow<'a> {
     /// Index of the row in the host's batch.
     pub batch: usize,
     /// Keys `[tokens, heads · head_dim]`, contiguous, on the engine's device.
@@ -28,7 +29,7 @@ pub struct AttentionRow<'a> {
 
 /// Weights of the query tokens, from an identity's mask.
 #[derive(Debug, Clone, Copy)]
-pub struct QueryWeights<'a> {
+pub(crate) struct QueryWeights<'a> {
     /// `[tokens]` f32, contiguous, on the engine's device.
     pub values: &'a Tensor,
     /// Covers `values`.
@@ -70,34 +71,28 @@ unsafe impl DeviceRepr for Geometry {}
 
 /// `output += factor · weight · softmax(query · Kᵀ / √head_dim) · V`, in place, on the host's stream.
 ///
-/// `query` and `output` are the host's memory, views `[batch, rows, heads, head_dim]`; they must not overlap. All keys
-/// must have one dtype. `lease` covers keys and values. Nothing is copied or allocated on the device, and the call does
-/// not wait for the GPU (except with [`HostStream::Blocking`]). Any number of threads may call at once.
+/// `query` and `output` are the host's memory on the device of the keys, of one shape `[batch, rows, heads, head_dim]`.
+/// All keys must have one dtype. `lease` covers keys and values. Nothing is copied or allocated on the device, and the
+/// call does not wait for the GPU (except with [`HostStream::Blocking`]). Any number of threads may call at once.
 ///
 /// # Errors
 /// `InvalidArgument`, `Mismatch`, `Unsupported`: a tensor, a row or a stream that does not fit, named. `Device`: the
 /// driver or NVRTC failed. The output is unchanged after an error, unless it is of kind `Device`.
-pub fn inject(
+pub(crate) fn inject(
     lease: &Lease,
     rows: &[AttentionRow<'_>],
     weights: Option<QueryWeights<'_>>,
-    query: &DeviceView,
-    output: &DeviceView,
+    query: &TensorView<'_>,
+    output: &mut TensorViewMut<'_>,
     stream: HostStream,
 ) -> Result<()> {
+    let output = output.as_view();
     let Some(first) = rows.iter().find(|row| row.factor != 0.0) else {
         return Ok(());
     };
-    let [batch, queries, heads, head_dim] = query.layout.shape;
-    if query.layout.shape != output.layout.shape {
-        return Err(Error::mismatch(format!(
-            "query is {:?} and output {:?} in [batch, rows, heads, head_dim]; they must be equal",
-            query.layout.shape, output.layout.shape
-        )));
-    }
-    output.check_writable("output")?;
+    let [batch, queries, heads, head_dim] = query.shape();
     let inner = heads.saturating_mul(head_dim);
-    let key = Element::of(first.keys.dtype(), "keys")?;
+    let key = Element::try_from(first.keys.dtype())?;
     let tables = tables(rows, first.keys.dtype(), inner, batch)?;
     let weight = weights
         .map(|weights| weight_address(weights.values, queries))
@@ -106,8 +101,8 @@ pub fn inject(
 
     let device = lease.device();
     let _context = CurrentContext::enter(device)?;
-    check_pointer(query.data, device, "query")?;
-    check_pointer(output.data, device, "output")?;
+    check_pointer(query, device, "query")?;
+    check_pointer(&output, device, "output")?;
     let target = resolve(stream, device)?;
     let launches = tables
         .iter()
@@ -117,8 +112,8 @@ pub fn inject(
         return Ok(());
     };
     let kernel = Kernel::Inject {
-        query: query.element,
-        output: output.element,
+        query: query.element(),
+        output: output.element(),
         key,
         groups,
     };
@@ -128,9 +123,11 @@ pub fn inject(
         weights.lease.acquire_on(&target)?;
     }
 
+    // A view's extent fits isize, and with it every stride.
+    let (query_address, output_address) = (query.data().addr() as u64, output.data().addr() as u64);
     let geometry = Geometry {
-        query: query.strides(),
-        output: output.strides(),
+        query: query.strides().map(|stride| stride as i64),
+        output: output.strides().map(|stride| stride as i64),
         key_token: inner as i64,
         key_head: head_dim as i64,
         weight_batch: 0,
@@ -148,12 +145,12 @@ pub fn inject(
         };
         let mut arguments = target.launch_builder(&function);
         arguments
-            .arg(&query.data)
-            .arg(&output.data)
+            .arg(&query_address)
+            .arg(&output_address)
             .arg(&weight)
             .arg(table)
             .arg(&geometry);
-        // SAFETY: the arguments are those of `omniid_inject`, in type and order. `DeviceView` and `tables` have checked
+        // SAFETY: the arguments are those of `omniid_inject`, in type and order. The views and `tables` have checked
         // that every index the kernel forms lies in the tensors as the caller describes them; batch rows are below
         // the batch size; keys, values and weights are contiguous tensors of the checked shapes on this device,
         // complete because of `acquire_on` and kept until this launch is done by the leases' drop.

@@ -2,7 +2,6 @@
 
 use super::compile::{function, Kernel};
 use super::device::{check_pointer, driver_error, finish, resolve, CurrentContext};
-use super::layout::{DeviceView, Element};
 use super::lease::{order, Lease};
 use super::stream::HostStream;
 use crate::error::{Error, Result};
@@ -11,6 +10,7 @@ use candle_core::cuda_backend::cudarc::driver::{
 };
 use candle_core::{CudaDevice, CudaStorage, DType, Device, Storage, Tensor};
 use half::{bf16, f16};
+use omniid_kernels::{Element, TensorView, TensorViewMut};
 use std::sync::Arc;
 
 const COPY_THREADS: u32 = 256;
@@ -34,22 +34,23 @@ unsafe impl DeviceRepr for CopyGeometry {}
 ///
 /// # Errors
 /// `InvalidArgument`, `Mismatch`, `Unsupported`: the tensor or the stream does not fit. `Device`: the driver failed.
-pub fn import(source: &DeviceView, device: &CudaDevice, stream: HostStream) -> Result<Tensor> {
-    let target = Tensor::zeros(source.shape(), source.dtype, &Device::Cuda(device.clone()))?;
+pub fn import(source: &TensorView<'_>, device: &CudaDevice, stream: HostStream) -> Result<Tensor> {
+    let dtype = source.element().into();
+    let target = Tensor::zeros(source.dims(), dtype, &Device::Cuda(device.clone()))?;
     let _context = CurrentContext::enter(device)?;
-    check_pointer(source.data, device, "tensor")?;
+    check_pointer(source, device, "tensor")?;
     let host = resolve(stream, device)?;
     let own = device.cuda_stream();
     order(&host, &own)?;
-    let geometry = CopyGeometry::new(source.layout.shape, Some(source.strides()), None);
+    let geometry = CopyGeometry::new(source.shape(), Some(source.strides()), None);
     let kernel = Kernel::Copy {
-        source: source.element,
-        target: source.element,
+        source: source.element(),
+        target: source.element(),
     };
     copy(
         kernel,
-        source.data,
-        address(&target, source.dtype)?,
+        source.data().addr() as u64,
+        address(&target, dtype)?,
         &geometry,
         &own,
     )?;
@@ -64,31 +65,31 @@ pub fn import(source: &DeviceView, device: &CudaDevice, stream: HostStream) -> R
 ///
 /// # Errors
 /// `InvalidArgument`, `Mismatch`, `Unsupported`: the tensor or the stream does not fit. `Device`: the driver failed.
-pub fn copy_into(source: &Tensor, target: &DeviceView, stream: HostStream) -> Result<()> {
-    if source.dims() != target.shape() {
+pub fn copy_into(source: &Tensor, target: &mut TensorViewMut<'_>, stream: HostStream) -> Result<()> {
+    let target = target.as_view();
+    if source.dims() != target.dims() {
         return Err(Error::mismatch(format!(
             "tensor has shape {:?}; the result has shape {:?}",
-            target.shape(),
+            target.dims(),
             source.dims()
         )));
     }
-    target.check_writable("tensor")?;
     let device = source.device().as_cuda_device()?;
     let source = source.contiguous()?;
     let _context = CurrentContext::enter(device)?;
-    check_pointer(target.data, device, "tensor")?;
+    check_pointer(&target, device, "tensor")?;
     let host = resolve(stream, device)?;
     let own = device.cuda_stream();
     order(&host, &own)?;
-    let geometry = CopyGeometry::new(target.layout.shape, None, Some(target.strides()));
+    let geometry = CopyGeometry::new(target.shape(), None, Some(target.strides()));
     let kernel = Kernel::Copy {
-        source: Element::of(source.dtype(), "result")?,
-        target: target.element,
+        source: Element::try_from(source.dtype())?,
+        target: target.element(),
     };
     copy(
         kernel,
         address(&source, source.dtype())?,
-        target.data,
+        target.data().addr() as u64,
         &geometry,
         &own,
     )?;
@@ -159,10 +160,10 @@ pub(super) fn address(tensor: &Tensor, dtype: DType) -> Result<u64> {
     let Storage::Cuda(storage) = &*storage else {
         return Err(Error::internal("a tensor on a CUDA device is needed"));
     };
-    let base = match Element::of(dtype, "tensor")? {
+    let base = match Element::try_from(dtype)? {
         Element::F32 => base::<f32>(storage)?,
         Element::F16 => base::<f16>(storage)?,
-        Element::Bf16 => base::<bf16>(storage)?,
+        Element::BF16 => base::<bf16>(storage)?,
     };
     Ok(base + (layout.start_offset() * dtype.size_in_bytes()) as u64)
 }
@@ -175,17 +176,18 @@ fn base<T: candle_core::cuda_backend::CudaDType>(storage: &CudaStorage) -> Resul
 
 impl CopyGeometry {
     /// `source` and `target` are the strides of the two sides, `None` for a contiguous one.
-    fn new(shape: [usize; 4], source: Option<[i64; 4]>, target: Option<[i64; 4]>) -> Self {
-        // A `DeviceView` has checked that sizes and their product stay below 2⁶³.
-        let shape = shape.map(|size| size as i64);
+    fn new(shape: [usize; 4], source: Option<[usize; 4]>, target: Option<[usize; 4]>) -> Self {
+        // A view has checked that sizes, strides and the number of elements stay below 2⁶³.
+        let signed = |sizes: [usize; 4]| sizes.map(|size| size as i64);
+        let shape = signed(shape);
         let mut contiguous = [1; 4];
         for dim in (0..3).rev() {
             contiguous[dim] = contiguous[dim + 1] * shape[dim + 1];
         }
         Self {
             shape,
-            source: source.unwrap_or(contiguous),
-            target: target.unwrap_or(contiguous),
+            source: source.map_or(contiguous, signed),
+            target: target.map_or(contiguous, signed),
             count: contiguous[0] * shape[0],
         }
     }

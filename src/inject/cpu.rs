@@ -1,49 +1,30 @@
 //! Injection on the CPU.
 
-use super::{InjectCall, Pass, Request};
-use crate::conditioning::{Conditioning, KeyValue, Role};
+use super::{InjectCall, Pass};
+use crate::conditioning::{Conditioning, Role};
 use crate::error::{Error, Result};
 use candle_core::{CpuStorage, Storage, Tensor};
-use omniid_kernels::{attention, AttentionInput, OutputMode, TensorView, TensorViewMut, ThreadPool};
+use omniid_kernels::{
+    attention, AttentionInput, KeyValue, OutputMode, TensorView, TensorViewMut, ThreadPool,
+};
 
 /// Batch rows up to which a call needs no memory from the heap.
 const USUAL_BATCH: usize = 64;
 
 pub(super) fn inject(conditioning: &Conditioning, mut call: InjectCall<'_>) -> Result<()> {
-    let (query, output, roles) = (call.query.0, &mut call.output.0, call.roles);
-    let request = Request {
-        layer: call.layer,
-        query_shape: query.shape(),
-        output_shape: output.as_view().shape(),
-        step: call.step,
-        roles,
-        latent: call.latent,
-        scale: call.scale,
-    };
-    if !conditioning.device().is_cpu() {
-        return Err(Error::unsupported(
-            "injecting into memory of the CPU: the keys and values of this conditioning are on a GPU",
-        ));
-    }
-    if query.element() != output.as_view().element() {
-        return Err(Error::mismatch(format!(
-            "the query is {:?}, the output {:?}; they must have one number type",
-            query.element(),
-            output.as_view().element()
-        )));
-    }
     let mut unchecked = call.check_query;
-    conditioning.passes(&request, |pass| {
+    for pass in conditioning.passes(&call)? {
         // Only a query that is used is looked at, and only once.
         if std::mem::take(&mut unchecked) {
-            check_finite(&query)?;
+            check_finite(&call.query)?;
         }
-        attend(query, output, roles, &pass)
-    })
+        attend(call.query, &mut call.output, call.roles, &pass?)?;
+    }
+    Ok(())
 }
 
 fn check_finite(query: &TensorView<'_>) -> Result<()> {
-    match query.find_non_finite() {
+    match query.find_non_finite()? {
         Some([row, token, head, i]) => Err(Error::invalid(format!(
             "the query of batch row {row}, token {token} (head {head}, element {i}) is not a finite number; \
              nothing was injected"
@@ -79,7 +60,7 @@ fn attend(
             .map(|_| usize::from(role == Role::Unconditional && has_conditional));
     }
     let row_weights = pass.mask.as_deref();
-    let mut run = |sets: &[omniid_kernels::KeyValue<'_>]| {
+    let mut run = |sets: &[KeyValue<TensorView<'_>>]| {
         let input = AttentionInput {
             query,
             key_values: sets,
@@ -104,14 +85,12 @@ fn attend(
 }
 
 fn with_set<R>(
-    pair: &KeyValue,
+    pair: &KeyValue<Tensor>,
     query_shape: [usize; 4],
-    run: impl FnOnce(omniid_kernels::KeyValue<'_>) -> Result<R>,
+    run: impl FnOnce(KeyValue<TensorView<'_>>) -> Result<R>,
 ) -> Result<R> {
     with_view(&pair.keys, query_shape, |keys| {
-        with_view(&pair.values, query_shape, |values| {
-            run(omniid_kernels::KeyValue { keys, values })
-        })
+        with_view(&pair.values, query_shape, |values| run(KeyValue { keys, values }))
     })
 }
 

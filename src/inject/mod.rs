@@ -1,40 +1,38 @@
 //! Injection: adding an identity's attention to a host layer's output, in the host's own memory.
 //!
 //! out += Σ scale · mask · softmax(q Kᵀ / √head_dim) V, summed over the identities; one softmax per identity.
+//!
+//! Query and output are strided views of the host's tensors, on the CPU or on a CUDA device. Each is checked once,
+//! when the view is made.
 
 mod cpu;
 #[cfg(feature = "cuda")]
 mod cuda;
-mod layout;
-mod overlap;
-mod view;
 
 #[cfg(test)]
 mod tests;
 
-#[cfg(feature = "cuda")]
-pub use cuda::DeviceInjectCall;
-#[cfg(feature = "cuda")]
-pub(crate) use cuda::DeviceState;
-pub use layout::ViewLayout;
-pub use overlap::check_disjoint;
-pub use view::{Elements, ElementsMut, OutputView, QueryView};
+pub use crate::cuda::HostStream;
+pub use omniid_kernels::{Element, Place, Scalar, TensorView, TensorViewMut};
 
-use crate::conditioning::{ConditionedLayer, Conditioning, Role, Step};
+use crate::conditioning::{ConditionedIdentity, ConditionedLayer, Conditioning, Role, Step};
 use crate::error::{Error, Result};
+use crate::host::HostLayer;
 use std::sync::Arc;
 
 /// One call of [`Conditioning::inject`]: one attention layer at one step.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct InjectCall<'a> {
     /// Index of the layer in the host's table.
     pub layer: usize,
-    /// The layer's queries `[batch, rows, heads, head_dim]`, f32, f16 or bf16, with any strides: `[B, S, H·D]` and
-    /// `[B, H, S, D]` memory are both fine.
-    pub query: QueryView<'a>,
+    /// The layer's queries `[batch, rows, heads, head_dim]` or `[batch, rows, heads · head_dim]`, f32, f16 or bf16,
+    /// with any strides. Memory in the order `[batch, heads, rows, head_dim]` is described as it lies and
+    /// [transposed](TensorView::transpose).
+    pub query: TensorView<'a>,
     /// What the identity's attention is added to: the layer's text attention, before its output projection. Same
-    /// shape and number type as the query.
-    pub output: OutputView<'a>,
+    /// shape, number type and place as the query.
+    pub output: TensorViewMut<'a>,
     /// Where sampling stands. Needed only by identities that are limited to a step range.
     pub step: Step,
     /// The side of guidance of each batch row, in any order; empty means that all rows are conditional.
@@ -44,132 +42,220 @@ pub struct InjectCall<'a> {
     /// Multiplies every identity's scale in this call. 0 leaves the output bit for bit as it is.
     pub scale: f32,
     /// Whether to look for values in the query that are not finite before anything is written. On by default: it
-    /// costs one pass over the query.
+    /// costs one pass over the query. Only on the CPU.
     pub check_query: bool,
+    /// The CUDA stream that the host has queued the query on and will read the output on. Ignored on the CPU.
+    pub stream: HostStream,
 }
 
 impl<'a> InjectCall<'a> {
-    /// A call with all rows conditional, at no particular step, without latent size, at scale 1.
-    pub fn new(layer: usize, query: impl Into<QueryView<'a>>, output: impl Into<OutputView<'a>>) -> Self {
+    /// A call with all rows conditional, at no particular step, without latent size, at scale 1, on the legacy default
+    /// stream.
+    pub fn new(layer: usize, query: TensorView<'a>, output: TensorViewMut<'a>) -> Self {
         Self {
             layer,
-            query: query.into(),
-            output: output.into(),
+            query,
+            output,
             step: Step::default(),
             roles: &[],
             latent: None,
             scale: 1.0,
             check_query: true,
+            stream: HostStream::default(),
         }
+    }
+
+    /// Says where sampling stands.
+    pub fn with_step(mut self, step: Step) -> Self {
+        self.step = step;
+        self
+    }
+
+    /// Says which side of guidance each batch row is on.
+    pub fn with_roles(mut self, roles: &'a [Role]) -> Self {
+        self.roles = roles;
+        self
+    }
+
+    /// Says height and width of the latent picture.
+    pub fn with_latent(mut self, latent: Option<(usize, usize)>) -> Self {
+        self.latent = latent;
+        self
+    }
+
+    /// Multiplies every identity's scale.
+    pub fn with_scale(mut self, scale: f32) -> Self {
+        self.scale = scale;
+        self
+    }
+
+    /// Says whether to look for values in the query that are not finite.
+    pub fn with_check_query(mut self, check_query: bool) -> Self {
+        self.check_query = check_query;
+        self
+    }
+
+    /// Says on which CUDA stream the host works.
+    pub fn with_stream(mut self, stream: HostStream) -> Self {
+        self.stream = stream;
+        self
+    }
+
+    /// Divides query and output into the layer's heads where they are not.
+    fn split_heads(mut self, layer: &HostLayer) -> Result<Self> {
+        let split = |name: &str, view: TensorView<'_>| {
+            match *view.dims() {
+            [_, _, inner] if inner == layer.inner => Ok(true),
+            [_, _, _, _] => Ok(false),
+            [_, _, _] => Err(Error::mismatch(format!(
+                "{name}: shape {:?}, layer {:?} is {} wide ({} heads of {})",
+                view.dims(),
+                layer.name,
+                layer.inner,
+                layer.heads,
+                layer.head_dim
+            ))),
+            _ => Err(Error::invalid(format!(
+                "{name}: shape {:?}, expected [batch, rows, heads * head_dim] or [batch, rows, heads, head_dim]",
+                view.dims()
+            ))),
+        }
+        };
+        if split("query", self.query)? {
+            self.query = self.query.split_last(layer.heads)?;
+        }
+        if split("output", self.output.as_view())? {
+            self.output = self.output.split_last(layer.heads)?;
+        }
+        Ok(self)
+    }
+
+    /// Checks everything that does not depend on an identity.
+    fn check(&self, layer: &HostLayer, here: Place) -> Result<()> {
+        let (query, output) = (self.query, self.output.as_view());
+        let shape @ [batch, _, heads, head_dim] = query.shape();
+        if query.is_empty() || output.is_empty() {
+            return Err(Error::invalid(format!(
+                "the query has shape {shape:?}, the output {:?}; no dimension may be empty",
+                output.shape()
+            )));
+        }
+        for (name, place) in [("query", query.place()), ("output", output.place())] {
+            if place != here {
+                return Err(Error::unsupported(format!(
+                    "{name}: the tensor is on {place}, but the keys and values of this conditioning are on {here}; copy \
+                     the tensor there or open the engine where it is"
+                )));
+            }
+        }
+        if (heads, head_dim) != (layer.heads, layer.head_dim) {
+            return Err(Error::mismatch(format!(
+                "layer {:?} has {} heads of width {}, the query has {heads} of {head_dim} (shape {shape:?})",
+                layer.name, layer.heads, layer.head_dim
+            )));
+        }
+        if shape != output.shape() {
+            return Err(Error::mismatch(format!(
+                "layer {:?}: the query has shape {shape:?}, the output {:?}; they must be equal",
+                layer.name,
+                output.shape()
+            )));
+        }
+        if query.element() != output.element() {
+            return Err(Error::mismatch(format!(
+                "the query is {:?}, the output {:?}; they must have one number type",
+                query.element(),
+                output.element()
+            )));
+        }
+        if !self.roles.is_empty() && self.roles.len() != batch {
+            return Err(Error::invalid(format!(
+                "layer {:?}: {} roles for {batch} batch rows; one per row or none",
+                layer.name,
+                self.roles.len()
+            )));
+        }
+        if !self.scale.is_finite() {
+            return Err(Error::invalid(format!(
+                "the call's scale is {}; it must be a finite number",
+                self.scale
+            )));
+        }
+        Ok(())
     }
 }
 
 /// One identity's part in one call.
-pub(crate) struct Pass<'a> {
-    pub(crate) entry: &'a ConditionedLayer,
+struct Pass<'a> {
+    entry: &'a ConditionedLayer,
     /// Factor of every row whose role the identity has keys for.
-    pub(crate) factor: f32,
+    factor: f32,
     /// One more factor per image token.
-    pub(crate) mask: Option<Arc<[f32]>>,
-}
-
-/// What a call asks for, apart from its memory.
-pub(crate) struct Request<'a> {
-    pub(crate) layer: usize,
-    pub(crate) query_shape: [usize; 4],
-    pub(crate) output_shape: [usize; 4],
-    pub(crate) step: Step,
-    pub(crate) roles: &'a [Role],
-    pub(crate) latent: Option<(usize, usize)>,
-    pub(crate) scale: f32,
+    mask: Option<Arc<[f32]>>,
 }
 
 impl Conditioning {
-    /// Adds the identities' attention to `call.output`, in place, on the CPU.
+    /// Adds the identities' attention to `call.output`, in place, where the keys and values are.
     ///
     /// Softmax and sums are computed in f32. Identities are added one after the other, each rounded to the output's
     /// number type. Layers without weight, identities outside their step range and rows without a counterpart leave
-    /// the output bit for bit as it is. Does not allocate once every mask size was seen.
+    /// the output bit for bit as it is. On the CPU the call does not allocate once every mask size was seen.
+    ///
+    /// On a GPU the kernels run on the host's stream and touch the host's memory directly; nothing is copied, and the
+    /// call does not wait for the GPU. The first call on a device compiles the kernel, which takes about a second. A
+    /// mask is uploaded at its first use with each layer size. Values of the query that are not finite are not looked
+    /// for.
     ///
     /// # Errors
-    /// The output is untouched after an error.
-    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for a layer that does not exist, another number of roles
-    /// than batch rows, a scale that is not finite, a query that is not finite (naming batch row and token), a missing
-    /// step position or latent size, or image tokens that do not fit the latent size;
-    /// [`Mismatch`](crate::ErrorKind::Mismatch) when heads, shapes or number types of query, output and layer differ;
-    /// [`Unsupported`](crate::ErrorKind::Unsupported) when the keys and values are not on the CPU.
+    /// The output is untouched after an error, except one of kind [`Device`](crate::ErrorKind::Device), which the GPU's
+    /// driver reports. [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for a layer that does not exist, an empty
+    /// tensor, another number of roles than batch rows, a scale that is not finite, a query that is not finite (naming
+    /// batch row and token), a missing step position or latent size, or image tokens that do not fit the latent size;
+    /// [`Mismatch`](crate::ErrorKind::Mismatch) when heads, shapes or number types of query, output and layer differ,
+    /// and for a stream of another device; [`Unsupported`](crate::ErrorKind::Unsupported) when query or output are not
+    /// where the keys and values are.
     pub fn inject(&self, call: InjectCall<'_>) -> Result<()> {
+        let layer = self.host().layer(call.layer)?;
+        let call = call.split_heads(layer)?;
+        call.check(layer, self.place())?;
+        #[cfg(feature = "cuda")]
+        if let Some(state) = self.device_state() {
+            return cuda::inject(self, state, call);
+        }
         cpu::inject(self, call)
     }
 
-    /// Checks a call and calls `visit` with every identity that takes part in it, in order. With an error nothing was
-    /// visited.
-    pub(crate) fn passes(
-        &self,
-        request: &Request<'_>,
-        mut visit: impl FnMut(Pass<'_>) -> Result<()>,
-    ) -> Result<()> {
-        self.check_request(request)?;
-        for visiting in [false, true] {
-            // The first round finds errors and computes masks, so that none is left for the second.
-            for identity in self.identities() {
-                let active = identity.steps.contains(&request.step)?;
-                let entry = identity.layers.get(request.layer).and_then(Option::as_ref);
-                let (true, Some(entry)) = (active && request.scale != 0.0, entry) else {
-                    continue;
-                };
-                let wanted = if request.roles.is_empty() {
-                    &[Role::Conditional]
-                } else {
-                    request.roles
-                };
-                if wanted.iter().all(|role| entry.side(*role).is_none()) {
-                    continue;
-                }
-                let mask = identity.mask.as_ref();
-                let mask = mask
-                    .map(|mask| mask.factors(request.query_shape[1], request.latent))
-                    .transpose()?;
-                if visiting {
-                    visit(Pass {
-                        entry,
-                        factor: entry.factor * request.scale,
-                        mask,
-                    })?;
-                }
+    /// Every identity that takes part in a call, in order. Errors are found before the first one.
+    fn passes<'s>(&'s self, call: &InjectCall<'s>) -> Result<impl Iterator<Item = Result<Pass<'s>>>> {
+        let [_, rows, ..] = call.query.shape();
+        let (layer, step, latent, scale) = (call.layer, call.step, call.latent, call.scale);
+        let roles = match call.roles {
+            [] => &[Role::Conditional],
+            roles => roles,
+        };
+        let pass = move |identity: &'s ConditionedIdentity| -> Result<Option<Pass<'s>>> {
+            let active = identity.steps.contains(&step)?;
+            let entry = identity.layers.get(layer).and_then(Option::as_ref);
+            let (true, Some(entry)) = (active && scale != 0.0, entry) else {
+                return Ok(None);
+            };
+            if roles.iter().all(|role| entry.side(*role).is_none()) {
+                return Ok(None);
             }
+            let mask = identity.mask.as_ref();
+            Ok(Some(Pass {
+                entry,
+                factor: entry.factor * scale,
+                mask: mask.map(|mask| mask.factors(rows, latent)).transpose()?,
+            }))
+        };
+        // Also computes the masks, so that none is left for the second round.
+        for identity in self.identities() {
+            pass(identity)?;
         }
-        Ok(())
-    }
-
-    fn check_request(&self, request: &Request<'_>) -> Result<()> {
-        let layer = self.host().layer(request.layer)?;
-        let [batch, _, heads, head_dim] = request.query_shape;
-        if (heads, head_dim) != (layer.heads, layer.head_dim) {
-            return Err(Error::mismatch(format!(
-                "layer {:?} has {} heads of width {}, the query has {heads} of {head_dim} (shape {:?})",
-                layer.name, layer.heads, layer.head_dim, request.query_shape
-            )));
-        }
-        if request.query_shape != request.output_shape {
-            return Err(Error::mismatch(format!(
-                "layer {:?}: the query has shape {:?}, the output {:?}; they must be equal",
-                layer.name, request.query_shape, request.output_shape
-            )));
-        }
-        if !request.roles.is_empty() && request.roles.len() != batch {
-            return Err(Error::invalid(format!(
-                "layer {:?}: {} roles for {batch} batch rows; one per row or none",
-                layer.name,
-                request.roles.len()
-            )));
-        }
-        if !request.scale.is_finite() {
-            return Err(Error::invalid(format!(
-                "the call's scale is {}; it must be a finite number",
-                request.scale
-            )));
-        }
-        Ok(())
+        Ok(self
+            .identities()
+            .iter()
+            .filter_map(move |identity| pass(identity).transpose()))
     }
 }

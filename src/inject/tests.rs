@@ -5,7 +5,6 @@ use crate::error::ErrorKind;
 use crate::host::{HostLayer, HostSpec};
 use candle_core::{DType, Device, Tensor};
 use half::{bf16, f16};
-use omniid_kernels::{Scalar, TensorView, TensorViewMut};
 
 const CONTEXT: usize = 12;
 /// Batch, rows, heads, head width: 48 image tokens, a latent of 6 × 8.

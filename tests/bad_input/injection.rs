@@ -4,16 +4,15 @@ use super::{encode, engine, refused};
 use half::{bf16, f16};
 use omniid::conditioning::{Conditioning, Mask, Role, Step, StepRange};
 use omniid::engine::ConditionInput;
-use omniid::inject::{Elements, ElementsMut, InjectCall, OutputView, QueryView, ViewLayout};
+use omniid::inject::{InjectCall, TensorView, TensorViewMut};
 use omniid::ErrorKind;
 
 /// Two rows, five image tokens: layer "first" has two heads of width 8.
 const SHAPE: [usize; 4] = [2, 5, 2, 8];
 const COUNT: usize = 160;
 
-fn layout() -> ViewLayout {
-    ViewLayout::rows_first(SHAPE[0], SHAPE[1], SHAPE[2], SHAPE[3])
-}
+/// Strides of contiguous memory.
+const STRIDES: [usize; 4] = [80, 16, 8, 1];
 
 fn conditioning(adjust: impl FnOnce(&mut ConditionInput<'_>)) -> Conditioning {
     let engine = engine();
@@ -32,8 +31,8 @@ fn inject(
     let mut output = vec![1f32; COUNT];
     let mut call = InjectCall::new(
         0,
-        QueryView::new(Elements::F32(query), layout())?,
-        OutputView::new(ElementsMut::F32(&mut output), layout())?,
+        TensorView::contiguous(query, SHAPE)?,
+        TensorViewMut::contiguous(&mut output, SHAPE)?,
     );
     adjust(&mut call);
     let outcome = conditioning.inject(call);
@@ -64,8 +63,8 @@ fn queries_that_are_not_finite_are_named_and_nothing_is_written() {
         let mut output = vec![f16::ONE; COUNT];
         let call = InjectCall::new(
             0,
-            QueryView::new(Elements::F16(&halves), layout()).unwrap(),
-            OutputView::new(ElementsMut::F16(&mut output), layout()).unwrap(),
+            TensorView::contiguous(&halves, SHAPE).unwrap(),
+            TensorViewMut::contiguous(&mut output, SHAPE).unwrap(),
         );
         refused(
             "f16",
@@ -79,8 +78,8 @@ fn queries_that_are_not_finite_are_named_and_nothing_is_written() {
         let mut output = vec![bf16::ONE; COUNT];
         let call = InjectCall::new(
             0,
-            QueryView::new(Elements::Bf16(&halves), layout()).unwrap(),
-            OutputView::new(ElementsMut::Bf16(&mut output), layout()).unwrap(),
+            TensorView::contiguous(&halves, SHAPE).unwrap(),
+            TensorViewMut::contiguous(&mut output, SHAPE).unwrap(),
         );
         refused(
             "bf16",
@@ -93,19 +92,15 @@ fn queries_that_are_not_finite_are_named_and_nothing_is_written() {
     // The same element in memory with gaps between its neighbours.
     let mut gaps = vec![f32::NAN; COUNT * 2];
     gaps.iter_mut().step_by(2).for_each(|value| *value = 0.1);
-    let strides = layout().strides.map(|stride| stride * 2);
-    let apart = ViewLayout {
-        shape: SHAPE,
-        strides,
-    };
+    let apart = STRIDES.map(|stride| stride * 2);
     inject(&conditioning, &sound, |_| ()).unwrap();
     let mut output = vec![1f32; COUNT];
     for (bad, accepted) in [(0.1, true), (f32::NAN, false)] {
         gaps[place * 2] = bad;
         let call = InjectCall::new(
             0,
-            QueryView::new(Elements::F32(&gaps), apart).unwrap(),
-            OutputView::new(ElementsMut::F32(&mut output), layout()).unwrap(),
+            TensorView::new(&gaps, SHAPE, apart).unwrap(),
+            TensorViewMut::contiguous(&mut output, SHAPE).unwrap(),
         );
         let outcome = conditioning.inject(call);
         assert_eq!(
@@ -201,8 +196,8 @@ fn query_and_output_must_agree() {
     let mut halves = vec![f16::ONE; COUNT];
     let call = InjectCall::new(
         0,
-        QueryView::new(Elements::F32(&query), layout()).unwrap(),
-        OutputView::new(ElementsMut::F16(&mut halves), layout()).unwrap(),
+        TensorView::contiguous(&query, SHAPE).unwrap(),
+        TensorViewMut::contiguous(&mut halves, SHAPE).unwrap(),
     );
     refused(
         "number types",
@@ -212,12 +207,10 @@ fn query_and_output_must_agree() {
     );
     let mut output = vec![1f32; COUNT];
     for shape in [[1, 5, 2, 8], [2, 4, 2, 8]] {
-        let [batch, rows, heads, head_dim] = shape;
-        let other = ViewLayout::rows_first(batch, rows, heads, head_dim);
         let call = InjectCall::new(
             0,
-            QueryView::new(Elements::F32(&query), layout()).unwrap(),
-            OutputView::new(ElementsMut::F32(&mut output), other).unwrap(),
+            TensorView::contiguous(&query, SHAPE).unwrap(),
+            TensorViewMut::contiguous(&mut output, shape).unwrap(),
         );
         let shown = format!("{shape:?}");
         refused(
@@ -233,52 +226,85 @@ fn query_and_output_must_agree() {
 fn views_that_leave_their_memory() {
     let query = vec![0.1f32; COUNT];
     let cases = [
-        ("one element short", &query[1..], layout()),
-        ("no memory", &[][..], layout()),
-        ("no rows", &query[..], ViewLayout::rows_first(2, 0, 2, 8)),
-        (
-            "a stride too far",
-            &query[..],
-            ViewLayout {
-                strides: [81, 16, 8, 1],
-                ..layout()
-            },
-        ),
+        ("one element short", &query[1..], SHAPE, STRIDES),
+        ("no memory", &[][..], SHAPE, STRIDES),
+        ("a stride too far", &query[..], SHAPE, [81, 16, 8, 1]),
         (
             "a stride that overflows",
             &query[..],
-            ViewLayout {
-                strides: [usize::MAX, 16, 8, 1],
-                ..layout()
-            },
+            SHAPE,
+            [usize::MAX, 16, 8, 1],
         ),
         (
             "a shape that overflows",
             &query[..],
-            ViewLayout::rows_first(usize::MAX, usize::MAX, 2, 8),
+            [usize::MAX, usize::MAX, 2, 8],
+            STRIDES,
         ),
     ];
-    for (case, memory, layout) in cases {
+    for (case, memory, shape, strides) in cases {
         let mut copy = memory.to_vec();
-        refused(
-            case,
-            QueryView::new(Elements::F32(memory), layout),
-            ErrorKind::InvalidArgument,
-            &["query"],
-        );
-        let output = OutputView::new(ElementsMut::F32(&mut copy), layout);
-        refused(case, output, ErrorKind::InvalidArgument, &["output"]);
+        let shown = [format!("{shape:?}"), format!("{strides:?}")];
+        let words = shown.each_ref().map(String::as_str);
+        let view = TensorView::new(memory, shape, strides);
+        refused(case, view, ErrorKind::InvalidArgument, &words);
+        let view = TensorViewMut::new(&mut copy, shape, strides);
+        refused(case, view, ErrorKind::InvalidArgument, &words);
     }
-    let mut memory = query;
-    let repeated = ViewLayout {
-        strides: [0, 16, 8, 1],
-        ..layout()
-    };
-    let output = OutputView::new(ElementsMut::F32(&mut memory), repeated);
+    let mut memory = query.clone();
     refused(
         "rows on one place",
-        output,
+        TensorViewMut::new(&mut memory, SHAPE, [0, 16, 8, 1]),
         ErrorKind::InvalidArgument,
-        &["output", "overlaps itself"],
+        &["[2, 5, 2, 8]", "overlaps itself"],
+    );
+}
+
+#[test]
+fn tensors_without_rows_or_heads() {
+    let conditioning = conditioning(|_| ());
+    let query = vec![0.1f32; COUNT];
+    let mut output = vec![1f32; COUNT];
+    for (shape, other) in [
+        ([2, 0, 2, 8], SHAPE),
+        (SHAPE, [2, 0, 2, 8]),
+        ([2, 0, 2, 8], [2, 0, 2, 8]),
+    ] {
+        let call = InjectCall::new(
+            0,
+            TensorView::contiguous(&query, shape).unwrap(),
+            TensorViewMut::contiguous(&mut output, other).unwrap(),
+        );
+        refused(
+            "no rows",
+            conditioning.inject(call),
+            ErrorKind::InvalidArgument,
+            &["query", "output", "empty"],
+        );
+    }
+    for shape in [[2, 1, 80], [2, 80, 1]] {
+        let call = InjectCall::new(
+            0,
+            TensorView::contiguous(&query, shape).unwrap(),
+            TensorViewMut::contiguous(&mut output, SHAPE).unwrap(),
+        );
+        let shown = format!("{shape:?}");
+        refused(
+            "another width",
+            conditioning.inject(call),
+            ErrorKind::Mismatch,
+            &["query", &shown],
+        );
+    }
+    let call = InjectCall::new(
+        0,
+        TensorView::contiguous(&query, [10, 16]).unwrap(),
+        TensorViewMut::contiguous(&mut output, SHAPE).unwrap(),
+    );
+    refused(
+        "two dimensions",
+        conditioning.inject(call),
+        ErrorKind::InvalidArgument,
+        &["query", "[10, 16]"],
     );
 }

@@ -7,15 +7,15 @@ use omniid::conditioning::{ConditionOptions, Conditioning, Role};
 use omniid::cuda::Export;
 use omniid::encoder::{EncoderConfig, OmniIdConfig};
 use omniid::engine::{
-    write_untrained, ConditionInput, DeviceChoice, EncodeOptions, Engine, EngineOptions, HostConfig,
-    NativeConfig, Precision,
+    write_untrained, DeviceChoice, EncodeOptions, Engine, EngineOptions, HostConfig, NativeConfig,
 };
 use omniid::face::CropMode;
 use omniid::host::{HostLayer, HostSpec};
 use omniid::identity::Identity;
-use omniid::inject::{DeviceInjectCall, ViewLayout};
+use omniid::inject::InjectCall;
 use omniid::photo::{ChannelOrder, Photo, PixelBuffer};
 use omniid::vit::VisionConfig;
+use omniid::Precision;
 use omniid_kernels::layers::Activation;
 use std::path::Path;
 
@@ -160,9 +160,9 @@ fn handed_out_keys_and_values_do_what_injection_does() {
         Buffer::new(&own, &query, DType::F32),
         Buffer::new(&own, &[0.0; 2400], DType::F32),
     );
-    let layout = ViewLayout::rows_first(1, 30, 2, 40);
-    let call = DeviceInjectCall::new(0, q.view(layout), o.view(layout), number);
-    conditioning.inject_on_device(&call).unwrap();
+    let shape = [1, 30, 80];
+    let call = InjectCall::new(0, q.view(&shape, None), o.output(&shape, None).unwrap()).with_stream(number);
+    conditioning.inject(call).unwrap();
 
     let handed_out = |tensor: Option<Tensor>| {
         let export = Export::new(&tensor.unwrap(), number).unwrap();

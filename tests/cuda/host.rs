@@ -5,9 +5,8 @@ use candle_core::{DType, Device, Tensor};
 use half::{bf16, f16};
 use omniid::adapter::{Adapter, AdapterLayer, Linear};
 use omniid::conditioning::{ConditionOptions, Conditioning, IdentityInput};
-use omniid::cuda::{DeviceView, HostStream};
 use omniid::host::{HostLayer, HostSpec};
-use omniid::inject::ViewLayout;
+use omniid::inject::{Element, HostStream, Place, TensorView, TensorViewMut};
 use std::sync::Arc;
 
 pub const CONTEXT: usize = 24;
@@ -78,8 +77,14 @@ impl Buffer {
         self.slice.device_ptr(&self.stream).0
     }
 
-    pub fn view(&self, layout: ViewLayout) -> DeviceView {
-        DeviceView::with_layout(self.address(), self.dtype, layout, "tensor").expect("a valid view")
+    pub fn view(&self, shape: &[usize], strides: Option<&[usize]>) -> TensorView<'_> {
+        on_device(self.address(), self.dtype, shape, strides)
+    }
+
+    /// The buffer to write; the tests use it in no other way meanwhile.
+    pub fn output(&self, shape: &[usize], strides: Option<&[usize]>) -> omniid::Result<TensorViewMut<'_>> {
+        // SAFETY: the memory belongs to the buffer; only the GPU touches it, in the order of the test's streams.
+        unsafe { self.view(shape, strides).writable() }
     }
 
     /// Waits for the host's stream, and for nothing else.
@@ -89,6 +94,19 @@ impl Buffer {
             self.dtype,
         )
     }
+}
+
+/// A view of memory on the first device; contiguous without strides.
+pub fn on_device<'a>(
+    address: u64,
+    dtype: DType,
+    shape: &[usize],
+    strides: Option<&[usize]>,
+) -> TensorView<'a> {
+    let data = std::ptr::without_provenance(address as usize);
+    let element = Element::try_from(dtype).expect("a floating-point type");
+    // SAFETY: what is not memory of the device is refused before a kernel runs; the tests keep what is.
+    unsafe { TensorView::from_raw(data, Place::Cuda(0), element, shape, strides) }.expect("a valid view")
 }
 
 /// A non-blocking stream in a context object of the host, and its DLPack number.

@@ -1,16 +1,57 @@
 //! Injection on the device: numbers, order, threads, memory.
 
 use crate::gpu;
-use crate::host::{adapter, bytes, condition, floats, noise, spec, stream, tokens, Buffer};
+use crate::host::{adapter, bytes, condition, floats, noise, on_device, spec, stream, tokens, Buffer};
 use candle_core::cuda_backend::cudarc::driver::{result, CudaContext};
 use candle_core::{DType, Device};
 use half::{bf16, f16};
 use omniid::conditioning::{Conditioning, IdentityInput, Mask, Role};
-use omniid::cuda::{DeviceView, HostStream};
-use omniid::inject::{
-    DeviceInjectCall, Elements, ElementsMut, InjectCall, OutputView, QueryView, ViewLayout,
-};
+use omniid::inject::{HostStream, InjectCall, TensorView, TensorViewMut};
 use omniid::ErrorKind;
+
+/// Contiguous memory of a layer: `[batch, rows, heads, head_dim]`, or `[batch, heads, rows, head_dim]`.
+#[derive(Debug, Clone, Copy)]
+enum Memory {
+    RowsFirst([usize; 4]),
+    HeadsFirst([usize; 4]),
+}
+
+impl Memory {
+    fn order(self) -> ([usize; 4], bool) {
+        match self {
+            Self::RowsFirst(shape) => (shape, false),
+            Self::HeadsFirst(shape) => (shape, true),
+        }
+    }
+
+    /// Turns a view of the memory as it lies into one of `[batch, rows, heads, head_dim]`.
+    fn read<'a>(self, view: impl FnOnce([usize; 4]) -> TensorView<'a>) -> TensorView<'a> {
+        let (shape, turned) = self.order();
+        let view = view(shape);
+        if turned {
+            view.transpose(1, 2).unwrap()
+        } else {
+            view
+        }
+    }
+
+    /// As [`read`](Self::read), to write.
+    fn write<'a>(self, view: impl FnOnce([usize; 4]) -> TensorViewMut<'a>) -> TensorViewMut<'a> {
+        let (shape, turned) = self.order();
+        let view = view(shape);
+        if turned {
+            view.transpose(1, 2).unwrap()
+        } else {
+            view
+        }
+    }
+
+    fn call<'a>(self, query: &'a Buffer, output: &'a Buffer, stream: HostStream) -> InjectCall<'a> {
+        let query = self.read(|shape| query.view(&shape, None));
+        let output = self.write(|shape| output.output(&shape, None).unwrap());
+        InjectCall::new(0, query, output).with_stream(stream)
+    }
+}
 
 /// Injects on the CPU, in `dtype`, into a copy of `output`.
 fn on_cpu(
@@ -18,29 +59,25 @@ fn on_cpu(
     query: &[f32],
     output: &[f32],
     dtype: DType,
-    layout: ViewLayout,
+    memory: Memory,
     roles: &[Role],
     latent: Option<(usize, usize)>,
 ) -> Vec<f32> {
     macro_rules! run {
-        ($element:ty, $variant:ident, $convert:expr) => {{
+        ($element:ty, $convert:expr) => {{
             let query: Vec<$element> = query.iter().copied().map($convert).collect();
             let mut output: Vec<$element> = output.iter().copied().map($convert).collect();
-            let mut call = InjectCall::new(
-                0,
-                QueryView::new(Elements::$variant(&query), layout).unwrap(),
-                OutputView::new(ElementsMut::$variant(&mut output), layout).unwrap(),
-            );
-            call.roles = roles;
-            call.latent = latent;
+            let from = memory.read(|shape| TensorView::contiguous(&query, shape).unwrap());
+            let to = memory.write(|shape| TensorViewMut::contiguous(&mut output, shape).unwrap());
+            let call = InjectCall::new(0, from, to).with_roles(roles).with_latent(latent);
             conditioning.inject(call).unwrap();
             output.iter().map(|value| f32::from(*value)).collect()
         }};
     }
     match dtype {
-        DType::F16 => run!(f16, F16, f16::from_f32),
-        DType::BF16 => run!(bf16, Bf16, bf16::from_f32),
-        _ => run!(f32, F32, std::convert::identity::<f32>),
+        DType::F16 => run!(f16, f16::from_f32),
+        DType::BF16 => run!(bf16, bf16::from_f32),
+        _ => run!(f32, std::convert::identity::<f32>),
     }
 }
 
@@ -74,22 +111,18 @@ fn device_and_cpu_agree() {
         let (query, output) = (noise(count, 7), noise(count, 8));
         for (dtype, limit) in [(DType::F32, 1e-5), (DType::F16, 1e-3), (DType::BF16, 6e-3)] {
             let (cpu, gpu) = (make(&Device::Cpu, dtype), make(&device, dtype));
-            for layout in [
-                ViewLayout::rows_first(3, rows, heads, head_dim),
-                ViewLayout::heads_first(3, rows, heads, head_dim),
+            for memory in [
+                Memory::RowsFirst([3, rows, heads, head_dim]),
+                Memory::HeadsFirst([3, heads, rows, head_dim]),
             ] {
                 let latent = Some((rows, 1));
-                let expected = on_cpu(&cpu, &query, &output, dtype, layout, &roles, latent);
+                let expected = on_cpu(&cpu, &query, &output, dtype, memory, &roles, latent);
                 let (q, o) = (
                     Buffer::new(&own, &query, dtype),
                     Buffer::new(&own, &output, dtype),
                 );
-                let call = DeviceInjectCall {
-                    roles: &roles,
-                    latent,
-                    ..DeviceInjectCall::new(0, q.view(layout), o.view(layout), number)
-                };
-                gpu.inject_on_device(&call).unwrap();
+                let call = memory.call(&q, &o, number).with_roles(&roles).with_latent(latent);
+                gpu.inject(call).unwrap();
                 let difference = largest_difference(&o.read(), &expected);
                 // Rounding differences of one unit at outputs of up to 4 are no error of the kernel.
                 let limit = if dtype == DType::F32 { limit } else { limit * 4.0 };
@@ -97,7 +130,7 @@ fn device_and_cpu_agree() {
                     difference <= limit,
                     "{heads} heads of {head_dim}, {dtype:?}: {difference}"
                 );
-                println!("{heads} heads of {head_dim}, {dtype:?}, {layout:?}: {difference:e}");
+                println!("{heads} heads of {head_dim}, {dtype:?}, {memory:?}: {difference:e}");
             }
         }
     }
@@ -112,7 +145,7 @@ fn rows_without_a_side_keep_their_bits() {
     let host = spec(&[(2, 40)]);
     let identity = tokens(9, 1, &device);
     let conditioning = condition(&host, &device, &[IdentityInput::new(&identity)], DType::F16);
-    let layout = ViewLayout::rows_first(2, 50, 2, 40);
+    let memory = Memory::RowsFirst([2, 50, 2, 40]);
     let half = 50 * 80;
     let values = noise(2 * half, 3);
     let (query, output) = (
@@ -120,16 +153,13 @@ fn rows_without_a_side_keep_their_bits() {
         Buffer::new(&own, &values, DType::F16),
     );
     let before = output.read();
-    let mut call = DeviceInjectCall {
-        roles: &[Role::Unconditional, Role::Conditional],
-        ..DeviceInjectCall::new(0, query.view(layout), output.view(layout), number)
-    };
-    conditioning.inject_on_device(&call).unwrap();
+    let roles = [Role::Unconditional, Role::Conditional];
+    let call = || memory.call(&query, &output, number).with_roles(&roles);
+    conditioning.inject(call()).unwrap();
     let after = output.read();
     assert_eq!(after[..half], before[..half]);
     assert_ne!(after[half..], before[half..]);
-    call.scale = 0.0;
-    conditioning.inject_on_device(&call).unwrap();
+    conditioning.inject(call().with_scale(0.0)).unwrap();
     assert_eq!(output.read(), after);
 }
 
@@ -141,7 +171,7 @@ fn two_streams_stay_in_order() {
         return;
     };
     let host = spec(&[(8, 64)]);
-    let layout = ViewLayout::rows_first(1, 1024, 8, 64);
+    let memory = Memory::RowsFirst([1, 1024, 8, 64]);
     let count = 1024 * 512;
     let streams = [stream(), stream()];
     let queries = [noise(count, 11), noise(count, 12)];
@@ -154,7 +184,7 @@ fn two_streams_stay_in_order() {
     let zeros = vec![0f32; count];
     let expected: Vec<_> = queries
         .iter()
-        .map(|query| on_cpu(&cpu, query, &zeros, DType::F32, layout, &[], None))
+        .map(|query| on_cpu(&cpu, query, &zeros, DType::F32, memory, &[], None))
         .collect();
     let mut pairs: Vec<_> = streams
         .iter()
@@ -171,8 +201,8 @@ fn two_streams_stay_in_order() {
         let conditioning = condition(&host, &device, &[IdentityInput::new(&identity)], DType::F32);
         for ((own, number), (source, used, output)) in streams.iter().zip(&mut pairs) {
             own.memcpy_dtod(&source.slice, &mut used.slice).unwrap();
-            let call = DeviceInjectCall::new(0, used.view(layout), output.view(layout), *number);
-            conditioning.inject_on_device(&call).unwrap();
+            let call = memory.call(used, output, *number);
+            conditioning.inject(call).unwrap();
             own.memset_zeros(&mut used.slice).unwrap();
         }
         drop(conditioning);
@@ -192,7 +222,7 @@ fn two_threads_share_one_conditioning() {
         return;
     };
     let host = spec(&[(4, 40)]);
-    let layout = ViewLayout::heads_first(2, 128, 4, 40);
+    let memory = Memory::HeadsFirst([2, 4, 128, 40]);
     let count = 2 * 128 * 160;
     let output = noise(count, 21);
     let cpu = condition(
@@ -209,14 +239,14 @@ fn two_threads_share_one_conditioning() {
             scope.spawn(move || {
                 let (own, number) = stream();
                 let query = noise(count, 30 + seed);
-                let expected = on_cpu(cpu, &query, output, DType::F32, layout, &[], None);
+                let expected = on_cpu(cpu, &query, output, DType::F32, memory, &[], None);
                 for _ in 0..50 {
                     let (q, o) = (
                         Buffer::new(&own, &query, DType::F32),
                         Buffer::new(&own, output, DType::F32),
                     );
-                    let call = DeviceInjectCall::new(0, q.view(layout), o.view(layout), number);
-                    conditioning.inject_on_device(&call).unwrap();
+                    let call = memory.call(&q, &o, number);
+                    conditioning.inject(call).unwrap();
                     assert!(largest_difference(&o.read(), &expected) <= 1e-5);
                 }
             });
@@ -230,7 +260,7 @@ fn default_streams_and_blocking_calls_work() {
         return;
     };
     let host = spec(&[(2, 64)]);
-    let layout = ViewLayout::rows_first(1, 40, 2, 64);
+    let memory = Memory::RowsFirst([1, 40, 2, 64]);
     let (query, output) = (noise(5120, 1), noise(5120, 2));
     let cpu = condition(
         &host,
@@ -238,7 +268,7 @@ fn default_streams_and_blocking_calls_work() {
         &[IdentityInput::new(&tokens(8, 5, &Device::Cpu))],
         DType::F32,
     );
-    let expected = on_cpu(&cpu, &query, &output, DType::F32, layout, &[], None);
+    let expected = on_cpu(&cpu, &query, &output, DType::F32, memory, &[], None);
     let identity = tokens(8, 5, &device);
     let conditioning = condition(&host, &device, &[IdentityInput::new(&identity)], DType::F32);
     let context = CudaContext::new(0).unwrap();
@@ -252,8 +282,8 @@ fn default_streams_and_blocking_calls_work() {
             Buffer::new(&own, &output, DType::F32),
         );
         own.synchronize().unwrap();
-        let call = DeviceInjectCall::new(0, q.view(layout), o.view(layout), number);
-        conditioning.inject_on_device(&call).unwrap();
+        let call = memory.call(&q, &o, number);
+        conditioning.inject(call).unwrap();
         assert!(largest_difference(&o.read(), &expected) <= 1e-5, "{number:?}");
     }
 }
@@ -268,16 +298,16 @@ fn the_threads_context_is_put_back() {
     let host = spec(&[(2, 8)]);
     let identity = tokens(4, 1, &device);
     let conditioning = condition(&host, &device, &[IdentityInput::new(&identity)], DType::F32);
-    let layout = ViewLayout::rows_first(1, 6, 2, 8);
+    let memory = Memory::RowsFirst([1, 6, 2, 8]);
     let values = noise(96, 1);
     let (q, o) = (
         Buffer::new(&own, &values, DType::F32),
         Buffer::new(&own, &values, DType::F32),
     );
-    let call = DeviceInjectCall::new(0, q.view(layout), o.view(layout), number);
+    let call = memory.call(&q, &o, number);
     let other = CudaContext::new_non_primary(0, 0).unwrap();
     other.bind_to_thread().unwrap();
-    conditioning.inject_on_device(&call).unwrap();
+    conditioning.inject(call).unwrap();
     assert_eq!(result::ctx::get_current().unwrap(), Some(other.cu_ctx()));
 }
 
@@ -290,27 +320,33 @@ fn wrong_memory_is_refused_before_any_kernel_runs() {
     let host = spec(&[(2, 8)]);
     let identity = tokens(4, 1, &device);
     let conditioning = condition(&host, &device, &[IdentityInput::new(&identity)], DType::F32);
-    let layout = ViewLayout::rows_first(1, 6, 2, 8);
     let values = noise(96, 1);
     let (query, output) = (
         Buffer::new(&own, &values, DType::F32),
         Buffer::new(&own, &values, DType::F32),
     );
-    let on_cpu = DeviceView::with_layout(values.as_ptr() as u64, DType::F32, layout, "query").unwrap();
-    let short = ViewLayout::rows_first(1, 5, 2, 8);
-    let other_heads = ViewLayout::rows_first(1, 6, 1, 16);
+    let shape = [1, 6, 2, 8];
+    let (short, other_heads) = ([1, 5, 2, 8], [1, 6, 1, 16]);
+    let address = values.as_ptr().addr() as u64;
+    let on_cpu = || on_device(address, DType::F32, &shape, None);
+    let of = |shape: &[usize]| output.output(shape, None).unwrap();
     for (q, o, kind) in [
-        (on_cpu, output.view(layout), ErrorKind::InvalidArgument),
-        (query.view(layout), on_cpu, ErrorKind::InvalidArgument),
-        (query.view(layout), output.view(short), ErrorKind::Mismatch),
+        (on_cpu(), of(&shape), ErrorKind::InvalidArgument),
         (
-            query.view(other_heads),
-            output.view(other_heads),
+            query.view(&shape, None),
+            // SAFETY: refused before anything is written.
+            unsafe { on_cpu().writable() }.unwrap(),
+            ErrorKind::InvalidArgument,
+        ),
+        (query.view(&shape, None), of(&short), ErrorKind::Mismatch),
+        (
+            query.view(&other_heads, None),
+            of(&other_heads),
             ErrorKind::Mismatch,
         ),
     ] {
-        let call = DeviceInjectCall::new(0, q, o, number);
-        assert_eq!(conditioning.inject_on_device(&call).unwrap_err().kind(), kind);
+        let call = InjectCall::new(0, q, o).with_stream(number);
+        assert_eq!(conditioning.inject(call).unwrap_err().kind(), kind);
     }
     assert_eq!(output.read(), values);
     let cpu = condition(
@@ -319,11 +355,8 @@ fn wrong_memory_is_refused_before_any_kernel_runs() {
         &[IdentityInput::new(&tokens(4, 1, &Device::Cpu))],
         DType::F32,
     );
-    let call = DeviceInjectCall::new(0, query.view(layout), output.view(layout), number);
-    assert_eq!(
-        cpu.inject_on_device(&call).unwrap_err().kind(),
-        ErrorKind::Unsupported
-    );
+    let call = Memory::RowsFirst(shape).call(&query, &output, number);
+    assert_eq!(cpu.inject(call).unwrap_err().kind(), ErrorKind::Unsupported);
 }
 
 #[test]
@@ -333,7 +366,7 @@ fn a_thousand_rounds_leave_no_memory_behind() {
     };
     let (own, number) = stream();
     let host = spec(&[(8, 64), (8, 64)]);
-    let layout = ViewLayout::rows_first(1, 64, 8, 64);
+    let memory = Memory::RowsFirst([1, 64, 8, 64]);
     let (query, output) = (noise(64 * 512, 1), noise(64 * 512, 2));
     let (q, o) = (
         Buffer::new(&own, &query, DType::F16),
@@ -346,11 +379,8 @@ fn a_thousand_rounds_leave_no_memory_behind() {
         let identity = tokens(256, 1, &device);
         let input = IdentityInput::new(&identity).with_mask(mask.clone());
         let conditioning = Conditioning::new(&adapter, &host, &[input], &options).unwrap();
-        let call = DeviceInjectCall {
-            latent: Some((8, 8)),
-            ..DeviceInjectCall::new(0, q.view(layout), o.view(layout), number)
-        };
-        conditioning.inject_on_device(&call).unwrap();
+        let call = memory.call(&q, &o, number).with_latent(Some((8, 8)));
+        conditioning.inject(call).unwrap();
         let keys = conditioning.keys(0, 0, Role::Conditional).unwrap().unwrap();
         drop(omniid::cuda::Export::new(&keys, number).unwrap());
     };

@@ -1,9 +1,9 @@
 //! Tensors in and out.
 
 use crate::gpu;
-use crate::host::{noise, stream, Buffer};
+use crate::host::{noise, on_device, stream, Buffer};
 use candle_core::{DType, Device, Tensor};
-use omniid::cuda::{copy_into, import, DeviceView, Export};
+use omniid::cuda::{copy_into, import, Export};
 use omniid::ErrorKind;
 
 #[test]
@@ -32,8 +32,7 @@ fn a_strided_tensor_comes_in_and_goes_out() {
             .unwrap();
 
         let mut source = Buffer::new(&own, &values, dtype);
-        let view = DeviceView::new(source.address(), dtype, &shape, &strides, "tensor").unwrap();
-        let imported = import(&view, cuda, number).unwrap();
+        let imported = import(&source.view(&shape, Some(&strides)), cuda, number).unwrap();
         own.memset_zeros(&mut source.slice).unwrap();
         assert_eq!((imported.dims(), imported.dtype()), (&shape[..], dtype));
         let read = imported
@@ -47,8 +46,8 @@ fn a_strided_tensor_comes_in_and_goes_out() {
 
         // Back into f32, with the same strides; the places between stay zero.
         let target = Buffer::new(&own, &[0.0; 240], DType::F32);
-        let view = DeviceView::new(target.address(), DType::F32, &shape, &strides, "tensor").unwrap();
-        copy_into(&imported, &view, number).unwrap();
+        let mut view = target.output(&shape, Some(&strides)).unwrap();
+        copy_into(&imported, &mut view, number).unwrap();
         let rounded: Vec<f32> = whole
             .to_dtype(DType::F32)
             .unwrap()
@@ -78,7 +77,7 @@ fn exports_share_memory_and_outlive_their_tensor() {
     assert_eq!((export.tensor().dims(), export.ordinal()), (&[3, 12][..], 0));
     drop((tensor, whole));
     drop(Tensor::zeros((7, 12), DType::F32, &device).unwrap());
-    let view = DeviceView::new(export.data(), DType::F32, &[3, 12], &[12, 1], "tensor").unwrap();
+    let view = on_device(export.data(), DType::F32, &[3, 12], None);
     let read = import(&view, cuda, number)
         .unwrap()
         .flatten_all()
@@ -101,12 +100,10 @@ fn targets_that_do_not_fit_are_refused() {
     let (own, number) = stream();
     let tensor = Tensor::zeros((3, 4), DType::F32, &device).unwrap();
     let buffer = Buffer::new(&own, &[1.0; 12], DType::F32);
-    for (shape, strides, kind) in [
-        ([4, 3], [3, 1], ErrorKind::Mismatch),
-        ([3, 4], [0, 1], ErrorKind::InvalidArgument),
-    ] {
-        let view = DeviceView::new(buffer.address(), DType::F32, &shape, &strides, "tensor").unwrap();
-        assert_eq!(copy_into(&tensor, &view, number).unwrap_err().kind(), kind);
-    }
+    let mut turned = buffer.output(&[4, 3], None).unwrap();
+    let error = copy_into(&tensor, &mut turned, number).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Mismatch);
+    let error = buffer.output(&[3, 4], Some(&[0, 1])).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidArgument);
     assert_eq!(buffer.read(), [1.0; 12]);
 }

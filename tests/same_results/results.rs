@@ -6,7 +6,7 @@
 
 use omniid::conditioning::{ConditionOptions, Role};
 use omniid::engine::{ConditionInput, EncodeOptions, Engine, EngineOptions};
-use omniid::inject::{Elements, ElementsMut, InjectCall, OutputView, QueryView, ViewLayout};
+use omniid::inject::{InjectCall, TensorView, TensorViewMut};
 use omniid::photo::Photo;
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -43,13 +43,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     let conditioning = engine.condition([input], &ConditionOptions::default())?;
     for index in 0..conditioning.layer_count() {
         let layer = conditioning.host().layer(index)?;
-        let layout = ViewLayout::rows_first(BATCH, ROWS, layer.heads, layer.head_dim);
+        let shape = [BATCH, ROWS, layer.inner];
         let query = read(inputs.join(format!("query-{index}.bin")))?;
         let mut output = read(inputs.join(format!("before-{index}.bin")))?;
         let mut call = InjectCall::new(
             index,
-            QueryView::new(Elements::F32(&query), layout)?,
-            OutputView::new(ElementsMut::F32(&mut output), layout)?,
+            TensorView::contiguous(&query, shape)?,
+            TensorViewMut::contiguous(&mut output, shape)?,
         );
         call.roles = &[Role::Unconditional, Role::Conditional];
         call.scale = 0.5;

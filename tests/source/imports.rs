@@ -7,15 +7,6 @@ use quote::ToTokens;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-/// Circles that are still to be removed: folder and members. Nothing may be added.
-const KNOWN: &[(&str, &str)] = &[
-    ("omniid", "conditioning cuda inject"),
-    (
-        "omniid_capi",
-        "conditioning conditioning_contents cuda engine identity inject tensor",
-    ),
-];
-
 /// Who uses whom among the children of a folder, and a line that says so.
 type Folder = BTreeMap<String, BTreeMap<String, String>>;
 
@@ -29,17 +20,8 @@ fn imports_run_one_way() {
             assert!(place(name) < place(user), "{user} must not use {name}: {line}");
         }
     }
-    let found = circles(&folders);
-    let is_known = |circle: &Circle, (folder, members): &(&str, &str)| {
-        circle.folder == *folder
-            && circle
-                .members
-                .iter()
-                .all(|member| members.split(' ').any(|known| known == member))
-    };
-    let unknown: String = found
+    let found: String = circles(&folders)
         .iter()
-        .filter(|circle| !KNOWN.iter().any(|known| is_known(circle, known)))
         .map(|circle| {
             format!(
                 "{}: {}\n{}",
@@ -50,13 +32,9 @@ fn imports_run_one_way() {
         })
         .collect();
     assert!(
-        unknown.is_empty(),
-        "these modules use each other in a circle:\n{unknown}"
+        found.is_empty(),
+        "these modules use each other in a circle:\n{found}"
     );
-    for known in KNOWN {
-        let remains = found.iter().any(|circle| is_known(circle, known));
-        assert!(remains, "the circle {known:?} is gone: take it off the list");
-    }
 }
 
 #[test]

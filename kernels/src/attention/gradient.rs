@@ -140,6 +140,16 @@ fn sum_parts(parts: &[f32], count: usize, to: &TensorView<'_>) {
 }
 
 fn check(input: &AttentionGradientInput<'_>, to: &Gradients<'_>) -> Result<()> {
+    let read = [
+        input.query,
+        input.keys,
+        input.values,
+        input.output,
+        input.output_gradient,
+    ];
+    for view in read.iter().chain([&to.query, &to.keys, &to.values]) {
+        view.require_cpu()?;
+    }
     let query = input.query.shape();
     let keys = input.keys.shape();
     let [batch, _, heads, head_dim] = query;

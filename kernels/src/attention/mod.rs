@@ -26,13 +26,14 @@ const SMALLEST_CHUNK: usize = 96;
 /// Multiply-adds below which waking the other threads costs more than it brings.
 const SERIAL_WORK: usize = 1 << 18;
 
-/// Keys and values of one identity: `[batch, tokens, heads, head_dim]` each. A batch of one serves all.
+/// Keys and values that belong together, of one shape: views `[batch, tokens, heads, head_dim]` for [`attention`], or
+/// the tensors that own them.
 #[derive(Debug, Clone, Copy)]
-pub struct KeyValue<'a> {
+pub struct KeyValue<T> {
     /// The keys K.
-    pub keys: TensorView<'a>,
-    /// The values V, of the same shape as the keys.
-    pub values: TensorView<'a>,
+    pub keys: T,
+    /// The values V.
+    pub values: T,
 }
 
 /// What [`attention`] reads.
@@ -40,8 +41,8 @@ pub struct KeyValue<'a> {
 pub struct AttentionInput<'a> {
     /// The queries `[batch, rows, heads, head_dim]`.
     pub query: TensorView<'a>,
-    /// The sets of keys and values to choose from.
-    pub key_values: &'a [KeyValue<'a>],
+    /// The sets of keys and values to choose from. A batch of 1 serves every batch row.
+    pub key_values: &'a [KeyValue<TensorView<'a>>],
     /// Per batch row the index into `key_values`, or `None` to leave its output alone. Without a table all
     /// rows use the first set.
     pub select: Option<&'a [Option<usize>]>,
@@ -72,7 +73,8 @@ pub enum OutputMode<'a> {
 /// tokens at all, `Overwrite` writes zeros and `Add` adds nothing.
 ///
 /// # Errors
-/// `InvalidArgument` when shapes, tables or the head dimension (1 to 512) do not fit; nothing is written then.
+/// `InvalidArgument` when shapes, tables or the head dimension (1 to 512) do not fit, `Unsupported` for memory that is
+/// not the processor's; nothing is written then.
 pub fn attention(
     pool: &ThreadPool,
     input: &AttentionInput<'_>,
@@ -162,6 +164,11 @@ pub fn attention(
 
 fn check(input: &AttentionInput<'_>, output: &TensorViewMut<'_>, mode: OutputMode<'_>) -> Result<()> {
     let shape @ [batch, rows, heads, head_dim] = input.query.shape();
+    let sets = input.key_values.iter();
+    let views = sets.flat_map(|set| [set.keys, set.values]);
+    for view in views.chain([input.query, output.as_view()]) {
+        view.require_cpu()?;
+    }
     if output.as_view().shape() != shape {
         let found = output.as_view().shape();
         return Err(Error::invalid(format!(

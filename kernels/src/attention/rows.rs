@@ -123,9 +123,10 @@ impl Rows {
 /// The rows of one head of a view; a view with one batch entry serves every batch row.
 pub(super) fn head_rows(view: &TensorView<'_>, batch: usize, head: usize) -> Rows {
     let batch = if view.shape()[0] == 1 { 0 } else { batch };
-    let [_, row, _, column] = view.strides();
+    // A view's extent in bytes fits isize, and with it every stride that is used.
+    let [_, row, _, column] = view.strides().map(|stride| stride as isize);
     Rows {
-        pointer: view.at(batch, 0, head),
+        pointer: view.at([batch, 0, head, 0]),
         element: view.element(),
         row,
         column,

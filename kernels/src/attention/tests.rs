@@ -189,7 +189,7 @@ impl Small {
         }
     }
 
-    fn set(&self) -> KeyValue<'_> {
+    fn set(&self) -> KeyValue<TensorView<'_>> {
         KeyValue {
             keys: TensorView::contiguous(&self.keys, TOKENS).unwrap(),
             values: TensorView::contiguous(&self.values, TOKENS).unwrap(),
@@ -448,16 +448,17 @@ fn what_does_not_fit_is_refused() {
         keys: empty,
         values: empty,
     }];
-    let run = |key_values: &[KeyValue<'_>], select: Option<&[Option<usize>]>, output: &mut [f32]| {
-        let input = AttentionInput {
-            query,
-            key_values,
-            select,
-            scale: None,
+    let run =
+        |key_values: &[KeyValue<TensorView<'_>>], select: Option<&[Option<usize>]>, output: &mut [f32]| {
+            let input = AttentionInput {
+                query,
+                key_values,
+                select,
+                scale: None,
+            };
+            let mut view = TensorViewMut::contiguous(output, SHAPE).unwrap();
+            attention(&ThreadPool::new(1), &input, &mut view, OutputMode::Overwrite)
         };
-        let mut view = TensorViewMut::contiguous(output, SHAPE).unwrap();
-        attention(&ThreadPool::new(1), &input, &mut view, OutputMode::Overwrite)
-    };
     assert!(run(&sets, None, &mut output).is_err());
     assert!(run(&[], None, &mut output).is_err());
     assert!(run(&sets[..1], Some(&[Some(0)]), &mut output).is_err());

@@ -38,19 +38,12 @@ pub(super) fn split_heads<'a>(
     layout: &Layout,
     heads: usize,
 ) -> Result<TensorView<'a>> {
-    let (&[batch, tokens, inner], &[by_batch, by_token, by_value]) = (layout.dims(), layout.stride()) else {
+    let (shape, strides) = (layout.dims().try_into(), layout.stride().try_into());
+    let (Ok(shape), Ok(strides)) = (shape, strides) else {
         return Err(Error::internal("attention takes tensors of three dimensions"));
     };
-    let values = storage
-        .as_slice::<f32>()?
-        .get(layout.start_offset()..)
-        .unwrap_or_default();
-    let width = inner / heads;
-    TensorView::new(
-        values,
-        [batch, tokens, heads, width],
-        [by_batch, by_token, width * by_value, by_value],
-    )
+    let values = storage.as_slice::<f32>()?.get(layout.start_offset()..);
+    TensorView::new::<_, 3>(values.unwrap_or_default(), shape, strides)?.split_last(heads)
 }
 
 /// Attention of a query `[batch, queries, heads · d]` to keys and values `[batch or 1, tokens, heads · d]`, all f32:

@@ -59,15 +59,10 @@ impl Linear {
     /// [`ErrorKind::Mismatch`](crate::ErrorKind::Mismatch) when the shapes do not fit.
     pub fn from_tensors(weight: Tensor, bias: Option<Tensor>) -> Result<Self> {
         let [output, input] = check_shapes(&weight, bias.as_ref())?;
-        let element = match weight.dtype() {
-            DType::F32 => Some(Element::F32),
-            DType::F16 => Some(Element::F16),
-            DType::BF16 => Some(Element::BF16),
-            _ => None,
-        };
+        let element = Element::try_from(weight.dtype());
         let trains = weight.track_op() || bias.as_ref().is_some_and(Tensor::track_op);
         let weight = match element {
-            Some(element) if weight.device().is_cpu() && !trains => {
+            Ok(element) if weight.device().is_cpu() && !trains => {
                 Weight::Packed(Arc::new(Packed::new(weight, bias, element)?))
             }
             _ => Weight::Plain { weight, bias },

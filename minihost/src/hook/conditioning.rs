@@ -3,7 +3,7 @@
 use super::{is_guided, IdentityHook};
 use candle_core::{CpuStorage, DType, InplaceOp2, Layout, Tensor};
 use omniid::conditioning::{Conditioning, Role, Step};
-use omniid::inject::{Elements, ElementsMut, InjectCall, OutputView, QueryView, ViewLayout};
+use omniid::inject::{InjectCall, TensorView, TensorViewMut};
 use omniid::{Error, Result};
 use omniid_kernels::layers::attention;
 
@@ -145,7 +145,7 @@ impl Inject<'_> {
                 self.layer, self.heads, self.head_dim
             )));
         }
-        let layout = ViewLayout::rows_first(batch, rows, self.heads, self.head_dim);
+        let shape = [batch, rows, inner];
         let range = |layout: &Layout| {
             layout
                 .contiguous_offsets()
@@ -155,8 +155,8 @@ impl Inject<'_> {
         let (query_from, query_to) = range(query_layout)?;
         let (query, output) = match (query, output) {
             (CpuStorage::F32(query), CpuStorage::F32(output)) => (
-                QueryView::new(Elements::F32(&query[query_from..query_to]), layout)?,
-                OutputView::new(ElementsMut::F32(&mut output[out_from..out_to]), layout)?,
+                TensorView::contiguous(&query[query_from..query_to], shape)?,
+                TensorViewMut::contiguous(&mut output[out_from..out_to], shape)?,
             ),
             (query, _) => {
                 return Err(Error::unsupported(format!(
@@ -166,12 +166,11 @@ impl Inject<'_> {
                 )))
             }
         };
-        self.hook.conditioning.inject(InjectCall {
-            step: self.hook.step,
-            roles: self.roles,
-            latent: self.hook.latent,
-            ..InjectCall::new(self.layer, query, output)
-        })
+        let call = InjectCall::new(self.layer, query, output)
+            .with_step(self.hook.step)
+            .with_roles(self.roles)
+            .with_latent(self.hook.latent);
+        self.hook.conditioning.inject(call)
     }
 }
 

@@ -4,7 +4,7 @@
 // library. The conversions are therefore written out. All of them round to nearest, ties to even, and keep
 // infinities and NaN.
 
-// The numbers are those of `Element` in launch.rs.
+// The numbers are those of `number` in compile.rs.
 #define ELEMENT_F32 0
 #define ELEMENT_F16 1
 #define ELEMENT_BF16 2

@@ -1,5 +1,5 @@
 use super::*;
-use crate::{attention, AttentionInput, KeyValue, OutputMode};
+use crate::{attention, AttentionInput, KeyValue, OutputMode, Place};
 use rand::{rngs::StdRng, Rng, SeedableRng};
 
 struct Case {
@@ -158,10 +158,12 @@ fn strides_do_not_change_the_result() {
     let mut gradients = vec![f32::NAN; packed.len()];
     let pointer = gradients.as_mut_ptr();
     let input = |part: usize| TensorView::new(&packed[part * inner..], case.shape, strides).unwrap();
-    let signed = strides.map(|stride| stride as isize);
     // SAFETY: the three views cover disjoint columns of `gradients`, which nobody else touches meanwhile.
     let to = |part: usize| unsafe {
-        TensorViewMut::from_raw(pointer.add(part * inner).cast(), Element::F32, case.shape, signed)
+        let pointer = pointer.add(part * inner).cast();
+        TensorView::from_raw(pointer, Place::Cpu, Element::F32, &case.shape, Some(&strides))
+            .and_then(|view| view.writable())
+            .unwrap()
     };
     attention_gradient(
         &pool,
