@@ -7,8 +7,8 @@ mod peak;
 
 use criterion::{criterion_group, criterion_main, BenchmarkId, Criterion, Throughput};
 use omniid_kernels::{
-    attention, linear, Activation, AttentionInput, Element, Epilogue, KeyValue, OutputMode, PackedMatrix,
-    TensorView, TensorViewMut, ThreadPool,
+    attention, Activation, AttentionInput, Element, Epilogue, KeyValue, OutputMode, PackedMatrix, TensorView,
+    TensorViewMut, ThreadPool,
 };
 use peak::{operations, peak};
 
@@ -96,9 +96,6 @@ fn linear_layers(c: &mut Criterion) {
                 b.iter(|| packed.forward(pool, &input, &mut output, epilogue).unwrap());
             });
         }
-        group.bench_function(format!("{rows}x{inputs} to {outputs}, plain F32"), |b| {
-            b.iter(|| linear(pool, &weight, outputs, inputs, &input, &mut output, epilogue).unwrap());
-        });
     }
 }
 

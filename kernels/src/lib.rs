@@ -28,6 +28,6 @@ pub use attention::{attention, AttentionInput, KeyValue, OutputMode};
 pub use element::{Element, Scalar};
 pub use elementwise::{layer_norm, Activation};
 pub use error::{Error, ErrorKind, Result};
-pub use matmul::{linear, Combine, Epilogue, PackedMatrix};
+pub use matmul::{Epilogue, PackedMatrix};
 pub use threads::ThreadPool;
 pub use view::{Place, TensorView, TensorViewMut};

@@ -16,7 +16,7 @@ const SHARED_PARTS: usize = 8;
 /// What [`attention_gradient`] reads: the operands of [`attention`](super::attention) with one set of keys, its
 /// result, and the gradient of that.
 #[derive(Debug, Clone, Copy)]
-pub struct AttentionGradientInput<'a> {
+pub(crate) struct AttentionGradientInput<'a> {
     /// `[batch, rows, heads, head_dim]`
     pub query: TensorView<'a>,
     /// `[batch or 1, tokens, heads, head_dim]`
@@ -31,7 +31,7 @@ pub struct AttentionGradientInput<'a> {
 
 /// What [`attention_gradient`] overwrites, all f32.
 #[derive(Debug)]
-pub struct AttentionGradients<'a> {
+pub(crate) struct AttentionGradients<'a> {
     /// Of the shape of the query.
     pub query: TensorViewMut<'a>,
     /// Of the shape of the keys; with a key batch of 1 the sum over the batch.
@@ -49,7 +49,7 @@ pub struct AttentionGradients<'a> {
 /// # Errors
 /// `InvalidArgument` when shapes or the head dimension (1 to 512) do not fit, there are no tokens, or a gradient is
 /// not f32; nothing is written then.
-pub fn attention_gradient(
+pub(crate) fn attention_gradient(
     pool: &ThreadPool,
     input: &AttentionGradientInput<'_>,
     gradients: &mut AttentionGradients<'_>,

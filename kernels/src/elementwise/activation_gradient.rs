@@ -12,7 +12,12 @@ const CHUNK: usize = 1 << 14;
 ///
 /// # Errors
 /// `InvalidArgument` when the lengths differ.
-pub fn activate(pool: &ThreadPool, activation: Activation, input: &[f32], output: &mut [f32]) -> Result<()> {
+pub(crate) fn activate(
+    pool: &ThreadPool,
+    activation: Activation,
+    input: &[f32],
+    output: &mut [f32],
+) -> Result<()> {
     check("an activation", &[input.len(), output.len()])?;
     run(
         pool,
@@ -34,7 +39,7 @@ pub fn activate(pool: &ThreadPool, activation: Activation, input: &[f32], output
 ///
 /// # Errors
 /// `InvalidArgument` when the lengths differ.
-pub fn activation_gradient(
+pub(crate) fn activation_gradient(
     pool: &ThreadPool,
     activation: Activation,
     input: &[f32],
@@ -66,7 +71,7 @@ pub fn activation_gradient(
 ///
 /// # Errors
 /// `InvalidArgument` when the lengths do not fit.
-pub fn gate(
+pub(crate) fn gate(
     pool: &ThreadPool,
     activation: Activation,
     input: &[f32],
@@ -94,7 +99,7 @@ pub fn gate(
 ///
 /// # Errors
 /// `InvalidArgument` when the lengths do not fit.
-pub fn gate_gradient(
+pub(crate) fn gate_gradient(
     pool: &ThreadPool,
     activation: Activation,
     input: &[f32],

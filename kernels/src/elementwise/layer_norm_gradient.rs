@@ -17,7 +17,7 @@ const CHUNK: usize = 128;
 /// # Errors
 /// `InvalidArgument` when a length does not fit; nothing is written then.
 #[allow(clippy::too_many_arguments)] // three operands, three gradients
-pub fn layer_norm_gradient(
+pub(crate) fn layer_norm_gradient(
     pool: &ThreadPool,
     input: &[f32],
     weight: &[f32],

@@ -2,7 +2,7 @@
 
 use super::{cpu, Activation};
 use crate::error::{Error, Result};
-use crate::{Combine, Element, Epilogue, PackedMatrix, ThreadPool};
+use crate::{Element, Epilogue, PackedMatrix, ThreadPool};
 use candle_core::{DType, Tensor};
 use std::sync::Arc;
 
@@ -238,22 +238,20 @@ impl Packed {
         let residual = residual
             .map(|residual| residual.to_dtype(DType::F32))
             .transpose()?;
-        let mut multiply = |combine: Combine<'_>| {
+        let mut multiply = |residual: Option<&[f32]>| {
             cpu::with_values::<f32, _>(&wide, |input| {
                 let epilogue = Epilogue {
                     bias: self.bias.as_deref(),
                     activation,
-                    combine,
+                    residual,
                 };
                 self.weight
                     .forward(ThreadPool::global(), input, &mut output, epilogue)
             })
         };
         match &residual {
-            Some(residual) => {
-                cpu::with_values::<f32, _>(residual, |values| multiply(Combine::Residual(values)))?
-            }
-            None => multiply(Combine::None)?,
+            Some(residual) => cpu::with_values(residual, |values| multiply(Some(values)))?,
+            None => multiply(None)?,
         }
         Ok(Tensor::from_vec(output, shape, x.device())?.to_dtype(x.dtype())?)
     }

@@ -16,20 +16,8 @@ pub struct Epilogue<'a> {
     pub bias: Option<&'a [f32]>,
     /// Applied after the bias.
     pub activation: Option<Activation>,
-    /// What the output is added to, after the activation.
-    pub combine: Combine<'a>,
-}
-
-/// What the result of a linear layer is added to.
-#[derive(Debug, Clone, Copy, Default)]
-pub enum Combine<'a> {
-    /// Nothing: the output is overwritten.
-    #[default]
-    None,
-    /// A tensor `[rows, out]`.
-    Residual(&'a [f32]),
-    /// What the output holds before. Only without activation.
-    Accumulate,
+    /// A tensor `[rows, out]` that the result is added to, after the activation.
+    pub residual: Option<&'a [f32]>,
 }
 
 /// Where the weights come from.
@@ -38,15 +26,7 @@ pub(super) enum Weights<'a> {
     PackedF32(&'a [f32]),
     PackedF16(&'a [f16]),
     PackedBF16(&'a [u32]),
-    /// Plain rows `[outputs, inputs]`.
-    Rows {
-        pointer: *const u8,
-        element: Element,
-    },
 }
-
-// SAFETY: the pointer stands for a shared slice, which the caller of the product borrows.
-unsafe impl Sync for Weights<'_> {}
 
 /// Rows `first_row..last_row` and panels `first_panel..last_panel` of a product.
 pub(super) struct Block<'a> {
@@ -168,31 +148,6 @@ impl Block<'_> {
                         }
                     }
                 }
-                Weights::Rows { pointer, element } => {
-                    let size = element.size();
-                    for column in 0..COLUMNS {
-                        let output = p * COLUMNS + column;
-                        let to = scratch.add(column);
-                        if output < self.outputs {
-                            // Widened in short pieces that stay in registers and the nearest cache.
-                            let mut piece = [0.0_f32; 64];
-                            let from = pointer.add((output * self.inputs + start) * size);
-                            let mut i = 0;
-                            while i < depth {
-                                let n = piece.len().min(depth - i);
-                                widen::<L>(from.add(i * size), element, piece.as_mut_ptr(), n);
-                                for (k, value) in piece.iter().take(n).enumerate() {
-                                    *to.add((i + k) * COLUMNS) = *value;
-                                }
-                                i += n;
-                            }
-                        } else {
-                            for i in 0..depth {
-                                *to.add(i * COLUMNS) = 0.0;
-                            }
-                        }
-                    }
-                }
             }
         }
         scratch
@@ -210,7 +165,6 @@ impl Block<'_> {
         last: bool,
     ) {
         let columns = COLUMNS.min(self.outputs - p * COLUMNS);
-        let add = !first || matches!(self.epilogue.combine, Combine::Accumulate);
         for r in 0..n {
             let offset = (self.first_row + row + r) * self.outputs + p * COLUMNS;
             let mut c = 0;
@@ -220,7 +174,7 @@ impl Block<'_> {
                 unsafe {
                     let to = self.output.add(offset + c);
                     let mut value = load_first::<L>(tile.add(r * COLUMNS + c), L::WIDTH);
-                    if add {
+                    if !first {
                         value = L::add(value, load_first::<L>(to, count));
                     }
                     if last {
@@ -230,7 +184,7 @@ impl Block<'_> {
                         if let Some(activation) = self.epilogue.activation {
                             value = activation.vector::<L>(value);
                         }
-                        if let Combine::Residual(residual) = self.epilogue.combine {
+                        if let Some(residual) = self.epilogue.residual {
                             value = L::add(value, load_first::<L>(residual.as_ptr().add(offset + c), count));
                         }
                     }

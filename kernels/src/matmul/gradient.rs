@@ -18,7 +18,7 @@ const LARGEST_PART: usize = 16 * ROWS;
 
 /// What [`transposed_product`] reads and writes.
 #[derive(Debug)]
-pub struct TransposedProduct<'a> {
+pub(crate) struct TransposedProduct<'a> {
     /// `[rows, outputs]`: the gradient of a layer's output.
     pub left: &'a [f32],
     /// `[rows, inputs]`: the layer's input.
@@ -41,7 +41,7 @@ pub struct TransposedProduct<'a> {
 ///
 /// # Errors
 /// `InvalidArgument` when a length does not fit; nothing is written then.
-pub fn transposed_product(pool: &ThreadPool, operands: TransposedProduct<'_>) -> Result<()> {
+pub(crate) fn transposed_product(pool: &ThreadPool, operands: TransposedProduct<'_>) -> Result<()> {
     let TransposedProduct {
         left,
         right,

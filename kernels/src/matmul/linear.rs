@@ -1,6 +1,6 @@
-//! Linear layers: weights packed once for the kernel, or used as they lie when they are needed only once.
+//! Linear layers: weights packed once for the kernel.
 
-use super::block::{scratch_len, Block, Combine, Epilogue, Weights, LARGEST_ROWS};
+use super::block::{scratch_len, Block, Epilogue, Weights, LARGEST_ROWS};
 use super::tile::COLUMNS;
 use crate::element::{Element, Scalar};
 use crate::error::{Error, Result};
@@ -65,7 +65,8 @@ impl PackedMatrix {
     }
 
     /// Values per input row.
-    pub fn inputs(&self) -> usize {
+    #[cfg(test)]
+    pub(crate) fn inputs(&self) -> usize {
         self.inputs
     }
 
@@ -75,7 +76,8 @@ impl PackedMatrix {
     }
 
     /// The element type of the storage.
-    pub fn element(&self) -> Element {
+    #[cfg(test)]
+    pub(crate) fn element(&self) -> Element {
         match self.storage {
             Storage::F32(_) => Element::F32,
             Storage::F16(_) => Element::F16,
@@ -84,7 +86,8 @@ impl PackedMatrix {
     }
 
     /// Bytes of the packed weights.
-    pub fn bytes(&self) -> usize {
+    #[cfg(test)]
+    pub(crate) fn bytes(&self) -> usize {
         match &self.storage {
             Storage::F32(values) => 4 * values.len(),
             Storage::F16(values) => 2 * values.len(),
@@ -94,7 +97,8 @@ impl PackedMatrix {
 
     /// The plain matrix `[outputs, inputs]`, widened to f32, which is exact: narrowing it to
     /// [`element`](Self::element) gives the stored values back.
-    pub fn unpack(&self) -> Vec<f32> {
+    #[cfg(test)]
+    pub(crate) fn unpack(&self) -> Vec<f32> {
         let mut rows = Vec::with_capacity(self.outputs * self.inputs);
         for o in 0..self.outputs {
             let (panel, column) = (o / COLUMNS, o % COLUMNS);
@@ -111,7 +115,7 @@ impl PackedMatrix {
         rows
     }
 
-    /// `output = combine(activation(input · weightᵀ + bias))`, input `[rows, in]`, output `[rows, out]`.
+    /// `output = activation(input · weightᵀ + bias) + residual`, input `[rows, in]`, output `[rows, out]`.
     ///
     /// # Errors
     /// `InvalidArgument` when a length does not fit; nothing is written then.
@@ -129,28 +133,6 @@ impl PackedMatrix {
         };
         multiply(pool, weights, self.outputs, self.inputs, input, output, epilogue)
     }
-}
-
-/// [`PackedMatrix::forward`] with a plain `[outputs, inputs]` matrix, for weights that are used once: each
-/// panel is packed in the cache just before its use. Nearly as fast, from some dozens of rows on.
-///
-/// # Errors
-/// `InvalidArgument` when a length does not fit; nothing is written then.
-pub fn linear<T: Scalar>(
-    pool: &ThreadPool,
-    weight: &[T],
-    outputs: usize,
-    inputs: usize,
-    input: &[f32],
-    output: &mut [f32],
-    epilogue: Epilogue<'_>,
-) -> Result<()> {
-    check_matrix(weight.len(), outputs, inputs)?;
-    let weights = Weights::Rows {
-        pointer: weight.as_ptr().cast(),
-        element: T::ELEMENT,
-    };
-    multiply(pool, weights, outputs, inputs, input, output, epilogue)
 }
 
 fn check_matrix(len: usize, outputs: usize, inputs: usize) -> Result<()> {
@@ -196,20 +178,15 @@ fn multiply(
             bias.len()
         )));
     }
-    match epilogue.combine {
-        Combine::Residual(residual) if residual.len() != output.len() => {
-            let found = residual.len();
-            return Err(Error::invalid(format!(
-                "a residual of {found} values for {} outputs",
-                output.len()
-            )));
-        }
-        Combine::Accumulate if epilogue.activation.is_some() => {
-            return Err(Error::invalid(
-                "an activation cannot be combined with accumulation",
-            ));
-        }
-        _ => {}
+    if let Some(residual) = epilogue
+        .residual
+        .filter(|residual| residual.len() != output.len())
+    {
+        return Err(Error::invalid(format!(
+            "a residual of {} values for {} outputs",
+            residual.len(),
+            output.len()
+        )));
     }
     if rows == 0 {
         return Ok(());

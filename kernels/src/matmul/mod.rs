@@ -8,10 +8,10 @@ mod linear;
 mod packing;
 mod tile;
 
-pub use block::{Combine, Epilogue};
+pub use block::Epilogue;
 #[cfg(feature = "gradients")]
 pub(crate) use gradient::{transposed_product, TransposedProduct};
-pub use linear::{linear, PackedMatrix};
+pub use linear::PackedMatrix;
 #[cfg(feature = "gradients")]
 pub(crate) use tile::product_transposed;
 pub(crate) use tile::{product, COLUMNS, DEPTH, ROWS, STRIDE};

@@ -1,8 +1,14 @@
 //! One strided view of memory that belongs to somebody else, checked when it is made.
 
+mod finite;
+#[cfg(test)]
+mod tests;
+mod writable;
+
+pub use writable::TensorViewMut;
+
 use crate::element::{Element, Scalar};
 use crate::error::{Error, Result};
-use crate::simd::{load_one, store_one};
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -49,13 +55,6 @@ pub struct TensorView<'a> {
 unsafe impl Send for TensorView<'_> {}
 // SAFETY: as above.
 unsafe impl Sync for TensorView<'_> {}
-
-/// A tensor to write: as [`TensorView`], and no two indices mean the same memory.
-#[derive(Debug)]
-pub struct TensorViewMut<'a> {
-    view: TensorView<'a>,
-    owner: PhantomData<&'a mut [u8]>,
-}
 
 impl<'a> TensorView<'a> {
     /// A view of `data`, from its first element on, with strides in elements.
@@ -209,27 +208,6 @@ impl<'a> TensorView<'a> {
         Ok(view)
     }
 
-    /// The same memory to write.
-    ///
-    /// # Errors
-    /// `InvalidArgument` when two indices share memory.
-    ///
-    /// # Safety
-    /// The memory is valid to write, and nobody else reads or writes it for `'a`.
-    pub unsafe fn writable(self) -> Result<TensorViewMut<'a>> {
-        if !self.is_empty() && !self.is_distinct() {
-            return Err(Error::invalid(format!(
-                "a tensor of shape {:?} with strides {:?} overlaps itself; it cannot be written",
-                self.dims(),
-                &self.strides[MAX_RANK - self.rank..]
-            )));
-        }
-        Ok(TensorViewMut {
-            view: self,
-            owner: PhantomData,
-        })
-    }
-
     /// The same tensor with two dimensions exchanged, counted from 0.
     ///
     /// # Errors
@@ -338,166 +316,10 @@ impl<'a> TensorView<'a> {
         1 + self.shape.iter().zip(&self.strides).map(reach).sum::<usize>()
     }
 
-    /// Whether each index has memory of its own: sorted by stride, every stride must step over all that the smaller
-    /// ones reach.
-    fn is_distinct(&self) -> bool {
-        // An array: views are made at every call of a kernel, and that shall not allocate.
-        let mut dims: [(usize, usize); MAX_RANK] = std::array::from_fn(|i| (self.strides[i], self.shape[i]));
-        dims.sort_unstable();
-        let mut reach = 0_usize;
-        for (stride, extent) in dims.into_iter().filter(|&(_, extent)| extent > 1) {
-            if stride <= reach {
-                return false;
-            }
-            reach += stride * (extent - 1);
-        }
-        true
-    }
-
     /// The address of an element; the caller keeps the indices inside the shape.
     pub(crate) fn at(&self, [a, b, c, d]: [usize; MAX_RANK]) -> *const u8 {
         let [by_a, by_b, by_c, by_d] = self.strides;
         let offset = a * by_a + b * by_b + c * by_c + d * by_d;
         self.data.wrapping_add(offset * self.element.size())
     }
-
-    /// The first index `[batch, row, head, column]` that holds NaN or an infinity.
-    ///
-    /// One pass over the memory: cheap next to an attention over the same queries.
-    ///
-    /// # Errors
-    /// `Unsupported` when the memory is not the processor's.
-    pub fn find_non_finite(&self) -> Result<Option<[usize; MAX_RANK]>> {
-        self.require_cpu()?;
-        let [batch, rows, heads, dim] = self.shape;
-        for b in 0..batch {
-            for r in 0..rows {
-                for h in 0..heads {
-                    let start = self.at([b, r, h, 0]);
-                    let any = match (self.element, self.strides[3]) {
-                        // SAFETY: the indices are inside the shape, for which the constructor vouches; the row is
-                        // contiguous.
-                        (Element::F32, 1) => unsafe { any_non_finite_f32(start, dim) },
-                        // SAFETY: as above.
-                        (Element::F16, 1) => unsafe { any_exponent_full(start, dim, 0x7c00) },
-                        // SAFETY: as above.
-                        (Element::BF16, 1) => unsafe { any_exponent_full(start, dim, 0x7f80) },
-                        _ => true,
-                    };
-                    // SAFETY: as above.
-                    let value = |c: usize| unsafe { load_one(self.at([b, r, h, c]), self.element) };
-                    if any {
-                        if let Some(c) = (0..dim).find(|&c| !value(c).is_finite()) {
-                            return Ok(Some([b, r, h, c]));
-                        }
-                    }
-                }
-            }
-        }
-        Ok(None)
-    }
 }
-
-/// # Safety
-/// `dim` f32 values are readable at `p`.
-unsafe fn any_non_finite_f32(p: *const u8, dim: usize) -> bool {
-    let mut any = false;
-    for i in 0..dim {
-        // SAFETY: the caller vouches for the memory.
-        let bits = unsafe { p.cast::<u32>().add(i).read_unaligned() };
-        // The exponent bits are all set in NaN and infinity, and only there.
-        any |= bits & 0x7f80_0000 == 0x7f80_0000;
-    }
-    any
-}
-
-/// # Safety
-/// `dim` 16-bit values are readable at `p`.
-unsafe fn any_exponent_full(p: *const u8, dim: usize, exponent: u16) -> bool {
-    let mut any = false;
-    for i in 0..dim {
-        // SAFETY: the caller vouches for the memory.
-        let bits = unsafe { p.cast::<u16>().add(i).read_unaligned() };
-        any |= bits & exponent == exponent;
-    }
-    any
-}
-
-impl<'a> TensorViewMut<'a> {
-    /// A view of `data` to write, from its first element on, with strides in elements.
-    ///
-    /// # Errors
-    /// `InvalidArgument` when an index would lie outside `data` or two indices would share memory.
-    pub fn new<T: Scalar, const N: usize>(
-        data: &'a mut [T],
-        shape: [usize; N],
-        strides: [usize; N],
-    ) -> Result<Self> {
-        let view = TensorView::of_slice::<T>(data.as_mut_ptr(), data.len(), &shape, Some(&strides))?;
-        // SAFETY: the slice is borrowed exclusively for `'a`, and every index lies inside it.
-        unsafe { view.writable() }
-    }
-
-    /// A view of contiguous `data` to write.
-    ///
-    /// # Errors
-    /// `InvalidArgument` when `data` is shorter than the shape says.
-    pub fn contiguous<T: Scalar, const N: usize>(data: &'a mut [T], shape: [usize; N]) -> Result<Self> {
-        let view = TensorView::of_slice::<T>(data.as_mut_ptr(), data.len(), &shape, None)?;
-        // SAFETY: as in `new`.
-        unsafe { view.writable() }
-    }
-
-    /// The same memory, to read.
-    pub fn as_view(&self) -> TensorView<'_> {
-        self.view
-    }
-
-    /// As [`TensorView::transpose`].
-    ///
-    /// # Errors
-    /// As there.
-    pub fn transpose(mut self, first: usize, second: usize) -> Result<Self> {
-        self.view = self.view.transpose(first, second)?;
-        Ok(self)
-    }
-
-    /// As [`TensorView::split_last`].
-    ///
-    /// # Errors
-    /// As there.
-    pub fn split_last(mut self, parts: usize) -> Result<Self> {
-        self.view = self.view.split_last(parts)?;
-        Ok(self)
-    }
-
-    /// Fills the tensor with `values` in row-major order, each rounded to the tensor's number type.
-    ///
-    /// # Errors
-    /// `InvalidArgument` for another number of values than elements, `Unsupported` when the memory is not the
-    /// processor's; nothing is written then.
-    pub fn copy_from(&mut self, values: &[f32]) -> Result<()> {
-        self.view.require_cpu()?;
-        let [a, b, c, d] = self.view.shape;
-        if a * b * c * d != values.len() {
-            return Err(Error::invalid(format!(
-                "{} values for a tensor of shape {:?}",
-                values.len(),
-                self.view.dims()
-            )));
-        }
-        let mut values = values.iter();
-        let rows = (0..a).flat_map(|a| (0..b).flat_map(move |b| (0..c).map(move |c| (a, b, c))));
-        for (a, b, c) in rows {
-            for (d, value) in (0..d).zip(&mut values) {
-                let to = self.view.at([a, b, c, d]).cast_mut();
-                // SAFETY: the index lies inside the view, which is writable.
-                unsafe { store_one(to, self.view.element, *value) };
-            }
-        }
-        Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests;
