@@ -25,7 +25,7 @@ internal static class Program
         using (Engine engine = await Engine.OpenAsync(new EngineOptions { Checkpoint = model }, null, cancellation))
         using (Encoded encoded = await engine.EncodeAsync(photos, null, new ToConsole(), cancellation))
         {
-            foreach (PhotoReport report in encoded.Reports.Where(r => !r.Used))
+            foreach (PhotoReport report in encoded.Photos.Where(r => !r.Used))
                 Console.WriteLine($"left out: {report.Name}: {report.Reason}");
             encoded.Identity.Save(output);
             IdentityInfo info = encoded.Identity.Info;

@@ -45,7 +45,7 @@ def _photos(images: Any, folder: str) -> list[Any]:
 
 def _answer(encoded: Encoded) -> tuple[Identity, str]:
     lines = [f"{report.name}: {'used' if report.used else 'left out'}{report.reason and ', ' + report.reason}"
-             for report in encoded.reports]  # fmt: skip
+             for report in encoded.photos]  # fmt: skip
     return encoded.identity, "\n".join(lines)
 
 

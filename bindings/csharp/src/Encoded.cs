@@ -8,23 +8,23 @@ namespace OmniID
     /// <summary>What encoding gives: an identity, and what became of each photo handed in.</summary>
     public sealed class Encoded : IDisposable
     {
-        private Encoded(Identity identity, IReadOnlyList<PhotoReport> reports)
+        private Encoded(Identity identity, IReadOnlyList<PhotoReport> photos)
         {
             Identity = identity;
-            Reports = reports;
+            Photos = photos;
         }
 
         /// <summary>The identity of all photos that could be used.</summary>
         public Identity Identity { get; }
 
         /// <summary>What became of each photo, in the order in which they were given.</summary>
-        public IReadOnlyList<PhotoReport> Reports { get; }
+        public IReadOnlyList<PhotoReport> Photos { get; }
 
-        /// <summary><c>var (identity, reports) = engine.Encode(photos);</c></summary>
-        public void Deconstruct(out Identity identity, out IReadOnlyList<PhotoReport> reports)
+        /// <summary><c>var (identity, photos) = engine.Encode(files);</c></summary>
+        public void Deconstruct(out Identity identity, out IReadOnlyList<PhotoReport> photos)
         {
             identity = Identity;
-            reports = Reports;
+            photos = Photos;
         }
 
         /// <summary>Frees the identity.</summary>

@@ -294,7 +294,7 @@ namespace OmniID.Tests
                 Check.Equal(1, identity.Info.Photos, "photos of the identity");
                 using (Encoded extended = engine.Extend(identity, photos))
                 {
-                    CheckReports(extended.Reports);
+                    CheckReports(extended.Photos);
                     Check.Equal(2, extended.Identity.Info.Photos, "photos of the extended identity");
                 }
                 identity.Dispose();

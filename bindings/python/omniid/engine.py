@@ -58,7 +58,7 @@ class Encoded(NamedTuple):
 
     identity: Identity
     """The identity of all photos that could be used."""
-    reports: tuple[PhotoReport, ...]
+    photos: tuple[PhotoReport, ...]
     """What became of each photo, in the order in which they were given."""
 
 

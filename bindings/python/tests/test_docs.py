@@ -162,8 +162,8 @@ IN_CPP = """#include <omniid.hpp>
 #include <cstdio>
 int main(int, char **arguments) {
     const auto engine = omniid::Engine::open(arguments[1]);
-    const auto identity = engine.encode({omniid::Photo::file(arguments[2])});
-    std::printf("%zu numbers\\n", identity.tokens().size());
+    const auto encoded = engine->encode({omniid::Photo::file(arguments[2])});
+    std::printf("%zu numbers\\n", encoded->identity.tokens()->size());
 }
 """
 

@@ -69,7 +69,7 @@ namespace OmniID.Unity.Editor
                     using (Engine engine = await Engine.OpenAsync(options, listener, source.Token))
                     using (Encoded encoded = await engine.EncodeAsync(files, null, listener, source.Token))
                     {
-                        foreach (PhotoReport report in encoded.Reports.Where(r => !r.Used))
+                        foreach (PhotoReport report in encoded.Photos.Where(r => !r.Used))
                             Debug.LogWarning($"OmniID: {report.Name} was left out: {report.Reason}");
                         encoded.Identity.Save(output);
                     }
