@@ -71,7 +71,7 @@ pub struct omniid_tensor {
 pub struct omniid_managed_tensor {
     /// DLPack version.
     pub version: TensorVersion,
-    /// The producer's.
+    /// Private to the producer.
     pub manager_ctx: *mut c_void,
     /// Frees the tensor.
     pub deleter: Option<unsafe extern "C" fn(*mut omniid_managed_tensor)>,
