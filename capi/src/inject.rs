@@ -1,5 +1,5 @@
 //! Injection: at each attention layer and step the host hands over its queries, and the identities' attention is
-//! added to its output, in its own memory.
+//! added to the layer's output, in the host's own memory.
 
 use crate::conditioning::omniid_conditioning;
 use crate::conditioning_contents::{latent_size, role};
@@ -22,42 +22,42 @@ pub const OMNIID_LAYOUT_HEADS_FIRST: i32 = 1;
 pub const OMNIID_INJECT_FLAG_SIGMA: u32 = 1;
 /// The call's fraction is set.
 pub const OMNIID_INJECT_FLAG_FRACTION: u32 = 2;
-/// Do not look for values in the query that are not finite. The look costs under one percent of the attention.
+/// The query is not searched for values that are not finite. The search costs less than one percent of the attention.
 pub const OMNIID_INJECT_FLAG_UNCHECKED: u32 = 4;
 
-/// One attention layer at one step. Fields left at 0 have the defaults stated.
+/// One attention layer at one step, with the defaults that OMNIID_INJECT_CALL_INIT sets.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct omniid_inject_call {
     /// Set by OMNIID_INJECT_CALL_INIT.
     pub struct_size: u32,
-    /// Multiplies every identity's scale; 0 leaves the output as it is. OMNIID_INJECT_CALL_INIT sets 1.0f.
+    /// Multiplies every identity's weight; 0 leaves the output as it is. OMNIID_INJECT_CALL_INIT sets 1.0f.
     pub scale: f32,
     /// Index of the layer in the host's table.
     pub layer: usize,
-    /// The layer's queries: f32, f16 or bf16, any strides that do not run backwards.
+    /// The layer's queries: f32, f16 or bf16, with any strides that are not negative.
     pub query: *const omniid_tensor,
-    /// What the identities' attention is added to: the layer's text attention before its output projection. Same shape,
-    /// number type and device as the query; must not overlap it.
+    /// What the identities' attention is added to: the layer's text attention before its output projection. It has the
+    /// shape, number type and device of the query and must not overlap it.
     pub output: *mut omniid_tensor,
-    /// Order of the dimensions of query and output, OMNIID_LAYOUT_...
+    /// Order of the dimensions of query and output, OMNIID_LAYOUT_... Default: rows first.
     pub layout: i32,
-    /// Sum of OMNIID_INJECT_FLAG_...
+    /// Sum of OMNIID_INJECT_FLAG_... Default: none.
     pub flags: u32,
-    /// The side of guidance of each batch row, OMNIID_ROLE_..., in any order. NULL: all rows are conditional.
+    /// The side of guidance of each batch row, OMNIID_ROLE_..., in any order. Default: all rows are conditional.
     pub roles: *const i32,
     /// Number of roles: 0 or the batch size.
     pub role_count: usize,
     /// Noise level of the step, with OMNIID_INJECT_FLAG_SIGMA. Needed by identities that are limited to a range of it.
     pub sigma: f64,
-    /// Share of sampling that is done, 0 to 1, with OMNIID_INJECT_FLAG_FRACTION. Needed as sigma is.
+    /// Fraction of sampling that is done, 0 to 1, with OMNIID_INJECT_FLAG_FRACTION. Needed likewise.
     pub fraction: f64,
-    /// Height of the latent picture. Needed by identities with a mask.
+    /// Height of the latent image. Needed by identities with a mask.
     pub latent_height: u32,
-    /// Width of the latent picture. Needed by identities with a mask.
+    /// Width of the latent image. Needed by identities with a mask.
     pub latent_width: u32,
     /// The CUDA stream of query and output in DLPack's numbering: 1 the legacy default stream, 2 the per-thread default
-    /// stream, -1 to wait until the work is done, otherwise the stream's handle; never 0. Ignored on the CPU.
+    /// stream, -1 to wait until the work is done, otherwise the stream's handle; 0 is refused. Ignored on the CPU.
     /// OMNIID_INJECT_CALL_INIT sets 1.
     pub stream: i64,
 }
@@ -118,18 +118,18 @@ fn step(raw: &omniid_inject_call) -> Result<Step> {
 /// Adds the identities' attention to a layer's output, in place:
 /// output += sum over identities of scale x mask x softmax(query Kt / sqrt(head_dim)) V.
 ///
-/// Softmax and sums are computed in f32. Layers without weight, identities outside their step range and rows without
-/// a counterpart leave the output bit for bit as it is; so does an error. After the first call with each shape
-/// nothing is allocated.
+/// Softmax and sums are computed in f32. Layers without weight, identities outside their step range, rows to which
+/// nothing is injected, and errors leave the output as it is, bit for bit. After the first call with each shape nothing
+/// is allocated.
 ///
-/// On a GPU the attention runs on the call's stream, in order with the host's own work there, and the call does not
-/// wait for it; no memory of the device is allocated but for masks. The first call compiles the kernel, about a second. The query is not searched for values that are not
-/// finite. Make one call outside before a capture into a CUDA graph; the graph must not outlive the conditioning. The
-/// conditioning may be freed as soon as the call returns.
+/// On a GPU the attention runs on the call's stream, in order with the host's own work there; the call does not wait for
+/// it. Device memory is allocated for masks only. The first call compiles the kernel, which takes about a second. The
+/// query is not searched for values that are not finite. Before a capture into a CUDA graph, make one call outside of it;
+/// the graph must not outlive the conditioning. Otherwise the conditioning may be freed as soon as the call returns.
 ///
 /// Fails with `OMNIID_STATUS_MISMATCH` when shapes or number types of query, output and layer differ, with
-/// `OMNIID_STATUS_INVALID_ARGUMENT` for a layer that does not exist or a query that is not finite (naming its row), with
-/// `OMNIID_STATUS_UNSUPPORTED` when the tensors are not where the keys and values are.
+/// `OMNIID_STATUS_INVALID_ARGUMENT` for a layer that does not exist or a query that is not finite (naming its row), and
+/// with `OMNIID_STATUS_UNSUPPORTED` when the tensors are not where the keys and values are.
 ///
 /// # Safety
 /// `conditioning` is a live conditioning; `call` is initialised with OMNIID_INJECT_CALL_INIT; query and output describe

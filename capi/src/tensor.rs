@@ -1,9 +1,8 @@
 //! Tensors: DLPack 1.x, so that they pass to and from every tensor library without copies.
 //!
-//! Three ways: a tensor in the host's memory is lent to a call, a tensor of the host is filled by a call, or a call
-//! hands out a tensor that the host owns and frees with its deleter. f32, f16 and bf16, up to 4 dimensions, on the
-//! CPU or on a CUDA device; strides may be NULL, may skip, but not run backwards; byte_offset counts; the first
-//! number must be aligned to its own size.
+//! A call borrows a tensor in the host's memory, fills one, or hands out a tensor that the host then owns and frees with
+//! its deleter. Tensors have up to 4 dimensions of f32, f16 or bf16 numbers, on the CPU or on a CUDA device. Strides may
+//! be NULL or leave gaps, but not be negative; byte_offset is added; the first number must be aligned to its size.
 
 #[cfg(test)]
 #[path = "tensor_tests.rs"]
@@ -290,7 +289,7 @@ fn cpu_address(storage: &CpuStorage, start: usize) -> Result<*mut c_void> {
         .ok_or_else(|| Error::internal("handing out a tensor: no floats on the CPU"))
 }
 
-/// Frees a tensor that a call has handed out, through its deleter. NULL is fine.
+/// Frees a tensor that a call has handed out, through its deleter; NULL is ignored.
 ///
 /// # Safety
 /// `tensor` is NULL or an owned DLPack tensor that nobody uses any more.
