@@ -9,7 +9,7 @@ mod peak;
 use candle_core::{DType, Device, Tensor};
 use half::bf16;
 use omniid::adapter::{Adapter, AdapterLayer, Linear};
-use omniid::conditioning::{ConditionOptions, Conditioning, IdentityInput, Role};
+use omniid::conditioning::{Conditioning, ConditioningOptions, IdentityInput, Role};
 use omniid::engine::{EncodeOptions, Engine, EngineOptions};
 use omniid::host::{HostLayer, HostSpec};
 use omniid::inject::{InjectCall, TensorView, TensorViewMut};
@@ -190,7 +190,7 @@ fn conditioning(host: &HostSpec, dtype: DType) -> Outcome<Conditioning> {
         })
         .collect::<Outcome<Vec<_>>>()?;
     let input = IdentityInput::new(&tokens).with_unconditional(&tokens);
-    let options = ConditionOptions::default().with_dtype(dtype);
+    let options = ConditioningOptions::default().with_dtype(dtype);
     let adapter = Adapter::new(None, projections);
     Ok(Conditioning::new(&adapter, host, &[input], &options)?)
 }

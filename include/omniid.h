@@ -260,10 +260,10 @@ typedef int32_t (*omniid_progress_fn)(void *user_data, int32_t stage, uint64_t d
 /*
  * Tensors: DLPack 1.x, so that they pass to and from every tensor library without copies.
  *
- * Three ways: a tensor in the host's memory is lent to a call, a tensor of the host is filled by a call, or a call
- * hands out a tensor that the host owns and frees with its deleter. f32, f16 and bf16, up to 4 dimensions, on the
- * CPU or on a CUDA device; strides may be NULL, may skip, but not run backwards; byte_offset counts; the first
- * number must be aligned to its own size.
+ * A call borrows a tensor in the host's memory, fills one, or hands out a tensor that the host then owns and frees
+ * with its deleter. Tensors have up to 4 dimensions of f32, f16 or bf16 numbers, on the CPU or on a CUDA device.
+ * Strides may be NULL or leave gaps, but not be negative; byte_offset is added; the first number must be aligned to
+ * its size.
  */
 
 /*
@@ -301,13 +301,13 @@ typedef struct omniid_tensor_type {
 
 /** A version of DLPack; DLPackVersion. */
 typedef struct omniid_tensor_version {
-  /** Layouts of different major versions do not fit each other; 1. */
+  /** 1; layouts of different major versions differ. */
   uint32_t major;
   /** Grows when something is added. */
   uint32_t minor;
 } omniid_tensor_version;
 
-/** A tensor in somebody else's memory; DLTensor. */
+/** A tensor in memory that it does not own; DLTensor. */
 typedef struct omniid_tensor {
   /** Start of the memory, on the device. */
   void *data;
@@ -315,11 +315,11 @@ typedef struct omniid_tensor {
   omniid_tensor_device device;
   /** Number of dimensions. */
   int32_t ndim;
-  /** What the numbers are. */
+  /** Type of the numbers. */
   omniid_tensor_type dtype;
   /** Sizes, ndim of them. */
   int64_t *shape;
-  /** Distance of two neighbours in each dimension, in numbers; NULL for row-major without gaps. */
+  /** Distance between neighbours in each dimension, in numbers; NULL for row-major without gaps. */
   int64_t *strides;
   /** Where the first number is, in bytes from data. */
   uint64_t byte_offset;
@@ -327,9 +327,9 @@ typedef struct omniid_tensor {
 
 /** A tensor that its holder frees with the deleter; DLManagedTensorVersioned. */
 typedef struct omniid_managed_tensor {
-  /** Of this struct's layout; looked at before anything else. */
+  /** Version of this struct's layout; to be checked before anything else is read. */
   omniid_tensor_version version;
-  /** The producer's own. */
+  /** Private to the producer. */
   void *manager_ctx;
   /** Frees the tensor; may be called from any thread. */
   void (*deleter)(struct omniid_managed_tensor *self);
@@ -372,7 +372,7 @@ typedef char omniid_assert_managed_tensor[sizeof(omniid_managed_tensor) == 80 &&
 #define OMNIID_TYPE_CODE_BFLOAT 4
 
 /**
- * Frees a tensor that a call has handed out, through its deleter. NULL is fine.
+ * Frees a tensor that a call has handed out, through its deleter; NULL is ignored.
  *
  * The caller's part:
  * `tensor` is NULL or an owned DLPack tensor that nobody uses any more.
@@ -1767,7 +1767,7 @@ omniid_status omniid_conditioning_mask_factors(const omniid_conditioning *condit
 
 /*
  * Injection: at each attention layer and step the host hands over its queries, and the identities' attention is
- * added to its output, in its own memory.
+ * added to the layer's output, in the host's own memory.
  */
 
 /**
@@ -1791,12 +1791,12 @@ omniid_status omniid_conditioning_mask_factors(const omniid_conditioning *condit
 #define OMNIID_INJECT_FLAG_FRACTION 2
 
 /**
- * Do not look for values in the query that are not finite. The look costs under one percent of the attention.
+ * The query is not searched for values that are not finite. The search costs less than one percent of the attention.
  */
 #define OMNIID_INJECT_FLAG_UNCHECKED 4
 
 /**
- * One attention layer at one step. Fields left at 0 have the defaults stated.
+ * One attention layer at one step, with the defaults that OMNIID_INJECT_CALL_INIT sets.
  */
 typedef struct omniid_inject_call {
   /**
@@ -1804,7 +1804,7 @@ typedef struct omniid_inject_call {
    */
   uint32_t struct_size;
   /**
-   * Multiplies every identity's scale; 0 leaves the output as it is. OMNIID_INJECT_CALL_INIT sets 1.0f.
+   * Multiplies every identity's weight; 0 leaves the output as it is. OMNIID_INJECT_CALL_INIT sets 1.0f.
    */
   float scale;
   /**
@@ -1812,24 +1812,24 @@ typedef struct omniid_inject_call {
    */
   size_t layer;
   /**
-   * The layer's queries: f32, f16 or bf16, any strides that do not run backwards.
+   * The layer's queries: f32, f16 or bf16, with any strides that are not negative.
    */
   const omniid_tensor *query;
   /**
-   * What the identities' attention is added to: the layer's text attention before its output projection. Same shape,
-   * number type and device as the query; must not overlap it.
+   * What the identities' attention is added to: the layer's text attention before its output projection. It has the
+   * shape, number type and device of the query and must not overlap it.
    */
   omniid_tensor *output;
   /**
-   * Order of the dimensions of query and output, OMNIID_LAYOUT_...
+   * Order of the dimensions of query and output, OMNIID_LAYOUT_... Default: rows first.
    */
   int32_t layout;
   /**
-   * Sum of OMNIID_INJECT_FLAG_...
+   * Sum of OMNIID_INJECT_FLAG_... Default: none.
    */
   uint32_t flags;
   /**
-   * The side of guidance of each batch row, OMNIID_ROLE_..., in any order. NULL: all rows are conditional.
+   * The side of guidance of each batch row, OMNIID_ROLE_..., in any order. Default: all rows are conditional.
    */
   const int32_t *roles;
   /**
@@ -1841,20 +1841,20 @@ typedef struct omniid_inject_call {
    */
   double sigma;
   /**
-   * Share of sampling that is done, 0 to 1, with OMNIID_INJECT_FLAG_FRACTION. Needed as sigma is.
+   * Fraction of sampling that is done, 0 to 1, with OMNIID_INJECT_FLAG_FRACTION. Needed likewise.
    */
   double fraction;
   /**
-   * Height of the latent picture. Needed by identities with a mask.
+   * Height of the latent image. Needed by identities with a mask.
    */
   uint32_t latent_height;
   /**
-   * Width of the latent picture. Needed by identities with a mask.
+   * Width of the latent image. Needed by identities with a mask.
    */
   uint32_t latent_width;
   /**
    * The CUDA stream of query and output in DLPack's numbering: 1 the legacy default stream, 2 the per-thread default
-   * stream, -1 to wait until the work is done, otherwise the stream's handle; never 0. Ignored on the CPU.
+   * stream, -1 to wait until the work is done, otherwise the stream's handle; 0 is refused. Ignored on the CPU.
    * OMNIID_INJECT_CALL_INIT sets 1.
    */
   int64_t stream;
@@ -1868,18 +1868,19 @@ typedef struct omniid_inject_call {
  * Adds the identities' attention to a layer's output, in place:
  * output += sum over identities of scale x mask x softmax(query Kt / sqrt(head_dim)) V.
  *
- * Softmax and sums are computed in f32. Layers without weight, identities outside their step range and rows without
- * a counterpart leave the output bit for bit as it is; so does an error. After the first call with each shape
- * nothing is allocated.
+ * Softmax and sums are computed in f32. Layers without weight, identities outside their step range, rows to which
+ * nothing is injected, and errors leave the output as it is, bit for bit. After the first call with each shape nothing
+ * is allocated.
  *
- * On a GPU the attention runs on the call's stream, in order with the host's own work there, and the call does not
- * wait for it; no memory of the device is allocated but for masks. The first call compiles the kernel, about a second. The query is not searched for values that are not
- * finite. Make one call outside before a capture into a CUDA graph; the graph must not outlive the conditioning. The
- * conditioning may be freed as soon as the call returns.
+ * On a GPU the attention runs on the call's stream, in order with the host's own work there; the call does not wait
+ * for it. Device memory is allocated for masks only. The first call compiles the kernel, which takes about a second.
+ * The query is not searched for values that are not finite. Before a capture into a CUDA graph, make one call outside
+ * of it; the graph must not outlive the conditioning. Otherwise the conditioning may be freed as soon as the call
+ * returns.
  *
  * Fails with `OMNIID_STATUS_MISMATCH` when shapes or number types of query, output and layer differ, with
- * `OMNIID_STATUS_INVALID_ARGUMENT` for a layer that does not exist or a query that is not finite (naming its row), with
- * `OMNIID_STATUS_UNSUPPORTED` when the tensors are not where the keys and values are.
+ * `OMNIID_STATUS_INVALID_ARGUMENT` for a layer that does not exist or a query that is not finite (naming its row), and
+ * with `OMNIID_STATUS_UNSUPPORTED` when the tensors are not where the keys and values are.
  *
  * The caller's part:
  * `conditioning` is a live conditioning; `call` is initialised with OMNIID_INJECT_CALL_INIT; query and output describe

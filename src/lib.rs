@@ -59,7 +59,7 @@ const _: () = {
     shared::<checkpoint::Checkpoint>();
     shared::<checkpoint::UsageTracker>();
     shared::<conditioning::Conditioning>();
-    shared::<conditioning::ConditionOptions>();
+    shared::<conditioning::ConditioningOptions>();
     shared::<face::FaceDetector>();
     shared::<host::HostSpec>();
     shared::<identity::Identity>();

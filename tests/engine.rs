@@ -2,9 +2,9 @@
 
 use candle_core::{Device, Tensor};
 use omniid::checkpoint::safetensors_to_bytes;
-use omniid::conditioning::{ConditionOptions, Role, Unconditional};
+use omniid::conditioning::{ConditioningOptions, Role, Unconditional};
 use omniid::engine::{
-    untrained_tensors, write_untrained, BadPhoto, ConditionInput, EncodeOptions, Engine, EngineOptions,
+    untrained_tensors, write_untrained, BadPhoto, ConditioningInput, EncodeOptions, Engine, EngineOptions,
     NativeConfig, Source,
 };
 use omniid::identity::Identity;
@@ -142,7 +142,7 @@ fn identities_belong_to_their_model() {
     let (ours, other) = (engine(folder.path(), 4), engine(folder.path(), 5));
     let picture = picture(3);
     let identity = encode(&ours, &[photo(&picture)]);
-    let condition = |engine: &Engine| engine.condition([&identity], &ConditionOptions::default());
+    let condition = |engine: &Engine| engine.condition([&identity], &ConditioningOptions::default());
     condition(&ours).unwrap();
     let error = condition(&other).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Mismatch);
@@ -243,8 +243,8 @@ fn unconditional_variants_exist_where_they_should() {
     let picture = picture(4);
     let identity = encode(&engine, &[photo(&picture)]);
     let keys = |unconditional: Unconditional<'_>| {
-        let input = ConditionInput::new(&identity).with_unconditional(unconditional);
-        let conditioning = engine.condition([input], &ConditionOptions::default())?;
+        let input = ConditioningInput::new(&identity).with_unconditional(unconditional);
+        let conditioning = engine.condition([input], &ConditioningOptions::default())?;
         let keys = conditioning.keys(0, 0, Role::Unconditional)?;
         Ok::<_, omniid::Error>(keys.map(|keys| keys.flatten_all().unwrap().to_vec1::<f32>().unwrap()))
     };
@@ -326,7 +326,7 @@ fn unknown_and_missing_tensors_are_named() {
             // The adapter is read when it is first needed.
             let picture = picture(1);
             let identity = encode(&engine, &[photo(&picture)]);
-            engine.condition([&identity], &ConditionOptions::default())
+            engine.condition([&identity], &ConditioningOptions::default())
         });
         let error = opened.err().unwrap();
         assert_eq!(error.kind(), ErrorKind::Format, "{error}");

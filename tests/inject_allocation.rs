@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Device, Tensor};
 use omniid::adapter::{Adapter, AdapterLayer, Linear};
-use omniid::conditioning::{ConditionOptions, Conditioning, IdentityInput, Mask, Role, StepRange};
+use omniid::conditioning::{Conditioning, ConditioningOptions, IdentityInput, Mask, Role, StepRange};
 use omniid::host::{HostLayer, HostSpec};
 use omniid::inject::{InjectCall, TensorView, TensorViewMut};
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -53,7 +53,7 @@ fn the_second_call_and_all_later_ones_do_not_allocate() {
             end: 1.0,
         });
     for dtype in [DType::F32, DType::BF16] {
-        let options = ConditionOptions::default().with_dtype(dtype);
+        let options = ConditioningOptions::default().with_dtype(dtype);
         let inputs = [input.clone(), input.clone()];
         let conditioning = Conditioning::new(&adapter, &host, &inputs, &options).unwrap();
         let query = vec![0.1f32; shape.iter().product()];

@@ -6,7 +6,7 @@ use candle_core::{DType, Device, Tensor};
 use half::{bf16, f16};
 use omniid::adapter::{Adapter, AdapterLayout};
 use omniid::checkpoint::Checkpoint;
-use omniid::conditioning::{ConditionOptions, Conditioning, IdentityInput, Mask, MaskMode, Role};
+use omniid::conditioning::{Conditioning, ConditioningOptions, IdentityInput, Mask, MaskMode, Role};
 use omniid::host::HostSpec;
 use omniid::inject::{InjectCall, Scalar, TensorView, TensorViewMut};
 use omniid::Limits;
@@ -64,7 +64,7 @@ fn load(case: &str, adapters: &[&str], dtype: DType) -> Case {
             .with_unconditional((rows > 1).then_some(&unconditional))
             .with_scale(scales[n])
             .with_mask(mask);
-        let options = ConditionOptions::default()
+        let options = ConditioningOptions::default()
             .with_dtype(dtype)
             .with_mask_mode(MaskMode::Diffusers);
         Conditioning::new(&adapter, &host, &[input], &options).unwrap()

@@ -8,10 +8,10 @@ use crate::progress::{omniid_progress_fn, with_progress};
 use crate::status::omniid_status;
 use crate::structs::{self, CStruct};
 use omniid::conditioning::{
-    ConditionOptions, Conditioning, EmbedsScaling, LayerScales, Mask, MaskMode, StepRange, Unconditional,
+    Conditioning, ConditioningOptions, EmbedsScaling, LayerScales, Mask, MaskMode, StepRange, Unconditional,
     WeightType,
 };
-use omniid::engine::ConditionInput;
+use omniid::engine::ConditioningInput;
 use omniid::host::HostSpec;
 use omniid::{Error, Result};
 use omniid_capi_export::export;
@@ -170,10 +170,10 @@ unsafe impl CStruct for omniid_conditioning_options {
 
 /// # Safety
 /// Pointers inside `raw` are NULL or valid for `'a`.
-unsafe fn input<'a>(raw: &omniid_conditioning_input) -> Result<ConditionInput<'a>> {
+unsafe fn input<'a>(raw: &omniid_conditioning_input) -> Result<ConditioningInput<'a>> {
     // SAFETY: the caller's promise, here and below.
     unsafe {
-        let mut input = ConditionInput::new(pointer::handle(raw.identity, "identity")?.identity.as_ref());
+        let mut input = ConditioningInput::new(pointer::handle(raw.identity, "identity")?.identity.as_ref());
         input.scale = raw.scale;
         if !raw.mask.is_null() {
             let (height, width) = (raw.mask_height as usize, raw.mask_width as usize);
@@ -243,14 +243,14 @@ fn unconditional<'a>(number: i32) -> Result<Unconditional<'a>> {
 ///
 /// # Safety
 /// Pointers inside `raw` are NULL or valid.
-unsafe fn options(raw: &omniid_conditioning_options, host: Option<&HostSpec>) -> Result<ConditionOptions> {
+unsafe fn options(raw: &omniid_conditioning_options, host: Option<&HostSpec>) -> Result<ConditioningOptions> {
     if raw.reserved != 0 {
         return Err(Error::unsupported(format!(
             "omniid_conditioning_options: reserved is {}, expected 0",
             raw.reserved
         )));
     }
-    let mut options = ConditionOptions::default()
+    let mut options = ConditioningOptions::default()
         .with_weight_type(WeightType::from_number(raw.weight_type).ok_or_else(|| {
             Error::invalid(format!(
                 "weight_type: {}, expected 0 to 15 (OMNIID_WEIGHT_TYPE_...)",
@@ -348,7 +348,7 @@ pub unsafe extern "C" fn omniid_conditioning_create(
     });
     let inputs = inputs.collect::<Result<Vec<_>>>()?;
     let (options, progress, user_data) = if options.is_null() {
-        (ConditionOptions::default(), None, std::ptr::null_mut())
+        (ConditioningOptions::default(), None, std::ptr::null_mut())
     } else {
         // SAFETY: as above.
         let raw = unsafe { structs::read(options) }?;

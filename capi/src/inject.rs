@@ -122,10 +122,11 @@ fn step(raw: &omniid_inject_call) -> Result<Step> {
 /// nothing is injected, and errors leave the output as it is, bit for bit. After the first call with each shape nothing
 /// is allocated.
 ///
-/// On a GPU the attention runs on the call's stream, in order with the host's own work there; the call does not wait for
-/// it. Device memory is allocated for masks only. The first call compiles the kernel, which takes about a second. The
-/// query is not searched for values that are not finite. Before a capture into a CUDA graph, make one call outside of it;
-/// the graph must not outlive the conditioning. Otherwise the conditioning may be freed as soon as the call returns.
+/// On a GPU the attention runs on the call's stream, in order with the host's own work there; the call does not wait
+/// for it. Device memory is allocated for masks only. The first call compiles the kernel, which takes about a second.
+/// The query is not searched for values that are not finite. Before a capture into a CUDA graph, make one call outside
+/// of it; the graph must not outlive the conditioning. Otherwise the conditioning may be freed as soon as the call
+/// returns.
 ///
 /// Fails with `OMNIID_STATUS_MISMATCH` when shapes or number types of query, output and layer differ, with
 /// `OMNIID_STATUS_INVALID_ARGUMENT` for a layer that does not exist or a query that is not finite (naming its row), and

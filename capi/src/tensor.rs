@@ -1,8 +1,9 @@
 //! Tensors: DLPack 1.x, so that they pass to and from every tensor library without copies.
 //!
-//! A call borrows a tensor in the host's memory, fills one, or hands out a tensor that the host then owns and frees with
-//! its deleter. Tensors have up to 4 dimensions of f32, f16 or bf16 numbers, on the CPU or on a CUDA device. Strides may
-//! be NULL or leave gaps, but not be negative; byte_offset is added; the first number must be aligned to its size.
+//! A call borrows a tensor in the host's memory, fills one, or hands out a tensor that the host then owns and frees
+//! with its deleter. Tensors have up to 4 dimensions of f32, f16 or bf16 numbers, on the CPU or on a CUDA device.
+//! Strides may be NULL or leave gaps, but not be negative; byte_offset is added; the first number must be aligned to
+//! its size.
 
 #[cfg(test)]
 #[path = "tensor_tests.rs"]

@@ -5,8 +5,8 @@ use crate::pixels::to_images;
 use crate::{ConditioningHook, Minihost, View};
 use candle_core::{Device, Tensor};
 use image::RgbImage;
-use omniid::conditioning::ConditionOptions;
-use omniid::engine::{ConditionInput, Engine};
+use omniid::conditioning::ConditioningOptions;
+use omniid::engine::{ConditioningInput, Engine};
 use omniid::identity::Identity;
 use omniid::{Error, Result};
 
@@ -101,7 +101,7 @@ impl Generator {
         options: &GenerateOptions,
         report: impl FnMut(usize, usize) -> Result<()>,
     ) -> Result<Vec<RgbImage>> {
-        self.generate_mixed(&[ConditionInput::new(identity)], views, options, report)
+        self.generate_mixed(&[ConditioningInput::new(identity)], views, options, report)
     }
 
     /// [`Generator::generate`] with several identities in the same pictures, each with its own weight, mask and steps:
@@ -111,7 +111,7 @@ impl Generator {
     /// As [`Generator::generate`] and [`Engine::condition`].
     pub fn generate_mixed(
         &self,
-        identities: &[ConditionInput<'_>],
+        identities: &[ConditioningInput<'_>],
         views: &[View],
         options: &GenerateOptions,
         mut report: impl FnMut(usize, usize) -> Result<()>,
@@ -123,7 +123,7 @@ impl Generator {
             .iter()
             .map(|input| input.clone().with_scale(input.scale * options.identity_scale))
             .collect();
-        let conditioning = self.engine.condition(inputs, &ConditionOptions::default())?;
+        let conditioning = self.engine.condition(inputs, &ConditioningOptions::default())?;
         let side = self.host.config().size / self.host.config().block;
         let batches = views.len().div_ceil(options.batch_size);
         let mut images = Vec::with_capacity(views.len());

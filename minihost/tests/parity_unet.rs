@@ -5,7 +5,7 @@
 use candle_core::{DType, Device, Tensor};
 use omniid::adapter::{Adapter, AdapterLayer};
 use omniid::checkpoint::{Checkpoint, Weights};
-use omniid::conditioning::{ConditionOptions, Conditioning, IdentityInput};
+use omniid::conditioning::{Conditioning, ConditioningOptions, IdentityInput};
 use omniid::encoder::{FullFace, FullFaceConfig};
 use omniid::Limits;
 use omniid_minihost::unet::{tensors, UNetInput};
@@ -118,7 +118,7 @@ fn check(name: &str) {
     for row in 0..2 {
         let tokens = identity.get(row).unwrap();
         let input = IdentityInput::new(&tokens);
-        let options = ConditionOptions::default();
+        let options = ConditioningOptions::default();
         let conditioning = Conditioning::new(&case.adapter, host, &[input], &options).unwrap();
         let hook = ConditioningHook::new(conditioning, 1);
         let found = case.run(row..row + 1, Some(&hook));

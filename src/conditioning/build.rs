@@ -1,7 +1,7 @@
 //! Projection of identities to the keys and values of every layer.
 
 use super::{
-    layer_weight, ConditionOptions, ConditionedIdentity, ConditionedLayer, Conditioning, EmbedsScaling,
+    layer_weight, ConditionedIdentity, ConditionedLayer, Conditioning, ConditioningOptions, EmbedsScaling,
     IdentityInput, Inner, MaskGrids, TokenSource, Weights,
 };
 use crate::adapter::{Adapter, AdapterLayer};
@@ -22,7 +22,7 @@ pub(super) fn build(
     adapter: &Adapter,
     host: &HostSpec,
     identities: &[IdentityInput<'_>],
-    options: &ConditionOptions,
+    options: &ConditioningOptions,
     progress: ProgressFn<'_>,
 ) -> Result<Conditioning> {
     adapter.check_host(host)?;
@@ -66,7 +66,7 @@ pub(super) fn build(
     })
 }
 
-fn check_options(options: &ConditionOptions, host: &HostSpec) -> Result<()> {
+fn check_options(options: &ConditioningOptions, host: &HostSpec) -> Result<()> {
     if !matches!(options.dtype, DType::F32 | DType::F16 | DType::BF16) {
         return Err(Error::unsupported(format!(
             "keys and values of type {:?}; they can be f32, f16 or bf16",
@@ -145,7 +145,7 @@ fn condition_layer(
     weights: &AdapterLayer,
     input: &IdentityInput<'_>,
     contexts: &Contexts,
-    options: &ConditionOptions,
+    options: &ConditioningOptions,
 ) -> Result<Option<ConditionedLayer>> {
     let layer = host.layer(index)?;
     let spread = Weights {
@@ -200,7 +200,7 @@ fn project(
     layer: &AdapterLayer,
     context: &Tensor,
     weight: f32,
-    options: &ConditionOptions,
+    options: &ConditioningOptions,
     inner: usize,
 ) -> Result<KeyValue<Tensor>> {
     let mut keys = layer.to_k.forward(context)?;

@@ -19,7 +19,7 @@ mod weights_tests;
 
 pub use layer_scales::LayerScales;
 pub use mask::{Mask, MaskMode};
-pub use options::{ConditionOptions, EmbedsScaling, IdentityInput, Role, Unconditional};
+pub use options::{ConditioningOptions, EmbedsScaling, IdentityInput, Role, Unconditional};
 pub use steps::{NoiseSchedule, Step, StepRange};
 pub use weights::{layer_weight, LayerWeight, TokenSource, WeightType, Weights};
 
@@ -85,7 +85,7 @@ impl Conditioning {
         adapter: &Adapter,
         host: &HostSpec,
         identities: &[IdentityInput<'_>],
-        options: &ConditionOptions,
+        options: &ConditioningOptions,
     ) -> Result<Self> {
         build::build(adapter, host, identities, options, &mut progress::ignore)
     }
@@ -99,7 +99,7 @@ impl Conditioning {
         adapter: &Adapter,
         host: &HostSpec,
         identities: &[IdentityInput<'_>],
-        options: &ConditionOptions,
+        options: &ConditioningOptions,
         progress: ProgressFn<'_>,
     ) -> Result<Self> {
         build::build(adapter, host, identities, options, progress)

@@ -96,7 +96,7 @@ impl<'a> IdentityInput<'a> {
 /// What holds for all identities of one [`Conditioning`](super::Conditioning).
 #[derive(Debug, Clone)]
 #[non_exhaustive]
-pub struct ConditionOptions {
+pub struct ConditioningOptions {
     /// How weights are spread over the layers.
     pub weight_type: WeightType,
     /// Weight of the composition layers under "style and composition" types; by default the identity's scale.
@@ -115,7 +115,7 @@ pub struct ConditionOptions {
     pub mask_mode: MaskMode,
 }
 
-impl Default for ConditionOptions {
+impl Default for ConditioningOptions {
     fn default() -> Self {
         Self {
             weight_type: WeightType::Linear,
@@ -138,7 +138,7 @@ setters!(IdentityInput<'a> {
     with_steps: steps = plain StepRange,
 });
 
-setters!(ConditionOptions {
+setters!(ConditioningOptions {
     with_weight_type: weight_type = plain WeightType,
     with_composition_scale: composition_scale = option f32,
     with_style_boost: style_boost = option f32,

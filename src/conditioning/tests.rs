@@ -49,7 +49,7 @@ fn values(tensor: Option<Tensor>) -> Vec<f32> {
         .unwrap()
 }
 
-fn condition(inputs: &[IdentityInput], options: &ConditionOptions) -> Result<Conditioning> {
+fn condition(inputs: &[IdentityInput], options: &ConditioningOptions) -> Result<Conditioning> {
     Conditioning::new(&adapter(false), &host(), inputs, options)
 }
 
@@ -69,7 +69,7 @@ fn keys_and_values_are_the_projected_tokens() {
         scale: 0.7,
         ..IdentityInput::new(&tokens)
     };
-    let conditioning = condition(&[input], &ConditionOptions::default()).unwrap();
+    let conditioning = condition(&[input], &ConditioningOptions::default()).unwrap();
     let weights = adapter(true);
     for layer in [0, 10] {
         let expected = tokens
@@ -91,11 +91,11 @@ fn keys_and_values_are_the_projected_tokens() {
 #[test]
 fn the_number_type_is_the_one_asked_for() {
     let tokens = random(&[5, CONTEXT], 90);
-    let exact = condition(&[IdentityInput::new(&tokens)], &ConditionOptions::default()).unwrap();
+    let exact = condition(&[IdentityInput::new(&tokens)], &ConditioningOptions::default()).unwrap();
     for (dtype, tolerance) in [(DType::F16, 1e-3), (DType::BF16, 6e-3)] {
-        let options = ConditionOptions {
+        let options = ConditioningOptions {
             dtype,
-            ..ConditionOptions::default()
+            ..ConditioningOptions::default()
         };
         let conditioning = condition(&[IdentityInput::new(&tokens)], &options).unwrap();
         let keys = conditioning.keys(3, 0, Role::Conditional).unwrap().unwrap();
@@ -107,9 +107,9 @@ fn the_number_type_is_the_one_asked_for() {
         );
         assert_eq!(conditioning.byte_size() * 2, exact.byte_size());
     }
-    let options = ConditionOptions {
+    let options = ConditioningOptions {
         dtype: DType::F64,
-        ..ConditionOptions::default()
+        ..ConditioningOptions::default()
     };
     assert_eq!(
         condition(&[IdentityInput::new(&tokens)], &options)
@@ -123,9 +123,9 @@ fn the_number_type_is_the_one_asked_for() {
 fn precise_types_hand_the_identity_to_the_other_side() {
     let tokens = random(&[5, CONTEXT], 90);
     for bias in [false, true] {
-        let options = ConditionOptions {
+        let options = ConditioningOptions {
             weight_type: WeightType::StyleTransferPrecise,
-            ..ConditionOptions::default()
+            ..ConditioningOptions::default()
         };
         let inputs = [IdentityInput::new(&tokens)];
         let conditioning = Conditioning::new(&adapter(bias), &host(), &inputs, &options).unwrap();
@@ -146,17 +146,17 @@ fn precise_types_hand_the_identity_to_the_other_side() {
 #[test]
 fn a_composition_identity_feeds_the_composition_layer() {
     let (tokens, other) = (random(&[5, CONTEXT], 90), random(&[5, CONTEXT], 95));
-    let options = ConditionOptions {
+    let options = ConditioningOptions {
         weight_type: WeightType::StyleAndComposition,
         composition_scale: Some(0.25),
-        ..ConditionOptions::default()
+        ..ConditioningOptions::default()
     };
     let input = IdentityInput {
         composition: Some(&other),
         ..IdentityInput::new(&tokens)
     };
     let both = condition(&[input], &options).unwrap();
-    let alone = condition(&[IdentityInput::new(&other)], &ConditionOptions::default()).unwrap();
+    let alone = condition(&[IdentityInput::new(&other)], &ConditioningOptions::default()).unwrap();
     let keys = |conditioning: &Conditioning| values(conditioning.keys(3, 0, Role::Conditional).unwrap());
     assert_eq!(keys(&both), keys(&alone));
     assert_eq!(
@@ -169,9 +169,9 @@ fn a_composition_identity_feeds_the_composition_layer() {
 fn embeds_scaling_moves_the_weight_into_keys_and_values() {
     let tokens = random(&[5, CONTEXT], 90);
     let with = |embeds_scaling| {
-        let options = ConditionOptions {
+        let options = ConditioningOptions {
             embeds_scaling,
-            ..ConditionOptions::default()
+            ..ConditioningOptions::default()
         };
         let conditioning = condition(
             &[IdentityInput {
@@ -215,9 +215,9 @@ fn embeds_scaling_moves_the_weight_into_keys_and_values() {
 fn nothing_is_computed_where_there_is_no_weight() {
     let tokens = random(&[5, CONTEXT], 90);
     let scales = LayerScales::parse(&host(), "4:0, 5:2").unwrap();
-    let options = ConditionOptions {
+    let options = ConditioningOptions {
         layer_scales: Some(scales),
-        ..ConditionOptions::default()
+        ..ConditioningOptions::default()
     };
     let conditioning = condition(
         &[IdentityInput {
@@ -229,10 +229,10 @@ fn nothing_is_computed_where_there_is_no_weight() {
     .unwrap();
     assert_eq!(conditioning.byte_size(), 2 * 5 * 8 * 4);
     assert_eq!(conditioning.factor(5, 0).unwrap(), 1.0);
-    let boosted = ConditionOptions {
+    let boosted = ConditioningOptions {
         weight_type: WeightType::CompositionPrecise,
         composition_boost: Some(2.0),
-        ..ConditionOptions::default()
+        ..ConditioningOptions::default()
     };
     let none = condition(
         &[IdentityInput {
@@ -249,7 +249,7 @@ fn nothing_is_computed_where_there_is_no_weight() {
 fn what_does_not_belong_together_is_refused() {
     let tokens = random(&[5, CONTEXT], 90);
     let kind = |result: Result<Conditioning>| result.unwrap_err().kind();
-    let plain = ConditionOptions::default();
+    let plain = ConditioningOptions::default();
     assert_eq!(kind(condition(&[], &plain)), ErrorKind::InvalidArgument);
     for dims in [&[5, CONTEXT + 1][..], &[0, CONTEXT], &[1, 5, CONTEXT]] {
         let wrong = Tensor::zeros(dims, DType::F32, &Device::Cpu).unwrap();
@@ -274,7 +274,7 @@ fn what_does_not_belong_together_is_refused() {
         )),
         ErrorKind::InvalidArgument
     );
-    let nan = ConditionOptions {
+    let nan = ConditioningOptions {
         style_boost: Some(f32::NAN),
         ..plain.clone()
     };
@@ -283,7 +283,7 @@ fn what_does_not_belong_together_is_refused() {
         ErrorKind::InvalidArgument
     );
     let scales = LayerScales::per_layer(&HostSpec::sd15(), &[1.0; 16]).unwrap();
-    let foreign = ConditionOptions {
+    let foreign = ConditioningOptions {
         layer_scales: Some(scales),
         ..plain.clone()
     };
@@ -309,7 +309,7 @@ fn progress_is_told_and_can_cancel() {
         }
     };
     let inputs = [IdentityInput::new(&tokens)];
-    let options = ConditionOptions::default();
+    let options = ConditioningOptions::default();
     let result = Conditioning::new_with_progress(&adapter(false), &host(), &inputs, &options, &mut callback);
     assert_eq!(result.unwrap_err().kind(), ErrorKind::Cancelled);
     assert_eq!(seen, [(1, 11), (2, 11), (3, 11), (4, 11)]);
@@ -318,7 +318,7 @@ fn progress_is_told_and_can_cancel() {
 #[test]
 fn layers_and_identities_that_do_not_exist_are_named() {
     let tokens = random(&[5, CONTEXT], 90);
-    let conditioning = condition(&[IdentityInput::new(&tokens)], &ConditionOptions::default()).unwrap();
+    let conditioning = condition(&[IdentityInput::new(&tokens)], &ConditioningOptions::default()).unwrap();
     assert_eq!(conditioning.find_layer("layer7").unwrap(), 7);
     assert_eq!(conditioning.layer_name(7).unwrap(), "layer7");
     assert!(conditioning

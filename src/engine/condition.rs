@@ -2,7 +2,7 @@
 
 use super::Engine;
 use crate::adapter::Adapter;
-use crate::conditioning::{ConditionOptions, Conditioning, IdentityInput, Mask, StepRange, Unconditional};
+use crate::conditioning::{Conditioning, ConditioningOptions, IdentityInput, Mask, StepRange, Unconditional};
 use crate::encoder::{EncoderInput, EncoderKind};
 use crate::error::{Error, Result};
 use crate::host::HostFamily;
@@ -14,7 +14,7 @@ use candle_core::{DType, Device, Tensor};
 /// One identity for [`Engine::condition`], and how it acts.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
-pub struct ConditionInput<'a> {
+pub struct ConditioningInput<'a> {
     /// The person.
     pub identity: &'a Identity,
     /// Weight of the identity. 0 leaves it out.
@@ -31,7 +31,7 @@ pub struct ConditionInput<'a> {
     pub composition: Option<&'a Identity>,
 }
 
-impl<'a> ConditionInput<'a> {
+impl<'a> ConditioningInput<'a> {
     /// An identity at weight 1, everywhere, at every step, with the checkpoint's own unconditional side.
     pub fn new(identity: &'a Identity) -> Self {
         Self {
@@ -46,7 +46,7 @@ impl<'a> ConditionInput<'a> {
     }
 }
 
-setters!(ConditionInput<'a> {
+setters!(ConditioningInput<'a> {
     with_scale: scale = plain f32,
     with_mask: mask = option Mask,
     with_steps: steps = plain StepRange,
@@ -55,7 +55,7 @@ setters!(ConditionInput<'a> {
     with_composition: composition = option &'a Identity,
 });
 
-impl<'a> From<&'a Identity> for ConditionInput<'a> {
+impl<'a> From<&'a Identity> for ConditioningInput<'a> {
     fn from(identity: &'a Identity) -> Self {
         Self::new(identity)
     }
@@ -82,10 +82,10 @@ impl Engine {
     /// finite, [`ErrorKind::Mismatch`](crate::ErrorKind::Mismatch) when another model made an identity or the
     /// adapter is for another host, [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) when the checkpoint
     /// has no adapter, the host is not known, or the unconditional variant does not exist for this encoder.
-    pub fn condition<'i, I: Into<ConditionInput<'i>>>(
+    pub fn condition<'i, I: Into<ConditioningInput<'i>>>(
         &self,
         identities: impl IntoIterator<Item = I>,
-        options: &ConditionOptions,
+        options: &ConditioningOptions,
     ) -> Result<Conditioning> {
         self.condition_with_progress(identities, options, &mut progress::ignore)
     }
@@ -94,13 +94,13 @@ impl Engine {
     ///
     /// # Errors
     /// As [`Engine::condition`]; [`ErrorKind::Cancelled`](crate::ErrorKind::Cancelled).
-    pub fn condition_with_progress<'i, I: Into<ConditionInput<'i>>>(
+    pub fn condition_with_progress<'i, I: Into<ConditioningInput<'i>>>(
         &self,
         identities: impl IntoIterator<Item = I>,
-        options: &ConditionOptions,
+        options: &ConditioningOptions,
         progress: ProgressFn<'_>,
     ) -> Result<Conditioning> {
-        let identities: Vec<ConditionInput<'i>> = identities.into_iter().map(I::into).collect();
+        let identities: Vec<ConditioningInput<'i>> = identities.into_iter().map(I::into).collect();
         if identities.is_empty() {
             return Err(Error::invalid(
                 "conditioning: 0 identities given, expected at least 1",

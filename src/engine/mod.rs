@@ -25,7 +25,7 @@ pub use crate::encoder::{
 pub use crate::face::PhotoReport;
 pub use crate::vit::VisionConfig;
 pub use attention::{AttentionMaps, PhotoAttention};
-pub use condition::ConditionInput;
+pub use condition::ConditioningInput;
 pub use config::{NativeConfig, PixelConfig, FORMAT_VERSION};
 pub use host_config::{HostConfig, HostTable, LayerConfig};
 pub(crate) use open::Parts;

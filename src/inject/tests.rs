@@ -1,6 +1,6 @@
 use super::*;
 use crate::adapter::{Adapter, AdapterLayer, Linear};
-use crate::conditioning::{ConditionOptions, IdentityInput, Mask, MaskMode, StepRange};
+use crate::conditioning::{ConditioningOptions, IdentityInput, Mask, MaskMode, StepRange};
 use crate::error::ErrorKind;
 use crate::host::{HostLayer, HostSpec};
 use candle_core::{DType, Device, Tensor};
@@ -53,12 +53,12 @@ fn adapter() -> Adapter {
     )
 }
 
-fn condition(inputs: &[IdentityInput], options: &ConditionOptions) -> Conditioning {
+fn condition(inputs: &[IdentityInput], options: &ConditioningOptions) -> Conditioning {
     Conditioning::new(&adapter(), &host(), inputs, options).unwrap()
 }
 
 fn plain(inputs: &[IdentityInput]) -> Conditioning {
-    condition(inputs, &ConditionOptions::default())
+    condition(inputs, &ConditioningOptions::default())
 }
 
 fn call<'a>(query: &'a [f32], output: &'a mut [f32]) -> InjectCall<'a> {
@@ -168,9 +168,9 @@ fn scale_zero_leaves_every_bit() {
         let tokens = random(&[7, CONTEXT], 1);
         let query: Vec<T> = noise(COUNT, 3).into_iter().map(&narrow).collect();
         let before: Vec<T> = noise(COUNT, 4).into_iter().map(&narrow).collect();
-        let options = ConditionOptions {
+        let options = ConditioningOptions {
             dtype,
-            ..ConditionOptions::default()
+            ..ConditioningOptions::default()
         };
         for (scale, call_scale) in [(0.0, 1.0), (1.0, 0.0), (-0.0, -0.0)] {
             let conditioning = condition(
@@ -321,9 +321,9 @@ fn masks_weigh_image_tokens() {
     let mask = Mask::new(6, 8, &(0..48).map(|i| i as f32 / 47.0).collect::<Vec<_>>()).unwrap();
     let whole = added(&plain(&[IdentityInput::new(&tokens)]), &query, |_| {});
     for mask_mode in [MaskMode::ComfyUi, MaskMode::Diffusers] {
-        let options = ConditionOptions {
+        let options = ConditioningOptions {
             mask_mode,
-            ..ConditionOptions::default()
+            ..ConditioningOptions::default()
         };
         let input = IdentityInput {
             mask: Some(mask.clone()),

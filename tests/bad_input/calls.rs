@@ -2,8 +2,8 @@
 
 use super::{encode, engine, host, options, photo, refused, Parts};
 use candle_core::{DType, Device, Tensor};
-use omniid::conditioning::{ConditionOptions, LayerScales, Mask, StepRange, Unconditional, WeightType};
-use omniid::engine::{BadPhoto, ConditionInput, EncodeOptions, Engine};
+use omniid::conditioning::{ConditioningOptions, LayerScales, Mask, StepRange, Unconditional, WeightType};
+use omniid::engine::{BadPhoto, ConditioningInput, EncodeOptions, Engine};
 use omniid::face::{CropMode, DetectOptions, FaceBox, Landmarks};
 use omniid::identity::Identity;
 use omniid::photo::{ChannelOrder, FaceHint, Photo, PixelBuffer};
@@ -156,7 +156,11 @@ fn photos_and_crops_that_cannot_work() {
     refused("no detector", detected, ErrorKind::Unsupported, &["detector"]);
 }
 
-fn condition(engine: &Engine, input: ConditionInput<'_>, options: &ConditionOptions) -> omniid::Result<()> {
+fn condition(
+    engine: &Engine,
+    input: ConditioningInput<'_>,
+    options: &ConditioningOptions,
+) -> omniid::Result<()> {
     engine.condition([input], options).map(drop)
 }
 
@@ -166,11 +170,11 @@ fn identities_of_another_model() {
     let (own, foreign) = (encode(&ours).unwrap(), encode(&theirs).unwrap());
     let both = [ours.info().fingerprint.as_str(), &theirs.info().fingerprint];
     assert_ne!(both[0], both[1]);
-    let plain = ConditionOptions::default();
-    let input = ConditionInput::new(&own);
+    let plain = ConditioningOptions::default();
+    let input = ConditioningInput::new(&own);
     condition(&ours, input.clone(), &plain).unwrap();
     let cases = [
-        ("identity", ConditionInput::new(&foreign)),
+        ("identity", ConditioningInput::new(&foreign)),
         ("negative", input.clone().with_negative(&foreign)),
         ("composition", input.with_composition(&foreign)),
     ];
@@ -218,14 +222,14 @@ fn identities_that_claim_the_right_model() {
         )
         .unwrap()
     };
-    let plain = ConditionOptions::default();
+    let plain = ConditioningOptions::default();
     let sizes = [("narrow tokens", [3, 11]), ("wide tokens", [3, 13])];
     for (case, shape) in sizes {
         let identity = forged(shape, [5, 16]);
         let width = shape[1].to_string();
         refused(
             case,
-            condition(&engine, ConditionInput::new(&identity), &plain),
+            condition(&engine, ConditioningInput::new(&identity), &plain),
             ErrorKind::Mismatch,
             &[&width, "12"],
         );
@@ -247,8 +251,8 @@ fn identities_that_claim_the_right_model() {
 fn conditioning_that_cannot_work() {
     let engine = engine();
     let identity = encode(&engine).unwrap();
-    let input = ConditionInput::new(&identity);
-    let plain = ConditionOptions::default();
+    let input = ConditioningInput::new(&identity);
+    let plain = ConditioningOptions::default();
     let none = engine.condition(&[], &plain);
     refused("no identity", none, ErrorKind::InvalidArgument, &["0 identities"]);
     for scale in [f32::NAN, f32::INFINITY] {
@@ -292,7 +296,7 @@ fn conditioning_that_cannot_work() {
             &["unconditional", &format!("[{}, {}]", shape.0, shape.1)],
         );
     }
-    let options = ConditionOptions::default().with_dtype(DType::I64);
+    let options = ConditioningOptions::default().with_dtype(DType::I64);
     refused(
         "dtype",
         condition(&engine, input.clone(), &options),
@@ -300,7 +304,7 @@ fn conditioning_that_cannot_work() {
         &["I64"],
     );
     let scales = LayerScales::per_layer(&omniid::host::HostSpec::sd15(), &[1.0; 16]).unwrap();
-    let options = ConditionOptions::default().with_layer_scales(scales);
+    let options = ConditioningOptions::default().with_layer_scales(scales);
     refused(
         "layer scales",
         condition(&engine, input.clone(), &options),
@@ -313,7 +317,7 @@ fn conditioning_that_cannot_work() {
         ErrorKind::InvalidArgument,
         &["layer 1", "NaN"],
     );
-    let options = ConditionOptions::default()
+    let options = ConditioningOptions::default()
         .with_style_boost(f32::NAN)
         .with_weight_type(WeightType::Linear);
     refused(

@@ -3,7 +3,7 @@
 use super::{encode, engine, refused};
 use half::{bf16, f16};
 use omniid::conditioning::{Conditioning, Mask, Role, Step, StepRange};
-use omniid::engine::ConditionInput;
+use omniid::engine::ConditioningInput;
 use omniid::inject::{InjectCall, TensorView, TensorViewMut};
 use omniid::ErrorKind;
 
@@ -14,10 +14,10 @@ const COUNT: usize = 160;
 /// Strides of contiguous memory.
 const STRIDES: [usize; 4] = [80, 16, 8, 1];
 
-fn conditioning(adjust: impl FnOnce(&mut ConditionInput<'_>)) -> Conditioning {
+fn conditioning(adjust: impl FnOnce(&mut ConditioningInput<'_>)) -> Conditioning {
     let engine = engine();
     let identity = encode(&engine).unwrap();
-    let mut input = ConditionInput::new(&identity);
+    let mut input = ConditioningInput::new(&identity);
     adjust(&mut input);
     engine.condition([input], &Default::default()).unwrap()
 }

@@ -10,7 +10,7 @@ mod saving;
 use candle_core::Tensor;
 use omniid::encoder::{EncoderConfig, OmniIdConfig};
 use omniid::engine::{
-    untrained_tensors, ConditionInput, EncodeOptions, Engine, EngineOptions, HostConfig, NativeConfig,
+    untrained_tensors, ConditioningInput, EncodeOptions, Engine, EngineOptions, HostConfig, NativeConfig,
 };
 use omniid::face::CropMode;
 use omniid::host::{HostLayer, HostSpec};
@@ -130,7 +130,7 @@ fn encode(engine: &Engine) -> omniid::Result<Identity> {
 fn through(opened: omniid::Result<Engine>) -> omniid::Result<()> {
     let engine = opened?;
     let identity = encode(&engine)?;
-    let input = ConditionInput::new(&identity);
+    let input = ConditioningInput::new(&identity);
     engine.condition([input], &Default::default())?;
     Ok(())
 }

@@ -3,7 +3,7 @@
 use crate::gpu;
 use crate::host::{noise, stream, Buffer};
 use candle_core::{DType, Tensor};
-use omniid::conditioning::{ConditionOptions, Conditioning, Role};
+use omniid::conditioning::{Conditioning, ConditioningOptions, Role};
 use omniid::cuda::Export;
 use omniid::encoder::{EncoderConfig, OmniIdConfig};
 use omniid::engine::{
@@ -88,7 +88,7 @@ fn encode(engine: &Engine) -> Identity {
 }
 
 fn condition(engine: &Engine, identity: &Identity) -> Conditioning {
-    let options = ConditionOptions::default();
+    let options = ConditioningOptions::default();
     engine.condition([identity], &options).unwrap()
 }
 

@@ -4,7 +4,7 @@ use candle_core::cuda_backend::cudarc::driver::{CudaContext, CudaSlice, CudaStre
 use candle_core::{DType, Device, Tensor};
 use half::{bf16, f16};
 use omniid::adapter::{Adapter, AdapterLayer, Linear};
-use omniid::conditioning::{ConditionOptions, Conditioning, IdentityInput};
+use omniid::conditioning::{Conditioning, ConditioningOptions, IdentityInput};
 use omniid::host::{HostLayer, HostSpec};
 use omniid::inject::{Element, HostStream, Place, TensorView, TensorViewMut};
 use std::sync::Arc;
@@ -157,6 +157,6 @@ pub fn condition(
     inputs: &[IdentityInput<'_>],
     dtype: DType,
 ) -> Conditioning {
-    let options = ConditionOptions::default().with_dtype(dtype);
+    let options = ConditioningOptions::default().with_dtype(dtype);
     Conditioning::new(&adapter(host, device), host, inputs, &options).expect("a conditioning")
 }

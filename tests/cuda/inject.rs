@@ -374,7 +374,7 @@ fn a_thousand_rounds_leave_no_memory_behind() {
     );
     let adapter = adapter(&host, &device);
     let mask = Mask::new(8, 8, &[0.5; 64]).unwrap();
-    let options = ConditionOptions::default().with_dtype(DType::F16);
+    let options = ConditioningOptions::default().with_dtype(DType::F16);
     let round = || {
         let identity = tokens(256, 1, &device);
         let input = IdentityInput::new(&identity).with_mask(mask.clone());

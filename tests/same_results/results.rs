@@ -4,8 +4,8 @@
 //!
 //! Reads INPUTS/query-N.bin and before-N.bin, writes OUTPUTS/tokens.bin and after-N.bin, f32 in little endian.
 
-use omniid::conditioning::{ConditionOptions, Role};
-use omniid::engine::{ConditionInput, EncodeOptions, Engine, EngineOptions};
+use omniid::conditioning::{ConditioningOptions, Role};
+use omniid::engine::{ConditioningInput, EncodeOptions, Engine, EngineOptions};
 use omniid::inject::{InjectCall, TensorView, TensorViewMut};
 use omniid::photo::Photo;
 use std::error::Error;
@@ -38,9 +38,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let identity = engine.encode(&photos, &EncodeOptions::default())?.identity;
     write(outputs.join("tokens.bin"), identity.values())?;
 
-    let mut input = ConditionInput::new(&identity);
+    let mut input = ConditioningInput::new(&identity);
     input.scale = 0.8;
-    let conditioning = engine.condition([input], &ConditionOptions::default())?;
+    let conditioning = engine.condition([input], &ConditioningOptions::default())?;
     for index in 0..conditioning.layer_count() {
         let layer = conditioning.host().layer(index)?;
         let shape = [BATCH, ROWS, layer.inner];

@@ -291,7 +291,8 @@ namespace OmniID
         /// <summary>The call's fraction is set.</summary>
         Fraction = 2,
         /// <summary>
-        /// Do not look for values in the query that are not finite. The look costs under one percent of the attention.
+        /// The query is not searched for values that are not finite. The search costs less than one percent of the
+        /// attention.
         /// </summary>
         Unchecked = 4,
     }

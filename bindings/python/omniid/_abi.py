@@ -294,7 +294,7 @@ OMNIID_INJECT_FLAG_SIGMA = 1
 #: The call's fraction is set.
 OMNIID_INJECT_FLAG_FRACTION = 2
 
-#: Do not look for values in the query that are not finite. The look costs under one percent of the attention.
+#: The query is not searched for values that are not finite. The search costs less than one percent of the attention.
 OMNIID_INJECT_FLAG_UNCHECKED = 4
 
 
@@ -346,7 +346,7 @@ class omniid_tensor_type(ctypes.Structure):
 class omniid_tensor_version(ctypes.Structure):
     """A version of DLPack; DLPackVersion."""
 
-    #: Layouts of different major versions do not fit each other; 1.
+    #: 1; layouts of different major versions differ.
     major: int
     #: Grows when something is added.
     minor: int
@@ -358,7 +358,7 @@ class omniid_tensor_version(ctypes.Structure):
 
 
 class omniid_tensor(ctypes.Structure):
-    """A tensor in somebody else's memory; DLTensor."""
+    """A tensor in memory that it does not own; DLTensor."""
 
     #: Start of the memory, on the device.
     data: int | None
@@ -366,11 +366,11 @@ class omniid_tensor(ctypes.Structure):
     device: omniid_tensor_device
     #: Number of dimensions.
     ndim: int
-    #: What the numbers are.
+    #: Type of the numbers.
     dtype: omniid_tensor_type
     #: Sizes, ndim of them.
     shape: ctypes._Pointer[c_int64] | ctypes.Array[c_int64] | None
-    #: Distance of two neighbours in each dimension, in numbers; NULL for row-major without gaps.
+    #: Distance between neighbours in each dimension, in numbers; NULL for row-major without gaps.
     strides: ctypes._Pointer[c_int64] | ctypes.Array[c_int64] | None
     #: Where the first number is, in bytes from data.
     byte_offset: int
@@ -389,9 +389,9 @@ class omniid_tensor(ctypes.Structure):
 class omniid_managed_tensor(ctypes.Structure):
     """A tensor that its holder frees with the deleter; DLManagedTensorVersioned."""
 
-    #: Of this struct's layout; looked at before anything else.
+    #: Version of this struct's layout; to be checked before anything else is read.
     version: omniid_tensor_version
-    #: The producer's own.
+    #: Private to the producer.
     manager_ctx: int | None
     #: Frees the tensor; may be called from any thread.
     deleter: int | None
@@ -1004,37 +1004,37 @@ class omniid_conditioning_options(ctypes.Structure):
 
 
 class omniid_inject_call(ctypes.Structure):
-    """One attention layer at one step. Fields left at 0 have the defaults stated."""
+    """One attention layer at one step, with the defaults that OMNIID_INJECT_CALL_INIT sets."""
 
     #: Set by OMNIID_INJECT_CALL_INIT.
     struct_size: int
-    #: Multiplies every identity's scale; 0 leaves the output as it is. OMNIID_INJECT_CALL_INIT sets 1.0f.
+    #: Multiplies every identity's weight; 0 leaves the output as it is. OMNIID_INJECT_CALL_INIT sets 1.0f.
     scale: float
     #: Index of the layer in the host's table.
     layer: int
-    #: The layer's queries: f32, f16 or bf16, any strides that do not run backwards.
+    #: The layer's queries: f32, f16 or bf16, with any strides that are not negative.
     query: ctypes._Pointer[omniid_tensor] | ctypes.Array[omniid_tensor] | None
-    #: What the identities' attention is added to: the layer's text attention before its output projection. Same shape,
-    #: number type and device as the query; must not overlap it.
+    #: What the identities' attention is added to: the layer's text attention before its output projection. It has the
+    #: shape, number type and device of the query and must not overlap it.
     output: ctypes._Pointer[omniid_tensor] | ctypes.Array[omniid_tensor] | None
-    #: Order of the dimensions of query and output, OMNIID_LAYOUT_...
+    #: Order of the dimensions of query and output, OMNIID_LAYOUT_... Default: rows first.
     layout: int
-    #: Sum of OMNIID_INJECT_FLAG_...
+    #: Sum of OMNIID_INJECT_FLAG_... Default: none.
     flags: int
-    #: The side of guidance of each batch row, OMNIID_ROLE_..., in any order. NULL: all rows are conditional.
+    #: The side of guidance of each batch row, OMNIID_ROLE_..., in any order. Default: all rows are conditional.
     roles: ctypes._Pointer[c_int32] | ctypes.Array[c_int32] | None
     #: Number of roles: 0 or the batch size.
     role_count: int
     #: Noise level of the step, with OMNIID_INJECT_FLAG_SIGMA. Needed by identities that are limited to a range of it.
     sigma: float
-    #: Share of sampling that is done, 0 to 1, with OMNIID_INJECT_FLAG_FRACTION. Needed as sigma is.
+    #: Fraction of sampling that is done, 0 to 1, with OMNIID_INJECT_FLAG_FRACTION. Needed likewise.
     fraction: float
-    #: Height of the latent picture. Needed by identities with a mask.
+    #: Height of the latent image. Needed by identities with a mask.
     latent_height: int
-    #: Width of the latent picture. Needed by identities with a mask.
+    #: Width of the latent image. Needed by identities with a mask.
     latent_width: int
     #: The CUDA stream of query and output in DLPack's numbering: 1 the legacy default stream, 2 the per-thread default
-    #: stream, -1 to wait until the work is done, otherwise the stream's handle; never 0. Ignored on the CPU.
+    #: stream, -1 to wait until the work is done, otherwise the stream's handle; 0 is refused. Ignored on the CPU.
     #: OMNIID_INJECT_CALL_INIT sets 1.
     stream: int
 
@@ -1134,7 +1134,7 @@ class Functions:
             library, "omniid_managed_tensor_free", None,
             [POINTER(omniid_managed_tensor)],
             ["tensor"],
-            """Frees a tensor that a call has handed out, through its deleter. NULL is fine.
+            """Frees a tensor that a call has handed out, through its deleter; NULL is ignored.
 
             The caller's part:
             `tensor` is NULL or an owned DLPack tensor that nobody uses any more.
@@ -1569,20 +1569,20 @@ class Functions:
             """Adds the identities' attention to a layer's output, in place:
             output += sum over identities of scale x mask x softmax(query Kt / sqrt(head_dim)) V.
 
-            Softmax and sums are computed in f32. Layers without weight, identities outside their step range and
-            rows without a counterpart leave the output bit for bit as it is; so does an error. After the first
-            call with each shape nothing is allocated.
+            Softmax and sums are computed in f32. Layers without weight, identities outside their step range, rows
+            to which nothing is injected, and errors leave the output as it is, bit for bit. After the first call
+            with each shape nothing is allocated.
 
-            On a GPU the attention runs on the call's stream, in order with the host's own work there, and the
-            call does not wait for it; no memory of the device is allocated but for masks. The first call compiles
-            the kernel, about a second. The query is not searched for values that are not finite. Make one call
-            outside before a capture into a CUDA graph; the graph must not outlive the conditioning. The
-            conditioning may be freed as soon as the call returns.
+            On a GPU the attention runs on the call's stream, in order with the host's own work there; the call
+            does not wait for it. Device memory is allocated for masks only. The first call compiles the kernel,
+            which takes about a second. The query is not searched for values that are not finite. Before a capture
+            into a CUDA graph, make one call outside of it; the graph must not outlive the conditioning. Otherwise
+            the conditioning may be freed as soon as the call returns.
 
             Fails with `OMNIID_STATUS_MISMATCH` when shapes or number types of query, output and layer differ,
             with `OMNIID_STATUS_INVALID_ARGUMENT` for a layer that does not exist or a query that is not finite
-            (naming its row), with `OMNIID_STATUS_UNSUPPORTED` when the tensors are not where the keys and values
-            are.
+            (naming its row), and with `OMNIID_STATUS_UNSUPPORTED` when the tensors are not where the keys and
+            values are.
 
             The caller's part:
             `conditioning` is a live conditioning; `call` is initialised with OMNIID_INJECT_CALL_INIT; query and

@@ -3,7 +3,7 @@ use crate::ops::testing::{distance, random};
 use candle_core::{DType, Device, Var};
 use candle_nn::{VarBuilder, VarMap};
 use omniid::adapter::{Adapter, AdapterLayout};
-use omniid::conditioning::{ConditionOptions, Conditioning, IdentityInput};
+use omniid::conditioning::{Conditioning, ConditioningOptions, IdentityInput};
 use omniid::host::{HostLayer, HostSpec};
 use omniid_kernels::layers::{random_tensors, TensorSpec};
 
@@ -39,7 +39,7 @@ fn adapter() -> (Adapter, VarMap) {
 
 fn conditioning(adapter: &Adapter, tokens: &Tensor, nobody: &Tensor) -> Conditioning {
     let input = IdentityInput::new(tokens).with_unconditional(nobody);
-    let options = ConditionOptions::default();
+    let options = ConditioningOptions::default();
     Conditioning::new(adapter, &host(), &[input], &options).unwrap()
 }
 

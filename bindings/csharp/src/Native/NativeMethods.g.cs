@@ -80,7 +80,7 @@ namespace OmniID.Native
         public static extern int omniid_log_set(IntPtr callback, void* userData, int maxLevel);
 
         /// <summary>
-        /// Frees a tensor that a call has handed out, through its deleter. NULL is fine.
+        /// Frees a tensor that a call has handed out, through its deleter; NULL is ignored.
         ///
         /// The caller's part:
         /// <c>tensor</c> is NULL or an owned DLPack tensor that nobody uses any more.
@@ -484,19 +484,19 @@ namespace OmniID.Native
         /// Adds the identities' attention to a layer's output, in place:
         /// output += sum over identities of scale x mask x softmax(query Kt / sqrt(head_dim)) V.
         ///
-        /// Softmax and sums are computed in f32. Layers without weight, identities outside their step range and rows
-        /// without a counterpart leave the output bit for bit as it is; so does an error. After the first call with
-        /// each shape nothing is allocated.
+        /// Softmax and sums are computed in f32. Layers without weight, identities outside their step range, rows to
+        /// which nothing is injected, and errors leave the output as it is, bit for bit. After the first call with each
+        /// shape nothing is allocated.
         ///
-        /// On a GPU the attention runs on the call's stream, in order with the host's own work there, and the call does
-        /// not wait for it; no memory of the device is allocated but for masks. The first call compiles the kernel,
-        /// about a second. The query is not searched for values that are not finite. Make one call outside before a
-        /// capture into a CUDA graph; the graph must not outlive the conditioning. The conditioning may be freed as
-        /// soon as the call returns.
+        /// On a GPU the attention runs on the call's stream, in order with the host's own work there; the call does not
+        /// wait for it. Device memory is allocated for masks only. The first call compiles the kernel, which takes
+        /// about a second. The query is not searched for values that are not finite. Before a capture into a CUDA
+        /// graph, make one call outside of it; the graph must not outlive the conditioning. Otherwise the conditioning
+        /// may be freed as soon as the call returns.
         ///
         /// Fails with <c>OMNIID_STATUS_MISMATCH</c> when shapes or number types of query, output and layer differ, with
         /// <c>OMNIID_STATUS_INVALID_ARGUMENT</c> for a layer that does not exist or a query that is not finite (naming
-        /// its row), with <c>OMNIID_STATUS_UNSUPPORTED</c> when the tensors are not where the keys and values are.
+        /// its row), and with <c>OMNIID_STATUS_UNSUPPORTED</c> when the tensors are not where the keys and values are.
         ///
         /// The caller's part:
         /// <c>conditioning</c> is a live conditioning; <c>call</c> is initialised with OMNIID_INJECT_CALL_INIT; query

@@ -31,13 +31,13 @@ namespace OmniID.Native
     [StructLayout(LayoutKind.Sequential)]
     internal unsafe struct NativeTensorVersion
     {
-        /// <summary>Layouts of different major versions do not fit each other; 1.</summary>
+        /// <summary>1; layouts of different major versions differ.</summary>
         public uint Major;
         /// <summary>Grows when something is added.</summary>
         public uint Minor;
     }
 
-    /// <summary>A tensor in somebody else's memory; DLTensor.</summary>
+    /// <summary>A tensor in memory that it does not own; DLTensor.</summary>
     [StructLayout(LayoutKind.Sequential)]
     internal unsafe struct NativeTensor
     {
@@ -47,12 +47,12 @@ namespace OmniID.Native
         public NativeTensorDevice Device;
         /// <summary>Number of dimensions.</summary>
         public int Ndim;
-        /// <summary>What the numbers are.</summary>
+        /// <summary>Type of the numbers.</summary>
         public NativeTensorType Dtype;
         /// <summary>Sizes, ndim of them.</summary>
         public long* Shape;
         /// <summary>
-        /// Distance of two neighbours in each dimension, in numbers; NULL for row-major without gaps.
+        /// Distance between neighbours in each dimension, in numbers; NULL for row-major without gaps.
         /// </summary>
         public long* Strides;
         /// <summary>Where the first number is, in bytes from data.</summary>
@@ -63,9 +63,9 @@ namespace OmniID.Native
     [StructLayout(LayoutKind.Sequential)]
     internal unsafe struct NativeManagedTensor
     {
-        /// <summary>Of this struct's layout; looked at before anything else.</summary>
+        /// <summary>Version of this struct's layout; to be checked before anything else is read.</summary>
         public NativeTensorVersion Version;
-        /// <summary>The producer's own.</summary>
+        /// <summary>Private to the producer.</summary>
         public void* ManagerCtx;
         /// <summary>Frees the tensor; may be called from any thread.</summary>
         public IntPtr Deleter;
@@ -578,31 +578,31 @@ namespace OmniID.Native
         }
     }
 
-    /// <summary>One attention layer at one step. Fields left at 0 have the defaults stated.</summary>
+    /// <summary>One attention layer at one step, with the defaults that OMNIID_INJECT_CALL_INIT sets.</summary>
     [StructLayout(LayoutKind.Sequential)]
     internal unsafe struct NativeInjectCall
     {
         /// <summary>Set by OMNIID_INJECT_CALL_INIT.</summary>
         public uint StructSize;
         /// <summary>
-        /// Multiplies every identity's scale; 0 leaves the output as it is. OMNIID_INJECT_CALL_INIT sets 1.0f.
+        /// Multiplies every identity's weight; 0 leaves the output as it is. OMNIID_INJECT_CALL_INIT sets 1.0f.
         /// </summary>
         public float Scale;
         /// <summary>Index of the layer in the host's table.</summary>
         public UIntPtr Layer;
-        /// <summary>The layer's queries: f32, f16 or bf16, any strides that do not run backwards.</summary>
+        /// <summary>The layer's queries: f32, f16 or bf16, with any strides that are not negative.</summary>
         public NativeTensor* Query;
         /// <summary>
-        /// What the identities' attention is added to: the layer's text attention before its output projection. Same
-        /// shape, number type and device as the query; must not overlap it.
+        /// What the identities' attention is added to: the layer's text attention before its output projection. It has
+        /// the shape, number type and device of the query and must not overlap it.
         /// </summary>
         public NativeTensor* Output;
-        /// <summary>Order of the dimensions of query and output, OMNIID_LAYOUT_...</summary>
+        /// <summary>Order of the dimensions of query and output, OMNIID_LAYOUT_... Default: rows first.</summary>
         public int Layout;
-        /// <summary>Sum of OMNIID_INJECT_FLAG_...</summary>
+        /// <summary>Sum of OMNIID_INJECT_FLAG_... Default: none.</summary>
         public uint Flags;
         /// <summary>
-        /// The side of guidance of each batch row, OMNIID_ROLE_..., in any order. NULL: all rows are conditional.
+        /// The side of guidance of each batch row, OMNIID_ROLE_..., in any order. Default: all rows are conditional.
         /// </summary>
         public int* Roles;
         /// <summary>Number of roles: 0 or the batch size.</summary>
@@ -613,17 +613,17 @@ namespace OmniID.Native
         /// </summary>
         public double Sigma;
         /// <summary>
-        /// Share of sampling that is done, 0 to 1, with OMNIID_INJECT_FLAG_FRACTION. Needed as sigma is.
+        /// Fraction of sampling that is done, 0 to 1, with OMNIID_INJECT_FLAG_FRACTION. Needed likewise.
         /// </summary>
         public double Fraction;
-        /// <summary>Height of the latent picture. Needed by identities with a mask.</summary>
+        /// <summary>Height of the latent image. Needed by identities with a mask.</summary>
         public uint LatentHeight;
-        /// <summary>Width of the latent picture. Needed by identities with a mask.</summary>
+        /// <summary>Width of the latent image. Needed by identities with a mask.</summary>
         public uint LatentWidth;
         /// <summary>
         /// The CUDA stream of query and output in DLPack's numbering: 1 the legacy default stream, 2 the per-thread
-        /// default stream, -1 to wait until the work is done, otherwise the stream's handle; never 0. Ignored on the
-        /// CPU. OMNIID_INJECT_CALL_INIT sets 1.
+        /// default stream, -1 to wait until the work is done, otherwise the stream's handle; 0 is refused. Ignored on
+        /// the CPU. OMNIID_INJECT_CALL_INIT sets 1.
         /// </summary>
         public long Stream;
 
