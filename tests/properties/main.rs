@@ -1,5 +1,6 @@
-//! What holds for every mask, every set of layer scales and every step range, tried on random ones.
+//! What holds for every strided view, mask, set of layer scales and step range, tried on random ones.
 
 mod layer_scales;
 mod masks;
 mod steps;
+mod views;
