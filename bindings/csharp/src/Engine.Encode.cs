@@ -36,7 +36,7 @@ namespace OmniID
         }
 
         /// <summary>
-        /// Makes a new identity of an identity and more photos. Equal to encoding all photos at once, at the price of
+        /// Makes a new identity of an identity and more photos. Equal to encoding all photos at once, at the cost of
         /// the new ones.
         /// </summary>
         /// <param name="identity">The identity; it stays as it is.</param>

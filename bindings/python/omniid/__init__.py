@@ -6,8 +6,8 @@
         identity, reports = engine.encode(["a.jpg", "b.jpg"])
         identity.save("person.omniid")
 
-`omniid.diffusers` attaches identities to pipelines of the diffusers library. Errors are below `OmniIdError`. Calls give
-the interpreter's lock back while they run; engines, identities and conditionings never change and may be shared by
+`omniid.diffusers` attaches identities to pipelines of the diffusers library. Errors derive from `OmniIdError`. Calls
+release the interpreter's lock while they run; engines, identities and conditionings never change and may be shared by
 threads. Everything that has a close() may also be used in a `with` statement, or be left to the garbage collector.
 """
 

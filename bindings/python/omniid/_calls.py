@@ -1,6 +1,6 @@
 """Long calls: progress, cancellation, exceptions inside callbacks, and the end of the program.
 
-ctypes gives the interpreter's lock back for the duration of each call and takes it again inside callbacks. A program
+ctypes releases the interpreter's lock for the duration of each call and takes it again inside callbacks. A program
 that ends while another thread is inside such a call would take that thread down in the middle of the library. So the
 end of the program waits: calls in flight are cancelled at their next report, new ones are refused.
 """

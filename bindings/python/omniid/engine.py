@@ -30,7 +30,7 @@ class EngineInfo:
     encoder: EncoderKind
     """The kind of model."""
     name: str
-    """The model's name for people; empty if it has none."""
+    """The model's name; empty if it has none."""
     fingerprint: str
     """Fingerprint of the model; its identities carry it."""
     host: str | None
@@ -134,7 +134,7 @@ class Engine(Owner):
 
     @property
     def info(self) -> EngineInfo:
-        """What it is."""
+        """What the engine is: its model, its host, where it computes."""
         handle = self._held()
         native = _abi.omniid_engine_info.new()
         check(lib.omniid_engine_describe(handle.pointer, ctypes.byref(native)))
@@ -252,7 +252,7 @@ class Engine(Owner):
         progress: Progress | None = None,
         cancel: CancelEvent | None = None,
     ) -> Encoded:
-        """Makes a new identity of an identity and more photos. Equal to encoding all photos at once, at the price of
+        """Makes a new identity of an identity and more photos. Equal to encoding all photos at once, at the cost of
         the new ones. Arguments as for `encode`; label and consent are by default the identity's own."""
         return self._encode(identity, photos, crop, crop_margin, crop_scale, batch_size, bad_photo, drop_features,
                             label, consent, progress, cancel)  # fmt: skip
@@ -326,7 +326,7 @@ class Engine(Owner):
 
         `identities` is an Identity, a ConditioningInput, or a list of them. Each has its own softmax; their
         contributions are added. `weight_type` says how weights are spread over the layers, `layer_scales` is one more
-        factor for each layer in the order of `host_layers`. `mask_mode` is whose way of placing masks is followed,
+        factor for each layer in the order of `host_layers`. `mask_mode` is whose rules for placing masks are followed,
         "comfyui" or "diffusers". `precision` is the number type of the stored keys and values. `composition_scale`,
         `style_boost` and `composition_boost` are weights of the weight types that know them; default: the identity's
         scale.

@@ -1,6 +1,6 @@
-"""Errors: one exception for each status of the C ABI, all below OmniIdError.
+"""Errors: one exception for each status of the C ABI, all derived from OmniIdError.
 
-Where Python has an exception that says the same, ours is one of those too: a missing file is an OSError, a wrong
+Where Python has an exception with the same meaning, ours derives from it too: a missing file is an OSError, a wrong
 value a ValueError.
 """
 

@@ -52,7 +52,7 @@ public:
 	static UOmniIDEncodePhotos* EncodeOmniIDPhotos(UObject* WorldContextObject, UOmniIDModel* Model,
 		const TArray<FOmniIDPhoto>& Photos, const FOmniIDEncodeSettings& Settings);
 
-	/** Makes a new identity of an identity and more photos, in the background, at the price of the new ones. */
+	/** Makes a new identity of an identity and more photos, in the background, at the cost of the new ones. */
 	UFUNCTION(BlueprintCallable, Category = "OmniID",
 		meta = (BlueprintInternalUseOnly = "true", WorldContext = "WorldContextObject"))
 	static UOmniIDEncodePhotos* ExtendOmniIDIdentity(UObject* WorldContextObject, UOmniIDModel* Model,
