@@ -40,8 +40,8 @@ pub enum ErrorKind {
 
 /// An error: a kind for programs, a message for people.
 ///
-/// The message names the thing, the value seen and what would be right. An error of the operating system or of a library
-/// underneath is part of the message and is kept as [`source`](std::error::Error::source).
+/// The message names the thing, the value seen and what would be right. An error of the operating system or of a
+/// library underneath is part of the message and is kept as [`source`](std::error::Error::source).
 #[derive(Debug, Clone)]
 pub struct Error {
     kind: ErrorKind,

@@ -152,7 +152,8 @@ fn check_grid(tokens: usize, height: usize, width: usize) -> Result<()> {
         return Ok(());
     }
     Err(Error::invalid(format!(
-        "{tokens} image tokens are not the latent of {height} × {width} at any whole reduction, so the mask cannot be placed"
+        "{tokens} image tokens are not the latent of {height} × {width} at any whole reduction, so the mask \
+         cannot be placed"
     )))
 }
 

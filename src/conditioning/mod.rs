@@ -13,6 +13,8 @@ mod steps;
 mod weights;
 
 #[cfg(test)]
+mod property_tests;
+#[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod weights_tests;
@@ -193,8 +195,8 @@ impl Conditioning {
     /// Whether one identity is injected at `step`.
     ///
     /// # Errors
-    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) when there is no such identity, or its range needs a value
-    /// that `step` lacks.
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) when there is no such identity, or its range needs a
+    /// value that `step` lacks.
     pub fn is_active(&self, identity: usize, step: &Step) -> Result<bool> {
         self.identity(identity)?.steps.contains(step)
     }

@@ -22,8 +22,9 @@ pub enum Role {
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub enum Unconditional<'a> {
-    /// As the reference of the encoder: a zero embedding through the projection (base IP-Adapter), the image of
-    /// zero pixels after normalisation (Plus, full-face), a black image (XLabs), zero tokens (Omni-ID).
+    /// As the reference of the encoder: a zero embedding through the projection (base IP-Adapter), the image of zero
+    /// pixels after normalisation (Plus, full-face), a black image (XLabs). For Omni-ID, which has no public
+    /// reference, the model's mean identity where the checkpoint brings one, else zero tokens.
     #[default]
     Default,
     /// Nothing is injected into unconditional rows.

@@ -106,7 +106,8 @@ pub(super) fn resolve(stream: HostStream, device: &CudaDevice) -> Result<Arc<Cud
             })?;
         if context != own.context().cu_ctx() {
             return Err(Error::mismatch(format!(
-                "CUDA stream {handle:#x} belongs to another device or context than the engine, which uses the primary context of device {}",
+                "CUDA stream {handle:#x} belongs to another device or context than the engine, which uses the primary \
+                 context of device {}",
                 own.context().ordinal()
             )));
         }

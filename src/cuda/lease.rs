@@ -75,7 +75,8 @@ impl Lease {
         }
         if is_capturing(stream)? {
             return Err(Error::invalid(
-                "the stream is being captured into a CUDA graph and waits for work outside of it: make this call once before the capture begins, and synchronise the stream",
+                "the stream is being captured into a CUDA graph and waits for work outside of it: make this call once \
+                 before the capture begins, and synchronise the stream",
             ));
         }
         stream

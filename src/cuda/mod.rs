@@ -11,8 +11,8 @@
 //!
 //! candle never gets to own memory of the host. It would free it: `CudaSlice` has no borrowed form.
 //!
-//! Without the feature `cuda` only [`HostStream`] exists. How launches are divided is compiled into every test build, so
-//! that its tests run without a CUDA toolkit.
+//! Without the feature `cuda` only [`HostStream`] exists. How launches are divided is compiled into every test build,
+//! so that its tests run without a CUDA toolkit.
 
 #[cfg(feature = "cuda")]
 mod compile;

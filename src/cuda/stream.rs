@@ -38,7 +38,8 @@ impl HostStream {
                 "CUDA stream 0 is ambiguous: pass 1 for the legacy default stream, 2 for the per-thread default stream",
             )),
             Some(other) => Err(Error::invalid(format!(
-                "CUDA stream {other}: valid are -1 (block), 1 (legacy default), 2 (per-thread default) and the value of a stream handle"
+                "CUDA stream {other}: valid are -1 (block), 1 (legacy default), 2 (per-thread default) and the \
+                 value of a stream handle"
             ))),
         }
     }

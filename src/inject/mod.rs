@@ -18,6 +18,7 @@ pub use omniid_kernels::{Element, Place, Scalar, TensorView, TensorViewMut};
 use crate::conditioning::{ConditionedIdentity, ConditionedLayer, Conditioning, Role, Step};
 use crate::error::{Error, Result};
 use crate::host::HostLayer;
+use crate::setters::setters;
 use std::sync::Arc;
 
 /// One call of [`Conditioning::inject`]: one attention layer at one step.
@@ -65,42 +66,6 @@ impl<'a> InjectCall<'a> {
         }
     }
 
-    /// Says where sampling stands.
-    pub fn with_step(mut self, step: Step) -> Self {
-        self.step = step;
-        self
-    }
-
-    /// Says which side of guidance each batch row is on.
-    pub fn with_roles(mut self, roles: &'a [Role]) -> Self {
-        self.roles = roles;
-        self
-    }
-
-    /// Says height and width of the latent picture.
-    pub fn with_latent(mut self, latent: Option<(usize, usize)>) -> Self {
-        self.latent = latent;
-        self
-    }
-
-    /// Multiplies every identity's scale.
-    pub fn with_scale(mut self, scale: f32) -> Self {
-        self.scale = scale;
-        self
-    }
-
-    /// Says whether to look for values in the query that are not finite.
-    pub fn with_check_query(mut self, check_query: bool) -> Self {
-        self.check_query = check_query;
-        self
-    }
-
-    /// Says on which CUDA stream the host works.
-    pub fn with_stream(mut self, stream: HostStream) -> Self {
-        self.stream = stream;
-        self
-    }
-
     /// Divides query and output into the layer's heads where they are not.
     fn split_heads(mut self, layer: &HostLayer) -> Result<Self> {
         let split = |name: &str, view: TensorView<'_>| {
@@ -143,8 +108,8 @@ impl<'a> InjectCall<'a> {
         for (name, place) in [("query", query.place()), ("output", output.place())] {
             if place != here {
                 return Err(Error::unsupported(format!(
-                    "{name}: the tensor is on {place}, but the keys and values of this conditioning are on {here}; copy \
-                     the tensor there or open the engine where it is"
+                    "{name}: the tensor is on {place}, but the keys and values of this conditioning are on {here}; \
+                     copy the tensor there or open the engine where it is"
                 )));
             }
         }
@@ -184,6 +149,15 @@ impl<'a> InjectCall<'a> {
         Ok(())
     }
 }
+
+setters!(InjectCall<'a> {
+    with_step: step = plain Step,
+    with_roles: roles = plain &'a [Role],
+    with_latent: latent = plain Option<(usize, usize)>,
+    with_scale: scale = plain f32,
+    with_check_query: check_query = plain bool,
+    with_stream: stream = plain HostStream,
+});
 
 /// One identity's part in one call.
 struct Pass<'a> {
