@@ -5,7 +5,7 @@ use crate::host::{adapter, bytes, condition, floats, noise, on_device, spec, str
 use candle_core::cuda_backend::cudarc::driver::{result, CudaContext};
 use candle_core::{DType, Device};
 use half::{bf16, f16};
-use omniid::conditioning::{Conditioning, IdentityInput, Mask, Role};
+use omniid::conditioning::{Conditioning, ConditioningOptions, IdentityInput, Mask, Role};
 use omniid::inject::{HostStream, InjectCall, TensorView, TensorViewMut};
 use omniid::ErrorKind;
 
