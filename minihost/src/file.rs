@@ -7,10 +7,10 @@
 use crate::config::CONTEXT_PREFIX;
 use crate::{Minihost, MinihostConfig};
 use candle_core::{DType, Device, Tensor};
-use omniid::checkpoint::{save_atomically, write_safetensors, Checkpoint};
+use omniid::checkpoint::{save_bytes_atomically, write_safetensors, Checkpoint};
 use omniid::engine::Source;
 use omniid::Limits;
-use omniid::{Error, ErrorKind, Result};
+use omniid::{Error, Result};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -26,8 +26,8 @@ const CONFIG_KEY: &str = "omniid.minihost.config";
 /// the configuration.
 ///
 /// # Errors
-/// [`Format`](ErrorKind::Format) naming a tensor that is missing, not known, or of another shape;
-/// [`Io`](ErrorKind::Io) as of [`save_atomically`].
+/// [`Format`](omniid::ErrorKind::Format) naming a tensor that is missing, not known, or of another shape;
+/// [`Io`](omniid::ErrorKind::Io) as of [`write_safetensors`].
 pub fn save<'a>(
     path: &Path,
     config: &MinihostConfig,
@@ -76,17 +76,14 @@ pub fn export_diffusers<'a>(
     let weights = folder.join("diffusion_pytorch_model.safetensors");
     let metadata = BTreeMap::from([("format".to_string(), "pt".to_string())]);
     write_safetensors(&weights, &tensors, &metadata)?;
-    save_atomically(&folder.join("config.json"), |out| {
-        out.write_all(config.unet.to_json().as_bytes())
-            .map_err(|error| Error::new(ErrorKind::Io, error.to_string()))
-    })
+    save_bytes_atomically(&folder.join("config.json"), config.unet.to_json().as_bytes())
 }
 
 impl MinihostConfig {
     /// The configuration of a file written by [`save`].
     ///
     /// # Errors
-    /// [`Unsupported`](ErrorKind::Unsupported) for another format version, [`Format`](ErrorKind::Format) when the file
+    /// [`Unsupported`](omniid::ErrorKind::Unsupported) for another format version, [`Format`](omniid::ErrorKind::Format) when the file
     /// is no minihost or its configuration is damaged.
     pub fn from_metadata(metadata: &BTreeMap<String, String>) -> Result<Self> {
         let Some(version) = metadata.get(FORMAT_KEY) else {
@@ -113,7 +110,7 @@ impl Minihost {
     /// Opens a file written by [`save`], for inference. `dtype` is the number type of the weights in memory.
     ///
     /// # Errors
-    /// [`Io`](ErrorKind::Io) and [`Format`](ErrorKind::Format) for files that cannot be read, naming a tensor that is
+    /// [`Io`](omniid::ErrorKind::Io) and [`Format`](omniid::ErrorKind::Format) for files that cannot be read, naming a tensor that is
     /// missing, not known or of another shape; as [`MinihostConfig::from_metadata`].
     pub fn open(source: impl Into<Source>, dtype: DType, device: &Device, limits: &Limits) -> Result<Self> {
         let checkpoint = Checkpoint::open(source, limits)?;
@@ -271,14 +268,17 @@ mod tests {
         write_safetensors(&path, &tensors, &version).unwrap();
         assert_eq!(
             read(&path, DType::F32).unwrap_err().kind(),
-            ErrorKind::Unsupported
+            omniid::ErrorKind::Unsupported
         );
         let damaged = BTreeMap::from([
             (FORMAT_KEY.to_string(), "1".to_string()),
             (CONFIG_KEY.to_string(), "{}".to_string()),
         ]);
         write_safetensors(&path, &tensors, &damaged).unwrap();
-        assert_eq!(read(&path, DType::F32).unwrap_err().kind(), ErrorKind::Format);
+        assert_eq!(
+            read(&path, DType::F32).unwrap_err().kind(),
+            omniid::ErrorKind::Format
+        );
     }
 
     #[test]

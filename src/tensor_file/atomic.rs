@@ -17,6 +17,14 @@ pub fn save_atomically(path: &Path, write: impl FnOnce(&mut dyn Write) -> Result
     save(path, write).map_err(|error| error.context(path.display()))
 }
 
+/// As [`save_atomically`], of bytes that are there already.
+///
+/// # Errors
+/// As [`save_atomically`].
+pub fn save_bytes_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
+    save_atomically(path, |out| out.write_all(bytes).map_err(failed))
+}
+
 fn save(path: &Path, write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
     let target = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
     if let Ok(existing) = std::fs::metadata(&target) {

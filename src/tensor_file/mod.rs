@@ -16,7 +16,7 @@ mod torch;
 mod view;
 mod writer;
 
-pub use atomic::save_atomically;
+pub use atomic::{save_atomically, save_bytes_atomically};
 pub use builder::UsageTracker;
 pub use fingerprint::FINGERPRINT_KEY;
 pub use shapes::Shapes;

@@ -1,4 +1,4 @@
-//! Training and judging the face detector without the command line:
+//! Training and evaluation_options the face detector without the command line:
 //! `detector scenes OUT.png [first] [side]`, `detector train CONFIG FOLDER [resume]`,
 //! `detector evaluate DETECTOR.safetensors OUT.json`, `detector show DETECTOR.safetensors IN… OUT-FOLDER`,
 //! `detector portraits DETECTOR.safetensors OUT.png THRESHOLD`.
@@ -9,8 +9,8 @@ use omniid_training::config::DetectorConfig;
 use omniid_training::detector::heads::HeadPool;
 use omniid_training::detector::scene::Scenes;
 use omniid_training::detector::{
-    compare_detectors, draw_faces, held_out_scenes, judging, portraits, test_images, train_detector,
-    DetectorTest,
+    compare_detectors, draw_faces, evaluation_options, held_out_scenes, portraits, test_images,
+    train_detector, DetectorTest,
 };
 use omniid_training::evaluate::Progress;
 use omniid_training::pictures::contact_sheet;
@@ -65,7 +65,7 @@ fn main() -> Outcome {
         ["evaluate", detector, out] => evaluate(&root, Path::new(detector), Path::new(out)),
         ["portraits", detector, out, threshold] => {
             let detector = FaceDetector::open(detector, &Limits::default())?;
-            let options = judging().with_score_threshold(threshold.parse()?);
+            let options = evaluation_options().with_score_threshold(threshold.parse()?);
             let mut shown = Vec::new();
             for picture in portraits(&root.join("eval/orl"))?.iter().step_by(17) {
                 let faces = detector.detect(picture, &options)?;
@@ -78,7 +78,7 @@ fn main() -> Outcome {
             let detector = FaceDetector::open(detector, &Limits::default())?;
             for path in pictures {
                 let image = image::open(path)?.into_rgb8();
-                let faces = detector.detect(&image, &judging())?;
+                let faces = detector.detect(&image, &evaluation_options())?;
                 println!("{path}: {faces:?}");
                 let name = Path::new(path).file_stem().unwrap_or_default();
                 let out = Path::new(folder).join(name).with_extension("png");
@@ -126,7 +126,7 @@ fn evaluate(root: &Path, detector: &Path, out: &Path) -> Outcome {
     let comparison = compare_detectors(
         &[("ours", &ours), ("YuNet", &theirs)],
         &test,
-        &judging(),
+        &evaluation_options(),
         &mut Progress::silent(),
     )?;
     std::fs::write(out, serde_json::to_string_pretty(&comparison)?)?;

@@ -37,14 +37,14 @@ fn config(name: &str, steps: u64) -> Result<RunConfig> {
 }
 
 fn measure(report: &RunReport, name: &str) -> f64 {
-    let found = report.measures.iter().find(|(known, _)| known == name);
+    let found = report.metrics.iter().find(|(known, _)| known == name);
     found
-        .unwrap_or_else(|| panic!("no {name} in {:?}", report.measures))
+        .unwrap_or_else(|| panic!("no {name} in {:?}", report.metrics))
         .1
 }
 
 #[test]
-fn both_stages_learn_who_somebody_is() -> Result<()> {
+fn masked_and_flow_runs_learn_who_somebody_is() -> Result<()> {
     let Some(assets) = assets() else { return Ok(()) };
     let folder = tempfile::tempdir().expect("temporary folder");
     let options = |name: &str| RunOptions::new(folder.path().join(name));
@@ -64,26 +64,22 @@ fn both_stages_learn_who_somebody_is() -> Result<()> {
         &mut Silent,
     )?;
     // Shuffling tokens among people is what a model blind to identity could not notice.
-    assert!(measure(&masked, "gap") >= 0.15, "{:?}", masked.measures);
-    assert!(measure(&masked, "right_to_mean") <= 0.92, "{:?}", masked.measures);
-    assert!(measure(&masked, "auc_set") >= 0.8, "{:?}", masked.measures);
+    assert!(measure(&masked, "gap") >= 0.15, "{:?}", masked.metrics);
+    assert!(measure(&masked, "right_to_mean") <= 0.92, "{:?}", masked.metrics);
+    assert!(measure(&masked, "auc_set") >= 0.8, "{:?}", masked.metrics);
     assert!(
         measure(&masked, "auc_set") >= measure(&untrained, "auc_set") + 0.03,
         "{:?} against {:?}",
-        masked.measures,
-        untrained.measures
+        masked.metrics,
+        untrained.metrics
     );
-    assert!(
-        measure(&untrained, "gap").abs() < 0.02,
-        "{:?}",
-        untrained.measures
-    );
+    assert!(measure(&untrained, "gap").abs() < 0.02, "{:?}", untrained.metrics);
 
     let mut config = config("tiny-flow", 120)?;
     config.start = Some(masked.model.clone());
     let flow = run_on(&config, people, &options("flow"), &mut Silent)?;
-    assert!(measure(&flow, "gap_20") >= 0.05, "{:?}", flow.measures);
-    assert!(measure(&flow, "right_to_mean_20") <= 0.98, "{:?}", flow.measures);
+    assert!(measure(&flow, "gap_20") >= 0.05, "{:?}", flow.metrics);
+    assert!(measure(&flow, "right_to_mean_20") <= 0.98, "{:?}", flow.metrics);
     assert!(flow.host.is_some_and(|host| host.is_file()));
     Ok(())
 }

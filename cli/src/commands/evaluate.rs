@@ -8,8 +8,8 @@ use crate::output;
 use crate::picture::{save_png, Cell, Sheet};
 use crate::progress::Bar;
 use image::RgbImage;
-use omniid::checkpoint::save_atomically;
-use omniid::{Error, ErrorKind, Limits};
+use omniid::checkpoint::save_bytes_atomically;
+use omniid::{Error, Limits};
 use omniid_training::data::photos::{file_hash, load_photos, PhotoOptions};
 use omniid_training::data::Dataset;
 use omniid_training::evaluate::{
@@ -340,8 +340,5 @@ fn line(group: &PeopleReport) -> String {
 }
 
 fn write(path: &Path, text: &str) -> Outcome {
-    Ok(save_atomically(path, |out| {
-        out.write_all(text.as_bytes())
-            .map_err(|error| Error::new(ErrorKind::Io, error.to_string()))
-    })?)
+    Ok(save_bytes_atomically(path, text.as_bytes())?)
 }

@@ -6,7 +6,7 @@ use crate::detector;
 use crate::failure::{Failure, Outcome};
 use crate::output;
 use crate::progress::Bar;
-use omniid::checkpoint::save_atomically;
+use omniid::checkpoint::save_bytes_atomically;
 use omniid::engine::DeviceChoice;
 use omniid::{Error, ErrorKind};
 use omniid_training::config::{preset, RunConfig, PRESETS};
@@ -24,7 +24,7 @@ Written into the run's folder:
   metrics.jsonl         a line per so many steps, and per evaluation
   preview-*.png         what the model draws by now
   model.safetensors     the model with averaged weights, for every other command
-  host.safetensors      stage 2 only: the generator trained with it, for --minihost
+  host.safetensors      flow runs only: the generator trained with it, for --minihost
   people.safetensors    rendered people, where the configuration named no data
   photos-N.safetensors  prepared photos of --photos, with a report of what was left out beside them
 
@@ -68,8 +68,8 @@ pub struct Args {
     /// People to render where there is no other data [default: what the run's length can use].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=10_000_000))]
     people: Option<u32>,
-    /// Checkpoint or state whose tensors replace the random start, such as stage 1's model for stage 2; instead of the
-    /// configuration's.
+    /// Checkpoint or state whose tensors replace the random start, such as the model of a masked run for a flow run;
+    /// instead of the configuration's.
     #[arg(long, value_name = "FILE")]
     start: Option<PathBuf>,
     /// Steps, instead of the configuration's.
@@ -141,7 +141,7 @@ pub fn run(args: Args) -> Outcome {
     let dataset = load_data(&config, &mut watcher)?;
     let report = run_on(&config, dataset, &options, &mut watcher)?;
     drop(watcher);
-    for (name, value) in &report.measures {
+    for (name, value) in &report.metrics {
         output::print(format!("{name:>24}  {value:.4}"))?;
     }
     for file in std::iter::once(&report.model).chain(&report.host) {
@@ -292,10 +292,15 @@ fn tell_dropped(report: &PhotoReport, file: &Path, bar: &Bar) -> Outcome {
             text.display()
         ));
     }
-    Ok(save_atomically(&text, |out| {
-        out.write_all((lines.join("\n") + "\n").as_bytes())
-            .map_err(|error| Error::new(ErrorKind::Io, error.to_string()))
-    })?)
+    Ok(save_bytes_atomically(
+        &text,
+        (lines.join(
+            "
+",
+        ) + "
+")
+        .as_bytes(),
+    )?)
 }
 
 /// Shows a run.

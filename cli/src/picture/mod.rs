@@ -11,8 +11,8 @@ pub use sheet::{Cell, Sheet};
 
 use crate::failure::{Failure, Outcome};
 use image::{ImageFormat, RgbImage};
-use omniid::checkpoint::save_atomically;
-use omniid::{Error, ErrorKind};
+use omniid::checkpoint::save_bytes_atomically;
+use omniid::Error;
 use std::io::Cursor;
 use std::path::Path;
 
@@ -22,8 +22,5 @@ pub fn save_png(image: &RgbImage, path: &Path) -> Outcome {
     image
         .write_to(&mut bytes, ImageFormat::Png)
         .map_err(|error| Failure::Library(Error::internal(format!("PNG: {error}"))))?;
-    let io = |error: std::io::Error| Error::new(ErrorKind::Io, error.to_string());
-    Ok(save_atomically(path, |out| {
-        out.write_all(bytes.get_ref()).map_err(io)
-    })?)
+    Ok(save_bytes_atomically(path, bytes.get_ref())?)
 }

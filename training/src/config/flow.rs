@@ -1,4 +1,4 @@
-//! The flow-matching decoder of stage 2.
+//! Flow matching.
 
 use super::{need, ModelConfig};
 use omniid::Result;
@@ -6,7 +6,7 @@ use omniid_minihost::flow::{FlowOptions, Prediction};
 use omniid_minihost::{MinihostConfig, MinihostSizes};
 use serde::{Deserialize, Serialize};
 
-/// Stage 2: the decoder is a diffusion host, and the identity enters it through the plugin's own adapter.
+/// Flow matching: the decoder is a diffusion host, and the identity enters it through the plugin's own adapter.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FlowConfig {

@@ -17,7 +17,7 @@ pub enum Condition {
     View,
 }
 
-/// The Masked Transformer Decoder of stage 1 (paper section on few-to-many reconstruction; CrossMAE's decoder
+/// The Masked Transformer Decoder (paper section on few-to-many reconstruction; CrossMAE's decoder
 /// without self-attention between masked patches).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]

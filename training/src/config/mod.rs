@@ -53,13 +53,13 @@ pub struct RunConfig {
     pub sampler: SamplerConfig,
     /// Sizes of the image encoder and the identity encoder.
     pub model: ModelConfig,
-    /// The masked decoder of stage 1.
+    /// The masked decoder.
     #[serde(default)]
     pub masked: MaskedConfig,
-    /// The flow-matching decoder. With this section the run is stage 2, without it stage 1.
+    /// The flow-matching decoder. With this section the run trains by flow matching, without it by masked reconstruction.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flow: Option<FlowConfig>,
-    /// What is minimised in stage 1.
+    /// What masked reconstruction minimises.
     #[serde(default)]
     pub loss: LossConfig,
     /// AdamW.

@@ -12,7 +12,7 @@ mod toy;
 
 pub use crop::CropTemplate;
 pub use file::FORMAT_VERSION;
-pub use split::{Part, SplitFractions};
+pub use split::{SplitFractions, Subset};
 pub use toy::toy_people;
 
 use image::RgbImage;

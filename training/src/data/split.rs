@@ -1,13 +1,13 @@
-//! Parting people into those trained on and those only judged on.
+//! Splitting people into those trained on and those evaluated on.
 
 use super::{Dataset, PersonPictures};
 use omniid::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// One part of a split.
+/// What people of a split are for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Part {
+pub enum Subset {
     /// Weights are fitted to these people.
     Train,
     /// Settings are chosen by these people.
@@ -20,9 +20,9 @@ pub enum Part {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SplitFractions {
-    /// Part for validation, 0…1.
+    /// Fraction for validation, 0…1.
     pub validation: f64,
-    /// Part for test, 0…1.
+    /// Fraction for test, 0…1.
     pub test: f64,
 }
 
@@ -36,29 +36,29 @@ impl Default for SplitFractions {
 }
 
 impl Dataset {
-    /// Parts the people by identity: training, validation, test.
+    /// Splits the people by identity: training, validation, test.
     ///
     /// Within every family the people are ordered by a hash of seed, family and name; the first ones go to
     /// validation, the next to test. So the order of people in the set does not matter, and every family is in every
-    /// part that has room for it. Fractions are rounded to whole people.
+    /// subset that has room for it. Fractions are rounded to whole people.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidArgument`](omniid::ErrorKind::InvalidArgument) unless the fractions are 0…1 and leave
     /// something for training.
     pub fn split(self, fractions: SplitFractions, seed: u64) -> Result<[Dataset; 3]> {
-        let parts = self.assignment(fractions, seed)?;
-        let mut split = [Part::Train, Part::Validation, Part::Test].map(|_| Dataset::new(self.size));
-        for (person, part) in self.people.into_iter().zip(parts) {
-            split[part as usize].people.push(person);
+        let subsets = self.assignment(fractions, seed)?;
+        let mut split = [Subset::Train, Subset::Validation, Subset::Test].map(|_| Dataset::new(self.size));
+        for (person, subset) in self.people.into_iter().zip(subsets) {
+            split[subset as usize].people.push(person);
         }
         Ok(split)
     }
 
-    /// The part of every person of [`Dataset::split`], in the order of the people.
+    /// The subset of every person of [`Dataset::split`], in the order of the people.
     ///
     /// # Errors
     /// As [`Dataset::split`].
-    pub fn assignment(&self, fractions: SplitFractions, seed: u64) -> Result<Vec<Part>> {
+    pub fn assignment(&self, fractions: SplitFractions, seed: u64) -> Result<Vec<Subset>> {
         let SplitFractions { validation, test } = fractions;
         let sound = |fraction: f64| (0.0..=1.0).contains(&fraction);
         if !sound(validation) || !sound(test) || validation + test >= 1.0 {
@@ -73,20 +73,20 @@ impl Dataset {
                 .or_default()
                 .push((hash(person, seed), place));
         }
-        let mut parts = vec![Part::Train; self.people.len()];
+        let mut subsets = vec![Subset::Train; self.people.len()];
         for mut people in families.into_values() {
             people.sort_unstable();
             let count = |fraction: f64| (fraction * people.len() as f64).round() as usize;
             let (validation, test) = (count(validation), count(test));
             for (rank, (_, place)) in people.into_iter().enumerate() {
                 if rank < validation {
-                    parts[place] = Part::Validation;
+                    subsets[place] = Subset::Validation;
                 } else if rank < validation + test {
-                    parts[place] = Part::Test;
+                    subsets[place] = Subset::Test;
                 }
             }
         }
-        Ok(parts)
+        Ok(subsets)
     }
 }
 

@@ -1,7 +1,7 @@
 //! A detector beside another one: on renders, on test images, on real faces.
 
 use super::scores::{evaluate_detector, landmark_distance, DetectionScores, LabelledFace, LabelledPicture};
-use super::truth::Face as TrueFace;
+use super::truth::TrueFace;
 use crate::evaluate::Progress;
 use image::{imageops, Rgb, RgbImage};
 use omniid::face::{DetectOptions, Face, FaceDetector};

@@ -8,8 +8,8 @@ use omniid::{Error, Result};
 /// Weight of the points. Each coordinate then pulls about as much as one of the box's.
 const POINTS: f64 = 4.0;
 
-/// The parts of the loss, each a number; the total is their sum.
-pub struct Parts {
+/// The terms of the loss, each a number; the total is their sum.
+pub struct LossTerms {
     /// Whether a cell shows a face: binary cross-entropy over all cells, above its least value, per cell with a face.
     pub object: Tensor,
     /// How well the cell's box fits, as the cell believes: binary cross-entropy, above its least value, with
@@ -26,7 +26,7 @@ pub struct Parts {
 ///
 /// # Errors
 /// [`ErrorKind::Mismatch`](omniid::ErrorKind::Mismatch) when `truth` is about another number of cells.
-pub fn loss(outputs: &Tensor, truth: &Truth) -> Result<Parts> {
+pub fn loss(outputs: &Tensor, truth: &Truth) -> Result<LossTerms> {
     let device = outputs.device();
     let cells = truth.object.len();
     if outputs.elem_count() != cells * OUTPUTS {
@@ -46,7 +46,7 @@ pub fn loss(outputs: &Tensor, truth: &Truth) -> Result<Parts> {
     };
     if truth.places.is_empty() {
         let none = Tensor::zeros((), candle_core::DType::F32, device)?;
-        return Ok(Parts {
+        return Ok(LossTerms {
             object,
             class: none.clone(),
             bounds: none.clone(),
@@ -73,7 +73,7 @@ pub fn loss(outputs: &Tensor, truth: &Truth) -> Result<Parts> {
     let size = Tensor::from_slice(&size, (size.len(), 1), device)?;
     let apart = (rows.narrow(1, 6, 10)? - points)?.broadcast_mul(&size)?;
     let apart = (smooth_l1(&(apart * 10.0)?)?.mean(1)? * POINTS)?;
-    Ok(Parts {
+    Ok(LossTerms {
         object,
         class: (class.sum_all()? / found)?,
         bounds: (boxes.sum_all()? / found)?,
@@ -81,7 +81,7 @@ pub fn loss(outputs: &Tensor, truth: &Truth) -> Result<Parts> {
     })
 }
 
-impl Parts {
+impl LossTerms {
     /// The sum.
     ///
     /// # Errors
@@ -158,14 +158,14 @@ fn smooth_l1(x: &Tensor) -> Result<Tensor> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::detector::truth::{assign, cell_count, Face};
+    use crate::detector::truth::{assign, cell_count, TrueFace};
 
     fn value(tensor: &Tensor) -> f32 {
         tensor.to_scalar().unwrap()
     }
 
-    fn faces() -> Vec<Vec<Face>> {
-        let face = Face {
+    fn faces() -> Vec<Vec<TrueFace>> {
+        let face = TrueFace {
             bounds: [20.0, 30.0, 60.0, 80.0],
             points: [
                 [30.0, 45.0],
@@ -199,12 +199,12 @@ mod tests {
     #[test]
     fn the_truth_has_no_loss() {
         let truth = assign(&faces(), 96);
-        let parts = loss(&perfect(&truth), &truth).unwrap();
-        assert!(value(&parts.total().unwrap()) < 1e-4);
+        let terms = loss(&perfect(&truth), &truth).unwrap();
+        assert!(value(&terms.total().unwrap()) < 1e-4);
     }
 
     #[test]
-    fn each_part_sees_its_own_mistake() {
+    fn each_term_sees_its_own_mistake() {
         let truth = assign(&faces(), 96);
         let right = perfect(&truth);
         let wrong = |column: usize, by: f64| {
@@ -216,8 +216,8 @@ mod tests {
                     &(ones * by).unwrap(),
                 )
                 .unwrap();
-            let parts = loss(&(&right + change).unwrap(), &truth).unwrap();
-            [parts.class, parts.object, parts.bounds, parts.points].map(|part| value(&part) > 0.01)
+            let terms = loss(&(&right + change).unwrap(), &truth).unwrap();
+            [terms.class, terms.object, terms.bounds, terms.points].map(|term| value(&term) > 0.01)
         };
         assert_eq!(wrong(0, -40.0), [true, false, false, false]);
         assert_eq!(wrong(1, -40.0), [false, true, false, false]);

@@ -22,7 +22,7 @@ pub use comparison::{
     compare_detectors, portraits, test_images, Agreement, DetectorComparison, DetectorScores, DetectorTest,
     PortraitScores,
 };
-pub use objective::{held_out_scenes, judging, FaceDetection};
+pub use objective::{evaluation_options, held_out_scenes, FaceDetection};
 pub use picture::draw_faces;
 pub use run::{train_detector, DetectorReport, DETECTOR_FILE};
 pub use scores::{

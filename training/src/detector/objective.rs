@@ -13,7 +13,7 @@ use crate::evaluate::Progress;
 use crate::optimisation::{ParameterGroup, ParameterSpec};
 use crate::pictures::contact_sheet;
 use crate::render::Assets;
-use crate::trainer::{Loss, Objective, Work};
+use crate::trainer::{Loss, Objective, StepCost};
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use image::RgbImage;
@@ -23,14 +23,14 @@ use rayon::prelude::*;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-/// Step whose scenes are those that a run is judged on.
-const JUDGED: u64 = 1 << 40;
+/// Step whose scenes are those that a run is evaluated on.
+const HELD_OUT: u64 = 1 << 40;
 
-/// Step whose scenes the statistics for use are measured on.
-const MEASURED: u64 = 1 << 41;
+/// Step whose scenes the statistics for use are taken on.
+const STATISTICS: u64 = 1 << 41;
 
-/// Pictures of each side that they are measured on; of the larger sides fewer, so that all have as many pixels.
-const MEASURED_PIXELS: usize = 24 * 160 * 160;
+/// Pictures of each side that they are taken on; of the larger sides fewer, so that all have as many pixels.
+const STATISTICS_PIXELS: usize = 24 * 160 * 160;
 
 /// Pictures of a preview.
 const SHOWN: usize = 12;
@@ -43,8 +43,8 @@ const OPERATIONS_PER_PIXEL: f64 = 2.0 * 3.0 * 34.4e6 / (160.0 * 160.0);
 pub struct FaceDetection {
     config: DetectorConfig,
     trained: HeadPool,
-    measured: Arc<Vec<Pictures>>,
-    judged: Vec<LabelledPicture>,
+    statistics: Arc<Vec<Pictures>>,
+    held_out: Vec<LabelledPicture>,
 }
 
 /// Pictures of one side as the network in training reads them.
@@ -57,7 +57,7 @@ pub struct Pictures {
 pub struct Model {
     network: Network,
     trained: BTreeMap<String, Tensor>,
-    measured: Arc<Vec<Pictures>>,
+    statistics: Arc<Vec<Pictures>>,
 }
 
 /// A step's pictures and truth.
@@ -67,7 +67,7 @@ pub struct Batch {
 }
 
 impl FaceDetection {
-    /// Renders the heads to train on and the scenes to be judged on: one or two minutes on one core. Works on the
+    /// Renders the heads to train on and the scenes to evaluate on: one or two minutes on one core. Works on the
     /// threads of the current rayon pool; the result does not depend on their number.
     ///
     /// # Errors
@@ -79,14 +79,14 @@ impl FaceDetection {
         let first = FIRST_TRAINED + (config.seed << 20);
         let trained = HeadPool::render(assets, scenes.heads, photos, size, first)?;
         let drawn = Scenes::new(scenes, &trained, config.seed);
-        let measured = scenes.sides.iter().map(|&side| {
-            let count = (MEASURED_PIXELS / (side * side)).max(1);
-            Pictures::of(&draw(&drawn, MEASURED, count, side), side)
+        let statistics = scenes.sides.iter().map(|&side| {
+            let count = (STATISTICS_PIXELS / (side * side)).max(1);
+            Pictures::of(&draw(&drawn, STATISTICS, count, side), side)
         });
         Ok(Self {
-            measured: Arc::new(measured.collect()),
+            statistics: Arc::new(statistics.collect()),
             trained,
-            judged: held_out_scenes(config, assets)?,
+            held_out: held_out_scenes(config, assets)?,
             config: config.clone(),
         })
     }
@@ -96,7 +96,7 @@ impl FaceDetection {
     }
 }
 
-/// The scenes of people who are not trained on that a configuration is judged on: its `evaluation` section says how
+/// The scenes of people who are not trained on that a configuration is evaluated on: its `evaluation` section says how
 /// many. They do not depend on the seed of the run.
 ///
 /// # Errors
@@ -114,7 +114,7 @@ pub fn held_out_scenes(config: &DetectorConfig, assets: &Assets) -> Result<Vec<L
     let count = evaluation.pictures as u64;
     Ok((0..count)
         .into_par_iter()
-        .map(|index| scenes.scene(JUDGED, index, evaluation.side).labelled())
+        .map(|index| scenes.scene(HELD_OUT, index, evaluation.side).labelled())
         .collect())
 }
 
@@ -167,7 +167,7 @@ impl Model {
     /// As [`fold`].
     pub fn folded(&self) -> Result<BTreeMap<String, Tensor>> {
         let mut all = Vec::new();
-        for pictures in self.measured.iter() {
+        for pictures in self.statistics.iter() {
             all.push(self.network.statistics(&pictures.numbers, pictures.side)?);
         }
         fold(&self.trained, &joined(&all))
@@ -211,8 +211,8 @@ fn joined(all: &[BTreeMap<String, Moments>]) -> BTreeMap<String, Moments> {
     first.keys().map(|name| (name.clone(), join(name))).collect()
 }
 
-/// How the detector is judged: as it is used, but without turning pictures.
-pub fn judging() -> DetectOptions {
+/// How the detector is evaluated: as it is used, but without turning pictures.
+pub fn evaluation_options() -> DetectOptions {
     DetectOptions::default().with_turn(false)
 }
 
@@ -248,7 +248,7 @@ impl Objective for FaceDetection {
         Ok(Model {
             network: Network::load(vb)?,
             trained,
-            measured: self.measured.clone(),
+            statistics: self.statistics.clone(),
         })
     }
 
@@ -270,21 +270,26 @@ impl Objective for FaceDetection {
         let outputs = model
             .network
             .forward(&batch.pictures.numbers, batch.pictures.side)?;
-        let parts = loss(&outputs, &batch.truth)?;
+        let terms = loss(&outputs, &batch.truth)?;
         Ok(Loss {
-            total: parts.total()?,
-            parts: vec![
-                ("object", parts.object),
-                ("class", parts.class),
-                ("bounds", parts.bounds),
-                ("points", parts.points),
+            total: terms.total()?,
+            terms: vec![
+                ("object", terms.object),
+                ("class", terms.class),
+                ("bounds", terms.bounds),
+                ("points", terms.points),
             ],
         })
     }
 
     fn evaluate(&self, model: &Model, _: &Device) -> Result<Vec<(String, f64)>> {
         let detector = model.detector()?;
-        let scores = evaluate_detector(&detector, &self.judged, &judging(), &mut Progress::silent())?;
+        let scores = evaluate_detector(
+            &detector,
+            &self.held_out,
+            &evaluation_options(),
+            &mut Progress::silent(),
+        )?;
         let mut values = vec![
             ("recall".to_owned(), scores.all.recall),
             ("precision".to_owned(), scores.precision),
@@ -303,26 +308,26 @@ impl Objective for FaceDetection {
     fn preview(&self, model: &Model, _: &Device) -> Result<Option<RgbImage>> {
         let detector = model.detector()?;
         let pictures = self
-            .judged
+            .held_out
             .iter()
             .take(SHOWN)
             .map(|picture| {
                 Ok(draw_faces(
                     &picture.image,
-                    &detector.detect(&picture.image, &judging())?,
+                    &detector.detect(&picture.image, &evaluation_options())?,
                 ))
             })
             .collect::<Result<Vec<_>>>()?;
         Ok((!pictures.is_empty()).then(|| contact_sheet(&pictures, 4)))
     }
 
-    fn work(&self) -> Work {
+    fn step_cost(&self) -> StepCost {
         let scenes = &self.config.scenes;
         let counts = scenes
             .sides
             .iter()
             .map(|side| (scenes.pixels / (side * side)).max(1));
-        Work {
+        StepCost {
             operations: OPERATIONS_PER_PIXEL * scenes.pixels as f64,
             pictures: counts.sum::<usize>() / scenes.sides.len().max(1),
         }

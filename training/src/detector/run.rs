@@ -13,15 +13,15 @@ use std::path::PathBuf;
 /// The detector that a finished or stopped run leaves in its folder.
 pub const DETECTOR_FILE: &str = "detector.safetensors";
 
-/// What a run came to.
+/// The result of a run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DetectorReport {
     /// How it ended.
     pub outcome: Outcome,
     /// Steps made in all.
     pub step: u64,
-    /// Measures on scenes of held-out people at the end, by name.
-    pub measures: Vec<(String, f64)>,
+    /// Metrics on scenes of held-out people at the end, by name.
+    pub metrics: Vec<(String, f64)>,
     /// The detector, for [`FaceDetector::open`](omniid::face::FaceDetector::open).
     pub detector: PathBuf,
 }
@@ -54,14 +54,14 @@ pub fn train_detector(
     let mut trainer = start(&objective, config, options, observer)?;
     let outcome = trainer.run(&options.folder, observer)?;
     let model = trainer.averaged_model()?;
-    let measures = objective.evaluate(&model, &options.device)?;
+    let metrics = objective.evaluate(&model, &options.device)?;
     let detector = options.folder.join(DETECTOR_FILE);
     let tensors: Vec<_> = model.folded()?.into_iter().collect();
     write_safetensors(&detector, &tensors, &BTreeMap::new())?;
     Ok(DetectorReport {
         outcome,
         step: trainer.step(),
-        measures,
+        metrics,
         detector,
     })
 }

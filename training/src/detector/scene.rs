@@ -3,7 +3,7 @@
 use super::canvas::{Canvas, Placement, Tone};
 use super::clutter::{background, between, cover, frame};
 use super::heads::{bounds, Head, HeadPool};
-use super::truth::Face;
+use super::truth::TrueFace;
 use crate::config::SceneConfig;
 use crate::random::{stream, Purpose};
 use crate::render::Augmentation;
@@ -25,7 +25,7 @@ const TRIES: usize = 12;
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SceneFace {
     /// Box and points.
-    pub face: Face,
+    pub face: TrueFace,
     /// To the side, radians.
     pub yaw: f32,
     /// Clockwise in the picture, radians.
@@ -208,7 +208,7 @@ fn truth(canvas: &Canvas, head: &Head, placement: &Placement, owner: u16) -> Opt
     }
     let visible = seen / all;
     (visible > HIDDEN).then_some(SceneFace {
-        face: Face {
+        face: TrueFace {
             bounds: box_of(head, placement),
             points,
             counts: visible >= LEAST_VISIBLE,

@@ -1,6 +1,6 @@
 //! How well a face detector finds faces whose truth is known.
 
-use super::truth::Face as TrueFace;
+use super::truth::TrueFace;
 use crate::evaluate::Progress;
 use image::RgbImage;
 use omniid::face::{DetectOptions, Face, FaceBox, FaceDetector};

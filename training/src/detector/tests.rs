@@ -61,7 +61,7 @@ fn heads_and_scenes_follow_from_their_seeds_whatever_the_threads() -> Result<()>
     Ok(())
 }
 
-/// The published detector is the independent judge of what the scenes say.
+/// The published detector independently confirms what the scenes say.
 #[test]
 fn the_truth_of_scenes_is_what_the_published_detector_sees() -> Result<()> {
     let Some(assets) = assets() else { return Ok(()) };
@@ -85,7 +85,7 @@ fn the_truth_of_scenes_is_what_the_published_detector_sees() -> Result<()> {
     let drawn: Vec<Scene> = (0..24).map(|index| scenes.scene(0, index, 256)).collect();
     let (mut faces, mut found, mut overlap, mut distance, mut mirrored) = (0.0, 0.0, 0.0, 0.0, 0);
     for scene in &drawn {
-        let seen = yunet.detect(&scene.image, &judging())?;
+        let seen = yunet.detect(&scene.image, &evaluation_options())?;
         for face in scene
             .faces
             .iter()
@@ -163,7 +163,7 @@ fn a_resumed_run_ends_as_an_uninterrupted_one() -> Result<()> {
     let resumed = in_threads(1, || train_detector(&config, &assets, &parts, &mut Silent))?;
     assert_eq!(resumed.step, 6);
     assert_eq!(bytes(&whole.detector), bytes(&resumed.detector));
-    assert_eq!(whole.measures, resumed.measures);
+    assert_eq!(whole.metrics, resumed.metrics);
     Ok(())
 }
 
@@ -179,7 +179,7 @@ fn decode(outputs: &[f32], side: usize, options: &DetectOptions) -> Vec<Face> {
             let s = stride as f32;
             let centre = [at[0] + s * cell[2], at[1] + s * cell[3]];
             let half = [s * cell[4].exp() / 2.0, s * cell[5].exp() / 2.0];
-            let truth = truth::Face {
+            let truth = truth::TrueFace {
                 bounds: [
                     centre[0] - half[0],
                     centre[1] - half[1],
@@ -233,7 +233,7 @@ fn a_short_run_learns_and_its_file_finds_what_the_network_finds() -> Result<()> 
         Ok(loss.total.to_scalar::<f32>()?)
     };
     let untrained = loss(&trainer)?;
-    let options = judging().with_score_threshold(0.2);
+    let options = evaluation_options().with_score_threshold(0.2);
     let scenes = held_out_scenes(&config, &assets)?;
     let judge =
         |detector: &FaceDetector| evaluate_detector(detector, &scenes, &options, &mut Progress::silent());
@@ -258,7 +258,7 @@ fn a_short_run_learns_and_its_file_finds_what_the_network_finds() -> Result<()> 
     let detector = FaceDetector::open(&path, &Limits::default())?;
     let tensors = tensors.into_iter().collect();
     let network = Network::load(VarBuilder::from_tensors(tensors, DType::F32, &Device::Cpu))?;
-    let faint = judging().with_score_threshold(0.05);
+    let faint = evaluation_options().with_score_threshold(0.05);
     let mut compared = 0;
     for scene in &scenes {
         let pixels: Vec<f32> = numbers(&scene.image, f32::from);

@@ -4,7 +4,7 @@ use super::network::STRIDES;
 
 /// A face in a picture, in pixels.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Face {
+pub struct TrueFace {
     /// Left, top, right, bottom.
     pub bounds: [f32; 4],
     /// Eye at image left, eye at image right, nose tip, mouth corner left, mouth corner right.
@@ -13,7 +13,7 @@ pub struct Face {
     pub counts: bool,
 }
 
-impl Face {
+impl TrueFace {
     /// The longer side of the box.
     pub fn size(&self) -> f32 {
         let [left, top, right, bottom] = self.bounds;
@@ -68,7 +68,7 @@ pub struct Truth {
     /// Of each of them, its reference point and its stride, in pixels.
     pub cells: Vec<[f32; 3]>,
     /// Of each of them, the face.
-    pub faces: Vec<Face>,
+    pub faces: Vec<TrueFace>,
 }
 
 /// Cells of a picture with this side.
@@ -77,14 +77,14 @@ pub fn cell_count(side: usize) -> usize {
 }
 
 /// What the cells of pictures with this side should answer.
-pub fn assign(pictures: &[Vec<Face>], side: usize) -> Truth {
+pub fn assign(pictures: &[Vec<TrueFace>], side: usize) -> Truth {
     let mut truth = Truth::default();
     for faces in pictures {
         for (stride, (smallest, largest)) in STRIDES.into_iter().zip(SIZES) {
             let columns = side / stride;
             for place in 0..columns * columns {
                 let reference = [place % columns, place / columns].map(|index| (index * stride) as f32);
-                let distance = |face: &Face| {
+                let distance = |face: &TrueFace| {
                     let offset = face.centre().into_iter().zip(reference);
                     let pixels = offset.map(|(centre, at)| (centre - at).abs()).fold(0.0, f32::max);
                     pixels / stride as f32
@@ -94,8 +94,9 @@ pub fn assign(pictures: &[Vec<Face>], side: usize) -> Truth {
                     .iter()
                     .filter(|face| certainty(distance(face)) > 0.0)
                     .min_by(|a, b| a.size().total_cmp(&b.size()));
-                let fits =
-                    |face: &&Face, slack: f32| (smallest / slack..=largest * slack).contains(&face.size());
+                let fits = |face: &&TrueFace, slack: f32| {
+                    (smallest / slack..=largest * slack).contains(&face.size())
+                };
                 let own = nearest.filter(|face| face.counts && fits(face, 1.0));
                 truth.weight.push(match nearest {
                     Some(face) if !face.counts => 0.0,
@@ -121,9 +122,9 @@ pub fn assign(pictures: &[Vec<Face>], side: usize) -> Truth {
 mod tests {
     use super::*;
 
-    fn face(centre: [f32; 2], size: f32) -> Face {
+    fn face(centre: [f32; 2], size: f32) -> TrueFace {
         let half = size / 2.0;
-        Face {
+        TrueFace {
             bounds: [
                 centre[0] - half,
                 centre[1] - half,
@@ -163,7 +164,7 @@ mod tests {
             .position(|cell| *cell == [80.0, 80.0, 8.0])
             .unwrap();
         assert_eq!(truth.faces[at_centre], small);
-        let uncounted = Face {
+        let uncounted = TrueFace {
             counts: false,
             ..small
         };

@@ -8,7 +8,7 @@ mod detail;
 mod generation;
 mod hog;
 mod image_error;
-mod measure;
+mod metric;
 mod model;
 mod progress;
 mod report;
@@ -32,7 +32,7 @@ pub use generation::{
 };
 pub use hog::hog;
 pub use image_error::{l1, psnr, Mask};
-pub use measure::{Means, Measure, Measured};
+pub use metric::{Means, Metric, MetricEstimate};
 pub use model::EvaluatedModel;
 pub use progress::{Progress, ProgressFn};
 pub use report::{Evaluation, ModelName, FORMAT_VERSION};

@@ -1,7 +1,7 @@
 //! An evaluation as a file for programs and as tables for people.
 
 use super::generation::{GenerationReport, FRONTAL};
-use super::measure::{Means, Measure};
+use super::metric::{Means, Metric};
 use super::suite::PeopleReport;
 use crate::statistics::Estimate;
 use serde::{Deserialize, Serialize};
@@ -142,42 +142,42 @@ fn generation_section(text: &mut String, found: &GenerationReport) {
         }
     }
     let pixels = [
-        Measure::L1Head,
-        Measure::PsnrHead,
-        Measure::SsimHead,
-        Measure::L1,
-        Measure::Psnr,
-        Measure::Ssim,
-        Measure::DetailError,
-        Measure::DetailEnergy,
+        Metric::L1Head,
+        Metric::PsnrHead,
+        Metric::SsimHead,
+        Metric::L1,
+        Metric::Psnr,
+        Metric::Ssim,
+        Metric::DetailError,
+        Metric::DetailEnergy,
     ];
     let has_pixels = found
         .results
         .iter()
-        .any(|result| result.all.get(Measure::L1).is_some());
+        .any(|result| result.all.get(Metric::L1).is_some());
     if has_pixels {
         let _ = writeln!(text, "\nAgainst the true picture of the same view:\n");
-        let mut table = measures_table("identity of", &pixels);
+        let mut table = metrics_table("identity of", &pixels);
         for result in &found.results {
-            table.row(measures_row(result.drawn.title(), &result.all, &pixels));
+            table.row(metrics_row(result.drawn.title(), &result.all, &pixels));
         }
         text.push_str(&table.text());
     }
     let _ = writeln!(text, "\nBy the angle between the target and the nearest photo:\n");
-    let mut shown = vec![Measure::Similarity, Measure::Rank1];
+    let mut shown = vec![Metric::Similarity, Metric::Rank1];
     if has_pixels {
         shown.extend([
-            Measure::L1Head,
-            Measure::PsnrHead,
-            Measure::SsimHead,
-            Measure::DetailError,
+            Metric::L1Head,
+            Metric::PsnrHead,
+            Metric::SsimHead,
+            Metric::DetailError,
         ]);
     }
     shown.retain(|measure| found.angles.iter().any(|row| row.means.get(*measure).is_some()));
-    let mut table = measures_table("identity of, angle", &shown);
+    let mut table = metrics_table("identity of, angle", &shown);
     for row in &found.angles {
         let title = format!("{}, {:.0}–{:.0}°", row.drawn.title(), row.from, row.to);
-        table.row(measures_row(title, &row.means, &shown));
+        table.row(metrics_row(title, &row.means, &shown));
     }
     text.push_str(&table.text());
     if let Some(first) = found.differences.first() {
@@ -186,11 +186,11 @@ fn generation_section(text: &mut String, found: &GenerationReport) {
             "\nWhat {} give more than others, person by person:\n",
             first.drawn.title()
         );
-        let measures: Vec<Measure> = Measure::ALL
+        let measures: Vec<Metric> = Metric::ALL
             .into_iter()
             .filter(|measure| found.differences.iter().any(|row| row.measure == *measure))
             .collect();
-        let mut table = measures_table("than", &measures);
+        let mut table = metrics_table("than", &measures);
         for result in &found.results {
             let own: Vec<_> = found
                 .differences
@@ -216,10 +216,10 @@ fn generation_section(text: &mut String, found: &GenerationReport) {
 
 fn identity_table(text: &mut String, found: &GenerationReport, place: usize, title: &str) {
     let shown = [
-        Measure::Similarity,
-        Measure::OtherView,
-        Measure::Impostor,
-        Measure::Rank1,
+        Metric::Similarity,
+        Metric::OtherView,
+        Metric::Impostor,
+        Metric::Rank1,
     ];
     let _ = writeln!(text, "\n{title}:\n");
     let mut titles = vec!["identity of".to_string()];
@@ -229,21 +229,21 @@ fn identity_table(text: &mut String, found: &GenerationReport, place: usize, tit
     let mut table = Table { rows: vec![titles] };
     for result in &found.results {
         let means = [&result.all, &result.frontal][place];
-        let mut cells = measures_row(result.drawn.title(), means, &shown);
+        let mut cells = metrics_row(result.drawn.title(), means, &shown);
         let position = found.position(result)[place];
         let count = cells.pop().unwrap_or_default();
         cells.push(position.map_or_else(|| "–".to_string(), |value| format!("{value:.2}")));
         cells.push(count);
         table.row(cells);
     }
-    let mut cells = measures_row("true pictures".to_string(), &found.truth[place], &shown);
+    let mut cells = metrics_row("true pictures".to_string(), &found.truth[place], &shown);
     let count = cells.pop().unwrap_or_default();
     cells.extend(["1".to_string(), count]);
     table.row(cells);
     text.push_str(&table.text());
 }
 
-fn measures_table(first: &str, measures: &[Measure]) -> Table {
+fn metrics_table(first: &str, measures: &[Metric]) -> Table {
     let mut titles = vec![first.to_string()];
     titles.extend(measures.iter().map(|measure| measure.title().to_string()));
     titles.push("pictures".to_string());
@@ -254,7 +254,7 @@ fn measures_table(first: &str, measures: &[Measure]) -> Table {
     Table { rows: vec![titles] }
 }
 
-fn measures_row(title: String, means: &Means, measures: &[Measure]) -> Vec<String> {
+fn metrics_row(title: String, means: &Means, measures: &[Metric]) -> Vec<String> {
     let mut cells = vec![title];
     cells.extend(measures.iter().map(|measure| {
         means
@@ -265,10 +265,10 @@ fn measures_row(title: String, means: &Means, measures: &[Measure]) -> Vec<Strin
     cells
 }
 
-fn decimals(measure: Measure) -> usize {
+fn decimals(measure: Metric) -> usize {
     match measure {
-        Measure::L1 | Measure::L1Head => 4,
-        Measure::Psnr | Measure::PsnrHead => 2,
+        Metric::L1 | Metric::L1Head => 4,
+        Metric::Psnr | Metric::PsnrHead => 2,
         _ => 3,
     }
 }
@@ -309,11 +309,11 @@ impl Table {
 #[cfg(test)]
 mod tests {
     use super::super::generation::{Difference, Drawn, DrawnResult};
-    use super::super::measure::Measured;
+    use super::super::metric::MetricEstimate;
     use super::*;
 
-    fn measured(measure: Measure, value: f64) -> Measured {
-        Measured {
+    fn measured(measure: Metric, value: f64) -> MetricEstimate {
+        MetricEstimate {
             measure,
             estimate: Estimate {
                 value,
@@ -323,7 +323,7 @@ mod tests {
         }
     }
 
-    fn means(values: &[(Measure, f64)]) -> Means {
+    fn means(values: &[(Metric, f64)]) -> Means {
         Means {
             pictures: 12,
             measured: values
@@ -335,11 +335,11 @@ mod tests {
 
     fn evaluation() -> Evaluation {
         let drawn = means(&[
-            (Measure::Similarity, 0.5),
-            (Measure::L1, 0.25),
-            (Measure::L1Head, 0.25),
+            (Metric::Similarity, 0.5),
+            (Metric::L1, 0.25),
+            (Metric::L1Head, 0.25),
         ]);
-        let truth = means(&[(Measure::OtherView, 0.75), (Measure::Impostor, 0.25)]);
+        let truth = means(&[(Metric::OtherView, 0.75), (Metric::Impostor, 0.25)]);
         let generation = GenerationReport {
             people: 3,
             pictures: 12,
@@ -356,8 +356,8 @@ mod tests {
             differences: vec![Difference {
                 drawn: Drawn::Photos(3),
                 against: Drawn::Photos(3),
-                measure: Measure::L1Head,
-                estimate: measured(Measure::L1Head, -0.5).estimate,
+                measure: Metric::L1Head,
+                estimate: measured(Metric::L1Head, -0.5).estimate,
             }],
         };
         let name = |name: &str| ModelName {

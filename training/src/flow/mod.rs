@@ -1,4 +1,4 @@
-//! Stage 2: encoder, adapter and a diffusion host learn together by flow matching (paper, flow-matching decoder).
+//! Flow matching: encoder, adapter and a diffusion host learn together (paper, flow-matching decoder).
 //!
 //! The host draws a person's targets from noise. Who it is comes through the plugin's own adapter in every
 //! cross-attention layer; everything else ([`View`]) is told. No other loss trains the encoder.
@@ -13,7 +13,7 @@ use crate::data::Dataset;
 use crate::model::{encoder_operations, identity_parameters, is_matrix, under, IdentityModel};
 use crate::optimisation::{ParameterGroup, ParameterSpec};
 use crate::random::{stream, Purpose};
-use crate::trainer::{Loss, Objective, Work};
+use crate::trainer::{Loss, Objective, StepCost};
 use candle_core::{Device, Tensor};
 use candle_nn::VarBuilder;
 use image::RgbImage;
@@ -32,7 +32,7 @@ const HOST: usize = 1;
 /// Prefix of the host's tensors in a training state. A host file has none.
 pub const HOST_PREFIX: &str = "host";
 
-/// Stage 2 as an [`Objective`].
+/// The [`Objective`] of flow matching.
 pub struct FlowReconstruction {
     config: RunConfig,
     flow: FlowConfig,
@@ -67,7 +67,7 @@ pub struct FlowBatch {
 }
 
 impl FlowBatch {
-    /// `parts` parts with equally many people; their number must divide that of the people.
+    /// `parts` micro batches with equally many people; their number must divide that of the people.
     fn split(self, parts: usize) -> Vec<Self> {
         if parts < 2 {
             return vec![self];
@@ -91,7 +91,7 @@ impl FlowBatch {
     }
 }
 
-/// The numbers of one of `parts` equal parts.
+/// Part number `part` of `parts` equal ones.
 fn share(values: &[f32], part: usize, parts: usize) -> Vec<f32> {
     let each = values.len() / parts;
     values[part * each..(part + 1) * each].to_vec()
@@ -109,17 +109,16 @@ struct Pictures {
 }
 
 impl FlowReconstruction {
-    /// An objective over the people of `train`, judged on those of `validation`, which may be empty. Both are brought
+    /// An objective over the people of `train`, evaluated on those of `validation`, which may be empty. Both are brought
     /// to the model's picture size.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidArgument`](omniid::ErrorKind::InvalidArgument) when the configuration has no section
     /// `[flow]`, nobody in `train` has pictures for a step, or `micro_batches` does not divide the people of a step.
     pub fn new(config: &RunConfig, train: Dataset, validation: Dataset) -> Result<Self> {
-        let flow = config
-            .flow
-            .clone()
-            .ok_or_else(|| Error::invalid("stage 2 needs the section [flow] in the run's configuration"))?;
+        let flow = config.flow.clone().ok_or_else(|| {
+            Error::invalid("flow matching needs the section [flow] in the run's configuration")
+        })?;
         let size = config.model.image_size as u32;
         let (dataset, validation) = (train.resized(size)?, validation.resized(size)?);
         let host = flow.host()?;
@@ -318,7 +317,7 @@ impl Objective for FlowReconstruction {
             &mut stream(self.config.seed, Purpose::Noise, batch.noise),
         )?;
         Ok(Loss {
-            parts: vec![("flow", total.clone())],
+            terms: vec![("flow", total.clone())],
             total,
         })
     }
@@ -337,7 +336,7 @@ impl Objective for FlowReconstruction {
         }
     }
 
-    fn work(&self) -> Work {
+    fn step_cost(&self) -> StepCost {
         let people = self.sampler.people_per_step();
         let sampler = &self.config.sampler;
         let inputs = (sampler.fewest_inputs + sampler.most_inputs) as f64 / 2.0;
@@ -345,7 +344,7 @@ impl Objective for FlowReconstruction {
         let (context, queries) = (self.host.context_tokens, self.config.model.queries);
         let target = 2.0 * multiply_adds(&self.host.unet, side, side, context, queries) as f64;
         let forward = encoder_operations(&self.config.model, inputs) + sampler.targets as f64 * target;
-        Work {
+        StepCost {
             // The backward pass is two products for every one of the forward pass.
             operations: 3.0 * people as f64 * forward,
             pictures: (people as f64 * (inputs + sampler.targets as f64)).round() as usize,

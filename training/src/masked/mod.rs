@@ -1,4 +1,5 @@
-//! Stage 1: the encoder learns by few-to-many reconstruction of hidden patches (paper, Masked Transformer Decoder).
+//! Masked reconstruction: the encoder learns by drawing hidden patches of other pictures of the same people (paper,
+//! Masked Transformer Decoder).
 
 mod decoder;
 mod heads;
@@ -17,7 +18,7 @@ use crate::data::Dataset;
 use crate::model::{encoder_operations, identity_parameters, IdentityModel};
 use crate::optimisation::{ParameterGroup, ParameterSpec};
 use crate::random::{stream, Purpose};
-use crate::trainer::{Loss, Objective, Work};
+use crate::trainer::{Loss, Objective, StepCost};
 use candle_core::{Device, Tensor};
 use candle_nn::VarBuilder;
 use image::RgbImage;
@@ -28,7 +29,7 @@ use validation::Validation;
 const ENCODER: usize = 0;
 const DECODER: usize = 1;
 
-/// Stage 1 as an [`Objective`]: reconstruction, and the losses it can be compared with.
+/// The [`Objective`] of masked reconstruction, and the losses that it can be compared with.
 pub struct MaskedReconstruction {
     config: RunConfig,
     dataset: Dataset,
@@ -63,7 +64,7 @@ pub struct MaskedBatch {
 }
 
 impl MaskedReconstruction {
-    /// An objective over the people of `train`, judged on those of `validation`, which may be empty. Both are brought
+    /// An objective over the people of `train`, evaluated on those of `validation`, which may be empty. Both are brought
     /// to the model's picture size.
     ///
     /// # Errors
@@ -205,8 +206,7 @@ impl Objective for MaskedReconstruction {
             .identity
             .tokens(&self.photos(batch, &batch.photos, device)?)?;
         let weights = &self.config.loss;
-        let mut parts = Vec::new();
-        let mut terms = Vec::new();
+        let (mut terms, mut factors) = (Vec::new(), Vec::new());
         if let (Some(decoder), Some(targets)) = (&model.decoder, &batch.targets) {
             let seen = match &batch.kept {
                 Some(kept) => {
@@ -220,24 +220,24 @@ impl Objective for MaskedReconstruction {
                 None => tokens.clone(),
             };
             let decoded = decoder.forward(&seen, &targets.targets(device)?)?;
-            parts.push(("reconstruction", targets.loss(&decoded, device)?));
-            terms.push(weights.reconstruction);
+            terms.push(("reconstruction", targets.loss(&decoded, device)?));
+            factors.push(weights.reconstruction);
         }
         if let Some(head) = &model.contrastive {
             let second = self.photos(batch, &batch.second, device)?;
-            parts.push((
+            terms.push((
                 "contrastive",
                 head.loss(&tokens, &model.identity.tokens(&second)?)?,
             ));
-            terms.push(weights.contrastive);
+            factors.push(weights.contrastive);
         }
         if let Some(head) = &model.classifier {
-            parts.push(("classifier", head.loss(&tokens, &batch.classes, device)?));
-            terms.push(weights.classifier);
+            terms.push(("classifier", head.loss(&tokens, &batch.classes, device)?));
+            factors.push(weights.classifier);
         }
         let mut total: Option<Tensor> = None;
-        for ((_, part), weight) in parts.iter().zip(terms) {
-            let term = (part * weight)?;
+        for ((_, term), factor) in terms.iter().zip(factors) {
+            let term = (term * factor)?;
             total = Some(match total {
                 Some(total) => (total + term)?,
                 None => term,
@@ -245,7 +245,7 @@ impl Objective for MaskedReconstruction {
         }
         Ok(Loss {
             total: total.ok_or_else(|| Error::internal("a step without any loss"))?,
-            parts,
+            terms,
         })
     }
 
@@ -263,7 +263,7 @@ impl Objective for MaskedReconstruction {
         }
     }
 
-    fn work(&self) -> Work {
+    fn step_cost(&self) -> StepCost {
         let (config, people) = (&self.config, self.sampler.people_per_step());
         let sampler = &config.sampler;
         let inputs = (sampler.fewest_inputs + sampler.most_inputs) as f64 / 2.0;
@@ -274,7 +274,7 @@ impl Objective for MaskedReconstruction {
             forward += decoder_operations(&config.masked, &config.model, sampler.targets as f64);
             pictures += sampler.targets as f64;
         }
-        Work {
+        StepCost {
             // The backward pass is two products for every one of the forward pass.
             operations: 3.0 * people as f64 * forward,
             pictures: (people as f64 * pictures).round() as usize,

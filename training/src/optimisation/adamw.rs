@@ -1,7 +1,8 @@
 //! AdamW with clipping, on the CPU as one pass over the numbers, on other devices as tensor operations.
 
+use super::buffer::{with_values, Buffer};
+use super::parameters::{ParameterGroup, Parameters};
 use crate::config::OptimiserConfig;
-use crate::optimisation::{ParameterGroup, Parameters};
 use candle_core::backprop::GradStore;
 use candle_core::{CpuStorage, DType, Device, InplaceOp2, Layout, Tensor};
 use omniid::{Error, Result};
@@ -10,16 +11,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 /// Numbers that one task of the thread pool handles. Fixed, so that results do not depend on the number of threads.
-const CHUNK: usize = 16 * 1024;
-
-/// Running means of one tensor's gradient.
-#[derive(Debug, Clone)]
-pub(crate) enum Moments {
-    /// In host memory: mean gradient, mean squared gradient.
-    Host(Vec<f32>, Vec<f32>),
-    /// On the device of the weights.
-    Device(Tensor, Tensor),
-}
+pub(super) const CHUNK: usize = 16 * 1024;
 
 /// AdamW (Loshchilov and Hutter 2019), and Adam's bias correction.
 ///
@@ -29,7 +21,8 @@ pub struct AdamW {
     groups: Vec<ParameterGroup>,
     /// Updates so far.
     pub(crate) updates: u64,
-    pub(crate) moments: BTreeMap<String, Moments>,
+    /// Per tensor the running means of gradient and squared gradient.
+    pub(crate) moments: BTreeMap<String, [Buffer; 2]>,
 }
 
 impl AdamW {
@@ -45,13 +38,8 @@ impl AdamW {
         let moments = parameters
             .trained()
             .map(|(name, _, variable)| {
-                let count = variable.elem_count();
-                let moments = if variable.device().is_cpu() {
-                    Moments::Host(vec![0.0; count], vec![0.0; count])
-                } else {
-                    Moments::Device(variable.zeros_like()?, variable.zeros_like()?)
-                };
-                Ok((name.to_string(), moments))
+                let zeros = Buffer::of(&variable.zeros_like()?, variable.device())?;
+                Ok((name.to_string(), [zeros.clone(), zeros]))
             })
             .collect::<Result<_>>()?;
         Ok(Self {
@@ -114,7 +102,7 @@ impl AdamW {
                 epsilon: config.epsilon as f32,
             };
             match self.moments.get_mut(name) {
-                Some(Moments::Host(first, second)) => {
+                Some([Buffer::Host(first), Buffer::Host(second)]) => {
                     let gradient = gradient.contiguous()?;
                     let operation = Fused {
                         step,
@@ -122,7 +110,7 @@ impl AdamW {
                     };
                     variable.as_tensor().inplace_op2(&gradient, &operation)?;
                 }
-                Some(Moments::Device(first, second)) => {
+                Some([Buffer::Device(first), Buffer::Device(second)]) => {
                     let gradient = (gradient.to_dtype(DType::F32)? * f64::from(step.clip))?;
                     *first = ((&*first * config.beta1)? + (&gradient * (1.0 - config.beta1))?)?;
                     *second = ((&*second * config.beta2)? + (gradient.sqr()? * (1.0 - config.beta2))?)?;
@@ -131,7 +119,7 @@ impl AdamW {
                     let kept = (variable.as_tensor() * f64::from(step.keep))?;
                     variable.set(&(kept - change)?)?;
                 }
-                None => return Err(Error::internal(format!("no moments for {name:?}"))),
+                _ => return Err(Error::internal(format!("no moments for {name:?}"))),
             }
         }
         Ok(())
@@ -221,18 +209,11 @@ fn squares(tensor: &Tensor) -> Result<f64> {
         let sum = tensor.to_dtype(DType::F32)?.sqr()?.sum_all()?;
         return Ok(f64::from(sum.to_scalar::<f32>()?));
     }
-    let tensor = tensor.contiguous()?;
-    let (storage, layout) = tensor.storage_and_layout();
-    let values = match (&*storage, layout.contiguous_offsets()) {
-        (candle_core::Storage::Cpu(CpuStorage::F32(values)), Some((from, to))) => values.get(from..to),
-        _ => None,
-    };
-    let values = values.ok_or_else(|| Error::internal("a gradient on the CPU is not f32"))?;
-    let parts = values
-        .par_chunks(CHUNK)
-        .map(|chunk| chunk.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>())
-        .collect::<Vec<_>>();
-    Ok(parts.into_iter().sum())
+    let sums = with_values(&tensor.contiguous()?, |values| {
+        let square = |chunk: &[f32]| chunk.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>();
+        values.par_chunks(CHUNK).map(square).collect::<Vec<_>>()
+    })?;
+    Ok(sums.into_iter().sum())
 }
 
 #[cfg(test)]
@@ -340,7 +321,7 @@ mod tests {
             let length = optimiser.gradient_length(&parameters, &gradients)?;
             assert!((length - factor).abs() < 1e-3);
             optimiser.update(&parameters, &gradients, 0.01, length)?;
-            let Moments::Host(mean, _) = &optimiser.moments["b"] else {
+            let [Buffer::Host(mean), _] = &optimiser.moments["b"] else {
                 panic!("on the CPU")
             };
             ends.push(mean[0]);
@@ -361,11 +342,11 @@ mod tests {
         let mut on_device = AdamW::new(config(), groups(), &device)?;
         for moments in on_device.moments.values_mut() {
             let zeros = Tensor::zeros(count, DType::F32, &Device::Cpu)?;
-            *moments = Moments::Device(zeros.clone(), zeros);
+            *moments = [zeros.clone(), zeros].map(Buffer::Device);
         }
         if let Some(moments) = on_device.moments.get_mut("a.weight") {
             let zeros = Tensor::zeros((1, count), DType::F32, &Device::Cpu)?;
-            *moments = Moments::Device(zeros.clone(), zeros);
+            *moments = [zeros.clone(), zeros].map(Buffer::Device);
         }
         let weights = TensorSpec::new("w", &[1, count], Initial::Normal(1.0)).tensor(3)?;
         for _ in 0..3 {

@@ -1,12 +1,12 @@
 //! Exponential moving average of the weights.
 
-use crate::optimisation::Parameters;
-use candle_core::{CpuStorage, DType, Device, Storage, Tensor};
+use super::adamw::CHUNK;
+use super::buffer::{with_values, Buffer};
+use super::parameters::Parameters;
+use candle_core::{DType, Tensor};
 use omniid::{Error, Result};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
-
-const CHUNK: usize = 16 * 1024;
 
 /// The decay after `updates` updates: min(decay, (1 + n) / (10 + n)), so that the average soon forgets the start.
 pub fn decay_after(decay: f64, updates: u64) -> f64 {
@@ -17,13 +17,7 @@ pub fn decay_after(decay: f64, updates: u64) -> f64 {
 /// The moving average of every trained tensor.
 pub struct Average {
     decay: f64,
-    pub(crate) values: BTreeMap<String, Slot>,
-}
-
-#[derive(Debug, Clone)]
-pub(crate) enum Slot {
-    Host(Vec<f32>),
-    Device(Tensor),
+    pub(crate) values: BTreeMap<String, Buffer>,
 }
 
 impl Average {
@@ -34,14 +28,7 @@ impl Average {
     pub fn new(decay: f64, parameters: &Parameters) -> Result<Self> {
         let values = parameters
             .trained()
-            .map(|(name, _, variable)| {
-                let slot = if variable.device().is_cpu() {
-                    Slot::Host(variable.flatten_all()?.to_vec1::<f32>()?)
-                } else {
-                    Slot::Device(variable.as_tensor().copy()?)
-                };
-                Ok((name.to_string(), slot))
-            })
+            .map(|(name, _, variable)| Ok((name.to_string(), Buffer::of(variable, variable.device())?)))
             .collect::<Result<_>>()?;
         Ok(Self { decay, values })
     }
@@ -55,14 +42,7 @@ impl Average {
         let part = (1.0 - decay) as f32;
         for (name, _, variable) in parameters.trained() {
             match self.values.get_mut(name) {
-                Some(Slot::Host(average)) => {
-                    let (storage, layout) = variable.storage_and_layout();
-                    let weights = match (&*storage, layout.contiguous_offsets()) {
-                        (Storage::Cpu(CpuStorage::F32(values)), Some((from, to))) => values.get(from..to),
-                        _ => None,
-                    };
-                    let weights =
-                        weights.ok_or_else(|| Error::internal(format!("{name} is not f32 on the CPU")))?;
+                Some(Buffer::Host(average)) => with_values(variable, |weights| {
                     average
                         .par_chunks_mut(CHUNK)
                         .zip(weights.par_chunks(CHUNK))
@@ -71,8 +51,8 @@ impl Average {
                                 *average += part * (weight - *average);
                             }
                         });
-                }
-                Some(Slot::Device(average)) => {
+                })?,
+                Some(Buffer::Device(average)) => {
                     let change = ((variable.as_tensor() - &*average)? * f64::from(part))?;
                     *average = (&*average + change)?.detach();
                 }
@@ -91,10 +71,7 @@ impl Average {
             .iter()
             .map(|(name, parameter)| {
                 let tensor = match self.values.get(name) {
-                    Some(Slot::Host(values)) => {
-                        Tensor::from_slice(values, parameter.tensor().dims(), &Device::Cpu)?
-                    }
-                    Some(Slot::Device(tensor)) => tensor.clone(),
+                    Some(values) => values.tensor(parameter.tensor().dims())?,
                     None => parameter.tensor().to_dtype(DType::F32)?,
                 };
                 Ok((name.to_string(), tensor))
@@ -107,6 +84,7 @@ impl Average {
 mod tests {
     use super::*;
     use crate::optimisation::{ParameterGroup, ParameterSpec};
+    use candle_core::Device;
     use omniid_kernels::layers::{Initial, TensorSpec};
 
     #[test]
@@ -136,7 +114,7 @@ mod tests {
         let mut on_device = Average::new(0.5, &parameters)?;
         on_device.values.insert(
             "w".to_string(),
-            Slot::Device(Tensor::ones((2, 2), DType::F32, &Device::Cpu)?),
+            Buffer::Device(Tensor::ones((2, 2), DType::F32, &Device::Cpu)?),
         );
         let mut expected = 1.0f64;
         for (n, weight) in [3.0f64, -2.0, 0.5].into_iter().enumerate() {

@@ -2,11 +2,11 @@
 
 mod adamw;
 mod average;
+mod buffer;
 mod parameters;
 pub mod schedule;
 
 pub use adamw::AdamW;
-pub(crate) use adamw::Moments;
-pub(crate) use average::Slot;
 pub use average::{decay_after, Average};
+pub(crate) use buffer::Buffer;
 pub use parameters::{Parameter, ParameterGroup, ParameterSpec, Parameters};

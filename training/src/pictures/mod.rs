@@ -7,21 +7,18 @@ pub use grid::{levels, Grid};
 pub use sheet::contact_sheet;
 
 use image::RgbImage;
-use omniid::checkpoint::save_atomically;
-use omniid::{Error, ErrorKind, Result};
+use omniid::checkpoint::save_bytes_atomically;
+use omniid::{Error, Result};
 use std::path::Path;
 
 /// Writes a PNG, atomically.
 ///
 /// # Errors
-/// [`ErrorKind::Io`] naming the path.
+/// [`ErrorKind::Io`](omniid::ErrorKind::Io) naming the path.
 pub fn save(picture: &RgbImage, path: &Path) -> Result<()> {
     let mut bytes = std::io::Cursor::new(Vec::new());
     picture
         .write_to(&mut bytes, image::ImageFormat::Png)
         .map_err(|error| Error::internal(format!("{}: {error}", path.display())))?;
-    save_atomically(path, |out| {
-        out.write_all(bytes.get_ref())
-            .map_err(|error| Error::new(ErrorKind::Io, error.to_string()))
-    })
+    save_bytes_atomically(path, bytes.get_ref())
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use omniid::checkpoint::save_atomically;
+use omniid::checkpoint::save_bytes_atomically;
 use omniid::{Error, ErrorKind, Result};
 use omniid_minihost::View;
 use rayon::prelude::*;
@@ -83,10 +83,7 @@ pub fn render_folder(
         .collect::<serde_json::Result<String>>()
         .map_err(|error| Error::internal(format!("{TRUTH_FILE}: {error}")))?;
     std::fs::create_dir_all(folder).map_err(|error| Error::io(folder, error))?;
-    save_atomically(&folder.join(TRUTH_FILE), |out| {
-        out.write_all(text.as_bytes())
-            .map_err(|error| Error::new(ErrorKind::Io, error.to_string()))
-    })?;
+    save_bytes_atomically(&folder.join(TRUTH_FILE), text.as_bytes())?;
     Ok(lines.len())
 }
 

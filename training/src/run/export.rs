@@ -13,7 +13,7 @@ use std::path::Path;
 
 /// What a native checkpoint holds besides the encoder.
 #[derive(Default)]
-pub struct Parts {
+pub struct Extras {
     /// Tensors under their native names: `adapter.…`, `detector.…`, `similarity.…`.
     pub tensors: Vec<(String, Tensor)>,
     /// The host that the adapter is for. Needed with adapter tensors.
@@ -34,13 +34,13 @@ pub fn export(
     people: &Dataset,
     inputs: usize,
     dtype: DType,
-    parts: &Parts,
+    extras: &Extras,
 ) -> Result<()> {
     let encoder = encoder_weights(weights)?;
     let mean = token_mean(config, &encoder, people, inputs)?;
     let mut tensors = encoder.into_iter().collect::<Vec<_>>();
     tensors.push(("encoder.token_mean".to_string(), mean));
-    tensors.extend(parts.tensors.iter().cloned());
+    tensors.extend(extras.tensors.iter().cloned());
     let tensors = tensors
         .into_iter()
         .map(|(name, tensor)| Ok((name, tensor.to_dtype(dtype)?)))
@@ -51,7 +51,7 @@ pub fn export(
         pixels: crate::config::ModelConfig::PIXELS,
         crop: config.model.crop(),
         encoder: EncoderConfig::OmniId(config.model.encoder()),
-        host: parts.host.clone(),
+        host: extras.host.clone(),
     };
     write_safetensors(path, &tensors, &native.to_metadata()?)
 }
@@ -78,7 +78,7 @@ mod tests {
             let parameters = parameters(&config)?;
             let weights = weights(&parameters);
             let path = folder.path().join("model.safetensors");
-            let parts = Parts::default();
+            let extras = Extras::default();
             // Variables, as in training, not the constants that export uses.
             let model = IdentityModel::load(&config.model, parameters.builder())?;
             let pictures = &people.people[0].pictures;
@@ -99,7 +99,7 @@ mod tests {
             let photos = pngs.iter().map(|png| Photo::from_bytes(png)).collect::<Vec<_>>();
             let options = EncodeOptions::default().with_crop(CropMode::None);
             for (dtype, most) in [(DType::F32, 1e-4), (DType::F16, 2e-2)] {
-                export(&path, &config, &weights, &people, 3, dtype, &parts)?;
+                export(&path, &config, &weights, &people, 3, dtype, &extras)?;
                 let engine = Engine::open(EngineOptions::new(Source::from(path.clone())))?;
                 let identity = engine.encode(&photos, &options)?.identity;
                 assert_eq!((identity.token_count(), identity.width()), (16, 96));

@@ -10,18 +10,18 @@ use crate::optimisation::Parameters;
 use crate::tokens::{similarity_projection, PROJECTION};
 use crate::trainer::{Objective, Observer, Outcome, State, Trainer};
 use candle_core::{DType, Device, Tensor};
-use export::{export, Parts};
-use omniid::checkpoint::{save_atomically, Checkpoint};
+use export::{export, Extras};
+use omniid::checkpoint::{save_bytes_atomically, Checkpoint};
 use omniid::engine::HostConfig;
 use omniid::Limits;
-use omniid::{Error, ErrorKind, Result};
+use omniid::{Error, Result};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// The native checkpoint that a finished or stopped run leaves in its folder.
 pub const MODEL_FILE: &str = "model.safetensors";
 
-/// The host that a run of stage 2 leaves beside it.
+/// The host that a run of flow matching leaves beside it.
 pub const HOST_FILE: &str = "host.safetensors";
 
 /// How a run is started.
@@ -60,11 +60,11 @@ pub struct RunReport {
     pub outcome: Outcome,
     /// Steps made in all.
     pub step: u64,
-    /// Measures on validation people at the end, by name; empty without such people.
-    pub measures: Vec<(String, f64)>,
+    /// Metrics on validation people at the end, by name; empty without such people.
+    pub metrics: Vec<(String, f64)>,
     /// The model.
     pub model: PathBuf,
-    /// The host that was trained with it; stage 2 only.
+    /// The host that was trained with it, by flow matching only.
     pub host: Option<PathBuf>,
 }
 
@@ -81,7 +81,7 @@ pub fn run(config: &Path, options: &RunOptions, observer: &mut dyn Observer) -> 
 /// Reads and joins the dataset files of a configuration.
 ///
 /// # Errors
-/// [`ErrorKind::InvalidArgument`] when it names none; as [`Dataset::load`].
+/// [`ErrorKind::InvalidArgument`](omniid::ErrorKind::InvalidArgument) when it names none; as [`Dataset::load`].
 pub fn load_data(config: &RunConfig, observer: &mut dyn Observer) -> Result<Dataset> {
     let mut all = Dataset::default();
     for path in &config.data.files {
@@ -100,11 +100,11 @@ pub fn load_data(config: &RunConfig, observer: &mut dyn Observer) -> Result<Data
 }
 
 /// Trains on the people of `dataset`: splits them, starts or resumes, and exports the model with averaged weights at the
-/// end or when the observer stops the run. With a section `[flow]` the run is stage 2, and exports adapter and host, too.
+/// end or when the observer stops the run. With a section `[flow]` it trains by flow matching and exports adapter and host, too.
 ///
 /// # Errors
-/// [`ErrorKind::InvalidArgument`] when the folder holds a run and `resume` is not set, or nobody can be trained on;
-/// [`ErrorKind::Mismatch`] when the saved run had another configuration, naming the value; as [`Trainer::run`].
+/// [`ErrorKind::InvalidArgument`](omniid::ErrorKind::InvalidArgument) when the folder holds a run and `resume` is not set, or nobody can be trained on;
+/// [`ErrorKind::Mismatch`](omniid::ErrorKind::Mismatch) when the saved run had another configuration, naming the value; as [`Trainer::run`].
 pub fn run_on(
     config: &RunConfig,
     dataset: Dataset,
@@ -126,7 +126,7 @@ pub fn run_on(
             config,
             options,
             observer,
-            |_| Ok((Parts::default(), None)),
+            |_| Ok((Extras::default(), None)),
         );
     }
     let objective = FlowReconstruction::new(config, train, validation)?;
@@ -144,7 +144,7 @@ pub fn run_on(
                 .filter(|(name, _)| name.starts_with("adapter."))
                 .map(|(name, tensor)| Ok((name.clone(), tensor.to_device(&Device::Cpu)?)))
                 .collect::<Result<Vec<_>>>()?;
-            let parts = Parts {
+            let extras = Extras {
                 tensors: adapter,
                 host: Some(HostConfig::from(objective.host_spec())),
             };
@@ -154,12 +154,12 @@ pub fn run_on(
             });
             let metadata = BTreeMap::from([("name".to_string(), config.name.clone())]);
             omniid_minihost::file::save(&host, objective.host(), tensors, options.model_dtype, &metadata)?;
-            Ok((parts, Some(host)))
+            Ok((extras, Some(host)))
         },
     )
 }
 
-/// Runs an objective over `people`, of whom `used` have enough pictures, and exports what comes out. `parts` makes of
+/// Runs an objective over `people`, of whom `used` have enough pictures, and exports what comes out. `extras` makes of
 /// the averaged weights what the checkpoint holds besides the encoder, and may write a file of its own.
 fn finish<O: Objective>(
     objective: &O,
@@ -168,7 +168,7 @@ fn finish<O: Objective>(
     config: &RunConfig,
     options: &RunOptions,
     observer: &mut dyn Observer,
-    parts: impl FnOnce(&BTreeMap<String, Tensor>) -> Result<(Parts, Option<PathBuf>)>,
+    extras: impl FnOnce(&BTreeMap<String, Tensor>) -> Result<(Extras, Option<PathBuf>)>,
 ) -> Result<RunReport> {
     let unused = people.people.len() - used;
     if unused > 0 {
@@ -178,13 +178,13 @@ fn finish<O: Objective>(
     }
     let mut trainer = start(objective, config, options, observer)?;
     let outcome = trainer.run(&options.folder, observer)?;
-    let measures = objective.evaluate(&trainer.averaged_model()?, &options.device)?;
+    let metrics = objective.evaluate(&trainer.averaged_model()?, &options.device)?;
     let model = options.folder.join(MODEL_FILE);
     let weights = trainer.averaged()?;
-    let (mut parts, host) = parts(&weights)?;
+    let (mut extras, host) = extras(&weights)?;
     // A run that was stopped is not its last word; whoever stopped it does not want to wait.
     if outcome == Outcome::Finished && config.similarity.directions > 0 {
-        parts
+        extras
             .tensors
             .extend(comparison(config, &weights, people, observer)?);
     }
@@ -195,12 +195,12 @@ fn finish<O: Objective>(
         people,
         config.sampler.most_inputs,
         options.model_dtype,
-        &parts,
+        &extras,
     )?;
     Ok(RunReport {
         outcome,
         step: trainer.step(),
-        measures,
+        metrics,
         model,
         host,
     })
@@ -307,10 +307,7 @@ pub fn start<'a, O: Objective, C: Configuration>(
         observer.message(&format!("resumed at step {}", state.step));
     }
     let text = config.plan()?.text;
-    save_atomically(&folder.join("config.toml"), |out| {
-        out.write_all(text.as_bytes())
-            .map_err(|error| Error::new(ErrorKind::Io, error.to_string()))
-    })?;
+    save_bytes_atomically(&folder.join("config.toml"), text.as_bytes())?;
     Ok(trainer)
 }
 

@@ -2,6 +2,7 @@ use super::*;
 use crate::data::toy_people;
 use crate::trainer::TrainingProgress;
 use omniid::engine::{Engine, EngineOptions, Source};
+use omniid::ErrorKind;
 use std::ops::ControlFlow;
 
 /// Stops a run after a step and keeps what it was told.
@@ -69,7 +70,7 @@ fn a_run_is_stopped_damaged_resumed_and_ends_as_if_nothing_had_happened() -> Res
     let options = |name: &str| RunOptions::new(folder.path().join(name));
     let whole = run(&file, &options("whole"), &mut Watcher::new(u64::MAX))?;
     assert_eq!((whole.outcome, whole.step), (Outcome::Finished, 8));
-    assert!(!whole.measures.is_empty());
+    assert!(!whole.metrics.is_empty());
 
     let mut watcher = Watcher::new(5);
     let stopped = run(&file, &options("parts"), &mut watcher)?;
@@ -95,14 +96,14 @@ fn a_run_is_stopped_damaged_resumed_and_ends_as_if_nothing_had_happened() -> Res
         watcher.messages
     );
     assert_eq!(model(&whole.model)?, model(&resumed.model)?);
-    assert_eq!(whole.measures, resumed.measures);
+    assert_eq!(whole.metrics, resumed.metrics);
     let engine = Engine::open(EngineOptions::new(Source::from(resumed.model)))?;
     assert_eq!(engine.info().token_width, 32);
     Ok(())
 }
 
 #[test]
-fn a_stopped_run_of_stage_2_ends_as_if_nothing_had_happened_and_its_files_draw_people() -> Result<()> {
+fn a_stopped_flow_run_ends_as_if_nothing_had_happened_and_its_files_draw_people() -> Result<()> {
     let folder = tempfile::tempdir().expect("temporary folder");
     let mut config = crate::flow::tests::quick(6)?;
     config.data.validation = 0.2;

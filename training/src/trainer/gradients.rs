@@ -1,4 +1,4 @@
-//! What a part of a batch adds to a step.
+//! What a micro batch adds to a step.
 
 use super::objective::Loss;
 use crate::optimisation::Parameters;
@@ -6,48 +6,48 @@ use candle_core::backprop::GradStore;
 use candle_core::{DType, Tensor};
 use omniid::{Error, Result};
 
-/// Loss and gradients of a part, already divided by the number of parts: a step's are their sum.
-pub(crate) struct Part {
+/// Loss and gradients of a micro batch, already divided by their number: a step's are the sums.
+pub(crate) struct LossAndGradients {
     pub loss: f64,
-    /// The parts of the loss, unweighted.
-    pub parts: Vec<(&'static str, f64)>,
+    /// The terms of the loss, unweighted.
+    pub terms: Vec<(&'static str, f64)>,
     pub gradients: GradStore,
 }
 
-impl Part {
+impl LossAndGradients {
     /// `share` of a loss, and the backward pass of that.
     ///
     /// # Errors
     /// [`ErrorKind::Device`](omniid::ErrorKind::Device) from the GPU.
     pub fn of(loss: &Loss, share: f64) -> Result<Self> {
-        let parts = loss
-            .parts
+        let terms = loss
+            .terms
             .iter()
-            .map(|(name, part)| Ok((*name, share * number(part)?)))
+            .map(|(name, term)| Ok((*name, share * number(term)?)))
             .collect::<Result<_>>()?;
         Ok(Self {
             loss: share * number(&loss.total)?,
-            parts,
+            terms,
             gradients: (&loss.total * share)?.backward()?,
         })
     }
 
-    /// The sum of parts, each added as soon as it is there.
+    /// The sums over micro batches, each added as soon as it is there.
     ///
     /// # Errors
-    /// The first error among `parts`; [`ErrorKind::Internal`](omniid::ErrorKind::Internal) when there is none of them.
-    pub fn sum(mut parts: impl Iterator<Item = Result<Self>>, parameters: &Parameters) -> Result<Self> {
-        let first = parts
+    /// The first error among `each`; [`ErrorKind::Internal`](omniid::ErrorKind::Internal) when there is none of them.
+    pub fn sum(mut each: impl Iterator<Item = Result<Self>>, parameters: &Parameters) -> Result<Self> {
+        let first = each
             .next()
             .ok_or_else(|| Error::internal("a step without a batch"))??;
-        parts.try_fold(first, |sum, part| sum.plus(part?, parameters))
+        each.try_fold(first, |sum, one| sum.plus(one?, parameters))
     }
 
     fn plus(self, other: Self, parameters: &Parameters) -> Result<Self> {
-        let parts = self.parts.into_iter().zip(other.parts);
+        let terms = self.terms.into_iter().zip(other.terms);
         Ok(Self {
             loss: self.loss + other.loss,
-            parts: parts.map(|((name, a), (_, b))| (name, a + b)).collect(),
+            terms: terms.map(|((name, a), (_, b))| (name, a + b)).collect(),
             gradients: parameters.add_gradients(self.gradients, &other.gradients)?,
         })
     }

@@ -1,7 +1,7 @@
 //! Metrics of a run as JSON lines.
 
-use omniid::checkpoint::save_atomically;
-use omniid::{Error, ErrorKind, Result};
+use omniid::checkpoint::save_bytes_atomically;
+use omniid::{Error, Result};
 use serde_json::{Map, Value};
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -17,7 +17,7 @@ impl Metrics {
     /// killed after its last saved state, are taken out.
     ///
     /// # Errors
-    /// [`ErrorKind::Io`] naming the path.
+    /// [`ErrorKind::Io`](omniid::ErrorKind::Io) naming the path.
     pub fn open(path: &Path, step: u64) -> Result<Self> {
         match std::fs::read_to_string(path) {
             Ok(text) => {
@@ -30,10 +30,7 @@ impl Metrics {
                 let lines = text.lines().filter(kept).map(|line| format!("{line}\n"));
                 let lines = lines.collect::<String>();
                 if lines != text {
-                    save_atomically(path, |out| {
-                        out.write_all(lines.as_bytes())
-                            .map_err(|error| Error::new(ErrorKind::Io, error.to_string()))
-                    })?;
+                    save_bytes_atomically(path, lines.as_bytes())?;
                 }
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
@@ -47,7 +44,7 @@ impl Metrics {
     /// Adds a line. Numbers that are not finite become null, as JSON has no other word for them.
     ///
     /// # Errors
-    /// [`ErrorKind::Io`] naming the path.
+    /// [`ErrorKind::Io`](omniid::ErrorKind::Io) naming the path.
     pub fn write(&self, kind: &str, step: u64, values: &[(String, f64)]) -> Result<()> {
         let mut line = Map::new();
         line.insert("kind".to_string(), kind.into());

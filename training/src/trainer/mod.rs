@@ -4,20 +4,22 @@ mod gradients;
 mod metrics;
 mod objective;
 mod observer;
+mod snapshot;
 mod state;
 #[cfg(test)]
 pub(crate) mod tests;
+mod window;
 mod workers;
 
-pub use objective::{Loss, Objective, Work};
+pub use objective::{Loss, Objective, StepCost};
 pub use observer::{Observer, Silent, TrainingProgress};
 pub use state::{current_path, State};
 
 use crate::config::{Configuration, Plan, Precision};
-use crate::optimisation::{schedule, AdamW, Average, Moments, Parameters, Slot};
+use crate::optimisation::{schedule, AdamW, Average, Parameters};
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
-use gradients::Part;
+use gradients::LossAndGradients;
 use metrics::Metrics;
 use omniid::{Error, Result};
 use omniid_kernels::layers::autocast;
@@ -27,12 +29,13 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::mpsc::sync_channel;
 use std::time::Instant;
+use window::{StepResult, Window};
 use workers::Workers;
 
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// All steps are made.
+    /// All steps are result.
     Finished,
     /// The observer asked to stop; the state is saved.
     Stopped,
@@ -49,37 +52,6 @@ pub struct Trainer<'a, O: Objective> {
     workers: Workers,
     step: u64,
     skipped: u32,
-}
-
-/// What happened in the steps since the last line of metrics.
-struct Window {
-    steps: f64,
-    loss: f64,
-    parts: Vec<(&'static str, f64)>,
-    gradient: f64,
-    skipped: u64,
-    since: Instant,
-}
-
-impl Window {
-    fn new() -> Self {
-        Self {
-            steps: 0.0,
-            loss: 0.0,
-            parts: Vec::new(),
-            gradient: 0.0,
-            skipped: 0,
-            since: Instant::now(),
-        }
-    }
-}
-
-/// One step's numbers.
-struct Made {
-    loss: f64,
-    parts: Vec<(&'static str, f64)>,
-    gradient: f64,
-    skipped: bool,
 }
 
 impl<'a, O: Objective> Trainer<'a, O> {
@@ -121,7 +93,7 @@ impl<'a, O: Objective> Trainer<'a, O> {
         })
     }
 
-    /// Steps made.
+    /// Steps result.
     pub fn step(&self) -> u64 {
         self.step
     }
@@ -192,15 +164,15 @@ impl<'a, O: Objective> Trainer<'a, O> {
         let mut seconds_per_step = None;
         while self.step < self.plan.steps {
             let began = Instant::now();
-            let made = self.advance(&next()?)?;
+            let result = self.advance(&next()?)?;
             let seconds = began.elapsed().as_secs_f64();
             let smooth = seconds_per_step.map_or(seconds, |old: f64| 0.9 * old + 0.1 * seconds);
             seconds_per_step = Some(smooth);
-            if made.skipped {
+            if result.skipped {
                 window.skipped += 1;
                 observer.message(&format!(
                     "step {} was skipped: loss {}, gradient {}",
-                    self.step, made.loss, made.gradient
+                    self.step, result.loss, result.gradient
                 ));
                 if self.skipped >= self.plan.optimiser.most_skipped {
                     return Err(Error::internal(format!(
@@ -210,13 +182,13 @@ impl<'a, O: Objective> Trainer<'a, O> {
                     )));
                 }
             } else {
-                window.add(&made);
+                window.add(&result);
             }
             let flow = observer.progress(&TrainingProgress {
                 step: self.step,
                 steps: self.plan.steps,
-                loss: made.loss,
-                pictures_per_second: self.objective.work().pictures as f64 / smooth,
+                loss: result.loss,
+                pictures_per_second: self.objective.step_cost().pictures as f64 / smooth,
                 seconds_left: (self.plan.steps - self.step) as f64 * smooth,
             });
             let last = self.step == self.plan.steps;
@@ -229,8 +201,13 @@ impl<'a, O: Objective> Trainer<'a, O> {
         Ok(Outcome::Finished)
     }
 
-    /// One step: forward and backward passes of the parts of a batch, update.
-    fn advance(&mut self, batches: &[O::Batch]) -> Result<Made> {
+    fn learning_rate(&self, step: u64) -> f64 {
+        let factor = schedule::rate(&self.plan.schedule, step, self.plan.steps);
+        self.plan.optimiser.learning_rate * factor
+    }
+
+    /// One step: forward and backward passes of the micro batches, update.
+    fn advance(&mut self, batches: &[O::Batch]) -> Result<StepResult> {
         let element = match self.plan.precision {
             Precision::F32 => Element::F32,
             Precision::Bf16 => Element::BF16,
@@ -241,36 +218,35 @@ impl<'a, O: Objective> Trainer<'a, O> {
         let compute = |batch: &O::Batch| {
             // The backward pass of an operation has the precision of its forward pass.
             let loss = autocast(element, || objective.loss(model, batch, device))?;
-            Part::of(&loss, share)
+            LossAndGradients::of(&loss, share)
         };
-        let part = if device.is_cpu() {
-            let parts = self.workers.each(batches, compute)?;
-            Part::sum(parts.into_iter().map(Ok), parameters)?
+        let sum = if device.is_cpu() {
+            let each = self.workers.each(batches, compute)?;
+            LossAndGradients::sum(each.into_iter().map(Ok), parameters)?
         } else {
-            // One after the other, each added at once: there, parts are for what does not fit the memory in one.
-            Part::sum(batches.iter().map(compute), parameters)?
+            // One after the other, each added at once: there, micro batches are for what does not fit the memory in one.
+            LossAndGradients::sum(batches.iter().map(compute), parameters)?
         };
-        let Part {
+        let LossAndGradients {
             loss,
-            parts,
+            terms,
             gradients,
-        } = part;
+        } = sum;
         let gradient = self.optimiser.gradient_length(&self.parameters, &gradients)?;
         let skipped = !(loss.is_finite() && gradient.is_finite());
         if skipped {
             self.skipped += 1;
         } else {
             self.skipped = 0;
-            let factor = schedule::rate(&self.plan.schedule, self.step, self.plan.steps);
-            let rate = self.plan.optimiser.learning_rate * factor;
+            let rate = self.learning_rate(self.step);
             self.optimiser
                 .update(&self.parameters, &gradients, rate, gradient)?;
             self.average.update(&self.parameters, self.optimiser.updates)?;
         }
         self.step += 1;
-        Ok(Made {
+        Ok(StepResult {
             loss,
-            parts,
+            terms,
             gradient,
             skipped,
         })
@@ -293,15 +269,16 @@ impl<'a, O: Objective> Trainer<'a, O> {
             }
         };
         if due(report.metrics_every) {
-            let values = window.values(self);
+            let rate = self.learning_rate(self.step.saturating_sub(1));
+            let values = window.values(rate, self.objective.step_cost());
             *window = Window::new();
             note("metrics", metrics.write("train", self.step, &values));
         }
-        let (judge, draw) = (due(self.plan.evaluate_every), due(report.preview_every));
-        if judge || draw {
+        let (evaluate, draw) = (due(self.plan.evaluate_every), due(report.preview_every));
+        if evaluate || draw {
             let model = self.averaged_model()?;
             let device = self.parameters.device();
-            if judge {
+            if evaluate {
                 let values = self.objective.evaluate(&model, device)?;
                 note("metrics", metrics.write("evaluation", self.step, &values));
             }
@@ -311,7 +288,7 @@ impl<'a, O: Objective> Trainer<'a, O> {
                     note("a preview", crate::pictures::save(&picture, &path));
                 }
             }
-            // What was judged took time that belongs to no step.
+            // The evaluation took time that belongs to no step.
             window.since = Instant::now();
         }
         if last {
@@ -320,151 +297,5 @@ impl<'a, O: Objective> Trainer<'a, O> {
             note("a state", self.state()?.save(folder));
         }
         Ok(())
-    }
-
-    /// Everything that the next step depends on.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Device`](omniid::ErrorKind::Device) from the GPU.
-    pub fn state(&self) -> Result<State> {
-        let mut tensors = BTreeMap::new();
-        for (name, parameter) in self.parameters.iter() {
-            let shape = parameter.tensor().dims();
-            let host = |values: &[f32]| Tensor::from_slice(values, shape, &Device::Cpu);
-            tensors.insert(
-                format!("weight/{name}"),
-                parameter.tensor().copy()?.detach().to_device(&Device::Cpu)?,
-            );
-            let moments = match self.optimiser.moments.get(name) {
-                Some(Moments::Host(first, second)) => Some((host(first)?, host(second)?)),
-                Some(Moments::Device(first, second)) => {
-                    Some((first.to_device(&Device::Cpu)?, second.to_device(&Device::Cpu)?))
-                }
-                None => None,
-            };
-            if let Some((first, second)) = moments {
-                tensors.insert(format!("first/{name}"), first);
-                tensors.insert(format!("second/{name}"), second);
-            }
-            let average = match self.average.values.get(name) {
-                Some(Slot::Host(values)) => Some(host(values)?),
-                Some(Slot::Device(tensor)) => Some(tensor.to_device(&Device::Cpu)?),
-                None => None,
-            };
-            if let Some(average) = average {
-                tensors.insert(format!("average/{name}"), average);
-            }
-        }
-        Ok(State {
-            step: self.step,
-            updates: self.optimiser.updates,
-            skipped: self.skipped,
-            config: self.plan.text.clone(),
-            tensors,
-        })
-    }
-
-    /// Continues from a saved state.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Mismatch`](omniid::ErrorKind::Mismatch) when the state is of another model.
-    pub fn restore(&mut self, state: &State) -> Result<()> {
-        let names = self
-            .parameters
-            .iter()
-            .map(|(name, parameter)| (name.to_string(), parameter.variable().is_some()))
-            .collect::<Vec<_>>();
-        let expected = names
-            .iter()
-            .map(|(_, trained)| if *trained { 4 } else { 1 })
-            .sum::<usize>();
-        if state.tensors.len() != expected {
-            return Err(Error::mismatch(format!(
-                "the saved state has {} tensors, a state of this model has {expected}",
-                state.tensors.len()
-            )));
-        }
-        let device = self.parameters.device().clone();
-        for (name, trained) in names {
-            let get = |kind: &str| {
-                let key = format!("{kind}/{name}");
-                state
-                    .tensors
-                    .get(&key)
-                    .ok_or_else(|| Error::mismatch(format!("the saved state has no tensor {key:?}")))
-            };
-            self.parameters.set(&name, get("weight")?)?;
-            if !trained {
-                continue;
-            }
-            let count = get("weight")?.elem_count();
-            let [first, second, average] = [get("first")?, get("second")?, get("average")?];
-            if [first, second, average]
-                .iter()
-                .any(|tensor| tensor.elem_count() != count)
-            {
-                return Err(Error::mismatch(format!(
-                    "the saved means of {name:?} do not have its size"
-                )));
-            }
-            let host = |tensor: &Tensor| tensor.flatten_all().and_then(|flat| flat.to_vec1::<f32>());
-            let (moments, slot) = if device.is_cpu() {
-                (
-                    Moments::Host(host(first)?, host(second)?),
-                    Slot::Host(host(average)?),
-                )
-            } else {
-                (
-                    Moments::Device(first.to_device(&device)?, second.to_device(&device)?),
-                    Slot::Device(average.to_device(&device)?),
-                )
-            };
-            self.optimiser.moments.insert(name.clone(), moments);
-            self.average.values.insert(name, slot);
-        }
-        self.step = state.step;
-        self.optimiser.updates = state.updates;
-        self.skipped = state.skipped;
-        Ok(())
-    }
-}
-
-impl Window {
-    fn add(&mut self, made: &Made) {
-        self.steps += 1.0;
-        self.loss += made.loss;
-        self.gradient = self.gradient.max(made.gradient);
-        for (name, value) in &made.parts {
-            match self.parts.iter_mut().find(|(known, _)| known == name) {
-                Some((_, sum)) => *sum += value,
-                None => self.parts.push((name, *value)),
-            }
-        }
-    }
-
-    fn values<O: Objective>(&self, trainer: &Trainer<'_, O>) -> Vec<(String, f64)> {
-        let mean = |sum: f64| sum / self.steps;
-        let work = trainer.objective.work();
-        let speed = (self.steps + self.skipped as f64) / self.since.elapsed().as_secs_f64();
-        let plan = &trainer.plan;
-        let rate = plan.optimiser.learning_rate
-            * schedule::rate(&plan.schedule, trainer.step.saturating_sub(1), plan.steps);
-        let mut values = vec![("loss".to_string(), mean(self.loss))];
-        if self.parts.len() > 1 {
-            let parts = self.parts.iter();
-            values.extend(parts.map(|(name, sum)| ((*name).to_string(), mean(*sum))));
-        }
-        values.extend(
-            [
-                ("learning_rate", rate),
-                ("gradient", self.gradient),
-                ("skipped", self.skipped as f64),
-                ("steps_per_second", speed),
-                ("pictures_per_second", speed * work.pictures as f64),
-                ("gflops", speed * work.operations / 1e9),
-            ]
-            .map(|(name, value)| (name.to_string(), value)),
-        );
-        values
     }
 }

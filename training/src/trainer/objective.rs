@@ -1,4 +1,4 @@
-//! What a stage of the training is: its tensors, its batches, its loss, its judgement.
+//! What is trained: tensors, batches, loss, evaluation.
 
 use crate::optimisation::{ParameterGroup, ParameterSpec};
 use candle_core::{Device, Tensor};
@@ -26,7 +26,7 @@ pub trait Objective: Sync {
     /// [`ErrorKind::Format`](omniid::ErrorKind::Format) for impossible sizes.
     fn parameters(&self) -> Result<Vec<ParameterSpec>>;
 
-    /// Builds the model on the tensors of `vb`: variables when it is trained, constants when it is judged.
+    /// Builds the model on the tensors of `vb`: variables when it is trained, constants when it is evaluated.
     ///
     /// # Errors
     /// [`ErrorKind::Format`](omniid::ErrorKind::Format) when a tensor is missing or has another shape.
@@ -38,45 +38,45 @@ pub trait Objective: Sync {
     /// Whatever reading the data gives.
     fn batch(&self, step: u64) -> Result<Self::Batch>;
 
-    /// Divides a batch into parts, which the CPU computes at the same time; the step's gradient is the mean of theirs.
-    /// Without an implementation a batch stays whole.
+    /// Divides a batch into micro batches, which the CPU computes at the same time; the step's gradient is the mean of
+    /// theirs. Without an implementation a batch stays whole.
     fn micro_batches(&self, batch: Self::Batch) -> Vec<Self::Batch> {
         vec![batch]
     }
 
-    /// The loss of a batch, or of a part of it.
+    /// The loss of a batch or a micro batch.
     ///
     /// # Errors
     /// [`ErrorKind::Mismatch`](omniid::ErrorKind::Mismatch) when model and batch do not fit each other.
     fn loss(&self, model: &Self::Model, batch: &Self::Batch, device: &Device) -> Result<Loss>;
 
-    /// Measures on people who are not trained on: name and value. The same weights give the same values.
+    /// Metrics on people who are not trained on: name and value. The same weights give the same values.
     ///
     /// # Errors
     /// As [`Objective::loss`].
     fn evaluate(&self, model: &Self::Model, device: &Device) -> Result<Vec<(String, f64)>>;
 
-    /// A picture that shows people what the model does, if there is anybody to show it with.
+    /// A picture of what the model does, if there are validation people to show it with.
     ///
     /// # Errors
     /// As [`Objective::loss`].
     fn preview(&self, model: &Self::Model, device: &Device) -> Result<Option<RgbImage>>;
 
     /// What a step costs.
-    fn work(&self) -> Work;
+    fn step_cost(&self) -> StepCost;
 }
 
 /// The loss of a step.
 pub struct Loss {
     /// What is minimised: one number.
     pub total: Tensor,
-    /// Its parts, unweighted, for the metrics.
-    pub parts: Vec<(&'static str, Tensor)>,
+    /// Its terms, unweighted, for the metrics.
+    pub terms: Vec<(&'static str, Tensor)>,
 }
 
 /// The cost of a step, for the metrics.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Work {
+pub struct StepCost {
     /// Floating-point operations of forward and backward pass in matrix products: multiplications and additions.
     pub operations: f64,
     /// Pictures read or drawn.

@@ -2,7 +2,7 @@ use super::*;
 use crate::config::RunConfig;
 use crate::optimisation::{ParameterGroup, ParameterSpec};
 use crate::random::{stream, Purpose};
-use crate::trainer::{Loss, Silent, Work};
+use crate::trainer::{Loss, Silent, StepCost};
 use omniid_kernels::layers::{Initial, TensorSpec};
 use rand::Rng;
 use std::collections::HashSet;
@@ -67,7 +67,7 @@ impl Objective for Fit {
             .sqr()?
             .sum_all()?;
         Ok(Loss {
-            parts: vec![("fit", total.clone())],
+            terms: vec![("fit", total.clone())],
             total,
         })
     }
@@ -81,8 +81,8 @@ impl Objective for Fit {
         Ok(None)
     }
 
-    fn work(&self) -> Work {
-        Work {
+    fn step_cost(&self) -> StepCost {
+        StepCost {
             operations: 1.0,
             pictures: 1,
         }
@@ -245,7 +245,7 @@ fn a_state_of_another_model_is_refused() -> Result<()> {
 /// Two squares around a middle have the slope of the middle's, and lie above it by the square of the distance.
 #[test]
 fn gradients_of_micro_batches_are_averaged() -> Result<()> {
-    let run = |apart: f32| -> Result<(Vec<f32>, Made)> {
+    let run = |apart: f32| -> Result<(Vec<f32>, StepResult)> {
         let folder = tempfile::tempdir().expect("temporary folder");
         let objective = Fit {
             apart,
@@ -253,7 +253,7 @@ fn gradients_of_micro_batches_are_averaged() -> Result<()> {
         };
         let mut trainer = Trainer::new(&objective, &config(30)?, &Device::Cpu)?;
         let first = trainer.advance(&objective.micro_batches(objective.batch(0)?))?;
-        assert!((first.parts[0].1 - first.loss).abs() < 1e-6);
+        assert!((first.terms[0].1 - first.loss).abs() < 1e-6);
         assert_eq!(trainer.run(folder.path(), &mut Silent)?, Outcome::Finished);
         Ok((trainer.averaged()?["x"].to_vec1()?, first))
     };

@@ -4,8 +4,8 @@ use super::report::PhotoReport;
 use super::walk::Walk;
 use super::PhotoOptions;
 use crate::data::Dataset;
-use omniid::checkpoint::save_atomically;
-use omniid::{Error, ErrorKind, Result};
+use omniid::checkpoint::save_bytes_atomically;
+use omniid::{Error, Result};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
@@ -75,10 +75,7 @@ pub(super) fn write(path: &Path, key: &str, dataset: &Dataset, report: &PhotoRep
     };
     let text = serde_json::to_vec_pretty(&note)
         .map_err(|error| Error::internal(format!("report of photos: {error}")))?;
-    save_atomically(&note_file, |out| {
-        out.write_all(&text)
-            .map_err(|error| Error::new(ErrorKind::Io, error.to_string()))
-    })
+    save_bytes_atomically(&note_file, &text)
 }
 
 fn note_path(path: &Path) -> PathBuf {

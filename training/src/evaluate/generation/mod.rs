@@ -1,8 +1,8 @@
 //! Pictures drawn from identities, against the true pictures of the same views.
 
-mod judge;
 mod options;
 mod report;
+mod scoring;
 
 #[cfg(test)]
 mod tests;
@@ -17,11 +17,11 @@ use super::verifier::Verifier;
 use crate::data::{next_of_family, Dataset};
 use crate::statistics;
 use image::RgbImage;
-use judge::Judge;
 use omniid::encoder::EncoderKind;
 use omniid::identity::{Identity, Provenance};
 use omniid::{Error, Result};
 use omniid_minihost::{GenerateOptions, Generator, Minihost, View};
+use scoring::Scorer;
 
 /// Draws the people of a set from different identities and judges the pictures.
 ///
@@ -58,19 +58,19 @@ pub fn evaluate_generation(
             dataset.people.len()
         )));
     }
-    let judge = Judge::new(&subjects, dataset.size, verifier, options, progress)?;
+    let scorer = Scorer::new(&subjects, dataset.size, verifier, options, progress)?;
     let identities = identities(model, &subjects, dataset.size, &options.counts, progress)?;
     let mut drawn = Vec::with_capacity(identities.len());
     let mut examples: Vec<Example> = (0..subjects.len().min(options.examples))
         .map(|person| Example {
             inputs: images(&subjects[person].inputs, dataset.size),
-            truth: judge.truth[person].clone(),
+            truth: scorer.truth[person].clone(),
             drawn: Vec::new(),
         })
         .collect();
     let total = identities.len() * subjects.len();
     for (kind, people) in &identities {
-        let mut judged = Vec::with_capacity(subjects.len());
+        let mut metrics = Vec::with_capacity(subjects.len());
         for (person, identity) in people.iter().enumerate() {
             let done = drawn.len() * subjects.len() + person;
             progress.report("drawing people", done, total)?;
@@ -81,15 +81,15 @@ pub fn evaluate_generation(
                 .map(|target| target.view)
                 .collect();
             let pictures = generator.generate(identity, &views, &generate, |_, _| Ok(()))?;
-            judged.push(judge.judge(person, &pictures)?);
+            metrics.push(scorer.score(person, &pictures)?);
             if let Some(example) = examples.get_mut(person) {
                 example.drawn.push((*kind, pictures));
             }
         }
-        drawn.push((*kind, judged));
+        drawn.push((*kind, metrics));
     }
     Ok((
-        report::report(&subjects, &judge, &drawn, host, options)?,
+        report::report(&subjects, &scorer, &drawn, host, options)?,
         examples,
     ))
 }

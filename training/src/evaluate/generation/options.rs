@@ -4,7 +4,7 @@ use crate::data::CropTemplate;
 use omniid_minihost::GenerateOptions;
 use serde::{Deserialize, Serialize};
 
-/// How pictures are drawn and judged.
+/// How pictures are drawn and metrics.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GenerationOptions {
     /// Numbers of photos that identities are made of, rising. The last is the one that other identities are compared

@@ -1,8 +1,8 @@
 //! The tables of generated pictures.
 
-use super::judge::Judge;
 use super::options::{Drawn, GenerationOptions};
-use crate::evaluate::measure::{mean_difference, Judged, Means, Measure, Resampling};
+use super::scoring::Scorer;
+use crate::evaluate::metric::{mean_difference, Means, Metric, PictureMetrics, Resampling};
 use crate::evaluate::subjects::{from_front, Subject};
 use crate::statistics::Estimate;
 use image::RgbImage;
@@ -48,7 +48,7 @@ pub struct Difference {
     /// less those'.
     pub against: Drawn,
     /// What.
-    pub measure: Measure,
+    pub measure: Metric,
     /// Mean over people.
     pub estimate: Estimate,
 }
@@ -68,7 +68,7 @@ pub struct GenerationReport {
     pub guidance: f64,
     /// Each kind of identity.
     pub results: Vec<DrawnResult>,
-    /// The true pictures themselves, judged like generated ones: what the verifier can give at this size. Over all
+    /// The true pictures themselves, metrics like generated ones: what the verifier can give at this size. Over all
     /// views, then over frontal ones. Empty without a verifier.
     pub truth: [Means; 2],
     /// By the angle between nearest input and target, for the fewest and the most photos.
@@ -83,11 +83,8 @@ impl GenerationReport {
     pub fn position(&self, result: &DrawnResult) -> [Option<f64>; 2] {
         let position = |means: &Means, truth: &Means| {
             let value = |means: &Means, measure| means.get(measure).map(|found| found.value);
-            let similarity = value(means, Measure::Similarity)?;
-            let (low, high) = (
-                value(truth, Measure::Impostor)?,
-                value(truth, Measure::OtherView)?,
-            );
+            let similarity = value(means, Metric::Similarity)?;
+            let (low, high) = (value(truth, Metric::Impostor)?, value(truth, Metric::OtherView)?);
             (high > low).then(|| (similarity - low) / (high - low))
         };
         [
@@ -109,13 +106,13 @@ pub struct Example {
 }
 
 /// All pictures of all people of one kind of identity.
-type JudgedPeople = Vec<Vec<Judged>>;
+type Scores = Vec<Vec<PictureMetrics>>;
 
-/// The tables of what was drawn and judged.
+/// The tables of what was drawn and metrics.
 pub(super) fn report(
     subjects: &[Subject<'_>],
-    judge: &Judge<'_>,
-    drawn: &[(Drawn, JudgedPeople)],
+    scorer: &Scorer<'_>,
+    drawn: &[(Drawn, Scores)],
     host: &Minihost,
     options: &GenerationOptions,
 ) -> Result<GenerationReport> {
@@ -126,40 +123,40 @@ pub(super) fn report(
     // The pictures of every person whose target fulfils a condition.
     fn chosen<'j>(
         subjects: &[Subject<'_>],
-        judged: &'j JudgedPeople,
+        metrics: &'j Scores,
         keep: impl Fn(&Subject<'_>, &View) -> bool,
-    ) -> Vec<Vec<&'j Judged>> {
+    ) -> Vec<Vec<&'j PictureMetrics>> {
         subjects
             .iter()
-            .zip(judged)
+            .zip(metrics)
             .map(|(subject, own)| {
                 let pairs = subject.targets.iter().zip(own);
                 let kept = pairs.filter(|(target, _)| keep(subject, &target.view));
-                kept.map(|(_, judged)| judged).collect()
+                kept.map(|(_, metrics)| metrics).collect()
             })
             .collect()
     }
-    let means = |judged: &JudgedPeople, keep: &dyn Fn(&Subject<'_>, &View) -> bool| {
-        Means::of(&chosen(subjects, judged, keep), resampling)
+    let means = |metrics: &Scores, keep: &dyn Fn(&Subject<'_>, &View) -> bool| {
+        Means::of(&chosen(subjects, metrics, keep), resampling)
     };
     let frontal = |_: &Subject<'_>, view: &View| from_front(view) <= FRONTAL;
     let results = drawn
         .iter()
-        .map(|(kind, judged)| DrawnResult {
+        .map(|(kind, metrics)| DrawnResult {
             drawn: *kind,
-            all: means(judged, &|_, _| true),
-            frontal: means(judged, &frontal),
+            all: means(metrics, &|_, _| true),
+            frontal: means(metrics, &frontal),
         })
         .collect();
-    let truth: JudgedPeople = (0..subjects.len())
-        .map(|person| judge.judge_truth(person))
+    let truth: Scores = (0..subjects.len())
+        .map(|person| scorer.score_truth(person))
         .collect();
     let (fewest, most) = (
         options.counts.iter().copied().min().unwrap_or(1),
         options.counts.iter().copied().max().unwrap_or(1),
     );
     let mut angles = Vec::new();
-    for (kind, judged) in drawn {
+    for (kind, metrics) in drawn {
         let Drawn::Photos(count) = *kind else { continue };
         if count != fewest && count != most {
             continue;
@@ -172,22 +169,22 @@ pub(super) fn report(
                 drawn: *kind,
                 from,
                 to,
-                means: means(judged, &near),
+                means: means(metrics, &near),
             });
         }
     }
     let mut differences = Vec::new();
-    if let Some((best, judged)) = drawn.iter().find(|(kind, _)| *kind == Drawn::Photos(most)) {
-        let all = |judged| chosen(subjects, judged, |_, _| true);
-        let own = all(judged);
+    if let Some((best, metrics)) = drawn.iter().find(|(kind, _)| *kind == Drawn::Photos(most)) {
+        let all = |metrics| chosen(subjects, metrics, |_, _| true);
+        let own = all(metrics);
         for (kind, other) in drawn.iter().filter(|(kind, _)| kind != best) {
             for measure in [
-                Measure::Similarity,
-                Measure::OtherView,
-                Measure::L1Head,
-                Measure::PsnrHead,
-                Measure::SsimHead,
-                Measure::DetailError,
+                Metric::Similarity,
+                Metric::OtherView,
+                Metric::L1Head,
+                Metric::PsnrHead,
+                Metric::SsimHead,
+                Metric::DetailError,
             ] {
                 if let Some(estimate) = mean_difference(&own, &all(other), measure, resampling) {
                     differences.push(Difference {

@@ -1,7 +1,7 @@
 use super::*;
 use crate::data::toy_people;
 use crate::evaluate::image_error::l1;
-use crate::evaluate::measure::Measure;
+use crate::evaluate::metric::Metric;
 use crate::evaluate::test_model;
 
 fn options() -> GenerationOptions {
@@ -46,23 +46,17 @@ fn tables_are_means_of_what_was_drawn() -> Result<()> {
                 sum += l1(picture, truth, None)? / 6.0;
             }
         }
-        let found = result.all.get(Measure::L1).expect("pixels were compared");
+        let found = result.all.get(Metric::L1).expect("pixels were compared");
         assert!((found.value - sum).abs() < 1e-9 && found.low <= sum && sum <= found.high);
-        assert_eq!(result.all.get(Measure::Similarity), None);
-        errors.push(
-            result
-                .all
-                .get(Measure::L1Head)
-                .expect("heads were compared")
-                .value,
-        );
+        assert_eq!(result.all.get(Metric::Similarity), None);
+        errors.push(result.all.get(Metric::L1Head).expect("heads were compared").value);
     }
     for row in &report.differences {
         let place = kinds
             .iter()
             .position(|kind| *kind == row.against)
             .expect("a kind");
-        if row.measure == Measure::L1Head {
+        if row.measure == Metric::L1Head {
             assert!((row.estimate.value - (errors[1] - errors[place])).abs() < 1e-9);
         }
     }

@@ -1,7 +1,7 @@
 //! Every picture beside the true one, and beside everybody's.
 
 use super::options::GenerationOptions;
-use crate::evaluate::measure::{Judged, Measure};
+use crate::evaluate::metric::{Metric, PictureMetrics};
 use crate::evaluate::progress::Progress;
 use crate::evaluate::subjects::{images, Subject};
 use crate::evaluate::verifier::{cosine, Embedding, Verifier};
@@ -9,7 +9,7 @@ use image::RgbImage;
 use omniid::Result;
 
 /// True pictures and what the verifier thinks of them.
-pub(super) struct Judge<'a> {
+pub(super) struct Scorer<'a> {
     subjects: &'a [Subject<'a>],
     options: &'a GenerationOptions,
     /// By person.
@@ -25,7 +25,7 @@ struct Faces<'a> {
     gallery: Vec<Embedding>,
 }
 
-impl<'a> Judge<'a> {
+impl<'a> Scorer<'a> {
     /// Looks at all true pictures.
     pub(super) fn new(
         subjects: &'a [Subject<'a>],
@@ -64,7 +64,7 @@ impl<'a> Judge<'a> {
     }
 
     /// A person's pictures, one per target.
-    pub(super) fn judge(&self, person: usize, pictures: &[RgbImage]) -> Result<Vec<Judged>> {
+    pub(super) fn score(&self, person: usize, pictures: &[RgbImage]) -> Result<Vec<PictureMetrics>> {
         let embeddings = match &self.faces {
             Some(faces) => Some(embed(faces.verifier, pictures, self.options)?),
             None => None,
@@ -75,37 +75,40 @@ impl<'a> Judge<'a> {
             .zip(targets)
             .enumerate()
             .map(|(place, (picture, (target, truth)))| {
-                let mut judged = Judged::default();
+                let mut metrics = PictureMetrics::default();
                 if let (Some(faces), Some(embeddings)) = (&self.faces, &embeddings) {
                     let own = &embeddings[place];
-                    judged.add(Measure::Similarity, cosine(own, &faces.truth[person][place]));
-                    self.add_identity(&mut judged, faces, person, own);
+                    metrics.add(Metric::Similarity, cosine(own, &faces.truth[person][place]));
+                    self.add_identity(&mut metrics, faces, person, own);
                 }
                 if self.options.pixels {
-                    judged.add_pixels(picture, truth, &target.mask)?;
+                    metrics.add_pixels(picture, truth, &target.mask)?;
                 }
-                Ok(judged)
+                Ok(metrics)
             })
             .collect()
     }
 
     /// The true pictures, as if they had been drawn.
-    pub(super) fn judge_truth(&self, person: usize) -> Vec<Judged> {
+    pub(super) fn score_truth(&self, person: usize) -> Vec<PictureMetrics> {
         let Some(faces) = &self.faces else {
-            return self.truth[person].iter().map(|_| Judged::default()).collect();
+            return self.truth[person]
+                .iter()
+                .map(|_| PictureMetrics::default())
+                .collect();
         };
         faces.truth[person]
             .iter()
             .map(|own| {
-                let mut judged = Judged::default();
-                self.add_identity(&mut judged, faces, person, own);
-                judged
+                let mut metrics = PictureMetrics::default();
+                self.add_identity(&mut metrics, faces, person, own);
+                metrics
             })
             .collect()
     }
 
     /// Compares a face with one true picture of everybody in the family.
-    fn add_identity(&self, judged: &mut Judged, faces: &Faces<'_>, person: usize, own: &Embedding) {
+    fn add_identity(&self, metrics: &mut PictureMetrics, faces: &Faces<'_>, person: usize, own: &Embedding) {
         let family = self.subjects[person].family;
         let score = cosine(own, &faces.gallery[person]);
         let others: Vec<f64> = self
@@ -116,14 +119,11 @@ impl<'a> Judge<'a> {
             .filter(|(other, (subject, _))| *other != person && subject.family == family)
             .map(|(_, (_, embedding))| cosine(own, embedding))
             .collect();
-        judged.add(Measure::OtherView, score);
+        metrics.add(Metric::OtherView, score);
         if !others.is_empty() {
-            judged.add(
-                Measure::Impostor,
-                others.iter().sum::<f64>() / others.len() as f64,
-            );
+            metrics.add(Metric::Impostor, others.iter().sum::<f64>() / others.len() as f64);
             let first = others.iter().all(|other| *other < score);
-            judged.add(Measure::Rank1, f64::from(u8::from(first)));
+            metrics.add(Metric::Rank1, f64::from(u8::from(first)));
         }
     }
 }

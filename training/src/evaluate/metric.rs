@@ -8,10 +8,10 @@ use image::RgbImage;
 use omniid::Result;
 use serde::{Deserialize, Serialize};
 
-/// What is measured on a picture. The head is judged by the truth's mask.
+/// What is measured on a picture. The head is metrics by the truth's mask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Measure {
+pub enum Metric {
     /// The verifier's cosine with the true picture of the same view.
     Similarity,
     /// The verifier's cosine with another true picture of the person.
@@ -38,7 +38,7 @@ pub enum Measure {
     DetailEnergy,
 }
 
-impl Measure {
+impl Metric {
     /// All, in the order of tables.
     pub const ALL: [Self; 12] = [
         Self::Similarity,
@@ -76,13 +76,13 @@ impl Measure {
 
 /// The measures of one picture; what was not measured is not there.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Judged {
-    values: Vec<(Measure, f64)>,
+pub(super) struct PictureMetrics {
+    values: Vec<(Metric, f64)>,
 }
 
-impl Judged {
+impl PictureMetrics {
     /// Takes a number. One that is not finite says nothing and is left out.
-    pub fn add(&mut self, measure: Measure, value: f64) {
+    pub fn add(&mut self, measure: Metric, value: f64) {
         if value.is_finite() {
             self.values.push((measure, value));
         }
@@ -90,26 +90,26 @@ impl Judged {
 
     /// Compares pixels with the truth, on the whole picture and on the head.
     pub fn add_pixels(&mut self, picture: &RgbImage, truth: &RgbImage, mask: &[u8]) -> Result<()> {
-        self.add(Measure::L1, l1(picture, truth, None)?);
-        self.add(Measure::Psnr, psnr(picture, truth, None)?);
-        self.add(Measure::Ssim, ssim(picture, truth, None)?);
-        // A head that lies outside of the picture cannot be judged.
+        self.add(Metric::L1, l1(picture, truth, None)?);
+        self.add(Metric::Psnr, psnr(picture, truth, None)?);
+        self.add(Metric::Ssim, ssim(picture, truth, None)?);
+        // A head that lies outside of the picture cannot be metrics.
         if mask.iter().any(|weight| *weight > 0) {
             let head = Some(mask);
-            self.add(Measure::L1Head, l1(picture, truth, head)?);
-            self.add(Measure::PsnrHead, psnr(picture, truth, head)?);
+            self.add(Metric::L1Head, l1(picture, truth, head)?);
+            self.add(Metric::PsnrHead, psnr(picture, truth, head)?);
             if let Ok(value) = ssim(picture, truth, head) {
-                self.add(Measure::SsimHead, value);
+                self.add(Metric::SsimHead, value);
             }
             let detail = detail(picture, truth, head)?;
-            self.add(Measure::DetailError, detail.error);
-            self.add(Measure::DetailEnergy, detail.energy);
+            self.add(Metric::DetailError, detail.error);
+            self.add(Metric::DetailEnergy, detail.energy);
         }
         Ok(())
     }
 
     /// The value of a measure.
-    pub fn get(&self, measure: Measure) -> Option<f64> {
+    pub fn get(&self, measure: Metric) -> Option<f64> {
         self.values
             .iter()
             .find(|(known, _)| *known == measure)
@@ -119,9 +119,9 @@ impl Judged {
 
 /// A measure's mean over people.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Measured {
+pub struct MetricEstimate {
     /// What.
-    pub measure: Measure,
+    pub measure: Metric,
     /// Mean over people of each person's mean over pictures; people are drawn for the interval.
     pub estimate: Estimate,
 }
@@ -132,7 +132,7 @@ pub struct Means {
     /// Pictures in them.
     pub pictures: usize,
     /// The means.
-    pub measured: Vec<Measured>,
+    pub measured: Vec<MetricEstimate>,
 }
 
 /// How intervals are drawn.
@@ -144,13 +144,13 @@ pub(super) struct Resampling {
 
 impl Means {
     /// Of every person's pictures.
-    pub(super) fn of(people: &[Vec<&Judged>], resampling: Resampling) -> Self {
-        let measured = Measure::ALL.into_iter().filter_map(|measure| {
+    pub(super) fn of(people: &[Vec<&PictureMetrics>], resampling: Resampling) -> Self {
+        let measured = Metric::ALL.into_iter().filter_map(|measure| {
             let means: Vec<f64> = people
                 .iter()
                 .filter_map(|own| person_mean(own, measure))
                 .collect();
-            (!means.is_empty()).then(|| Measured {
+            (!means.is_empty()).then(|| MetricEstimate {
                 measure,
                 estimate: mean_estimate(&means, resampling.resamples, resampling.seed),
             })
@@ -162,7 +162,7 @@ impl Means {
     }
 
     /// One of the means.
-    pub fn get(&self, measure: Measure) -> Option<Estimate> {
+    pub fn get(&self, measure: Metric) -> Option<Estimate> {
         self.measured
             .iter()
             .find(|known| known.measure == measure)
@@ -172,9 +172,9 @@ impl Means {
 
 /// Mean of the differences of two groups of pictures of the same people, person by person.
 pub(super) fn mean_difference(
-    a: &[Vec<&Judged>],
-    b: &[Vec<&Judged>],
-    measure: Measure,
+    a: &[Vec<&PictureMetrics>],
+    b: &[Vec<&PictureMetrics>],
+    measure: Metric,
     resampling: Resampling,
 ) -> Option<Estimate> {
     let differences: Vec<f64> = a
@@ -185,7 +185,7 @@ pub(super) fn mean_difference(
     (!differences.is_empty()).then(|| mean_estimate(&differences, resampling.resamples, resampling.seed))
 }
 
-fn person_mean(pictures: &[&Judged], measure: Measure) -> Option<f64> {
+fn person_mean(pictures: &[&PictureMetrics], measure: Metric) -> Option<f64> {
     let values: Vec<f64> = pictures
         .iter()
         .filter_map(|picture| picture.get(measure))
@@ -198,10 +198,10 @@ mod tests {
     use super::*;
     use image::Rgb;
 
-    fn judged(value: f64) -> Judged {
-        let mut judged = Judged::default();
-        judged.add(Measure::L1, value);
-        judged
+    fn metrics(value: f64) -> PictureMetrics {
+        let mut metrics = PictureMetrics::default();
+        metrics.add(Metric::L1, value);
+        metrics
     }
 
     #[test]
@@ -210,19 +210,19 @@ mod tests {
             resamples: 50,
             seed: 1,
         };
-        let pictures = [0.1, 0.3, 0.6].map(judged);
+        let pictures = [0.1, 0.3, 0.6].map(metrics);
         let a = [vec![&pictures[0], &pictures[1]], vec![&pictures[2]], Vec::new()];
         let means = Means::of(&a, resampling);
         assert_eq!(means.pictures, 3);
-        let estimate = means.get(Measure::L1).unwrap();
+        let estimate = means.get(Metric::L1).unwrap();
         assert!((estimate.value - 0.4).abs() < 1e-12);
         // Two people: a draw is one of them twice, or both.
         assert!((estimate.low - 0.2).abs() < 1e-12 && (estimate.high - 0.6).abs() < 1e-12);
-        assert_eq!(means.get(Measure::Ssim), None);
+        assert_eq!(means.get(Metric::Ssim), None);
         let b = [vec![&pictures[0]], vec![&pictures[1]], vec![&pictures[2]]];
-        let difference = mean_difference(&a, &b, Measure::L1, resampling).unwrap();
+        let difference = mean_difference(&a, &b, Metric::L1, resampling).unwrap();
         assert!((difference.value - (0.1 + 0.3) / 2.0).abs() < 1e-12);
-        assert_eq!(mean_difference(&a, &b, Measure::Rank1, resampling), None);
+        assert_eq!(mean_difference(&a, &b, Metric::Rank1, resampling), None);
     }
 
     #[test]
@@ -238,15 +238,15 @@ mod tests {
                 pixel.0 = pixel.0.map(|level| level + 51);
             }
         }
-        let mut judged = Judged::default();
-        judged.add_pixels(&picture, &truth, &mask).unwrap();
-        assert_eq!(judged.get(Measure::L1Head), Some(0.0));
-        assert!((judged.get(Measure::L1).unwrap() - 0.1).abs() < 1e-9);
+        let mut metrics = PictureMetrics::default();
+        metrics.add_pixels(&picture, &truth, &mask).unwrap();
+        assert_eq!(metrics.get(Metric::L1Head), Some(0.0));
+        assert!((metrics.get(Metric::L1).unwrap() - 0.1).abs() < 1e-9);
         // −10 log₁₀(0.2² / 2); on the head there is no error, which has no number in dB.
-        assert!((judged.get(Measure::Psnr).unwrap() - 16.9897).abs() < 1e-3);
-        assert_eq!(judged.get(Measure::PsnrHead), None);
-        let mut nothing = Judged::default();
+        assert!((metrics.get(Metric::Psnr).unwrap() - 16.9897).abs() < 1e-3);
+        assert_eq!(metrics.get(Metric::PsnrHead), None);
+        let mut nothing = PictureMetrics::default();
         nothing.add_pixels(&picture, &truth, &vec![0; 256]).unwrap();
-        assert!(nothing.get(Measure::L1Head).is_none() && nothing.get(Measure::L1).is_some());
+        assert!(nothing.get(Metric::L1Head).is_none() && nothing.get(Metric::L1).is_some());
     }
 }
