@@ -124,6 +124,21 @@ impl ThreadPool {
         self.workers.len() + 1
     }
 
+    /// Cuts `output` into parts of `size` elements and calls `fill(number, part)` for each, on all threads.
+    pub fn fill_parts<T: Send>(
+        &self,
+        output: &mut [T],
+        size: usize,
+        fill: &(dyn Fn(usize, &mut [T]) + Sync),
+    ) {
+        // Each lock is taken once: it only proves that no two tasks share a part.
+        let parts: Vec<Mutex<&mut [T]>> = output.chunks_mut(size.max(1)).map(Mutex::new).collect();
+        self.run(parts.len(), &|number| {
+            let mut part = parts[number].lock().unwrap_or_else(PoisonError::into_inner);
+            fill(number, &mut part);
+        });
+    }
+
     /// Calls `function` once with each index below `tasks`, on all threads, and returns when all calls ended.
     ///
     /// From inside a task the calls happen in place, one after another. When calls panic, the others are

@@ -18,16 +18,10 @@ pub(crate) use transpose::taps_first;
 
 use candle_core::{CpuStorage, DType, Error, Layout, Result, Storage, Tensor};
 use omniid_kernels::ThreadPool;
-use std::sync::{Mutex, PoisonError};
 
-/// Cuts `output` into parts of `size` elements and calls `fill(number, part)` for each, on all threads.
+/// [`ThreadPool::fill_parts`] on the pool of the process.
 fn for_parts<T: Send>(output: &mut [T], size: usize, fill: &(dyn Fn(usize, &mut [T]) + Sync)) {
-    // Each lock is taken once: it only proves that no two tasks share a part.
-    let parts: Vec<Mutex<&mut [T]>> = output.chunks_mut(size.max(1)).map(Mutex::new).collect();
-    ThreadPool::global().run(parts.len(), &|number| {
-        let mut part = parts[number].lock().unwrap_or_else(PoisonError::into_inner);
-        fill(number, &mut part);
-    });
+    ThreadPool::global().fill_parts(output, size, fill);
 }
 
 /// Whether these tensors are for the operations of this module.

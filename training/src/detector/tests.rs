@@ -6,16 +6,15 @@ use crate::config::{DetectorConfig, SceneConfig};
 use crate::evaluate::Progress;
 use crate::render::Assets;
 use crate::run::RunOptions;
-use crate::trainer::{Objective, Observer, Outcome, Silent, Trainer, TrainingProgress};
+use crate::trainer::tests::Watcher;
+use crate::trainer::{Objective, Outcome, Silent, Trainer};
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use image::{Rgb, RgbImage};
 use omniid::face::{DetectOptions, Face, FaceDetector};
-use omniid::Limits;
-use omniid::Result;
+use omniid::{Limits, Result};
 use omniid_kernels::layers::{Initial, TensorSpec};
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
 use std::path::Path;
 
 /// The heads' assets, if they are there.
@@ -127,21 +126,6 @@ fn the_truth_of_scenes_is_what_the_published_detector_sees() -> Result<()> {
     Ok(())
 }
 
-/// Stops a run after a step.
-struct Stop(u64);
-
-impl Observer for Stop {
-    fn progress(&mut self, progress: &TrainingProgress) -> ControlFlow<()> {
-        if progress.step == self.0 {
-            ControlFlow::Break(())
-        } else {
-            ControlFlow::Continue(())
-        }
-    }
-
-    fn message(&mut self, _: &str) {}
-}
-
 fn bytes(path: &Path) -> Vec<u8> {
     std::fs::read(path).expect("readable")
 }
@@ -155,7 +139,7 @@ fn a_resumed_run_ends_as_an_uninterrupted_one() -> Result<()> {
     let whole = in_threads(2, || train_detector(&config, &assets, &whole, &mut Silent))?;
     assert_eq!((whole.outcome, whole.step), (Outcome::Finished, 6));
     let mut parts = RunOptions::new(folder.path().join("parts"));
-    let stopped = train_detector(&config, &assets, &parts, &mut Stop(3))?;
+    let stopped = train_detector(&config, &assets, &parts, &mut Watcher::new(3))?;
     assert_eq!((stopped.outcome, stopped.step), (Outcome::Stopped, 3));
     assert_ne!(bytes(&whole.detector), bytes(&stopped.detector));
     train_detector(&config, &assets, &parts, &mut Silent).expect_err("the folder holds a run");

@@ -1,42 +1,8 @@
 use super::*;
 use crate::data::toy_people;
-use crate::trainer::TrainingProgress;
+use crate::trainer::tests::Watcher;
 use omniid::engine::{Engine, EngineOptions, Source};
 use omniid::ErrorKind;
-use std::ops::ControlFlow;
-
-/// Stops a run after a step and keeps what it was told.
-struct Watcher {
-    stop: u64,
-    messages: Vec<String>,
-}
-
-impl Watcher {
-    fn new(stop: u64) -> Self {
-        Self {
-            stop,
-            messages: Vec::new(),
-        }
-    }
-
-    fn heard(&self, text: &str) -> bool {
-        self.messages.iter().any(|message| message.contains(text))
-    }
-}
-
-impl Observer for Watcher {
-    fn progress(&mut self, progress: &TrainingProgress) -> ControlFlow<()> {
-        if progress.step == self.stop {
-            ControlFlow::Break(())
-        } else {
-            ControlFlow::Continue(())
-        }
-    }
-
-    fn message(&mut self, text: &str) {
-        self.messages.push(text.to_string());
-    }
-}
 
 fn quick(folder: &Path) -> Result<RunConfig> {
     let mut config = crate::masked::tests::quick(8)?;

@@ -100,16 +100,29 @@ fn config(steps: u64) -> Result<RunConfig> {
     Ok(config)
 }
 
-/// Stops after a number of steps and keeps the messages.
-struct Stopper {
-    after: u64,
-    messages: Vec<String>,
+/// Stops a run after a step and keeps what it was told.
+pub(crate) struct Watcher {
+    stop: u64,
+    pub messages: Vec<String>,
 }
 
-impl Observer for Stopper {
+impl Watcher {
+    pub fn new(stop: u64) -> Self {
+        Self {
+            stop,
+            messages: Vec::new(),
+        }
+    }
+
+    pub fn heard(&self, text: &str) -> bool {
+        self.messages.iter().any(|message| message.contains(text))
+    }
+}
+
+impl Observer for Watcher {
     fn progress(&mut self, progress: &TrainingProgress) -> ControlFlow<()> {
         assert!(progress.seconds_left >= 0.0 && progress.step <= progress.steps);
-        if progress.step >= self.after {
+        if progress.step == self.stop {
             ControlFlow::Break(())
         } else {
             ControlFlow::Continue(())
@@ -144,12 +157,8 @@ pub(crate) fn resumed_equals_uninterrupted<O: Objective>(
     );
     let mut whole = Trainer::new(objective, config, &Device::Cpu)?;
     assert_eq!(whole.run(one.path(), &mut Silent)?, Outcome::Finished);
-    let mut stopper = Stopper {
-        after: stop,
-        messages: Vec::new(),
-    };
     let mut first = Trainer::new(objective, config, &Device::Cpu)?;
-    assert_eq!(first.run(two.path(), &mut stopper)?, Outcome::Stopped);
+    assert_eq!(first.run(two.path(), &mut Watcher::new(stop))?, Outcome::Stopped);
     let (state, problems) = State::load_latest(two.path())?.expect("a state");
     assert!(problems.is_empty() && state.step == stop);
     let mut second = Trainer::new(objective, config, &Device::Cpu)?;
@@ -182,18 +191,15 @@ fn a_fit_reaches_its_goal_and_writes_what_it_did() -> Result<()> {
         broken: HashSet::from([7, 30, 31]),
         ..Fit::default()
     };
-    let mut stopper = Stopper {
-        after: u64::MAX,
-        messages: Vec::new(),
-    };
+    let mut watcher = Watcher::new(u64::MAX);
     let mut trainer = Trainer::new(&objective, &config(400)?, &Device::Cpu)?;
-    trainer.run(folder.path(), &mut stopper)?;
+    trainer.run(folder.path(), &mut watcher)?;
     let fitted = trainer.averaged_model()?.to_vec1::<f32>()?;
     for (value, goal) in fitted.iter().zip([1.0, 2.0, 3.0]) {
         assert!((value - goal).abs() < 0.05, "{fitted:?}");
     }
-    assert_eq!(stopper.messages.len(), 3, "{:?}", stopper.messages);
-    assert!(stopper.messages[0].contains("step 8 was skipped"));
+    assert_eq!(watcher.messages.len(), 3, "{:?}", watcher.messages);
+    assert!(watcher.messages[0].contains("step 8 was skipped"));
     let text = std::fs::read_to_string(folder.path().join("metrics.jsonl")).expect("metrics");
     let lines = text
         .lines()

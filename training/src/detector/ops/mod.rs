@@ -14,7 +14,6 @@ pub use pool::max_pool;
 
 use candle_core::{CpuStorage, Error, Layout, Result, Tensor};
 use omniid_kernels::ThreadPool;
-use std::sync::{Mutex, PoisonError};
 
 /// Rows and columns of a picture of tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,14 +71,9 @@ pub fn stem_windows(pictures: &[f32], batch: usize, grid: Grid, outside: f32) ->
     out
 }
 
-/// Cuts `output` into parts of `size` elements and fills them on all threads.
+/// [`ThreadPool::fill_parts`] on the pool of the process.
 pub(super) fn for_parts(output: &mut [f32], size: usize, fill: &(dyn Fn(usize, &mut [f32]) + Sync)) {
-    // Each lock is taken once: it only proves that no two tasks share a part.
-    let parts: Vec<Mutex<&mut [f32]>> = output.chunks_mut(size.max(1)).map(Mutex::new).collect();
-    ThreadPool::global().run(parts.len(), &|number| {
-        let mut part = parts[number].lock().unwrap_or_else(PoisonError::into_inner);
-        fill(number, &mut part);
-    });
+    ThreadPool::global().fill_parts(output, size, fill);
 }
 
 /// The numbers of a contiguous tensor.
