@@ -82,7 +82,7 @@ pub fn make_folder(path: &Path) -> Outcome {
     std::fs::create_dir_all(path).map_err(|error| Failure::Library(Error::io(path, error)))
 }
 
-/// A size for people: `681.6 MB`.
+/// A readable size: `681.6 MB`.
 pub fn bytes_text(bytes: u64) -> String {
     const UNITS: [&str; 4] = ["kB", "MB", "GB", "TB"];
     if bytes < 1000 {

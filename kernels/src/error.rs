@@ -38,7 +38,7 @@ pub enum ErrorKind {
     Internal = 255,
 }
 
-/// An error: a kind for programs, a message for people.
+/// An error: a kind for programs, a message for the reader.
 ///
 /// The message names the thing, the value seen and what would be right. An error of the operating system or of a
 /// library underneath is part of the message and is kept as [`source`](std::error::Error::source).
@@ -74,7 +74,7 @@ impl Error {
         self.kind
     }
 
-    /// The text for people.
+    /// The text that says what went wrong.
     pub fn message(&self) -> &str {
         &self.message
     }

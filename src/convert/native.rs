@@ -15,7 +15,7 @@ use std::path::Path;
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct NativeOptions {
-    /// A name for people; `None` keeps the one that the checkpoint has.
+    /// A display name; `None` keeps the one that the checkpoint has.
     pub name: Option<String>,
     /// Number type of backbone, encoder and adapter; `None` keeps each tensor's own. The detector stays f32: it is
     /// small, and its boxes should not move.

@@ -15,7 +15,7 @@ pub const FORMAT_VERSION: u32 = 1;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NativeConfig {
-    /// A name for people.
+    /// A display name.
     #[serde(default)]
     pub name: String,
     /// The image encoder, tensors under `backbone.`.

@@ -53,7 +53,7 @@ use std::sync::{Arc, OnceLock};
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct EngineInfo {
-    /// A name for people; empty when the checkpoint has none.
+    /// A display name; empty when the checkpoint has none.
     pub name: String,
     /// The encoder that the checkpoint holds.
     pub kind: EncoderKind,

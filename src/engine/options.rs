@@ -87,7 +87,7 @@ pub struct EncodeOptions {
     pub keep_features: bool,
     /// What to do with a photo that cannot be used.
     pub bad_photo: BadPhoto,
-    /// A name for people, stored with the identity.
+    /// A display name, stored with the identity.
     pub label: String,
     /// What the person agreed to, stored with the identity.
     pub consent: String,

@@ -8,7 +8,7 @@
 //! | metadata `omniid.encoder` | encoder kind, see [`EncoderKind::name`] |
 //! | metadata `omniid.model` | fingerprint of the model that made it |
 //! | metadata `omniid.photos` | number of photos |
-//! | metadata `omniid.label`, `omniid.created`, `omniid.consent` | text for people |
+//! | metadata `omniid.label`, `omniid.created`, `omniid.consent` | text to show |
 //!
 //! A reader refuses unknown tensors and unknown versions. Saving replaces the file in one step or not at all.
 

@@ -18,7 +18,7 @@ pub struct Provenance {
     pub model: String,
     /// Photos that went in.
     pub photos: usize,
-    /// A name for people. Empty if none was given.
+    /// A display name. Empty if none was given.
     pub label: String,
     /// When it was made: UTC, RFC 3339, to the second.
     pub created: String,

@@ -64,7 +64,7 @@ pub struct PhotoArgs {
 #[derive(clap::Args, Clone)]
 #[command(next_help_heading = "Identity")]
 pub struct NoteArgs {
-    /// A name for people, stored in the identity.
+    /// A display name, stored in the identity.
     #[arg(long, default_value = "", hide_default_value = true)]
     pub label: String,
     /// What the person agreed to, stored in the identity.

@@ -142,7 +142,7 @@ impl Matrix {
         })
     }
 
-    /// A table for people: numbered rows, so that long names do not break it.
+    /// A table to read: numbered rows, so that long names do not break it.
     pub fn table(&self) -> String {
         let mut text = String::new();
         for (index, name) in self.names.iter().enumerate() {

@@ -63,7 +63,7 @@ struct NativeArgs {
     /// Number type of the weights [default: as they are]. The detector stays f32.
     #[arg(long, value_name = "TYPE", value_parser = precisions())]
     dtype: Option<Precision>,
-    /// A name for people, stored in the file.
+    /// A display name, stored in the file.
     #[arg(long)]
     name: Option<String>,
     #[command(flatten)]

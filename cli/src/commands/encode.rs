@@ -171,7 +171,7 @@ fn report(path: &Path, engine: &Engine, encoded: &Encoded, seconds: f64, json: b
 }
 
 impl FaceLine {
-    /// Size, place and score for people.
+    /// Size, place and score as text.
     pub fn text(&self) -> String {
         let [left, top, right, bottom] = self.bounds;
         format!(

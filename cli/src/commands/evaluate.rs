@@ -22,7 +22,7 @@ use std::time::Instant;
 
 const EXAMPLES: &str = "\
 Writes into FOLDER:
-  evaluation.md     tables for people
+  evaluation.md     tables to read
   evaluation.json   the same for programs
   *.png             pictures of the first people of each group: photos, truth, what was drawn
 

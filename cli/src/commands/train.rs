@@ -324,7 +324,7 @@ impl Observer for Watcher {
     }
 }
 
-/// A time for people: `42 s`, `7 min`, `3.5 h`.
+/// A readable time: `42 s`, `7 min`, `3.5 h`.
 fn time_text(seconds: f64) -> String {
     match seconds {
         seconds if seconds < 100.0 => format!("{seconds:.0} s"),

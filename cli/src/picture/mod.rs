@@ -1,4 +1,4 @@
-//! Pictures for people: boxes on photos, matrices as heat maps, sheets of thumbnails.
+//! Pictures to look at: boxes on photos, matrices as heat maps, sheets of thumbnails.
 
 mod canvas;
 mod font;

@@ -182,7 +182,7 @@ pub fn run(args: Args) -> Outcome {
 }
 
 impl Report {
-    /// Time and memory for people.
+    /// Time and memory as text.
     fn cost(&self) -> String {
         let memory = self
             .peak_memory_bytes
