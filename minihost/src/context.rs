@@ -1,5 +1,5 @@
-//! What a picture shows beside the identity: as context tokens, the UNet's `encoder_hidden_states`, and as a map, further
-//! channels of its input.
+//! What a picture shows beside the identity: as context tokens, the UNet's `encoder_hidden_states`, and as a map,
+//! further channels of its input.
 
 use crate::View;
 use candle_core::Tensor;
@@ -44,8 +44,8 @@ impl ContextEncoder {
         })
     }
 
-    /// `views` `[batch, 46]` to `[batch, tokens, width]`. As a map: one token for each place of the UNet's input, row by
-    /// row.
+    /// `views` `[batch, 46]` to `[batch, tokens, width]`. As a map: one token for each place of the UNet's input, row
+    /// by row.
     ///
     /// # Errors
     /// [`Mismatch`](omniid::ErrorKind::Mismatch) for vectors of another length.

@@ -1,8 +1,8 @@
 //! A host as one file, and as the folder that diffusers reads.
 //!
 //! One safetensors file holds the UNet under diffusers' names and the context encoder under `context.`; the
-//! configuration is JSON in its metadata. diffusers reads the same tensors (it ignores `context.*` with a note) and wants
-//! the UNet's `config.json` beside them: [`export_diffusers`] writes both.
+//! configuration is JSON in its metadata. diffusers reads the same tensors (it ignores `context.*` with a note) and
+//! wants the UNet's `config.json` beside them: [`export_diffusers`] writes both.
 
 use crate::config::CONTEXT_PREFIX;
 use crate::{Minihost, MinihostConfig};
@@ -83,8 +83,8 @@ impl MinihostConfig {
     /// The configuration of a file written by [`save`].
     ///
     /// # Errors
-    /// [`Unsupported`](omniid::ErrorKind::Unsupported) for another format version, [`Format`](omniid::ErrorKind::Format) when the file
-    /// is no minihost or its configuration is damaged.
+    /// [`Unsupported`](omniid::ErrorKind::Unsupported) for another format version,
+    /// [`Format`](omniid::ErrorKind::Format) when the file is no minihost or its configuration is damaged.
     pub fn from_metadata(metadata: &BTreeMap<String, String>) -> Result<Self> {
         let Some(version) = metadata.get(FORMAT_KEY) else {
             return Err(Error::format(format!(
@@ -110,8 +110,8 @@ impl Minihost {
     /// Opens a file written by [`save`], for inference. `dtype` is the number type of the weights in memory.
     ///
     /// # Errors
-    /// [`Io`](omniid::ErrorKind::Io) and [`Format`](omniid::ErrorKind::Format) for files that cannot be read, naming a tensor that is
-    /// missing, not known or of another shape; as [`MinihostConfig::from_metadata`].
+    /// [`Io`](omniid::ErrorKind::Io) and [`Format`](omniid::ErrorKind::Format) for files that cannot be read, naming a
+    /// tensor that is missing, not known or of another shape; as [`MinihostConfig::from_metadata`].
     pub fn open(source: impl Into<Source>, dtype: DType, device: &Device, limits: &Limits) -> Result<Self> {
         let checkpoint = Checkpoint::open(source, limits)?;
         Self::from_checkpoint(&checkpoint, dtype, device).map_err(|error| error.context(checkpoint.label()))

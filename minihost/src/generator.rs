@@ -93,7 +93,8 @@ impl Generator {
     ///
     /// # Errors
     /// [`Mismatch`](omniid::ErrorKind::Mismatch) when another model made the identity;
-    /// [`InvalidArgument`](omniid::ErrorKind::InvalidArgument) for options that make no sense; whatever `report` returns.
+    /// [`InvalidArgument`](omniid::ErrorKind::InvalidArgument) for options that make no sense; whatever `report`
+    /// returns.
     pub fn generate(
         &self,
         identity: &Identity,

@@ -1,7 +1,8 @@
 //! Forward and backward passes on the CPU: the differentiable operations of the layers beside candle's own.
 //!
-//! `cargo bench -p omniid-training`. Prints GFLOP/s of whole training steps (the fastest and the median of some rounds),
-//! counting the multiply-adds of matrix products only. `OMNIID_THREADS` sets the number of threads of the operations,
+//! `cargo bench -p omniid-training`. Prints GFLOP/s of whole training steps (the fastest and the median of some
+//! rounds), counting the multiply-adds of matrix products only. `OMNIID_THREADS` sets the number of threads of the
+//! operations,
 //! `RAYON_NUM_THREADS` that of candle. An argument chooses the measurements whose name contains it.
 
 use candle_core::{DType, Device, Result, Tensor, Var, D};

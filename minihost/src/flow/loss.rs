@@ -27,8 +27,9 @@ pub struct FlowOptions {
     /// How much the error's differences between neighbouring pixels count beside the error itself; 0 for not at all.
     ///
     /// Half of a picture's variance lies in its few coarsest waves, and so does the network's effort. A difference
-    /// between neighbours weighs a wave by the square of its frequency, which undoes the fall of the spectrum of natural
-    /// pictures. With equal weights of pixels the best prediction stays the same: every wave counts by its squared error.
+    /// between neighbours weighs a wave by the square of its frequency, which undoes the fall of the spectrum of
+    /// natural pictures. With equal weights of pixels the best prediction stays the same: every wave counts by its
+    /// squared error.
     pub detail_weight: f64,
 }
 
@@ -88,7 +89,8 @@ pub struct TrainingPictures<'a> {
 }
 
 /// The flow matching loss of a batch, a differentiable scalar: the mean of w · (x̂ − x)² / max(1 − t, 0.1)² over all
-/// pictures and pixels, divided by the mean of w. With a [`FlowOptions::detail_weight`] d, w · d · (∂x̂ − ∂x)² / max(1 − t,
+/// pictures and pixels, divided by the mean of w. With a [`FlowOptions::detail_weight`] d, w · d · (∂x̂ − ∂x)² / max(1
+/// − t,
 /// 0.1)² joins it for the differences ∂ between neighbours along rows and along columns.
 ///
 /// Times and noise come from `rng` on the CPU. The hook, if any, must be made for these pictures.
@@ -164,7 +166,8 @@ fn weighted_sum(error: &Tensor, weights: &Tensor) -> Result<Tensor> {
     Ok(error.sqr()?.broadcast_mul(weights)?.sum_all()?)
 }
 
-/// [`weighted_sum`] of the differences between neighbours along an axis. A difference has the weight of its first pixel.
+/// [`weighted_sum`] of the differences between neighbours along an axis. A difference has the weight of its first
+/// pixel.
 fn differences(error: &Tensor, weights: &Tensor, axis: usize) -> Result<Tensor> {
     let pairs = error.dim(axis)? - 1;
     let step = (error.narrow(axis, 1, pairs)? - error.narrow(axis, 0, pairs)?)?;

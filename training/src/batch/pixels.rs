@@ -167,7 +167,8 @@ fn head_weight(picture: &Picture, pixel: usize, background: f32) -> f32 {
 }
 
 /// Raises `weights` `[size, size]` in the middle of a face by up to `factor`: a Gaussian around the mean of its five
-/// `points` (−1…1, eyes first, mouth corners last) with 0.7 of the way from eyes to mouth as deviation. 1 changes nothing.
+/// `points` (−1…1, eyes first, mouth corners last) with 0.7 of the way from eyes to mouth as deviation. 1 changes
+/// nothing.
 pub fn write_face_weights(points: &[[f32; 2]; 5], size: usize, factor: f32, weights: &mut [f32]) {
     if factor == 1.0 {
         return;

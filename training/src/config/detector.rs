@@ -15,7 +15,7 @@ pub const DETECTOR_PRESET: &str = include_str!("../../presets/detector.toml");
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DetectorConfig {
-    /// A name for people.
+    /// A name, for display only.
     pub name: String,
     /// Seed of weights, heads and scenes. The same seed gives the same weights on the CPU.
     #[serde(default)]

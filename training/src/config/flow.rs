@@ -20,8 +20,8 @@ pub struct FlowConfig {
     /// outweighing the features that people are told apart by.
     pub face_weight: f32,
     /// Parts that the people of a step are divided into, at least two people each. On the CPU parts are computed at the
-    /// same time, on other devices one after the other, which takes less memory; their gradients are averaged. The weights
-    /// depend on it: every part has noise, a mean identity and a sum of pixel weights of its own.
+    /// same time, on other devices one after the other, which takes less memory; their gradients are averaged. The
+    /// weights depend on it: every part has noise, a mean identity and a sum of pixel weights of its own.
     pub micro_batches: usize,
     /// Weight decay of the host's and the adapter's matrices.
     pub weight_decay: f64,
@@ -57,8 +57,8 @@ impl FlowConfig {
         MinihostConfig::new(&self.host, self.prediction)
     }
 
-    /// Whether the people of a step can be divided into the micro-batches. One person alone has no mean identity to stand
-    /// for nobody's.
+    /// Whether the people of a step can be divided into the micro-batches. One person alone has no mean identity to
+    /// stand for nobody's.
     pub fn divides(&self, people: usize) -> bool {
         let fewest = if self.micro_batches == 1 { 1 } else { 2 };
         self.micro_batches > 0

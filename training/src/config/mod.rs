@@ -31,7 +31,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RunConfig {
-    /// A name for people; also the name inside exported checkpoints.
+    /// A name, for display; also the name inside exported checkpoints.
     pub name: String,
     /// Seed of the weights, the batches and the split. The same seed gives the same weights on the CPU.
     #[serde(default)]
@@ -56,7 +56,8 @@ pub struct RunConfig {
     /// The masked decoder.
     #[serde(default)]
     pub masked: MaskedConfig,
-    /// The flow-matching decoder. With this section the run trains by flow matching, without it by masked reconstruction.
+    /// The flow-matching decoder. With this section the run trains by flow matching, without it by masked
+    /// reconstruction.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flow: Option<FlowConfig>,
     /// What masked reconstruction minimises.

@@ -14,8 +14,8 @@ const MOST_VALUES: usize = 16_384;
 pub struct SimilarityConfig {
     /// Number of directions; 0 finds none, and tokens are compared as they are. Of fewer people there are fewer.
     pub directions: usize,
-    /// How far the covariance of one person's pictures is shrunk towards equal variance in all directions, above 0 to 1:
-    /// more for fewer people.
+    /// How far the covariance of one person's pictures is shrunk towards equal variance in all directions, above 0 to
+    /// 1: more for fewer people.
     pub shrinkage: f64,
 }
 

@@ -54,7 +54,7 @@ pub struct Picture {
     /// What it shows beside the identity.
     pub view: View,
     /// Eye at image left, eye at image right, nose tip, mouth corner left, mouth corner right of this person, −1…1
-    /// from the left and upper to the right and lower edge. For judging, never a condition: they hold the shape of
+    /// from the left and upper to the right and lower edge. For evaluation, never a condition: they hold the shape of
     /// the face.
     pub points: [[f32; 2]; 5],
     /// What it may be used for.
@@ -225,7 +225,7 @@ impl Dataset {
         )
     }
 
-    /// What the set holds, to be read by people.
+    /// What the set holds.
     pub fn report(&self) -> DatasetReport {
         let mut families = BTreeMap::<String, usize>::new();
         for person in &self.people {

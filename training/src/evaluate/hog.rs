@@ -10,8 +10,8 @@ const BLOCK: usize = 2;
 /// The descriptor of a picture: 9 unsigned orientations, cells of 8 × 8 pixels, overlapping blocks of 2 × 2 cells with
 /// L2-Hys normalisation, on the brightness (ITU-R BT.601).
 ///
-/// The conventions are scikit-image's: central differences, zero at the border, no interpolation between bins. Blocks row
-/// by row, in each the cells row by row. Empty for pictures under 16 × 16 pixels.
+/// The conventions are scikit-image's: central differences, zero at the border, no interpolation between bins. Blocks
+/// row by row, in each the cells row by row. Empty for pictures under 16 × 16 pixels.
 pub fn hog(image: &RgbImage) -> Vec<f32> {
     let (width, height) = (image.width() as usize, image.height() as usize);
     let brightness: Vec<f64> = image
@@ -85,8 +85,8 @@ mod tests {
 
     #[test]
     fn equals_scikit_image() {
-        // skimage 0.26: hog(image, orientations=9, pixels_per_cell=(8, 8), cells_per_block=(2, 2), block_norm="L2-Hys"):
-        // values 0…8, 100…105, the sum, and the sum of index times value.
+        // skimage 0.26: hog(image, orientations=9, pixels_per_cell=(8, 8), cells_per_block=(2, 2),
+        // block_norm="L2-Hys"): values 0…8, 100…105, the sum, and the sum of index times value.
         type Golden = (u32, [f64; 9], [f64; 6], f64, f64);
         let golden: [Golden; 2] = [
             (

@@ -120,7 +120,7 @@ impl PictureMetrics {
 /// A measure's mean over people.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct MetricEstimate {
-    /// What.
+    /// The metric.
     pub measure: Metric,
     /// Mean over people of each person's mean over pictures; people are drawn for the interval.
     pub estimate: Estimate,

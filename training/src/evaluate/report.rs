@@ -1,4 +1,4 @@
-//! An evaluation as a file for programs and as tables for people.
+//! An evaluation as JSON for programs and as Markdown tables to read.
 
 use super::generation::{GenerationReport, FRONTAL};
 use super::metric::{Means, Metric};

@@ -109,8 +109,8 @@ struct Pictures {
 }
 
 impl FlowReconstruction {
-    /// An objective over the people of `train`, evaluated on those of `validation`, which may be empty. Both are brought
-    /// to the model's picture size.
+    /// An objective over the people of `train`, evaluated on those of `validation`, which may be empty. Both are
+    /// brought to the model's picture size.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidArgument`](omniid::ErrorKind::InvalidArgument) when the configuration has no section

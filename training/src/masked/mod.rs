@@ -64,8 +64,8 @@ pub struct MaskedBatch {
 }
 
 impl MaskedReconstruction {
-    /// An objective over the people of `train`, evaluated on those of `validation`, which may be empty. Both are brought
-    /// to the model's picture size.
+    /// An objective over the people of `train`, evaluated on those of `validation`, which may be empty. Both are
+    /// brought to the model's picture size.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidArgument`](omniid::ErrorKind::InvalidArgument) when nobody in `train` has pictures for a

@@ -1,4 +1,4 @@
-//! Pictures for people to look at: grids, contact sheets, PNG files.
+//! Pictures to look at: grids, contact sheets, PNG files.
 
 mod grid;
 mod sheet;

@@ -19,7 +19,8 @@ pub(crate) struct Obj {
     pub positions: Vec<[f32; 3]>,
     /// Texture coordinates of the `vt` lines, v upwards.
     pub uvs: Vec<[f32; 2]>,
-    /// Polygons: per corner the index of the position and of the texture coordinate (0 where the file has none), from 0.
+    /// Polygons: per corner the index of the position and of the texture coordinate (0 where the file has none), from
+    /// 0.
     pub faces: Vec<Vec<[u32; 2]>>,
 }
 

@@ -1,7 +1,7 @@
 //! Which triangle is seen at which sample.
 //!
-//! A visibility buffer: triangles only write depth and their number; shading happens later, once per sample. Corners are
-//! rounded to 1/256 sample and edges are tested in whole numbers with the top-left rule, so that neighbours neither
+//! A visibility buffer: triangles only write depth and their number; shading happens later, once per sample. Corners
+//! are rounded to 1/256 sample and edges are tested in whole numbers with the top-left rule, so that neighbours neither
 //! overlap nor leave gaps.
 
 use super::vector::Vec3;

@@ -99,12 +99,15 @@ pub fn load_data(config: &RunConfig, observer: &mut dyn Observer) -> Result<Data
     Ok(all)
 }
 
-/// Trains on the people of `dataset`: splits them, starts or resumes, and exports the model with averaged weights at the
-/// end or when the observer stops the run. With a section `[flow]` it trains by flow matching and exports adapter and host, too.
+/// Trains on the people of `dataset`: splits them, starts or resumes, and exports the model with averaged weights at
+/// the end or when the observer stops the run. With a section `[flow]` it trains by flow matching and exports adapter
+/// and host, too.
 ///
 /// # Errors
-/// [`ErrorKind::InvalidArgument`](omniid::ErrorKind::InvalidArgument) when the folder holds a run and `resume` is not set, or nobody can be trained on;
-/// [`ErrorKind::Mismatch`](omniid::ErrorKind::Mismatch) when the saved run had another configuration, naming the value; as [`Trainer::run`].
+/// [`ErrorKind::InvalidArgument`](omniid::ErrorKind::InvalidArgument) when the folder holds a run and `resume` is not
+/// set, or nobody can be trained on;
+/// [`ErrorKind::Mismatch`](omniid::ErrorKind::Mismatch) when the saved run had another configuration, naming the value;
+/// as [`Trainer::run`].
 pub fn run_on(
     config: &RunConfig,
     dataset: Dataset,

@@ -274,8 +274,8 @@ fn draw(dataset: &Dataset, person: usize, config: &EvaluationConfig) -> Option<D
     })
 }
 
-/// Area under the curve of the cosines between `rows` and `others`, about the mean of `rows`. Both have one row for each
-/// of `people`; a pair of one person is genuine. Without `others`, rows are compared with each other.
+/// Area under the curve of the cosines between `rows` and `others`, about the mean of `rows`. Both have one row for
+/// each of `people`; a pair of one person is genuine. Without `others`, rows are compared with each other.
 fn verification(rows: &[Vec<f32>], people: &[usize], others: Option<&[Vec<f32>]>) -> Result<f64> {
     let mean = mean(rows);
     let unit = |rows: &[Vec<f32>]| -> Result<Tensor> {

@@ -224,7 +224,8 @@ impl<'a, O: Objective> Trainer<'a, O> {
             let each = self.workers.each(batches, compute)?;
             LossAndGradients::sum(each.into_iter().map(Ok), parameters)?
         } else {
-            // One after the other, each added at once: there, micro batches are for what does not fit the memory in one.
+            // One after the other, each added at once: there, micro batches are for what does not fit the memory in
+            // one.
             LossAndGradients::sum(batches.iter().map(compute), parameters)?
         };
         let LossAndGradients {

@@ -7,8 +7,8 @@ use omniid::{Error, Result};
 use omniid_kernels::ThreadPool as KernelPool;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-/// Stack of a thread that computes a part. candle follows the graph of a loss by recursion, a frame per operation, and a
-/// new thread's usual 2 MiB are less than the main thread has.
+/// Stack of a thread that computes a part. candle follows the graph of a loss by recursion, a frame per operation, and
+/// a new thread's usual 2 MiB are less than the main thread has.
 const STACK: usize = 64 << 20;
 
 /// Thread pools for the parts of a step, made when a step first has several.
@@ -19,12 +19,12 @@ pub(crate) struct Workers {
 
 impl Workers {
     /// What `compute` makes of each of `parts`, in their order, computed at the same time. rayon's threads are divided
-    /// among the parts. Where that leaves one for each, the kernels stay on it too; otherwise the parts share the kernels'
-    /// workers. The number of threads decides how long it takes, not what comes out.
+    /// among the parts. Where that leaves one for each, the kernels stay on it too; otherwise the parts share the
+    /// kernels' workers. The number of threads decides how long it takes, not what comes out.
     ///
     /// # Errors
-    /// The first error of `compute` in the order of the parts; [`ErrorKind::Internal`](omniid::ErrorKind::Internal) when
-    /// no threads can be had.
+    /// The first error of `compute` in the order of the parts; [`ErrorKind::Internal`](omniid::ErrorKind::Internal)
+    /// when no threads can be had.
     pub fn each<P: Sync, R: Send>(
         &mut self,
         parts: &[P],

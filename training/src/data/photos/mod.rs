@@ -1,7 +1,8 @@
 //! Real photos, in folders per person: `root/<person>/<photo>`, as MFHQ and most face sets come.
 //!
 //! Every photo is decoded within limits, its face found and cut out on the template of the training pictures, its pose
-//! estimated from the five points. What cannot be used is left out and reported; nothing about one photo stops the rest.
+//! estimated from the five points. What cannot be used is left out and reported; nothing about one photo stops the
+//! rest.
 
 mod cache;
 mod pose;
@@ -73,9 +74,9 @@ impl Default for PhotoOptions {
 
 /// Loads the photos below `root`. People and photos are in the order of their paths, whatever the number of threads.
 ///
-/// Light, gaze, expression and glasses of a photo's view are the default's, the mask is an ellipse around the head: they
-/// cannot be known from five points. `progress` is told the finished and all files, on the calling thread, and cancels
-/// by [`ControlFlow::Break`]. Runs on rayon's threads.
+/// Light, gaze, expression and glasses of a photo's view are the default's, the mask is an ellipse around the head:
+/// they cannot be known from five points. `progress` is told the finished and all files, on the calling thread, and
+/// cancels by [`ControlFlow::Break`]. Runs on rayon's threads.
 ///
 /// # Errors
 /// [`ErrorKind::Io`] when `root` cannot be read or the cache not be written, [`ErrorKind::InvalidArgument`] for a size

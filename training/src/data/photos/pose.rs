@@ -1,9 +1,9 @@
 //! Where a head looks, from five points.
 //!
-//! The points are compared with those of an average head: across and up as the ArcFace template has them, in depth as the
-//! mean head of ICT-FaceKit. Under weak perspective (Dementhon and Davis, 1995) yaw, pitch, roll, size and place are
-//! fitted by damped least squares (Levenberg, Marquardt). Nobody has the average head: expect errors of some degrees, in
-//! pitch more than in yaw.
+//! The points are compared with those of an average head: across and up as the ArcFace template has them, in depth as
+//! the mean head of ICT-FaceKit. Under weak perspective (Dementhon and Davis, 1995) yaw, pitch, roll, size and place
+//! are fitted by damped least squares (Levenberg, Marquardt). Nobody has the average head: expect errors of some
+//! degrees, in pitch more than in yaw.
 
 /// Points of the average head in distances between its eyes: right, up, to the viewer; the middle of the eyes is the
 /// origin. Order as in [`omniid::face::Landmarks`].

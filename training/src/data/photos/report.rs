@@ -52,7 +52,7 @@ pub struct Dropped {
     pub path: String,
     /// The class of the reason.
     pub reason: DropReason,
-    /// More about it, for people.
+    /// More about it, in words.
     pub detail: String,
 }
 

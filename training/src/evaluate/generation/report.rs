@@ -47,7 +47,7 @@ pub struct Difference {
     pub drawn: Drawn,
     /// less those'.
     pub against: Drawn,
-    /// What.
+    /// The metric that is compared.
     pub measure: Metric,
     /// Mean over people.
     pub estimate: Estimate,

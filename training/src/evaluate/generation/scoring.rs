@@ -46,7 +46,7 @@ impl<'a> Scorer<'a> {
                     gallery: Vec::with_capacity(subjects.len()),
                 };
                 for (person, pictures) in truth.iter().enumerate() {
-                    progress.report("judging true pictures", person, subjects.len())?;
+                    progress.report("comparing true pictures", person, subjects.len())?;
                     faces.truth.push(embed(verifier, pictures, options)?);
                     let other = images(&[subjects[person].gallery], size);
                     faces.gallery.extend(embed(verifier, &other, options)?);
