@@ -53,10 +53,7 @@ impl Options {
                     name = new.to_string();
                     options.entry(name.clone()).or_default();
                 }
-                None => options
-                    .get_mut(&name)
-                    .ok_or("expected an option first")?
-                    .push(argument),
+                None => options.get_mut(&name).ok_or("expected an option first")?.push(argument),
             }
         }
         Ok(Self(options))
@@ -67,8 +64,7 @@ impl Options {
     }
 
     fn need(&self, name: &str) -> Outcome<&str> {
-        self.one(name)
-            .ok_or_else(|| format!("--{name} is missing").into())
+        self.one(name).ok_or_else(|| format!("--{name} is missing").into())
     }
 }
 
@@ -81,10 +77,7 @@ fn serve(mut round: impl FnMut() -> Outcome) -> Outcome {
         let start = Instant::now();
         round()?;
         let seconds = start.elapsed().as_secs_f64();
-        println!(
-            "{{\"seconds\": {seconds}, \"peak_bytes\": {}}}",
-            peak_resident_bytes()
-        );
+        println!("{{\"seconds\": {seconds}, \"peak_bytes\": {}}}", peak_resident_bytes());
     }
     Ok(())
 }

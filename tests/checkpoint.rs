@@ -90,10 +90,7 @@ fn types_are_kept_and_converted() {
         .to_vec1::<f32>()
         .unwrap();
     assert_eq!(integers, [-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0]);
-    assert_eq!(
-        file.tensor("empty", DType::F16, &Device::Cpu).unwrap().dims(),
-        [0, 4]
-    );
+    assert_eq!(file.tensor("empty", DType::F16, &Device::Cpu).unwrap().dims(), [0, 4]);
     let error = file.tensor("f32", DType::I64, &Device::Cpu).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unsupported);
 }
@@ -111,10 +108,7 @@ fn aliases_are_unified_and_the_file_names_kept() {
     let builder = file.sub("image_proj").var_builder(DType::F32, &Device::Cpu).0;
     let error = omniid::Error::from(builder.get((1, 3, 2), "latents").unwrap_err());
     assert_eq!(error.kind(), ErrorKind::Format);
-    assert!(
-        error.message().contains("image_proj.image_proj.latents"),
-        "{error}"
-    );
+    assert!(error.message().contains("image_proj.image_proj.latents"), "{error}");
 }
 
 #[test]
@@ -124,10 +118,7 @@ fn pickles_that_are_no_tensors_are_refused_by_name() {
     assert!(error.message().contains("posix.system"), "{error}");
     let error = refused("module.bin");
     assert_eq!(error.kind(), ErrorKind::Unsupported);
-    assert!(
-        error.message().contains("torch.nn.modules.linear.Linear"),
-        "{error}"
-    );
+    assert!(error.message().contains("torch.nn.modules.linear.Linear"), "{error}");
     let error = refused("legacy.bin");
     assert_eq!(error.kind(), ErrorKind::Unsupported);
     assert!(error.message().contains("torch.save"), "{error}");
@@ -277,10 +268,7 @@ fn other_files_are_named() {
 }
 
 fn sample() -> (Vec<(String, Tensor)>, BTreeMap<String, String>) {
-    let ramp = Tensor::arange(0f32, 6., &Device::Cpu)
-        .unwrap()
-        .reshape((2, 3))
-        .unwrap();
+    let ramp = Tensor::arange(0f32, 6., &Device::Cpu).unwrap().reshape((2, 3)).unwrap();
     let tensors = vec![
         ("half".to_string(), ramp.to_dtype(DType::F16).unwrap()),
         ("transposed \"quoted\"".to_string(), ramp.t().unwrap()),
@@ -453,11 +441,7 @@ fn pages_of_the_file_are_given_back_after_copying() {
     omniid::checkpoint::write_safetensors(&path, &[("a".to_string(), large)], &BTreeMap::new()).unwrap();
     let file = Checkpoint::open(&path, &Limits::default()).unwrap();
     assert_eq!(
-        file.bytes("a")
-            .unwrap()
-            .iter()
-            .filter(|&&byte| byte == 0x3f)
-            .count(),
+        file.bytes("a").unwrap().iter().filter(|&&byte| byte == 0x3f).count(),
         8 << 20
     );
     assert!(

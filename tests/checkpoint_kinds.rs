@@ -2,9 +2,7 @@
 //! width of the adapter's layers, which recognition does not read, is cut to keep the files small.
 
 use candle_core::{DType, Device, Tensor};
-use omniid::checkpoint::{
-    recognise, safetensors_to_bytes, Checkpoint, CheckpointKind, IDENTITY_KEY, NATIVE_KEY,
-};
+use omniid::checkpoint::{recognise, safetensors_to_bytes, Checkpoint, CheckpointKind, IDENTITY_KEY, NATIVE_KEY};
 use omniid::encoder::{EncoderConfig, FullFaceConfig, ProjectionConfig, ResamplerConfig};
 use omniid::host::HostFamily;
 use omniid::{ErrorKind, Limits};
@@ -21,15 +19,8 @@ fn file_with(shapes: &Shapes, metadata: &[(&str, &str)]) -> Checkpoint {
         .iter()
         .map(|(name, shape)| (name.clone(), tensor(shape)))
         .collect();
-    let metadata = metadata
-        .iter()
-        .map(|(k, v)| (k.to_string(), v.to_string()))
-        .collect();
-    Checkpoint::open(
-        safetensors_to_bytes(&tensors, &metadata).unwrap(),
-        &Limits::default(),
-    )
-    .unwrap()
+    let metadata = metadata.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
+    Checkpoint::open(safetensors_to_bytes(&tensors, &metadata).unwrap(), &Limits::default()).unwrap()
 }
 
 fn named(prefix: &str, shapes: &[(&str, &[usize])]) -> Shapes {
@@ -41,14 +32,8 @@ fn named(prefix: &str, shapes: &[(&str, &[usize])]) -> Shapes {
 
 /// Layers 1, 3, 5 … of a UNet adapter.
 fn layers(prefix: &str, count: usize, context: usize) -> Shapes {
-    let layer = |n: usize| {
-        ["k", "v"].map(|part| {
-            (
-                format!("{prefix}{}.to_{part}_ip.weight", 2 * n + 1),
-                vec![2, context],
-            )
-        })
-    };
+    let layer =
+        |n: usize| ["k", "v"].map(|part| (format!("{prefix}{}.to_{part}_ip.weight", 2 * n + 1), vec![2, context]));
     (0..count).flat_map(layer).collect()
 }
 
@@ -88,11 +73,7 @@ fn published_ip_adapters_are_recognised() {
         layers: odd(count),
         context,
     };
-    let plus = [
-        resampler(16, 768, 12, 4, 1280, 768),
-        layers("ip_adapter.", 16, 768),
-    ]
-    .concat();
+    let plus = [resampler(16, 768, 12, 4, 1280, 768), layers("ip_adapter.", 16, 768)].concat();
     let expected = EncoderConfig::Resampler(ResamplerConfig {
         feature_width: 1280,
         width: 768,
@@ -173,10 +154,7 @@ fn published_ip_adapters_are_recognised() {
     for part in ["IP-Adapter Plus", "3 per photo", "depth 2", "F16", "fingerprint"] {
         assert!(text.contains(part), "{text}");
     }
-    let parameters: usize = tiny
-        .iter()
-        .map(|(_, shape)| shape.iter().product::<usize>())
-        .sum();
+    let parameters: usize = tiny.iter().map(|(_, shape)| shape.iter().product::<usize>()).sum();
     assert_eq!(
         (described.parameters, described.bytes),
         (parameters as u64, 2 * parameters as u64)
@@ -228,11 +206,7 @@ fn xlabs_flux_is_recognised_in_both_spellings() {
             layers: (0..19).collect(),
             context: 4096,
         };
-        assert_eq!(
-            recognise(&checkpoint).unwrap(),
-            expected,
-            "native names: {native}"
-        );
+        assert_eq!(recognise(&checkpoint).unwrap(), expected, "native names: {native}");
         let view = checkpoint.adapter_view().unwrap();
         for name in [
             "image_proj.proj.weight",
@@ -270,10 +244,7 @@ fn families_that_do_not_run_are_named() {
     let perceiver = |rows: usize| {
         named(
             "image_proj.perceiver_resampler.",
-            &[
-                ("proj_in.weight", &[8, 4]),
-                ("layers.0.0.to_out.weight", &[rows, 4]),
-            ],
+            &[("proj_in.weight", &[8, 4]), ("layers.0.0.to_out.weight", &[rows, 4])],
         )
     };
     let cases: [(&str, Shapes); 12] = [
@@ -283,10 +254,7 @@ fn families_that_do_not_run_are_named() {
             "IP-Adapter FaceID Plus",
             [face.clone(), perceiver(768), unet.clone()].concat(),
         ),
-        (
-            "Kolors IP-Adapter FaceID Plus",
-            [face, perceiver(4096), unet].concat(),
-        ),
+        ("Kolors IP-Adapter FaceID Plus", [face, perceiver(4096), unet].concat()),
         (
             "InstantID",
             [resampler(2, 64, 1, 1, 512, 2048), layers("ip_adapter.", 70, 2048)].concat(),
@@ -294,11 +262,7 @@ fn families_that_do_not_run_are_named() {
         ("InfiniteYou", resampler(2, 64, 1, 1, 512, 4096)),
         (
             "a Kolors IP-Adapter,",
-            [
-                resampler(2, 2048, 1, 1, 1024, 2048),
-                layers("ip_adapter.", 2, 2048),
-            ]
-            .concat(),
+            [resampler(2, 2048, 1, 1, 1024, 2048), layers("ip_adapter.", 2, 2048)].concat(),
         ),
         (
             "InstantX FLUX",
@@ -315,10 +279,7 @@ fn families_that_do_not_run_are_named() {
             "SD3.5",
             named(
                 "image_proj.",
-                &[
-                    ("time_embedding.linear_1.weight", &[4, 4]),
-                    ("latents", &[1, 2, 4]),
-                ],
+                &[("time_embedding.linear_1.weight", &[4, 4]), ("latents", &[1, 2, 4])],
             ),
         ),
         ("PuLID", named("pulid_ca.", &[("0.norm1.weight", &[4])])),

@@ -70,9 +70,7 @@ fn repeat(times: usize, mut case: impl FnMut(&mut StdRng) -> bool) -> usize {
         .ok()
         .and_then(|text| text.parse().ok());
     let (start, mut accepted, mut round) = (Instant::now(), 0, 0);
-    while seconds.map_or(round < times, |seconds| {
-        start.elapsed() < Duration::from_secs(seconds)
-    }) {
+    while seconds.map_or(round < times, |seconds| start.elapsed() < Duration::from_secs(seconds)) {
         let mut random = StdRng::seed_from_u64(round as u64);
         accepted += usize::from(case(&mut random));
         round += 1;

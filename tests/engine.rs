@@ -60,10 +60,7 @@ fn order_of_photos_does_not_matter_and_extending_equals_encoding_at_once() {
     let pictures: Vec<_> = (0..5).map(picture).collect();
     let photos: Vec<_> = pictures.iter().map(|pixels| photo(pixels)).collect();
     let all = encode(&engine, &photos);
-    assert_eq!(
-        (all.token_count(), all.width(), all.provenance().photos),
-        (6, 24, 5)
-    );
+    assert_eq!((all.token_count(), all.width(), all.provenance().photos), (6, 24, 5));
 
     let reversed: Vec<_> = pictures.iter().rev().map(|pixels| photo(pixels)).collect();
     assert!(largest_difference(all.values(), encode(&engine, &reversed).values()) <= 1e-5);
@@ -161,8 +158,7 @@ fn identities_are_compared_where_the_checkpoint_says() {
     let mut tensors = untrained_tensors(&config(), 1).unwrap();
     let values = |count: usize, step: f32| (0..count).map(|i| (i as f32 * step).sin()).collect::<Vec<_>>();
     let (mean, projection) = (values(6 * 24, 0.7), values(5 * 6 * 24, 1.3));
-    let tensor =
-        |values: &[f32], shape: (usize, usize)| Tensor::from_slice(values, shape, &Device::Cpu).unwrap();
+    let tensor = |values: &[f32], shape: (usize, usize)| Tensor::from_slice(values, shape, &Device::Cpu).unwrap();
     let open = |tensors: &[(String, Tensor)]| {
         let bytes = safetensors_to_bytes(tensors, &config().to_metadata().unwrap()).unwrap();
         Engine::open(EngineOptions::new(Source::from(bytes)))
@@ -293,13 +289,7 @@ fn threads_share_an_engine() {
     let expected = encode(&engine, &[photo(&picture)]);
     std::thread::scope(|scope| {
         let threads: Vec<_> = (0..8)
-            .map(|_| {
-                scope.spawn(|| {
-                    (0..5)
-                        .map(|_| encode(&engine, &[photo(&picture)]))
-                        .collect::<Vec<_>>()
-                })
-            })
+            .map(|_| scope.spawn(|| (0..5).map(|_| encode(&engine, &[photo(&picture)])).collect::<Vec<_>>()))
             .collect();
         for thread in threads {
             for identity in thread.join().unwrap() {

@@ -3,9 +3,7 @@
 //! Needs the detector weights: `OMNIID_ASSETS`, by default `../shared/assets` beside the repository.
 
 use image::{imageops, Rgb, RgbImage};
-use omniid::face::{
-    crop, prepare, CropMode, CropOptions, DetectOptions, Face, FaceBox, FaceDetector, Landmarks,
-};
+use omniid::face::{crop, prepare, CropMode, CropOptions, DetectOptions, Face, FaceBox, FaceDetector, Landmarks};
 use omniid::photo::{ChannelOrder, FaceHint, PixelBuffer};
 use omniid::{ErrorKind, Limits, Photo};
 use std::path::{Path, PathBuf};
@@ -118,11 +116,7 @@ fn damaged_detector_files_are_errors() {
         let whole = std::fs::read(folder.join(container)).unwrap();
         for cut in (0..whole.len()).step_by(whole.len() / 40) {
             let error = FaceDetector::from_bytes(&whole[..cut], &limits).err().unwrap();
-            assert_eq!(
-                error.kind(),
-                ErrorKind::Format,
-                "{container} cut at {cut}: {error}"
-            );
+            assert_eq!(error.kind(), ErrorKind::Format, "{container} cut at {cut}: {error}");
         }
         for at in (0..whole.len()).step_by(whole.len() / 300) {
             let mut damaged = whole.clone();
@@ -163,15 +157,8 @@ fn turned_photos_give_the_same_face() {
         }
         // The crop shows the face upright: eyes above the mouth, at the same places as without the turn.
         let selection = CropOptions::new(CropMode::face(), 160);
-        let (prepared, _) =
-            prepare(&photo_of(&image), &selection, Some(&detector), &Limits::default()).unwrap();
-        let (reference, _) = prepare(
-            &photo_of(&upright),
-            &selection,
-            Some(&detector),
-            &Limits::default(),
-        )
-        .unwrap();
+        let (prepared, _) = prepare(&photo_of(&image), &selection, Some(&detector), &Limits::default()).unwrap();
+        let (reference, _) = prepare(&photo_of(&upright), &selection, Some(&detector), &Limits::default()).unwrap();
         let mean: f32 = prepared
             .iter()
             .zip(reference.iter())
@@ -257,10 +244,7 @@ fn selection_has_defined_results() {
     assert_eq!(by_detector, by_host);
     // The box that is estimated from landmarks is near the detector's.
     let estimated = crop::box_of_landmarks(&landmarks).unwrap();
-    assert!(
-        estimated.overlap(&report.face.unwrap().bounds) > 0.7,
-        "{estimated:?}"
-    );
+    assert!(estimated.overlap(&report.face.unwrap().bounds) > 0.7, "{estimated:?}");
 }
 
 #[test]
@@ -364,18 +348,11 @@ fn hints_need_no_detector() {
         );
     }
     // Modes without a face take any photo.
-    assert_eq!(
-        run(FaceHint::Detect, CropMode::None).unwrap().0.dimensions(),
-        (50, 50)
-    );
+    assert_eq!(run(FaceHint::Detect, CropMode::None).unwrap().0.dimensions(), (50, 50));
     let (center, _) = run(FaceHint::Detect, CropMode::Center).unwrap();
     let expected = imageops::crop_imm(&image, 20, 0, 160, 160).to_image();
-    let expected =
-        omniid::photo::resample::resize(&expected, 50, 50, omniid::photo::resample::Filter::Bicubic);
-    assert!(center
-        .iter()
-        .zip(expected.iter())
-        .all(|(a, b)| a.abs_diff(*b) <= 1));
+    let expected = omniid::photo::resample::resize(&expected, 50, 50, omniid::photo::resample::Filter::Bicubic);
+    assert!(center.iter().zip(expected.iter()).all(|(a, b)| a.abs_diff(*b) <= 1));
 }
 
 #[test]

@@ -15,9 +15,7 @@ use std::path::Path;
 fn sample() -> Identity {
     let values = |count: usize, start: f32| (0..count).map(|i| start + i as f32 / 7.0).collect::<Vec<_>>();
     let features = [(2, -1.1), (1, 3.3)]
-        .map(|(tokens, start)| {
-            Tensor::from_vec(values(tokens * 3, start), (tokens, 3), &Device::Cpu).unwrap()
-        })
+        .map(|(tokens, start)| Tensor::from_vec(values(tokens * 3, start), (tokens, 3), &Device::Cpu).unwrap())
         .to_vec();
     let provenance = Provenance {
         model: "0123456789abcdef".into(),
@@ -26,14 +24,7 @@ fn sample() -> Identity {
         created: "2026-01-02T03:04:05Z".into(),
         consent: "for this test\nonly".into(),
     };
-    Identity::new(
-        EncoderKind::OmniId,
-        [3, 4],
-        values(12, -0.7),
-        features,
-        provenance,
-    )
-    .unwrap()
+    Identity::new(EncoderKind::OmniId, [3, 4], values(12, -0.7), features, provenance).unwrap()
 }
 
 /// Tensors and metadata of a file, to be spoiled.
@@ -47,8 +38,7 @@ impl Parts {
     /// The file of [`sample`], put together from the description of the format.
     fn sound() -> Self {
         let identity = sample();
-        let tensor =
-            |values: &[f32], shape: (usize, usize)| Tensor::from_slice(values, shape, &Device::Cpu).unwrap();
+        let tensor = |values: &[f32], shape: (usize, usize)| Tensor::from_slice(values, shape, &Device::Cpu).unwrap();
         let mut tensors = BTreeMap::from([("tokens".to_string(), tensor(identity.values(), (3, 4)))]);
         for (index, photo) in identity.features().iter().enumerate() {
             tensors.insert(format!("features.{index}"), photo.clone());
@@ -93,10 +83,7 @@ fn zeros(shape: (usize, usize), dtype: DType) -> Tensor {
 fn f32_files_are_exact_and_follow_the_description_of_the_format() {
     let identity = sample();
     let bytes = identity.to_bytes(Precision::F32).unwrap();
-    assert_eq!(
-        Identity::load(bytes.clone(), &Limits::default()).unwrap(),
-        identity
-    );
+    assert_eq!(Identity::load(bytes.clone(), &Limits::default()).unwrap(), identity);
     assert_eq!(Parts::sound().read().unwrap(), identity);
 
     let bare = identity.clone().without_features();
@@ -109,12 +96,7 @@ fn f16_files_hold_the_nearest_halves() {
     let identity = sample();
     let bytes = identity.to_bytes(Precision::F16).unwrap();
     let read = Identity::load(bytes.clone(), &Limits::default()).unwrap();
-    let rounded = |values: &[f32]| {
-        values
-            .iter()
-            .map(|v| f16::from_f32(*v).to_f32())
-            .collect::<Vec<_>>()
-    };
+    let rounded = |values: &[f32]| values.iter().map(|v| f16::from_f32(*v).to_f32()).collect::<Vec<_>>();
     assert_eq!(read.values(), rounded(identity.values()));
     assert_ne!(read.values(), identity.values());
     for (read, photo) in read.features().iter().zip(identity.features()) {
@@ -131,14 +113,7 @@ fn f16_files_hold_the_nearest_halves() {
 #[test]
 fn values_that_do_not_fit_into_f16_are_refused_and_not_written_as_infinity() {
     let provenance = sample().provenance().clone();
-    let identity = Identity::new(
-        EncoderKind::OmniId,
-        [1, 2],
-        vec![1.0, 70_000.0],
-        vec![],
-        provenance,
-    )
-    .unwrap();
+    let identity = Identity::new(EncoderKind::OmniId, [1, 2], vec![1.0, 70_000.0], vec![], provenance).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("large.omniid");
     let error = identity.save_as(&path, Precision::F16).unwrap_err();
@@ -361,19 +336,12 @@ fn a_changed_byte_gives_an_error_or_a_sound_identity() {
                 }
                 Err(error) => {
                     refused += 1;
-                    assert_ne!(
-                        error.kind(),
-                        ErrorKind::Internal,
-                        "byte {at} ^ {change:#x}: {error}"
-                    );
+                    assert_ne!(error.kind(), ErrorKind::Internal, "byte {at} ^ {change:#x}: {error}");
                 }
             }
         }
     }
-    assert!(
-        refused > 0 && accepted > 0,
-        "{refused} refused, {accepted} accepted"
-    );
+    assert!(refused > 0 && accepted > 0, "{refused} refused, {accepted} accepted");
 }
 
 #[test]

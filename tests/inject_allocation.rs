@@ -33,8 +33,7 @@ fn the_second_call_and_all_later_ones_do_not_allocate() {
     let (heads, width, context, tokens) = (8, 40, 64, 256);
     let shape = [2, 256, heads, width];
     let inner = heads * width;
-    let random =
-        |rows: usize, columns: usize| Tensor::randn(0f32, 0.3, (rows, columns), &Device::Cpu).unwrap();
+    let random = |rows: usize, columns: usize| Tensor::randn(0f32, 0.3, (rows, columns), &Device::Cpu).unwrap();
     let affine = || Linear::stored(random(inner, context), None).unwrap();
     let host = HostSpec::custom("one", vec![HostLayer::new("layer", heads, width, context)]).unwrap();
     let adapter = Adapter::new(
@@ -48,10 +47,7 @@ fn the_second_call_and_all_later_ones_do_not_allocate() {
     let input = IdentityInput::new(&identity)
         .with_unconditional(&negative)
         .with_mask(Mask::new(2, 2, &[0.0, 1.0, 0.5, 0.25]).unwrap())
-        .with_steps(StepRange::Sigma {
-            start: 10.0,
-            end: 1.0,
-        });
+        .with_steps(StepRange::Sigma { start: 10.0, end: 1.0 });
     for dtype in [DType::F32, DType::BF16] {
         let options = ConditioningOptions::default().with_dtype(dtype);
         let inputs = [input.clone(), input.clone()];

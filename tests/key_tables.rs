@@ -42,12 +42,7 @@ const VISION: Sizes = &[
     (17, "projection"),
     (37, "tokens"),
 ];
-const ADAPTER: Sizes = &[
-    (11, "heads"),
-    (13, "head width"),
-    (17, "context"),
-    (19, "token width"),
-];
+const ADAPTER: Sizes = &[(11, "heads"), (13, "head width"), (17, "context"), (19, "token width")];
 
 fn omni_id() -> EncoderConfig {
     EncoderConfig::OmniId(OmniIdConfig {
@@ -154,10 +149,7 @@ fn the_tables_of_keys_are_the_descriptions() {
         token_width: 19,
     });
     let tables = [
-        (
-            "vision",
-            table(&VisionTransformer::tensors(&vision()).unwrap(), VISION),
-        ),
+        ("vision", table(&VisionTransformer::tensors(&vision()).unwrap(), VISION)),
         ("omni_id", table(&encoder(omni_id()), OMNI_ID)),
         ("resampler", table(&encoder(resampler()), RESAMPLER)),
         ("full_face", table(&encoder(full_face), PROJECTION)),

@@ -25,15 +25,9 @@ fn cases(area: &str) -> Vec<PathBuf> {
     };
     let folder = root.join(area);
     let entries = std::fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
-    let mut cases: Vec<PathBuf> = entries
-        .map(|entry| entry.expect("a readable folder").path())
-        .collect();
+    let mut cases: Vec<PathBuf> = entries.map(|entry| entry.expect("a readable folder").path()).collect();
     cases.sort();
-    assert!(
-        cases.len() >= 2,
-        "{} holds fewer than two cases",
-        folder.display()
-    );
+    assert!(cases.len() >= 2, "{} holds fewer than two cases", folder.display());
     cases
 }
 
@@ -169,11 +163,7 @@ fn projections_equal_diffusers() -> Outcome {
             check(&case, "tokens", dtype, limit, &got, &tokens.flatten(0, 1)?)?;
         }
     }
-    for kind in [
-        EncoderKind::Resampler,
-        EncoderKind::FullFace,
-        EncoderKind::Projection,
-    ] {
+    for kind in [EncoderKind::Resampler, EncoderKind::FullFace, EncoderKind::Projection] {
         let count = kinds.iter().filter(|&&found| found == kind).count();
         assert!(count >= 2, "only {count} cases of {kind:?}");
     }
@@ -194,23 +184,9 @@ fn omni_id_equals_the_reference() -> Outcome {
             let encoder = Encoder::load(&EncoderConfig::OmniId(config.clone()), builder)?;
             assert_eq!(usage.unused(), Vec::<String>::new());
             let tokens = encoder.encode(&list)?;
-            check(
-                &case,
-                "tokens",
-                dtype,
-                limit,
-                &tokens,
-                &expected(&case, "tokens")?,
-            )?;
+            check(&case, "tokens", dtype, limit, &tokens, &expected(&case, "tokens")?)?;
             let one = encoder.encode(&list[..1])?;
-            check(
-                &case,
-                "one photo",
-                dtype,
-                limit,
-                &one,
-                &expected(&case, "one_photo")?,
-            )?;
+            check(&case, "one photo", dtype, limit, &one, &expected(&case, "one_photo")?)?;
             let mut reversed = list.clone();
             reversed.reverse();
             let order = difference(&encoder.encode(&reversed)?, &tokens)?;

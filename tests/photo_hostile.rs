@@ -12,9 +12,7 @@ fn sample() -> RgbImage {
 
 fn encoded(format: ImageFormat) -> Vec<u8> {
     let mut out = Cursor::new(Vec::new());
-    DynamicImage::ImageRgb8(sample())
-        .write_to(&mut out, format)
-        .unwrap();
+    DynamicImage::ImageRgb8(sample()).write_to(&mut out, format).unwrap();
     out.into_inner()
 }
 
@@ -115,11 +113,7 @@ fn lying_headers_are_refused_before_anything_is_allocated() {
         (20_000, 20_000),
     ] {
         let error = kind(width, height);
-        assert_eq!(
-            error.kind(),
-            ErrorKind::LimitExceeded,
-            "{width}x{height}: {error}"
-        );
+        assert_eq!(error.kind(), ErrorKind::LimitExceeded, "{width}x{height}: {error}");
     }
     assert_eq!(kind(60, 60).kind(), ErrorKind::Format);
     assert_eq!(kind(0, 60).kind(), ErrorKind::Format);
@@ -153,19 +147,14 @@ fn the_callers_limits_hold() {
 #[test]
 fn what_is_no_photo_is_named() {
     assert_eq!(decode(b"").unwrap_err().kind(), ErrorKind::Format);
-    assert_eq!(
-        decode(b"hello, this is text").unwrap_err().kind(),
-        ErrorKind::Format
-    );
+    assert_eq!(decode(b"hello, this is text").unwrap_err().kind(), ErrorKind::Format);
     let gif = decode(b"GIF89a\x01\x00\x01\x00\x00\x00\x00").unwrap_err();
     assert_eq!(gif.kind(), ErrorKind::Unsupported);
     assert!(gif.message().contains("image/gif"), "{gif}");
 
     let folder = tempfile::tempdir().unwrap();
     let missing = folder.path().join("nobody.jpg");
-    let error = Photo::from(missing.as_path())
-        .decode(&Limits::default())
-        .unwrap_err();
+    let error = Photo::from(missing.as_path()).decode(&Limits::default()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Io);
     assert!(error.message().contains("nobody.jpg"), "{error}");
     let error = Photo::from(folder.path()).decode(&Limits::default()).unwrap_err();

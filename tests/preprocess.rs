@@ -36,11 +36,7 @@ fn largest_difference(a: &[u8], b: &[u8]) -> u8 {
 fn clip_preparation_equals_transformers() {
     let bytes = std::fs::read(fixture("clip.safetensors")).unwrap();
     let file = SafeTensors::deserialize(&bytes).unwrap();
-    let cases = file
-        .names()
-        .iter()
-        .filter(|name| name.starts_with("input."))
-        .count();
+    let cases = file.names().iter().filter(|name| name.starts_with("input.")).count();
     assert_eq!(cases, 8);
     for case in 0..cases {
         let image = image_of(&file, &format!("input.{case}"));
@@ -56,11 +52,7 @@ fn clip_preparation_equals_transformers() {
             .zip(&expected)
             .map(|(a, b)| (a - b).abs())
             .fold(0.0, f32::max);
-        println!(
-            "{}x{}: largest difference {worst:e}",
-            image.width(),
-            image.height()
-        );
+        println!("{}x{}: largest difference {worst:e}", image.width(), image.height());
         assert!(worst < 1e-6, "{}x{}: {worst}", image.width(), image.height());
     }
 }
@@ -177,9 +169,7 @@ fn float_samples_are_scaled_and_clamped() {
     image::DynamicImage::ImageRgb32F(image)
         .write_to(&mut encoded, image::ImageFormat::Tiff)
         .unwrap();
-    let decoded = Photo::from_bytes(encoded.get_ref())
-        .decode(&Limits::default())
-        .unwrap();
+    let decoded = Photo::from_bytes(encoded.get_ref()).decode(&Limits::default()).unwrap();
     let expected: Vec<u8> = values
         .iter()
         .map(|v| (v.clamp(0.0, 1.0) * 255.0).round() as u8)

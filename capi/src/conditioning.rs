@@ -8,8 +8,7 @@ use crate::progress::{omniid_progress_fn, with_progress};
 use crate::status::omniid_status;
 use crate::structs::{self, CStruct};
 use omniid::conditioning::{
-    Conditioning, ConditioningOptions, EmbedsScaling, LayerScales, Mask, MaskMode, StepRange, Unconditional,
-    WeightType,
+    Conditioning, ConditioningOptions, EmbedsScaling, LayerScales, Mask, MaskMode, StepRange, Unconditional, WeightType,
 };
 use omniid::engine::ConditioningInput;
 use omniid::host::HostSpec;
@@ -177,15 +176,11 @@ unsafe fn input<'a>(raw: &omniid_conditioning_input) -> Result<ConditioningInput
         input.scale = raw.scale;
         if !raw.mask.is_null() {
             let (height, width) = (raw.mask_height as usize, raw.mask_width as usize);
-            let count = height.checked_mul(width).ok_or_else(|| {
-                Error::invalid(format!("mask: {height} x {width} values do not fit into memory"))
-            })?;
+            let count = height
+                .checked_mul(width)
+                .ok_or_else(|| Error::invalid(format!("mask: {height} x {width} values do not fit into memory")))?;
             check_mask_size(height, width)?;
-            input.mask = Some(Mask::new(
-                height,
-                width,
-                pointer::slice(raw.mask, count, "mask")?,
-            )?);
+            input.mask = Some(Mask::new(height, width, pointer::slice(raw.mask, count, "mask")?)?);
         }
         input.steps = match raw.step_range {
             OMNIID_STEP_RANGE_ALWAYS => StepRange::Always,
@@ -285,9 +280,7 @@ unsafe fn options(raw: &omniid_conditioning_options, host: Option<&HostSpec>) ->
         options.composition_boost = number(raw.composition_boost, "composition_boost")?;
         if raw.layer_scale_count > 0 {
             let host = host.ok_or_else(|| {
-                Error::unsupported(
-                    "layer_scales: the engine's host is not known; open the engine with a host",
-                )
+                Error::unsupported("layer_scales: the engine's host is not known; open the engine with a host")
             })?;
             if raw.layer_scale_count != host.layer_count() {
                 return Err(Error::mismatch(format!(
@@ -367,12 +360,7 @@ pub unsafe extern "C" fn omniid_conditioning_create(
     }?;
     let texts = HostTexts::new(conditioning.host());
     // SAFETY: `out` was checked.
-    unsafe {
-        out.write(Box::into_raw(Box::new(omniid_conditioning {
-            conditioning,
-            texts,
-        })))
-    };
+    unsafe { out.write(Box::into_raw(Box::new(omniid_conditioning { conditioning, texts }))) };
     Ok(())
 }
 

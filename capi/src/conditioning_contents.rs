@@ -59,11 +59,7 @@ pub unsafe extern "C" fn omniid_conditioning_identity_count(
     out: *mut usize,
 ) -> omniid_status {
     // SAFETY: the caller's promise.
-    unsafe {
-        get(conditioning, out, |handle| {
-            Ok(handle.conditioning.identity_count())
-        })
-    }
+    unsafe { get(conditioning, out, |handle| Ok(handle.conditioning.identity_count())) }
 }
 
 /// Number of bytes that all keys and values occupy.
@@ -224,11 +220,7 @@ pub unsafe extern "C" fn omniid_conditioning_factor(
     out: *mut f32,
 ) -> omniid_status {
     // SAFETY: the caller's promise.
-    unsafe {
-        get(conditioning, out, |handle| {
-            handle.conditioning.factor(layer, identity)
-        })
-    }
+    unsafe { get(conditioning, out, |handle| handle.conditioning.factor(layer, identity)) }
 }
 
 /// Writes 1 if an identity is injected at a step, otherwise 0. `sigma` and `fraction` may be NULL where the identity's

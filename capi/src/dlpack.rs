@@ -84,9 +84,7 @@ pub struct omniid_managed_tensor {
 /// The layout measured from DLPack 1.3 on 64-bit systems.
 #[cfg(target_pointer_width = "64")]
 const _: () = {
-    assert!(
-        size_of::<TensorDevice>() == 8 && size_of::<TensorType>() == 4 && size_of::<TensorVersion>() == 8
-    );
+    assert!(size_of::<TensorDevice>() == 8 && size_of::<TensorType>() == 4 && size_of::<TensorVersion>() == 8);
     assert!(size_of::<omniid_tensor>() == 48);
     assert!(offset_of!(omniid_tensor, data) == 0);
     assert!(offset_of!(omniid_tensor, device) == 8);

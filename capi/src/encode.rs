@@ -315,10 +315,7 @@ pub unsafe extern "C" fn omniid_identity_extend(
 /// # Safety
 /// `report` is a live report; `out` is writable.
 #[export]
-pub unsafe extern "C" fn omniid_report_photo_count(
-    report: *const omniid_report,
-    out: *mut usize,
-) -> omniid_status {
+pub unsafe extern "C" fn omniid_report_photo_count(report: *const omniid_report, out: *mut usize) -> omniid_status {
     // SAFETY: the caller's promise.
     let report = unsafe { pointer::handle(report, "report") }?;
     let out = pointer::out(out, "out")?;

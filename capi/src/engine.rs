@@ -174,12 +174,7 @@ pub(crate) fn encoder_number(kind: EncoderKind) -> i32 {
 ///
 /// # Safety
 /// The pointers are NULL or as the options struct says.
-unsafe fn source(
-    path: *const c_char,
-    data: *const c_void,
-    size: usize,
-    name: &str,
-) -> Result<Option<Source>> {
+unsafe fn source(path: *const c_char, data: *const c_void, size: usize, name: &str) -> Result<Option<Source>> {
     match (path.is_null(), data.is_null()) {
         (true, true) => Ok(None),
         (false, false) => Err(Error::invalid(format!(
@@ -245,9 +240,7 @@ fn check_abi(version: u32) -> Result<()> {
 ///
 /// # Safety
 /// `options` is NULL or as `omniid_engine_open` says.
-unsafe fn engine_options(
-    options: *const omniid_engine_options,
-) -> Result<(omniid_engine_options, EngineOptions)> {
+unsafe fn engine_options(options: *const omniid_engine_options) -> Result<(omniid_engine_options, EngineOptions)> {
     // SAFETY: the caller's promise, here and below.
     unsafe {
         let raw = structs::read(options)?;
@@ -272,12 +265,7 @@ unsafe fn engine_options(
         )?;
         let config = pointer::text(raw.image_encoder_config, "image_encoder_config")?;
         options.image_encoder_config = (!config.is_empty()).then(|| config.to_string());
-        options.detector = source(
-            raw.detector_path,
-            raw.detector_data,
-            raw.detector_size,
-            "detector",
-        )?;
+        options.detector = source(raw.detector_path, raw.detector_data, raw.detector_size, "detector")?;
         options.host = host(raw.host, raw.host_layers, raw.host_layer_count)?;
         options.device = device(raw.device_type, raw.device_id)?;
         options.precision = precision(raw.precision, "precision")?;
@@ -356,10 +344,7 @@ pub unsafe extern "C" fn omniid_engine_describe(
         encoder: encoder_number(info.kind),
         name: handle.name.as_ptr(),
         fingerprint: handle.fingerprint.as_ptr(),
-        host: handle
-            .host
-            .as_ref()
-            .map_or(std::ptr::null(), |host| host.name.as_ptr()),
+        host: handle.host.as_ref().map_or(std::ptr::null(), |host| host.name.as_ptr()),
         host_layer_count: handle.host.as_ref().map_or(0, |host| host.layers.len() as u64),
         tokens: info.tokens as u64,
         token_width: info.token_width as u64,

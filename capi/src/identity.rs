@@ -98,10 +98,7 @@ unsafe fn hand_out(out: *mut *mut omniid_identity, make: impl FnOnce() -> Result
 /// # Safety
 /// `path` is NUL-terminated; `out` is writable.
 #[export]
-pub unsafe extern "C" fn omniid_identity_load(
-    path: *const c_char,
-    out: *mut *mut omniid_identity,
-) -> omniid_status {
+pub unsafe extern "C" fn omniid_identity_load(path: *const c_char, out: *mut *mut omniid_identity) -> omniid_status {
     // SAFETY: the caller's promise, here and in the closure.
     unsafe {
         hand_out(out, || {
@@ -144,12 +141,7 @@ pub unsafe extern "C" fn omniid_identity_save(
     precision: i32,
 ) -> omniid_status {
     // SAFETY: the caller's promise.
-    let (handle, path) = unsafe {
-        (
-            pointer::handle(identity, "identity")?,
-            pointer::path(path, "path")?,
-        )
-    };
+    let (handle, path) = unsafe { (pointer::handle(identity, "identity")?, pointer::path(path, "path")?) };
     handle.identity.save_as(path, file_precision(precision)?)
 }
 
@@ -227,12 +219,7 @@ pub unsafe extern "C" fn omniid_identity_tokens(
     out: *mut *mut omniid_managed_tensor,
 ) -> omniid_status {
     // SAFETY: the caller's promise.
-    let (out, handle) = unsafe {
-        (
-            pointer::out_handle(out, "out")?,
-            pointer::handle(identity, "identity")?,
-        )
-    };
+    let (out, handle) = unsafe { (pointer::out_handle(out, "out")?, pointer::handle(identity, "identity")?) };
     let shape = [handle.identity.token_count(), handle.identity.width()];
     let tokens = tensor::managed_values(handle.identity.clone(), Identity::values, &shape)?;
     // SAFETY: `out` was checked.

@@ -141,19 +141,9 @@ pub unsafe extern "C" fn omniid_inject(
     call: *const omniid_inject_call,
 ) -> omniid_status {
     // SAFETY: the caller's promise, here and below.
-    let (handle, call) = unsafe {
-        (
-            pointer::handle(conditioning, "conditioning")?,
-            structs::read(call)?,
-        )
-    };
+    let (handle, call) = unsafe { (pointer::handle(conditioning, "conditioning")?, structs::read(call)?) };
     // SAFETY: as above.
-    let (query, output) = unsafe {
-        (
-            tensor::view(call.query, "query")?,
-            tensor::view(call.output, "output")?,
-        )
-    };
+    let (query, output) = unsafe { (tensor::view(call.query, "query")?, tensor::view(call.output, "output")?) };
     if query.overlaps(&output) {
         return Err(Error::invalid(
             "query and output share memory; the output must be a tensor of its own, usually the layer's text attention",

@@ -22,9 +22,8 @@ pub const OMNIID_LOG_LEVEL_TRACE: i32 = 5;
 ///
 /// `target` names the part of the library. Both strings are UTF-8 and valid during the call only. The callback must
 /// not unwind. Messages that arise inside it are dropped.
-pub type omniid_log_fn = Option<
-    unsafe extern "C" fn(user_data: *mut c_void, level: i32, target: *const c_char, message: *const c_char),
->;
+pub type omniid_log_fn =
+    Option<unsafe extern "C" fn(user_data: *mut c_void, level: i32, target: *const c_char, message: *const c_char)>;
 
 type Callback = unsafe extern "C" fn(*mut c_void, i32, *const c_char, *const c_char);
 
@@ -69,14 +68,7 @@ impl log::Log for Forwarder {
         INSIDE.set(true);
         // SAFETY: the caller of `omniid_log_set` promised a function of this type that may be called from any
         // thread until it is removed, and removal waits for the lock held here.
-        unsafe {
-            (sink.callback)(
-                sink.user_data,
-                record.level() as i32,
-                target.as_ptr(),
-                message.as_ptr(),
-            )
-        };
+        unsafe { (sink.callback)(sink.user_data, record.level() as i32, target.as_ptr(), message.as_ptr()) };
         INSIDE.set(false);
     }
 
@@ -100,9 +92,7 @@ pub unsafe extern "C" fn omniid_log_set(
     max_level: i32,
 ) -> omniid_status {
     if INSIDE.get() {
-        return Err(Error::invalid(
-            "omniid_log_set: called from inside the log callback",
-        ));
+        return Err(Error::invalid("omniid_log_set: called from inside the log callback"));
     }
     let sink = match callback {
         None => None,
@@ -158,12 +148,7 @@ mod tests {
         nested_status: Mutex<Option<i32>>,
     }
 
-    unsafe extern "C" fn collect(
-        user_data: *mut c_void,
-        level: i32,
-        _: *const c_char,
-        message: *const c_char,
-    ) {
+    unsafe extern "C" fn collect(user_data: *mut c_void, level: i32, _: *const c_char, message: *const c_char) {
         // SAFETY: the tests pass a `Seen` that outlives the callback, and the library passes NUL-terminated text.
         let (seen, text) = unsafe { (&*user_data.cast::<Seen>(), CStr::from_ptr(message)) };
         let text = text.to_str().unwrap();
@@ -188,10 +173,7 @@ mod tests {
         let data = (&raw const seen).cast_mut().cast();
         // SAFETY: `seen` outlives the callback, which is removed below.
         unsafe {
-            assert_eq!(
-                omniid_log_set(Some(collect), data, 0),
-                OMNIID_STATUS_INVALID_ARGUMENT
-            );
+            assert_eq!(omniid_log_set(Some(collect), data, 0), OMNIID_STATUS_INVALID_ARGUMENT);
             assert_eq!(
                 omniid_log_set(Some(collect), data, OMNIID_LOG_LEVEL_WARN),
                 OMNIID_STATUS_OK

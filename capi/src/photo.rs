@@ -158,10 +158,7 @@ pub(crate) unsafe fn photos<'a>(photos: *const omniid_photo, count: usize) -> Re
 /// Pointers inside the struct are NULL or valid for `'a`.
 unsafe fn photo<'a>(raw: &omniid_photo) -> Result<Photo<'a>> {
     if raw.reserved != 0 {
-        return Err(Error::unsupported(format!(
-            "reserved is {}, expected 0",
-            raw.reserved
-        )));
+        return Err(Error::unsupported(format!("reserved is {}, expected 0", raw.reserved)));
     }
     // SAFETY: the caller's promise.
     let source = unsafe {
@@ -202,9 +199,7 @@ fn face_hint(raw: &omniid_photo) -> Result<FaceHint> {
         }
         OMNIID_FACE_HINT_LANDMARKS => {
             let points = &raw.face_landmarks;
-            FaceHint::Landmarks(Landmarks(std::array::from_fn(|i| {
-                [points[2 * i], points[2 * i + 1]]
-            })))
+            FaceHint::Landmarks(Landmarks(std::array::from_fn(|i| [points[2 * i], points[2 * i + 1]])))
         }
         other => {
             return Err(Error::invalid(format!(
@@ -245,11 +240,7 @@ unsafe fn pixels<'a>(raw: &omniid_photo) -> Result<PixelBuffer<'a>> {
     }
     // The last row ends with its last pixel: a stride behind it may not be readable.
     let row = (raw.width as usize).checked_mul(order.channels() * element);
-    let stride = if raw.row_stride == 0 {
-        row
-    } else {
-        Some(raw.row_stride)
-    };
+    let stride = if raw.row_stride == 0 { row } else { Some(raw.row_stride) };
     let bytes = stride
         .zip(row)
         .and_then(|(stride, row)| (raw.height as usize - 1).checked_mul(stride)?.checked_add(row))
@@ -320,11 +311,7 @@ unsafe fn detect_options(options: *const omniid_detect_options) -> Result<Detect
     // SAFETY: the caller's promise.
     let raw = unsafe { structs::read(options) }?;
     for (name, given, target) in [
-        (
-            "score_threshold",
-            raw.score_threshold,
-            &mut result.score_threshold,
-        ),
+        ("score_threshold", raw.score_threshold, &mut result.score_threshold),
         (
             "overlap_threshold",
             raw.overlap_threshold,
@@ -332,18 +319,13 @@ unsafe fn detect_options(options: *const omniid_detect_options) -> Result<Detect
         ),
     ] {
         if !(0.0..=1.0).contains(&given) {
-            return Err(Error::invalid(format!(
-                "{name}: {given}, expected 0 (default) to 1"
-            )));
+            return Err(Error::invalid(format!("{name}: {given}, expected 0 (default) to 1")));
         }
         if given > 0.0 {
             *target = given;
         }
     }
-    for (given, target) in [
-        (raw.side, &mut result.side),
-        (raw.fine_side, &mut result.fine_side),
-    ] {
+    for (given, target) in [(raw.side, &mut result.side), (raw.fine_side, &mut result.fine_side)] {
         if given > 0 {
             *target = given;
         }

@@ -105,9 +105,7 @@ pub(crate) unsafe fn slice<'a, T: Copy>(pointer: *const T, count: usize, name: &
         .checked_mul(size_of::<T>())
         .is_none_or(|bytes| bytes > isize::MAX as usize)
     {
-        return Err(Error::invalid(format!(
-            "{name}: {count} values do not fit into memory"
-        )));
+        return Err(Error::invalid(format!("{name}: {count} values do not fit into memory")));
     }
     // SAFETY: not NULL, aligned, not too large; the rest is the caller's promise.
     Ok(unsafe { std::slice::from_raw_parts(pointer, count) })

@@ -209,9 +209,7 @@ mod tests {
         assert_eq!(kinds.len() + 1, TEXTS.len());
         for (kind, status) in kinds {
             assert_eq!(exported::<omniid_status>(|| Err(Error::new(kind, "x"))), status);
-            assert!(TEXTS
-                .iter()
-                .any(|(code, text)| *code == status && !text.is_empty()));
+            assert!(TEXTS.iter().any(|(code, text)| *code == status && !text.is_empty()));
         }
     }
 
@@ -246,10 +244,7 @@ mod tests {
     fn unknown_statuses_have_a_text() {
         for status in [-1, 11, 254, i32::MAX, i32::MIN] {
             // SAFETY: static NUL-terminated text.
-            assert_eq!(
-                unsafe { CStr::from_ptr(omniid_status_text(status)) },
-                c"unknown status"
-            );
+            assert_eq!(unsafe { CStr::from_ptr(omniid_status_text(status)) }, c"unknown status");
         }
     }
 }

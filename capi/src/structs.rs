@@ -69,11 +69,7 @@ pub(crate) unsafe fn read<T: CStruct>(pointer: *const T) -> Result<T> {
     // SAFETY: at most `size_of::<T>()` bytes are copied into the value, from `size` readable ones; every bit
     // pattern of a `CStruct` is valid, zeros included.
     unsafe {
-        std::ptr::copy_nonoverlapping(
-            pointer.cast::<u8>(),
-            value.as_mut_ptr().cast::<u8>(),
-            size.min(known),
-        );
+        std::ptr::copy_nonoverlapping(pointer.cast::<u8>(), value.as_mut_ptr().cast::<u8>(), size.min(known));
         Ok(value.assume_init())
     }
 }
@@ -102,8 +98,7 @@ pub(crate) unsafe fn read_array<T: CStruct>(pointer: *const T, count: usize) -> 
         // SAFETY: the caller promised `count` structs, `stride` bytes apart.
         let element = unsafe { pointer.byte_add(index * stride) };
         // SAFETY: as above.
-        let size =
-            unsafe { stated_size(element) }.map_err(|error| error.context(format!("element {index}")))?;
+        let size = unsafe { stated_size(element) }.map_err(|error| error.context(format!("element {index}")))?;
         if size != stride {
             return Err(Error::invalid(format!(
                 "{}: element {index} has struct_size {size}, element 0 has {stride}; all must be equal",

@@ -62,8 +62,7 @@ unsafe fn described<'a>(tensor: &omniid_tensor) -> Result<TensorView<'a>> {
     // SAFETY: DLPack demands `ndim` sizes; `ndim` is not negative.
     let sizes = unsafe { pointer::slice(tensor.shape, rank, "shape") }?;
     for (dim, (to, size)) in shape.iter_mut().zip(sizes).enumerate() {
-        *to =
-            usize::try_from(*size).map_err(|_| Error::invalid(format!("dimension {dim} has size {size}")))?;
+        *to = usize::try_from(*size).map_err(|_| Error::invalid(format!("dimension {dim} has size {size}")))?;
     }
     if !tensor.strides.is_null() {
         // SAFETY: DLPack demands `ndim` strides where there are any.
@@ -136,12 +135,7 @@ fn type_of(element: Element) -> TensorType {
 ///
 /// # Safety
 /// `tensor` is NULL or describes memory that is writable and used by nobody else during the call.
-pub(crate) unsafe fn fill(
-    tensor: *const omniid_tensor,
-    name: &str,
-    shape: [usize; 2],
-    values: &[f32],
-) -> Result<()> {
+pub(crate) unsafe fn fill(tensor: *const omniid_tensor, name: &str, shape: [usize; 2], values: &[f32]) -> Result<()> {
     // SAFETY: the caller's promise.
     let view = unsafe { view(tensor, name) }?;
     if view.dims() != shape || shape[0] * shape[1] != values.len() {
@@ -172,9 +166,7 @@ fn managed(
 ) -> Result<*mut omniid_managed_tensor> {
     let (mut shape, mut strides) = ([0; MAX_RANK], [0; MAX_RANK]);
     if sizes.len() > MAX_RANK {
-        return Err(Error::internal(format!(
-            "handing out a tensor of shape {sizes:?}"
-        )));
+        return Err(Error::internal(format!("handing out a tensor of shape {sizes:?}")));
     }
     let mut stride = 1i64;
     for (dim, size) in sizes.iter().enumerate().rev() {
@@ -267,8 +259,7 @@ fn managed_on_device(tensor: &Tensor, stream: i64) -> Result<*mut omniid_managed
     let export = omniid::cuda::Export::new(tensor, stream)?;
     let device = TensorDevice {
         device_type: dlpack::CUDA,
-        device_id: i32::try_from(export.ordinal())
-            .map_err(|_| Error::internal("a device number beyond 31 bits"))?,
+        device_id: i32::try_from(export.ordinal()).map_err(|_| Error::internal("a device number beyond 31 bits"))?,
     };
     let data = ptr::without_provenance_mut(export.data() as usize);
     let (element, sizes) = (

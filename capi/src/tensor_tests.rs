@@ -69,10 +69,7 @@ fn refused(tensor: &omniid_tensor, kind: ErrorKind, says: &str) {
 fn strides_given_or_not() {
     let mut host = Host::new(&[2, 3, 4], None);
     let plain = view(&host.tensor()).unwrap();
-    assert_eq!(
-        (plain.dims(), plain.strides()),
-        (&[2usize, 3, 4][..], [0, 12, 4, 1])
-    );
+    assert_eq!((plain.dims(), plain.strides()), (&[2usize, 3, 4][..], [0, 12, 4, 1]));
     assert_eq!(plain.span(), 24);
     let mut host = Host::new(&[2, 1, 4], Some(&[20, -7, 2]));
     let skipping = view(&host.tensor()).unwrap();
@@ -94,11 +91,7 @@ fn byte_offset_counts_and_alignment_is_checked() {
     tensor.byte_offset = 12;
     assert_eq!(elements(&view(&tensor).unwrap(), 2), [7.0, 0.0]);
     tensor.byte_offset = 2;
-    refused(
-        &tensor,
-        ErrorKind::InvalidArgument,
-        "not a multiple of its size, 4",
-    );
+    refused(&tensor, ErrorKind::InvalidArgument, "not a multiple of its size, 4");
     tensor.dtype = F16;
     assert!(view(&tensor).is_ok());
     tensor.byte_offset = u64::MAX - 7;
@@ -136,10 +129,7 @@ fn absurd_tensors_are_refused() {
         "-1 dimensions",
     );
     let device = |device_type, device_id| omniid_tensor {
-        device: TensorDevice {
-            device_type,
-            device_id,
-        },
+        device: TensorDevice { device_type, device_id },
         ..good
     };
     refused(&device(7, 0), ErrorKind::Unsupported, "device type 7");
@@ -149,14 +139,7 @@ fn absurd_tensors_are_refused() {
         view(&device(2, 3)).unwrap().require_cpu().unwrap_err().kind(),
         ErrorKind::Unsupported
     );
-    for (code, bits, lanes) in [
-        (2, 64, 1),
-        (0, 32, 1),
-        (4, 32, 1),
-        (2, 32, 2),
-        (2, 0, 1),
-        (255, 16, 1),
-    ] {
+    for (code, bits, lanes) in [(2, 64, 1), (0, 32, 1), (4, 32, 1), (2, 32, 2), (2, 0, 1), (255, 16, 1)] {
         let dtype = TensorType { code, bits, lanes };
         refused(
             &omniid_tensor { dtype, ..good },
@@ -186,9 +169,7 @@ fn absurd_tensors_are_refused() {
         ErrorKind::InvalidArgument,
         "does not fit",
     );
-    assert!(view(&Host::new(&[0, i64::MAX], None).tensor())
-        .unwrap()
-        .is_empty());
+    assert!(view(&Host::new(&[0, i64::MAX], None).tensor()).unwrap().is_empty());
     // SAFETY: NULL is allowed.
     assert!(unsafe { super::view(ptr::null(), "query") }.is_err());
 }
@@ -245,14 +226,8 @@ fn candle_tensors_are_shared_not_copied() {
     let second = managed_tensor(&tensor, 1).unwrap();
     // SAFETY: just made, freed once.
     unsafe {
-        assert_eq!(
-            (*first).dl_tensor.data.addr(),
-            (*second).dl_tensor.data.addr() + 8
-        );
-        assert_eq!(
-            elements(&view(&(*first).dl_tensor).unwrap(), 4),
-            [3.0, 4.0, 5.0, 6.0]
-        );
+        assert_eq!((*first).dl_tensor.data.addr(), (*second).dl_tensor.data.addr() + 8);
+        assert_eq!(elements(&view(&(*first).dl_tensor).unwrap(), 4), [3.0, 4.0, 5.0, 6.0]);
         omniid_managed_tensor_free(first);
         omniid_managed_tensor_free(second);
     }

@@ -52,10 +52,6 @@ mod tests {
         let script = include_str!("../library/build.rs");
         assert!(script.contains(&format!("const ABI_MAJOR: u32 = {OMNIID_ABI_MAJOR};")));
         assert_eq!(omniid_abi_version() >> 16, OMNIID_ABI_MAJOR);
-        assert_ne!(
-            omniid_abi_version(),
-            0,
-            "0 is how a forgotten version is recognised"
-        );
+        assert_ne!(omniid_abi_version(), 0, "0 is how a forgotten version is recognised");
     }
 }

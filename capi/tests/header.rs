@@ -85,23 +85,18 @@ fn declarations(file: &Path) -> String {
         ..Default::default()
     };
     let mut bytes = Vec::new();
-    let bindings = cbindgen::Builder::new()
-        .with_config(config)
-        .with_src(copy)
-        .generate();
+    let bindings = cbindgen::Builder::new().with_config(config).with_src(copy).generate();
     bindings
         .unwrap_or_else(|error| panic!("{}: {error}", file.display()))
         .write(&mut bytes);
     let text = String::from_utf8(bytes).expect("cbindgen writes UTF-8");
     // Structs are used by their short names; the tag stays where they are defined.
-    let lines = text
-        .lines()
-        .map(|line| match line.starts_with("typedef struct ") {
-            true => line.to_string(),
-            false => line
-                .replace("struct omniid_", "omniid_")
-                .replace(" * # Safety", " * The caller's part:"),
-        });
+    let lines = text.lines().map(|line| match line.starts_with("typedef struct ") {
+        true => line.to_string(),
+        false => line
+            .replace("struct omniid_", "omniid_")
+            .replace(" * # Safety", " * The caller's part:"),
+    });
     lines.collect::<Vec<_>>().join("\n")
 }
 
@@ -181,10 +176,7 @@ fn with_init_macros(text: &str) -> String {
                 writeln!(result, "\n/** Initialises an {name}. */").unwrap();
                 result.push_str(&initialiser_macro(name, values));
             }
-        } else if let Some(member) = line
-            .strip_prefix("  ")
-            .and_then(|member| member.strip_suffix(';'))
-        {
+        } else if let Some(member) = line.strip_prefix("  ").and_then(|member| member.strip_suffix(';')) {
             sized |= members.is_empty() && member == "uint32_t struct_size";
             members.push(initialiser(&comment, member));
             comment.clear();
@@ -252,10 +244,7 @@ fn fields_with_other_defaults(header: &str) -> BTreeSet<String> {
         let members = members.map(|member| member.rsplit(['*', ' ']).next().unwrap());
         let values = values.strip_suffix(" }").unwrap().split(", ");
         let zeros = ["0", "0.0f", "NULL", "{ 0 }"];
-        let others = members
-            .zip(values)
-            .skip(1)
-            .filter(|(_, value)| !zeros.contains(value));
+        let others = members.zip(values).skip(1).filter(|(_, value)| !zeros.contains(value));
         found.extend(others.map(|(member, _)| format!("{name}.{member}")));
     }
     found
@@ -268,9 +257,7 @@ fn defaults_other_than_zero_are_listed() {
     let (prose, _) = prose
         .split_once(" * Compatibility. ")
         .expect("prose about compatibility");
-    let words = prose
-        .split_whitespace()
-        .map(|word| word.trim_end_matches([',', ':']));
+    let words = prose.split_whitespace().map(|word| word.trim_end_matches([',', ':']));
     let listed = words.filter(|word| word.starts_with("omniid_") && word.contains('.'));
     assert_eq!(
         listed.map(str::to_string).collect::<BTreeSet<_>>(),

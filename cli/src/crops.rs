@@ -31,8 +31,7 @@ pub fn of(
         let (crop, _) = prepare(&photo.clone().with_face(hint), &options, None, limits)?;
         let name = Path::new(&report.name).file_name();
         crops.push((
-            name.map(|name| name.to_string_lossy().into_owned())
-                .unwrap_or_default(),
+            name.map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
             crop,
         ));
     }

@@ -21,8 +21,8 @@ pub fn named_or_built_in(file: Option<&Path>, limits: &Limits) -> Outcome<FaceDe
     match file {
         Some(path) => open(path, limits),
         None => {
-            let options = EngineOptions::built_in()
-                .map_err(|error| Failure::usage(format!("{error}; give --detector FILE")))?;
+            let options =
+                EngineOptions::built_in().map_err(|error| Failure::usage(format!("{error}; give --detector FILE")))?;
             of(None, &options.checkpoint, limits)
         }
     }

@@ -19,10 +19,7 @@ mod tests {
 
     #[test]
     fn the_peak_is_read_in_bytes() {
-        assert_eq!(
-            peak_in("Name:\tx\nVmPeak:\t 9 kB\nVmHWM:\t   2048 kB\n"),
-            Some(2 << 20)
-        );
+        assert_eq!(peak_in("Name:\tx\nVmPeak:\t 9 kB\nVmHWM:\t   2048 kB\n"), Some(2 << 20));
         assert_eq!(peak_in("Name:\tx\n"), None);
         assert!(peak().is_none_or(|bytes| bytes > 1 << 20));
     }

@@ -118,10 +118,7 @@ mod tests {
         assert_eq!(joined.expression, View::named("smile").unwrap().expression);
         assert_eq!(joined.glasses, 1.0);
         let numbers = view("yaw=-25+jaw_open=0.5+gaze_up=10");
-        assert_eq!(
-            (numbers.yaw, numbers.points),
-            (view("left").yaw, view("left").points)
-        );
+        assert_eq!((numbers.yaw, numbers.points), (view("left").yaw, view("left").points));
         assert_eq!(numbers.expression[2], 0.5);
         assert!((numbers.gaze[1] - 10f32.to_radians()).abs() < 1e-6);
     }

@@ -13,9 +13,7 @@ use omniid_kernels::{
 use peak::{operations, peak};
 
 fn values(len: usize) -> Vec<f32> {
-    (0..len)
-        .map(|i| ((i * 104_729) % 1000) as f32 / 500.0 - 1.0)
-        .collect()
+    (0..len).map(|i| ((i * 104_729) % 1000) as f32 / 500.0 - 1.0).collect()
 }
 
 fn arithmetic_peak(c: &mut Criterion) {
@@ -57,9 +55,7 @@ fn attention_layers(c: &mut Criterion) {
             select: None,
             scale: None,
         };
-        group.throughput(Throughput::Elements(
-            (4 * batch * rows * heads * dim * TOKENS) as u64,
-        ));
+        group.throughput(Throughput::Elements((4 * batch * rows * heads * dim * TOKENS) as u64));
         group.bench_function(format!("B{batch} S{rows} H{heads} D{dim} T{TOKENS}"), |b| {
             b.iter(|| {
                 let mut output = TensorViewMut::contiguous(&mut output, shape).unwrap();
@@ -76,12 +72,7 @@ fn attention_layers(c: &mut Criterion) {
 fn linear_layers(c: &mut Criterion) {
     let mut group = c.benchmark_group("linear");
     let pool = ThreadPool::global();
-    for (rows, inputs, outputs) in [
-        (257, 1280, 1280),
-        (257, 1280, 5120),
-        (257, 5120, 1280),
-        (1, 1280, 5120),
-    ] {
+    for (rows, inputs, outputs) in [(257, 1280, 1280), (257, 1280, 5120), (257, 5120, 1280), (1, 1280, 5120)] {
         let weight = values(inputs * outputs);
         let input = values(rows * inputs);
         let mut output = vec![0.0; rows * outputs];

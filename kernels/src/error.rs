@@ -157,9 +157,7 @@ impl From<candle_core::Error> for Error {
             Candle::WrappedContext { wrapped, context } => {
                 return match wrapped.downcast::<Self>() {
                     Ok(own) => *own,
-                    Err(other) => {
-                        Self::new(ErrorKind::Internal, format!("{context}: {other}")).with_source(other)
-                    }
+                    Err(other) => Self::new(ErrorKind::Internal, format!("{context}: {other}")).with_source(other),
                 };
             }
             Candle::Cuda(_) => ErrorKind::Device,
@@ -188,10 +186,7 @@ mod tests {
             (outside.kind(), outside.message()),
             (ErrorKind::Format, "layer 3: tensor \"a\" is missing")
         );
-        assert_eq!(
-            Error::from(candle_core::Error::msg("x")).kind(),
-            ErrorKind::Internal
-        );
+        assert_eq!(Error::from(candle_core::Error::msg("x")).kind(), ErrorKind::Internal);
     }
 
     #[test]

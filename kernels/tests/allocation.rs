@@ -58,9 +58,7 @@ fn calls_allocate_nothing_after_warm_up() {
             row_weights: None,
         };
         attention(&pool, &call, &mut view, mode).unwrap();
-        packed
-            .forward(&pool, input, &mut product, Epilogue::default())
-            .unwrap();
+        packed.forward(&pool, input, &mut product, Epilogue::default()).unwrap();
         layer_norm(&pool, input, &weight[..160], None, 1e-5, &mut normal).unwrap();
     };
     // Which threads take part in a run is chance. Each may need its working memory once per kernel that wants
@@ -71,10 +69,7 @@ fn calls_allocate_nothing_after_warm_up() {
         all();
     }
     let allocations = ALLOCATIONS.load(Ordering::Relaxed) - before;
-    assert!(
-        allocations <= 3 * THREADS,
-        "{allocations} allocations in 200 rounds"
-    );
+    assert!(allocations <= 3 * THREADS, "{allocations} allocations in 200 rounds");
 
     // A run of the pool itself: every thread is made to take part, and nothing is allocated.
     let barrier = Barrier::new(THREADS);

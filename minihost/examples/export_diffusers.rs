@@ -17,9 +17,10 @@ use std::path::Path;
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let folder = arguments.first().map(Path::new).ok_or_else(|| {
-        Error::invalid("usage: export_diffusers FOLDER [HOST.safetensors]; the folder is missing")
-    })?;
+    let folder = arguments
+        .first()
+        .map(Path::new)
+        .ok_or_else(|| Error::invalid("usage: export_diffusers FOLDER [HOST.safetensors]; the folder is missing"))?;
     let limits = Limits::default();
     let source = match arguments.get(1) {
         Some(path) => Source::from(Path::new(path)),
@@ -29,12 +30,7 @@ fn main() -> Result<()> {
     let config = MinihostConfig::from_metadata(checkpoint.metadata())?;
     let tensors = checkpoint
         .names()
-        .map(|name| {
-            Ok((
-                name.to_string(),
-                checkpoint.tensor(name, DType::F32, &Device::Cpu)?,
-            ))
-        })
+        .map(|name| Ok((name.to_string(), checkpoint.tensor(name, DType::F32, &Device::Cpu)?)))
         .collect::<Result<Vec<_>>>()?;
     let pairs = tensors.iter().map(|(name, tensor)| (name.as_str(), tensor));
     file::export_diffusers(&folder.join("unet"), &config, pairs, DType::F32)?;
@@ -64,10 +60,7 @@ fn main() -> Result<()> {
     };
     let mut check = vec![
         ("sample".to_string(), picture(&input)?),
-        (
-            "timestep".to_string(),
-            (time * omniid_minihost::model::TIME_SCALE)?,
-        ),
+        ("timestep".to_string(), (time * omniid_minihost::model::TIME_SCALE)?),
         ("encoder_hidden_states".to_string(), conditions.context.clone()),
         ("output".to_string(), picture(&output)?),
     ];

@@ -61,10 +61,7 @@ fn main() -> Result<()> {
         .iter()
         .map(|(name, tensor)| Ok((name.clone(), Var::from_tensor(tensor)?.as_tensor().clone())))
         .collect::<Result<_>>()?;
-    let host = Minihost::load(
-        &config,
-        VarBuilder::from_tensors(variables, DType::F32, &Device::Cpu),
-    )?;
+    let host = Minihost::load(&config, VarBuilder::from_tensors(variables, DType::F32, &Device::Cpu))?;
     let layout = AdapterLayout::native(host.host(), IDENTITY.1);
     let weights = candle_nn::VarMap::new();
     let adapter = Adapter::load(
@@ -74,9 +71,7 @@ fn main() -> Result<()> {
     )?;
     let people = batch.div_ceil(TARGETS);
     let identity = Var::from_tensor(&random("identity", &[people, IDENTITY.0, IDENTITY.1])?)?;
-    let rows: Vec<_> = (0..batch)
-        .map(|row| (row % 10 != 9).then_some(row / TARGETS))
-        .collect();
+    let rows: Vec<_> = (0..batch).map(|row| (row % 10 != 9).then_some(row / TARGETS)).collect();
     let pictures = random("pictures", &[batch, 3, config.size, config.size])?;
     let views = random("views", &[batch, View::LENGTH])?;
     let training = TrainingPictures {

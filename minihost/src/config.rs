@@ -106,11 +106,7 @@ impl MinihostConfig {
             )));
         }
         let blocks = 3 * sizes.block * sizes.block;
-        let groups = |width: &usize| {
-            [32, 16, 8, 4, 2, 1]
-                .into_iter()
-                .find(|g| width.is_multiple_of(*g))
-        };
+        let groups = |width: &usize| [32, 16, 8, 4, 2, 1].into_iter().find(|g| width.is_multiple_of(*g));
         let heads = |width: &usize| (width / sizes.head_width.max(1)).max(1);
         let attends = |level: usize| level >= sizes.plain_levels;
         let config = Self {
@@ -241,10 +237,7 @@ mod tests {
         assert_eq!(config.unet.up_attention, [true, false]);
         let tensors = config.tensors()?;
         let named = |part: &str| tensors.iter().filter(|spec| spec.name.contains(part)).count();
-        assert_eq!(
-            named("down_blocks.0.attentions") + named("up_blocks.1.attentions"),
-            0
-        );
+        assert_eq!(named("down_blocks.0.attentions") + named("up_blocks.1.attentions"), 0);
         let time = tensors
             .iter()
             .find(|spec| spec.name == "time_embedding.linear_1.weight");

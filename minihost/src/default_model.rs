@@ -56,11 +56,7 @@ mod tests {
         let generator = Generator::built_in()?;
         assert_eq!(
             generator.host().host().layers(),
-            generator
-                .engine()
-                .host()
-                .map(|host| host.layers())
-                .unwrap_or_default()
+            generator.engine().host().map(|host| host.layers()).unwrap_or_default()
         );
         Ok(())
     }

@@ -38,12 +38,10 @@ pub fn save<'a>(
     let tensors = converted(tensors, dtype)?;
     check_names(
         config,
-        tensors
-            .iter()
-            .map(|(name, tensor)| (name.as_str(), tensor.dims())),
+        tensors.iter().map(|(name, tensor)| (name.as_str(), tensor.dims())),
     )?;
-    let json = serde_json::to_string(config)
-        .map_err(|error| Error::internal(format!("minihost configuration: {error}")))?;
+    let json =
+        serde_json::to_string(config).map_err(|error| Error::internal(format!("minihost configuration: {error}")))?;
     let mut metadata = metadata.clone();
     metadata.insert(FORMAT_KEY.to_string(), FORMAT_VERSION.to_string());
     metadata.insert(CONFIG_KEY.to_string(), json);
@@ -67,9 +65,7 @@ pub fn export_diffusers<'a>(
     let mut tensors = converted(tensors, dtype)?;
     check_names(
         config,
-        tensors
-            .iter()
-            .map(|(name, tensor)| (name.as_str(), tensor.dims())),
+        tensors.iter().map(|(name, tensor)| (name.as_str(), tensor.dims())),
     )?;
     tensors.retain(|(name, _)| !is_context(name));
     std::fs::create_dir_all(folder).map_err(|error| Error::io(folder, error))?;
@@ -97,8 +93,8 @@ impl MinihostConfig {
             )));
         }
         let text = metadata.get(CONFIG_KEY).map(String::as_str).unwrap_or_default();
-        let config: Self = serde_json::from_str(text)
-            .map_err(|error| Error::format(format!("minihost: {CONFIG_KEY}: {error}")))?;
+        let config: Self =
+            serde_json::from_str(text).map_err(|error| Error::format(format!("minihost: {CONFIG_KEY}: {error}")))?;
         config
             .check()
             .map_err(|error| Error::format(format!("minihost: {CONFIG_KEY}: {}", error.message())))?;
@@ -146,10 +142,7 @@ fn converted<'a>(
 }
 
 /// Fails unless the tensors are exactly the configuration's.
-fn check_names<'a>(
-    config: &MinihostConfig,
-    tensors: impl Iterator<Item = (&'a str, &'a [usize])>,
-) -> Result<()> {
+fn check_names<'a>(config: &MinihostConfig, tensors: impl Iterator<Item = (&'a str, &'a [usize])>) -> Result<()> {
     let specs = config.tensors()?;
     let wanted: BTreeMap<&str, &[usize]> = specs
         .iter()

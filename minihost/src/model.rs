@@ -100,11 +100,7 @@ impl Minihost {
         Ok(Conditions {
             context: self.context.forward(views)?,
             class: self.config.unet.class_width.map(|_| views.clone()),
-            map: self
-                .map
-                .as_ref()
-                .map(|encoder| encoder.forward(views))
-                .transpose()?,
+            map: self.map.as_ref().map(|encoder| encoder.forward(views)).transpose()?,
         })
     }
 
@@ -168,10 +164,7 @@ mod tests {
         let conditions = host.conditions(&views(2))?;
         let map = conditions.map.clone().expect("a map of 3 channels");
         assert_eq!(map.dims(), [2, 16, 3]);
-        let (tokens, time) = (
-            random("x", &[2, 16, 12]),
-            Tensor::new(&[0.3f32, 0.6], &Device::Cpu)?,
-        );
+        let (tokens, time) = (random("x", &[2, 16, 12]), Tensor::new(&[0.3f32, 0.6], &Device::Cpu)?);
         let found = host.predict_tokens(&tokens, &time, &conditions, None)?;
         let joined = Tensor::cat(&[&tokens, &map], 2)?;
         let input = UNetInput {

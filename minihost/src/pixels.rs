@@ -48,14 +48,7 @@ pub fn from_tokens(tokens: &Tensor, factor: usize, height: usize, width: usize) 
     let (batch, _, width_of_token) = tokens.dims3()?;
     let channels = width_of_token / (factor * factor);
     Ok(tokens
-        .reshape(vec![
-            batch,
-            height / factor,
-            width / factor,
-            channels,
-            factor,
-            factor,
-        ])?
+        .reshape(vec![batch, height / factor, width / factor, channels, factor, factor])?
         .permute([0, 3, 1, 4, 2, 5])?
         .contiguous()?
         .reshape((batch, channels, height, width))?)

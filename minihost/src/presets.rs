@@ -74,23 +74,16 @@ impl View {
                 .with_expression("smile", 1.0)
                 .with_expression("jaw_open", 0.4)
                 .with_expression("squint", 0.3),
-            "surprise" => front
-                .with_expression("brows_up", 0.9)
-                .with_expression("jaw_open", 0.6),
+            "surprise" => front.with_expression("brows_up", 0.9).with_expression("jaw_open", 0.6),
             "frown" => front.with_expression("frown", 0.8),
-            "angry" => front
-                .with_expression("brows_down", 0.9)
-                .with_expression("sneer", 0.4),
+            "angry" => front.with_expression("brows_down", 0.9).with_expression("sneer", 0.4),
             "pucker" => front.with_expression("pucker", 0.8),
             "squint" => front.with_expression("squint", 0.9),
             "eyes closed" => front.with_expression("eyes_closed", 1.0),
             "puffed cheeks" => front.with_expression("cheek_puff", 0.8),
             "look left" => looking(-0.35),
             "look right" => looking(0.35),
-            "glasses" => Self {
-                glasses: 1.0,
-                ..front
-            },
+            "glasses" => Self { glasses: 1.0, ..front },
             _ => return None,
         })
     }

@@ -41,11 +41,7 @@ pub fn weights(config: &MinihostConfig) -> Vec<(String, Tensor)> {
 pub fn host(prediction: Prediction) -> Minihost {
     let config = config(prediction);
     let tensors = weights(&config).into_iter().collect();
-    Minihost::load(
-        &config,
-        VarBuilder::from_tensors(tensors, DType::F32, &Device::Cpu),
-    )
-    .unwrap()
+    Minihost::load(&config, VarBuilder::from_tensors(tensors, DType::F32, &Device::Cpu)).unwrap()
 }
 
 /// A host for training, and its variables.

@@ -85,10 +85,7 @@ impl View {
         view.expression.iter_mut().for_each(|value| *value = next());
         view.gaze.iter_mut().for_each(|value| *value = next());
         view.light.iter_mut().flatten().for_each(|value| *value = next());
-        view.background
-            .iter_mut()
-            .flatten()
-            .for_each(|value| *value = next());
+        view.background.iter_mut().flatten().for_each(|value| *value = next());
         view.glasses = next();
         view
     }
@@ -165,10 +162,7 @@ pub fn average_points(yaw: f32, pitch: f32, roll: f32) -> [[f32; 2]; 5] {
     let [yaw, pitch, roll] = [yaw, pitch, roll].map(f64::from);
     let flat = AVERAGE_HEAD.map(|[x, y, z]| {
         // Nod, then turn, then tilt.
-        let (y, z) = (
-            y * pitch.cos() + z * pitch.sin(),
-            z * pitch.cos() - y * pitch.sin(),
-        );
+        let (y, z) = (y * pitch.cos() + z * pitch.sin(), z * pitch.cos() - y * pitch.sin());
         let (x, z) = (x * yaw.cos() + z * yaw.sin(), z * yaw.cos() - x * yaw.sin());
         let (x, y) = (x * roll.cos() + y * roll.sin(), y * roll.cos() - x * roll.sin());
         [x / (CAMERA - z), -y / (CAMERA - z)]
@@ -196,18 +190,9 @@ mod tests {
     fn the_points_follow_the_pose() {
         let front = average_points(0.0, 0.0, 0.0);
         // An average face lies near the template: within a tenth of the half picture.
-        let template = [
-            [-0.31, -0.18],
-            [0.31, -0.18],
-            [0.0, 0.17],
-            [-0.25, 0.53],
-            [0.26, 0.53],
-        ];
+        let template = [[-0.31, -0.18], [0.31, -0.18], [0.0, 0.17], [-0.25, 0.53], [0.26, 0.53]];
         for (point, wanted) in front.iter().zip(template) {
-            assert!(
-                (point[0] - wanted[0]).hypot(point[1] - wanted[1]) < 0.1,
-                "{front:?}"
-            );
+            assert!((point[0] - wanted[0]).hypot(point[1] - wanted[1]) < 0.1, "{front:?}");
         }
         // Mirrored poses have mirrored points.
         let (left, right) = (average_points(-0.6, 0.2, 0.0), average_points(0.6, 0.2, 0.0));

@@ -23,8 +23,7 @@ struct Case {
 
 fn open(case: &str, name: &str) -> Checkpoint {
     let root = std::env::var_os("OMNIID_PARITY_FIXTURES").map(PathBuf::from);
-    let root =
-        root.unwrap_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/parity"));
+    let root = root.unwrap_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/parity"));
     Checkpoint::open(root.join("minihost").join(case).join(name), &Limits::default()).unwrap()
 }
 

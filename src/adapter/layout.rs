@@ -62,9 +62,7 @@ impl AdapterLayout {
                 continue;
             };
             let &[inner, context] = dims else {
-                return Err(Error::format(format!(
-                    "{name} has shape {dims:?}, not two dimensions"
-                )));
+                return Err(Error::format(format!("{name} has shape {dims:?}, not two dimensions")));
             };
             let value = format!("{}.weight", spelling.prefix(number, 'v'));
             match found.get(&value) {

@@ -46,11 +46,7 @@ impl Adapter {
     /// # Errors
     /// [`Mismatch`](crate::ErrorKind::Mismatch) when `layout` does not fit `host`;
     /// [`Format`](crate::ErrorKind::Format) when a tensor is missing or has another shape.
-    pub fn load<'a>(
-        layout: &AdapterLayout,
-        host: &HostSpec,
-        weights: impl Into<Weights<'a>>,
-    ) -> Result<Self> {
+    pub fn load<'a>(layout: &AdapterLayout, host: &HostSpec, weights: impl Into<Weights<'a>>) -> Result<Self> {
         layout.check_host(host)?;
         let weights = weights.into().stored();
         let projection = match layout.token_width {
@@ -62,9 +58,7 @@ impl Adapter {
         };
         let layers = host.layers().iter().enumerate().map(|(place, layer)| {
             let side = |side| {
-                let name = layout
-                    .spelling
-                    .prefix(layout.spelling.number_of(place, layer), side);
+                let name = layout.spelling.prefix(layout.spelling.number_of(place, layer), side);
                 weights.linear(&name, layer.context, layer.inner, layout.bias)
             };
             Ok(AdapterLayer {

@@ -58,10 +58,7 @@ impl AdapterSpelling {
             .strip_suffix(".weight")?
             .strip_suffix(after.as_str())?;
         // "+1" and "01" are numbers to the parser, but no layer is called that.
-        number
-            .parse()
-            .ok()
-            .filter(|value: &usize| value.to_string() == number)
+        number.parse().ok().filter(|value: &usize| value.to_string() == number)
     }
 }
 

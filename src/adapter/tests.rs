@@ -80,11 +80,7 @@ fn native_tensors_are_loaded_and_described() {
     for (place, layer) in adapter.layers().iter().enumerate() {
         for (side, linear) in [("to_k", &layer.to_k), ("to_v", &layer.to_v)] {
             let name = format!("adapter.layers.{place}.{side}.weight");
-            assert_eq!(
-                values(linear.weight().unwrap()),
-                values(&tensors[&name]),
-                "{name}"
-            );
+            assert_eq!(values(linear.weight().unwrap()), values(&tensors[&name]), "{name}");
         }
     }
     let described: HashSet<_> = Adapter::tensors(&AdapterLayout::native(&host(), 5), &host())
@@ -190,10 +186,7 @@ fn the_token_projection_normalises() {
     for row in unit.to_vec2::<f32>().unwrap() {
         let mean = row.iter().sum::<f32>() / 6.0;
         let variance = row.iter().map(|x| (x - mean) * (x - mean)).sum::<f32>() / 6.0;
-        assert!(
-            mean.abs() < 1e-4 && (variance - 1.0).abs() < 1e-2,
-            "{mean} {variance}"
-        );
+        assert!(mean.abs() < 1e-4 && (variance - 1.0).abs() < 1e-2, "{mean} {variance}");
     }
     assert!(projection.project(&random(&[3, 6], 9)).is_err());
 }

@@ -44,10 +44,7 @@ impl Checkpoint {
         Description {
             path: self.path().map(|path| path.display().to_string()),
             container: self.container().name(),
-            name: kind
-                .as_ref()
-                .map_or("not supported", CheckpointKind::name)
-                .to_string(),
+            name: kind.as_ref().map_or("not supported", CheckpointKind::name).to_string(),
             kind,
             problem,
             tensors: self.len(),
@@ -122,10 +119,7 @@ impl fmt::Display for Description {
         }
         lines.push(("container", self.container.to_string()));
         lines.extend(self.sizes());
-        let types = self
-            .elements
-            .iter()
-            .map(|(name, count)| format!("{name} {count}"));
+        let types = self.elements.iter().map(|(name, count)| format!("{name} {count}"));
         lines.push(("elements", types.collect::<Vec<_>>().join(", ")));
         lines.push(("tensors", self.tensors.to_string()));
         lines.push(("parameters", self.parameters.to_string()));

@@ -40,12 +40,10 @@ fn family(checkpoint: &Checkpoint) -> Option<(&'static str, &'static str)> {
         ));
     }
     if has("image_proj.perceiver_resampler.proj_in.weight") {
-        return Some(
-            match rows("image_proj.perceiver_resampler.layers.0.0.to_out.weight") {
-                Some(4096) => ("a Kolors IP-Adapter FaceID Plus", FACE_RECOGNISER),
-                _ => ("an IP-Adapter FaceID Plus", FACE_RECOGNISER),
-            },
-        );
+        return Some(match rows("image_proj.perceiver_resampler.layers.0.0.to_out.weight") {
+            Some(4096) => ("a Kolors IP-Adapter FaceID Plus", FACE_RECOGNISER),
+            _ => ("an IP-Adapter FaceID Plus", FACE_RECOGNISER),
+        });
     }
     if has("image_proj.latents") {
         let face = columns("image_proj.proj_in.weight") == Some(512);
@@ -87,10 +85,7 @@ fn family(checkpoint: &Checkpoint) -> Option<(&'static str, &'static str)> {
     }
     let patch_bias = "vision_model.embeddings.patch_embedding.bias";
     if has(patch_bias) && !has("vision_model.embeddings.class_embedding") {
-        return Some((
-            "a SigLIP image encoder",
-            "no supported adapter reads its features",
-        ));
+        return Some(("a SigLIP image encoder", "no supported adapter reads its features"));
     }
     None
 }

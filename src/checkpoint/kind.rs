@@ -97,9 +97,7 @@ pub fn recognise(checkpoint: &Checkpoint) -> Result<CheckpointKind> {
         by_keys(checkpoint)
     };
     kind.map_err(|error| match checkpoint.path() {
-        Some(path) if !error.message().starts_with(&path.display().to_string()) => {
-            error.context(path.display())
-        }
+        Some(path) if !error.message().starts_with(&path.display().to_string()) => error.context(path.display()),
         _ => error,
     })
 }

@@ -42,10 +42,7 @@ pub(super) fn build(
             done += 1;
             report(progress, Stage::Condition, done, total)?;
         }
-        let mask = input
-            .mask
-            .clone()
-            .map(|mask| MaskGrids::new(mask, options.mask_mode));
+        let mask = input.mask.clone().map(|mask| MaskGrids::new(mask, options.mask_mode));
         conditioned.push(ConditionedIdentity {
             steps: input.steps,
             mask,
@@ -61,9 +58,7 @@ pub(super) fn build(
         device,
         identities: conditioned,
     };
-    Ok(Conditioning {
-        inner: Arc::new(inner),
-    })
+    Ok(Conditioning { inner: Arc::new(inner) })
 }
 
 fn check_options(options: &ConditioningOptions, host: &HostSpec) -> Result<()> {
@@ -162,11 +157,7 @@ fn condition_layer(
         .copied()
         .unwrap_or(1.0);
     // A scale of 0 leaves the identity out, even where a boost would give a layer its own weight.
-    let weight = if input.scale == 0.0 {
-        0.0
-    } else {
-        plan.weight * scale
-    };
+    let weight = if input.scale == 0.0 { 0.0 } else { plan.weight * scale };
     if weight == 0.0 {
         return Ok(None);
     }

@@ -45,12 +45,7 @@ impl LayerScales {
             let place = host.find_layer(name).and_then(|index| all.get_mut(index));
             match place {
                 Some(place) => *place = *factor,
-                None => {
-                    return Err(Error::invalid(format!(
-                        "host {:?} has no layer {name:?}",
-                        host.name()
-                    )))
-                }
+                None => return Err(Error::invalid(format!("host {:?} has no layer {name:?}", host.name()))),
             }
         }
         Self::per_layer(host, &all)
@@ -83,11 +78,7 @@ impl LayerScales {
                 .find(|(listed, _)| *listed == t)
                 .map_or(0.0, |(_, factor)| *factor)
         };
-        let all: Vec<f32> = host
-            .layers()
-            .iter()
-            .map(|layer| factor(layer.execution))
-            .collect();
+        let all: Vec<f32> = host.layers().iter().map(|layer| factor(layer.execution)).collect();
         Self::per_layer(host, &all)
     }
 
@@ -198,13 +189,7 @@ fn half(host: &HostSpec, part: &str, value: &Value, all: &mut [f32]) -> Result<(
                 "layer scales: {place}: blocks are called block_0, block_1, …"
             )));
         };
-        set(
-            host,
-            &format!("{part}_blocks.{index}.attentions."),
-            &place,
-            value,
-            all,
-        )?;
+        set(host, &format!("{part}_blocks.{index}.attentions."), &place, value, all)?;
     }
     Ok(())
 }
@@ -218,13 +203,10 @@ fn set(host: &HostSpec, prefix: &str, place: &str, value: &Value, all: &mut [f32
         .enumerate()
         .filter(|(_, layer)| layer.name.starts_with(prefix))
         .map(|(index, layer)| {
-            let group = groups
-                .iter()
-                .position(|t| *t == layer.execution)
-                .unwrap_or_else(|| {
-                    groups.push(layer.execution);
-                    groups.len() - 1
-                });
+            let group = groups.iter().position(|t| *t == layer.execution).unwrap_or_else(|| {
+                groups.push(layer.execution);
+                groups.len() - 1
+            });
             (index, group)
         })
         .collect();
@@ -292,10 +274,7 @@ mod tests {
         let all = LayerScales::from_diffusers(&host, r#"{"down": 0.5, "mid": [2], "up": 0.5}"#).unwrap();
         assert_eq!(all.factors().iter().filter(|factor| **factor == 2.0).count(), 10);
         assert_eq!(all.factors().iter().filter(|factor| **factor == 0.5).count(), 60);
-        assert_eq!(
-            LayerScales::from_diffusers(&host, "0.7").unwrap().factors(),
-            [0.7; 70]
-        );
+        assert_eq!(LayerScales::from_diffusers(&host, "0.7").unwrap().factors(), [0.7; 70]);
         assert!(LayerScales::from_diffusers(&HostSpec::flux(), &format!("{:?}", [0.5; 19])).is_ok());
         for bad in [
             "{",
@@ -313,10 +292,7 @@ mod tests {
     fn comfyuis_skipped_middle_is_60_of_70_and_15_of_16() {
         for (host, kept) in [(HostSpec::sdxl(), 60), (HostSpec::sd15(), 15)] {
             let scales = LayerScales::without_middle(&host).unwrap();
-            assert_eq!(
-                scales.factors().iter().filter(|factor| **factor == 1.0).count(),
-                kept
-            );
+            assert_eq!(scales.factors().iter().filter(|factor| **factor == 1.0).count(), kept);
         }
     }
 

@@ -77,12 +77,7 @@ impl Mask {
     /// # Errors
     /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) when `latent` is missing, zero or absurdly large, or the
     /// tokens cannot be that picture at any whole reduction.
-    pub fn token_factors(
-        &self,
-        mode: MaskMode,
-        tokens: usize,
-        latent: Option<(usize, usize)>,
-    ) -> Result<Vec<f32>> {
+    pub fn token_factors(&self, mode: MaskMode, tokens: usize, latent: Option<(usize, usize)>) -> Result<Vec<f32>> {
         if tokens == 0 {
             return Err(Error::invalid("a mask for zero image tokens"));
         }
@@ -142,11 +137,8 @@ fn check_grid(tokens: usize, height: usize, width: usize) -> Result<()> {
     let fits = (1..=height.max(width)).any(|reduction| {
         let rows = [height / reduction, height.div_ceil(reduction)];
         let columns = [width / reduction, width.div_ceil(reduction)];
-        rows.iter().any(|rows| {
-            columns
-                .iter()
-                .any(|columns| rows.checked_mul(*columns) == Some(tokens))
-        })
+        rows.iter()
+            .any(|rows| columns.iter().any(|columns| rows.checked_mul(*columns) == Some(tokens)))
     });
     if fits {
         return Ok(());
@@ -159,10 +151,7 @@ fn check_grid(tokens: usize, height: usize, width: usize) -> Result<()> {
 
 /// Pads with zeros or crops to `tokens` values.
 fn fit(mut values: Vec<f32>, tokens: usize, mode: MaskMode) -> Vec<f32> {
-    let (missing, surplus) = (
-        tokens.saturating_sub(values.len()),
-        values.len().saturating_sub(tokens),
-    );
+    let (missing, surplus) = (tokens.saturating_sub(values.len()), values.len().saturating_sub(tokens));
     let (front_missing, front_surplus) = match mode {
         MaskMode::ComfyUi => (missing / 2, surplus / 2),
         MaskMode::Diffusers => (0, 0),
@@ -276,14 +265,8 @@ mod tests {
         assert_eq!(grid(10, 4), (5, 2));
         assert_eq!(grid(11, 3), (4, 2));
         let ones = Mask::new(4, 2, &[1.0; 8]).unwrap();
-        assert_eq!(
-            fit(ones.values().to_vec(), 11, MaskMode::ComfyUi)[..2],
-            [0.0, 1.0]
-        );
-        assert_eq!(
-            fit(ones.values().to_vec(), 11, MaskMode::Diffusers)[8..],
-            [0.0; 3]
-        );
+        assert_eq!(fit(ones.values().to_vec(), 11, MaskMode::ComfyUi)[..2], [0.0, 1.0]);
+        assert_eq!(fit(ones.values().to_vec(), 11, MaskMode::Diffusers)[8..], [0.0; 3]);
         assert_eq!(fit(vec![1.0, 2.0, 3.0, 4.0], 2, MaskMode::ComfyUi), [2.0, 3.0]);
         assert_eq!(fit(vec![1.0, 2.0, 3.0, 4.0], 2, MaskMode::Diffusers), [1.0, 2.0]);
     }

@@ -251,11 +251,7 @@ impl Conditioning {
 
     fn entry(&self, layer: usize, identity: usize) -> Result<Option<&ConditionedLayer>> {
         self.inner.host.layer(layer)?;
-        Ok(self
-            .identity(identity)?
-            .layers
-            .get(layer)
-            .and_then(Option::as_ref))
+        Ok(self.identity(identity)?.layers.get(layer).and_then(Option::as_ref))
     }
 
     fn hand_out(
@@ -273,11 +269,7 @@ impl Conditioning {
             return Ok(None);
         };
         let tensor = pick(pair);
-        Ok(Some(tensor.reshape((
-            tensor.dim(0)?,
-            place.heads,
-            place.head_dim,
-        ))?))
+        Ok(Some(tensor.reshape((tensor.dim(0)?, place.heads, place.head_dim))?))
     }
 }
 

@@ -17,11 +17,7 @@ fn masks() -> impl Strategy<Value = Mask> {
 }
 
 fn hosts() -> impl Strategy<Value = HostSpec> {
-    prop_oneof![
-        Just(HostSpec::sd15()),
-        Just(HostSpec::sdxl()),
-        Just(HostSpec::flux())
-    ]
+    prop_oneof![Just(HostSpec::sd15()), Just(HostSpec::sdxl()), Just(HostSpec::flux())]
 }
 
 fn schedules() -> impl Strategy<Value = NoiseSchedule> {

@@ -66,11 +66,7 @@ fn separable<const N: usize>(
     let mut result = Vec::with_capacity(to.0 * to.1);
     for y in 0..to.0 {
         let taps = taps(y, from.0, to.0);
-        result.extend((0..to.1).map(|x| {
-            taps.iter()
-                .map(|(i, weight)| rows[i * to.1 + x] * weight)
-                .sum::<f32>()
-        }));
+        result.extend((0..to.1).map(|x| taps.iter().map(|(i, weight)| rows[i * to.1 + x] * weight).sum::<f32>()));
     }
     result
 }

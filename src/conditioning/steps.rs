@@ -133,10 +133,7 @@ impl NoiseSchedule {
             )));
         }
         Ok(Self::Discrete(
-            alphas
-                .iter()
-                .map(|alpha| ((1.0 - alpha) / alpha).sqrt())
-                .collect(),
+            alphas.iter().map(|alpha| ((1.0 - alpha) / alpha).sqrt()).collect(),
         ))
     }
 
@@ -186,10 +183,7 @@ mod tests {
 
     #[test]
     fn both_ends_belong_to_a_range() {
-        let range = StepRange::Sigma {
-            start: 10.0,
-            end: 2.0,
-        };
+        let range = StepRange::Sigma { start: 10.0, end: 2.0 };
         let at = |sigma| {
             range
                 .contains(&Step {
@@ -198,14 +192,8 @@ mod tests {
                 })
                 .unwrap()
         };
-        assert_eq!(
-            [10.1, 10.0, 5.0, 2.0, 1.9].map(at),
-            [false, true, true, true, false]
-        );
-        let range = StepRange::Fraction {
-            start: 0.25,
-            end: 0.5,
-        };
+        assert_eq!([10.1, 10.0, 5.0, 2.0, 1.9].map(at), [false, true, true, true, false]);
+        let range = StepRange::Fraction { start: 0.25, end: 0.5 };
         let at = |fraction| {
             range
                 .contains(&Step {
@@ -214,10 +202,7 @@ mod tests {
                 })
                 .unwrap()
         };
-        assert_eq!(
-            [0.0, 0.25, 0.3, 0.5, 0.51].map(at),
-            [false, true, true, true, false]
-        );
+        assert_eq!([0.0, 0.25, 0.3, 0.5, 0.51].map(at), [false, true, true, true, false]);
         assert!(StepRange::Always.contains(&Step::default()).unwrap());
     }
 
@@ -231,9 +216,7 @@ mod tests {
             sigma: None,
             fraction: Some(f64::NAN),
         };
-        assert!(StepRange::Fraction { start: 0.0, end: 1.0 }
-            .contains(&nan)
-            .is_err());
+        assert!(StepRange::Fraction { start: 0.0, end: 1.0 }.contains(&nan).is_err());
     }
 
     #[test]
@@ -244,10 +227,7 @@ mod tests {
                 start: f64::NAN,
                 end: 0.0,
             },
-            StepRange::Sigma {
-                start: 1.0,
-                end: -1.0,
-            },
+            StepRange::Sigma { start: 1.0, end: -1.0 },
             StepRange::Fraction { start: 0.5, end: 0.4 },
             StepRange::Fraction { start: 0.5, end: 1.1 },
         ];
@@ -271,21 +251,12 @@ mod tests {
     #[test]
     fn flow_schedules_follow_their_formulas() {
         let flow = NoiseSchedule::Flow { shift: 3.0 };
-        assert_eq!(
-            [flow.percent_to_sigma(0.0), flow.percent_to_sigma(1.0)],
-            [1.0, 0.0]
-        );
+        assert_eq!([flow.percent_to_sigma(0.0), flow.percent_to_sigma(1.0)], [1.0, 0.0]);
         assert!((flow.percent_to_sigma(0.5) - 0.75).abs() < 1e-12);
         let flux = NoiseSchedule::Flux { mu: 1.15 };
         assert!((flux.percent_to_sigma(0.5) - 1.0 / (1.0 + (-1.15f64).exp())).abs() < 1e-12);
         let range = StepRange::from_percent(0.0, 0.5, &flow).unwrap();
-        assert_eq!(
-            range,
-            StepRange::Sigma {
-                start: 1.0,
-                end: 0.75
-            }
-        );
+        assert_eq!(range, StepRange::Sigma { start: 1.0, end: 0.75 });
         assert!(NoiseSchedule::from_alphas_cumprod(&[0.5, 0.0]).is_err());
     }
 }

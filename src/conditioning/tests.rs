@@ -26,9 +26,8 @@ fn host() -> HostSpec {
 }
 
 fn adapter(bias: bool) -> Adapter {
-    let affine = |seed: usize| {
-        Linear::stored(random(&[8, CONTEXT], seed), bias.then(|| random(&[8], seed + 50))).unwrap()
-    };
+    let affine =
+        |seed: usize| Linear::stored(random(&[8, CONTEXT], seed), bias.then(|| random(&[8], seed + 50))).unwrap();
     let layers = (0..11)
         .map(|t| AdapterLayer {
             to_k: affine(2 * t),
@@ -112,9 +111,7 @@ fn the_number_type_is_the_one_asked_for() {
         ..ConditioningOptions::default()
     };
     assert_eq!(
-        condition(&[IdentityInput::new(&tokens)], &options)
-            .unwrap_err()
-            .kind(),
+        condition(&[IdentityInput::new(&tokens)], &options).unwrap_err().kind(),
         ErrorKind::Unsupported
     );
 }
@@ -159,10 +156,7 @@ fn a_composition_identity_feeds_the_composition_layer() {
     let alone = condition(&[IdentityInput::new(&other)], &ConditioningOptions::default()).unwrap();
     let keys = |conditioning: &Conditioning| values(conditioning.keys(3, 0, Role::Conditional).unwrap());
     assert_eq!(keys(&both), keys(&alone));
-    assert_eq!(
-        [both.factor(3, 0).unwrap(), both.factor(6, 0).unwrap()],
-        [0.25, 1.0]
-    );
+    assert_eq!([both.factor(3, 0).unwrap(), both.factor(6, 0).unwrap()], [0.25, 1.0]);
 }
 
 #[test]
@@ -253,8 +247,7 @@ fn what_does_not_belong_together_is_refused() {
     assert_eq!(kind(condition(&[], &plain)), ErrorKind::InvalidArgument);
     for dims in [&[5, CONTEXT + 1][..], &[0, CONTEXT], &[1, 5, CONTEXT]] {
         let wrong = Tensor::zeros(dims, DType::F32, &Device::Cpu).unwrap();
-        let error =
-            condition(&[IdentityInput::new(&tokens), IdentityInput::new(&wrong)], &plain).unwrap_err();
+        let error = condition(&[IdentityInput::new(&tokens), IdentityInput::new(&wrong)], &plain).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Mismatch);
         assert!(error.message().starts_with("identity 1"), "{error}");
     }

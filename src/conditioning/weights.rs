@@ -68,10 +68,7 @@ const NAMES: [(&str, WeightType); 16] = [
     ("composition", WeightType::Composition),
     ("strong style transfer", WeightType::StrongStyleTransfer),
     ("style and composition", WeightType::StyleAndComposition),
-    (
-        "strong style and composition",
-        WeightType::StrongStyleAndComposition,
-    ),
+    ("strong style and composition", WeightType::StrongStyleAndComposition),
     ("style transfer precise", WeightType::StyleTransferPrecise),
     ("composition precise", WeightType::CompositionPrecise),
 ];
@@ -151,12 +148,7 @@ pub struct LayerWeight {
 ///
 /// # Errors
 /// [`Unsupported`](crate::ErrorKind::Unsupported), naming the type, when it is not defined for the host.
-pub fn layer_weight(
-    kind: WeightType,
-    host: &HostSpec,
-    layer: &HostLayer,
-    weights: &Weights,
-) -> Result<LayerWeight> {
+pub fn layer_weight(kind: WeightType, host: &HostSpec, layer: &HostLayer, weights: &Weights) -> Result<LayerWeight> {
     let w = weights.identity;
     let (t, count) = (layer.execution as f32, host.transformer_count() as f32);
     let from_middle = (t - count / 2.0).abs() / (count / 2.0);
@@ -234,28 +226,18 @@ fn by_role(kind: WeightType, host: &HostSpec, t: usize, weights: &Weights) -> Re
     let composition = weights.composition.unwrap_or(w);
     let style_boost = weights.style_boost.unwrap_or(w);
     let composition_boost = weights.composition_boost.unwrap_or(w);
-    let quarter = if place == Place::CompositionFirst {
-        0.25
-    } else {
-        1.0
-    };
+    let quarter = if place == Place::CompositionFirst { 0.25 } else { 1.0 };
     let is_composition = matches!(place, Place::CompositionFirst | Place::Composition);
     let (weight, source) = match (kind, place) {
         (WeightType::StyleTransfer, Place::Style) => (w, TokenSource::Identity),
         (WeightType::Composition, _) if is_composition => (quarter * w, TokenSource::Identity),
         (WeightType::StrongStyleTransfer, _) if !is_composition => (w, TokenSource::Identity),
-        (WeightType::StyleAndComposition, _) if is_composition => {
-            (quarter * composition, TokenSource::Composition)
-        }
+        (WeightType::StyleAndComposition, _) if is_composition => (quarter * composition, TokenSource::Composition),
         (WeightType::StyleAndComposition, Place::Style) => (w, TokenSource::Identity),
-        (WeightType::StrongStyleAndComposition, _) if is_composition => {
-            (composition, TokenSource::Composition)
-        }
+        (WeightType::StrongStyleAndComposition, _) if is_composition => (composition, TokenSource::Composition),
         (WeightType::StrongStyleAndComposition, _) => (w, TokenSource::Identity),
         (WeightType::StyleTransferPrecise, Place::Style) => (w, TokenSource::Identity),
-        (WeightType::StyleTransferPrecise, _) if is_composition => {
-            (quarter * style_boost, TokenSource::Swapped)
-        }
+        (WeightType::StyleTransferPrecise, _) if is_composition => (quarter * style_boost, TokenSource::Swapped),
         (WeightType::CompositionPrecise, Place::Style) => (composition_boost, TokenSource::Swapped),
         (WeightType::CompositionPrecise, Place::Rest) => (0.1 * composition_boost, TokenSource::Swapped),
         (WeightType::CompositionPrecise, _) => (quarter * w, TokenSource::Identity),

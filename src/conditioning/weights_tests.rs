@@ -103,11 +103,7 @@ fn block_types_weaken_their_blocks() {
             ];
             for (name, factors) in table {
                 let weight = of(WeightType::from_name(name).unwrap(), &host, index).weight;
-                assert!(
-                    (weight - W * factors[place]).abs() < 1e-6,
-                    "{name} {}",
-                    layer.name
-                );
+                assert!((weight - W * factors[place]).abs() < 1e-6, "{name} {}", layer.name);
             }
         }
     }
@@ -132,12 +128,7 @@ fn precise_types_swap_the_other_roles_layers() {
                 layer.name
             );
             let source = of(WeightType::StyleAndComposition, &host, index).source;
-            assert_eq!(
-                source == TokenSource::Composition,
-                is_composition,
-                "{}",
-                layer.name
-            );
+            assert_eq!(source == TokenSource::Composition, is_composition, "{}", layer.name);
         }
     }
 }
@@ -156,11 +147,7 @@ fn unset_weights_are_the_identitys_own() {
         WeightType::StyleTransferPrecise,
         WeightType::CompositionPrecise,
     ] {
-        for layer in host
-            .layers()
-            .iter()
-            .filter(|layer| [3, 6].contains(&layer.execution))
-        {
+        for layer in host.layers().iter().filter(|layer| [3, 6].contains(&layer.execution)) {
             assert_eq!(
                 layer_weight(kind, &host, layer, &plain).unwrap().weight,
                 W,

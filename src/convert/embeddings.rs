@@ -74,9 +74,7 @@ impl Embeddings {
     /// [`Mismatch`](crate::ErrorKind::Mismatch) for identities of different models or shapes.
     pub fn new(identities: &[&Identity], negative: Negative<'_>) -> Result<Self> {
         let Some(first) = identities.first() else {
-            return Err(Error::invalid(
-                "embeddings: 0 identities given, expected at least 1",
-            ));
+            return Err(Error::invalid("embeddings: 0 identities given, expected at least 1"));
         };
         let shape = [first.token_count(), first.width()];
         let check = |identity: &Identity| {
@@ -127,11 +125,7 @@ impl Embeddings {
     /// `[1, identities, tokens, width]` for pipelines that run without guidance.
     pub fn diffusers(&self, guidance: bool) -> DenseTensor {
         let sides = if guidance { 2 } else { 1 };
-        let mut values = if guidance {
-            self.negative.clone()
-        } else {
-            Vec::new()
-        };
+        let mut values = if guidance { self.negative.clone() } else { Vec::new() };
         values.extend_from_slice(&self.positive);
         DenseTensor {
             shape: vec![sides, self.identities, self.tokens, self.width],
@@ -162,11 +156,7 @@ impl Embeddings {
             // Loaders of transformers and diffusers ask which framework's layout it is.
             ("format".to_string(), "pt".to_string()),
         ];
-        checkpoint::write_safetensors(
-            path.as_ref(),
-            &[("image_embeds".to_string(), tensor)],
-            &metadata.into(),
-        )
+        checkpoint::write_safetensors(path.as_ref(), &[("image_embeds".to_string(), tensor)], &metadata.into())
     }
 
     /// Writes [`Embeddings::diffusers`] the way `torch.save` writes the list that pipelines take: in Python
@@ -174,12 +164,7 @@ impl Embeddings {
     ///
     /// # Errors
     /// [`Io`](crate::ErrorKind::Io) naming the path.
-    pub fn save_diffusers_torch(
-        &self,
-        path: impl AsRef<Path>,
-        guidance: bool,
-        precision: Precision,
-    ) -> Result<()> {
+    pub fn save_diffusers_torch(&self, path: impl AsRef<Path>, guidance: bool, precision: Precision) -> Result<()> {
         save(
             path.as_ref(),
             &torch_to_bytes(&[self.diffusers(guidance)], TorchObject::List, precision)?,

@@ -41,11 +41,7 @@ pub fn to_full_face_with_progress(
     progress: ProgressFn<'_>,
 ) -> Result<Converted> {
     let parts = Parts::find(source)?;
-    let refuse = |what: String| {
-        Err(Error::unsupported(format!(
-            "writing a full-face IP-Adapter: {what}"
-        )))
-    };
+    let refuse = |what: String| Err(Error::unsupported(format!("writing a full-face IP-Adapter: {what}")));
     let kind = parts.encoder_config.kind();
     if kind != EncoderKind::OmniId {
         return refuse(format!(
@@ -75,9 +71,7 @@ pub fn to_full_face_with_progress(
         .collect::<Result<Vec<_>>>()?;
     // Loaders ask which framework's layout it is; the fingerprint says whose identities fit.
     let metadata = [("format", "pt"), ("omniid.model", &parts.fingerprint)];
-    let metadata = metadata
-        .map(|(key, value)| (key.to_string(), value.to_string()))
-        .into();
+    let metadata = metadata.map(|(key, value)| (key.to_string(), value.to_string())).into();
     let count = tensors.len();
     let writer = SafetensorsWriter::new(tensors, &metadata)?;
     report(progress, Stage::Save, 0, count)?;

@@ -54,11 +54,7 @@ pub struct Converted {
 /// [`Mismatch`](crate::ErrorKind::Mismatch) for an adapter without a known host;
 /// [`Io`](crate::ErrorKind::Io) when the file cannot be written. After an
 /// error there is no new file.
-pub fn to_native(
-    source: &EngineOptions,
-    options: &NativeOptions,
-    output: impl AsRef<Path>,
-) -> Result<Converted> {
+pub fn to_native(source: &EngineOptions, options: &NativeOptions, output: impl AsRef<Path>) -> Result<Converted> {
     to_native_with_progress(source, options, output, &mut progress::ignore)
 }
 
@@ -84,17 +80,10 @@ pub fn to_native_with_progress(
     let has_detector = tensors.len() > before;
     if let Some(adapter) = &parts.adapter {
         let host = parts.host.as_ref().ok_or_else(|| {
-            Error::mismatch(
-                "converting a checkpoint: its adapter is for an unknown host; give the host's layer table",
-            )
+            Error::mismatch("converting a checkpoint: its adapter is for an unknown host; give the host's layer table")
         })?;
         for (found, name) in adapter.layout.renamed(host, AdapterSpelling::Native)? {
-            tensors.push(OutputTensor::from_checkpoint(
-                name,
-                &adapter.checkpoint,
-                &found,
-                dtype,
-            )?);
+            tensors.push(OutputTensor::from_checkpoint(name, &adapter.checkpoint, &found, dtype)?);
         }
     }
     let config = NativeConfig {

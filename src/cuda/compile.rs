@@ -125,11 +125,7 @@ pub(super) fn function(kernel: Kernel, context: &Arc<CudaContext>) -> Result<Cud
     static FUNCTIONS: OnceLock<Functions> = OnceLock::new();
     let functions = FUNCTIONS.get_or_init(Functions::default);
     let place = (context.ordinal(), kernel);
-    if let Some(found) = functions
-        .read()
-        .unwrap_or_else(PoisonError::into_inner)
-        .get(&place)
-    {
+    if let Some(found) = functions.read().unwrap_or_else(PoisonError::into_inner).get(&place) {
         return Ok(found.clone());
     }
     // Two threads may get here at once; then one result is thrown away, which costs less than compiling under a lock.

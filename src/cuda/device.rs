@@ -101,9 +101,7 @@ pub(super) fn resolve(stream: HostStream, device: &CudaDevice) -> Result<Arc<Cud
         // SAFETY: the C ABI requires a live stream here; `context` outlives the call.
         unsafe { sys::cuStreamGetCtx(raw, &mut context) }
             .result()
-            .map_err(|error| {
-                Error::invalid(format!("CUDA stream {handle:#x} is not a live stream: {error}"))
-            })?;
+            .map_err(|error| Error::invalid(format!("CUDA stream {handle:#x} is not a live stream: {error}")))?;
         if context != own.context().cu_ctx() {
             return Err(Error::mismatch(format!(
                 "CUDA stream {handle:#x} belongs to another device or context than the engine, which uses the primary \
@@ -133,8 +131,7 @@ pub(super) fn check_pointer(view: &TensorView<'_>, device: &CudaDevice, what: &s
     let mut ordinal: std::ffi::c_int = -1;
     let attribute = sys::CUpointer_attribute::CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL;
     // SAFETY: the attribute is written as an int; the driver only looks the address up, it does not follow it.
-    let status =
-        unsafe { sys::cuPointerGetAttribute((&raw mut ordinal).cast(), attribute, address) }.result();
+    let status = unsafe { sys::cuPointerGetAttribute((&raw mut ordinal).cast(), attribute, address) }.result();
     let expected = device.cuda_stream().context().ordinal();
     match status {
         Ok(()) if usize::try_from(ordinal) == Ok(expected) => Ok(()),

@@ -160,12 +160,7 @@ pub(crate) fn inject(
 }
 
 /// The rows that get anything, in tables of one launch each, with the number of entries.
-fn tables(
-    rows: &[AttentionRow<'_>],
-    dtype: DType,
-    inner: usize,
-    batch: usize,
-) -> Result<Vec<(RowTable, usize)>> {
+fn tables(rows: &[AttentionRow<'_>], dtype: DType, inner: usize, batch: usize) -> Result<Vec<(RowTable, usize)>> {
     let active: Vec<_> = rows.iter().filter(|row| row.factor != 0.0).collect();
     let mut tables = Vec::with_capacity(active.len().div_ceil(MAX_ROWS));
     for chunk in active.chunks(MAX_ROWS) {
@@ -193,9 +188,7 @@ fn tables(
             }
             let index = |value: usize, what: &str| {
                 let fits = i32::try_from(value).ok().filter(|value| *value < i32::MAX - 32);
-                fits.ok_or_else(|| {
-                    Error::unsupported(format!("{value} {what} are more than the GPU kernel counts"))
-                })
+                fits.ok_or_else(|| Error::unsupported(format!("{value} {what} are more than the GPU kernel counts")))
             };
             table.keys[place] = address(row.keys, dtype)?;
             table.values[place] = address(row.values, dtype)?;

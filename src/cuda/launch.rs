@@ -82,16 +82,9 @@ mod tests {
             // 99 KiB is what a block may have on the smallest supported chips (compute capability 8.6).
             assert!(launch.shared_bytes <= 99 * 1024);
         }
-        assert_eq!(
-            Launch::new(1, 1, 1, 64).unwrap().shared_bytes,
-            (64 * 68 + 1024) * 4
-        );
-        for (queries, heads, rows, head_dim) in [
-            (1, 1, 1, 257),
-            (1, 1, 1, 0),
-            (1, 65_536, 1, 8),
-            (usize::MAX, 1, 1, 8),
-        ] {
+        assert_eq!(Launch::new(1, 1, 1, 64).unwrap().shared_bytes, (64 * 68 + 1024) * 4);
+        for (queries, heads, rows, head_dim) in [(1, 1, 1, 257), (1, 1, 1, 0), (1, 65_536, 1, 8), (usize::MAX, 1, 1, 8)]
+        {
             assert_eq!(
                 Launch::new(queries, heads, rows, head_dim).unwrap_err().kind(),
                 ErrorKind::Unsupported

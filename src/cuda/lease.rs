@@ -97,10 +97,7 @@ impl Drop for Lease {
 fn retire(device: &CudaDevice) -> Result<()> {
     let _context = CurrentContext::enter(device)?;
     let own = device.cuda_stream();
-    let event = own
-        .context()
-        .new_event(None)
-        .map_err(driver_error("making an event"))?;
+    let event = own.context().new_event(None).map_err(driver_error("making an event"))?;
     // SAFETY: context and event are alive; the event belongs to the context.
     let recorded = unsafe { sys::cuCtxRecordEvent(own.context().cu_ctx(), event.cu_event()) }.result();
     match recorded {
@@ -117,9 +114,7 @@ fn retire(device: &CudaDevice) -> Result<()> {
 
 /// An event at the end of what is queued on `stream`.
 pub(super) fn record(stream: &CudaStream) -> Result<CudaEvent> {
-    stream
-        .record_event(None)
-        .map_err(driver_error("recording an event"))
+    stream.record_event(None).map_err(driver_error("recording an event"))
 }
 
 /// Makes `later` wait on the device for what is queued on `earlier` now.
@@ -137,9 +132,7 @@ pub(super) fn order(earlier: &CudaStream, later: &CudaStream) -> Result<()> {
         ));
     }
     let event = record(earlier)?;
-    later
-        .wait(&event)
-        .map_err(driver_error("ordering two CUDA streams"))
+    later.wait(&event).map_err(driver_error("ordering two CUDA streams"))
 }
 
 fn is_capturing(stream: &CudaStream) -> Result<bool> {

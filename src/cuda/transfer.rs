@@ -5,9 +5,7 @@ use super::device::{check_pointer, driver_error, finish, resolve, CurrentContext
 use super::lease::{order, Lease};
 use super::stream::HostStream;
 use crate::error::{Error, Result};
-use candle_core::cuda_backend::cudarc::driver::{
-    CudaStream, DevicePtr, DeviceRepr, LaunchConfig, PushKernelArg,
-};
+use candle_core::cuda_backend::cudarc::driver::{CudaStream, DevicePtr, DeviceRepr, LaunchConfig, PushKernelArg};
 use candle_core::{CudaDevice, CudaStorage, DType, Device, Storage, Tensor};
 use half::{bf16, f16};
 use omniid_kernels::{Element, TensorView, TensorViewMut};
@@ -118,9 +116,7 @@ impl Export {
     /// of another device. `Device`: the driver failed.
     pub fn new(tensor: &Tensor, stream: HostStream) -> Result<Self> {
         let Device::Cuda(device) = tensor.device() else {
-            return Err(Error::unsupported(
-                "only tensors on a CUDA device are exported to one",
-            ));
+            return Err(Error::unsupported("only tensors on a CUDA device are exported to one"));
         };
         let tensor = tensor.contiguous()?;
         let data = address(&tensor, tensor.dtype())?;
@@ -193,13 +189,7 @@ impl CopyGeometry {
     }
 }
 
-fn copy(
-    kernel: Kernel,
-    source: u64,
-    target: u64,
-    geometry: &CopyGeometry,
-    stream: &Arc<CudaStream>,
-) -> Result<()> {
+fn copy(kernel: Kernel, source: u64, target: u64, geometry: &CopyGeometry, stream: &Arc<CudaStream>) -> Result<()> {
     let blocks = u32::try_from(geometry.count.unsigned_abs().div_ceil(u64::from(COPY_THREADS)));
     let blocks = blocks.ok().filter(|blocks| *blocks < 1 << 31).ok_or_else(|| {
         Error::unsupported(format!(

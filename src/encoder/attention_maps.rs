@@ -91,10 +91,7 @@ mod tests {
         let maps = encoder.attention_maps(&[a.clone(), b.clone()])?;
         let swapped = encoder.attention_maps(&[b, a])?;
         for (map, swapped) in maps.iter().zip(&swapped) {
-            let difference = (map.get(0)? - swapped.get(1)?)?
-                .abs()?
-                .max_all()?
-                .to_scalar::<f32>()?;
+            let difference = (map.get(0)? - swapped.get(1)?)?.abs()?.max_all()?.to_scalar::<f32>()?;
             assert!(difference < 1e-6, "{difference}");
         }
         Ok(())

@@ -46,10 +46,7 @@ fn configs() -> Vec<EncoderConfig> {
 
 fn load(config: &EncoderConfig) -> Result<Encoder> {
     let tensors: HashMap<String, Tensor> = random_tensors(&config.tensors()?, 11)?.into_iter().collect();
-    Encoder::load(
-        config,
-        VarBuilder::from_tensors(tensors, DType::F32, &Device::Cpu),
-    )
+    Encoder::load(config, VarBuilder::from_tensors(tensors, DType::F32, &Device::Cpu))
 }
 
 /// The features of photo `n`.
@@ -96,10 +93,7 @@ fn photo_order_does_not_change_an_omni_id_identity() -> Result<()> {
 
 #[test]
 fn the_other_encoders_concatenate_photos() -> Result<()> {
-    for config in configs()
-        .into_iter()
-        .filter(|config| !config.kind().is_fixed_size())
-    {
+    for config in configs().into_iter().filter(|config| !config.kind().is_fixed_size()) {
         let encoder = load(&config)?;
         let (first, second) = (photo(&config, 0)?, photo(&config, 1)?);
         let both = encoder.encode(&[first.clone(), second.clone()])?;
@@ -128,10 +122,7 @@ fn a_resampler_takes_a_batch_of_photos() -> Result<()> {
 
 #[test]
 fn public_kinds_are_found_by_their_tensors() -> Result<()> {
-    for config in configs()
-        .into_iter()
-        .filter(|config| !config.kind().is_fixed_size())
-    {
+    for config in configs().into_iter().filter(|config| !config.kind().is_fixed_size()) {
         let prefixed = |spec: TensorSpec| (format!("image_proj.{}", spec.name), spec.shape);
         let shapes: Shapes = config.tensors()?.into_iter().map(prefixed).collect();
         assert_eq!(EncoderConfig::infer(shapes.sub("image_proj"))?, config);
@@ -166,10 +157,7 @@ fn sizes_of_the_published_files() -> Result<()> {
         (EncoderConfig::FullFace(FullFaceConfig::new(1280, 768)), 2_625_024),
     ] {
         let specs = config.tensors()?;
-        let count: usize = specs
-            .iter()
-            .map(|spec| spec.shape.iter().product::<usize>())
-            .sum();
+        let count: usize = specs.iter().map(|spec| spec.shape.iter().product::<usize>()).sum();
         assert_eq!(count, expected, "{config:?}");
     }
     Ok(())
@@ -189,19 +177,13 @@ fn a_gradient_reaches_queries_and_positions() -> Result<()> {
             .expect("nobody panicked with the lock")
             .insert(name, variable);
     }
-    let encoder = OmniId::load(
-        &config,
-        VarBuilder::from_varmap(&variables, DType::F32, &Device::Cpu),
-    )?;
+    let encoder = OmniId::load(&config, VarBuilder::from_varmap(&variables, DType::F32, &Device::Cpu))?;
     let features = TensorSpec::new("features", &[2, 3, 10, 24], Initial::Normal(1.0)).tensor(4)?;
     let weights = TensorSpec::new("weights", &[2, 6, 20], Initial::Normal(1.0)).tensor(5)?;
     let loss = || -> Result<Tensor> { Ok((encoder.forward_batch(&features)? * &weights)?.sum_all()?) };
     let gradients = loss()?.backward()?;
     let variables = variables.data().lock().expect("nobody panicked with the lock");
-    let new = OmniId::tensors(&config)?
-        .iter()
-        .filter(|spec| !spec.optional)
-        .count();
+    let new = OmniId::tensors(&config)?.iter().filter(|spec| !spec.optional).count();
     assert_eq!(variables.len(), new);
     for (name, variable) in variables.iter() {
         let gradient = gradients
@@ -242,9 +224,7 @@ fn anchored_queries_first_look_at_their_own_place() -> Result<()> {
         token_width: 64,
         ..native(true, true)
     };
-    let tensors: HashMap<String, Tensor> = random_tensors(&OmniId::tensors(&config)?, 1)?
-        .into_iter()
-        .collect();
+    let tensors: HashMap<String, Tensor> = random_tensors(&OmniId::tensors(&config)?, 1)?.into_iter().collect();
     let query = tensors["queries"].matmul(&tensors["blocks.0.cross_attention.to_q.weight"].t()?)?;
     let key = tensors["key_position"].matmul(&tensors["blocks.0.cross_attention.to_k.weight"].t()?)?;
     let best = query.matmul(&key.t()?)?.argmax(1)?.to_vec1::<u32>()?;

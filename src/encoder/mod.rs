@@ -181,11 +181,7 @@ impl EncoderConfig {
     /// [`ErrorKind::Format`](crate::ErrorKind::Format) when tensors are missing or contradict each other.
     pub fn infer(shapes: impl Into<Shapes>) -> Result<Self> {
         let shapes = shapes.into();
-        let keys = || {
-            EncoderKind::ALL
-                .iter()
-                .filter_map(|kind| Some((*kind, kind.key()?)))
-        };
+        let keys = || EncoderKind::ALL.iter().filter_map(|kind| Some((*kind, kind.key()?)));
         if let Some((kind, _)) = keys().find(|(_, key)| shapes.has(key)) {
             return kind.infer(&shapes);
         }

@@ -247,21 +247,13 @@ fn sorted(photos: &[Tensor]) -> Result<Vec<Tensor>> {
         .iter()
         .map(|photo| {
             Ok((
-                photo
-                    .detach()
-                    .flatten_all()?
-                    .to_dtype(DType::F32)?
-                    .to_vec1::<f32>()?,
+                photo.detach().flatten_all()?.to_dtype(DType::F32)?.to_vec1::<f32>()?,
                 photo.clone(),
             ))
         })
         .collect::<Result<Vec<_>>>()?;
     keyed.sort_by(|(a, _), (b, _)| {
-        let differing = a
-            .iter()
-            .zip(b)
-            .map(|(a, b)| a.total_cmp(b))
-            .find(|order| order.is_ne());
+        let differing = a.iter().zip(b).map(|(a, b)| a.total_cmp(b)).find(|order| order.is_ne());
         differing.unwrap_or(std::cmp::Ordering::Equal)
     });
     Ok(keyed.into_iter().map(|(_, photo)| photo).collect())

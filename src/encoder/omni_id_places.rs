@@ -11,10 +11,7 @@ pub(super) fn grid(count: usize) -> Vec<(f32, f32)> {
     let rows = count.div_ceil(columns).max(1);
     let place = |i: usize| {
         let (row, column) = (i / columns, i % columns);
-        (
-            (column as f32 + 0.5) / columns as f32,
-            (row as f32 + 0.5) / rows as f32,
-        )
+        ((column as f32 + 0.5) / columns as f32, (row as f32 + 0.5) / rows as f32)
     };
     (0..count).map(place).collect()
 }

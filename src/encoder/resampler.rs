@@ -135,10 +135,7 @@ impl Description for Resampler {
         let ResamplerConfig {
             width, heads, depth, ..
         } = config;
-        Some((
-            "resampler",
-            format!("width {width}, {heads} heads, depth {depth}"),
-        ))
+        Some(("resampler", format!("width {width}, {heads} heads, depth {depth}")))
     }
 
     fn build(config: &ResamplerConfig, weights: &Weights) -> Result<Self> {

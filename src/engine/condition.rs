@@ -102,9 +102,7 @@ impl Engine {
     ) -> Result<Conditioning> {
         let identities: Vec<ConditioningInput<'i>> = identities.into_iter().map(I::into).collect();
         if identities.is_empty() {
-            return Err(Error::invalid(
-                "conditioning: 0 identities given, expected at least 1",
-            ));
+            return Err(Error::invalid("conditioning: 0 identities given, expected at least 1"));
         }
         for (index, input) in identities.iter().enumerate() {
             for identity in [Some(input.identity), input.negative, input.composition]
@@ -129,10 +127,7 @@ impl Engine {
                     Some(negative) => Some(self.tokens(negative)?),
                     None => self.unconditional(&input.unconditional, input.identity)?,
                 };
-                let composition = input
-                    .composition
-                    .map(|identity| self.tokens(identity))
-                    .transpose()?;
+                let composition = input.composition.map(|identity| self.tokens(identity)).transpose()?;
                 Ok((self.tokens(input.identity)?, unconditional, composition))
             })
             .collect::<Result<Vec<_>>>()?;

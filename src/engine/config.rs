@@ -35,12 +35,7 @@ pub struct NativeConfig {
 
 /// [`CropMode`] as JSON: `{"mode": "face", "margin": 0.5}`.
 #[derive(Serialize, Deserialize)]
-#[serde(
-    remote = "CropMode",
-    tag = "mode",
-    rename_all = "snake_case",
-    deny_unknown_fields
-)]
+#[serde(remote = "CropMode", tag = "mode", rename_all = "snake_case", deny_unknown_fields)]
 enum CropConfig {
     None,
     Center,
@@ -71,8 +66,8 @@ pub struct PixelConfig {
 impl PixelConfig {
     /// Fails unless the numbers turn pixels into finite values.
     fn check(&self) -> Result<()> {
-        let sound = self.mean.iter().all(|mean| mean.is_finite())
-            && self.std.iter().all(|std| std.is_finite() && *std > 0.0);
+        let sound =
+            self.mean.iter().all(|mean| mean.is_finite()) && self.std.iter().all(|std| std.is_finite() && *std > 0.0);
         if sound {
             return Ok(());
         }
@@ -110,9 +105,7 @@ impl NativeConfig {
         let text = metadata
             .get("omniid.config")
             .ok_or_else(|| Error::format("native checkpoint: metadata has no \"omniid.config\""))?;
-        let wrong = |error: &dyn std::fmt::Display| {
-            Error::format(format!("native checkpoint: omniid.config: {error}"))
-        };
+        let wrong = |error: &dyn std::fmt::Display| Error::format(format!("native checkpoint: omniid.config: {error}"));
         let config: Self = serde_json::from_str(text).map_err(|error| wrong(&error))?;
         config.backbone.validate()?;
         config.pixels.check()?;
@@ -126,8 +119,7 @@ impl NativeConfig {
     /// [`ErrorKind::Internal`](crate::ErrorKind::Internal) if the configuration cannot be written as JSON, as
     /// with a mean that is not a number.
     pub fn to_metadata(&self) -> Result<std::collections::BTreeMap<String, String>> {
-        let text = serde_json::to_string(self)
-            .map_err(|error| Error::internal(format!("configuration: {error}")))?;
+        let text = serde_json::to_string(self).map_err(|error| Error::internal(format!("configuration: {error}")))?;
         Ok([
             ("omniid.format".into(), FORMAT_VERSION.to_string()),
             ("omniid.config".into(), text),

@@ -119,10 +119,7 @@ impl Engine {
         let crop = CropOptions {
             min_face: options.min_face,
             detect: options.detect,
-            ..CropOptions::new(
-                options.crop.unwrap_or(self.inner.info.crop),
-                self.inner.processor.size,
-            )
+            ..CropOptions::new(options.crop.unwrap_or(self.inner.info.crop), self.inner.processor.size)
         };
         let mut features = Vec::new();
         let mut reports = Vec::with_capacity(photos.len());
@@ -172,12 +169,7 @@ impl Engine {
     }
 
     /// Runs the encoder on the photos' features and puts the identity together.
-    fn assemble(
-        &self,
-        new: Vec<Tensor>,
-        old: Option<&Identity>,
-        options: &EncodeOptions,
-    ) -> Result<Identity> {
+    fn assemble(&self, new: Vec<Tensor>, old: Option<&Identity>, options: &EncodeOptions) -> Result<Identity> {
         let kind = self.inner.info.kind;
         let photos = new.len() + old.map_or(0, |old| old.provenance().photos);
         let (values, features) = if kind.is_fixed_size() {
@@ -243,10 +235,7 @@ pub(super) fn to_host(tensor: &Tensor) -> Result<Vec<f32>> {
 /// The error when not one photo could be used: what happened to each.
 fn none_usable(reports: &[PhotoReport]) -> Error {
     const SHOWN: usize = 5;
-    let errors: Vec<&Error> = reports
-        .iter()
-        .filter_map(|report| report.error.as_ref())
-        .collect();
+    let errors: Vec<&Error> = reports.iter().filter_map(|report| report.error.as_ref()).collect();
     // Photos without a face are the expected failure; another one tells more.
     let kind = errors
         .iter()
@@ -262,8 +251,5 @@ fn none_usable(reports: &[PhotoReport]) -> Error {
     if errors.len() > SHOWN {
         text.push_str(&format!("; and {} more", errors.len() - SHOWN));
     }
-    Error::new(
-        kind,
-        format!("none of {} photos could be used: {text}", reports.len()),
-    )
+    Error::new(kind, format!("none of {} photos could be used: {text}", reports.len()))
 }

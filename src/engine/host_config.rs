@@ -116,9 +116,8 @@ impl HostTable {
                 .find(|kind| kind.name() == name)
                 .ok_or_else(|| Error::format(format!("host {:?}: unknown block kind {name:?}", self.name)))
         };
-        let family = HostFamily::from_name(&self.family).ok_or_else(|| {
-            Error::format(format!("host {:?}: unknown family {:?}", self.name, self.family))
-        })?;
+        let family = HostFamily::from_name(&self.family)
+            .ok_or_else(|| Error::format(format!("host {:?}: unknown family {:?}", self.name, self.family)))?;
         let layers = self
             .layers
             .iter()

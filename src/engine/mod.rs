@@ -19,8 +19,8 @@ mod untrained;
 
 pub use crate::checkpoint::Source;
 pub use crate::encoder::{
-    EncoderConfig, EncoderInput, EncoderKind, FullFaceConfig, OmniIdConfig, ProjectionConfig,
-    ResamplerConfig, TokenCount,
+    EncoderConfig, EncoderInput, EncoderKind, FullFaceConfig, OmniIdConfig, ProjectionConfig, ResamplerConfig,
+    TokenCount,
 };
 pub use crate::face::PhotoReport;
 pub use crate::vit::VisionConfig;
@@ -161,9 +161,11 @@ impl Engine {
     /// # Errors
     /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) when the engine has no detector.
     pub fn detect_faces(&self, image: &image::RgbImage, options: &DetectOptions) -> Result<Vec<Face>> {
-        let detector = self.inner.detector.as_ref().ok_or_else(|| {
-            Error::unsupported("detecting faces: the engine was opened without a face detector")
-        })?;
+        let detector = self
+            .inner
+            .detector
+            .as_ref()
+            .ok_or_else(|| Error::unsupported("detecting faces: the engine was opened without a face detector"))?;
         detector.detect(image, options)
     }
 

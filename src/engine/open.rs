@@ -78,13 +78,9 @@ pub(super) fn open(options: EngineOptions, progress: ProgressFn<'_>) -> Result<E
         (Some(source), _) => Some(open_detector(source, &limits)?),
         (None, Some(part)) => {
             // The detector is small and runs before the GPU is involved.
-            Some(load(
-                part,
-                "face detector",
-                DType::F32,
-                &Device::Cpu,
-                |weights| FaceDetector::load(weights),
-            )?)
+            Some(load(part, "face detector", DType::F32, &Device::Cpu, |weights| {
+                FaceDetector::load(weights)
+            })?)
         }
         (None, None) => None,
     };
@@ -126,9 +122,7 @@ pub(super) fn open(options: EngineOptions, progress: ProgressFn<'_>) -> Result<E
         synthetic: Default::default(),
     };
     report(progress, Stage::Load, STEPS, STEPS)?;
-    Ok(Engine {
-        inner: Arc::new(inner),
-    })
+    Ok(Engine { inner: Arc::new(inner) })
 }
 
 fn open_device(choice: DeviceChoice) -> Result<Device> {
@@ -177,16 +171,12 @@ pub(super) fn load<T>(
 /// Loads the backbone, as much of it as the encoder needs. A complete model may hold more.
 fn load_backbone(parts: &Parts, dtype: DType, device: &Device) -> Result<VisionTransformer> {
     let config = &parts.backbone_config;
-    load(
-        &parts.backbone,
-        "image encoder",
-        dtype,
-        device,
-        |weights| match parts.encoder_config.input() {
+    load(&parts.backbone, "image encoder", dtype, device, |weights| {
+        match parts.encoder_config.input() {
             EncoderInput::ImageEmbeds => VisionTransformer::load(config, weights),
             EncoderInput::Penultimate => VisionTransformer::load_for_penultimate(config, weights),
-        },
-    )
+        }
+    })
 }
 
 /// The backbone's sizes from its shapes and, if there is one, its configuration file.

@@ -85,10 +85,7 @@ impl Similarity {
 
     /// The image of a point.
     pub fn apply(&self, [x, y]: [f64; 2]) -> [f64; 2] {
-        [
-            self.a * x - self.b * y + self.tx,
-            self.b * x + self.a * y + self.ty,
-        ]
+        [self.a * x - self.b * y + self.tx, self.b * x + self.a * y + self.ty]
     }
 
     /// The inverse. The scale is never 0.
@@ -127,8 +124,7 @@ pub fn alignment(landmarks: &Landmarks, size: u32, scale: f32, center: [f32; 2])
 pub fn box_of_landmarks(landmarks: &Landmarks) -> Result<FaceBox> {
     let to_photo = alignment(landmarks, TEMPLATE_SIDE as u32, 1.0, TEMPLATE_CENTER)?.inverse();
     let [left, top, right, bottom] = TEMPLATE_BOX;
-    let corners =
-        [[left, top], [right, top], [right, bottom], [left, bottom]].map(|corner| to_photo.apply(corner));
+    let corners = [[left, top], [right, top], [right, bottom], [left, bottom]].map(|corner| to_photo.apply(corner));
     let range = |axis: usize| {
         let values = corners.map(|corner| corner[axis] as f32);
         (
@@ -235,8 +231,7 @@ pub fn crop_aligned(
 /// Mean of each 2 × 2 block; an odd last row or column is dropped.
 fn halve(image: &RgbImage) -> RgbImage {
     RgbImage::from_fn(image.width() / 2, image.height() / 2, |x, y| {
-        let block =
-            [(0, 0), (1, 0), (0, 1), (1, 1)].map(|(dx, dy)| image.get_pixel(2 * x + dx, 2 * y + dy).0);
+        let block = [(0, 0), (1, 0), (0, 1), (1, 1)].map(|(dx, dy)| image.get_pixel(2 * x + dx, 2 * y + dy).0);
         Rgb(std::array::from_fn(|c| {
             (block.iter().map(|pixel| u32::from(pixel[c])).sum::<u32>() + 2).div_euclid(4) as u8
         }))
@@ -250,8 +245,7 @@ fn sample(image: &RgbImage, [x, y]: [f64; 2]) -> Rgb<u8> {
     let (x0, y0) = (x.floor() as u32, y.floor() as u32);
     let (x1, y1) = ((x0 + 1).min(image.width() - 1), (y0 + 1).min(image.height() - 1));
     let (fx, fy) = ((x - f64::from(x0)) as f32, (y - f64::from(y0)) as f32);
-    let [a, b, c, d] =
-        [(x0, y0), (x1, y0), (x0, y1), (x1, y1)].map(|(x, y)| image.get_pixel(x, y).0.map(f32::from));
+    let [a, b, c, d] = [(x0, y0), (x1, y0), (x0, y1), (x1, y1)].map(|(x, y)| image.get_pixel(x, y).0.map(f32::from));
     Rgb(std::array::from_fn(|i| {
         let top = a[i] + (b[i] - a[i]) * fx;
         let bottom = c[i] + (d[i] - c[i]) * fx;

@@ -26,12 +26,7 @@ impl Depthwise {
         let taps = flat
             .into_iter()
             .zip(bias.to_vec1::<f32>()?)
-            .map(|(row, bias)| {
-                (
-                    std::array::from_fn(|tap| row.get(tap).copied().unwrap_or(0.0)),
-                    bias,
-                )
-            })
+            .map(|(row, bias)| (std::array::from_fn(|tap| row.get(tap).copied().unwrap_or(0.0)), bias))
             .collect();
         Ok(Self {
             weight,
@@ -89,10 +84,7 @@ impl CustomOp1 for Rows<'_> {
                 row.fill(*bias);
                 for (dy, taps) in taps.chunks_exact(3).enumerate() {
                     // Row y + dy - 1 of the input; the rows above and below the image are zero.
-                    let Some(source) = (y + dy)
-                        .checked_sub(1)
-                        .and_then(|y| input.chunks_exact(width).nth(y))
-                    else {
+                    let Some(source) = (y + dy).checked_sub(1).and_then(|y| input.chunks_exact(width).nth(y)) else {
                         continue;
                     };
                     add_scaled(&mut row[1..], source, taps[0]);

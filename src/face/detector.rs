@@ -105,10 +105,7 @@ impl FaceDetector {
         let file = std::fs::File::open(path).map_err(|error| Error::io(path, error))?;
         let metadata = file.metadata().map_err(|error| Error::io(path, error))?;
         if !metadata.is_file() {
-            return Err(Error::invalid(format!(
-                "{}: is not a regular file",
-                path.display()
-            )));
+            return Err(Error::invalid(format!("{}: is not a regular file", path.display())));
         }
         let mut bytes = Vec::new();
         file.take(MAX_FILE_BYTES + 1)
@@ -358,10 +355,7 @@ fn suppress(mut faces: Vec<Face>, overlap: f32) -> Vec<Face> {
 /// Adds, in order, the faces that do not overlap one already kept.
 fn merge(kept: &mut Vec<Face>, faces: Vec<Face>, overlap: f32) {
     for face in faces {
-        if kept
-            .iter()
-            .all(|other| other.bounds.overlap(&face.bounds) <= overlap)
-        {
+        if kept.iter().all(|other| other.bounds.overlap(&face.bounds) <= overlap) {
             kept.push(face);
         }
     }
@@ -395,10 +389,7 @@ pub(super) fn turn(image: &RgbImage, quarter_turns: u32) -> RgbImage {
 
 /// The highest score; below any when there is no face.
 fn best_score(faces: &[Face]) -> f32 {
-    faces
-        .iter()
-        .map(|face| face.score)
-        .fold(f32::NEG_INFINITY, f32::max)
+    faces.iter().map(|face| face.score).fold(f32::NEG_INFINITY, f32::max)
 }
 
 /// From the turned image to the one before turning, which has `width` × `height` pixels.

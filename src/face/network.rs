@@ -120,16 +120,13 @@ impl Network {
     pub fn build(weights: &Weights) -> Result<Self> {
         let weights = weights.to_dtype(DType::F32);
         let features = |name: &str, channels| Unit::build(name, channels, Role::Features, &weights);
-        let numbers =
-            |name: &str, count, start| Unit::build(name, [WIDTH, count], Role::Numbers(start), &weights);
+        let numbers = |name: &str, count, start| Unit::build(name, [WIDTH, count], Role::Numbers(start), &weights);
         let stem = weights.pp("backbone.stem");
         let stem_weight = stem.tensor("weight", &[16, 3, 3, 3], normal(27, 1.0))?;
         let stem_bias = stem.tensor("bias", &[16], Initial::Constant(0.0))?;
         let mut stages = Vec::new();
         for (stage, units) in STAGES.iter().enumerate() {
-            let unit = |(i, channels): (usize, &[usize; 2])| {
-                features(&format!("backbone.stage{stage}.{i}"), *channels)
-            };
+            let unit = |(i, channels): (usize, &[usize; 2])| features(&format!("backbone.stage{stage}.{i}"), *channels);
             stages.push(units.iter().enumerate().map(unit).collect::<Result<_>>()?);
         }
         let (mut laterals, mut heads) = (Vec::new(), Vec::new());
@@ -196,9 +193,7 @@ impl Head {
         let x = self.shared.forward(x)?;
         let columns = x.dim(3)?;
         let one = |unit: &Unit| -> Result<Vec<f32>> {
-            Ok(candle_nn::ops::sigmoid(&unit.forward(&x)?)?
-                .flatten_all()?
-                .to_vec1()?)
+            Ok(candle_nn::ops::sigmoid(&unit.forward(&x)?)?.flatten_all()?.to_vec1()?)
         };
         Ok(Level {
             stride,
@@ -213,16 +208,9 @@ impl Head {
 
 /// `[1, N, height, width]` to one array of `N` values per cell.
 fn rows<const N: usize>(x: &Tensor) -> Result<Vec<[f32; N]>> {
-    let cells = x
-        .flatten_from(2)?
-        .squeeze(0)?
-        .t()?
-        .contiguous()?
-        .to_vec2::<f32>()?;
+    let cells = x.flatten_from(2)?.squeeze(0)?.t()?.contiguous()?.to_vec2::<f32>()?;
     cells
         .into_iter()
-        .map(|row| {
-            <[f32; N]>::try_from(row).map_err(|_| Error::internal("detector head has an unexpected width"))
-        })
+        .map(|row| <[f32; N]>::try_from(row).map_err(|_| Error::internal("detector head has an unexpected width")))
         .collect()
 }

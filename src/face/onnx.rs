@@ -17,18 +17,11 @@ use std::collections::{BTreeMap, HashMap};
 /// # Errors
 /// [`Format`](crate::ErrorKind::Format) when the bytes are no ONNX file or not YuNet's.
 pub(super) fn read(bytes: &[u8], specs: &[TensorSpec]) -> Result<Checkpoint> {
-    let not_yunet =
-        |why: String| Error::format(format!("not a YuNet face detector (safetensors or ONNX): {why}"));
+    let not_yunet = |why: String| Error::format(format!("not a YuNet face detector (safetensors or ONNX): {why}"));
     let file = OnnxWeights::read(bytes).map_err(not_yunet)?;
     let convolutions = &file.convolutions;
-    let by_weight: HashMap<&str, &Convolution> = convolutions
-        .iter()
-        .map(|conv| (conv.weight.as_str(), conv))
-        .collect();
-    let by_input: HashMap<&str, &Convolution> = convolutions
-        .iter()
-        .map(|conv| (conv.input.as_str(), conv))
-        .collect();
+    let by_weight: HashMap<&str, &Convolution> = convolutions.iter().map(|conv| (conv.weight.as_str(), conv)).collect();
+    let by_input: HashMap<&str, &Convolution> = convolutions.iter().map(|conv| (conv.input.as_str(), conv)).collect();
 
     let mut sources: HashMap<String, &str> = HashMap::new();
     // The stem is the first convolution of the graph, and the only one whose name is folded away without a 1×1 before.
@@ -63,15 +56,9 @@ pub(super) fn read(bytes: &[u8], specs: &[TensorSpec]) -> Result<Checkpoint> {
         let values = file
             .values(source, shape)
             .map_err(|why| not_yunet(format!("{name} ({source}): {why}")))?;
-        tensors.push((
-            name.clone(),
-            Tensor::from_vec(values, shape.as_slice(), &Device::Cpu)?,
-        ));
+        tensors.push((name.clone(), Tensor::from_vec(values, shape.as_slice(), &Device::Cpu)?));
     }
-    Checkpoint::open(
-        safetensors_to_bytes(&tensors, &BTreeMap::new())?,
-        &Limits::default(),
-    )
+    Checkpoint::open(safetensors_to_bytes(&tensors, &BTreeMap::new())?, &Limits::default())
 }
 
 /// A unit's name in the training repository.
@@ -93,9 +80,6 @@ fn upstream_name(name: &str) -> String {
         "neck.lateral" => format!("neck.lateral_convs.{level}"),
         "head.shared" => format!("bbox_head.multi_level_share_convs.{level}.0"),
         "head.box" => format!("bbox_head.multi_level_bbox.{level}"),
-        other => format!(
-            "bbox_head.multi_level_{}.{level}",
-            other.trim_start_matches("head.")
-        ),
+        other => format!("bbox_head.multi_level_{}.{level}", other.trim_start_matches("head.")),
     }
 }

@@ -230,9 +230,8 @@ pub fn cut(
         None => {
             let margin = 0.25;
             report.crop = CropMode::Face { margin };
-            report.note = Some(
-                "aligned crop needs landmarks; only a box was given, so a face crop was made".to_owned(),
-            );
+            report.note =
+                Some("aligned crop needs landmarks; only a box was given, so a face crop was made".to_owned());
             crop_box(image, &bounds, margin, size)
         }
     };
@@ -327,9 +326,8 @@ fn detected(
             let report = PhotoReport {
                 face: Some(*face),
                 faces_found: Some(found),
-                note: (found > 1).then(|| {
-                    format!("{found} faces found, the one of rank {index} (0 is the largest) was used")
-                }),
+                note: (found > 1)
+                    .then(|| format!("{found} faces found, the one of rank {index} (0 is the largest) was used")),
                 ..PhotoReport::new(options.mode)
             };
             return Ok((face.bounds, report));

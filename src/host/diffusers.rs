@@ -68,11 +68,7 @@ fn unet_config(json: &Value) -> Result<UnetConfig> {
     let middle_depth = match json.get("mid_block_type").and_then(Value::as_str) {
         Some("UNetMidBlock2DCrossAttn") => depth.last().copied().unwrap_or(0),
         None | Some("UNetMidBlock2D") => 0,
-        Some(other) => {
-            return Err(Error::unsupported(format!(
-                "mid_block_type {other:?} is not known"
-            )))
-        }
+        Some(other) => return Err(Error::unsupported(format!("mid_block_type {other:?} is not known"))),
     };
     Ok(UnetConfig {
         down_depth: block_depths(
@@ -109,9 +105,7 @@ fn block_depths(json: &Value, name: &str, types: [&str; 2], depth: &[usize]) -> 
         .map(|(block, &depth)| match block.as_str() {
             Some(block) if block == types[0] => Ok(depth),
             Some(block) if block == types[1] => Ok(0),
-            _ => Err(Error::unsupported(format!(
-                "{name} holds {block}; known are {types:?}"
-            ))),
+            _ => Err(Error::unsupported(format!("{name} holds {block}; known are {types:?}"))),
         })
         .collect()
 }
@@ -127,11 +121,7 @@ fn number(name: &str, value: &Value) -> Result<usize> {
     value
         .as_u64()
         .and_then(|value| usize::try_from(value).ok())
-        .ok_or_else(|| {
-            Error::format(format!(
-                "the host's config.json: {name} is {value}, not a whole number"
-            ))
-        })
+        .ok_or_else(|| Error::format(format!("the host's config.json: {name} is {value}, not a whole number")))
 }
 
 fn size(json: &Value, name: &str) -> Result<usize> {

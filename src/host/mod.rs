@@ -171,9 +171,7 @@ impl HostLayer {
     fn check(&self) -> Result<()> {
         let fail = |what: String| Err(Error::invalid(format!("host layer {:?}: {what}", self.name)));
         if self.name.is_empty() {
-            return Err(Error::invalid(
-                "a host layer has an empty name; every layer needs one",
-            ));
+            return Err(Error::invalid("a host layer has an empty name; every layer needs one"));
         }
         if self.heads == 0 || self.head_dim == 0 || self.context == 0 {
             return fail(format!(
@@ -329,11 +327,7 @@ impl HostSpec {
 
     /// Number of transformers in execution order: one more than the largest `execution`.
     pub fn transformer_count(&self) -> usize {
-        self.layers
-            .iter()
-            .map(|layer| layer.execution + 1)
-            .max()
-            .unwrap_or(0)
+        self.layers.iter().map(|layer| layer.execution + 1).max().unwrap_or(0)
     }
 }
 

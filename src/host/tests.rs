@@ -40,11 +40,7 @@ const SDXL: [(usize, usize, &str, &str, &str, usize, usize); 11] = [
     (121, 10, "mid_block.attentions.0", "middle_block", "middle,0", 4, 1280),
 ];
 
-fn assert_layer(
-    host: &HostSpec,
-    index: usize,
-    expected: (usize, String, String, String, usize, usize, usize, usize),
-) {
+fn assert_layer(host: &HostSpec, index: usize, expected: (usize, String, String, String, usize, usize, usize, usize)) {
     let (key, name, ldm, hook, execution, inner, heads, context) = expected;
     let layer = host.layer(index).unwrap();
     assert_eq!((layer.key, layer.execution), (key, execution), "{}", layer.name);
@@ -187,11 +183,7 @@ fn shapes_tell_the_hosts_apart_and_a_mismatch_names_the_layer() {
             inner: 1,
             context: 1,
         });
-        assert!(host
-            .check_shapes(&shapes)
-            .unwrap_err()
-            .message()
-            .contains("index 1000"));
+        assert!(host.check_shapes(&shapes).unwrap_err().message().contains("index 1000"));
         shapes.truncate(2);
         assert!(host
             .check_shapes(&shapes)

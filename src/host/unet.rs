@@ -72,11 +72,7 @@ impl UnetConfig {
                 )));
             }
         }
-        let depths = self
-            .down_depth
-            .iter()
-            .chain(&self.up_depth)
-            .chain([&self.middle_depth]);
+        let depths = self.down_depth.iter().chain(&self.up_depth).chain([&self.middle_depth]);
         for &count in depths.chain(&self.layers_per_block) {
             if count > MAX_LAYERS {
                 return Err(Error::invalid(format!(
@@ -159,10 +155,7 @@ fn layers(config: &UnetConfig) -> Result<Vec<HostLayer>> {
     }
     let mut layers = Vec::with_capacity(total);
     for transformer in &transformers {
-        let (channels, heads) = (
-            config.channels[transformer.level],
-            config.heads[transformer.level],
-        );
+        let (channels, heads) = (config.channels[transformer.level], config.heads[transformer.level]);
         for index in 0..transformer.depth {
             let name = format!("{}.transformer_blocks.{index}.attn2", transformer.diffusers);
             layers.push(HostLayer {

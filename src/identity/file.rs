@@ -173,13 +173,8 @@ fn read(file: &Checkpoint, limits: &Limits) -> Result<Identity> {
         features.push(matrix(&name)?);
     }
     // Compared with the names that were read: an index may be spelt in more than one way.
-    let known: BTreeSet<String> = (0..features.len())
-        .map(|index| format!("features.{index}"))
-        .collect();
-    if let Some(name) = file
-        .names()
-        .find(|name| *name != "tokens" && !known.contains(*name))
-    {
+    let known: BTreeSet<String> = (0..features.len()).map(|index| format!("features.{index}")).collect();
+    if let Some(name) = file.names().find(|name| *name != "tokens" && !known.contains(*name)) {
         return Err(Error::format(format!("identity: unexpected tensor {name:?}")));
     }
     let tokens = matrix("tokens")?;

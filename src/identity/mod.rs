@@ -189,10 +189,7 @@ fn check_features(photo: Tensor) -> Result<Tensor> {
             photo.dims()
         )));
     }
-    let photo = photo
-        .to_dtype(DType::F32)?
-        .to_device(&Device::Cpu)?
-        .contiguous()?;
+    let photo = photo.to_dtype(DType::F32)?.to_device(&Device::Cpu)?.contiguous()?;
     if with_values(&photo, |values| values.iter().any(|value| !value.is_finite()))? {
         return Err(Error::invalid("holds values that are not finite"));
     }
@@ -238,10 +235,7 @@ mod tests {
             (4_107_542_400, "2100-03-01T00:00:00Z"),
             (300_000_000_000, "9999-12-31T23:59:59Z"),
         ] {
-            assert_eq!(
-                rfc3339(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)),
-                text
-            );
+            assert_eq!(rfc3339(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)), text);
         }
     }
 }

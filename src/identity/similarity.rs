@@ -87,13 +87,7 @@ impl SimilaritySpace {
             *value -= f64::from(*mean);
         }
         if self.directions > 0 {
-            let project = |direction: &[f32]| {
-                direction
-                    .iter()
-                    .zip(&values)
-                    .map(|(d, v)| f64::from(*d) * v)
-                    .sum()
-            };
+            let project = |direction: &[f32]| direction.iter().zip(&values).map(|(d, v)| f64::from(*d) * v).sum();
             values = self.projection.chunks_exact(values.len()).map(project).collect();
         }
         let norm = values.iter().map(|value| value * value).sum::<f64>().sqrt();
@@ -156,14 +150,7 @@ mod tests {
             photos,
             ..Provenance::default()
         };
-        Identity::new(
-            kind,
-            [values.len() / 2, 2],
-            values.to_vec(),
-            Vec::new(),
-            provenance,
-        )
-        .unwrap()
+        Identity::new(kind, [values.len() / 2, 2], values.to_vec(), Vec::new(), provenance).unwrap()
     }
 
     #[test]
@@ -193,10 +180,7 @@ mod tests {
         let expected = 12.0 / (3.0 * 20f32.sqrt());
         assert!((cosine(&a, &b, &two).unwrap() - expected).abs() < 1e-6);
         let embedded = two.embed(&b).unwrap();
-        assert!(
-            (embedded[0] - 4.0 / 20f32.sqrt()).abs() < 1e-6
-                && (embedded[1] - 2.0 / 20f32.sqrt()).abs() < 1e-6
-        );
+        assert!((embedded[0] - 4.0 / 20f32.sqrt()).abs() < 1e-6 && (embedded[1] - 2.0 / 20f32.sqrt()).abs() < 1e-6);
     }
 
     #[test]
@@ -230,11 +214,7 @@ mod tests {
     #[test]
     fn photo_groups_are_averaged() {
         let one = identity(EncoderKind::Resampler, 1, &[1.0, 2.0, 3.0, 4.0]);
-        let two = identity(
-            EncoderKind::Resampler,
-            2,
-            &[0.0, 2.0, 3.0, 5.0, 2.0, 2.0, 3.0, 3.0],
-        );
+        let two = identity(EncoderKind::Resampler, 2, &[0.0, 2.0, 3.0, 5.0, 2.0, 2.0, 3.0, 3.0]);
         assert!((cosine(&one, &two, &SimilaritySpace::default()).unwrap() - 1.0).abs() < 1e-6);
     }
 

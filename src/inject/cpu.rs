@@ -4,9 +4,7 @@ use super::{InjectCall, Pass};
 use crate::conditioning::{Conditioning, Role};
 use crate::error::{Error, Result};
 use candle_core::{CpuStorage, Storage, Tensor};
-use omniid_kernels::{
-    attention, AttentionInput, KeyValue, OutputMode, TensorView, TensorViewMut, ThreadPool,
-};
+use omniid_kernels::{attention, AttentionInput, KeyValue, OutputMode, TensorView, TensorViewMut, ThreadPool};
 
 /// Batch rows up to which a call needs no memory from the heap.
 const USUAL_BATCH: usize = 64;
@@ -34,12 +32,7 @@ fn check_finite(query: &TensorView<'_>) -> Result<()> {
 }
 
 /// out[b, s] += factor · mask[s] · softmax(q Kᵀ / √d) V for the batch rows that have keys in their role.
-fn attend(
-    query: TensorView<'_>,
-    output: &mut TensorViewMut<'_>,
-    roles: &[Role],
-    pass: &Pass<'_>,
-) -> Result<()> {
+fn attend(query: TensorView<'_>, output: &mut TensorViewMut<'_>, roles: &[Role], pass: &Pass<'_>) -> Result<()> {
     let batch = query.shape()[0];
     let (mut few_rows, mut few_factors) = ([None; USUAL_BATCH], [0.0; USUAL_BATCH]);
     let (mut many_rows, mut many_factors);
@@ -106,15 +99,9 @@ fn with_view<R>(
         .contiguous_offsets()
         .ok_or_else(|| Error::internal("keys or values are not contiguous"))?;
     let view = match &*storage {
-        Storage::Cpu(CpuStorage::F32(values)) => {
-            values.get(start..end).map(|v| TensorView::contiguous(v, shape))
-        }
-        Storage::Cpu(CpuStorage::F16(values)) => {
-            values.get(start..end).map(|v| TensorView::contiguous(v, shape))
-        }
-        Storage::Cpu(CpuStorage::BF16(values)) => {
-            values.get(start..end).map(|v| TensorView::contiguous(v, shape))
-        }
+        Storage::Cpu(CpuStorage::F32(values)) => values.get(start..end).map(|v| TensorView::contiguous(v, shape)),
+        Storage::Cpu(CpuStorage::F16(values)) => values.get(start..end).map(|v| TensorView::contiguous(v, shape)),
+        Storage::Cpu(CpuStorage::BF16(values)) => values.get(start..end).map(|v| TensorView::contiguous(v, shape)),
         _ => None,
     };
     run(view.ok_or_else(|| Error::internal("keys or values are not floats on the CPU"))??)

@@ -5,11 +5,7 @@ use crate::conditioning::Conditioning;
 use crate::cuda::{self, AttentionRow, DeviceState, QueryWeights};
 use crate::error::Result;
 
-pub(super) fn inject(
-    conditioning: &Conditioning,
-    state: &DeviceState,
-    mut call: InjectCall<'_>,
-) -> Result<()> {
+pub(super) fn inject(conditioning: &Conditioning, state: &DeviceState, mut call: InjectCall<'_>) -> Result<()> {
     let [batch, ..] = call.query.shape();
     for pass in conditioning.passes(&call)? {
         let pass = pass?;
@@ -30,14 +26,7 @@ pub(super) fn inject(
             values: &mask.values,
             lease: &mask.lease,
         });
-        cuda::inject(
-            &state.lease,
-            &rows,
-            weights,
-            &call.query,
-            &mut call.output,
-            call.stream,
-        )?;
+        cuda::inject(&state.lease, &rows, weights, &call.query, &mut call.output, call.stream)?;
     }
     Ok(())
 }

@@ -68,8 +68,7 @@ impl<'a> InjectCall<'a> {
 
     /// Divides query and output into the layer's heads where they are not.
     fn split_heads(mut self, layer: &HostLayer) -> Result<Self> {
-        let split = |name: &str, view: TensorView<'_>| {
-            match *view.dims() {
+        let split = |name: &str, view: TensorView<'_>| match *view.dims() {
             [_, _, inner] if inner == layer.inner => Ok(true),
             [_, _, _, _] => Ok(false),
             [_, _, _] => Err(Error::mismatch(format!(
@@ -84,7 +83,6 @@ impl<'a> InjectCall<'a> {
                 "{name}: shape {:?}, expected [batch, rows, heads * head_dim] or [batch, rows, heads, head_dim]",
                 view.dims()
             ))),
-        }
         };
         if split("query", self.query)? {
             self.query = self.query.split_last(layer.heads)?;

@@ -124,13 +124,8 @@ fn plain_attention(conditioning: &Conditioning, query: &[f32], identity: usize, 
                 let weights: Vec<f64> = keys.iter().map(|k| dot(k).exp()).collect();
                 let total: f64 = weights.iter().sum();
                 for d in 0..width {
-                    let mixed: f64 = weights
-                        .iter()
-                        .zip(&values)
-                        .map(|(w, v)| w * f64::from(v[h][d]))
-                        .sum();
-                    result[at + d] =
-                        (f64::from(conditioning.factor(1, identity).unwrap()) * mixed / total) as f32;
+                    let mixed: f64 = weights.iter().zip(&values).map(|(w, v)| w * f64::from(v[h][d])).sum();
+                    result[at + d] = (f64::from(conditioning.factor(1, identity).unwrap()) * mixed / total) as f32;
                 }
             }
         }
@@ -140,11 +135,7 @@ fn plain_attention(conditioning: &Conditioning, query: &[f32], identity: usize, 
 
 #[test]
 fn keys_and_values_handed_out_give_what_is_injected() {
-    let (tokens, negative, query) = (
-        random(&[7, CONTEXT], 1),
-        random(&[4, CONTEXT], 2),
-        noise(COUNT, 3),
-    );
+    let (tokens, negative, query) = (random(&[7, CONTEXT], 1), random(&[4, CONTEXT], 2), noise(COUNT, 3));
     let first = IdentityInput {
         unconditional: Some(&negative),
         scale: 0.7,
@@ -200,11 +191,7 @@ fn scale_zero_leaves_every_bit() {
 
 #[test]
 fn rows_of_guidance_in_any_order_are_separate_calls() {
-    let (tokens, negative, query) = (
-        random(&[7, CONTEXT], 1),
-        random(&[4, CONTEXT], 2),
-        noise(COUNT, 3),
-    );
+    let (tokens, negative, query) = (random(&[7, CONTEXT], 1), random(&[4, CONTEXT], 2), noise(COUNT, 3));
     let conditioning = plain(&[IdentityInput {
         unconditional: Some(&negative),
         ..IdentityInput::new(&tokens)
@@ -230,10 +217,7 @@ fn rows_of_guidance_in_any_order_are_separate_calls() {
         }
     }
     let default = added(&conditioning, &query, |_| {});
-    assert_eq!(
-        default,
-        added(&conditioning, &query, |call| call.roles = ORDERS[2])
-    );
+    assert_eq!(default, added(&conditioning, &query, |call| call.roles = ORDERS[2]));
 }
 
 #[test]
@@ -249,11 +233,7 @@ fn rows_without_a_counterpart_are_left_alone() {
 
 #[test]
 fn two_identities_are_the_sum_of_each() {
-    let (one, two, query) = (
-        random(&[7, CONTEXT], 1),
-        random(&[5, CONTEXT], 2),
-        noise(COUNT, 3),
-    );
+    let (one, two, query) = (random(&[7, CONTEXT], 1), random(&[5, CONTEXT], 2), noise(COUNT, 3));
     let inputs = [
         IdentityInput {
             scale: 0.7,
@@ -344,10 +324,7 @@ fn masks_weigh_image_tokens() {
 #[test]
 fn identities_outside_their_steps_are_left_out() {
     let (tokens, query) = (random(&[7, CONTEXT], 1), noise(COUNT, 3));
-    let steps = StepRange::Sigma {
-        start: 10.0,
-        end: 2.0,
-    };
+    let steps = StepRange::Sigma { start: 10.0, end: 2.0 };
     let conditioning = plain(&[IdentityInput {
         steps,
         ..IdentityInput::new(&tokens)
@@ -388,11 +365,8 @@ fn calls_that_do_not_fit_are_refused() {
         mask: Some(mask),
         ..IdentityInput::new(&tokens)
     }]);
-    let message = |change: &dyn Fn(&mut InjectCall<'_>)| {
-        error(&conditioning, &query, |call| change(call))
-            .message()
-            .to_string()
-    };
+    let message =
+        |change: &dyn Fn(&mut InjectCall<'_>)| error(&conditioning, &query, |call| change(call)).message().to_string();
     assert!(message(&|_| {}).contains("latent height and width"));
     assert!(message(&|call| call.latent = Some((7, 8))).contains("48 image tokens"));
     assert!(message(&|call| call.layer = 2).contains("no layer 2"));

@@ -12,8 +12,7 @@ use std::path::Path;
 /// Reads a whole file of at most [`Limits::max_photo_bytes`].
 pub(super) fn read_file(path: &Path, limits: &Limits) -> Result<Vec<u8>> {
     // The caller puts the photo's name, which is the path, before the message.
-    let failed =
-        |error: std::io::Error| Error::new(crate::error::ErrorKind::Io, error.to_string()).with_source(error);
+    let failed = |error: std::io::Error| Error::new(crate::error::ErrorKind::Io, error.to_string()).with_source(error);
     let file = File::open(path).map_err(failed)?;
     let metadata = file.metadata().map_err(failed)?;
     // A pipe or a device could block, or never end.
@@ -23,9 +22,7 @@ pub(super) fn read_file(path: &Path, limits: &Limits) -> Result<Vec<u8>> {
     check_file_size(metadata.len(), limits)?;
     // The file may grow while it is read: never take more than the size that was checked.
     let mut bytes = Vec::new();
-    file.take(metadata.len())
-        .read_to_end(&mut bytes)
-        .map_err(failed)?;
+    file.take(metadata.len()).read_to_end(&mut bytes).map_err(failed)?;
     Ok(bytes)
 }
 
@@ -102,16 +99,9 @@ fn recognise(bytes: &[u8]) -> Result<ImageFormat> {
     let known = "JPEG, PNG, WebP, BMP and TIFF are read";
     match image::guess_format(bytes) {
         Ok(
-            format @ (ImageFormat::Jpeg
-            | ImageFormat::Png
-            | ImageFormat::WebP
-            | ImageFormat::Bmp
-            | ImageFormat::Tiff),
+            format @ (ImageFormat::Jpeg | ImageFormat::Png | ImageFormat::WebP | ImageFormat::Bmp | ImageFormat::Tiff),
         ) => Ok(format),
-        Ok(other) => Err(Error::unsupported(format!(
-            "{} image: {known}",
-            other.to_mime_type()
-        ))),
+        Ok(other) => Err(Error::unsupported(format!("{} image: {known}", other.to_mime_type()))),
         Err(_) => Err(Error::format(format!("not an image that can be read: {known}"))),
     }
 }

@@ -198,12 +198,7 @@ impl<'a> PixelBuffer<'a> {
     }
 
     /// Copies row by row; `convert` gives `None` for a sample that is not a number.
-    fn copy_rows<T: Copy>(
-        &self,
-        data: &[T],
-        image: &mut RgbImage,
-        convert: impl Fn(T) -> Option<u8>,
-    ) -> Result<()> {
+    fn copy_rows<T: Copy>(&self, data: &[T], image: &mut RgbImage, convert: impl Fn(T) -> Option<u8>) -> Result<()> {
         let channels = self.order.channels();
         let [red, green, blue] = self.order.positions();
         let stride = self.row_stride / std::mem::size_of::<T>();
@@ -217,9 +212,8 @@ impl<'a> PixelBuffer<'a> {
                 .enumerate()
             {
                 for (to, position) in to.iter_mut().zip([red, green, blue]) {
-                    *to = convert(from[position]).ok_or_else(|| {
-                        Error::invalid(format!("pixel buffer holds a NaN in row {y}, column {x}"))
-                    })?;
+                    *to = convert(from[position])
+                        .ok_or_else(|| Error::invalid(format!("pixel buffer holds a NaN in row {y}, column {x}")))?;
                 }
             }
         }
@@ -326,13 +320,7 @@ mod tests {
             max_decoded_bytes: 299,
             ..Limits::default()
         };
-        assert_eq!(
-            image.to_rgb(&few_pixels).unwrap_err().kind(),
-            ErrorKind::LimitExceeded
-        );
-        assert_eq!(
-            image.to_rgb(&few_bytes).unwrap_err().kind(),
-            ErrorKind::LimitExceeded
-        );
+        assert_eq!(image.to_rgb(&few_pixels).unwrap_err().kind(), ErrorKind::LimitExceeded);
+        assert_eq!(image.to_rgb(&few_bytes).unwrap_err().kind(), ErrorKind::LimitExceeded);
     }
 }

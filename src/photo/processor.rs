@@ -56,11 +56,7 @@ impl ImageProcessor {
         for channel in 0..3 {
             let (mean, std) = (f64::from(self.mean[channel]), f64::from(self.std[channel]));
             let table: [f32; 256] = std::array::from_fn(|level| ((level as f64 / 255.0 - mean) / std) as f32);
-            out.extend(
-                image
-                    .chunks_exact(3)
-                    .map(|pixel| table[usize::from(pixel[channel])]),
-            );
+            out.extend(image.chunks_exact(3).map(|pixel| table[usize::from(pixel[channel])]));
         }
         out
     }

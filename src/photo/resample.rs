@@ -211,10 +211,7 @@ pub fn resize_window(image: &RgbImage, width: u64, height: u64, window: Window, 
         return RgbImage::new(window.width, window.height);
     }
     let shrinks_by = |from: u32, to: u64| i128::from(from) - i128::from(to);
-    let (fewer_columns, fewer_rows) = (
-        shrinks_by(image.width(), width),
-        shrinks_by(image.height(), height),
-    );
+    let (fewer_columns, fewer_rows) = (shrinks_by(image.width(), width), shrinks_by(image.height(), height));
     let rows_first = fewer_rows > 0 && fewer_rows > 2 * fewer_columns;
     let columns = (u64::from(image.width()) != width)
         .then(|| Axis::whole(input_width, width, window.left, window.width as usize));
@@ -239,14 +236,7 @@ pub fn resize_window(image: &RgbImage, width: u64, height: u64, window: Window, 
 /// Resizes the square of side `side` at (`left`, `top`) to `size` × `size`; beyond the image its border is repeated.
 ///
 /// Coordinates are pixels, an integer is the border between two pixels. `side` must be positive and finite.
-pub fn resize_square(
-    image: &RgbImage,
-    left: f64,
-    top: f64,
-    side: f64,
-    size: u32,
-    filter: Filter,
-) -> RgbImage {
+pub fn resize_square(image: &RgbImage, left: f64, top: f64, side: f64, size: u32, filter: Filter) -> RgbImage {
     if image.width() == 0 || image.height() == 0 || size == 0 {
         return RgbImage::new(size, size);
     }
@@ -259,14 +249,7 @@ pub fn resize_square(
         border: Border::Repeat,
     };
     let (columns, rows) = (axis(image.width(), left), axis(image.height(), top));
-    resize_axes(
-        image,
-        Ok(columns),
-        Ok(rows),
-        (size, size),
-        filter,
-        Order::ColumnsFirst,
-    )
+    resize_axes(image, Ok(columns), Ok(rows), (size, size), filter, Order::ColumnsFirst)
 }
 
 /// Both passes. An axis that keeps its size (`Err`, with the first position) is copied, as Pillow does.

@@ -32,10 +32,7 @@ fn save(path: &Path, write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result
             return Err(Error::invalid("is a folder, expected the name of a file"));
         }
         if !existing.is_file() {
-            let file = std::fs::OpenOptions::new()
-                .write(true)
-                .open(&target)
-                .map_err(failed)?;
+            let file = std::fs::OpenOptions::new().write(true).open(&target).map_err(failed)?;
             return buffered(file, write).map(drop);
         }
     }

@@ -100,8 +100,7 @@ impl Backend {
 
 impl SimpleBackend for Backend {
     fn get(&self, s: Shape, name: &str, _: Init, dtype: DType, dev: &Device) -> candle_core::Result<Tensor> {
-        self.load(Some(s.dims()), name, dtype, dev)
-            .map_err(Error::into_candle)
+        self.load(Some(s.dims()), name, dtype, dev).map_err(Error::into_candle)
     }
 
     fn get_unchecked(&self, name: &str, dtype: DType, dev: &Device) -> candle_core::Result<Tensor> {
@@ -138,12 +137,7 @@ impl Checkpoint {
     ///
     /// # Errors
     /// Those of `build`; [`ErrorKind::Format`](crate::ErrorKind::Format) naming the unknown tensors.
-    pub fn build<T>(
-        &self,
-        dtype: DType,
-        device: &Device,
-        build: impl Fn(&Weights<'static>) -> Result<T>,
-    ) -> Result<T> {
+    pub fn build<T>(&self, dtype: DType, device: &Device, build: impl Fn(&Weights<'static>) -> Result<T>) -> Result<T> {
         let (builder, usage) = self.var_builder(dtype, device);
         let network = build(&builder.into())?;
         for spec in Weights::list(build)? {

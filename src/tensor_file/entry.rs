@@ -253,9 +253,6 @@ mod tests {
             );
         }
         let empty = Entry::strided("t", DType::U8, vec![0, 7], vec![7, 1], 0, owned(vec![])).unwrap();
-        assert!(empty
-            .bytes(&Backing::Memory(bytes::Bytes::new()))
-            .unwrap()
-            .is_empty());
+        assert!(empty.bytes(&Backing::Memory(bytes::Bytes::new())).unwrap().is_empty());
     }
 }

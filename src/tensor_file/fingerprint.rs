@@ -44,12 +44,7 @@ impl Checkpoint {
             if !wanted || !element::is_float(entry.dtype) {
                 continue;
             }
-            let shape = entry
-                .shape
-                .iter()
-                .map(usize::to_string)
-                .collect::<Vec<_>>()
-                .join("x");
+            let shape = entry.shape.iter().map(usize::to_string).collect::<Vec<_>>().join("x");
             hash.update(name.as_bytes());
             hash.update([0]);
             hash.update(shape.as_bytes());
@@ -85,15 +80,8 @@ mod tests {
 
     fn file(tensors: &[(&str, Tensor)], metadata: &[(&str, &str)]) -> Checkpoint {
         let tensors: Vec<_> = tensors.iter().map(|(n, t)| (n.to_string(), t.clone())).collect();
-        let metadata = metadata
-            .iter()
-            .map(|(k, v)| (k.to_string(), v.to_string()))
-            .collect();
-        Checkpoint::open(
-            safetensors_to_bytes(&tensors, &metadata).unwrap(),
-            &Limits::default(),
-        )
-        .unwrap()
+        let metadata = metadata.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
+        Checkpoint::open(safetensors_to_bytes(&tensors, &metadata).unwrap(), &Limits::default()).unwrap()
     }
 
     fn ramp(count: usize) -> Tensor {
@@ -120,10 +108,7 @@ mod tests {
 
     #[test]
     fn survives_conversion_to_f16_and_tells_changes() {
-        let original = file(
-            &[("a", ramp(1000)), ("b.c", ramp(5).reshape((5, 1)).unwrap())],
-            &[],
-        );
+        let original = file(&[("a", ramp(1000)), ("b.c", ramp(5).reshape((5, 1)).unwrap())], &[]);
         let name = original.fingerprint(&[]);
         let half = SafetensorsWriter::new(
             OutputTensor::all_of(&original, Some(DType::F16)).unwrap(),
@@ -132,10 +117,7 @@ mod tests {
         let half = Checkpoint::open(half.unwrap().to_bytes().unwrap(), &Limits::default()).unwrap();
         assert_eq!(half.info("a").unwrap().dtype, DType::F16);
         assert_eq!(half.fingerprint(&[]), name);
-        let reshaped = file(
-            &[("a", ramp(1000)), ("b.c", ramp(5).reshape((1, 5)).unwrap())],
-            &[],
-        );
+        let reshaped = file(&[("a", ramp(1000)), ("b.c", ramp(5).reshape((1, 5)).unwrap())], &[]);
         assert_ne!(reshaped.fingerprint(&[]), name);
         assert_eq!(reshaped.fingerprint(&["a"]), original.fingerprint(&["a"]));
         assert_ne!(original.fingerprint(&["a"]), name);

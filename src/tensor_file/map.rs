@@ -69,9 +69,7 @@ impl Backing {
                 // SAFETY: the map is backed by a file, shared with the page cache, and was never written through.
                 // Dropping its pages therefore loses nothing: the next access reads the same bytes again. So a
                 // slice of this range held by another thread stays valid.
-                let _ = unsafe {
-                    map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, start, end - start)
-                };
+                let _ = unsafe { map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, start, end - start) };
             }
         }
         #[cfg(not(unix))]

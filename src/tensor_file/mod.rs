@@ -109,8 +109,7 @@ impl Checkpoint {
         match source.into().0 {
             Content::Path(path) => {
                 let backing = Backing::open(&path)?;
-                Self::parse(backing, Some(path.clone()), limits)
-                    .map_err(|error| error.context(path.display()))
+                Self::parse(backing, Some(path.clone()), limits).map_err(|error| error.context(path.display()))
             }
             Content::Bytes(bytes) => Self::parse(Backing::Memory(bytes), None, limits),
         }

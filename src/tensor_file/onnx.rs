@@ -111,10 +111,7 @@ fn convolution(node: &Node) -> Option<Convolution> {
 /// The tensor's numbers, after checking dtype, shape and length.
 fn values(tensor: &Initializer, shape: &[usize]) -> Result<Vec<f32>, String> {
     if tensor.data_type != FLOAT {
-        return Err(format!(
-            "data type {}, expected {FLOAT} (float)",
-            tensor.data_type
-        ));
+        return Err(format!("data type {}, expected {FLOAT} (float)", tensor.data_type));
     }
     let matches = tensor.dims.len() == shape.len()
         && tensor

@@ -68,11 +68,6 @@ pub(super) fn parse(bytes: &[u8], limits: &Limits) -> Result<Parsed> {
         let entry = Entry::contiguous(&name, dtype, info.shape.clone(), Storage::Range(range))?;
         tensors.insert(name, entry);
     }
-    let texts = metadata
-        .metadata()
-        .clone()
-        .unwrap_or_default()
-        .into_iter()
-        .collect();
+    let texts = metadata.metadata().clone().unwrap_or_default().into_iter().collect();
     Ok((tensors, texts))
 }

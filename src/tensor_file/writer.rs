@@ -85,12 +85,7 @@ impl OutputTensor {
         })?;
         element::element_count(&self.name, &self.shape)?
             .checked_mul(size)
-            .ok_or_else(|| {
-                Error::format(format!(
-                    "tensor {:?}: shape {:?} is too large",
-                    self.name, self.shape
-                ))
-            })
+            .ok_or_else(|| Error::format(format!("tensor {:?}: shape {:?} is too large", self.name, self.shape)))
     }
 
     /// Writes the elements. The inner result is the writer's.
@@ -98,8 +93,7 @@ impl OutputTensor {
         match &self.source {
             Source::Checkpoint(checkpoint, key) => {
                 let from = checkpoint.require(key)?.dtype;
-                let outcome =
-                    element::write_converted(&self.name, &checkpoint.bytes(key)?, from, self.dtype, out);
+                let outcome = element::write_converted(&self.name, &checkpoint.bytes(key)?, from, self.dtype, out);
                 checkpoint.release(key);
                 outcome
             }
@@ -112,10 +106,7 @@ impl OutputTensor {
 fn write_tensor(tensor: &Tensor, out: &mut dyn Write) -> Result<io::Result<()>> {
     macro_rules! write_as {
         ($type:ty) => {{
-            let values = tensor
-                .flatten_all()?
-                .to_device(&Device::Cpu)?
-                .to_vec1::<$type>()?;
+            let values = tensor.flatten_all()?.to_device(&Device::Cpu)?.to_vec1::<$type>()?;
             let mut buffer = Vec::with_capacity(1 << 16);
             for part in values.chunks((1 << 16) / std::mem::size_of::<$type>()) {
                 buffer.clear();
@@ -170,8 +161,7 @@ impl SafetensorsWriter {
                 double.name
             )));
         }
-        let json =
-            |text: &str| serde_json::to_string(text).map_err(|e| Error::internal(format!("header: {e}")));
+        let json = |text: &str| serde_json::to_string(text).map_err(|e| Error::internal(format!("header: {e}")));
         let mut fields = Vec::with_capacity(tensors.len() + 1);
         if !metadata.is_empty() {
             let texts = metadata
@@ -187,12 +177,7 @@ impl SafetensorsWriter {
             let end = offset
                 .checked_add(tensor.byte_count()?)
                 .ok_or_else(|| Error::format(format!("tensor {:?}: the file gets too large", tensor.name)))?;
-            let shape = tensor
-                .shape
-                .iter()
-                .map(usize::to_string)
-                .collect::<Vec<_>>()
-                .join(",");
+            let shape = tensor.shape.iter().map(usize::to_string).collect::<Vec<_>>().join(",");
             fields.push(format!(
                 "{}:{{\"dtype\":\"{}\",\"shape\":[{shape}],\"data_offsets\":[{offset},{end}]}}",
                 json(&tensor.name)?,
@@ -209,11 +194,7 @@ impl SafetensorsWriter {
             )));
         }
         let size = offset.saturating_add(header.len() + 8);
-        Ok(Self {
-            header,
-            tensors,
-            size,
-        })
+        Ok(Self { header, tensors, size })
     }
 
     /// Size of the finished file in bytes.
@@ -225,11 +206,7 @@ impl SafetensorsWriter {
     ///
     /// # Errors
     /// `Io` from `out`; whatever `progress` returns; `Device` when a tensor cannot be fetched.
-    pub fn write_to(
-        &self,
-        out: &mut dyn Write,
-        mut progress: impl FnMut(usize, usize) -> Result<()>,
-    ) -> Result<()> {
+    pub fn write_to(&self, out: &mut dyn Write, mut progress: impl FnMut(usize, usize) -> Result<()>) -> Result<()> {
         let failed = |error: io::Error| Error::new(crate::ErrorKind::Io, error.to_string());
         out.write_all(&(self.header.len() as u64).to_le_bytes())
             .map_err(failed)?;
@@ -270,11 +247,7 @@ impl SafetensorsWriter {
 ///
 /// # Errors
 /// As [`SafetensorsWriter::new`] and [`SafetensorsWriter::save`].
-pub fn write_safetensors(
-    path: &Path,
-    tensors: &[(String, Tensor)],
-    metadata: &BTreeMap<String, String>,
-) -> Result<()> {
+pub fn write_safetensors(path: &Path, tensors: &[(String, Tensor)], metadata: &BTreeMap<String, String>) -> Result<()> {
     plan(tensors, metadata)?.save(path, |_, _| Ok(()))
 }
 
@@ -282,10 +255,7 @@ pub fn write_safetensors(
 ///
 /// # Errors
 /// As [`SafetensorsWriter::new`] and [`SafetensorsWriter::write_to`].
-pub fn safetensors_to_bytes(
-    tensors: &[(String, Tensor)],
-    metadata: &BTreeMap<String, String>,
-) -> Result<Vec<u8>> {
+pub fn safetensors_to_bytes(tensors: &[(String, Tensor)], metadata: &BTreeMap<String, String>) -> Result<Vec<u8>> {
     plan(tensors, metadata)?.to_bytes()
 }
 

@@ -115,10 +115,7 @@ fn wrong_configs_are_refused() -> Result<()> {
     }
     let broken = h14.iter().map(|(name, shape)| {
         let flat = name == "vision_model.embeddings.patch_embedding.weight";
-        (
-            name.to_string(),
-            if flat { vec![1280, 588] } else { shape.to_vec() },
-        )
+        (name.to_string(), if flat { vec![1280, 588] } else { shape.to_vec() })
     });
     let broken: Shapes = broken.collect();
     assert_eq!(

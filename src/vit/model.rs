@@ -72,11 +72,7 @@ impl VisionTransformer {
     /// # Errors
     /// As [`VisionTransformer::load`].
     pub fn load_for_penultimate<'a>(config: &VisionConfig, weights: impl Into<Weights<'a>>) -> Result<Self> {
-        Self::build(
-            config,
-            config.num_hidden_layers.saturating_sub(1),
-            &weights.into(),
-        )
+        Self::build(config, config.num_hidden_layers.saturating_sub(1), &weights.into())
     }
 
     /// Every tensor of the model, in the order of a forward pass.
@@ -211,11 +207,7 @@ impl VisionTransformer {
 
     /// Patches, class token, positions and the first norm: the input of the first block.
     fn embed(&self, pixels: &Tensor) -> Result<Tensor> {
-        let (size, patch, width) = (
-            self.config.image_size,
-            self.config.patch_size,
-            self.config.hidden_size,
-        );
+        let (size, patch, width) = (self.config.image_size, self.config.patch_size, self.config.hidden_size);
         let batch = match *pixels.dims() {
             [batch, 3, height, width] if batch > 0 && height == size && width == size => batch,
             _ => {
@@ -273,14 +265,9 @@ struct Block {
 
 impl Block {
     fn build(config: &VisionConfig, starts: &Starts, weights: &Weights) -> Result<Self> {
-        let (width, inner, epsilon) = (
-            config.hidden_size,
-            config.intermediate_size,
-            config.layer_norm_eps,
-        );
-        let linear = |name: &str, shape: [usize; 2], start: &Initial| {
-            weights.linear_from(name, &shape, true, start.clone())
-        };
+        let (width, inner, epsilon) = (config.hidden_size, config.intermediate_size, config.layer_norm_eps);
+        let linear =
+            |name: &str, shape: [usize; 2], start: &Initial| weights.linear_from(name, &shape, true, start.clone());
         let square = |name: &str, start| linear(name, [width, width], start);
         Ok(Self {
             norm1: weights.layer_norm("layer_norm1", width, epsilon)?,

@@ -82,9 +82,7 @@ fn a_missing_or_misshapen_tensor_is_named() -> Result<()> {
     .expect_err("there are no tensors");
     assert_eq!(error.kind(), ErrorKind::Format);
     assert!(
-        error
-            .message()
-            .contains("vision_model.embeddings.class_embedding"),
+        error.message().contains("vision_model.embeddings.class_embedding"),
         "{error}"
     );
     let other = VisionConfig {

@@ -44,9 +44,7 @@ impl Checkpoint {
     pub(crate) fn clip_naming(&self) -> Option<ClipNaming> {
         if self.contains(PATCHES) {
             Some(ClipNaming::HuggingFace)
-        } else if self.contains("visual.conv1.weight")
-            && self.contains("visual.transformer.resblocks.0.ln_1.weight")
-        {
+        } else if self.contains("visual.conv1.weight") && self.contains("visual.transformer.resblocks.0.ln_1.weight") {
             Some(ClipNaming::OpenClip)
         } else {
             None
@@ -98,10 +96,7 @@ fn hugging_face_parts(name: &str, shape: &[usize]) -> Option<Vec<(String, Part)>
     }
     let layer = format!("vision_model.encoder.layers.{block}");
     if let Some((old, new)) = BLOCK.iter().find(|(old, _)| part.starts_with(old)) {
-        return Some(vec![(
-            format!("{layer}.{new}{}", &part[old.len()..]),
-            Part::Whole,
-        )]);
+        return Some(vec![(format!("{layer}.{new}{}", &part[old.len()..]), Part::Whole)]);
     }
     let kind = match part {
         "attn.in_proj_weight" => "weight",
@@ -220,12 +215,7 @@ mod tests {
         let view = open(&open_clip()).clip_vision_view().unwrap();
         let mut tensors: Vec<_> = view
             .names()
-            .map(|name| {
-                (
-                    name.to_string(),
-                    view.tensor(name, DType::F32, &Device::Cpu).unwrap(),
-                )
-            })
+            .map(|name| (name.to_string(), view.tensor(name, DType::F32, &Device::Cpu).unwrap()))
             .collect();
         let ids = Tensor::arange(0i64, 3, &Device::Cpu).unwrap();
         tensors.push(("vision_model.embeddings.position_ids".to_string(), ids));

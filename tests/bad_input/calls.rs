@@ -26,12 +26,7 @@ fn counts_and_limits_of_photos() {
         &["0 photos"],
     );
     let extended = engine.extend(&identity, [] as [Photo<'_>; 0], &plain);
-    refused(
-        "extending by none",
-        extended,
-        ErrorKind::InvalidArgument,
-        &["0 photos"],
-    );
+    refused("extending by none", extended, ErrorKind::InvalidArgument, &["0 photos"]);
     let none_together = plain.clone().with_batch_size(0);
     refused(
         "batch of none",
@@ -40,8 +35,7 @@ fn counts_and_limits_of_photos() {
         &["batch size 0"],
     );
 
-    let limited =
-        |limits: Limits| Engine::open(options(Parts::sound(1).bytes()).with_limits(limits)).unwrap();
+    let limited = |limits: Limits| Engine::open(options(Parts::sound(1).bytes()).with_limits(limits)).unwrap();
     let two = limited(Limits::default().with_max_photos(2));
     let photos = [photo(1), photo(2), photo(3)];
     refused(
@@ -70,9 +64,8 @@ fn counts_and_limits_of_photos() {
 fn photos_and_crops_that_cannot_work() {
     let engine = engine();
     let strict = EncodeOptions::default().with_bad_photo(BadPhoto::Fail);
-    let with = |photo: Photo<'_>, crop: Option<CropMode>| {
-        try_encode(&engine, &[photo], &strict.clone().with_crop(crop))
-    };
+    let with =
+        |photo: Photo<'_>, crop: Option<CropMode>| try_encode(&engine, &[photo], &strict.clone().with_crop(crop));
     let mut samples = vec![0.5f32; 12];
     samples[7] = f32::NAN;
     let not_finite = Photo::from_pixels(PixelBuffer::new(samples, 2, 2, 0, ChannelOrder::Rgb).unwrap());
@@ -104,10 +97,7 @@ fn photos_and_crops_that_cannot_work() {
     with(hinted(-3e38, -3e38, 3e38, 3e38), face).unwrap();
     for (case, bounds) in [
         ("NaN in the box", hinted(f32::NAN, 2.0, 35.0, 28.0)),
-        (
-            "infinite box",
-            hinted(f32::NEG_INFINITY, 2.0, f32::INFINITY, 28.0),
-        ),
+        ("infinite box", hinted(f32::NEG_INFINITY, 2.0, f32::INFINITY, 28.0)),
         ("inside-out box", hinted(35.0, 28.0, 5.0, 2.0)),
         ("empty box", hinted(5.0, 5.0, 5.0, 5.0)),
         ("box outside", hinted(500.0, 500.0, 530.0, 530.0)),
@@ -156,11 +146,7 @@ fn photos_and_crops_that_cannot_work() {
     refused("no detector", detected, ErrorKind::Unsupported, &["detector"]);
 }
 
-fn condition(
-    engine: &Engine,
-    input: ConditioningInput<'_>,
-    options: &ConditioningOptions,
-) -> omniid::Result<()> {
+fn condition(engine: &Engine, input: ConditioningInput<'_>, options: &ConditioningOptions) -> omniid::Result<()> {
     engine.condition([input], options).map(drop)
 }
 
@@ -213,14 +199,7 @@ fn identities_that_claim_the_right_model() {
     let forged = |shape: [usize; 2], feature: [usize; 2]| {
         let values = vec![0.5; shape[0] * shape[1]];
         let photo = Tensor::full(0.5f32, feature.as_slice(), &Device::Cpu).unwrap();
-        Identity::new(
-            sound.kind(),
-            shape,
-            values,
-            vec![photo],
-            sound.provenance().clone(),
-        )
-        .unwrap()
+        Identity::new(sound.kind(), shape, values, vec![photo], sound.provenance().clone()).unwrap()
     };
     let plain = ConditioningOptions::default();
     let sizes = [("narrow tokens", [3, 11]), ("wide tokens", [3, 13])];
@@ -233,12 +212,7 @@ fn identities_that_claim_the_right_model() {
             ErrorKind::Mismatch,
             &[&width, "12"],
         );
-        refused(
-            case,
-            engine.similarity(&sound, &identity),
-            ErrorKind::Mismatch,
-            &["36"],
-        );
+        refused(case, engine.similarity(&sound, &identity), ErrorKind::Mismatch, &["36"]);
     }
     for (case, feature) in [("feature width", [5, 8]), ("feature tokens", [6, 16])] {
         let identity = forged([3, 12], feature);
@@ -332,11 +306,7 @@ fn conditioning_that_cannot_work() {
 fn masks_that_cannot_work() {
     for (case, mask, word) in [
         ("no rows", Mask::new(0, 4, &[]), "0 × 4"),
-        (
-            "absurd",
-            Mask::new(usize::MAX, usize::MAX, &[]),
-            "18446744073709551615",
-        ),
+        ("absurd", Mask::new(usize::MAX, usize::MAX, &[]), "18446744073709551615"),
         ("short", Mask::new(2, 2, &[1.0; 3]), "3 values"),
         ("NaN", Mask::new(1, 2, &[1.0, f32::NAN]), "column 1 is NaN"),
         ("negative", Mask::new(1, 2, &[-0.5, 1.0]), "-0.5"),

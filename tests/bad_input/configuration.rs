@@ -48,10 +48,7 @@ fn impossible_configurations_are_refused_by_field() {
         let opened = parts.open();
         let error = opened.err().unwrap_or_else(|| panic!("{case}: accepted"));
         assert_eq!(error.kind(), ErrorKind::Format, "{case}: {error}");
-        assert!(
-            error.message().contains(word),
-            "{case}: {word:?} is not in {error}"
-        );
+        assert!(error.message().contains(word), "{case}: {word:?} is not in {error}");
     }
 }
 
@@ -67,12 +64,7 @@ fn image_encoder_and_encoder_must_fit() {
     );
     let mut parts = Parts::sound(1);
     parts.configure("/encoder/feature_width", json!(17));
-    refused(
-        "width",
-        parts.open(),
-        ErrorKind::Mismatch,
-        &["width 17", "width 16"],
-    );
+    refused("width", parts.open(), ErrorKind::Mismatch, &["width 17", "width 16"]);
 }
 
 /// Few weights can ask for pictures of any size: a patch as large as the picture needs one position only.
@@ -128,10 +120,7 @@ fn metadata_must_be_there_and_of_this_version() {
         (
             "adapter without host",
             |p| {
-                let config = omniid::engine::NativeConfig {
-                    host: None,
-                    ..config()
-                };
+                let config = omniid::engine::NativeConfig { host: None, ..config() };
                 p.metadata = config.to_metadata().unwrap();
             },
             ErrorKind::Format,

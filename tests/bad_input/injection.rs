@@ -23,11 +23,7 @@ fn conditioning(adjust: impl FnOnce(&mut ConditioningInput<'_>)) -> Conditioning
 }
 
 /// Runs one call on `query` and an output of ones, changed by `adjust`; an error must leave the output alone.
-fn inject(
-    conditioning: &Conditioning,
-    query: &[f32],
-    adjust: impl FnOnce(&mut InjectCall<'_>),
-) -> omniid::Result<()> {
+fn inject(conditioning: &Conditioning, query: &[f32], adjust: impl FnOnce(&mut InjectCall<'_>)) -> omniid::Result<()> {
     let mut output = vec![1f32; COUNT];
     let mut call = InjectCall::new(
         0,
@@ -66,12 +62,7 @@ fn queries_that_are_not_finite_are_named_and_nothing_is_written() {
             TensorView::contiguous(&halves, SHAPE).unwrap(),
             TensorViewMut::contiguous(&mut output, SHAPE).unwrap(),
         );
-        refused(
-            "f16",
-            conditioning.inject(call),
-            ErrorKind::InvalidArgument,
-            &words,
-        );
+        refused("f16", conditioning.inject(call), ErrorKind::InvalidArgument, &words);
         assert!(output.iter().all(|value| *value == f16::ONE));
 
         let halves: Vec<bf16> = query.iter().map(|value| bf16::from_f32(*value)).collect();
@@ -81,12 +72,7 @@ fn queries_that_are_not_finite_are_named_and_nothing_is_written() {
             TensorView::contiguous(&halves, SHAPE).unwrap(),
             TensorViewMut::contiguous(&mut output, SHAPE).unwrap(),
         );
-        refused(
-            "bf16",
-            conditioning.inject(call),
-            ErrorKind::InvalidArgument,
-            &words,
-        );
+        refused("bf16", conditioning.inject(call), ErrorKind::InvalidArgument, &words);
         assert!(output.iter().all(|value| *value == bf16::ONE));
     }
     // The same element in memory with gaps between its neighbours.
@@ -152,12 +138,7 @@ fn calls_that_cannot_work() {
         );
     }
 
-    let ranged = conditioning(|input| {
-        input.steps = StepRange::Sigma {
-            start: 10.0,
-            end: 1.0,
-        }
-    });
+    let ranged = conditioning(|input| input.steps = StepRange::Sigma { start: 10.0, end: 1.0 });
     refused("no sigma", inject(&ranged, &query, |_| ()), invalid, &["sigma"]);
     let step = |sigma: f64| Step {
         sigma: Some(sigma),
@@ -172,12 +153,7 @@ fn calls_that_cannot_work() {
     inject(&ranged, &query, |call| call.step = step(5.0)).unwrap();
 
     let masked = conditioning(|input| input.mask = Some(Mask::new(1, 1, &[1.0]).unwrap()));
-    refused(
-        "no latent size",
-        inject(&masked, &query, |_| ()),
-        invalid,
-        &["latent"],
-    );
+    refused("no latent size", inject(&masked, &query, |_| ()), invalid, &["latent"]);
     for latent in [(0, 5), (5, 0), (7, 9), (usize::MAX, usize::MAX)] {
         refused(
             "latent size",
@@ -229,12 +205,7 @@ fn views_that_leave_their_memory() {
         ("one element short", &query[1..], SHAPE, STRIDES),
         ("no memory", &[][..], SHAPE, STRIDES),
         ("a stride too far", &query[..], SHAPE, [81, 16, 8, 1]),
-        (
-            "a stride that overflows",
-            &query[..],
-            SHAPE,
-            [usize::MAX, 16, 8, 1],
-        ),
+        ("a stride that overflows", &query[..], SHAPE, [usize::MAX, 16, 8, 1]),
         (
             "a shape that overflows",
             &query[..],

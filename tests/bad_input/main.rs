@@ -115,9 +115,7 @@ fn engine() -> Engine {
 
 /// A photo of 40 × 30 pixels that differs with `seed`.
 fn photo(seed: u8) -> Photo<'static> {
-    let pixels: Vec<u8> = (0..40 * 30 * 3u32)
-        .map(|i| (i * u32::from(seed) % 251) as u8)
-        .collect();
+    let pixels: Vec<u8> = (0..40 * 30 * 3u32).map(|i| (i * u32::from(seed) % 251) as u8).collect();
     Photo::from_pixels(PixelBuffer::new(pixels, 40, 30, 0, ChannelOrder::Rgb).unwrap())
 }
 
@@ -144,10 +142,7 @@ fn refused<T>(case: &str, outcome: omniid::Result<T>, kind: ErrorKind, words: &[
     };
     assert_eq!(error.kind(), kind, "{case}: {error}");
     for word in words {
-        assert!(
-            error.message().contains(word),
-            "{case}: {word:?} is not in {error}"
-        );
+        assert!(error.message().contains(word), "{case}: {word:?} is not in {error}");
     }
     error
 }

@@ -45,10 +45,7 @@ fn lying_headers_are_refused() {
     let lie = |text: &str| with_header(queries, &format!("\"encoder.queries\":{{{text}"));
     let huge = "18446744073709551615";
     let cases = [
-        (
-            "more elements than bytes",
-            lie("\"dtype\":\"F32\",\"shape\":[3,17]"),
-        ),
+        ("more elements than bytes", lie("\"dtype\":\"F32\",\"shape\":[3,17]")),
         (
             "a product that overflows",
             lie("\"dtype\":\"F32\",\"shape\":[4294967296,4294967296]"),
@@ -78,12 +75,7 @@ fn lying_headers_are_refused() {
     for claimed in [u64::MAX, 1 << 40, whole.len() as u64] {
         let mut bytes = whole.clone();
         bytes[..8].copy_from_slice(&claimed.to_le_bytes());
-        refused(
-            "header length",
-            open(bytes),
-            ErrorKind::Format,
-            &[&claimed.to_string()],
-        );
+        refused("header length", open(bytes), ErrorKind::Format, &[&claimed.to_string()]);
     }
     let limits = Limits::default().with_max_header_bytes(100);
     let opened = Engine::open(options(whole).with_limits(limits));
@@ -132,12 +124,7 @@ fn missing_extra_and_misshapen_tensors_are_named() {
         &["\"decoder.weight\"", "encoder."],
     );
     parts.tensors.clear();
-    refused(
-        "no tensor at all",
-        parts.open(),
-        ErrorKind::Format,
-        &["is missing"],
-    );
+    refused("no tensor at all", parts.open(), ErrorKind::Format, &["is missing"]);
 }
 
 #[test]
@@ -167,10 +154,7 @@ fn weights_must_be_floating_point_numbers() {
 #[test]
 fn weights_that_are_not_finite_do_not_become_an_identity() {
     for value in [f64::NAN, f64::INFINITY] {
-        for name in [
-            "encoder.norm_out.weight",
-            "backbone.vision_model.pre_layrnorm.bias",
-        ] {
+        for name in ["encoder.norm_out.weight", "backbone.vision_model.pre_layrnorm.bias"] {
             let mut parts = Parts::sound(1);
             let tensor = (&parts.tensors[name] * 0.0).unwrap();
             parts.tensors.insert(name.into(), (tensor + value).unwrap());
@@ -184,12 +168,7 @@ fn weights_that_are_not_finite_do_not_become_an_identity() {
 fn files_of_another_kind_are_named() {
     let identity = encode(&engine()).unwrap();
     let bytes = identity.to_bytes(Precision::F32).unwrap();
-    refused(
-        "an identity",
-        open(bytes),
-        ErrorKind::Mismatch,
-        &["OmniID identity"],
-    );
+    refused("an identity", open(bytes), ErrorKind::Mismatch, &["OmniID identity"]);
     let other: [(&[u8], ErrorKind, &str); 6] = [
         (b"", ErrorKind::Format, "0 bytes"),
         (b"\x89PNG\r\n\x1a\n", ErrorKind::Format, "PNG"),
@@ -228,11 +207,7 @@ fn paths_are_named() {
     std::fs::write(folder.path().join("empty"), b"").unwrap();
     let error = refused("empty", open("empty"), ErrorKind::Format, &["empty", "0 bytes"]);
     let path = folder.path().join("empty").display().to_string();
-    assert_eq!(
-        error.message().matches(&path).count(),
-        1,
-        "the path once: {error}"
-    );
+    assert_eq!(error.message().matches(&path).count(), 1, "the path once: {error}");
 }
 
 /// A base IP-Adapter of two layers, in the public layout.
@@ -284,19 +259,12 @@ fn the_configuration_beside_an_image_encoder_is_bounded() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.safetensors");
     let clip = omniid::vit::VisionTransformer::tensors(&config().backbone).unwrap();
-    let tensors: Vec<_> = clip
-        .into_iter()
-        .map(|spec| (spec.name, zeros(&spec.shape)))
-        .collect();
+    let tensors: Vec<_> = clip.into_iter().map(|spec| (spec.name, zeros(&spec.shape))).collect();
     omniid::checkpoint::write_safetensors(&path, &tensors, &Default::default()).unwrap();
     let open = |text: &str, limits: Limits| {
         std::fs::write(folder.path().join("config.json"), text).unwrap();
         let image_encoder = Source::from(path.clone());
-        Engine::open(
-            options(public())
-                .with_image_encoder(image_encoder)
-                .with_limits(limits),
-        )
+        Engine::open(options(public()).with_image_encoder(image_encoder).with_limits(limits))
     };
     let short = Limits::default().with_max_header_bytes(10_000);
     refused(

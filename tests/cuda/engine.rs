@@ -6,9 +6,7 @@ use candle_core::{DType, Tensor};
 use omniid::conditioning::{Conditioning, ConditioningOptions, Role};
 use omniid::cuda::Export;
 use omniid::encoder::{EncoderConfig, OmniIdConfig};
-use omniid::engine::{
-    write_untrained, DeviceChoice, EncodeOptions, Engine, EngineOptions, HostConfig, NativeConfig,
-};
+use omniid::engine::{write_untrained, DeviceChoice, EncodeOptions, Engine, EngineOptions, HostConfig, NativeConfig};
 use omniid::face::CropMode;
 use omniid::host::{HostLayer, HostSpec};
 use omniid::identity::Identity;
@@ -57,9 +55,7 @@ fn config() -> NativeConfig {
 }
 
 fn open(path: &Path, device: DeviceChoice, precision: Precision) -> Engine {
-    let options = EngineOptions::new(path)
-        .with_device(device)
-        .with_precision(precision);
+    let options = EngineOptions::new(path).with_device(device).with_precision(precision);
     Engine::open(options).unwrap()
 }
 
@@ -72,19 +68,10 @@ fn encode(engine: &Engine) -> Identity {
             .collect::<Vec<_>>()
     });
     let photos = pictures.each_ref().map(|pixels| {
-        let buffer = PixelBuffer::new(
-            pixels.as_slice(),
-            SIZE,
-            SIZE,
-            (SIZE * 3) as usize,
-            ChannelOrder::Rgb,
-        );
+        let buffer = PixelBuffer::new(pixels.as_slice(), SIZE, SIZE, (SIZE * 3) as usize, ChannelOrder::Rgb);
         Photo::from_pixels(buffer.unwrap())
     });
-    engine
-        .encode(&photos, &EncodeOptions::default())
-        .unwrap()
-        .identity
+    engine.encode(&photos, &EncodeOptions::default()).unwrap().identity
 }
 
 fn condition(engine: &Engine, identity: &Identity) -> Conditioning {
@@ -115,11 +102,7 @@ fn engines_on_both_devices_agree() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.safetensors");
     write_untrained(&path, &config(), 1).unwrap();
-    for (precision, limit) in [
-        (Precision::F32, 2e-5),
-        (Precision::F16, 2e-2),
-        (Precision::Bf16, 1e-1),
-    ] {
+    for (precision, limit) in [(Precision::F32, 2e-5), (Precision::F16, 2e-2), (Precision::Bf16, 1e-1)] {
         let cpu = open(&path, DeviceChoice::Cpu, Precision::F32);
         let gpu = open(&path, DeviceChoice::Cuda(0), precision);
         let (expected, found) = (encode(&cpu), encode(&gpu));
@@ -138,8 +121,7 @@ fn engines_on_both_devices_agree() {
                 )
             };
             let (expected, found) = (pair(&expected), pair(&found));
-            let difference =
-                largest_difference(&found.0, &expected.0).max(largest_difference(&found.1, &expected.1));
+            let difference = largest_difference(&found.0, &expected.0).max(largest_difference(&found.1, &expected.1));
             assert!(difference <= limit, "{role:?}, {precision:?}: {difference}");
         }
     }

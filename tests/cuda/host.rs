@@ -63,9 +63,7 @@ pub struct Buffer {
 
 impl Buffer {
     pub fn new(stream: &Arc<CudaStream>, values: &[f32], dtype: DType) -> Self {
-        let slice = stream
-            .clone_htod(&bytes(values, dtype))
-            .expect("memory on the device");
+        let slice = stream.clone_htod(&bytes(values, dtype)).expect("memory on the device");
         Self {
             slice,
             dtype,
@@ -97,12 +95,7 @@ impl Buffer {
 }
 
 /// A view of memory on the first device; contiguous without strides.
-pub fn on_device<'a>(
-    address: u64,
-    dtype: DType,
-    shape: &[usize],
-    strides: Option<&[usize]>,
-) -> TensorView<'a> {
+pub fn on_device<'a>(address: u64, dtype: DType, shape: &[usize], strides: Option<&[usize]>) -> TensorView<'a> {
     let data = std::ptr::without_provenance(address as usize);
     let element = Element::try_from(dtype).expect("a floating-point type");
     // SAFETY: what is not memory of the device is refused before a kernel runs; the tests keep what is.
@@ -115,10 +108,7 @@ pub fn stream() -> (Arc<CudaStream>, HostStream) {
         .and_then(|context| context.new_stream())
         .expect("a stream");
     let number = stream.cu_stream() as usize as i64;
-    (
-        stream,
-        HostStream::from_dlpack(Some(number)).expect("a stream number"),
-    )
+    (stream, HostStream::from_dlpack(Some(number)).expect("a stream number"))
 }
 
 /// One layer per entry: heads and width of a head.
@@ -135,14 +125,10 @@ pub fn adapter(host: &HostSpec, device: &Device) -> Adapter {
         let weight = Tensor::from_vec(noise(inner * CONTEXT, seed as u64), (inner, CONTEXT), device).unwrap();
         Linear::stored(weight, None).unwrap()
     };
-    let layers = host
-        .layers()
-        .iter()
-        .enumerate()
-        .map(|(place, layer)| AdapterLayer {
-            to_k: affine(layer.inner, 2 * place + 1),
-            to_v: affine(layer.inner, 2 * place + 2),
-        });
+    let layers = host.layers().iter().enumerate().map(|(place, layer)| AdapterLayer {
+        to_k: affine(layer.inner, 2 * place + 1),
+        to_v: affine(layer.inner, 2 * place + 2),
+    });
     Adapter::new(None, layers.collect())
 }
 
@@ -151,12 +137,7 @@ pub fn tokens(count: usize, seed: u64, device: &Device) -> Tensor {
     Tensor::from_vec(noise(count * CONTEXT, seed), (count, CONTEXT), device).unwrap()
 }
 
-pub fn condition(
-    host: &HostSpec,
-    device: &Device,
-    inputs: &[IdentityInput<'_>],
-    dtype: DType,
-) -> Conditioning {
+pub fn condition(host: &HostSpec, device: &Device, inputs: &[IdentityInput<'_>], dtype: DType) -> Conditioning {
     let options = ConditioningOptions::default().with_dtype(dtype);
     Conditioning::new(&adapter(host, device), host, inputs, &options).expect("a conditioning")
 }

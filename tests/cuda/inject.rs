@@ -98,12 +98,8 @@ fn device_and_cpu_agree() {
         let sides = |place: &Device| [tokens(70, 1, place), tokens(5, 2, place), tokens(33, 3, place)];
         let make = |place: &Device, dtype| {
             let [first, negative, second] = sides(place);
-            let plain = IdentityInput::new(&first)
-                .with_unconditional(&negative)
-                .with_scale(0.8);
-            let masked = IdentityInput::new(&second)
-                .with_mask(mask.clone())
-                .with_scale(-0.5);
+            let plain = IdentityInput::new(&first).with_unconditional(&negative).with_scale(0.8);
+            let masked = IdentityInput::new(&second).with_mask(mask.clone()).with_scale(-0.5);
             condition(&host, place, &[plain, masked], dtype)
         };
         let roles = [Role::Unconditional, Role::Conditional, Role::Conditional];
@@ -117,10 +113,7 @@ fn device_and_cpu_agree() {
             ] {
                 let latent = Some((rows, 1));
                 let expected = on_cpu(&cpu, &query, &output, dtype, memory, &roles, latent);
-                let (q, o) = (
-                    Buffer::new(&own, &query, dtype),
-                    Buffer::new(&own, &output, dtype),
-                );
+                let (q, o) = (Buffer::new(&own, &query, dtype), Buffer::new(&own, &output, dtype));
                 let call = memory.call(&q, &o, number).with_roles(&roles).with_latent(latent);
                 gpu.inject(call).unwrap();
                 let difference = largest_difference(&o.read(), &expected);
@@ -190,8 +183,7 @@ fn two_streams_stay_in_order() {
         .iter()
         .zip(&queries)
         .map(|((own, _), query)| {
-            let [source, used, output] =
-                [query, &zeros, &zeros].map(|values| Buffer::new(own, values, DType::F32));
+            let [source, used, output] = [query, &zeros, &zeros].map(|values| Buffer::new(own, values, DType::F32));
             (source, used, output)
         })
         .collect();
@@ -339,11 +331,7 @@ fn wrong_memory_is_refused_before_any_kernel_runs() {
             ErrorKind::InvalidArgument,
         ),
         (query.view(&shape, None), of(&short), ErrorKind::Mismatch),
-        (
-            query.view(&other_heads, None),
-            of(&other_heads),
-            ErrorKind::Mismatch,
-        ),
+        (query.view(&other_heads, None), of(&other_heads), ErrorKind::Mismatch),
     ] {
         let call = InjectCall::new(0, q, o).with_stream(number);
         assert_eq!(conditioning.inject(call).unwrap_err().kind(), kind);

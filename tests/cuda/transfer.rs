@@ -86,10 +86,7 @@ fn exports_share_memory_and_outlive_their_tensor() {
         .unwrap();
     assert_eq!(read, values[24..60]);
     let on_cpu = Tensor::from_slice(&values, (7, 12), &Device::Cpu).unwrap();
-    assert_eq!(
-        Export::new(&on_cpu, number).unwrap_err().kind(),
-        ErrorKind::Unsupported
-    );
+    assert_eq!(Export::new(&on_cpu, number).unwrap_err().kind(), ErrorKind::Unsupported);
 }
 
 #[test]

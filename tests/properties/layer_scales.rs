@@ -5,11 +5,7 @@ use proptest::prelude::*;
 use std::collections::BTreeMap;
 
 fn host() -> impl Strategy<Value = HostSpec> {
-    prop_oneof![
-        Just(HostSpec::sd15()),
-        Just(HostSpec::sdxl()),
-        Just(HostSpec::flux())
-    ]
+    prop_oneof![Just(HostSpec::sd15()), Just(HostSpec::sdxl()), Just(HostSpec::flux())]
 }
 
 /// A host and a factor for each of its layers.

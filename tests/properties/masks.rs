@@ -16,10 +16,7 @@ fn mask() -> impl Strategy<Value = (usize, usize, Vec<f32>)> {
 fn latent() -> impl Strategy<Value = ((usize, usize), (usize, usize))> {
     (1usize..160, 1usize..160, 0u32..5).prop_map(|(height, width, halvings)| {
         let reduction = 1usize << halvings;
-        (
-            (height, width),
-            (height.div_ceil(reduction), width.div_ceil(reduction)),
-        )
+        ((height, width), (height.div_ceil(reduction), width.div_ceil(reduction)))
     })
 }
 

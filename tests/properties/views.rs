@@ -5,10 +5,7 @@ use std::collections::HashSet;
 
 /// Sizes and strides of four small dimensions.
 fn layout() -> impl Strategy<Value = ([usize; 4], [usize; 4])> {
-    (
-        prop::array::uniform4(0usize..5),
-        prop::array::uniform4(0usize..40),
-    )
+    (prop::array::uniform4(0usize..5), prop::array::uniform4(0usize..40))
 }
 
 /// Sizes and strides of a tensor that was laid out in some order of its dimensions, with gaps.
@@ -35,10 +32,7 @@ fn places(shape: [usize; 4], strides: [usize; 4]) -> Vec<([usize; 4], usize)> {
     let [a, b, c, d] = shape;
     let mut all = Vec::new();
     for index in (0..a * b * c * d).map(|i| [i / (b * c * d), i / (c * d) % b, i / d % c, i % d]) {
-        all.push((
-            index,
-            index.iter().zip(strides).map(|(i, stride)| i * stride).sum(),
-        ));
+        all.push((index, index.iter().zip(strides).map(|(i, stride)| i * stride).sum()));
     }
     all
 }

@@ -22,19 +22,9 @@ fn imports_run_one_way() {
     }
     let found: String = circles(&folders)
         .iter()
-        .map(|circle| {
-            format!(
-                "{}: {}\n{}",
-                circle.folder,
-                circle.members.join(" "),
-                circle.lines
-            )
-        })
+        .map(|circle| format!("{}: {}\n{}", circle.folder, circle.members.join(" "), circle.lines))
         .collect();
-    assert!(
-        found.is_empty(),
-        "these modules use each other in a circle:\n{found}"
-    );
+    assert!(found.is_empty(), "these modules use each other in a circle:\n{found}");
 }
 
 #[test]
@@ -138,8 +128,7 @@ fn is_beginning(word: &str) -> bool {
 
 /// Reads one path from `at` on, with all branches of a `{}` group; gives the place behind it.
 fn path(tokens: &[TokenTree], mut at: usize, mut prefix: Vec<String>, found: &mut Vec<Vec<String>>) -> usize {
-    let is_colon =
-        |token: Option<&TokenTree>| matches!(token, Some(TokenTree::Punct(sign)) if sign.as_char() == ':');
+    let is_colon = |token: Option<&TokenTree>| matches!(token, Some(TokenTree::Punct(sign)) if sign.as_char() == ':');
     while let Some(token) = tokens.get(at) {
         match token {
             TokenTree::Ident(word) if *word == "self" && !prefix.is_empty() => {}
@@ -147,8 +136,7 @@ fn path(tokens: &[TokenTree], mut at: usize, mut prefix: Vec<String>, found: &mu
             TokenTree::Punct(sign) if sign.as_char() == '*' => prefix.push("*".to_string()),
             TokenTree::Group(group) => {
                 let branches: Vec<TokenTree> = group.stream().into_iter().collect();
-                let comma =
-                    |token: &TokenTree| matches!(token, TokenTree::Punct(sign) if sign.as_char() == ',');
+                let comma = |token: &TokenTree| matches!(token, TokenTree::Punct(sign) if sign.as_char() == ',');
                 for branch in branches.split(comma) {
                     path(branch, 0, prefix.clone(), found);
                 }
@@ -186,8 +174,7 @@ fn circles(folders: &BTreeMap<ModulePath, Folder>) -> Vec<Circle> {
             }
             reached
         };
-        let all: BTreeMap<&String, BTreeSet<String>> =
-            folder.keys().map(|name| (name, reached(name))).collect();
+        let all: BTreeMap<&String, BTreeSet<String>> = folder.keys().map(|name| (name, reached(name))).collect();
         let mut done = BTreeSet::new();
         for (name, reached) in &all {
             if !reached.contains(*name) || done.contains(*name) {

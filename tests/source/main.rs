@@ -26,9 +26,7 @@ fn root() -> &'static Path {
 fn workspace() -> Workspace {
     let mut workspace = Workspace::default();
     for (name, file) in CRATES {
-        workspace.add_crate(name, &root().join(file), &|path| {
-            std::fs::read_to_string(path).ok()
-        });
+        workspace.add_crate(name, &root().join(file), &|path| std::fs::read_to_string(path).ok());
     }
     workspace
 }

@@ -119,9 +119,7 @@ impl Workspace {
             name if self.modules.contains_key(&[from, &[name.to_string()]].concat()) => {
                 module.push(name.to_string());
             }
-            name if self.modules.contains_key([name.to_string()].as_slice()) => {
-                module = vec![name.to_string()]
-            }
+            name if self.modules.contains_key([name.to_string()].as_slice()) => module = vec![name.to_string()],
             _ => return self.walk(module, path, visited),
         }
         self.walk(module, rest, visited)
@@ -146,11 +144,7 @@ impl Workspace {
         if self.modules.contains_key(&child) {
             return self.walk(child, rest, visited);
         }
-        if !content
-            .items
-            .iter()
-            .any(|item| name_of(item).as_ref() == Some(name))
-        {
+        if !content.items.iter().any(|item| name_of(item).as_ref() == Some(name)) {
             let named = content.imports.iter().filter(|import| import.name == *name);
             for import in named {
                 let path = [&import.path, rest].concat();
@@ -203,13 +197,7 @@ fn add_imports(tree: &UseTree, mut path: Vec<String>, public: bool, imports: &mu
 }
 
 /// Adds `path::last`, or `path` for `self`, under its own or another name.
-fn add_import(
-    last: String,
-    name: Option<String>,
-    mut path: Vec<String>,
-    public: bool,
-    imports: &mut Vec<Import>,
-) {
+fn add_import(last: String, name: Option<String>, mut path: Vec<String>, public: bool, imports: &mut Vec<Import>) {
     if last != "self" {
         path.push(last);
     }
@@ -225,8 +213,7 @@ pub fn is_test(attributes: &[Attribute]) -> bool {
             return false;
         };
         let text = list.tokens.to_string().replace(' ', "");
-        attribute.path().is_ident("cfg")
-            && (text == "test" || text == "doctest" || text.starts_with("all(test,"))
+        attribute.path().is_ident("cfg") && (text == "test" || text == "doctest" || text.starts_with("all(test,"))
     })
 }
 

@@ -12,14 +12,8 @@ fn one_release_everywhere() {
             "bindings/comfyui/pyproject.toml",
             format!("\nversion = \"{release}\"\n"),
         ),
-        (
-            "bindings/comfyui/requirements.txt",
-            format!("omniid>={release}\n"),
-        ),
-        (
-            "bindings/csharp/OmniID.csproj",
-            format!("<Version>{release}</Version>"),
-        ),
+        ("bindings/comfyui/requirements.txt", format!("omniid>={release}\n")),
+        ("bindings/csharp/OmniID.csproj", format!("<Version>{release}</Version>")),
         (
             "bindings/unity/package/package.json",
             format!("\"version\": \"{release}\""),
@@ -28,10 +22,7 @@ fn one_release_everywhere() {
             "bindings/unreal/plugin/OmniID.uplugin",
             format!("\"VersionName\": \"{release}\""),
         ),
-        (
-            "include/omniid.h",
-            format!("#define OMNIID_VERSION \"{release}\"\n"),
-        ),
+        ("include/omniid.h", format!("#define OMNIID_VERSION \"{release}\"\n")),
     ] {
         let text = std::fs::read_to_string(root().join(file)).unwrap();
         assert!(text.contains(&line), "{file} has no {line:?}");

@@ -60,10 +60,7 @@ fn measure(what: &str, flops: f64, rounds: usize, forward: impl Fn() -> omniid::
 fn plain_linear(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
     let dims = x.dims();
     let width = dims[dims.len() - 1];
-    let y = x
-        .reshape(((), width))?
-        .matmul(&weight.t()?)?
-        .broadcast_add(bias)?;
+    let y = x.reshape(((), width))?.matmul(&weight.t()?)?.broadcast_add(bias)?;
     let mut shape = dims.to_vec();
     shape[dims.len() - 1] = weight.dim(0)?;
     y.reshape(shape)
@@ -118,9 +115,7 @@ fn linear_layer() -> Result<()> {
 }
 
 fn attention_layers() -> Result<()> {
-    for (batch, rows, tokens, heads, dim) in
-        [(96, 64, 64, 4, 32), (96, 48, 192, 4, 32), (16, 256, 256, 4, 64)]
-    {
+    for (batch, rows, tokens, heads, dim) in [(96, 64, 64, 4, 32), (96, 48, 192, 4, 32), (16, 256, 256, 4, 64)] {
         let q = variable(&[batch, rows, heads * dim])?;
         let k = variable(&[batch, tokens, heads * dim])?;
         let v = variable(&[batch, tokens, heads * dim])?;
@@ -149,10 +144,7 @@ fn transformer() -> omniid::Result<()> {
         projection_dim: None,
     };
     let variables = VarMap::new();
-    let model = VisionTransformer::load(
-        &config,
-        VarBuilder::from_varmap(&variables, DType::F32, &Device::Cpu),
-    )?;
+    let model = VisionTransformer::load(&config, VarBuilder::from_varmap(&variables, DType::F32, &Device::Cpu))?;
     let pixels = variable(&[batch, 3, 64, 64])?.as_tensor().detach();
     let tokens = config.token_count();
     let rows = (batch * tokens) as f64;
@@ -168,12 +160,10 @@ fn transformer() -> omniid::Result<()> {
     let data = variables.data().lock().expect("no thread panicked");
     let get = |name: &str| data[&format!("vision_model.{name}")].as_tensor().clone();
     let plain = || -> Result<Tensor> {
-        let norm = |x: &Tensor, name: &str| {
-            plain_norm(x, &get(&format!("{name}.weight")), &get(&format!("{name}.bias")))
-        };
-        let linear = |x: &Tensor, name: &str| {
-            plain_linear(x, &get(&format!("{name}.weight")), &get(&format!("{name}.bias")))
-        };
+        let norm =
+            |x: &Tensor, name: &str| plain_norm(x, &get(&format!("{name}.weight")), &get(&format!("{name}.bias")));
+        let linear =
+            |x: &Tensor, name: &str| plain_linear(x, &get(&format!("{name}.weight")), &get(&format!("{name}.bias")));
         let patches = pixels
             .reshape(&[batch, 3, 8, patch, 8, patch][..])?
             .permute([0, 2, 4, 1, 3, 5])?
@@ -183,14 +173,13 @@ fn transformer() -> omniid::Result<()> {
         let class = get("embeddings.class_embedding")
             .reshape((1, 1, width))?
             .broadcast_as((batch, 1, width))?;
-        let x = Tensor::cat(&[&class, &patches], 1)?
-            .broadcast_add(&get("embeddings.position_embedding.weight"))?;
+        let x = Tensor::cat(&[&class, &patches], 1)?.broadcast_add(&get("embeddings.position_embedding.weight"))?;
         let mut x = norm(&x, "pre_layrnorm")?;
         for layer in 0..layers {
             let name = |part: &str| format!("encoder.layers.{layer}.{part}");
             let normal = norm(&x, &name("layer_norm1"))?;
-            let [q, k, v] = ["q_proj", "k_proj", "v_proj"]
-                .map(|part| linear(&normal, &name(&format!("self_attn.{part}"))));
+            let [q, k, v] =
+                ["q_proj", "k_proj", "v_proj"].map(|part| linear(&normal, &name(&format!("self_attn.{part}"))));
             let attended = plain_attention(&q?, &k?, &v?, heads)?;
             x = (x + linear(&attended, &name("self_attn.out_proj"))?)?;
             let hidden = linear(&norm(&x, &name("layer_norm2"))?, &name("mlp.fc1"))?.gelu_erf()?;

@@ -9,8 +9,8 @@ use omniid_training::config::DetectorConfig;
 use omniid_training::detector::heads::HeadPool;
 use omniid_training::detector::scene::Scenes;
 use omniid_training::detector::{
-    compare_detectors, draw_faces, evaluation_options, held_out_scenes, portraits, test_images,
-    train_detector, DetectorTest,
+    compare_detectors, draw_faces, evaluation_options, held_out_scenes, portraits, test_images, train_detector,
+    DetectorTest,
 };
 use omniid_training::evaluate::Progress;
 use omniid_training::pictures::contact_sheet;
@@ -30,11 +30,7 @@ impl Observer for Lines {
         if progress.step.is_multiple_of(50) {
             println!(
                 "step {} of {}: loss {:.3}, {:.1} pictures/s, {:.0} s left",
-                progress.step,
-                progress.steps,
-                progress.loss,
-                progress.pictures_per_second,
-                progress.seconds_left
+                progress.step, progress.steps, progress.loss, progress.pictures_per_second, progress.seconds_left
             );
         }
         ControlFlow::Continue(())
@@ -47,8 +43,7 @@ impl Observer for Lines {
 
 fn main() -> Outcome {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let root =
-        PathBuf::from(std::env::var("OMNIID_ASSETS").unwrap_or_else(|_| "../shared/assets".to_owned()));
+    let root = PathBuf::from(std::env::var("OMNIID_ASSETS").unwrap_or_else(|_| "../shared/assets".to_owned()));
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["scenes", out, rest @ ..] => scenes(&root, Path::new(out), rest),

@@ -23,8 +23,7 @@ fn measure(photos: &Path, detector: &Path, verifier: &Path) -> Result<()> {
                 template,
                 ..PhotoOptions::default()
             };
-            let (dataset, report) =
-                load_photos(photos, &detector, &options, &mut |_, _| ControlFlow::Continue(()))?;
+            let (dataset, report) = load_photos(photos, &detector, &options, &mut |_, _| ControlFlow::Continue(()))?;
             println!("{size} px, template x {scale} about {center:?}: {report}");
             for dropped in &report.dropped {
                 println!("  left out: {} ({})", dropped.path, dropped.detail);

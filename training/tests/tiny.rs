@@ -38,9 +38,7 @@ fn config(name: &str, steps: u64) -> Result<RunConfig> {
 
 fn measure(report: &RunReport, name: &str) -> f64 {
     let found = report.metrics.iter().find(|(known, _)| known == name);
-    found
-        .unwrap_or_else(|| panic!("no {name} in {:?}", report.metrics))
-        .1
+    found.unwrap_or_else(|| panic!("no {name} in {:?}", report.metrics)).1
 }
 
 #[test]
@@ -51,18 +49,8 @@ fn masked_and_flow_runs_learn_who_somebody_is() -> Result<()> {
     let people = people(&assets)?;
 
     // A single step leaves the encoder as it was drawn.
-    let untrained = run_on(
-        &config("tiny", 1)?,
-        people.clone(),
-        &options("untrained"),
-        &mut Silent,
-    )?;
-    let masked = run_on(
-        &config("tiny", 400)?,
-        people.clone(),
-        &options("masked"),
-        &mut Silent,
-    )?;
+    let untrained = run_on(&config("tiny", 1)?, people.clone(), &options("untrained"), &mut Silent)?;
+    let masked = run_on(&config("tiny", 400)?, people.clone(), &options("masked"), &mut Silent)?;
     // Shuffling tokens among people is what a model blind to identity could not notice.
     assert!(measure(&masked, "gap") >= 0.15, "{:?}", masked.metrics);
     assert!(measure(&masked, "right_to_mean") <= 0.92, "{:?}", masked.metrics);

@@ -17,46 +17,27 @@ fn stub() -> String {
     let mut text = String::from("#include <omniid.h>\n");
     let header = read(root().join("include/omniid.h"));
     for line in header.lines() {
-        if let Some((name, value)) = line
-            .strip_prefix("#define ")
-            .and_then(|rest| rest.split_once(' '))
-        {
+        if let Some((name, value)) = line.strip_prefix("#define ").and_then(|rest| rest.split_once(' ')) {
             if value.bytes().all(|byte| byte.is_ascii_digit()) {
                 writeln!(text, "char constant_{name}[1 + {name}];").unwrap();
             }
         }
     }
     for function in prototypes() {
-        let parameters = function
-            .parameters
-            .iter()
-            .map(|(kind, name)| format!("{kind} {name}"));
+        let parameters = function.parameters.iter().map(|(kind, name)| format!("{kind} {name}"));
         let parameters = match function.parameters.is_empty() {
             true => "void".to_string(),
             false => parameters.collect::<Vec<_>>().join(", "),
         };
-        let body = if function.result == "void" {
-            ""
-        } else {
-            "return 0;"
-        };
-        writeln!(
-            text,
-            "{} {}({parameters}) {{ {body} }}",
-            function.result, function.name
-        )
-        .unwrap();
+        let body = if function.result == "void" { "" } else { "return 0;" };
+        writeln!(text, "{} {}({parameters}) {{ {body} }}", function.result, function.name).unwrap();
     }
     text
 }
 
 /// libabigail's description of the stub, without the traces of this machine.
 fn dump(folder: &Path) -> PathBuf {
-    let (source, library, dump) = (
-        folder.join("stub.c"),
-        folder.join("stub.so"),
-        folder.join("stub.abi"),
-    );
+    let (source, library, dump) = (folder.join("stub.c"), folder.join("stub.so"), folder.join("stub.abi"));
     std::fs::write(&source, stub()).unwrap();
     run(Command::new("gcc")
         .args(["-std=c11", "-g", "-w", "-shared", "-fPIC", "-I"])
@@ -86,9 +67,7 @@ fn abi_is_the_recorded_one() {
     let folder = tempfile::tempdir().unwrap();
     let dump = dump(folder.path());
     let name = format!("libomniid.so.{}.abi", omniid_capi::OMNIID_ABI_MAJOR);
-    let record = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/c_abi")
-        .join(name);
+    let record = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/c_abi").join(name);
     if std::env::var_os("OMNIID_UPDATE_ABI").is_some_and(|value| value == "1") {
         std::fs::copy(&dump, &record).unwrap();
     }

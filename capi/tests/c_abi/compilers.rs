@@ -16,10 +16,7 @@ const INCLUDES: [&str; 4] = [
 fn program(include: &str) -> String {
     let header = read(root().join("include/omniid.h"));
     let mut text = format!("{include}int main(void) {{\n");
-    for line in header
-        .lines()
-        .filter_map(|line| line.strip_prefix("#define OMNIID_"))
-    {
+    for line in header.lines().filter_map(|line| line.strip_prefix("#define OMNIID_")) {
         if let Some((name, _)) = line.split_once("_INIT {") {
             let name = name.to_lowercase();
             let check = format!("if (v_{name}.struct_size != sizeof v_{name}) return 1;");
@@ -126,14 +123,8 @@ fn sizes_agree() {
         ("omniid_identity_info", size_of::<omniid_identity_info>()),
         ("omniid_encode_options", size_of::<omniid_encode_options>()),
         ("omniid_photo_report", size_of::<omniid_photo_report>()),
-        (
-            "omniid_conditioning_input",
-            size_of::<omniid_conditioning_input>(),
-        ),
-        (
-            "omniid_conditioning_options",
-            size_of::<omniid_conditioning_options>(),
-        ),
+        ("omniid_conditioning_input", size_of::<omniid_conditioning_input>()),
+        ("omniid_conditioning_options", size_of::<omniid_conditioning_options>()),
         ("omniid_inject_call", size_of::<omniid_inject_call>()),
         ("omniid_tensor", size_of::<omniid_tensor>()),
         ("omniid_managed_tensor", size_of::<omniid_managed_tensor>()),

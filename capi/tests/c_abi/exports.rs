@@ -33,12 +33,7 @@ fn library_has_a_name_with_the_abi_major_and_stays_loaded() {
     if !has("readelf") {
         return;
     }
-    let text = stdout(&run(Command::new("readelf")
-        .arg("-d")
-        .arg(library("libomniid.so"))));
-    assert!(
-        text.contains(&format!("Library soname: [{}]", soname())),
-        "{text}"
-    );
+    let text = stdout(&run(Command::new("readelf").arg("-d").arg(library("libomniid.so"))));
+    assert!(text.contains(&format!("Library soname: [{}]", soname())), "{text}");
     assert!(text.contains("NODELETE"), "{text}");
 }

@@ -22,10 +22,7 @@ fn random_structs_get_a_status() {
     }
     for function in 0..5 {
         let statuses = seen.range((function, i32::MIN)..(function + 1, i32::MIN)).count();
-        assert!(
-            statuses >= 2,
-            "function {function} answered everything alike: {seen:?}"
-        );
+        assert!(statuses >= 2, "function {function} answered everything alike: {seen:?}");
         assert!(
             seen.contains_key(&(function, OMNIID_STATUS_OK)),
             "function {function} never succeeded: {seen:?}"

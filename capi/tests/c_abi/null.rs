@@ -119,9 +119,7 @@ pub fn statements() -> String {
 #[test]
 fn every_optional_parameter_exists() {
     for (function, parameter) in OPTIONAL {
-        let found = prototypes()
-            .into_iter()
-            .find(|prototype| prototype.name == function);
+        let found = prototypes().into_iter().find(|prototype| prototype.name == function);
         let found = found.unwrap_or_else(|| panic!("{function} is not in the header"));
         assert!(
             found.parameters.iter().any(|(_, name)| name == parameter),

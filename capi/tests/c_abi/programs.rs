@@ -121,9 +121,7 @@ fn static_libraries_needed_are_the_documented_ones() {
     // they are enough, this one that no program is linked without them by luck of the compiler's defaults.
     let folder = tempfile::tempdir().unwrap();
     let program = build(&root().join("examples/c/inject.c"), folder.path(), true);
-    let text = stdout(&run(Command::new("nm")
-        .args(["-D", "--undefined-only"])
-        .arg(program)));
+    let text = stdout(&run(Command::new("nm").args(["-D", "--undefined-only"]).arg(program)));
     assert!(
         !text.contains(" omniid_"),
         "the static program looks for the shared library"

@@ -15,10 +15,7 @@ struct Bytes<'a>(&'a [u8]);
 
 impl Bytes<'_> {
     fn next(&mut self) -> u8 {
-        let (first, rest) = self
-            .0
-            .split_first()
-            .map_or((0, self.0), |(first, rest)| (*first, rest));
+        let (first, rest) = self.0.split_first().map_or((0, self.0), |(first, rest)| (*first, rest));
         self.0 = rest;
         first
     }
@@ -75,9 +72,7 @@ impl Session {
             conditioning: null_mut(),
             report: null_mut(),
             path,
-            pixels: (0..40_000u32)
-                .map(|i| i.wrapping_mul(2_654_435_761) >> 9)
-                .collect(),
+            pixels: (0..40_000u32).map(|i| i.wrapping_mul(2_654_435_761) >> 9).collect(),
         };
         // SAFETY: zeros are valid in all three structs; pointers are set to what lives in `session`.
         unsafe {
@@ -85,10 +80,7 @@ impl Session {
             options.struct_size = size_of::<omniid_engine_options>() as u32;
             options.abi_version = OMNIID_ABI_VERSION;
             options.checkpoint_path = session.path.as_ptr();
-            assert_eq!(
-                omniid_engine_open(&options, &mut session.engine),
-                OMNIID_STATUS_OK
-            );
+            assert_eq!(omniid_engine_open(&options, &mut session.engine), OMNIID_STATUS_OK);
             let mut photo: omniid_photo = std::mem::zeroed();
             photo.struct_size = size_of::<omniid_photo>() as u32;
             (photo.pixels, photo.width, photo.height) = (session.pixels.as_ptr().cast(), 60, 60);
@@ -121,10 +113,7 @@ impl Session {
             3 => self.inject(&mut bytes),
             _ => self.describe(&mut bytes),
         };
-        assert_ne!(
-            status, OMNIID_STATUS_INTERNAL,
-            "a defect in the library was reported"
-        );
+        assert_ne!(status, OMNIID_STATUS_INTERNAL, "a defect in the library was reported");
         status
     }
 
@@ -148,11 +137,7 @@ impl Session {
                 null()
             };
             (raw.checkpoint_data, raw.checkpoint_size) = (self.data(bytes), usize::from(bytes.next()));
-            raw.image_encoder_path = if bytes.flag() {
-                c"no/such/file".as_ptr()
-            } else {
-                null()
-            };
+            raw.image_encoder_path = if bytes.flag() { c"no/such/file".as_ptr() } else { null() };
             (raw.image_encoder_data, raw.image_encoder_size) = (null(), raw.image_encoder_size);
             raw.image_encoder_config = if bytes.flag() { c"{}".as_ptr() } else { null() };
             raw.detector_path = null();
@@ -200,8 +185,7 @@ impl Session {
                 null()
             };
             let least = u32::from(bytes.next() & 32);
-            ((*photo).width, (*photo).height) =
-                (((*photo).width % 64) | least, ((*photo).height % 64) | least);
+            ((*photo).width, (*photo).height) = (((*photo).width % 64) | least, ((*photo).height % 64) | least);
             (*photo).row_stride %= 1024;
             (*raw).label = if bytes.flag() { c"\xff".as_ptr() } else { null() };
             ((*raw).consent, (*raw).report) = (null(), if bytes.flag() { &mut report } else { null_mut() });
@@ -225,30 +209,20 @@ impl Session {
         bytes.fill::<omniid_conditioning_options>(&mut options);
         let input = inputs.0.as_mut_ptr().cast::<omniid_conditioning_input>();
         let raw = options.0.as_mut_ptr().cast::<omniid_conditioning_options>();
-        let numbers: [f32; 2] =
-            std::array::from_fn(|_| f32::from_ne_bytes(std::array::from_fn(|_| bytes.next())));
+        let numbers: [f32; 2] = std::array::from_fn(|_| f32::from_ne_bytes(std::array::from_fn(|_| bytes.next())));
         let mask: Vec<f32> = (0..63 * 63).map(|i| i as f32 / 4000.0).collect();
         let mut out = null_mut();
         // SAFETY: as in `open`; the mask has as many values as its sizes can ask for. A layer_scale_count other than
         // the number of layers, 2, is refused before anything is read.
         unsafe {
-            (*input).identity = if bytes.next() & 7 != 0 {
-                self.identity
-            } else {
-                null()
-            };
+            (*input).identity = if bytes.next() & 7 != 0 { self.identity } else { null() };
             (*input).mask = if bytes.flag() { mask.as_ptr() } else { null() };
-            ((*input).mask_height, (*input).mask_width) =
-                ((*input).mask_height % 64, (*input).mask_width % 64);
+            ((*input).mask_height, (*input).mask_width) = ((*input).mask_height % 64, (*input).mask_width % 64);
             (*input).negative = if bytes.flag() { self.identity } else { null() };
             (*input).composition = if bytes.flag() { self.identity } else { null() };
             (*raw).layer_scales = if bytes.flag() { numbers.as_ptr() } else { null() };
             let mut number = || if bytes.flag() { numbers.as_ptr() } else { null() };
-            (
-                (*raw).composition_scale,
-                (*raw).style_boost,
-                (*raw).composition_boost,
-            ) = (number(), number(), number());
+            ((*raw).composition_scale, (*raw).style_boost, (*raw).composition_boost) = (number(), number(), number());
             ((*raw).progress, (*raw).progress_user_data) = (None, null_mut());
             let options = if bytes.flag() { raw } else { null_mut() };
             let status = omniid_conditioning_create(self.engine, input, 1, options, &mut out);
@@ -292,11 +266,7 @@ impl Session {
                 device_type: if bytes.next() == 9 { 2 } else { 1 },
                 device_id: 0,
             },
-            ndim: if bytes.flag() {
-                4
-            } else {
-                i32::from(bytes.next() % 5)
-            },
+            ndim: if bytes.flag() { 4 } else { i32::from(bytes.next() % 5) },
             dtype: TensorType {
                 code: 2 + (bytes.next() & 2),
                 bits: 16 + (bytes.next() & 16),
@@ -338,8 +308,7 @@ impl Session {
                 _ => {
                     let mut count = 0;
                     let photo = memory.0.as_mut_ptr().cast::<omniid_photo>();
-                    ((*photo).path, (*photo).data, (*photo).pixels) =
-                        (null(), null(), self.pixels.as_ptr().cast());
+                    ((*photo).path, (*photo).data, (*photo).pixels) = (null(), null(), self.pixels.as_ptr().cast());
                     ((*photo).width, (*photo).height, (*photo).row_stride) = (9, 9, 0);
                     omniid_engine_detect_faces(self.engine, photo, null(), null_mut(), 0, &mut count)
                 }

@@ -42,9 +42,8 @@ impl GeneratorArgs {
                 ))
             }
             (None, None) => {
-                let bytes = omniid_minihost::default_model().map_err(|error| {
-                    Failure::usage(format!("{error}; give --minihost FILE or set OMNIID_MINIHOST"))
-                })?;
+                let bytes = omniid_minihost::default_model()
+                    .map_err(|error| Failure::usage(format!("{error}; give --minihost FILE or set OMNIID_MINIHOST")))?;
                 Source::from(bytes)
             }
         };

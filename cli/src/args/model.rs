@@ -13,13 +13,7 @@ use std::path::{Path, PathBuf};
 #[command(next_help_heading = "Model")]
 pub struct ModelArgs {
     /// Identity model: a native Omni-ID, an IP-Adapter or an XLabs FLUX file [default: the one inside the program].
-    #[arg(
-        short,
-        long,
-        value_name = "FILE",
-        env = "OMNIID_CHECKPOINT",
-        hide_env_values = true
-    )]
+    #[arg(short, long, value_name = "FILE", env = "OMNIID_CHECKPOINT", hide_env_values = true)]
     pub checkpoint: Option<PathBuf>,
     #[command(flatten)]
     pub parts: PartArgs,
@@ -41,12 +35,7 @@ pub struct ModelArgs {
 #[derive(clap::Args, Clone)]
 pub struct PartArgs {
     /// CLIP vision model; IP-Adapter and XLabs files need the one that they were trained with.
-    #[arg(
-        long,
-        value_name = "FILE",
-        env = "OMNIID_IMAGE_ENCODER",
-        hide_env_values = true
-    )]
+    #[arg(long, value_name = "FILE", env = "OMNIID_IMAGE_ENCODER", hide_env_values = true)]
     pub image_encoder: Option<PathBuf>,
     /// Its config.json [default: the one beside it, else its shapes tell].
     #[arg(long, value_name = "FILE")]
@@ -131,9 +120,7 @@ impl ModelArgs {
             )),
             None => {
                 let options = EngineOptions::built_in().map_err(|error| {
-                    Failure::usage(format!(
-                        "{error}; give --checkpoint FILE or set OMNIID_CHECKPOINT"
-                    ))
+                    Failure::usage(format!("{error}; give --checkpoint FILE or set OMNIID_CHECKPOINT"))
                 })?;
                 Ok(options.checkpoint)
             }

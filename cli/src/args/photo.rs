@@ -111,11 +111,7 @@ impl PhotoArgs {
         Ok(EncodeOptions::default()
             .with_crop(self.crop()?)
             .with_batch_size(self.batch_size as usize)
-            .with_bad_photo(if self.strict {
-                BadPhoto::Fail
-            } else {
-                BadPhoto::Skip
-            }))
+            .with_bad_photo(if self.strict { BadPhoto::Fail } else { BadPhoto::Skip }))
     }
 
     fn crop(&self) -> Outcome<Option<CropMode>> {

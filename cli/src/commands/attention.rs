@@ -100,11 +100,7 @@ pub fn run(args: Args) -> Outcome {
         blocks: maps.blocks,
         queries: maps.queries,
         side: maps.side,
-        photos: maps
-            .photos
-            .iter()
-            .map(|photo| photo.report.name.clone())
-            .collect(),
+        photos: maps.photos.iter().map(|photo| photo.report.name.clone()).collect(),
         shown,
         strongest: strongest(&maps, block),
     };
@@ -193,11 +189,7 @@ fn sheet(maps: &AttentionMaps, block: usize, shown: &[usize]) -> RgbImage {
         let top = HEAD + row as i64 * step;
         let crop = resize(&photo.crop, SIDE, SIDE, FilterType::CatmullRom);
         canvas.paste(&crop, GAP, top);
-        canvas.paste(
-            &overlay_heat(&crop, &photo.mean(block), maps.side),
-            GAP + step,
-            top,
-        );
+        canvas.paste(&overlay_heat(&crop, &photo.mean(block), maps.side), GAP + step, top);
         for (column, &query) in shown.iter().enumerate() {
             let picture = overlay_heat(&crop, photo.shares(block, query), maps.side);
             canvas.paste(&picture, GAP + (column as i64 + 2) * step, top);

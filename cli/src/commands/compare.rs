@@ -63,11 +63,7 @@ pub fn run(args: Args) -> Outcome {
     if engine.is_none() {
         engine = built_in_of(&identities, &args);
     }
-    let names = args
-        .inputs
-        .iter()
-        .map(|path| path.display().to_string())
-        .collect();
+    let names = args.inputs.iter().map(|path| path.display().to_string()).collect();
     let matrix = Matrix::new(names, &identities, engine.as_ref())?;
     if args.json {
         output::print_json(&matrix)
@@ -94,8 +90,8 @@ fn identity(path: &Path, args: &Args, engine: Option<&Engine>) -> Outcome<Identi
         return Ok(Identity::load(path, &args.model.limits.limits())?);
     }
     let photos = args.photo.collect(&[path.to_path_buf()])?;
-    let engine = engine
-        .ok_or_else(|| Failure::usage(format!("{} is neither an identity nor a photo", path.display())))?;
+    let engine =
+        engine.ok_or_else(|| Failure::usage(format!("{} is neither an identity nor a photo", path.display())))?;
     let options = args.photo.encode_options()?;
     let encoded = with_bar(args.quiet, |progress| {
         engine.encode_with_progress(&photos, &options, progress)
@@ -119,9 +115,7 @@ impl Matrix {
     pub fn new(names: Vec<String>, identities: &[Identity], engine: Option<&Engine>) -> Outcome<Self> {
         // Projected once each: among many, every pair would repeat that.
         let embed = |engine: &Engine| {
-            let embedded = identities
-                .iter()
-                .map(|identity| engine.comparison_vector(identity));
+            let embedded = identities.iter().map(|identity| engine.comparison_vector(identity));
             embedded.collect::<Result<Vec<_>, _>>()
         };
         let embedded = engine.map(embed).transpose()?;

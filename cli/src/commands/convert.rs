@@ -187,9 +187,7 @@ impl OutputArgs {
 fn native(args: NativeArgs) -> Outcome {
     args.output.check()?;
     let source = args.model.engine_options()?;
-    let options = NativeOptions::default()
-        .with_name(args.name)
-        .with_precision(args.dtype);
+    let options = NativeOptions::default().with_name(args.name).with_precision(args.dtype);
     let target = &args.output.output;
     let done = with_bar(args.output.quiet, |progress| {
         convert::to_native_with_progress(&source, &options, target, progress)
@@ -238,21 +236,14 @@ fn report_embeddings(outputs: &[&Path], shape: Vec<usize>, json: bool, hint: &st
     if json {
         return output::print_json(&report);
     }
-    output::print(format!(
-        "{}: {:?}\n{hint}",
-        report.outputs.join(", "),
-        report.shape
-    ))
+    output::print(format!("{}: {:?}\n{hint}", report.outputs.join(", "), report.shape))
 }
 
 fn diffusers(args: DiffusersArgs) -> Outcome {
     args.output.check()?;
     let embeddings = args.identities.embeddings()?;
     let (target, precision, guidance) = (&args.output.output, args.identities.dtype, !args.no_guidance);
-    let ending = target
-        .extension()
-        .and_then(|ending| ending.to_str())
-        .unwrap_or("");
+    let ending = target.extension().and_then(|ending| ending.to_str()).unwrap_or("");
     let torch = match args.format {
         Some(format) => format == FileFormat::Torch,
         None => ["pt", "pth", "bin", "ipadpt"].contains(&ending),
@@ -264,12 +255,7 @@ fn diffusers(args: DiffusersArgs) -> Outcome {
         embeddings.save_diffusers(target, guidance, precision)?;
         "In Python: pipeline(…, ip_adapter_image_embeds=[safetensors.torch.load_file(path)[\"image_embeds\"]])"
     };
-    report_embeddings(
-        &[target],
-        embeddings.diffusers(guidance).shape,
-        args.output.json,
-        hint,
-    )
+    report_embeddings(&[target], embeddings.diffusers(guidance).shape, args.output.json, hint)
 }
 
 fn comfyui(args: ComfyUiArgs) -> Outcome {

@@ -27,14 +27,7 @@ Writes into the output folder, replacing what an earlier run left there:
 const SEVERAL: usize = 4;
 
 /// Views of a sheet, poses and expressions.
-const VIEWS: [&str; 6] = [
-    "front",
-    "three-quarter left",
-    "right",
-    "down",
-    "smile",
-    "surprise",
-];
+const VIEWS: [&str; 6] = ["front", "three-quarter left", "right", "down", "smile", "surprise"];
 
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
@@ -95,12 +88,7 @@ pub fn run(args: Args) -> Outcome {
         encoding.elapsed().as_secs_f64()
     ))?;
     for person in &people {
-        let used = person
-            .several
-            .photos
-            .iter()
-            .filter(|photo| photo.is_used())
-            .count();
+        let used = person.several.photos.iter().filter(|photo| photo.is_used()).count();
         output::print(format!(
             "   {}: {used} of {} photos → {}",
             person.name,
@@ -169,11 +157,7 @@ fn find_people(root: &Path) -> Outcome<Vec<(String, Vec<PathBuf>)>> {
     folders.sort();
     let mut people = Vec::new();
     for folder in folders {
-        let name = folder
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
+        let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if let Ok(photos) = crate::photos::collect(&[folder], false) {
             people.push((name, photos));
         }
@@ -200,10 +184,7 @@ fn encode(engine: &Engine, name: String, files: Vec<PathBuf>, args: &Args) -> Ou
     let (first, rest) = photos.split_at(photos.len().min(SEVERAL));
     let several = encode(first)?;
     // The first photo that shows a face: another one may have been left out.
-    let usable = several
-        .photos
-        .iter()
-        .position(omniid::engine::PhotoReport::is_used);
+    let usable = several.photos.iter().position(omniid::engine::PhotoReport::is_used);
     let one = encode(&first[usable.unwrap_or(0)..][..1])?.identity;
     // Few photos are no reason to stop.
     let others = match rest {
@@ -280,10 +261,7 @@ fn sheet(
         SIDE,
         engine.limits(),
     )?;
-    let cells = crops
-        .into_iter()
-        .map(|(name, crop)| Cell::new(name, crop))
-        .collect();
+    let cells = crops.into_iter().map(|(name, crop)| Cell::new(name, crop)).collect();
     sheet.group(format!("{}: photos", person.name), cells);
     let what = format!("drawing {}", person.name);
     for identity in [&person.one, &person.several.identity] {

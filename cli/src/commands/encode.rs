@@ -34,12 +34,7 @@ pub struct Args {
 
 pub fn run(args: Args) -> Outcome {
     output::check_target(&args.output, args.force)?;
-    make(
-        &args.person,
-        &args.notes,
-        &args.output,
-        Engine::encode_with_progress,
-    )
+    make(&args.person, &args.notes, &args.output, Engine::encode_with_progress)
 }
 
 /// Makes an identity of a person's photos, writes it to `target` and says what became of the photos.

@@ -13,8 +13,8 @@ use omniid::{Error, Limits};
 use omniid_training::data::photos::{file_hash, load_photos, PhotoOptions};
 use omniid_training::data::Dataset;
 use omniid_training::evaluate::{
-    evaluate_people, EvaluatedModel, Evaluation, Example, GenerationOptions, ModelName, PeopleReport,
-    Progress, SuiteOptions, TestPeople, Verifier, FORMAT_VERSION, SIMILARITY, TOKENS,
+    evaluate_people, EvaluatedModel, Evaluation, Example, GenerationOptions, ModelName, PeopleReport, Progress,
+    SuiteOptions, TestPeople, Verifier, FORMAT_VERSION, SIMILARITY, TOKENS,
 };
 use omniid_training::render::RenderConfig;
 use std::path::{Path, PathBuf};
@@ -125,8 +125,7 @@ pub fn run(args: Args) -> Outcome {
     let mut evaluate = |group: TestPeople<'_>, options: &SuiteOptions| -> Outcome {
         let host = host.as_ref().map(|(host, _)| host);
         let mut progress = Progress::new(&mut step);
-        let (report, examples) =
-            evaluate_people(&model, host, verifier.as_ref(), &group, options, &mut progress)?;
+        let (report, examples) = evaluate_people(&model, host, verifier.as_ref(), &group, options, &mut progress)?;
         if !examples.is_empty() {
             save_png(&sheet(&examples), &args.out.join(picture_name(&group.name)))?;
         }
@@ -170,8 +169,8 @@ pub fn run(args: Args) -> Outcome {
         seconds: start.elapsed().as_secs_f64(),
         people,
     };
-    let text = serde_json::to_string_pretty(&evaluation)
-        .map_err(|error| Error::internal(format!("JSON report: {error}")))?;
+    let text =
+        serde_json::to_string_pretty(&evaluation).map_err(|error| Error::internal(format!("JSON report: {error}")))?;
     let markdown = args.out.join("evaluation.md");
     write(&args.out.join(JSON), &text)?;
     write(&markdown, &evaluation.markdown())?;
@@ -182,11 +181,7 @@ pub fn run(args: Args) -> Outcome {
     for group in &evaluation.people {
         summary.push_str(&line(group));
     }
-    output::print(format!(
-        "{summary}{} ({:.0} s)",
-        markdown.display(),
-        evaluation.seconds
-    ))
+    output::print(format!("{summary}{} ({:.0} s)", markdown.display(), evaluation.seconds))
 }
 
 impl Args {
@@ -297,16 +292,10 @@ fn picture_name(group: &str) -> String {
 
 /// The first people: photos, truth, and what was drawn from each identity.
 fn sheet(examples: &[Example]) -> RgbImage {
-    let columns = examples
-        .iter()
-        .map(|one| one.inputs.len().max(one.truth.len()))
-        .max();
+    let columns = examples.iter().map(|one| one.inputs.len().max(one.truth.len())).max();
     let mut sheet = Sheet::new(96, columns.unwrap_or(1));
     let cells = |pictures: &[RgbImage]| -> Vec<Cell> {
-        pictures
-            .iter()
-            .map(|picture| Cell::new("", picture.clone()))
-            .collect()
+        pictures.iter().map(|picture| Cell::new("", picture.clone())).collect()
     };
     for (place, example) in examples.iter().enumerate() {
         sheet.group(format!("person {}: photos", place + 1), cells(&example.inputs));
@@ -324,10 +313,7 @@ fn line(group: &PeopleReport) -> String {
     let named = |name: &str| group.verification.iter().any(|row| row.descriptor == name);
     let own = if named(SIMILARITY) { SIMILARITY } else { TOKENS };
     for row in group.verification.iter().filter(|row| row.descriptor == own) {
-        text.push_str(&format!(
-            "AUC {:.3} with {} photo(s), ",
-            row.auc.value, row.photos
-        ));
+        text.push_str(&format!("AUC {:.3} with {} photo(s), ", row.auc.value, row.photos));
     }
     if let Some(generation) = &group.generation {
         for result in &generation.results {

@@ -171,13 +171,7 @@ fn look(
 
 /// The photo with a box around each face and a dot on each landmark. The largest face is green, the others yellow.
 fn drawn(image: RgbImage, faces: &[Face]) -> RgbImage {
-    const COLOURS: [[u8; 3]; 5] = [
-        [255, 0, 0],
-        [0, 0, 255],
-        [0, 255, 0],
-        [255, 0, 255],
-        [0, 255, 255],
-    ];
+    const COLOURS: [[u8; 3]; 5] = [[255, 0, 0], [0, 0, 255], [0, 255, 0], [255, 0, 255], [0, 255, 255]];
     let thick = i64::from(image.width().max(image.height()) / 300).max(1);
     let mut canvas = Canvas::from(image);
     for (index, face) in faces.iter().enumerate() {
@@ -194,12 +188,7 @@ fn drawn(image: RgbImage, faces: &[Face]) -> RgbImage {
             colour,
         );
         for (point, colour) in face.landmarks.0.iter().zip(COLOURS) {
-            canvas.dot(
-                point[0].round() as i64,
-                point[1].round() as i64,
-                thick + 1,
-                colour,
-            );
+            canvas.dot(point[0].round() as i64, point[1].round() as i64, thick + 1, colour);
         }
     }
     canvas.into_image()

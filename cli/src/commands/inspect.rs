@@ -124,10 +124,7 @@ fn photo(path: &Path, detector: Option<&FaceDetector>, args: &Args) -> Outcome<F
     };
     Ok(Finding::Photo {
         path: path.display().to_string(),
-        format: format.map_or_else(
-            || "unknown".to_string(),
-            |format| format!("{format:?}").to_uppercase(),
-        ),
+        format: format.map_or_else(|| "unknown".to_string(), |format| format!("{format:?}").to_uppercase()),
         width: image.width(),
         height: image.height(),
         faces,
@@ -165,9 +162,7 @@ fn file(path: &Path, args: &Args) -> Outcome<Finding> {
             tensors: checkpoint.names().filter_map(line).collect(),
         });
     }
-    let tensor_list = args
-        .tensors
-        .then(|| checkpoint.names().filter_map(line).collect());
+    let tensor_list = args.tensors.then(|| checkpoint.names().filter_map(line).collect());
     Ok(Finding::Checkpoint {
         description: Box::new(description),
         tensor_list,

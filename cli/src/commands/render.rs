@@ -8,9 +8,7 @@ use clap::ValueEnum;
 use image::RgbImage;
 use omniid_training::data::Dataset;
 use omniid_training::pictures::contact_sheet;
-use omniid_training::render::{
-    render_folder, render_people, Assets, Family, RenderConfig, LARGEST, TRUTH_FILE,
-};
+use omniid_training::render::{render_folder, render_people, Assets, Family, RenderConfig, LARGEST, TRUTH_FILE};
 use serde::Serialize;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -168,8 +166,7 @@ pub fn run(args: Args) -> Outcome {
     if let Some(folder) = &args.out {
         let bar = Bar::with_time_left(args.quiet);
         render_folder(&assets, &config, folder, &|done, all| {
-            bar.show("rendering people", done as u64, all as u64)
-                .is_continue()
+            bar.show("rendering people", done as u64, all as u64).is_continue()
         })?;
     }
     if let Some(path) = &args.dataset {
@@ -188,10 +185,7 @@ pub fn run(args: Args) -> Outcome {
             .flat_map(|person| &person.pictures)
             .filter_map(|picture| RgbImage::from_raw(args.size, args.size, picture.pixels.clone()))
             .collect();
-        save_png(
-            &contact_sheet(&pictures, (args.inputs + args.targets) as usize),
-            path,
-        )?;
+        save_png(&contact_sheet(&pictures, (args.inputs + args.targets) as usize), path)?;
     }
     let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
     let report = Report {
@@ -212,12 +206,7 @@ pub fn run(args: Args) -> Outcome {
         report.pictures,
         args.size,
         report.seconds,
-        places
-            .into_iter()
-            .flatten()
-            .cloned()
-            .collect::<Vec<_>>()
-            .join(", ")
+        places.into_iter().flatten().cloned().collect::<Vec<_>>().join(", ")
     ))
 }
 

@@ -286,11 +286,7 @@ fn tell_dropped(report: &PhotoReport, file: &Path, bar: &Bar) -> Outcome {
     }
     let text = file.with_extension("dropped.txt");
     if lines.len() > SHOWN {
-        bar.line(&format!(
-            "  and {} more, see {}",
-            lines.len() - SHOWN,
-            text.display()
-        ));
+        bar.line(&format!("  and {} more, see {}", lines.len() - SHOWN, text.display()));
     }
     Ok(save_bytes_atomically(
         &text,

@@ -97,11 +97,7 @@ mod tests {
     const RED: [u8; 3] = [255, 0, 0];
 
     fn count(canvas: Canvas) -> usize {
-        canvas
-            .into_image()
-            .pixels()
-            .filter(|pixel| pixel.0 == RED)
-            .count()
+        canvas.into_image().pixels().filter(|pixel| pixel.0 == RED).count()
     }
 
     #[test]

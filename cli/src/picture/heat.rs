@@ -44,29 +44,13 @@ pub fn matrix_picture(names: &[String], rows: &[Vec<f32>]) -> RgbImage {
             .unwrap_or_default();
         canvas.text(&name, 4, at + CELL / 2 - 5, 2, [0; 3]);
         // Column names alternate in height, because they are wider than a cell.
-        canvas.text(
-            &name,
-            at,
-            if i % 2 == 0 { MARGIN - 40 } else { MARGIN - 20 },
-            2,
-            [0; 3],
-        );
+        canvas.text(&name, at, if i % 2 == 0 { MARGIN - 40 } else { MARGIN - 20 }, 2, [0; 3]);
         for (j, &value) in row.iter().enumerate() {
-            let share = if high > low {
-                (value - low) / (high - low)
-            } else {
-                1.0
-            };
+            let share = if high > low { (value - low) / (high - low) } else { 1.0 };
             let left = MARGIN + j as i64 * CELL;
             canvas.fill(left, at, CELL - 1, CELL - 1, heat_colour(share));
             let ink = if share > 0.6 { [0; 3] } else { [255; 3] };
-            canvas.text(
-                &format!("{value:.2}"),
-                left + CELL / 2 - 16,
-                at + CELL / 2 - 5,
-                2,
-                ink,
-            );
+            canvas.text(&format!("{value:.2}"), left + CELL / 2 - 16, at + CELL / 2 - 5, 2, ink);
         }
     }
     canvas.into_image()
@@ -85,11 +69,7 @@ pub fn overlay_heat(photo: &RgbImage, values: &[f32], columns: usize) -> RgbImag
     RgbImage::from_fn(photo.width(), photo.height(), |x, y| {
         let cell = (y as usize * rows / height) * columns + x as usize * columns / width;
         let value = values.get(cell).copied().unwrap_or(low);
-        let share = if high > low {
-            (value - low) / (high - low)
-        } else {
-            0.0
-        };
+        let share = if high > low { (value - low) / (high - low) } else { 0.0 };
         let heat = heat_colour(share);
         let pixel = photo.get_pixel(x, y).0;
         Rgb(std::array::from_fn(|channel| {
@@ -106,10 +86,7 @@ mod tests {
     fn colours_run_from_dark_to_bright() {
         assert_eq!(heat_colour(0.0), [68, 1, 84]);
         assert_eq!(heat_colour(1.0), [253, 231, 37]);
-        assert_eq!(
-            (heat_colour(-1.0), heat_colour(f32::NAN)),
-            ([68, 1, 84], [68, 1, 84])
-        );
+        assert_eq!((heat_colour(-1.0), heat_colour(f32::NAN)), ([68, 1, 84], [68, 1, 84]));
         let light = |value| {
             heat_colour(value)
                 .iter()
@@ -123,13 +100,7 @@ mod tests {
     fn the_largest_value_is_the_brightest_cell() {
         let black = RgbImage::new(4, 4);
         let picture = overlay_heat(&black, &[0.0, 0.1, 0.2, 0.9], 2);
-        assert_eq!(
-            picture.get_pixel(3, 3).0,
-            heat_colour(1.0).map(|channel| channel / 2)
-        );
-        assert_eq!(
-            picture.get_pixel(0, 0).0,
-            heat_colour(0.0).map(|channel| channel / 2)
-        );
+        assert_eq!(picture.get_pixel(3, 3).0, heat_colour(1.0).map(|channel| channel / 2));
+        assert_eq!(picture.get_pixel(0, 0).0, heat_colour(0.0).map(|channel| channel / 2));
     }
 }

@@ -72,10 +72,8 @@ impl Sheet {
             .sum();
         let widest = self.groups.iter().map(|(_, cells)| cells.len()).max();
         let columns = widest.unwrap_or(0).clamp(1, self.columns) as i64;
-        let height = GAP
-            + self.groups.len() as i64 * TITLE
-            + rows * (CAPTION + step)
-            + self.footer.len() as i64 * CAPTION;
+        let height =
+            GAP + self.groups.len() as i64 * TITLE + rows * (CAPTION + step) + self.footer.len() as i64 * CAPTION;
         ((GAP + columns * step) as u32, height as u32)
     }
 
@@ -88,13 +86,7 @@ impl Sheet {
         let cut = |text: &str, most: usize| text.chars().take(most).collect::<String>();
         let mut top = GAP;
         for (title, cells) in &self.groups {
-            canvas.text(
-                &cut(title, letters(i64::from(width) - GAP)),
-                GAP,
-                top + 4,
-                DOT,
-                INK,
-            );
+            canvas.text(&cut(title, letters(i64::from(width) - GAP)), GAP, top + 4, DOT, INK);
             top += TITLE;
             for row in cells.chunks(self.columns) {
                 for (column, cell) in row.iter().enumerate() {

@@ -41,10 +41,7 @@ fn encode_reports_every_photo() {
     assert_eq!(used, [true, false, true]);
     assert_eq!(report["photos"][1]["kind"], "format");
     assert!(
-        report["photos"][1]["reason"]
-            .as_str()
-            .unwrap()
-            .contains("broken.png"),
+        report["photos"][1]["reason"].as_str().unwrap().contains("broken.png"),
         "{text}"
     );
     let seen = place.json(&["inspect", "x.omniid", "--json"]);
@@ -74,26 +71,13 @@ fn extend_equals_encoding_all_at_once() {
     ]
     .concat());
     let (all, more) = (tokens(&place, "all.omniid"), tokens(&place, "more.omniid"));
-    let difference = all
-        .iter()
-        .zip(&more)
-        .map(|(a, b)| (a - b).abs())
-        .fold(0.0, f32::max);
+    let difference = all.iter().zip(&more).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
     assert!(difference <= 1e-5, "{difference}");
     assert_eq!(tokens(&place, "x.omniid"), one);
-    place.ok(&[
-        &["extend", "x.omniid", "b.png", "c.png", "--in-place"],
-        &MODEL[..],
-    ]
-    .concat());
+    place.ok(&[&["extend", "x.omniid", "b.png", "c.png", "--in-place"], &MODEL[..]].concat());
     assert_eq!(tokens(&place, "x.omniid"), more);
     assert_eq!(place.json(&["inspect", "x.omniid", "--json"])[0]["label"], "Anna");
-    encode(
-        &place,
-        &["a.png"],
-        "small.omniid",
-        &["--no-features", "--store", "f16"],
-    );
+    encode(&place, &["a.png"], "small.omniid", &["--no-features", "--store", "f16"]);
     let args = [&["extend", "small.omniid", "b.png", "-o", "z.omniid"], &MODEL[..]].concat();
     place.fails(&args, 1, "error[unsupported]");
 }
@@ -108,18 +92,9 @@ fn similarity_of_identities_and_photos() {
     assert!((value(0, 2) - 1.0).abs() < 1e-6 && (value(0, 1) - value(1, 0)).abs() < 1e-9);
     // Closed form from the files themselves.
     let (a, b) = (tokens(&place, "a.omniid"), tokens(&place, "b.omniid"));
-    let dot = |x: &[f32], y: &[f32]| {
-        x.iter()
-            .zip(y)
-            .map(|(x, y)| f64::from(*x) * f64::from(*y))
-            .sum::<f64>()
-    };
+    let dot = |x: &[f32], y: &[f32]| x.iter().zip(y).map(|(x, y)| f64::from(*x) * f64::from(*y)).sum::<f64>();
     let expected = dot(&a, &b) / (dot(&a, &a) * dot(&b, &b)).sqrt();
-    assert!(
-        (value(0, 1) - expected).abs() < 1e-6,
-        "{} {expected}",
-        value(0, 1)
-    );
+    assert!((value(0, 1) - expected).abs() < 1e-6, "{} {expected}", value(0, 1));
     let photos = place.json(&[&["compare", "a.png", "b.omniid", "--json"], &MODEL[..]].concat());
     assert!((photos["similarity"][0][1].as_f64().unwrap() - expected).abs() < 1e-5);
     let csv = place.ok(&["compare", "a.omniid", "b.omniid", "--csv"]);
@@ -204,10 +179,7 @@ fn completions_for_every_shell() {
     let place = Workplace::new();
     for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
         let script = place.ok(&["completions", shell]);
-        assert!(
-            script.contains("omniid") && script.contains("full-face"),
-            "{shell}"
-        );
+        assert!(script.contains("omniid") && script.contains("full-face"), "{shell}");
     }
     assert!(place.ok(&["--help"]).contains("Exit codes"));
 }

@@ -86,13 +86,7 @@ fn a_public_checkpoint_becomes_one_file_with_the_same_numbers() {
         "--host",
         "host.json",
     ];
-    let done = place.json(
-        &[
-            &["convert", "native", "-o", "one.safetensors", "--json"],
-            &public[..],
-        ]
-        .concat(),
-    );
+    let done = place.json(&[&["convert", "native", "-o", "one.safetensors", "--json"], &public[..]].concat());
     assert_eq!(
         (done["adapter"].as_bool(), done["detector"].as_bool()),
         (Some(true), Some(false))
@@ -112,35 +106,16 @@ fn a_public_checkpoint_becomes_one_file_with_the_same_numbers() {
     assert!(place
         .ok(&["compare", "public.omniid", "native.omniid"])
         .contains("1.000"));
-    let args = [
-        "convert",
-        "native",
-        "-c",
-        "plus.safetensors",
-        "-o",
-        "x.safetensors",
-    ];
+    let args = ["convert", "native", "-c", "plus.safetensors", "-o", "x.safetensors"];
     place.fails(&args, 2, "image encoder");
-    let without_host = [
-        "-c",
-        "plus.safetensors",
-        "--image-encoder",
-        "clip/model.safetensors",
-    ];
+    let without_host = ["-c", "plus.safetensors", "--image-encoder", "clip/model.safetensors"];
     place.fails(
         &[&["convert", "native", "-o", "x.safetensors"], &without_host[..]].concat(),
         1,
         "host",
     );
     place.fails(
-        &[
-            "convert",
-            "full-face",
-            "-c",
-            "one.safetensors",
-            "-o",
-            "x.safetensors",
-        ],
+        &["convert", "full-face", "-c", "one.safetensors", "-o", "x.safetensors"],
         1,
         "full-face",
     );
@@ -173,11 +148,7 @@ fn the_full_face_file_has_the_public_names_and_the_same_bytes() {
     assert_eq!(file.len(), pairs.len());
     for (ours, theirs) in pairs {
         assert_eq!(native.shape(&ours), file.shape(&theirs), "{theirs}");
-        assert_eq!(
-            native.bytes(&ours).unwrap(),
-            file.bytes(&theirs).unwrap(),
-            "{theirs}"
-        );
+        assert_eq!(native.bytes(&ours).unwrap(), file.bytes(&theirs).unwrap(), "{theirs}");
     }
     let seen = place.json(&["inspect", "ff.safetensors", "--json"]);
     assert_eq!(seen[0]["kind"]["projection"]["projection"], "full_face");
@@ -214,13 +185,7 @@ fn the_mean_identity_stands_on_the_negative_side() {
     let found = open(&place, "m.safetensors")
         .tensor("image_embeds", DType::F32, &Device::Cpu)
         .unwrap();
-    let negative = found
-        .get(0)
-        .unwrap()
-        .flatten_all()
-        .unwrap()
-        .to_vec1::<f32>()
-        .unwrap();
+    let negative = found.get(0).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
     assert_eq!(negative, (0..144).map(|value| value as f32).collect::<Vec<_>>());
     // Another model's mean does not fit.
     place.ok(&["encode", "a.png", "-c", "model.safetensors", "-o", "b.omniid"]);
@@ -245,28 +210,13 @@ fn directions_of_comparison_are_kept_and_identities_stay_valid() {
         .unwrap()
         .reshape((1, 144))
         .unwrap();
-    save_with(
-        &place,
-        "similarity.projection",
-        &projection,
-        "projected.safetensors",
-    );
-    let convert = [
-        "convert",
-        "native",
-        "-c",
-        "projected.safetensors",
-        "--precision",
-        "f16",
-    ];
+    save_with(&place, "similarity.projection", &projection, "projected.safetensors");
+    let convert = ["convert", "native", "-c", "projected.safetensors", "--precision", "f16"];
     place.ok(&[&convert[..], &["-o", "small.safetensors"]].concat());
     let kept = open(&place, "small.safetensors")
         .tensor("similarity.projection", DType::F32, &Device::Cpu)
         .unwrap();
-    assert_eq!(
-        kept.to_vec2::<f32>().unwrap(),
-        projection.to_vec2::<f32>().unwrap()
-    );
+    assert_eq!(kept.to_vec2::<f32>().unwrap(), projection.to_vec2::<f32>().unwrap());
 
     for photo in ["a", "b"] {
         let (picture, identity) = (format!("{photo}.png"), format!("{photo}.omniid"));
@@ -295,14 +245,7 @@ fn embeddings_hold_the_tokens_with_the_negative_first() {
     }
     let bytes = |file: &str, tensor: &str| open(&place, file).bytes(tensor).unwrap().into_owned();
     let (a, b) = (bytes("a.omniid", "tokens"), bytes("b.omniid", "tokens"));
-    let done = place.json(&[
-        "convert",
-        "diffusers",
-        "a.omniid",
-        "-o",
-        "a.safetensors",
-        "--json",
-    ]);
+    let done = place.json(&["convert", "diffusers", "a.omniid", "-o", "a.safetensors", "--json"]);
     assert_eq!(done["shape"], serde_json::json!([2, 1, 6, 24]));
     assert_eq!(
         bytes("a.safetensors", "image_embeds"),
@@ -317,10 +260,7 @@ fn embeddings_hold_the_tokens_with_the_negative_first() {
         "-o",
         "n.safetensors",
     ]);
-    assert_eq!(
-        bytes("n.safetensors", "image_embeds"),
-        [b.clone(), a.clone()].concat()
-    );
+    assert_eq!(bytes("n.safetensors", "image_embeds"), [b.clone(), a.clone()].concat());
     place.ok(&[
         "convert",
         "diffusers",
@@ -330,10 +270,7 @@ fn embeddings_hold_the_tokens_with_the_negative_first() {
         "-o",
         "ab.safetensors",
     ]);
-    assert_eq!(
-        bytes("ab.safetensors", "image_embeds"),
-        [a.clone(), b.clone()].concat()
-    );
+    assert_eq!(bytes("ab.safetensors", "image_embeds"), [a.clone(), b.clone()].concat());
     let mean = [
         "convert",
         "diffusers",
@@ -372,11 +309,7 @@ fn embeddings_hold_the_tokens_with_the_negative_first() {
         assert_eq!(seen[index]["type"], "embeddings");
         assert_eq!(seen[index]["tensors"][name]["shape"], serde_json::json!(shape));
     }
-    place.fails(
-        &["convert", "comfyui", "a.omniid", "-o", "a.ipadpt"],
-        2,
-        "--force",
-    );
+    place.fails(&["convert", "comfyui", "a.omniid", "-o", "a.ipadpt"], 2, "--force");
     place.fails(
         &[
             "convert",

@@ -16,17 +16,7 @@ fn generate(place: &Workplace, inputs: &[&str], out: &str, more: &[&str]) -> ser
         true => &[],
         false => &["--steps", "2"],
     };
-    place.json(
-        &[
-            &["generate"],
-            inputs,
-            &MODEL,
-            &["--out", out, "--json"],
-            steps,
-            more,
-        ]
-        .concat(),
-    )
+    place.json(&[&["generate"], inputs, &MODEL, &["--out", out, "--json"], steps, more].concat())
 }
 
 fn picture(place: &Workplace, name: &str) -> RgbImage {
@@ -54,10 +44,7 @@ fn a_sheet_shows_photos_and_views() {
     assert_eq!(person["photos"], 2);
     assert!(person["left_out"][0].as_str().unwrap().contains("broken.png"));
     assert_eq!(person["views"].as_array().unwrap().len(), 3);
-    assert_eq!(
-        (report["size"].as_u64(), report["steps"].as_u64()),
-        (Some(16), Some(2))
-    );
+    assert_eq!((report["size"].as_u64(), report["steps"].as_u64()), (Some(16), Some(2)));
     let peak = report["peak_memory_bytes"].as_u64();
     assert!(peak.is_none_or(|bytes| bytes > 1 << 20), "{report}");
     // Three columns of 32 with gaps; two titles and two captioned rows between gaps, and the last line.
@@ -134,10 +121,7 @@ fn folders_and_identities_are_people_of_their_own() {
         &["--views", "front"],
     );
     let people = report["people"].as_array().unwrap();
-    let names: Vec<&str> = people
-        .iter()
-        .map(|person| person["name"].as_str().unwrap())
-        .collect();
+    let names: Vec<&str> = people.iter().map(|person| person["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["ann", "photos", "Cleo", "ben"]);
     assert_eq!(people[1]["photos"], 2);
 }
@@ -145,8 +129,7 @@ fn folders_and_identities_are_people_of_their_own() {
 #[test]
 fn mistakes_about_views_and_models_are_named() {
     let place = place();
-    let asked =
-        |more: &[&'static str]| [&["generate", "a.png"], &MODEL[..], &["--out", "x.png"], more].concat();
+    let asked = |more: &[&'static str]| [&["generate", "a.png"], &MODEL[..], &["--out", "x.png"], more].concat();
     place.fails(&asked(&["--views", "sideways"]), 2, "sideways");
     place.fails(&asked(&["--views", "wings=1"]), 2, "wings");
     place.fails(&asked(&["--steps", "0"]), 2, "steps");

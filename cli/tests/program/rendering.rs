@@ -32,10 +32,7 @@ fn people_are_rendered_alike_every_time() {
         assert_eq!(read(format!("one/{name}")), read(format!("two/{name}")), "{name}");
     }
     let truth = String::from_utf8(read("one/truth.jsonl".into())).unwrap();
-    let lines: Vec<serde_json::Value> = truth
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect();
+    let lines: Vec<serde_json::Value> = truth.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(lines.len(), 6);
     assert_eq!(lines[2]["role"], "target");
     // The first studio picture is frontal: the nose tip is between the eyes.
@@ -47,11 +44,7 @@ fn people_are_rendered_alike_every_time() {
     let dataset = Dataset::load(&place.path("set.safetensors")).unwrap();
     let first = image::open(place.path("one/ict-40/1.png")).unwrap().to_rgb8();
     assert_eq!(dataset.people[0].pictures[0].pixels, first.into_raw());
-    place.fails(
-        &["render", "one", "--assets", &assets, "--people", "1"],
-        2,
-        "--force",
-    );
+    place.fails(&["render", "one", "--assets", &assets, "--people", "1"], 2, "--force");
     place.fails(&["render", "--assets", &assets], 2, "nothing to write");
     // A generated sheet of a rendered person shows the truth below: as many views as studio pictures.
     place.add_generator();
@@ -72,10 +65,7 @@ fn people_are_rendered_alike_every_time() {
     ]);
     let person = &drawn["people"][0];
     assert_eq!(
-        (
-            person["photos"].as_u64(),
-            person["views"].as_array().unwrap().len()
-        ),
+        (person["photos"].as_u64(), person["views"].as_array().unwrap().len()),
         (Some(2), 1)
     );
 }
@@ -130,25 +120,10 @@ fn an_evaluation_writes_tables_with_its_seed_and_models() {
         .concat();
         place.json(&all)
     };
-    let drawing = [
-        "--minihost",
-        "minihost.safetensors",
-        "--steps",
-        "1",
-        "--drawn",
-        "4",
-    ];
+    let drawing = ["--minihost", "minihost.safetensors", "--steps", "1", "--drawn", "4"];
     let report = evaluate("full", &drawing);
     assert_eq!(report["first_seed"], 1_000_000_000);
-    let identity = place.json(&[
-        "encode",
-        "a.png",
-        "-c",
-        "mini.safetensors",
-        "-o",
-        "a.omniid",
-        "--json",
-    ]);
+    let identity = place.json(&["encode", "a.png", "-c", "mini.safetensors", "-o", "a.omniid", "--json"]);
     assert_eq!(report["model"]["fingerprint"], identity["model"]);
     let people = &report["people"][0];
     // Tokens, two kinds of gradients, colour and the untrained encoder, for photos and for pairs.
@@ -165,10 +140,7 @@ fn an_evaluation_writes_tables_with_its_seed_and_models() {
     assert_eq!(people["generation"]["pictures"], 4);
     let text = std::fs::read_to_string(place.path("full/evaluation.md")).unwrap();
     let fingerprint = report["model"]["fingerprint"].as_str().unwrap();
-    assert!(
-        text.contains(fingerprint) && text.contains("1000000000"),
-        "{text}"
-    );
+    assert!(text.contains(fingerprint) && text.contains("1000000000"), "{text}");
     assert!(place.path("full/rendered-people.png").is_file());
     let saved = std::fs::read_to_string(place.path("full/evaluation.json")).unwrap();
     let saved: serde_json::Value = serde_json::from_str(&saved).unwrap();

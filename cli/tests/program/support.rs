@@ -121,11 +121,7 @@ impl Workplace {
             &self.path("clip/model.safetensors"),
             &VisionTransformer::tensors(&vision).unwrap(),
         );
-        std::fs::write(
-            self.path("clip/config.json"),
-            serde_json::to_string(&vision).unwrap(),
-        )
-        .unwrap();
+        std::fs::write(self.path("clip/config.json"), serde_json::to_string(&vision).unwrap()).unwrap();
         let resampler = EncoderConfig::Resampler(ResamplerConfig {
             feature_width: 32,
             width: 64,
@@ -153,8 +149,7 @@ impl Workplace {
 }
 
 fn save(path: &Path, specs: &[TensorSpec]) {
-    omniid::checkpoint::write_safetensors(path, &random_tensors(specs, 5).unwrap(), &Default::default())
-        .unwrap();
+    omniid::checkpoint::write_safetensors(path, &random_tensors(specs, 5).unwrap(), &Default::default()).unwrap();
 }
 
 /// A smooth picture that differs with `seed`.

@@ -50,9 +50,7 @@ targets = 2
 fn place() -> Workplace {
     let place = Workplace::new();
     std::fs::write(place.path("run.toml"), CONFIG).unwrap();
-    toy_people(12, 8, 16, 1)
-        .save(&place.path("toys.safetensors"))
-        .unwrap();
+    toy_people(12, 8, 16, 1).save(&place.path("toys.safetensors")).unwrap();
     place
 }
 
@@ -74,11 +72,7 @@ fn presets_are_listed_and_printed() {
 fn an_interrupted_run_ends_like_an_uninterrupted_one() {
     let place = place();
     place.ok(&[&["train", "run.toml", "--out", "whole"], &DATA[..]].concat());
-    place.ok(&[
-        &["train", "run.toml", "--out", "parts", "--steps", "3"],
-        &DATA[..],
-    ]
-    .concat());
+    place.ok(&[&["train", "run.toml", "--out", "parts", "--steps", "3"], &DATA[..]].concat());
     let resume = [&["train", "run.toml", "--out", "parts", "--resume"], &DATA[..]].concat();
     // The number of steps differs from that of the saved run.
     let refused = place.run(&resume);
@@ -94,11 +88,7 @@ fn an_interrupted_run_ends_like_an_uninterrupted_one() {
     assert_eq!(seen[0]["kind"]["kind"], "native");
     // A folder with a run is not overwritten by mistake, another seed gives another model.
     let again = place.run(&[&["train", "run.toml", "--out", "whole"], &DATA[..]].concat());
-    assert!(
-        again.code == 2 && again.stderr.contains("resume"),
-        "{}",
-        again.stderr
-    );
+    assert!(again.code == 2 && again.stderr.contains("resume"), "{}", again.stderr);
     place.ok(&[&["train", "run.toml", "--out", "seed", "--seed", "4"], &DATA[..]].concat());
     assert!(model("seed") != model("whole"));
 }
@@ -157,37 +147,20 @@ fn data_that_cannot_be_used_is_reported() {
     let place = place();
     let run = place.run(&["train", "run.toml", "--out", "none"]);
     assert!(run.code == 2 && run.stderr.contains("--assets"), "{}", run.stderr);
-    let run = place.run(&[
-        "train",
-        "run.toml",
-        "--out",
-        "missing",
-        "--data",
-        "nobody.safetensors",
-    ]);
+    let run = place.run(&["train", "run.toml", "--out", "missing", "--data", "nobody.safetensors"]);
     assert!(
         run.code == 1 && run.stderr.contains("nobody.safetensors"),
         "{}",
         run.stderr
     );
-    let run = place.run(&[
-        "train",
-        "run.toml",
-        "--out",
-        "wrong",
-        "--data",
-        "model.safetensors",
-    ]);
+    let run = place.run(&["train", "run.toml", "--out", "wrong", "--data", "model.safetensors"]);
     assert!(run.code == 1 && run.stderr.contains("dataset"), "{}", run.stderr);
     // Nobody with two usable photos: unreadable ones, one alone, an empty folder.
     for folder in ["broken", "alone", "empty"] {
         std::fs::create_dir_all(place.path("photos").join(folder)).unwrap();
     }
     std::fs::write(place.path("photos/broken/1.jpg"), b"no picture").unwrap();
-    let example = format!(
-        "{}/../examples/photos/person-1/01.jpg",
-        env!("CARGO_MANIFEST_DIR")
-    );
+    let example = format!("{}/../examples/photos/person-1/01.jpg", env!("CARGO_MANIFEST_DIR"));
     std::fs::copy(example, place.path("photos/alone/1.jpg")).unwrap();
     let run = place.run(&["train", "run.toml", "--out", "photos-run", "--photos", "photos"]);
     assert_eq!(run.code, 2, "{}", run.stderr);

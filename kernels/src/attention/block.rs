@@ -164,9 +164,7 @@ impl Block<'_> {
         // SAFETY: the tokens exist; the working memory holds whole panels of a block.
         unsafe {
             for t in 0..len.next_multiple_of(COLUMNS) {
-                let to = scratch
-                    .keys
-                    .add((t / COLUMNS) * self.head_dim * COLUMNS + t % COLUMNS);
+                let to = scratch.keys.add((t / COLUMNS) * self.head_dim * COLUMNS + t % COLUMNS);
                 if t < len {
                     // The score rows are free while keys are packed.
                     self.keys.read::<L>(start + t, self.head_dim, scratch.scores);
@@ -191,14 +189,7 @@ impl Block<'_> {
 
     /// Adds a block of `len` tokens to the state of up to [`ROWS`] rows; `index` is the first row's place.
     #[inline(always)]
-    unsafe fn attend<L: Lanes>(
-        &self,
-        scratch: &Scratch,
-        rows: &[usize],
-        index: usize,
-        len: usize,
-        first: bool,
-    ) {
+    unsafe fn attend<L: Lanes>(&self, scratch: &Scratch, rows: &[usize], index: usize, len: usize, first: bool) {
         let dim = padded(self.head_dim);
         // SAFETY: rows and tokens exist; all offsets stay inside the working memory.
         unsafe {
@@ -216,9 +207,7 @@ impl Block<'_> {
             }
             let mut t = 0;
             while t < len {
-                let panel = scratch
-                    .keys
-                    .add((t / COLUMNS) * self.head_dim * COLUMNS + t % COLUMNS);
+                let panel = scratch.keys.add((t / COLUMNS) * self.head_dim * COLUMNS + t % COLUMNS);
                 let to = scratch.scores.add(t);
                 product::<L, _, 2>(
                     rows.len(),

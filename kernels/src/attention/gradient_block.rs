@@ -140,10 +140,7 @@ impl Block<'_> {
         unsafe {
             for t in 0..self.tokens.next_multiple_of(COLUMNS) {
                 let panel = (t / COLUMNS) * self.head_dim * COLUMNS + t % COLUMNS;
-                let (to_keys, to_values) = (
-                    scratch.keys_transposed.add(panel),
-                    scratch.values_transposed.add(panel),
-                );
+                let (to_keys, to_values) = (scratch.keys_transposed.add(panel), scratch.values_transposed.add(panel));
                 if t >= self.tokens {
                     for d in 0..self.head_dim {
                         *to_keys.add(d * COLUMNS) = 0.0;
@@ -263,12 +260,7 @@ impl Block<'_> {
     /// Turns a row of scores (in powers of two) into probabilities P, and the gradient dP in the other row into that
     /// of the scores: P · (dP - Σ P · dP), where the sum is that of output and output gradient.
     #[inline(always)]
-    unsafe fn softmax<L: Lanes>(
-        &self,
-        r: usize,
-        product: f32,
-        each: impl Fn(usize) -> (usize, *mut f32, *mut f32),
-    ) {
+    unsafe fn softmax<L: Lanes>(&self, r: usize, product: f32, each: impl Fn(usize) -> (usize, *mut f32, *mut f32)) {
         let block = block_len(self.tokens);
         // SAFETY: rows are STRIDE long, so whole vectors may be used.
         unsafe {

@@ -219,9 +219,7 @@ fn check(input: &AttentionInput<'_>, output: &TensorViewMut<'_>, mode: OutputMod
         }
         if let Some(weights) = row_weights.filter(|weights| weights.len() != rows) {
             let found = weights.len();
-            return Err(Error::invalid(format!(
-                "{found} row weights for {rows} query rows"
-            )));
+            return Err(Error::invalid(format!("{found} row weights for {rows} query rows")));
         }
     }
     Ok(())

@@ -26,10 +26,7 @@ fn reference(query: &[f64], keys: &[Vec<f64>], values: &[Vec<f64>], scale: f64) 
 }
 
 fn row<T: Scalar>(data: &[T], start: usize, len: usize) -> Vec<f64> {
-    data[start..start + len]
-        .iter()
-        .map(|x| f64::from(x.widen()))
-        .collect()
+    data[start..start + len].iter().map(|x| f64::from(x.widen())).collect()
 }
 
 struct Case {
@@ -69,28 +66,15 @@ fn largest_error<T: Scalar>(pool: &ThreadPool, case: &Case, seed: u64) -> f64 {
     attention(pool, &input, &mut view, OutputMode::Overwrite).unwrap();
     let mut worst = 0.0_f64;
     for h in 0..heads {
-        let keys: Vec<_> = (0..tokens)
-            .map(|t| row(&keys, (t * heads + h) * dim, dim))
-            .collect();
-        let values: Vec<_> = (0..tokens)
-            .map(|t| row(&values, (t * heads + h) * dim, dim))
-            .collect();
+        let keys: Vec<_> = (0..tokens).map(|t| row(&keys, (t * heads + h) * dim, dim)).collect();
+        let values: Vec<_> = (0..tokens).map(|t| row(&values, (t * heads + h) * dim, dim)).collect();
         for r in 0..batch * rows {
             let start = (r * heads + h) * dim;
-            let expected = reference(
-                &row(&query, start, dim),
-                &keys,
-                &values,
-                1.0 / (dim as f64).sqrt(),
-            );
+            let expected = reference(&row(&query, start, dim), &keys, &values, 1.0 / (dim as f64).sqrt());
             for (x, y) in expected.iter().zip(row(&output, start, dim)) {
                 // `max` would drop a NaN.
                 let error = (x - y).abs();
-                worst = if error > worst || error.is_nan() {
-                    error
-                } else {
-                    worst
-                };
+                worst = if error > worst || error.is_nan() { error } else { worst };
             }
         }
     }
@@ -323,10 +307,7 @@ fn half_precision_outputs_are_rounded_once() {
     for ((x, y), z) in before.iter().zip(&plain).zip(&output) {
         let exact = x.to_f32() + y;
         // Half a unit in the last place of values below 8.
-        assert!(
-            (exact - z.to_f32()).abs() <= exact.abs() / 2048.0 + 1e-6,
-            "{exact} {z}"
-        );
+        assert!((exact - z.to_f32()).abs() <= exact.abs() / 2048.0 + 1e-6, "{exact} {z}");
     }
 }
 
@@ -448,17 +429,16 @@ fn what_does_not_fit_is_refused() {
         keys: empty,
         values: empty,
     }];
-    let run =
-        |key_values: &[KeyValue<TensorView<'_>>], select: Option<&[Option<usize>]>, output: &mut [f32]| {
-            let input = AttentionInput {
-                query,
-                key_values,
-                select,
-                scale: None,
-            };
-            let mut view = TensorViewMut::contiguous(output, SHAPE).unwrap();
-            attention(&ThreadPool::new(1), &input, &mut view, OutputMode::Overwrite)
+    let run = |key_values: &[KeyValue<TensorView<'_>>], select: Option<&[Option<usize>]>, output: &mut [f32]| {
+        let input = AttentionInput {
+            query,
+            key_values,
+            select,
+            scale: None,
         };
+        let mut view = TensorViewMut::contiguous(output, SHAPE).unwrap();
+        attention(&ThreadPool::new(1), &input, &mut view, OutputMode::Overwrite)
+    };
     assert!(run(&sets, None, &mut output).is_err());
     assert!(run(&[], None, &mut output).is_err());
     assert!(run(&sets[..1], Some(&[Some(0)]), &mut output).is_err());

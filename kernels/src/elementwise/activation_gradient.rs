@@ -12,12 +12,7 @@ const CHUNK: usize = 1 << 14;
 ///
 /// # Errors
 /// `InvalidArgument` when the lengths differ.
-pub(crate) fn activate(
-    pool: &ThreadPool,
-    activation: Activation,
-    input: &[f32],
-    output: &mut [f32],
-) -> Result<()> {
+pub(crate) fn activate(pool: &ThreadPool, activation: Activation, input: &[f32], output: &mut [f32]) -> Result<()> {
     check("an activation", &[input.len(), output.len()])?;
     run(
         pool,
@@ -107,10 +102,7 @@ pub(crate) fn gate_gradient(
     output_gradient: &[f32],
     input_gradient: &mut [f32],
 ) -> Result<()> {
-    let rows = check_gate(
-        width,
-        &[input.len(), 2 * output_gradient.len(), input_gradient.len()],
-    )?;
+    let rows = check_gate(width, &[input.len(), 2 * output_gradient.len(), input_gradient.len()])?;
     run(
         pool,
         Pass {
@@ -131,9 +123,7 @@ fn check(what: &str, lengths: &[usize]) -> Result<()> {
     if lengths.iter().all(|&len| len == lengths[0]) {
         return Ok(());
     }
-    Err(Error::invalid(format!(
-        "{what} got tensors of {lengths:?} values"
-    )))
+    Err(Error::invalid(format!("{what} got tensors of {lengths:?} values")))
 }
 
 fn check_gate(width: usize, lengths: &[usize]) -> Result<usize> {
@@ -192,9 +182,7 @@ fn run(pool: &ThreadPool, pass: Pass<'_>, target: &mut [f32], rows: usize) {
                     activation: pass.activation,
                     len,
                     values,
-                    gates: pass
-                        .gates
-                        .map(|offset| (values.add(offset), to.wrapping_add(offset))),
+                    gates: pass.gates.map(|offset| (values.add(offset), to.wrapping_add(offset))),
                     gradient: pass
                         .gradient
                         .map(|gradient| gradient.as_ptr().add(row * pass.width + first)),
@@ -228,9 +216,7 @@ impl Kernel for Part {
             unsafe {
                 let value = load_first::<L>(self.values.add(i), count);
                 match (self.gates, self.gradient) {
-                    (None, None) => {
-                        store_first::<L>(self.to.add(i), self.activation.vector::<L>(value), count)
-                    }
+                    (None, None) => store_first::<L>(self.to.add(i), self.activation.vector::<L>(value), count),
                     (None, Some(gradient)) => {
                         let (_, slope) = self.activation.value_and_slope::<L>(value);
                         let gradient = load_first::<L>(gradient.add(i), count);
@@ -364,8 +350,7 @@ mod tests {
                     );
                 }
                 let mut values = vec![f32::NAN; inputs.len()];
-                isa.with(|| activate(&pool, activation, &inputs, &mut values))
-                    .unwrap();
+                isa.with(|| activate(&pool, activation, &inputs, &mut values)).unwrap();
                 let mut expected = inputs.clone();
                 isa.with(|| activation.apply(&mut expected));
                 assert_eq!(values, expected);
@@ -409,10 +394,8 @@ mod tests {
                     let (values, gates) = input[r * 2 * width..][..2 * width].split_at(width);
                     let (mut activated, mut slopes) = (gates.to_vec(), vec![0.0; width]);
                     isa.with(|| Activation::Gelu.apply(&mut activated));
-                    isa.with(|| {
-                        activation_gradient(&pool, Activation::Gelu, gates, &vec![1.0; width], &mut slopes)
-                    })
-                    .unwrap();
+                    isa.with(|| activation_gradient(&pool, Activation::Gelu, gates, &vec![1.0; width], &mut slopes))
+                        .unwrap();
                     for c in 0..width {
                         let g = gradient[r * width + c];
                         let close = |found: f32, expected: f32| {

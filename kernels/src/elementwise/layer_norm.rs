@@ -41,8 +41,7 @@ pub fn layer_norm(
         let last = rows.min(first + chunk);
         let target = &target;
         // SAFETY: each task writes rows of its own inside `output`, whose length was checked.
-        let output =
-            unsafe { std::slice::from_raw_parts_mut(target.0.add(first * width), (last - first) * width) };
+        let output = unsafe { std::slice::from_raw_parts_mut(target.0.add(first * width), (last - first) * width) };
         let input = &input[first * width..last * width];
         // SAFETY: the kernel's slices have equal lengths, whole rows of `width`.
         unsafe {
@@ -85,11 +84,7 @@ impl Kernel for Norm<'_> {
         let width = self.weight.len();
         let whole = width - width % L::WIDTH;
         let rest = width - whole;
-        for (input, output) in self
-            .input
-            .chunks_exact(width)
-            .zip(self.output.chunks_exact_mut(width))
-        {
+        for (input, output) in self.input.chunks_exact(width).zip(self.output.chunks_exact_mut(width)) {
             let (from, to) = (input.as_ptr(), output.as_mut_ptr());
             // SAFETY: all lanes lie inside rows of `width`; `dispatch` vouches for the instructions.
             unsafe {
@@ -116,9 +111,7 @@ impl Kernel for Norm<'_> {
                 let mut i = 0;
                 while i < whole {
                     let d = L::mul(L::sub(L::load(from.add(i)), means), factor);
-                    let bias = self
-                        .bias
-                        .map_or(L::splat(0.0), |bias| L::load(bias.as_ptr().add(i)));
+                    let bias = self.bias.map_or(L::splat(0.0), |bias| L::load(bias.as_ptr().add(i)));
                     L::store(to.add(i), L::fma(d, L::load(self.weight.as_ptr().add(i)), bias));
                     i += L::WIDTH;
                 }
@@ -147,13 +140,10 @@ mod tests {
         for isa in Isa::available() {
             for (rows, width) in [(1, 1), (3, 7), (5, 64), (257, 1280), (2, 1000), (100, 769)] {
                 let mut values = |n: usize, offset: f32| -> Vec<f32> {
-                    (0..n)
-                        .map(|_| random.random_range(-1.0..1.0_f32) + offset)
-                        .collect()
+                    (0..n).map(|_| random.random_range(-1.0..1.0_f32) + offset).collect()
                 };
                 // A large mean shows a variance that cancels.
-                let (input, weight, bias) =
-                    (values(rows * width, 20.0), values(width, 0.5), values(width, 0.0));
+                let (input, weight, bias) = (values(rows * width, 20.0), values(width, 0.5), values(width, 0.0));
                 for (pool, bias) in pools.iter().zip([Some(&bias[..]), None]) {
                     let mut output = vec![0.0; rows * width];
                     isa.with(|| layer_norm(pool, &input, &weight, bias, 1e-5, &mut output))
@@ -164,8 +154,7 @@ mod tests {
                         let variance = x.iter().map(|&x| (f64::from(x) - mean).powi(2)).sum::<f64>() / n;
                         for (c, &y) in y.iter().enumerate() {
                             let d = (f64::from(x[c]) - mean) / (variance + 1e-5).sqrt();
-                            let expected =
-                                d * f64::from(weight[c]) + bias.map_or(0.0, |bias| f64::from(bias[c]));
+                            let expected = d * f64::from(weight[c]) + bias.map_or(0.0, |bias| f64::from(bias[c]));
                             assert!(
                                 (f64::from(y) - expected).abs() < 5e-5,
                                 "{isa:?} {width}: {y} {expected}"

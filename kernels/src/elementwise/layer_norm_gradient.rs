@@ -64,10 +64,7 @@ pub(crate) fn layer_norm_gradient(
                 weight,
                 eps,
                 output_gradient: &output_gradient[first * width..last * width],
-                input_gradient: std::slice::from_raw_parts_mut(
-                    target.0.add(first * width),
-                    (last - first) * width,
-                ),
+                input_gradient: std::slice::from_raw_parts_mut(target.0.add(first * width), (last - first) * width),
                 weight_sums,
                 bias_sums,
             };
@@ -119,9 +116,7 @@ impl Kernel for Gradient<'_> {
             // SAFETY: every piece lies inside rows of `width`; `dispatch` vouches for the instructions.
             unsafe {
                 let mut sum = L::splat(0.0);
-                pieces::<L>(width, |i, count| {
-                    sum = L::add(sum, load_first::<L>(x.add(i), count))
-                });
+                pieces::<L>(width, |i, count| sum = L::add(sum, load_first::<L>(x.add(i), count)));
                 let mean = L::reduce_add(sum) / n;
                 let means = L::splat(mean);
                 let mut squares = L::splat(0.0);
@@ -149,10 +144,7 @@ impl Kernel for Gradient<'_> {
                 let gx_mean = L::splat(L::reduce_add(gx_sum) / n);
                 pieces::<L>(width, |i, count| {
                     let normal = L::mul(L::sub(load_first::<L>(x.add(i), count), means), factors);
-                    let g = L::mul(
-                        load_first::<L>(dy.add(i), count),
-                        load_first::<L>(weight.add(i), count),
-                    );
+                    let g = L::mul(load_first::<L>(dy.add(i), count), load_first::<L>(weight.add(i), count));
                     let d = L::sub(L::sub(g, g_mean), L::mul(normal, gx_mean));
                     store_first::<L>(dx.add(i), L::mul(d, factors), count);
                 });
@@ -215,16 +207,12 @@ mod tests {
         let pools = [ThreadPool::new(1), ThreadPool::new(3)];
         for isa in Isa::available() {
             for (rows, width) in [(1, 2), (3, 7), (300, 33), (130, 64)] {
-                let mut values = |n: usize| -> Vec<f32> {
-                    (0..n).map(|_| random.random_range(-1.0..1.0_f32) + 0.3).collect()
-                };
+                let mut values =
+                    |n: usize| -> Vec<f32> { (0..n).map(|_| random.random_range(-1.0..1.0_f32) + 0.3).collect() };
                 let (x, weight, dy) = (values(rows * width), values(width), values(rows * width));
                 let run = |pool| {
-                    let (mut dx, mut dw, mut db) = (
-                        vec![f32::NAN; x.len()],
-                        vec![f32::NAN; width],
-                        vec![f32::NAN; width],
-                    );
+                    let (mut dx, mut dw, mut db) =
+                        (vec![f32::NAN; x.len()], vec![f32::NAN; width], vec![f32::NAN; width]);
                     isa.with(|| layer_norm_gradient(pool, &x, &weight, EPS, &dy, &mut dx, &mut dw, &mut db))
                         .unwrap();
                     (dx, dw, db)
@@ -275,9 +263,7 @@ mod tests {
     fn lengths_are_checked() {
         let pool = ThreadPool::new(1);
         let (mut dx, mut dw, mut db) = ([0.0; 6], [0.0; 3], [0.0; 2]);
-        let bad = layer_norm_gradient(
-            &pool, &[0.0; 6], &[1.0; 3], EPS, &[0.0; 6], &mut dx, &mut dw, &mut db,
-        );
+        let bad = layer_norm_gradient(&pool, &[0.0; 6], &[1.0; 3], EPS, &[0.0; 6], &mut dx, &mut dw, &mut db);
         assert!(bad.is_err());
     }
 }

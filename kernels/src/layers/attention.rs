@@ -205,10 +205,7 @@ mod tests {
         let together = attention(&q, &k, &v, 2)?;
         for b in 0..3 {
             let alone = attention(&q.narrow(0, b, 1)?, &k, &v, 2)?;
-            let difference = (together.narrow(0, b, 1)? - alone)?
-                .abs()?
-                .flatten_all()?
-                .max(0)?;
+            let difference = (together.narrow(0, b, 1)? - alone)?.abs()?.flatten_all()?.max(0)?;
             assert!(difference.to_scalar::<f32>()? <= 1e-6);
         }
         Ok(())

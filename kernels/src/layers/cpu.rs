@@ -6,9 +6,7 @@ use candle_core::{CpuStorage, DType, Layout, Storage, Tensor, WithDType};
 
 /// Whether the kernels take these tensors as they are: f32 on the CPU.
 pub(super) fn is_f32(tensors: &[&Tensor]) -> bool {
-    tensors
-        .iter()
-        .all(|x| x.device().is_cpu() && x.dtype() == DType::F32)
+    tensors.iter().all(|x| x.device().is_cpu() && x.dtype() == DType::F32)
 }
 
 /// Hands the values of a tensor to `f`, in row-major order; copies only what is not contiguous.
@@ -26,18 +24,12 @@ pub(super) fn with_values<T: WithDType, R>(tensor: &Tensor, f: impl FnOnce(&[T])
 pub(super) fn on_cpu(storage: &Storage) -> Result<&CpuStorage> {
     match storage {
         Storage::Cpu(storage) => Ok(storage),
-        _ => Err(Error::mismatch(
-            "a layer on the CPU got a tensor on another device",
-        )),
+        _ => Err(Error::mismatch("a layer on the CPU got a tensor on another device")),
     }
 }
 
 /// An f32 tensor `[batch, tokens, heads · d]` with any strides as `[batch, tokens, heads, d]`.
-pub(super) fn split_heads<'a>(
-    storage: &'a CpuStorage,
-    layout: &Layout,
-    heads: usize,
-) -> Result<TensorView<'a>> {
+pub(super) fn split_heads<'a>(storage: &'a CpuStorage, layout: &Layout, heads: usize) -> Result<TensorView<'a>> {
     let (shape, strides) = (layout.dims().try_into(), layout.stride().try_into());
     let (Ok(shape), Ok(strides)) = (shape, strides) else {
         return Err(Error::internal("attention takes tensors of three dimensions"));

@@ -202,15 +202,15 @@ impl Packed {
     fn new(weight: Tensor, bias: Option<Tensor>, element: Element) -> Result<Self> {
         let (output, input) = weight.dims2()?;
         let weight = match element {
-            Element::F32 => cpu::with_values::<f32, _>(&weight, |values| {
-                PackedMatrix::pack(values, output, input, element)
-            })?,
-            Element::F16 => cpu::with_values::<half::f16, _>(&weight, |values| {
-                PackedMatrix::pack(values, output, input, element)
-            })?,
-            Element::BF16 => cpu::with_values::<half::bf16, _>(&weight, |values| {
-                PackedMatrix::pack(values, output, input, element)
-            })?,
+            Element::F32 => {
+                cpu::with_values::<f32, _>(&weight, |values| PackedMatrix::pack(values, output, input, element))?
+            }
+            Element::F16 => {
+                cpu::with_values::<half::f16, _>(&weight, |values| PackedMatrix::pack(values, output, input, element))?
+            }
+            Element::BF16 => {
+                cpu::with_values::<half::bf16, _>(&weight, |values| PackedMatrix::pack(values, output, input, element))?
+            }
         };
         let bias = match bias {
             Some(bias) => Some(bias.to_dtype(DType::F32)?.to_vec1()?),
@@ -235,9 +235,7 @@ impl Packed {
         let rows: usize = shape.iter().rev().skip(1).product();
         let mut output = vec![0f32; rows * self.weight.outputs()];
         let wide = x.to_dtype(DType::F32)?;
-        let residual = residual
-            .map(|residual| residual.to_dtype(DType::F32))
-            .transpose()?;
+        let residual = residual.map(|residual| residual.to_dtype(DType::F32)).transpose()?;
         let mut multiply = |residual: Option<&[f32]>| {
             cpu::with_values::<f32, _>(&wide, |input| {
                 let epilogue = Epilogue {
@@ -245,8 +243,7 @@ impl Packed {
                     activation,
                     residual,
                 };
-                self.weight
-                    .forward(ThreadPool::global(), input, &mut output, epilogue)
+                self.weight.forward(ThreadPool::global(), input, &mut output, epilogue)
             })
         };
         match &residual {
@@ -288,13 +285,8 @@ mod tests {
     fn the_activation_comes_after_the_bias() -> Result<()> {
         let x = Tensor::new(&[[1f32, 1.0]], &Device::Cpu)?;
         let plain = example(DType::F32)?.forward(&x)?;
-        let fused = example(DType::F32)?
-            .with_activation(Activation::Silu)
-            .forward(&x)?;
-        let expected = Activation::Silu
-            .forward(&plain)?
-            .flatten_all()?
-            .to_vec1::<f32>()?;
+        let fused = example(DType::F32)?.with_activation(Activation::Silu).forward(&x)?;
+        let expected = Activation::Silu.forward(&plain)?.flatten_all()?.to_vec1::<f32>()?;
         for (a, b) in fused.flatten_all()?.to_vec1::<f32>()?.iter().zip(expected) {
             assert!((a - b).abs() < 1e-6, "{a} against {b}");
         }
@@ -335,10 +327,7 @@ mod tests {
             .forward(Var::from_tensor(&x)?.as_tensor())
             .expect_err("packed weights have no gradient");
         assert_eq!(error.kind(), crate::ErrorKind::Unsupported);
-        assert!(
-            packed.forward_add(&x, &x).is_err(),
-            "the residual has another width"
-        );
+        assert!(packed.forward_add(&x, &x).is_err(), "the residual has another width");
         Ok(())
     }
 

@@ -68,9 +68,7 @@ impl TensorSpec {
         if let Initial::Columns { stream, std } = &self.initial {
             let columns = self.shape.iter().rev().copied().collect::<Vec<_>>();
             let values = draw(&Initial::TruncatedNormal(*std), stream, count, seed);
-            return Ok(Tensor::from_vec(values, columns, &Device::Cpu)?
-                .t()?
-                .contiguous()?);
+            return Ok(Tensor::from_vec(values, columns, &Device::Cpu)?.t()?.contiguous()?);
         }
         let values = draw(&self.initial, &self.name, count, seed);
         Ok(Tensor::from_vec(values, self.shape.as_slice(), &Device::Cpu)?)
@@ -193,12 +191,7 @@ mod tests {
     #[test]
     fn streams_depend_on_seed_and_name_only() -> Result<()> {
         let spec = |name: &str| TensorSpec::new(name, &[8], Initial::Normal(1.0));
-        let value = |name: &str, seed| {
-            spec(name)
-                .tensor(seed)?
-                .to_vec1::<f32>()
-                .map_err(crate::Error::from)
-        };
+        let value = |name: &str, seed| spec(name).tensor(seed)?.to_vec1::<f32>().map_err(crate::Error::from);
         assert_eq!(value("a", 3)?, value("a", 3)?);
         assert_ne!(value("a", 3)?, value("a", 4)?);
         assert_ne!(value("a", 3)?, value("b", 3)?);

@@ -67,10 +67,7 @@ impl Kernel for Block<'_> {
             while start < self.inputs {
                 let depth = step.min(self.inputs - start);
                 for r in 0..rows {
-                    let from = self
-                        .input
-                        .as_ptr()
-                        .add((self.first_row + r) * self.inputs + start);
+                    let from = self.input.as_ptr().add((self.first_row + r) * self.inputs + start);
                     let to = left.add(r * STRIDE);
                     if dot {
                         pairs::<L>(from, depth, to.cast());
@@ -135,9 +132,7 @@ impl Block<'_> {
                 }
                 Weights::PackedBF16(words) => {
                     // DEPTH is even, so a pass starts with a whole pair.
-                    let words = words
-                        .as_ptr()
-                        .add((p * self.inputs.div_ceil(2) + start / 2) * COLUMNS);
+                    let words = words.as_ptr().add((p * self.inputs.div_ceil(2) + start / 2) * COLUMNS);
                     for i in 0..depth.div_ceil(2) {
                         let mut column = 0;
                         while column < COLUMNS {
@@ -155,15 +150,7 @@ impl Block<'_> {
 
     /// Adds a tile `[n][COLUMNS]` to the output; with the last pass, completes it.
     #[inline(always)]
-    unsafe fn finish<L: Lanes>(
-        &self,
-        tile: *const f32,
-        row: usize,
-        n: usize,
-        p: usize,
-        first: bool,
-        last: bool,
-    ) {
+    unsafe fn finish<L: Lanes>(&self, tile: *const f32, row: usize, n: usize, p: usize, first: bool, last: bool) {
         let columns = COLUMNS.min(self.outputs - p * COLUMNS);
         for r in 0..n {
             let offset = (self.first_row + row + r) * self.outputs + p * COLUMNS;

@@ -181,14 +181,7 @@ impl Kernel for Block<'_> {
 impl Block<'_> {
     /// Brings up to [`ROWS`] columns of the left operand into `[step][ROWS]`, and adds them to the sums.
     #[inline(always)]
-    unsafe fn pack_left<L: Lanes>(
-        &self,
-        start: usize,
-        count: usize,
-        column: usize,
-        brain: bool,
-        to: *mut f32,
-    ) {
+    unsafe fn pack_left<L: Lanes>(&self, start: usize, count: usize, column: usize, brain: bool, to: *mut f32) {
         let n = ROWS.min(self.last - column);
         let mut sums = [0.0_f32; ROWS];
         // SAFETY: rows and columns exist; the tile takes `count` rows, or half as many pairs.
@@ -235,14 +228,7 @@ impl Block<'_> {
 
     /// Brings `columns` columns of the right operand into `[step][COLUMNS]`.
     #[inline(always)]
-    unsafe fn pack_right<L: Lanes>(
-        &self,
-        start: usize,
-        count: usize,
-        column: usize,
-        columns: usize,
-        brain: bool,
-    ) {
+    unsafe fn pack_right<L: Lanes>(&self, start: usize, count: usize, column: usize, columns: usize, brain: bool) {
         // SAFETY: rows and columns exist; the panel takes `count` rows, or half as many pairs.
         unsafe {
             let row = |i: usize| self.right.as_ptr().add((start + i) * self.inputs + column);
@@ -293,17 +279,7 @@ impl Block<'_> {
             while c < columns {
                 let (to, b) = (to.add(c), self.panel.add(c));
                 if brain {
-                    product_transposed::<L, u32, 2>(
-                        n,
-                        steps,
-                        a.cast(),
-                        ROWS,
-                        b.cast(),
-                        COLUMNS,
-                        to,
-                        stride,
-                        whole,
-                    );
+                    product_transposed::<L, u32, 2>(n, steps, a.cast(), ROWS, b.cast(), COLUMNS, to, stride, whole);
                 } else {
                     product_transposed::<L, f32, 2>(n, steps, a, ROWS, b, COLUMNS, to, stride, whole);
                 }

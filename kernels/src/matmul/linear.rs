@@ -119,13 +119,7 @@ impl PackedMatrix {
     ///
     /// # Errors
     /// `InvalidArgument` when a length does not fit; nothing is written then.
-    pub fn forward(
-        &self,
-        pool: &ThreadPool,
-        input: &[f32],
-        output: &mut [f32],
-        epilogue: Epilogue<'_>,
-    ) -> Result<()> {
+    pub fn forward(&self, pool: &ThreadPool, input: &[f32], output: &mut [f32], epilogue: Epilogue<'_>) -> Result<()> {
         let weights = match &self.storage {
             Storage::F32(values) => Weights::PackedF32(values),
             Storage::F16(values) => Weights::PackedF16(values),
@@ -173,15 +167,9 @@ fn multiply(
         )));
     }
     if let Some(bias) = epilogue.bias.filter(|bias| bias.len() != outputs) {
-        return Err(Error::invalid(format!(
-            "{} biases for {outputs} outputs",
-            bias.len()
-        )));
+        return Err(Error::invalid(format!("{} biases for {outputs} outputs", bias.len())));
     }
-    if let Some(residual) = epilogue
-        .residual
-        .filter(|residual| residual.len() != output.len())
-    {
+    if let Some(residual) = epilogue.residual.filter(|residual| residual.len() != output.len()) {
         return Err(Error::invalid(format!(
             "a residual of {} values for {} outputs",
             residual.len(),

@@ -220,12 +220,7 @@ pub(super) unsafe fn copy<L: Lanes>(from: *const f32, count: usize, to: *mut f32
 /// # Safety
 /// The rows have `count` values, the target `count` words; `L`'s instructions exist.
 #[inline(always)]
-pub(super) unsafe fn pair_rows<L: Lanes>(
-    low: *const f32,
-    high: Option<*const f32>,
-    count: usize,
-    to: *mut u32,
-) {
+pub(super) unsafe fn pair_rows<L: Lanes>(low: *const f32, high: Option<*const f32>, count: usize, to: *mut u32) {
     // SAFETY: the caller vouches for the memory and the instructions.
     unsafe {
         let mut i = 0;
@@ -251,9 +246,7 @@ mod tests {
     use super::*;
 
     fn values(len: usize) -> Vec<f32> {
-        (0..len)
-            .map(|i| ((i * 7919) % 2003) as f32 / 1000.0 - 1.0)
-            .collect()
+        (0..len).map(|i| ((i * 7919) % 2003) as f32 / 1000.0 - 1.0).collect()
     }
 
     #[test]
@@ -267,9 +260,7 @@ mod tests {
                     .collect();
                 for element in [Element::F32, Element::BF16] {
                     // The packing for inference is the independent way.
-                    let expected = PackedMatrix::pack(&rows, outputs, inputs, element)
-                        .unwrap()
-                        .unpack();
+                    let expected = PackedMatrix::pack(&rows, outputs, inputs, element).unwrap().unpack();
                     let (a, b) = isa.with(|| {
                         (
                             PackedMatrix::pack_f32(&pool, &rows, outputs, inputs, element).unwrap(),

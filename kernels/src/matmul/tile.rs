@@ -214,11 +214,7 @@ unsafe fn put<L: Lanes, const R: usize, const N: usize>(
         for (r, row) in acc.iter().enumerate() {
             for (n, sum) in row.iter().enumerate() {
                 let to = c.add(r * c_stride + n * L::WIDTH);
-                let sum = if accumulate {
-                    L::add(L::load(to), *sum)
-                } else {
-                    *sum
-                };
+                let sum = if accumulate { L::add(L::load(to), *sum) } else { *sum };
                 L::store(to, sum);
             }
         }

@@ -203,12 +203,8 @@ pub(crate) unsafe fn store_one(p: *mut u8, element: Element, value: f32) {
     unsafe {
         match element {
             Element::F32 => p.cast::<f32>().write_unaligned(value),
-            Element::F16 => p
-                .cast::<u16>()
-                .write_unaligned(half::f16::from_f32(value).to_bits()),
-            Element::BF16 => p
-                .cast::<u16>()
-                .write_unaligned(half::bf16::from_f32(value).to_bits()),
+            Element::F16 => p.cast::<u16>().write_unaligned(half::f16::from_f32(value).to_bits()),
+            Element::BF16 => p.cast::<u16>().write_unaligned(half::bf16::from_f32(value).to_bits()),
         }
     }
 }

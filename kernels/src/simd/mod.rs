@@ -10,6 +10,5 @@ mod x86;
 pub(crate) use dispatch::dispatch;
 pub(crate) use isa::Isa;
 pub(crate) use lanes::{
-    exp, exp2, load_element, load_first, load_one, store_element, store_first, store_one, widen, Kernel,
-    Lanes,
+    exp, exp2, load_element, load_first, load_one, store_element, store_first, store_one, widen, Kernel, Lanes,
 };

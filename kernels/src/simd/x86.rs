@@ -373,8 +373,8 @@ impl<const BF16: bool> Lanes for Avx512<BF16> {
                 let both = std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(high, low));
                 // Lower half of the vector to the even places, upper half to the odd ones.
                 let lanes = _mm512_setr_epi32(
-                    0x10_0000, 0x11_0001, 0x12_0002, 0x13_0003, 0x14_0004, 0x15_0005, 0x16_0006, 0x17_0007,
-                    0x18_0008, 0x19_0009, 0x1a_000a, 0x1b_000b, 0x1c_000c, 0x1d_000d, 0x1e_000e, 0x1f_000f,
+                    0x10_0000, 0x11_0001, 0x12_0002, 0x13_0003, 0x14_0004, 0x15_0005, 0x16_0006, 0x17_0007, 0x18_0008,
+                    0x19_0009, 0x1a_000a, 0x1b_000b, 0x1c_000c, 0x1d_000d, 0x1e_000e, 0x1f_000f,
                 );
                 _mm512_storeu_si512(p.cast(), _mm512_permutexvar_epi16(lanes, both));
             } else {

@@ -74,9 +74,7 @@ pub struct ThreadPool {
 
 impl std::fmt::Debug for ThreadPool {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ThreadPool")
-            .field("threads", &self.threads())
-            .finish()
+        f.debug_struct("ThreadPool").field("threads", &self.threads()).finish()
     }
 }
 
@@ -125,12 +123,7 @@ impl ThreadPool {
     }
 
     /// Cuts `output` into parts of `size` elements and calls `fill(number, part)` for each, on all threads.
-    pub fn fill_parts<T: Send>(
-        &self,
-        output: &mut [T],
-        size: usize,
-        fill: &(dyn Fn(usize, &mut [T]) + Sync),
-    ) {
+    pub fn fill_parts<T: Send>(&self, output: &mut [T], size: usize, fill: &(dyn Fn(usize, &mut [T]) + Sync)) {
         // Each lock is taken once: it only proves that no two tasks share a part.
         let parts: Vec<Mutex<&mut [T]>> = output.chunks_mut(size.max(1)).map(Mutex::new).collect();
         self.run(parts.len(), &|number| {
@@ -150,9 +143,7 @@ impl ThreadPool {
         // SAFETY: only the lifetime is dropped. The job is taken off the table below, and no worker is inside
         // it, before this function returns and the borrow ends.
         let function = unsafe {
-            std::mem::transmute::<*const (dyn Fn(usize) + Sync + '_), *const (dyn Fn(usize) + Sync + 'static)>(
-                function,
-            )
+            std::mem::transmute::<*const (dyn Fn(usize) + Sync + '_), *const (dyn Fn(usize) + Sync + 'static)>(function)
         };
         let job = Job {
             function,
@@ -197,11 +188,7 @@ impl ThreadPool {
         let mut state = self.shared.lock();
         // The job has no task left, so no further worker enters it.
         while state.slots[index].is_some_and(|slot| slot.helpers > 0) {
-            state = self
-                .shared
-                .done
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
+            state = self.shared.done.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         state.slots[index] = None;
         state.open -= 1;

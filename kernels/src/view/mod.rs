@@ -61,11 +61,7 @@ impl<'a> TensorView<'a> {
     ///
     /// # Errors
     /// `InvalidArgument` when an index would lie outside `data`.
-    pub fn new<T: Scalar, const N: usize>(
-        data: &'a [T],
-        shape: [usize; N],
-        strides: [usize; N],
-    ) -> Result<Self> {
+    pub fn new<T: Scalar, const N: usize>(data: &'a [T], shape: [usize; N], strides: [usize; N]) -> Result<Self> {
         Self::of_slice::<T>(data.as_ptr(), data.len(), &shape, Some(&strides))
     }
 
@@ -118,12 +114,7 @@ impl<'a> TensorView<'a> {
     }
 
     /// A view of `len` elements from `data` on.
-    fn of_slice<T: Scalar>(
-        data: *const T,
-        len: usize,
-        shape: &[usize],
-        strides: Option<&[usize]>,
-    ) -> Result<Self> {
+    fn of_slice<T: Scalar>(data: *const T, len: usize, shape: &[usize], strides: Option<&[usize]>) -> Result<Self> {
         let view = Self::described(data.cast(), Place::Cpu, T::ELEMENT, shape, strides)?;
         if view.span() > len {
             return Err(Error::invalid(format!(
@@ -145,9 +136,7 @@ impl<'a> TensorView<'a> {
     ) -> Result<Self> {
         let rank = shape.len();
         if rank > MAX_RANK {
-            return Err(Error::unsupported(format!(
-                "{rank} dimensions, at most {MAX_RANK}"
-            )));
+            return Err(Error::unsupported(format!("{rank} dimensions, at most {MAX_RANK}")));
         }
         let mut view = Self {
             data,
@@ -160,9 +149,7 @@ impl<'a> TensorView<'a> {
         };
         view.shape[MAX_RANK - rank..].copy_from_slice(shape);
         match strides {
-            Some(strides) if strides.len() == rank => {
-                view.strides[MAX_RANK - rank..].copy_from_slice(strides)
-            }
+            Some(strides) if strides.len() == rank => view.strides[MAX_RANK - rank..].copy_from_slice(strides),
             Some(strides) => {
                 return Err(Error::invalid(format!(
                     "{rank} dimensions but {} strides",

@@ -125,15 +125,7 @@ fn values_are_rounded_and_follow_the_strides() {
     assert!(view.copy_from(&[0.0; 5]).is_err());
     view.copy_from(&[1.0, -2.0, 0.1, 4.0, 5.0, 6.0]).unwrap();
     // 0.1 rounds to 0x2E66 in IEEE half precision.
-    let expected = [
-        1.0,
-        4.0,
-        -2.0,
-        5.0,
-        half::f16::from_bits(0x2E66).to_f32(),
-        6.0,
-        0.0,
-    ];
+    let expected = [1.0, 4.0, -2.0, 5.0, half::f16::from_bits(0x2E66).to_f32(), 6.0, 0.0];
     assert_eq!(data.map(half::f16::to_f32), expected);
 }
 
@@ -161,10 +153,7 @@ fn own_offsets(view: &TensorView<'_>) -> Vec<usize> {
 }
 
 fn any_layout() -> impl Strategy<Value = ([usize; 4], [usize; 4])> {
-    (
-        prop::array::uniform4(0..5_usize),
-        prop::array::uniform4(0..30_usize),
-    )
+    (prop::array::uniform4(0..5_usize), prop::array::uniform4(0..30_usize))
 }
 
 /// A permuted part of a contiguous tensor: what hosts hand over.

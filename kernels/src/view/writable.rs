@@ -57,11 +57,7 @@ impl<'a> TensorViewMut<'a> {
     ///
     /// # Errors
     /// `InvalidArgument` when an index would lie outside `data` or two indices would share memory.
-    pub fn new<T: Scalar, const N: usize>(
-        data: &'a mut [T],
-        shape: [usize; N],
-        strides: [usize; N],
-    ) -> Result<Self> {
+    pub fn new<T: Scalar, const N: usize>(data: &'a mut [T], shape: [usize; N], strides: [usize; N]) -> Result<Self> {
         let view = TensorView::of_slice::<T>(data.as_mut_ptr(), data.len(), &shape, Some(&strides))?;
         // SAFETY: the slice is borrowed exclusively for `'a`, and every index lies inside it.
         unsafe { view.writable() }

@@ -44,12 +44,8 @@ fn a_host_survives_its_file() -> Result<()> {
 fn tensors_that_are_missing_unknown_or_of_another_shape_are_named() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("host.safetensors");
-    let message = |change: fn(&mut Vec<(String, Tensor)>)| {
-        write(&path, change, DType::F32)
-            .unwrap_err()
-            .message()
-            .to_string()
-    };
+    let message =
+        |change: fn(&mut Vec<(String, Tensor)>)| write(&path, change, DType::F32).unwrap_err().message().to_string();
     let missing = message(|tensors| tensors.retain(|(name, _)| name != "conv_in.bias"));
     assert!(
         missing.contains("conv_in.bias") && missing.contains("missing"),
@@ -58,16 +54,10 @@ fn tensors_that_are_missing_unknown_or_of_another_shape_are_named() {
     let unknown = message(|tensors| tensors[0].0 = "extra".to_string());
     assert!(unknown.contains("extra"), "{unknown}");
     let shape = message(|tensors| {
-        let place = tensors
-            .iter()
-            .position(|(name, _)| name == "conv_out.bias")
-            .unwrap();
+        let place = tensors.iter().position(|(name, _)| name == "conv_out.bias").unwrap();
         tensors[place].1 = tensors[place].1.narrow(0, 0, 2).unwrap();
     });
-    assert!(
-        shape.contains("conv_out.bias") && shape.contains("[2]"),
-        "{shape}"
-    );
+    assert!(shape.contains("conv_out.bias") && shape.contains("[2]"), "{shape}");
     assert!(!path.exists());
 }
 
@@ -93,10 +83,7 @@ fn files_of_another_kind_are_refused() {
         (CONFIG_KEY.to_string(), "{}".to_string()),
     ]);
     write_safetensors(&path, &tensors, &damaged).unwrap();
-    assert_eq!(
-        read(&path, DType::F32).unwrap_err().kind(),
-        omniid::ErrorKind::Format
-    );
+    assert_eq!(read(&path, DType::F32).unwrap_err().kind(), omniid::ErrorKind::Format);
 }
 
 #[test]

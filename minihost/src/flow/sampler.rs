@@ -123,11 +123,8 @@ pub fn sample(
     let conditions = if guided { single.twice()? } else { single };
     let pictures = (0..batch)
         .map(|i| {
-            let mut rng = ChaCha8Rng::seed_from_u64(options.seed.wrapping_add(if options.same_noise {
-                0
-            } else {
-                i as u64
-            }));
+            let mut rng =
+                ChaCha8Rng::seed_from_u64(options.seed.wrapping_add(if options.same_noise { 0 } else { i as u64 }));
             noise(&[1, 3, config.size, config.size], &mut rng, device)
         })
         .collect::<Result<Vec<_>>>()?;

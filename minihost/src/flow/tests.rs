@@ -55,9 +55,7 @@ fn a_perfect_predictor_of_one_picture_gives_that_picture() -> Result<()> {
                     shift,
                     ..options(steps, solver)
                 };
-                let by_sample = follow(start.clone(), &options, Prediction::Sample, |_, _| {
-                    Ok(picture.clone())
-                })?;
+                let by_sample = follow(start.clone(), &options, Prediction::Sample, |_, _| Ok(picture.clone()))?;
                 let by_velocity = follow(start.clone(), &options, Prediction::Velocity, |x, t| {
                     Ok(((&picture - x)? / (1.0 - t))?)
                 })?;
@@ -76,9 +74,7 @@ fn a_perfect_predictor_of_one_picture_gives_that_picture() -> Result<()> {
 #[test]
 fn both_predictions_and_solvers_follow_the_flow_of_normal_pictures() -> Result<()> {
     let s = 0.3f64;
-    let clean = |x: &Tensor, t: f64| -> Result<Tensor> {
-        Ok((x * (t * s * s / (t * t * s * s + (1.0 - t).powi(2))))?)
-    };
+    let clean = |x: &Tensor, t: f64| -> Result<Tensor> { Ok((x * (t * s * s / (t * t * s * s + (1.0 - t).powi(2))))?) };
     let start = random("noise", &[1, 50, 3]);
     let end = (&start * s)?;
     let error = |steps, solver| -> Result<f32> {
@@ -200,9 +196,8 @@ fn detail_weighs_differences_between_neighbours() -> Result<()> {
                 1.0
             }
         };
-        let value = |n: usize, c: usize, row: usize, column: usize| {
-            f64::from(values[((n * 3 + c) * 8 + row) * 8 + column])
-        };
+        let value =
+            |n: usize, c: usize, row: usize, column: usize| f64::from(values[((n * 3 + c) * 8 + row) * 8 + column]);
         let (mut plain, mut detail, mut total) = (0.0, 0.0, 0.0);
         for (n, c, row, column) in (0..2 * 3 * 64).map(|i| (i / 192, i / 64 % 3, i / 8 % 8, i % 8)) {
             let (here, w) = (value(n, c, row, column), weight(n, row, column));
@@ -219,10 +214,7 @@ fn detail_weighs_differences_between_neighbours() -> Result<()> {
             // At time 1/2 errors count four times.
             let expected = 4.0 * (plain + detail_weight * detail) / total;
             let found = loss(weighed.then_some(&pixels), detail_weight)?;
-            assert!(
-                (found / expected - 1.0).abs() < 1e-5,
-                "{found}, expected {expected}"
-            );
+            assert!((found / expected - 1.0).abs() < 1e-5, "{found}, expected {expected}");
         }
     }
     for wrong in [-1.0, f64::NAN, 1e9] {
@@ -315,10 +307,7 @@ fn guidance_of_one_is_the_conditional_prediction() -> Result<()> {
     )?;
     let silent = run(1.0, &nobody)?;
     let without = sample(&host, &views(2), None, &options(3, Solver::Euler), quiet)?;
-    assert!(
-        distance(&silent, &without)? < 1e-5,
-        "an adapter of zeros adds nothing"
-    );
+    assert!(distance(&silent, &without)? < 1e-5, "an adapter of zeros adds nothing");
     Ok(())
 }
 
@@ -345,19 +334,13 @@ fn seeds_decide_and_pictures_do_not_depend_on_their_neighbours() -> Result<()> {
 fn sampling_reports_and_stops() {
     let host = host(Prediction::Sample);
     let mut seen = Vec::new();
-    let error = sample(
-        &host,
-        &views(1),
-        None,
-        &options(4, Solver::Heun),
-        |done, total| {
-            seen.push((done, total));
-            if done == 3 {
-                return Err(Error::new(ErrorKind::Cancelled, "enough"));
-            }
-            Ok(())
-        },
-    )
+    let error = sample(&host, &views(1), None, &options(4, Solver::Heun), |done, total| {
+        seen.push((done, total));
+        if done == 3 {
+            return Err(Error::new(ErrorKind::Cancelled, "enough"));
+        }
+        Ok(())
+    })
     .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Cancelled);
     assert_eq!(seen, [(1, 7), (2, 7), (3, 7)]);

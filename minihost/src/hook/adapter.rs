@@ -57,9 +57,7 @@ impl AdapterHook {
             return Err(Error::invalid("an identity hook for no pictures"));
         }
         let nobody = match nobody {
-            Some(nobody) if nobody.dims() == [count, width] => {
-                nobody.unsqueeze(0)?.to_dtype(tokens.dtype())?
-            }
+            Some(nobody) if nobody.dims() == [count, width] => nobody.unsqueeze(0)?.to_dtype(tokens.dtype())?,
             Some(nobody) => {
                 return Err(Error::mismatch(format!(
                     "the tokens of nobody have shape {:?}, those of people [{count}, {width}]",
@@ -122,9 +120,10 @@ impl AdapterHook {
 impl IdentityHook for AdapterHook {
     fn apply(&self, layer: usize, query: &Tensor, output: Tensor) -> Result<Tensor> {
         let count = self.layers.len();
-        let Layer { keys, values, heads } = self.layers.get(layer).ok_or_else(|| {
-            Error::invalid(format!("the identity hook has {count} layers, asked for {layer}"))
-        })?;
+        let Layer { keys, values, heads } = self
+            .layers
+            .get(layer)
+            .ok_or_else(|| Error::invalid(format!("the identity hook has {count} layers, asked for {layer}")))?;
         let (batch, tokens, inner) = query.dims3()?;
         let guided = is_guided(batch, self.rows.len())?;
         let people = keys.dim(0)? - 1;

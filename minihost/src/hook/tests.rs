@@ -11,10 +11,7 @@ const WIDTH: usize = 10;
 const TOKENS: usize = 5;
 
 fn host() -> HostSpec {
-    let layers = vec![
-        HostLayer::new("first", 2, 8, 6),
-        HostLayer::new("second", 4, 3, 6),
-    ];
+    let layers = vec![HostLayer::new("first", 2, 8, 6), HostLayer::new("second", 4, 3, 6)];
     HostSpec::custom("two", layers).unwrap()
 }
 
@@ -26,9 +23,7 @@ fn adapter() -> (Adapter, VarMap) {
     let specs: Vec<_> = {
         let data = variables.data().lock().unwrap();
         data.iter()
-            .map(|(name, var)| {
-                TensorSpec::new(name, var.dims(), omniid_kernels::layers::Initial::Normal(0.4))
-            })
+            .map(|(name, var)| TensorSpec::new(name, var.dims(), omniid_kernels::layers::Initial::Normal(0.4)))
             .collect()
     };
     for (name, tensor) in random_tensors(&specs, 4).unwrap() {
@@ -64,8 +59,7 @@ fn both_ways_add_the_same() -> Result<()> {
                 let own = x.narrow(0, 2 * person, 2)?;
                 Tensor::cat(&[own, x.narrow(0, 4 + 2 * person, 2)?], 0)
             };
-            let injected =
-                ConditioningHook::new(conditioning, 2).apply(layer, &pick(&query)?, pick(&output)?)?;
+            let injected = ConditioningHook::new(conditioning, 2).apply(layer, &pick(&query)?, pick(&output)?)?;
             assert!(distance(&injected, &pick(&differentiable)?)? < 1e-5);
             assert!(distance(&injected, &pick(&output)?)? > 0.01, "nothing was added");
         }
@@ -86,8 +80,7 @@ fn dropped_pictures_see_nobody() -> Result<()> {
     let zero = Tensor::zeros((1, TOKENS, WIDTH), DType::F32, &Device::Cpu)?;
     let (query, output) = (random("query", &[2, 3, 16]), random("output", &[2, 3, 16]));
     let rows = [Some(0), None];
-    let mixed =
-        AdapterHook::new(&adapter, &host(), &tokens, None, &rows)?.apply(0, &query, output.clone())?;
+    let mixed = AdapterHook::new(&adapter, &host(), &tokens, None, &rows)?.apply(0, &query, output.clone())?;
     let person = AdapterHook::new(&adapter, &host(), &tokens, None, &[Some(0); 2])?;
     let nobody = AdapterHook::new(&adapter, &host(), &zero, None, &[Some(0); 2])?;
     let person = person.apply(0, &query, output.clone())?;
@@ -103,10 +96,7 @@ fn gradients_reach_tokens_and_adapter() -> Result<()> {
     let (adapter, variables) = adapter();
     let tokens = Var::from_tensor(&random("tokens", &[2, TOKENS, WIDTH]))?;
     let (query, output) = (random("query", &[4, 3, 16]), random("output", &[4, 3, 16]));
-    for rows in [
-        [Some(0), Some(0), Some(1), Some(1)],
-        [Some(0), None, Some(1), Some(0)],
-    ] {
+    for rows in [[Some(0), Some(0), Some(1), Some(1)], [Some(0), None, Some(1), Some(0)]] {
         let hook = AdapterHook::new(&adapter, &host(), tokens.as_tensor(), None, &rows)?;
         let loss = hook.apply(0, &query, output.clone())?.sqr()?.sum_all()?;
         let gradients = loss.backward()?;

@@ -39,13 +39,7 @@ impl CustomOp2 for AddRows {
         Ok((CpuStorage::F32(output), x_layout.shape().clone()))
     }
 
-    fn bwd(
-        &self,
-        _: &Tensor,
-        row: &Tensor,
-        _: &Tensor,
-        gradient: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+    fn bwd(&self, _: &Tensor, row: &Tensor, _: &Tensor, gradient: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let (_, tokens, channels) = gradient.dims3()?;
         let mut sums = vec![0f32; row.elem_count()];
         with_elements(gradient, |gradient| {

@@ -21,11 +21,7 @@ pub fn group_norm(
     silu: bool,
 ) -> Result<Tensor> {
     if on_cpu(&[x, weight, bias]) {
-        let operation = GroupNorm {
-            groups,
-            epsilon,
-            silu,
-        };
+        let operation = GroupNorm { groups, epsilon, silu };
         return x
             .contiguous()?
             .apply_op3(&weight.contiguous()?, &bias.contiguous()?, operation);
@@ -114,11 +110,7 @@ fn statistics(x: &[f32], batch: usize, sizes: Sizes, epsilon: f64) -> Vec<(f32, 
             }
         }
         let mut means = vec![0f32; channels];
-        for (group, (means, sums)) in means
-            .chunks_exact_mut(width)
-            .zip(sums.chunks_exact(width))
-            .enumerate()
-        {
+        for (group, (means, sums)) in means.chunks_exact_mut(width).zip(sums.chunks_exact(width)).enumerate() {
             let mean = sums.iter().map(|sum| f64::from(*sum)).sum::<f64>() / count;
             means.fill(mean as f32);
             partial[group].0 = f64::from(mean as f32);
@@ -132,11 +124,7 @@ fn statistics(x: &[f32], batch: usize, sizes: Sizes, epsilon: f64) -> Vec<(f32, 
                 *sum += centred;
             }
         }
-        for (group, (squares, sums)) in squares
-            .chunks_exact(width)
-            .zip(sums.chunks_exact(width))
-            .enumerate()
-        {
+        for (group, (squares, sums)) in squares.chunks_exact(width).zip(sums.chunks_exact(width)).enumerate() {
             let total = |values: &[f32]| values.iter().map(|value| f64::from(*value)).sum::<f64>();
             // The mean was rounded to f32; what it missed is put back.
             let missed = total(sums) / count;
@@ -221,11 +209,7 @@ impl GroupNorm {
             for ((value, activated), gradient) in part.iter_mut().zip(&activated).zip(gradient) {
                 let z = *value;
                 // sigmoid(z) from z · sigmoid(z); near 0 by its tangent.
-                let sigmoid = if z.abs() < 1e-3 {
-                    0.5 + 0.25 * z
-                } else {
-                    activated / z
-                };
+                let sigmoid = if z.abs() < 1e-3 { 0.5 + 0.25 * z } else { activated / z };
                 *value = gradient * (sigmoid + activated * (1.0 - sigmoid));
             }
         });
@@ -234,8 +218,7 @@ impl GroupNorm {
             let (picture, rows) = sizes.part(x, number);
             let (_, gradient) = sizes.part(&before, number);
             let (plain, weighted) = sums.split_at_mut(channels);
-            let (means, scales): (Vec<f32>, Vec<f32>) =
-                (0..channels).map(|c| of_picture(picture)[c / width]).unzip();
+            let (means, scales): (Vec<f32>, Vec<f32>) = (0..channels).map(|c| of_picture(picture)[c / width]).unzip();
             for (row, gradient) in rows.chunks_exact(channels).zip(gradient.chunks_exact(channels)) {
                 for c in 0..channels {
                     plain[c] += gradient[c];
@@ -253,11 +236,7 @@ impl GroupNorm {
             }
         }
         let over_pictures = |offset: usize| -> Vec<f32> {
-            let total = |c: usize| -> f64 {
-                (0..batch)
-                    .map(|b| by_picture[b * 2 * channels + offset + c])
-                    .sum()
-            };
+            let total = |c: usize| -> f64 { (0..batch).map(|b| by_picture[b * 2 * channels + offset + c]).sum() };
             (0..channels).map(|c| total(c) as f32).collect()
         };
         let (bias_gradient, weight_gradient) = (over_pictures(0), over_pictures(channels));
@@ -266,8 +245,7 @@ impl GroupNorm {
             let totals = &by_picture[picture * 2 * channels..(picture + 1) * 2 * channels];
             let count = (sizes.tokens * width) as f64;
             // gradient of x = own · before + along · x + constant, per channel.
-            let (mut own, mut along, mut constant) =
-                (vec![0f32; channels], vec![0f32; channels], vec![0f32; channels]);
+            let (mut own, mut along, mut constant) = (vec![0f32; channels], vec![0f32; channels], vec![0f32; channels]);
             for group in 0..groups {
                 let (mean, scale) = of_picture(picture)[group];
                 let channels_of = group * width..(group + 1) * width;

@@ -57,9 +57,7 @@ pub(crate) mod testing {
 
     /// Normal random numbers from a name.
     pub fn random(name: &str, shape: &[usize]) -> Tensor {
-        TensorSpec::new(name, shape, Initial::Normal(1.0))
-            .tensor(3)
-            .unwrap()
+        TensorSpec::new(name, shape, Initial::Normal(1.0)).tensor(3).unwrap()
     }
 
     /// The largest distance between two tensors of one shape.

@@ -20,13 +20,7 @@ fn gradients(y: &Tensor, variables: &[&Var]) -> Result<Vec<Tensor>> {
 
 #[test]
 fn convolutions_and_their_gradients_equal_candles() -> Result<()> {
-    for (height, width, stride, enlarge) in [
-        (5, 6, 1, 1),
-        (6, 4, 2, 1),
-        (5, 7, 2, 1),
-        (3, 4, 1, 2),
-        (1, 1, 1, 1),
-    ] {
+    for (height, width, stride, enlarge) in [(5, 6, 1, 1), (6, 4, 2, 1), (5, 7, 2, 1), (3, 4, 1, 2), (1, 1, 1, 1)] {
         let window = Window {
             height,
             width,

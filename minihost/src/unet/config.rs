@@ -120,10 +120,7 @@ impl UNetConfig {
             ("sample_size", self.sample_size),
             ("cross_attention_dim", self.cross_attention_dim),
             ("time_embedding_dim", self.time_embedding_dim.unwrap_or(1)),
-            (
-                "projection_class_embeddings_input_dim",
-                self.class_width.unwrap_or(1),
-            ),
+            ("projection_class_embeddings_input_dim", self.class_width.unwrap_or(1)),
         ];
         let widths = widths.into_iter().chain(
             self.block_out_channels

@@ -110,8 +110,8 @@ impl UNetConfig {
     /// changes what the network computes and is not supported; [`InvalidArgument`](omniid::ErrorKind::InvalidArgument)
     /// for sizes that do not fit each other.
     pub fn from_json(text: &str) -> Result<Self> {
-        let raw: Raw = serde_json::from_str(text)
-            .map_err(|error| Error::format(format!("the UNet's config.json: {error}")))?;
+        let raw: Raw =
+            serde_json::from_str(text).map_err(|error| Error::format(format!("the UNet's config.json: {error}")))?;
         if raw.class != CLASS {
             return Err(Error::unsupported(format!(
                 "the UNet's config.json: _class_name is {:?}, expected {CLASS:?}",
@@ -217,14 +217,12 @@ impl<'de> Deserialize<'de> for UNetConfig {
 fn attention(field: &str, blocks: &[String], names: [&str; 2]) -> Result<Vec<bool>> {
     blocks
         .iter()
-        .map(
-            |block| match names.iter().position(|name| name == &block.as_str()) {
-                Some(index) => Ok(index == 1),
-                None => Err(Error::unsupported(format!(
-                    "the UNet's config.json: {field} holds {block:?}, {names:?} are supported"
-                ))),
-            },
-        )
+        .map(|block| match names.iter().position(|name| name == &block.as_str()) {
+            Some(index) => Ok(index == 1),
+            None => Err(Error::unsupported(format!(
+                "the UNet's config.json: {field} holds {block:?}, {names:?} are supported"
+            ))),
+        })
         .collect()
 }
 
@@ -281,10 +279,7 @@ mod tests {
         let config = config();
         let text = config.to_json();
         assert_eq!(UNetConfig::from_json(&text).unwrap(), config);
-        assert_eq!(
-            config.host().unwrap(),
-            HostSpec::from_diffusers_json(&text).unwrap()
-        );
+        assert_eq!(config.host().unwrap(), HostSpec::from_diffusers_json(&text).unwrap());
         let wide = UNetConfig {
             time_embedding_dim: Some(96),
             ..config.clone()
@@ -292,13 +287,7 @@ mod tests {
         assert_eq!((config.time_width(), wide.time_width()), (512, 96));
         assert_eq!(UNetConfig::from_json(&wide.to_json()).unwrap(), wide);
         // Down, up, then the middle.
-        let names: Vec<_> = config
-            .host()
-            .unwrap()
-            .layers()
-            .iter()
-            .map(|l| l.name.clone())
-            .collect();
+        let names: Vec<_> = config.host().unwrap().layers().iter().map(|l| l.name.clone()).collect();
         assert_eq!(names.len(), 5);
         assert!(names[4].starts_with("mid_block."), "{names:?}");
     }

@@ -134,11 +134,7 @@ impl Convolution {
                 }
             }
         };
-        Ok(Grid {
-            tokens,
-            height,
-            width,
-        })
+        Ok(Grid { tokens, height, width })
     }
 }
 

@@ -203,11 +203,7 @@ impl List<'_> {
     fn transformer(&mut self, name: &str, width: usize) {
         self.norm(&format!("{name}.norm"), width);
         let linear = self.config.use_linear_projection;
-        let shape: &[usize] = if linear {
-            &[width, width]
-        } else {
-            &[width, width, 1, 1]
-        };
+        let shape: &[usize] = if linear { &[width, width] } else { &[width, width, 1, 1] };
         self.weight(&format!("{name}.proj_in"), shape, Start::Random);
         self.bias(&format!("{name}.proj_in"), width);
         for i in 0..self.config.transformer_layers_per_block {
@@ -217,21 +213,12 @@ impl List<'_> {
                 ("attn2", "norm2", self.config.cross_attention_dim),
             ] {
                 self.norm(&format!("{name}.{norm}"), width);
-                self.weight(
-                    &format!("{name}.{attention}.to_q"),
-                    &[width, width],
-                    Start::Random,
-                );
+                self.weight(&format!("{name}.{attention}.to_q"), &[width, width], Start::Random);
                 for side in ["to_k", "to_v"] {
                     let name = format!("{name}.{attention}.{side}");
                     self.weight(&name, &[width, context], Start::Random);
                 }
-                self.linear(
-                    &format!("{name}.{attention}.to_out.0"),
-                    width,
-                    width,
-                    Start::Random,
-                );
+                self.linear(&format!("{name}.{attention}.to_out.0"), width, width, Start::Random);
             }
             self.norm(&format!("{name}.norm3"), width);
             self.linear(&format!("{name}.ff.net.0.proj"), width, 8 * width, Start::Random);
@@ -244,13 +231,7 @@ impl List<'_> {
 
 /// Multiplications with addition of one pass of one picture of `height` × `width` with `context` context tokens, and
 /// `identity` identity tokens in every cross-attention. Element-wise work and the identity's projection are left out.
-pub fn multiply_adds(
-    config: &UNetConfig,
-    height: usize,
-    width: usize,
-    context: usize,
-    identity: usize,
-) -> u64 {
+pub fn multiply_adds(config: &UNetConfig, height: usize, width: usize, context: usize, identity: usize) -> u64 {
     let channels = &config.block_out_channels;
     let (first, time) = (channels[0], config.time_width());
     let mut tokens = height * width;

@@ -233,9 +233,7 @@ impl UNet {
             config.freq_shift,
             &self.device,
         )?;
-        let mut embedding = self
-            .time_embedding
-            .forward(&waves.to_dtype(input.tokens.dtype())?)?;
+        let mut embedding = self.time_embedding.forward(&waves.to_dtype(input.tokens.dtype())?)?;
         if let (Some(layer), Some(class)) = (&self.class_embedding, input.class) {
             embedding = (embedding + layer.forward(class)?)?;
         }

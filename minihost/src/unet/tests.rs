@@ -80,10 +80,7 @@ fn inputs_that_do_not_fit_are_refused() {
             tokens: &narrow,
             ..good
         },
-        UNetInput {
-            size: (1, 16),
-            ..good
-        },
+        UNetInput { size: (1, 16), ..good },
         UNetInput { size: (4, 5), ..good },
         UNetInput { time: &one, ..good },
         UNetInput {

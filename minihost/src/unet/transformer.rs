@@ -44,13 +44,7 @@ struct Attention {
 }
 
 impl Transformer {
-    pub fn load(
-        config: &UNetConfig,
-        host: &HostSpec,
-        width: usize,
-        heads: usize,
-        vb: VarBuilder,
-    ) -> Result<Self> {
+    pub fn load(config: &UNetConfig, host: &HostSpec, width: usize, heads: usize, vb: VarBuilder) -> Result<Self> {
         let convolution = !config.use_linear_projection;
         let blocks = (0..config.transformer_layers_per_block).map(|i| {
             let vb = vb.pp("transformer_blocks").pp(i);

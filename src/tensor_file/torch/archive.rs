@@ -41,18 +41,13 @@ impl<'a> Archive<'a> {
         for name in zip.file_names() {
             let name = name.map_err(damaged)?;
             if let Some(folder) = name.strip_suffix("data.pkl") {
-                if (folder.is_empty() || folder.ends_with('/')) && root.replace(folder.to_string()).is_some()
-                {
-                    return Err(Error::format(
-                        "PyTorch file: the archive holds two programs (data.pkl)",
-                    ));
+                if (folder.is_empty() || folder.ends_with('/')) && root.replace(folder.to_string()).is_some() {
+                    return Err(Error::format("PyTorch file: the archive holds two programs (data.pkl)"));
                 }
             }
         }
         let root = root.ok_or_else(|| {
-            Error::format(
-                "a zip archive without data.pkl: not a file written by torch.save (unpack it first?)",
-            )
+            Error::format("a zip archive without data.pkl: not a file written by torch.save (unpack it first?)")
         })?;
         let mut archive = Self {
             bytes,

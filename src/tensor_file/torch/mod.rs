@@ -111,15 +111,11 @@ impl<'p> Flattened<'_, 'p> {
     fn visit(&mut self, value: Value<'p>, name: String, depth: usize) -> Result<()> {
         self.visited += 1;
         if self.visited > MAX_VALUES {
-            return Err(Error::limit(format!(
-                "PyTorch file: more than {MAX_VALUES} values"
-            )));
+            return Err(Error::limit(format!("PyTorch file: more than {MAX_VALUES} values")));
         }
         if let Some(tensor) = self.arena.tensor(value) {
             if self.tensors.insert(name.clone(), tensor).is_some() {
-                return Err(Error::format(format!(
-                    "PyTorch file: two tensors are named {name:?}"
-                )));
+                return Err(Error::format(format!("PyTorch file: two tensors are named {name:?}")));
             }
             return Ok(());
         }
@@ -138,11 +134,7 @@ impl<'p> Flattened<'_, 'p> {
                 Value::Int(number) => number.to_string(),
                 _ => continue,
             };
-            let full = if name.is_empty() {
-                key
-            } else {
-                format!("{name}.{key}")
-            };
+            let full = if name.is_empty() { key } else { format!("{name}.{key}") };
             if full.len() > MAX_NAME {
                 return Err(Error::limit(format!(
                     "PyTorch file: a tensor name of {} bytes",

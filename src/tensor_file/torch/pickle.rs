@@ -53,11 +53,7 @@ struct Machine<'a> {
 
 impl<'a> Machine<'a> {
     fn damaged(&self, what: &str) -> Error {
-        Error::format(format!(
-            "pickle: {what} at byte {} of {}",
-            self.at,
-            self.input.len()
-        ))
+        Error::format(format!("pickle: {what} at byte {} of {}", self.at, self.input.len()))
     }
 
     fn take(&mut self, count: usize) -> Result<&'a [u8]> {
@@ -71,9 +67,7 @@ impl<'a> Machine<'a> {
 
     fn number<const N: usize>(&mut self) -> Result<[u8; N]> {
         let bytes = self.take(N)?;
-        bytes
-            .try_into()
-            .map_err(|_| self.damaged("the program ends early"))
+        bytes.try_into().map_err(|_| self.damaged("the program ends early"))
     }
 
     fn byte(&mut self) -> Result<u8> {
@@ -166,9 +160,7 @@ impl<'a> Machine<'a> {
             return Err(self.damaged("a key has no value"));
         }
         match self.arena.get_mut(node) {
-            Some(Content::Pairs(pairs)) => {
-                pairs.extend(values.chunks_exact(2).map(|pair| (pair[0], pair[1])))
-            }
+            Some(Content::Pairs(pairs)) => pairs.extend(values.chunks_exact(2).map(|pair| (pair[0], pair[1]))),
             _ => return Err(self.damaged("setting items of what is no dict")),
         }
         Ok(())
@@ -205,9 +197,7 @@ impl<'a> Machine<'a> {
     /// A little-endian two's complement number of any length up to eight bytes.
     fn long(&mut self, length: usize) -> Result<i64> {
         if length > 8 {
-            return Err(Error::unsupported(format!(
-                "pickle: an integer of {length} bytes"
-            )));
+            return Err(Error::unsupported(format!("pickle: an integer of {length} bytes")));
         }
         let bytes = self.take(length)?;
         let fill = if bytes.last().is_some_and(|&b| b & 0x80 != 0) {
@@ -232,9 +222,7 @@ impl<'a> Machine<'a> {
             }
             self.step(operation)?;
         }
-        Err(Error::limit(format!(
-            "pickle: more than {MAX_OPERATIONS} operations"
-        )))
+        Err(Error::limit(format!("pickle: more than {MAX_OPERATIONS} operations")))
     }
 
     fn step(&mut self, operation: u8) -> Result<()> {
@@ -394,17 +382,15 @@ impl<'a> Machine<'a> {
     fn persistent(&mut self) -> Result<()> {
         let id = self.pop()?;
         let storage = match self.arena.sequence(id) {
-            Some(
-                [Value::Text("storage"), Value::Global(Global::Storage(dtype)), Value::Text(key), _, elements],
-            ) => Arena::size(*elements).map(|elements| (*dtype, *key, elements)),
+            Some([Value::Text("storage"), Value::Global(Global::Storage(dtype)), Value::Text(key), _, elements]) => {
+                Arena::size(*elements).map(|elements| (*dtype, *key, elements))
+            }
             _ => None,
         };
         let (dtype, key, elements) =
             storage.ok_or_else(|| self.damaged("a persistent id that is no tensor storage"))?;
         let dtype = dtype.ok_or_else(|| Error::unsupported("pickle: a storage without element type"))?;
-        let node = self
-            .arena
-            .add(Content::Storage(StorageRef { dtype, key, elements }));
+        let node = self.arena.add(Content::Storage(StorageRef { dtype, key, elements }));
         self.stack.push(Value::Storage(node));
         Ok(())
     }
@@ -454,14 +440,12 @@ impl<'a> Machine<'a> {
                             self.arena.sizes(*strides),
                         );
                         match parts {
-                            (Some(offset), Some(shape), Some(strides)) if shape.len() <= MAX_RANK => {
-                                Some(TensorRef {
-                                    storage: *storage,
-                                    offset,
-                                    shape,
-                                    strides,
-                                })
-                            }
+                            (Some(offset), Some(shape), Some(strides)) if shape.len() <= MAX_RANK => Some(TensorRef {
+                                storage: *storage,
+                                offset,
+                                shape,
+                                strides,
+                            }),
                             _ => None,
                         }
                     }
@@ -475,10 +459,7 @@ impl<'a> Machine<'a> {
                 let node = self.arena.add(Content::Tensor(tensor));
                 self.stack.push(Value::Tensor(node));
             }
-            (
-                Global::RebuildParameter | Global::RebuildParameterWithState,
-                [tensor @ Value::Tensor(_), ..],
-            ) => {
+            (Global::RebuildParameter | Global::RebuildParameterWithState, [tensor @ Value::Tensor(_), ..]) => {
                 let tensor = *tensor;
                 self.stack.push(tensor);
             }

@@ -69,8 +69,8 @@ impl Global {
             })),
             (
                 "torch",
-                "float32" | "float16" | "bfloat16" | "float64" | "int64" | "int32" | "int16" | "int8"
-                | "uint8" | "bool",
+                "float32" | "float16" | "bfloat16" | "float64" | "int64" | "int32" | "int16" | "int8" | "uint8"
+                | "bool",
             ) => Self::Constant,
             _ => return None,
         })

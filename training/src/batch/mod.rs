@@ -6,7 +6,7 @@ mod sampler;
 
 pub use condition::{condition_length, condition_numbers};
 pub use pixels::{
-    input_planes, planes, targets, write_face_weights, write_patch, write_patch_weights, write_planes,
-    write_weights, PatchArea, Reading,
+    input_planes, planes, targets, write_face_weights, write_patch, write_patch_weights, write_planes, write_weights,
+    PatchArea, Reading,
 };
 pub use sampler::{Draw, Sampler, Tone};

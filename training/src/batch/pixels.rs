@@ -118,14 +118,8 @@ impl PatchArea {
 
     /// Places in the picture of the patch's pixels, row by row, in an upright or mirrored picture.
     fn pixels<'r>(&self, reading: &'r Reading) -> impl Iterator<Item = usize> + use<'r> {
-        let Self {
-            size,
-            patch,
-            top,
-            left,
-        } = *self;
-        (0..patch * patch)
-            .map(move |index| (top + index / patch) * size + reading.column(left + index % patch, size))
+        let Self { size, patch, top, left } = *self;
+        (0..patch * patch).map(move |index| (top + index / patch) * size + reading.column(left + index % patch, size))
     }
 }
 
@@ -173,9 +167,8 @@ pub fn write_face_weights(points: &[[f32; 2]; 5], size: usize, factor: f32, weig
     if factor == 1.0 {
         return;
     }
-    let mean = |axis: usize, some: &[usize]| {
-        some.iter().map(|&point| points[point][axis]).sum::<f32>() / some.len() as f32
-    };
+    let mean =
+        |axis: usize, some: &[usize]| some.iter().map(|&point| points[point][axis]).sum::<f32>() / some.len() as f32;
     let [x, y] = [0, 1].map(|axis| mean(axis, &[0, 1, 2, 3, 4]));
     let [across, down] = [0, 1].map(|axis| mean(axis, &[3, 4]) - mean(axis, &[0, 1]));
     let width = 0.7 * across.hypot(down).max(1e-3);

@@ -20,10 +20,7 @@ pub struct Tone {
 
 impl Tone {
     /// Changes nothing.
-    pub const NONE: Self = Self {
-        gain: 1.0,
-        offset: 0.0,
-    };
+    pub const NONE: Self = Self { gain: 1.0, offset: 0.0 };
 }
 
 /// One person's part in a step.

@@ -214,8 +214,8 @@ impl DetectorConfig {
     /// # Errors
     /// [`ErrorKind::Format`](omniid::ErrorKind::Format) naming the value that is unknown, missing or impossible.
     pub fn from_toml(text: &str) -> Result<Self> {
-        let config: Self = toml::from_str(text)
-            .map_err(|error| Error::format(format!("detector configuration: {error}")))?;
+        let config: Self =
+            toml::from_str(text).map_err(|error| Error::format(format!("detector configuration: {error}")))?;
         config
             .validate()
             .map_err(|error| error.context("detector configuration"))?;
@@ -231,9 +231,7 @@ impl DetectorConfig {
         match std::fs::read_to_string(path) {
             Ok(text) => Self::from_toml(&text).map_err(|error| error.context(path.display())),
             Err(_) if path == Path::new("detector") => Self::from_toml(DETECTOR_PRESET),
-            Err(error) => {
-                Err(Error::io(path, error).context("no configuration file and not the preset detector"))
-            }
+            Err(error) => Err(Error::io(path, error).context("no configuration file and not the preset detector")),
         }
     }
 
@@ -321,8 +319,7 @@ mod tests {
             ("[optimiser]\nclip = -1.0\n", "[optimiser]: clip is -1"),
             ("steps = 1\n", "duplicate"),
         ] {
-            let error =
-                DetectorConfig::from_toml(&format!("name = \"d\"\nsteps = 3\n{text}")).expect_err(named);
+            let error = DetectorConfig::from_toml(&format!("name = \"d\"\nsteps = 3\n{text}")).expect_err(named);
             assert_eq!(error.kind(), ErrorKind::Format);
             assert!(error.message().contains(named), "{named}: {error}");
         }

@@ -61,9 +61,7 @@ impl FlowConfig {
     /// stand for nobody's.
     pub fn divides(&self, people: usize) -> bool {
         let fewest = if self.micro_batches == 1 { 1 } else { 2 };
-        self.micro_batches > 0
-            && people.is_multiple_of(self.micro_batches)
-            && people / self.micro_batches >= fewest
+        self.micro_batches > 0 && people.is_multiple_of(self.micro_batches) && people / self.micro_batches >= fewest
     }
 
     pub(super) fn validate(&self, model: &ModelConfig, people: usize) -> Result<()> {

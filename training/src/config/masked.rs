@@ -68,11 +68,7 @@ impl MaskedConfig {
     }
 
     pub(super) fn validate(&self, patches: usize) -> Result<()> {
-        for (name, value) in [
-            ("width", self.width),
-            ("depth", self.depth),
-            ("heads", self.heads),
-        ] {
+        for (name, value) in [("width", self.width), ("depth", self.depth), ("heads", self.heads)] {
             need((1..=1 << 16).contains(&value), name, value, "1 to 65536")?;
         }
         need(
@@ -155,12 +151,7 @@ impl LossConfig {
             ("contrastive", self.contrastive),
             ("classifier", self.classifier),
         ] {
-            need(
-                value >= 0.0 && value.is_finite(),
-                name,
-                value,
-                "a weight of 0 or more",
-            )?;
+            need(value >= 0.0 && value.is_finite(), name, value, "a weight of 0 or more")?;
         }
         need(
             self.reconstruction + self.contrastive + self.classifier > 0.0,

@@ -16,8 +16,7 @@ pub use flow::FlowConfig;
 pub use masked::{Condition, LossConfig, MaskedConfig};
 pub use model::ModelConfig;
 pub use optimisation::{
-    AverageConfig, EvaluationConfig, OptimiserConfig, Pairing, Precision, ReportConfig, SamplerConfig,
-    ScheduleConfig,
+    AverageConfig, EvaluationConfig, OptimiserConfig, Pairing, Precision, ReportConfig, SamplerConfig, ScheduleConfig,
 };
 pub use plan::{Configuration, Plan};
 pub use similarity::SimilarityConfig;
@@ -131,9 +130,7 @@ impl RunConfig {
     pub fn from_toml(text: &str) -> Result<Self> {
         let config: Self =
             toml::from_str(text).map_err(|error| Error::format(format!("run configuration: {error}")))?;
-        config
-            .validate()
-            .map_err(|error| error.context("run configuration"))?;
+        config.validate().map_err(|error| error.context("run configuration"))?;
         Ok(config)
     }
 
@@ -172,9 +169,7 @@ impl RunConfig {
         self.masked
             .validate(self.model.patches())
             .map_err(|error| error.context("[masked]"))?;
-        self.sampler
-            .validate()
-            .map_err(|error| error.context("[sampler]"))?;
+        self.sampler.validate().map_err(|error| error.context("[sampler]"))?;
         if let Some(flow) = &self.flow {
             flow.validate(&self.model, self.sampler.people)
                 .map_err(|error| error.context("[flow]"))?;
@@ -183,12 +178,8 @@ impl RunConfig {
         self.optimiser
             .validate()
             .map_err(|error| error.context("[optimiser]"))?;
-        self.schedule
-            .validate()
-            .map_err(|error| error.context("[schedule]"))?;
-        self.average
-            .validate()
-            .map_err(|error| error.context("[average]"))?;
+        self.schedule.validate().map_err(|error| error.context("[schedule]"))?;
+        self.average.validate().map_err(|error| error.context("[average]"))?;
         self.evaluation
             .validate()
             .map_err(|error| error.context("[evaluation]"))?;
@@ -217,10 +208,7 @@ impl RunConfig {
 
 /// The text of the preset of this name.
 pub fn preset(name: &str) -> Option<&'static str> {
-    PRESETS
-        .iter()
-        .find(|(known, _)| *known == name)
-        .map(|(_, text)| *text)
+    PRESETS.iter().find(|(known, _)| *known == name).map(|(_, text)| *text)
 }
 
 fn first_difference(path: &str, a: &serde_json::Value, b: &serde_json::Value) -> Option<String> {

@@ -156,12 +156,7 @@ impl OptimiserConfig {
         ] {
             need(value >= 0.0 && value.is_finite(), name, value, "0 or more")?;
         }
-        need(
-            self.most_skipped > 0,
-            "most_skipped",
-            self.most_skipped,
-            "at least 1",
-        )
+        need(self.most_skipped > 0, "most_skipped", self.most_skipped, "at least 1")
     }
 }
 
@@ -285,10 +280,7 @@ impl Default for ReportConfig {
 
 impl ReportConfig {
     pub(super) fn validate(&self) -> Result<()> {
-        for (name, value) in [
-            ("metrics_every", self.metrics_every),
-            ("state_every", self.state_every),
-        ] {
+        for (name, value) in [("metrics_every", self.metrics_every), ("state_every", self.state_every)] {
             need(value > 0, name, value, "at least 1")?;
         }
         Ok(())

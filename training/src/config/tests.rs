@@ -24,9 +24,7 @@ fn ablations_differ_from_the_base_in_one_thing_each() -> Result<()> {
         ("autoencoding", "sampler.pairing"),
         ("one-to-one", "sampler."),
     ] {
-        let difference = base
-            .difference(&open(name)?)
-            .expect("an ablation changes something");
+        let difference = base.difference(&open(name)?).expect("an ablation changes something");
         assert!(difference.starts_with(differs), "{name}: {difference}");
     }
     Ok(())
@@ -121,8 +119,6 @@ fn a_difference_is_named_and_intervals_do_not_count() -> Result<()> {
     assert!(difference.starts_with("optimiser.beta2 is 0.95"), "{difference}");
     let mut other = config.clone();
     other.start = Some("other.safetensors".into());
-    assert!(config
-        .difference(&other)
-        .is_some_and(|text| text.starts_with("start")));
+    assert!(config.difference(&other).is_some_and(|text| text.starts_with("start")));
     Ok(())
 }

@@ -85,10 +85,7 @@ mod tests {
         let expected = template.placement(64);
         for point in ARCFACE_TEMPLATE.map(|point| point.map(f64::from)) {
             let (a, b) = (found.apply(placed.apply(point)), expected.apply(point));
-            assert!(
-                (a[0] - b[0]).abs() < 1e-3 && (a[1] - b[1]).abs() < 1e-3,
-                "{a:?} {b:?}"
-            );
+            assert!((a[0] - b[0]).abs() < 1e-3 && (a[1] - b[1]).abs() < 1e-3, "{a:?} {b:?}");
         }
         // The eye at the left: (38.2946 − 56) · 0.98 · 64 / 112 + 32.
         assert!((expected.apply([38.2946, 51.6963])[0] - 22.084_976).abs() < 1e-5);

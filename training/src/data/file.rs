@@ -209,8 +209,6 @@ fn role_of(number: u8) -> Result<Role> {
         0 => Ok(Role::Input),
         1 => Ok(Role::Target),
         2 => Ok(Role::Both),
-        other => Err(Error::format(format!(
-            "role {other} is not known; 0, 1 and 2 are"
-        ))),
+        other => Err(Error::format(format!("role {other} is not known; 0, 1 and 2 are"))),
     }
 }

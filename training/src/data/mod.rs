@@ -219,10 +219,7 @@ impl Dataset {
             let mean = moment(1);
             (mean as f32, (moment(2) - mean * mean).max(0.0).sqrt() as f32)
         });
-        (
-            moments.map(|(mean, _)| mean),
-            moments.map(|(_, deviation)| deviation),
-        )
+        (moments.map(|(mean, _)| mean), moments.map(|(_, deviation)| deviation))
     }
 
     /// What the set holds.

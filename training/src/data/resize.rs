@@ -50,8 +50,7 @@ mod tests {
         let small = dataset.clone().resized(16)?;
         small.validate()?;
         assert_eq!(small.size, 16);
-        let mean =
-            |values: &[u8]| values.iter().map(|value| f64::from(*value)).sum::<f64>() / values.len() as f64;
+        let mean = |values: &[u8]| values.iter().map(|value| f64::from(*value)).sum::<f64>() / values.len() as f64;
         for (a, b) in dataset.people[0].pictures.iter().zip(&small.people[0].pictures) {
             assert!((mean(&a.pixels) - mean(&b.pixels)).abs() < 2.0);
             assert!((mean(&a.mask) - mean(&b.mask)).abs() < 4.0);

@@ -3,9 +3,7 @@ use omniid::ErrorKind;
 
 fn picture(size: usize, level: u8, role: Role) -> Picture {
     Picture {
-        pixels: (0..size * size * 3)
-            .map(|i| level.wrapping_add(i as u8))
-            .collect(),
+        pixels: (0..size * size * 3).map(|i| level.wrapping_add(i as u8)).collect(),
         mask: (0..size * size).map(|i| (i % 2 * 255) as u8).collect(),
         view: View {
             yaw: f32::from(level) / 100.0,
@@ -104,10 +102,7 @@ fn sets_are_joined_by_person() -> Result<()> {
         people: vec![people(1).people.remove(0)],
     };
     let before = first.clone();
-    assert_eq!(
-        first.append(other).expect_err("7 is not 6").kind(),
-        ErrorKind::Mismatch
-    );
+    assert_eq!(first.append(other).expect_err("7 is not 6").kind(), ErrorKind::Mismatch);
     assert_eq!(first, before);
     Ok(())
 }
@@ -172,11 +167,7 @@ fn colour_statistics_are_those_of_the_levels() {
         pixel.copy_from_slice(&[if i < 18 { 255 } else { 0 }, 0, 51]);
     }
     let (mean, deviation) = dataset.colour_statistics();
-    for (found, expected) in mean
-        .into_iter()
-        .chain(deviation)
-        .zip([0.5, 0.0, 0.2, 0.5, 0.0, 0.0])
-    {
+    for (found, expected) in mean.into_iter().chain(deviation).zip([0.5, 0.0, 0.2, 0.5, 0.0, 0.0]) {
         assert!((found - expected).abs() < 1e-6, "{found} against {expected}");
     }
 }

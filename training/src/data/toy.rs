@@ -27,9 +27,7 @@ pub fn toy_people(count: usize, pictures: usize, size: u32, seed: u64) -> Datase
         PersonPictures {
             family: "toy".to_string(),
             name: format!("{seed}-{n}"),
-            pictures: (0..pictures)
-                .map(|_| shape.picture(size, &mut generator))
-                .collect(),
+            pictures: (0..pictures).map(|_| shape.picture(size, &mut generator)).collect(),
         }
     });
     Dataset {
@@ -113,10 +111,7 @@ mod tests {
         people.validate()?;
         assert_eq!(people, toy_people(3, 4, 16, 1));
         assert_ne!(people.people[0].pictures, people.people[1].pictures);
-        assert_ne!(
-            people.people[0].pictures[0].pixels,
-            people.people[0].pictures[1].pixels
-        );
+        assert_ne!(people.people[0].pictures[0].pixels, people.people[0].pictures[1].pixels);
         Ok(())
     }
 }

@@ -36,10 +36,7 @@ impl Placement {
         let (sin, cos) = self.angle.sin_cos();
         let side = if self.mirrored { -1.0 } else { 1.0 };
         let (x, y) = (side * (x - middle[0]) * self.scale, (y - middle[1]) * self.scale);
-        [
-            self.centre[0] + x * cos - y * sin,
-            self.centre[1] + x * sin + y * cos,
-        ]
+        [self.centre[0] + x * cos - y * sin, self.centre[1] + x * sin + y * cos]
     }
 
     /// From the picture's pixels to the head's.
@@ -65,9 +62,8 @@ pub struct Tone {
 
 impl Tone {
     fn tables(&self) -> [[f32; 256]; 3] {
-        self.gain.map(|gain| {
-            std::array::from_fn(|v| (255.0 * gain * (v as f32 / 255.0).powf(self.gamma)).clamp(0.0, 255.0))
-        })
+        self.gain
+            .map(|gain| std::array::from_fn(|v| (255.0 * gain * (v as f32 / 255.0).powf(self.gamma)).clamp(0.0, 255.0)))
     }
 }
 
@@ -289,13 +285,7 @@ mod tests {
     /// A square of 16 pixels whose left half is red, with an outline around all of it.
     fn head() -> Head {
         let pixels = (0..256)
-            .map(|i| {
-                if i % 16 < 8 {
-                    [200, 0, 0, 255]
-                } else {
-                    [0, 200, 0, 255]
-                }
-            })
+            .map(|i| if i % 16 < 8 { [200, 0, 0, 255] } else { [0, 200, 0, 255] })
             .collect();
         Head {
             levels: vec![Layer { side: 16, pixels }],

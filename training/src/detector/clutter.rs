@@ -185,12 +185,10 @@ fn patches(rng: &mut ChaCha8Rng, canvas: &mut Canvas, heads: &[Head]) {
             let y = rng.random_range(0..level.side - piece);
             for row in top..(top + size).min(side) {
                 for column in left..(left + size).min(side) {
-                    let at =
-                        (y + (row - top) * piece / size) * level.side + x + (column - left) * piece / size;
+                    let at = (y + (row - top) * piece / size) * level.side + x + (column - left) * piece / size;
                     let [r, g, b, cover] = level.pixels[at].map(f32::from);
                     let rest = 1.0 - cover / 255.0;
-                    canvas.pixels[row * side + column] =
-                        [r + grey[0] * rest, g + grey[1] * rest, b + grey[2] * rest];
+                    canvas.pixels[row * side + column] = [r + grey[0] * rest, g + grey[1] * rest, b + grey[2] * rest];
                 }
             }
         }
@@ -230,11 +228,7 @@ fn doll(rng: &mut ChaCha8Rng, canvas: &mut Canvas) {
         for finger in 0..rng.random_range(2..5) {
             let along = (finger as f32 - 1.5) * size * 0.18;
             let fill = Fill::Round(bare);
-            canvas.draw(&ellipse(
-                [x + along, y - size * 0.6],
-                [size * 0.09, size * 0.35],
-                fill,
-            ));
+            canvas.draw(&ellipse([x + along, y - size * 0.6], [size * 0.09, size * 0.35], fill));
         }
     }
 }
@@ -263,10 +257,7 @@ pub fn frame(rng: &mut ChaCha8Rng, canvas: &mut Canvas) {
     let widths: [usize; 4] = std::array::from_fn(|_| rng.random_range(0..side / 6 + 1));
     for row in 0..side {
         for column in 0..side {
-            let inside = column >= widths[0]
-                && row >= widths[1]
-                && column + widths[2] < side
-                && row + widths[3] < side;
+            let inside = column >= widths[0] && row >= widths[1] && column + widths[2] < side && row + widths[3] < side;
             if !inside {
                 canvas.pixels[row * side + column] = colour;
                 canvas.owner[row * side + column] = NOBODY;

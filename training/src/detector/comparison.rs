@@ -159,12 +159,7 @@ fn enlarged(image: &RgbImage) -> RgbImage {
             .for_each(|(sum, value)| *sum += u64::from(value));
     }
     let mean = sum.map(|sum| (sum / count.max(1)) as u8);
-    let large = imageops::resize(
-        image,
-        width * ZOOM,
-        height * ZOOM,
-        imageops::FilterType::CatmullRom,
-    );
+    let large = imageops::resize(image, width * ZOOM, height * ZOOM, imageops::FilterType::CatmullRom);
     let mut out = RgbImage::from_pixel(width * ZOOM + 2 * BORDER, height * ZOOM + 2 * BORDER, Rgb(mean));
     imageops::replace(&mut out, &large, i64::from(BORDER), i64::from(BORDER));
     out
@@ -279,33 +274,33 @@ impl fmt::Display for DetectorComparison {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let percent = |value: f64| format!("{:.1} %", 100.0 * value);
         let error = |value: Option<f64>| value.map_or("–".to_owned(), |value| format!("{value:.3}"));
-        let table = |f: &mut fmt::Formatter<'_>,
-                     title: &str,
-                     of: &dyn Fn(&DetectorScores) -> Option<DetectionScores>| {
-            writeln!(f, "### {title}\n")?;
-            writeln!(f, "| detector | pictures | faces | recall | precision | AP 0.5 | box overlap | landmark error |")?;
-            writeln!(f, "|---|---|---|---|---|---|---|---|")?;
-            for detector in &self.detectors {
-                if let Some(scores) = of(detector) {
-                    writeln!(
-                        f,
-                        "| {} | {} | {} | {} | {} | {:.3} | {:.3} | {} |",
-                        detector.name,
-                        scores.pictures,
-                        scores.all.faces,
-                        percent(scores.all.recall),
-                        percent(scores.precision),
-                        scores.average_precision,
-                        scores.mean_overlap,
-                        error(scores.all.landmark_error),
-                    )?;
+        let table =
+            |f: &mut fmt::Formatter<'_>, title: &str, of: &dyn Fn(&DetectorScores) -> Option<DetectionScores>| {
+                writeln!(f, "### {title}\n")?;
+                writeln!(
+                    f,
+                    "| detector | pictures | faces | recall | precision | AP 0.5 | box overlap | landmark error |"
+                )?;
+                writeln!(f, "|---|---|---|---|---|---|---|---|")?;
+                for detector in &self.detectors {
+                    if let Some(scores) = of(detector) {
+                        writeln!(
+                            f,
+                            "| {} | {} | {} | {} | {} | {:.3} | {:.3} | {} |",
+                            detector.name,
+                            scores.pictures,
+                            scores.all.faces,
+                            percent(scores.all.recall),
+                            percent(scores.precision),
+                            scores.average_precision,
+                            scores.mean_overlap,
+                            error(scores.all.landmark_error),
+                        )?;
+                    }
                 }
-            }
-            writeln!(f)
-        };
-        table(f, "Rendered scenes of held-out people", &|d| {
-            Some(d.renders.clone())
-        })?;
+                writeln!(f)
+            };
+        table(f, "Rendered scenes of held-out people", &|d| Some(d.renders.clone()))?;
         for (title, by_yaw) in [("By face size", false), ("By yaw", true)] {
             writeln!(f, "### {title} (recall, landmark error)\n")?;
             let groups = |d: &DetectorScores| {

@@ -87,14 +87,7 @@ impl HeadPool {
     }
 }
 
-fn photograph(
-    assets: &Assets,
-    seed: u64,
-    family: Family,
-    count: usize,
-    size: u32,
-    first: usize,
-) -> Result<Vec<Head>> {
+fn photograph(assets: &Assets, seed: u64, family: Family, count: usize, size: u32, first: usize) -> Result<Vec<Head>> {
     let person = assets.person(seed, family)?;
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let distribution = PhotoDistribution {
@@ -156,10 +149,9 @@ impl Head {
 
 /// The smallest upright box around points.
 pub fn bounds(points: impl Iterator<Item = [f32; 2]>) -> [f32; 4] {
-    points.fold(
-        [f32::MAX, f32::MAX, f32::MIN, f32::MIN],
-        |[l, t, r, b], [x, y]| [l.min(x), t.min(y), r.max(x), b.max(y)],
-    )
+    points.fold([f32::MAX, f32::MAX, f32::MIN, f32::MIN], |[l, t, r, b], [x, y]| {
+        [l.min(x), t.min(y), r.max(x), b.max(y)]
+    })
 }
 
 /// The ellipse in the box around brows, cheeks, chin and forehead of a head tilted clockwise by `roll`. The forehead is

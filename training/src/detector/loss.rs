@@ -59,10 +59,7 @@ pub fn loss(outputs: &Tensor, truth: &Truth) -> Result<LossTerms> {
     let overlap = overlap(&predicted, &bounds)?;
     let distance = smooth_l1(&(&predicted - &bounds)?)?.sum(1)?;
     let boxes = (((1.0 - &overlap)? * 2.0)? + (distance * 0.2)?)?;
-    let class = cross_entropy(
-        &rows.narrow(1, 0, 1)?.flatten_all()?,
-        &quality(&overlap.detach())?,
-    )?;
+    let class = cross_entropy(&rows.narrow(1, 0, 1)?.flatten_all()?, &quality(&overlap.detach())?)?;
     // In box sizes, so that large faces count no more than small ones.
     let size: Vec<f32> = truth
         .faces
@@ -124,9 +121,8 @@ fn overlap(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     };
     let ([a_low, a_high, a_size], [b_low, b_high, b_size]) = (edges(a)?, edges(b)?);
     let sides = (a_high.minimum(&b_high)? - a_low.maximum(&b_low)?)?.relu()?;
-    let area = |sides: &Tensor| -> Result<Tensor> {
-        Ok((sides.narrow(1, 0, 1)? * sides.narrow(1, 1, 1)?)?.flatten_all()?)
-    };
+    let area =
+        |sides: &Tensor| -> Result<Tensor> { Ok((sides.narrow(1, 0, 1)? * sides.narrow(1, 1, 1)?)?.flatten_all()?) };
     let shared = area(&sides)?;
     let all = ((area(&a_size)? + area(&b_size)?)? - &shared)?;
     Ok((shared / (all + 1e-6)?)?)
@@ -167,13 +163,7 @@ mod tests {
     fn faces() -> Vec<Vec<TrueFace>> {
         let face = TrueFace {
             bounds: [20.0, 30.0, 60.0, 80.0],
-            points: [
-                [30.0, 45.0],
-                [50.0, 45.0],
-                [40.0, 55.0],
-                [32.0, 66.0],
-                [48.0, 66.0],
-            ],
+            points: [[30.0, 45.0], [50.0, 45.0], [40.0, 55.0], [32.0, 66.0], [48.0, 66.0]],
             counts: true,
         };
         vec![vec![face], Vec::new()]
@@ -211,10 +201,7 @@ mod tests {
             let change = Tensor::zeros_like(&right).unwrap();
             let ones = Tensor::ones((2, cell_count(96), 1), candle_core::DType::F32, &Device::Cpu).unwrap();
             let change = change
-                .slice_assign(
-                    &[0..2, 0..cell_count(96), column..column + 1],
-                    &(ones * by).unwrap(),
-                )
+                .slice_assign(&[0..2, 0..cell_count(96), column..column + 1], &(ones * by).unwrap())
                 .unwrap();
             let terms = loss(&(&right + change).unwrap(), &truth).unwrap();
             [terms.class, terms.object, terms.bounds, terms.points].map(|term| value(&term) > 0.01)

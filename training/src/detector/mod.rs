@@ -25,9 +25,7 @@ pub use comparison::{
 pub use objective::{evaluation_options, held_out_scenes, FaceDetection};
 pub use picture::draw_faces;
 pub use run::{train_detector, DetectorReport, DETECTOR_FILE};
-pub use scores::{
-    evaluate_detector, landmark_distance, DetectionScores, FaceGroup, LabelledFace, LabelledPicture,
-};
+pub use scores::{evaluate_detector, landmark_distance, DetectionScores, FaceGroup, LabelledFace, LabelledPicture};
 
 #[cfg(test)]
 mod tests;

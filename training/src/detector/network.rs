@@ -119,10 +119,7 @@ pub fn fold(
         let moments = moments.ok_or_else(|| Error::format(format!("no statistics of {name:?}")))?;
         let gain = get(&format!("{name}.norm.weight"))?.to_vec1::<f32>()?;
         let shift = get(&format!("{name}.norm.bias"))?.to_vec1::<f32>()?;
-        let rows = gain
-            .iter()
-            .zip(&shift)
-            .zip(moments.mean.iter().zip(&moments.variance));
+        let rows = gain.iter().zip(&shift).zip(moments.mean.iter().zip(&moments.variance));
         let (factor, offset): (Vec<f32>, Vec<f32>) = rows
             .map(|((gain, shift), (mean, variance))| {
                 let factor = f64::from(*gain) / (variance + EPSILON).sqrt();
@@ -146,10 +143,7 @@ pub fn fold(
             let name = format!("{name}.{part}");
             out.insert(name.clone(), get(&name)?);
         }
-        let (weight, bias) = (
-            format!("{name}.depthwise.weight"),
-            format!("{name}.depthwise.bias"),
-        );
+        let (weight, bias) = (format!("{name}.depthwise.weight"), format!("{name}.depthwise.bias"));
         let taps = get(&weight)?;
         if is_branch(&name) {
             out.insert(bias.clone(), get(&bias)?);
@@ -287,11 +281,7 @@ impl Network {
 
     fn run(&self, pictures: &[f32], side: usize, watch: Watch<'_>) -> Result<Tensor> {
         let picture = side * side * 3;
-        if side == 0
-            || !side.is_multiple_of(32)
-            || pictures.is_empty()
-            || !pictures.len().is_multiple_of(picture)
-        {
+        if side == 0 || !side.is_multiple_of(32) || pictures.is_empty() || !pictures.len().is_multiple_of(picture) {
             return Err(Error::invalid(format!(
                 "{} numbers are no pictures of {side} x {side} x 3; the side must be a multiple of 32",
                 pictures.len()
@@ -320,8 +310,7 @@ impl Network {
         x = self.stage(2, x, grid, watch)?;
         (x, grid) = (max_pool(&x, grid)?, grid.half());
         let third = (self.stage(3, x, grid, watch)?, grid);
-        let below =
-            |(x, grid): &(Tensor, Grid)| -> Result<(Tensor, Grid)> { Ok((max_pool(x, *grid)?, grid.half())) };
+        let below = |(x, grid): &(Tensor, Grid)| -> Result<(Tensor, Grid)> { Ok((max_pool(x, *grid)?, grid.half())) };
         let (x, grid) = below(&third)?;
         let fourth = (self.stage(4, x, grid, watch)?, grid);
         let (x, grid) = below(&fourth)?;

@@ -49,12 +49,7 @@ fn strip(channels: usize) -> usize {
 
 /// Sums of `parts` numbers per channel over all strips. `add` is called with the number of a strip's first value, its
 /// length and sums `[parts, strip]`; these come to nothing where a strip is short.
-fn sums(
-    count: usize,
-    channels: usize,
-    parts: usize,
-    add: &(dyn Fn(usize, usize, &mut [f32]) + Sync),
-) -> Vec<f64> {
+fn sums(count: usize, channels: usize, parts: usize, add: &(dyn Fn(usize, usize, &mut [f32]) + Sync)) -> Vec<f64> {
     // Each task sums so many strips value by value, in single precision, then all of it in double.
     const STRIPS: usize = 8;
     let strip = strip(channels);
@@ -241,10 +236,7 @@ impl CustomOp3 for Gradient {
     ) -> Result<(CpuStorage, Shape)> {
         let channels = self.gain.len();
         let x = elements(x, layout)?;
-        let (gradient, output) = (
-            elements(gradient, gradient_layout)?,
-            elements(output, output_layout)?,
-        );
+        let (gradient, output) = (elements(gradient, gradient_layout)?, elements(output, output_layout)?);
         let size = strip(channels);
         let row = |values: &[f32]| along_row(values, channels, size / channels);
         let inverse = self.moments.inverse_deviation();
@@ -331,9 +323,8 @@ mod tests {
     fn values_and_gradients_are_those_of_the_definition() -> omniid::Result<()> {
         // Below a strip, and over several tasks with a short end.
         for (places, channels) in [(6, 3), (2 * STRIP + 5, 5), (1500, 16)] {
-            let random = |name: &str, shape: &[usize]| {
-                TensorSpec::new(name, shape, Initial::Normal(1.0)).tensor(places as u64)
-            };
+            let random =
+                |name: &str, shape: &[usize]| TensorSpec::new(name, shape, Initial::Normal(1.0)).tensor(places as u64);
             let (x, gain, shift) = (
                 Var::from_tensor(&(random("x", &[2, places, channels])? + 3.0)?)?,
                 Var::from_tensor(&(random("gain", &[channels])? + 1.0)?)?,

@@ -103,13 +103,7 @@ impl FaceDetection {
 /// As [`HeadPool::render`].
 pub fn held_out_scenes(config: &DetectorConfig, assets: &Assets) -> Result<Vec<LabelledPicture>> {
     let (scenes, evaluation) = (&config.scenes, &config.evaluation);
-    let pool = HeadPool::render(
-        assets,
-        evaluation.heads,
-        scenes.photos_per_person,
-        scenes.head_size,
-        1,
-    )?;
+    let pool = HeadPool::render(assets, evaluation.heads, scenes.photos_per_person, scenes.head_size, 1)?;
     let scenes = Scenes::new(scenes, &pool, 0);
     let count = evaluation.pictures as u64;
     Ok((0..count)
@@ -267,9 +261,7 @@ impl Objective for FaceDetection {
     }
 
     fn loss(&self, model: &Model, batch: &Batch, _: &Device) -> Result<Loss> {
-        let outputs = model
-            .network
-            .forward(&batch.pictures.numbers, batch.pictures.side)?;
+        let outputs = model.network.forward(&batch.pictures.numbers, batch.pictures.side)?;
         let terms = loss(&outputs, &batch.truth)?;
         Ok(Loss {
             total: terms.total()?,
@@ -323,10 +315,7 @@ impl Objective for FaceDetection {
 
     fn step_cost(&self) -> StepCost {
         let scenes = &self.config.scenes;
-        let counts = scenes
-            .sides
-            .iter()
-            .map(|side| (scenes.pixels / (side * side)).max(1));
+        let counts = scenes.sides.iter().map(|side| (scenes.pixels / (side * side)).max(1));
         StepCost {
             operations: OPERATIONS_PER_PIXEL * scenes.pixels as f64,
             pictures: counts.sum::<usize>() / scenes.sides.len().max(1),

@@ -39,8 +39,7 @@ pub fn draw_faces(image: &RgbImage, faces: &[Face]) -> RgbImage {
 fn dot(image: &mut RgbImage, [x, y]: [i64; 2], reach: i64, colour: [u8; 3]) {
     for y in y - reach..=y + reach {
         for x in x - reach..=x + reach {
-            let inside =
-                (0..i64::from(image.width())).contains(&x) && (0..i64::from(image.height())).contains(&y);
+            let inside = (0..i64::from(image.width())).contains(&x) && (0..i64::from(image.height())).contains(&y);
             if inside {
                 image.put_pixel(x as u32, y as u32, Rgb(colour));
             }
@@ -63,13 +62,7 @@ mod tests {
                 right: 50.0,
                 bottom: 20.0,
             },
-            landmarks: Landmarks([
-                [10.2, 10.7],
-                [20.0, 10.0],
-                [15.0, 14.0],
-                [11.0, 17.0],
-                [99.0, 17.0],
-            ]),
+            landmarks: Landmarks([[10.2, 10.7], [20.0, 10.0], [15.0, 14.0], [11.0, 17.0], [99.0, 17.0]]),
             score: 1.0,
         };
         let drawn = draw_faces(&image, &[face]);

@@ -161,11 +161,7 @@ impl<'a> Scenes<'a> {
             },
             gain,
             gamma,
-            grey: if rng.random::<f32>() < config.grey {
-                1.0
-            } else {
-                0.0
-            },
+            grey: if rng.random::<f32>() < config.grey { 1.0 } else { 0.0 },
             noise: if rng.random::<f32>() < config.noisy {
                 rng.random_range(0.003..0.05)
             } else {

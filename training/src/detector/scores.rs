@@ -222,12 +222,7 @@ fn group<'a>(name: &str, outcomes: impl Iterator<Item = &'a Outcome>) -> FaceGro
 }
 
 /// Groups between limits; those without faces are left out.
-fn groups(
-    limits: &[f32],
-    unit: &str,
-    outcomes: &[Outcome],
-    value: impl Fn(&Outcome) -> Option<f32>,
-) -> Vec<FaceGroup> {
+fn groups(limits: &[f32], unit: &str, outcomes: &[Outcome], value: impl Fn(&Outcome) -> Option<f32>) -> Vec<FaceGroup> {
     limits
         .windows(2)
         .map(|pair| {
@@ -276,13 +271,7 @@ mod tests {
         LabelledFace {
             face: TrueFace {
                 bounds: [left, 0.0, left + 20.0, 20.0],
-                points: [
-                    [left + 5.0, 5.0],
-                    [left + 15.0, 5.0],
-                    [0.0; 2],
-                    [0.0; 2],
-                    [0.0; 2],
-                ],
+                points: [[left + 5.0, 5.0], [left + 15.0, 5.0], [0.0; 2], [0.0; 2], [0.0; 2]],
                 counts,
             },
             yaw: None,

@@ -112,10 +112,7 @@ fn the_truth_of_scenes_is_what_the_published_detector_sees() -> Result<()> {
             }
         }
     }
-    assert!(
-        faces > 15.0 && mirrored == 0,
-        "{faces} faces, {mirrored} mirrored"
-    );
+    assert!(faces > 15.0 && mirrored == 0, "{faces} faces, {mirrored} mirrored");
     assert!(found / faces > 0.85, "{found} of {faces}");
     assert!(overlap / found > 0.7, "boxes overlap by {}", overlap / found);
     assert!(
@@ -219,8 +216,7 @@ fn a_short_run_learns_and_its_file_finds_what_the_network_finds() -> Result<()> 
     let untrained = loss(&trainer)?;
     let options = evaluation_options().with_score_threshold(0.2);
     let scenes = held_out_scenes(&config, &assets)?;
-    let judge =
-        |detector: &FaceDetector| evaluate_detector(detector, &scenes, &options, &mut Progress::silent());
+    let judge = |detector: &FaceDetector| evaluate_detector(detector, &scenes, &options, &mut Progress::silent());
     let before = judge(&trainer.averaged_model()?.detector()?)?;
     let folder = tempfile::tempdir().expect("temporary folder");
     trainer.run(folder.path(), &mut Silent)?;
@@ -247,10 +243,7 @@ fn a_short_run_learns_and_its_file_finds_what_the_network_finds() -> Result<()> 
     for scene in &scenes {
         let pixels: Vec<f32> = numbers(&scene.image, f32::from);
         let outputs = network.forward(&pixels, 96)?.flatten_all()?.to_vec1::<f32>()?;
-        let (expected, found) = (
-            decode(&outputs, 96, &faint),
-            detector.detect(&scene.image, &faint)?,
-        );
+        let (expected, found) = (decode(&outputs, 96, &faint), detector.detect(&scene.image, &faint)?);
         assert_eq!(expected.len(), found.len());
         for (a, b) in expected.iter().zip(&found) {
             compared += 1;

@@ -94,18 +94,14 @@ pub fn assign(pictures: &[Vec<TrueFace>], side: usize) -> Truth {
                     .iter()
                     .filter(|face| certainty(distance(face)) > 0.0)
                     .min_by(|a, b| a.size().total_cmp(&b.size()));
-                let fits = |face: &&TrueFace, slack: f32| {
-                    (smallest / slack..=largest * slack).contains(&face.size())
-                };
+                let fits = |face: &&TrueFace, slack: f32| (smallest / slack..=largest * slack).contains(&face.size());
                 let own = nearest.filter(|face| face.counts && fits(face, 1.0));
                 truth.weight.push(match nearest {
                     Some(face) if !face.counts => 0.0,
                     Some(face) if own.is_none() && fits(&face, TOLERANCE) => 0.0,
                     _ => 1.0,
                 });
-                truth
-                    .object
-                    .push(own.map_or(0.0, |face| certainty(distance(face))));
+                truth.object.push(own.map_or(0.0, |face| certainty(distance(face))));
                 let own = own.filter(|face| distance(face) <= REACH);
                 if let Some(face) = own {
                     truth.places.push((truth.object.len() - 1) as u32);
@@ -125,12 +121,7 @@ mod tests {
     fn face(centre: [f32; 2], size: f32) -> TrueFace {
         let half = size / 2.0;
         TrueFace {
-            bounds: [
-                centre[0] - half,
-                centre[1] - half,
-                centre[0] + half,
-                centre[1] + half,
-            ],
+            bounds: [centre[0] - half, centre[1] - half, centre[0] + half, centre[1] + half],
             points: [centre; 5],
             counts: true,
         }
@@ -141,11 +132,7 @@ mod tests {
         for size in [8.0, 30.0, 40.0, 60.0, 90.0, 150.0, 300.0] {
             let truth = assign(&[vec![face([70.0, 90.0], size)]], 160);
             assert_eq!(truth.object.len(), cell_count(160));
-            assert!(
-                (9..=18).contains(&truth.places.len()),
-                "{size}: {}",
-                truth.places.len()
-            );
+            assert!((9..=18).contains(&truth.places.len()), "{size}: {}", truth.places.len());
             for (&place, cell) in truth.places.iter().zip(&truth.cells) {
                 let apart = (cell[0] - 70.0).abs().max((cell[1] - 90.0).abs()) / cell[2];
                 assert_eq!(truth.object[place as usize], (1.75 - apart).min(1.0));
@@ -158,16 +145,9 @@ mod tests {
     fn the_smaller_of_two_faces_wins_and_uncounted_ones_are_left_alone() {
         let (small, large) = (face([80.0, 80.0], 40.0), face([82.0, 80.0], 46.0));
         let truth = assign(&[vec![large, small]], 160);
-        let at_centre = truth
-            .cells
-            .iter()
-            .position(|cell| *cell == [80.0, 80.0, 8.0])
-            .unwrap();
+        let at_centre = truth.cells.iter().position(|cell| *cell == [80.0, 80.0, 8.0]).unwrap();
         assert_eq!(truth.faces[at_centre], small);
-        let uncounted = TrueFace {
-            counts: false,
-            ..small
-        };
+        let uncounted = TrueFace { counts: false, ..small };
         let truth = assign(&[vec![uncounted]], 160);
         assert!(truth.places.is_empty());
         let ignored = truth.weight.iter().filter(|weight| **weight == 0.0).count();
@@ -194,10 +174,7 @@ mod tests {
     fn places_count_over_pictures() {
         let truth = assign(&[Vec::new(), vec![face([16.0, 8.0], 20.0)]], 64);
         let cells = cell_count(64) as u32;
-        assert!(truth
-            .places
-            .iter()
-            .all(|&place| place >= cells && place < 2 * cells));
+        assert!(truth.places.iter().all(|&place| place >= cells && place < 2 * cells));
         // The cell at row 1, column 2 of the first level of the second picture.
         assert!(truth.places.contains(&(cells + 8 + 2)));
     }

@@ -104,11 +104,7 @@ impl Plane {
                 values.push(sum);
             }
         }
-        Self {
-            width,
-            height,
-            values,
-        }
+        Self { width, height, values }
     }
 
     /// Doubles the size: zeros between the samples, then four times the kernel.
@@ -133,11 +129,7 @@ impl Plane {
                 values.push(sum / weights);
             }
         }
-        Self {
-            width,
-            height,
-            values,
-        }
+        Self { width, height, values }
     }
 }
 
@@ -214,9 +206,7 @@ mod tests {
     #[test]
     fn a_slow_ramp_is_no_detail_beside_a_fine_pattern() {
         let truth = grey(32, 32, |x, y| 100.0 + f64::from(x) + f64::from((x + y) % 2 * 60));
-        let ramped = grey(32, 32, |x, y| {
-            80.0 + 2.0 * f64::from(x) + f64::from((x + y) % 2 * 60)
-        });
+        let ramped = grey(32, 32, |x, y| 80.0 + 2.0 * f64::from(x) + f64::from((x + y) % 2 * 60));
         let found = detail(&ramped, &truth, None).unwrap();
         assert!(found.error < 0.1, "{found:?}");
     }

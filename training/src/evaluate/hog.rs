@@ -102,14 +102,7 @@ mod tests {
                     0.0,
                     0.119935301,
                 ],
-                [
-                    0.189708038,
-                    0.192959062,
-                    0.0,
-                    0.161334059,
-                    0.264131606,
-                    0.264131606,
-                ],
+                [0.189708038, 0.192959062, 0.0, 0.161334059, 0.264131606, 0.264131606],
                 26.681647210382724,
                 2919.9012858334854,
             ),
@@ -126,14 +119,7 @@ mod tests {
                     0.055175951,
                     0.027019421,
                 ],
-                [
-                    0.038819599,
-                    0.0,
-                    0.245003125,
-                    0.258842039,
-                    0.060895781,
-                    0.097876076,
-                ],
+                [0.038819599, 0.0, 0.245003125, 0.258842039, 0.060895781, 0.097876076],
                 28.187159648428203,
                 3026.6381794704803,
             ),
@@ -141,11 +127,7 @@ mod tests {
         for (seed, first, middle, sum, moment) in golden {
             let found = hog(&pattern(seed));
             assert_eq!(found.len(), 216);
-            for (value, expected) in found[..9]
-                .iter()
-                .zip(first)
-                .chain(found[100..106].iter().zip(middle))
-            {
+            for (value, expected) in found[..9].iter().zip(first).chain(found[100..106].iter().zip(middle)) {
                 assert!((f64::from(*value) - expected).abs() < 1e-6, "{value} {expected}");
             }
             let total: f64 = found.iter().map(|value| f64::from(*value)).sum();

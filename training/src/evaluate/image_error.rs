@@ -39,11 +39,7 @@ fn mean_difference(
     for (place, (a, b)) in pairs.enumerate() {
         let weight = mask.map_or(1.0, |mask| f64::from(mask[place]) / 255.0);
         if weight > 0.0 {
-            let pixel: f64 = a
-                .iter()
-                .zip(b)
-                .map(|(a, b)| of(f64::from(*a) - f64::from(*b)))
-                .sum();
+            let pixel: f64 = a.iter().zip(b).map(|(a, b)| of(f64::from(*a) - f64::from(*b))).sum();
             sum += weight * pixel / 3.0;
             total += weight;
         }

@@ -146,10 +146,7 @@ impl Means {
     /// Of every person's pictures.
     pub(super) fn of(people: &[Vec<&PictureMetrics>], resampling: Resampling) -> Self {
         let measured = Metric::ALL.into_iter().filter_map(|measure| {
-            let means: Vec<f64> = people
-                .iter()
-                .filter_map(|own| person_mean(own, measure))
-                .collect();
+            let means: Vec<f64> = people.iter().filter_map(|own| person_mean(own, measure)).collect();
             (!means.is_empty()).then(|| MetricEstimate {
                 measure,
                 estimate: mean_estimate(&means, resampling.resamples, resampling.seed),
@@ -186,10 +183,7 @@ pub(super) fn mean_difference(
 }
 
 fn person_mean(pictures: &[&PictureMetrics], measure: Metric) -> Option<f64> {
-    let values: Vec<f64> = pictures
-        .iter()
-        .filter_map(|picture| picture.get(measure))
-        .collect();
+    let values: Vec<f64> = pictures.iter().filter_map(|picture| picture.get(measure)).collect();
     (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
 }
 
@@ -206,10 +200,7 @@ mod tests {
 
     #[test]
     fn people_count_equally_however_many_pictures_they_have() {
-        let resampling = Resampling {
-            resamples: 50,
-            seed: 1,
-        };
+        let resampling = Resampling { resamples: 50, seed: 1 };
         let pictures = [0.1, 0.3, 0.6].map(metrics);
         let a = [vec![&pictures[0], &pictures[1]], vec![&pictures[2]], Vec::new()];
         let means = Means::of(&a, resampling);

@@ -27,8 +27,8 @@ pub use descriptor::{
 };
 pub use detail::{detail, Detail};
 pub use generation::{
-    evaluate_generation, AngleResult, Difference, Drawn, DrawnResult, Example, GenerationOptions,
-    GenerationReport, ANGLES, FRONTAL,
+    evaluate_generation, AngleResult, Difference, Drawn, DrawnResult, Example, GenerationOptions, GenerationReport,
+    ANGLES, FRONTAL,
 };
 pub use hog::hog;
 pub use image_error::{l1, psnr, Mask};
@@ -38,8 +38,7 @@ pub use progress::{Progress, ProgressFn};
 pub use report::{Evaluation, ModelName, FORMAT_VERSION};
 pub use ssim::ssim;
 pub use suite::{
-    evaluate_people, PeopleReport, SuiteOptions, TestPeople, TokenRow, VerificationRow, SIMILARITY, TOKENS,
-    UNTRAINED,
+    evaluate_people, PeopleReport, SuiteOptions, TestPeople, TokenRow, VerificationRow, SIMILARITY, TOKENS, UNTRAINED,
 };
 pub use token_statistics::TokenStatistics;
 pub use verification::{images_of, verify, PersonImages, VerificationOptions, VerificationResult};

@@ -151,10 +151,7 @@ fn generation_section(text: &mut String, found: &GenerationReport) {
         Metric::DetailError,
         Metric::DetailEnergy,
     ];
-    let has_pixels = found
-        .results
-        .iter()
-        .any(|result| result.all.get(Metric::L1).is_some());
+    let has_pixels = found.results.iter().any(|result| result.all.get(Metric::L1).is_some());
     if has_pixels {
         let _ = writeln!(text, "\nAgainst the true picture of the same view:\n");
         let mut table = metrics_table("identity of", &pixels);
@@ -166,12 +163,7 @@ fn generation_section(text: &mut String, found: &GenerationReport) {
     let _ = writeln!(text, "\nBy the angle between the target and the nearest photo:\n");
     let mut shown = vec![Metric::Similarity, Metric::Rank1];
     if has_pixels {
-        shown.extend([
-            Metric::L1Head,
-            Metric::PsnrHead,
-            Metric::SsimHead,
-            Metric::DetailError,
-        ]);
+        shown.extend([Metric::L1Head, Metric::PsnrHead, Metric::SsimHead, Metric::DetailError]);
     }
     shown.retain(|measure| found.angles.iter().any(|row| row.means.get(*measure).is_some()));
     let mut table = metrics_table("identity of, angle", &shown);
@@ -203,10 +195,7 @@ fn generation_section(text: &mut String, found: &GenerationReport) {
             let mut cells = vec![result.drawn.title()];
             cells.extend(measures.iter().map(|measure| {
                 let row = own.iter().find(|row| row.measure == *measure);
-                row.map_or_else(
-                    || "–".to_string(),
-                    |row| estimate(row.estimate, decimals(*measure)),
-                )
+                row.map_or_else(|| "–".to_string(), |row| estimate(row.estimate, decimals(*measure)))
             }));
             table.row(cells);
         }
@@ -215,12 +204,7 @@ fn generation_section(text: &mut String, found: &GenerationReport) {
 }
 
 fn identity_table(text: &mut String, found: &GenerationReport, place: usize, title: &str) {
-    let shown = [
-        Metric::Similarity,
-        Metric::OtherView,
-        Metric::Impostor,
-        Metric::Rank1,
-    ];
+    let shown = [Metric::Similarity, Metric::OtherView, Metric::Impostor, Metric::Rank1];
     let _ = writeln!(text, "\n{title}:\n");
     let mut titles = vec!["identity of".to_string()];
     titles.extend(shown.iter().map(|measure| measure.title().to_string()));

@@ -41,27 +41,19 @@ pub fn ssim(picture: &RgbImage, truth: &RgbImage, mask: Option<Mask<'_>>) -> Res
     }
     let mut sum = 0.0;
     for channel in 0..3 {
-        let plane = |image: &RgbImage| -> Vec<f64> {
-            image
-                .chunks_exact(3)
-                .map(|pixel| f64::from(pixel[channel]))
-                .collect()
-        };
+        let plane =
+            |image: &RgbImage| -> Vec<f64> { image.chunks_exact(3).map(|pixel| f64::from(pixel[channel])).collect() };
         let (a, b) = (plane(picture), plane(truth));
         let product = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).collect::<Vec<_>>();
         let blur = |plane: &[f64]| filter(plane, width, &window);
         let (mean_a, mean_b) = (blur(&a), blur(&b));
-        let (aa, bb, ab) = (
-            blur(&product(&a, &a)),
-            blur(&product(&b, &b)),
-            blur(&product(&a, &b)),
-        );
+        let (aa, bb, ab) = (blur(&product(&a, &a)), blur(&product(&b, &b)), blur(&product(&a, &b)));
         for place in 0..columns * rows {
             let (ma, mb) = (mean_a[place], mean_b[place]);
             let variances = aa[place] - ma * ma + bb[place] - mb * mb;
             let covariance = ab[place] - ma * mb;
-            let similarity = (2.0 * ma * mb + c1) * (2.0 * covariance + c2)
-                / ((ma * ma + mb * mb + c1) * (variances + c2));
+            let similarity =
+                (2.0 * ma * mb + c1) * (2.0 * covariance + c2) / ((ma * ma + mb * mb + c1) * (variances + c2));
             sum += weight(place) * similarity;
         }
     }

@@ -94,10 +94,7 @@ pub(super) fn from_front(view: &View) -> f64 {
 
 /// Pixels of pictures whose size was checked with their set.
 pub(super) fn images(pictures: &[&Picture], size: u32) -> Vec<RgbImage> {
-    pictures
-        .iter()
-        .filter_map(|picture| picture.image(size))
-        .collect()
+    pictures.iter().filter_map(|picture| picture.image(size)).collect()
 }
 
 #[cfg(test)]

@@ -202,10 +202,7 @@ fn verification(
     let mut rows = Vec::new();
     for photos in &options.set_photos {
         // Sets need twice as many photos; people who lack them are left out, and without any pair there is no row.
-        let enough = people
-            .iter()
-            .filter(|person| person.images.len() >= 2 * photos)
-            .count();
+        let enough = people.iter().filter(|person| person.images.len() >= 2 * photos).count();
         if enough < 2 {
             continue;
         }

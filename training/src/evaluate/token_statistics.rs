@@ -159,11 +159,7 @@ mod tests {
 
     #[test]
     fn eigenvalues_of_known_matrices() {
-        let mut found = eigenvalues(vec![
-            vec![2.0, 1.0, 0.0],
-            vec![1.0, 2.0, 0.0],
-            vec![0.0, 0.0, 5.0],
-        ]);
+        let mut found = eigenvalues(vec![vec![2.0, 1.0, 0.0], vec![1.0, 2.0, 0.0], vec![0.0, 0.0, 5.0]]);
         found.sort_by(f64::total_cmp);
         for (a, b) in found.iter().zip([1.0, 3.0, 5.0]) {
             assert!((a - b).abs() < 1e-12);

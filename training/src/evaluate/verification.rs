@@ -88,15 +88,8 @@ pub fn verify(
     options: VerificationOptions,
     progress: &mut Progress<'_>,
 ) -> Result<VerificationResult> {
-    let needed = if options.photos <= 1 {
-        1
-    } else {
-        2 * options.photos
-    };
-    let people: Vec<&PersonImages> = people
-        .iter()
-        .filter(|person| person.images.len() >= needed)
-        .collect();
+    let needed = if options.photos <= 1 { 1 } else { 2 * options.photos };
+    let people: Vec<&PersonImages> = people.iter().filter(|person| person.images.len() >= needed).collect();
     let families: Vec<&str> = people.iter().map(|person| person.family.as_str()).collect();
     let (sets, owners) = if options.photos <= 1 {
         singles(&people)
@@ -104,8 +97,7 @@ pub fn verify(
         deal(&people, options)
     };
     let vectors = descriptor.describe(&sets, progress)?;
-    let vectors =
-        directions(vectors, descriptor.centre()).map_err(|error| error.context(descriptor.name()))?;
+    let vectors = directions(vectors, descriptor.centre()).map_err(|error| error.context(descriptor.name()))?;
     let compared = if options.photos <= 1 {
         compare_singles(&vectors, &owners, &families)?
     } else {
@@ -229,9 +221,7 @@ fn compare_singles(vectors: &Tensor, owners: &[usize], families: &[&str]) -> Res
             let probe = start + offset;
             let related = |other: &usize| families[owners[*other]] == families[owners[probe]];
             for other in (0..probe).filter(related) {
-                compared
-                    .pairs
-                    .push(pair(scores[other], owners[probe], owners[other]));
+                compared.pairs.push(pair(scores[other], owners[probe], owners[other]));
             }
             let others = (0..count).filter(|other| *other != probe && related(other));
             compared.probe(owners[probe], others.map(|other| (scores[other], owners[other])));
@@ -277,10 +267,7 @@ mod tests {
     fn person(family: &str, colours: &[[u8; 3]]) -> PersonImages {
         PersonImages {
             family: family.to_string(),
-            images: colours
-                .iter()
-                .map(|c| RgbImage::from_pixel(32, 32, Rgb(*c)))
-                .collect(),
+            images: colours.iter().map(|c| RgbImage::from_pixel(32, 32, Rgb(*c))).collect(),
         }
     }
 
@@ -338,11 +325,7 @@ mod tests {
         let vectors = descriptor.describe(&sets, &mut Progress::silent()).unwrap();
         // This model has no mean tokens, so the plugin centres on nothing.
         let vectors = directions(vectors, Centre::Nothing).unwrap();
-        let cosines = vectors
-            .matmul(&vectors.t().unwrap())
-            .unwrap()
-            .to_vec2::<f32>()
-            .unwrap();
+        let cosines = vectors.matmul(&vectors.t().unwrap()).unwrap().to_vec2::<f32>().unwrap();
         for (i, a) in identities.iter().enumerate() {
             for (j, b) in identities.iter().enumerate() {
                 let expected = model.engine().similarity(a, b).unwrap();

@@ -116,9 +116,10 @@ impl FlowReconstruction {
     /// [`ErrorKind::InvalidArgument`](omniid::ErrorKind::InvalidArgument) when the configuration has no section
     /// `[flow]`, nobody in `train` has pictures for a step, or `micro_batches` does not divide the people of a step.
     pub fn new(config: &RunConfig, train: Dataset, validation: Dataset) -> Result<Self> {
-        let flow = config.flow.clone().ok_or_else(|| {
-            Error::invalid("flow matching needs the section [flow] in the run's configuration")
-        })?;
+        let flow = config
+            .flow
+            .clone()
+            .ok_or_else(|| Error::invalid("flow matching needs the section [flow] in the run's configuration"))?;
         let size = config.model.image_size as u32;
         let (dataset, validation) = (train.resized(size)?, validation.resized(size)?);
         let host = flow.host()?;
@@ -299,9 +300,7 @@ impl Objective for FlowReconstruction {
         let absent = mean.broadcast_mul(&(1.0 - &kept)?)?;
         let tokens = tokens.broadcast_mul(&kept)?.add(&absent)?;
         let each = batch.targets.all / people.max(1);
-        let rows = (0..batch.targets.all)
-            .map(|row| Some(row / each))
-            .collect::<Vec<_>>();
+        let rows = (0..batch.targets.all).map(|row| Some(row / each)).collect::<Vec<_>>();
         let hook = AdapterHook::new(&model.adapter, &self.spec, &tokens, None, &rows)?;
         let [pictures, views, weights] = batch.targets.tensors(size, device)?;
         let total = training_loss(
@@ -309,8 +308,7 @@ impl Objective for FlowReconstruction {
             &TrainingPictures {
                 pictures: &pictures,
                 views: &views,
-                weights: (self.flow.background_weight < 1.0 || self.flow.face_weight > 1.0)
-                    .then_some(&weights),
+                weights: (self.flow.background_weight < 1.0 || self.flow.face_weight > 1.0).then_some(&weights),
             },
             Some(&hook),
             &self.flow.times,

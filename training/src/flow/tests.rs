@@ -80,10 +80,7 @@ fn dropped_people_see_the_mean_of_the_step() -> Result<()> {
     let trainer = Trainer::new(&objective, &config, &Device::Cpu)?;
     let model = objective.load(trainer.parameters().builder())?;
     let loss = |batch: &FlowBatch| -> Result<f32> {
-        Ok(objective
-            .loss(&model, batch, &Device::Cpu)?
-            .total
-            .to_scalar::<f32>()?)
+        Ok(objective.loss(&model, batch, &Device::Cpu)?.total.to_scalar::<f32>()?)
     };
     // With everybody dropped, it does not matter whose photos are whose.
     let mut batch = objective.batch(0)?;
@@ -149,18 +146,14 @@ fn micro_batches_hold_the_batch_in_order() -> Result<()> {
         assert_eq!(split.len(), parts);
         let noises: std::collections::HashSet<_> = split.iter().map(|part| part.noise).collect();
         assert_eq!(noises.len(), parts, "every part has noise of its own");
-        let joined =
-            |values: fn(&FlowBatch) -> &Vec<f32>| split.iter().flat_map(values).copied().collect::<Vec<_>>();
+        let joined = |values: fn(&FlowBatch) -> &Vec<f32>| split.iter().flat_map(values).copied().collect::<Vec<_>>();
         assert_eq!(joined(|part| &part.photos), whole.photos);
         assert_eq!(joined(|part| &part.kept), whole.kept);
         assert_eq!(joined(|part| &part.targets.pictures), whole.targets.pictures);
         assert_eq!(joined(|part| &part.targets.views), whole.targets.views);
         assert_eq!(joined(|part| &part.targets.weights), whole.targets.weights);
         for part in &split {
-            assert_eq!(
-                (part.people * parts, part.targets.all * parts),
-                (12, whole.targets.all)
-            );
+            assert_eq!((part.people * parts, part.targets.all * parts), (12, whole.targets.all));
             assert_eq!(part.kept.len(), part.people);
         }
     }
@@ -186,10 +179,7 @@ fn a_run_in_micro_batches_repeats_and_is_another_one() -> Result<()> {
     assert_ne!(divided, run(1)?);
     // 12 people in parts of 2.4, of 1, of none.
     for wrong in [5, 12, 0] {
-        assert!(
-            run(wrong).unwrap_err().message().contains("micro_batches"),
-            "{wrong}"
-        );
+        assert!(run(wrong).unwrap_err().message().contains("micro_batches"), "{wrong}");
     }
     // Only 7 people have pictures.
     let mut config = quick(1)?;
@@ -197,9 +187,7 @@ fn a_run_in_micro_batches_repeats_and_is_another_one() -> Result<()> {
         flow.micro_batches = 3;
     }
     let few = FlowReconstruction::new(&config, toy_people(7, 8, 16, 1), toy_people(2, 9, 16, 2));
-    assert!(few
-        .err()
-        .is_some_and(|error| error.message().contains("micro_batches")));
+    assert!(few.err().is_some_and(|error| error.message().contains("micro_batches")));
     Ok(())
 }
 

@@ -36,12 +36,7 @@ impl Validation {
     /// The metrics, by name: mean squared error of the clean picture on the head at two times, with right tokens,
     /// another person's and the mean of all; L1 on the head of sampled pictures with the same three; what the tokens
     /// alone say.
-    pub fn evaluate(
-        &self,
-        model: &FlowModel,
-        spec: &HostSpec,
-        device: &Device,
-    ) -> Result<Vec<(String, f64)>> {
+    pub fn evaluate(&self, model: &FlowModel, spec: &HostSpec, device: &Device) -> Result<Vec<(String, f64)>> {
         let tokens = self.people.tokens(&model.identity, device)?;
         let mut values = Vec::new();
         for (time, percent) in TIMES {
@@ -75,10 +70,7 @@ impl Validation {
         for (whose, _) in Whose::ALL {
             let pictures = self.draw(whose, &places, &tokens, model, spec, device)?;
             // To [pictures, row, column, channel].
-            let pictures = pictures
-                .permute((0, 2, 3, 1))?
-                .flatten_from(1)?
-                .to_vec2::<f32>()?;
+            let pictures = pictures.permute((0, 2, 3, 1))?.flatten_from(1)?.to_vec2::<f32>()?;
             for (row, picture) in rows.iter_mut().zip(pictures) {
                 row.push(picture);
             }
@@ -153,9 +145,7 @@ impl Validation {
             let dataset = &self.people.dataset;
             let targets = Pictures::new(dataset, draws, PixelWeights::HEAD);
             let each = targets.all / draws.len();
-            let rows = (0..targets.all)
-                .map(|target| Some(target / each))
-                .collect::<Vec<_>>();
+            let rows = (0..targets.all).map(|target| Some(target / each)).collect::<Vec<_>>();
             let identity = tokens.tensor(whose, start..end, device)?;
             let hook = AdapterHook::new(&model.adapter, spec, &identity, None, &rows)?.detached();
             let [pictures, views, weights] = targets.tensors(dataset.size as usize, device)?;

@@ -74,8 +74,7 @@ impl MaskedDecoder {
         let length = condition_length(config.condition);
         let condition = if length > 0 {
             Some(ConditionToken {
-                up: Linear::load(length, width, true, vb.pp("condition.up"))?
-                    .with_activation(Activation::Silu),
+                up: Linear::load(length, width, true, vb.pp("condition.up"))?.with_activation(Activation::Silu),
                 down: Linear::load(width, width, true, vb.pp("condition.down"))?,
                 kind: vector("condition_kind")?,
             })
@@ -107,10 +106,7 @@ impl MaskedDecoder {
         let people = tokens.dim(0)?;
         let (all, decoded, _) = targets.places.dims3()?;
         let each = all / people.max(1);
-        let identity = self
-            .token_projection
-            .forward(tokens)?
-            .broadcast_add(&self.token_kind)?;
+        let identity = self.token_projection.forward(tokens)?.broadcast_add(&self.token_kind)?;
         let mut local = Vec::new();
         if let (Some(visible), Some(places)) = (&targets.visible, &targets.visible_places) {
             let patches = self.patch_projection.forward(visible)?;

@@ -123,12 +123,7 @@ fn normalised(x: &Tensor) -> Result<Tensor> {
 }
 
 /// The tensors of the heads that `config` uses, under `contrastive.` and `classifier.`, in group `group`.
-pub fn head_parameters(
-    config: &LossConfig,
-    model: &ModelConfig,
-    classes: usize,
-    group: usize,
-) -> Vec<ParameterSpec> {
+pub fn head_parameters(config: &LossConfig, model: &ModelConfig, classes: usize, group: usize) -> Vec<ParameterSpec> {
     let embedding = |head: &str| {
         TensorSpec::linear(
             format!("{head}.embedding.weight"),
@@ -235,10 +230,7 @@ mod tests {
             scores.iter().map(|score| score.exp()).sum::<f64>().ln() - scores[n]
         };
         let expected = (person(0) + person(1)) / 2.0;
-        assert!(
-            (f64::from(loss) - expected).abs() < 1e-4,
-            "{loss} against {expected}"
-        );
+        assert!((f64::from(loss) - expected).abs() < 1e-4, "{loss} against {expected}");
         Ok(())
     }
 }

@@ -145,19 +145,11 @@ impl Objective for MaskedReconstruction {
         Ok(MaskedModel {
             identity: IdentityModel::load(&config.model, vb.clone())?,
             decoder: match loss.reconstruction > 0.0 {
-                true => Some(MaskedDecoder::load(
-                    &config.masked,
-                    &config.model,
-                    vb.pp("decoder"),
-                )?),
+                true => Some(MaskedDecoder::load(&config.masked, &config.model, vb.pp("decoder"))?),
                 false => None,
             },
             contrastive: match loss.contrastive > 0.0 {
-                true => Some(ContrastiveHead::load(
-                    loss,
-                    &config.model,
-                    heads.pp("contrastive"),
-                )?),
+                true => Some(ContrastiveHead::load(loss, &config.model, heads.pp("contrastive"))?),
                 false => None,
             },
             classifier: match loss.classifier > 0.0 {
@@ -202,9 +194,7 @@ impl Objective for MaskedReconstruction {
     }
 
     fn loss(&self, model: &MaskedModel, batch: &MaskedBatch, device: &Device) -> Result<Loss> {
-        let tokens = model
-            .identity
-            .tokens(&self.photos(batch, &batch.photos, device)?)?;
+        let tokens = model.identity.tokens(&self.photos(batch, &batch.photos, device)?)?;
         let weights = &self.config.loss;
         let (mut terms, mut factors) = (Vec::new(), Vec::new());
         if let (Some(decoder), Some(targets)) = (&model.decoder, &batch.targets) {
@@ -225,10 +215,7 @@ impl Objective for MaskedReconstruction {
         }
         if let Some(head) = &model.contrastive {
             let second = self.photos(batch, &batch.second, device)?;
-            terms.push((
-                "contrastive",
-                head.loss(&tokens, &model.identity.tokens(&second)?)?,
-            ));
+            terms.push(("contrastive", head.loss(&tokens, &model.identity.tokens(&second)?)?));
             factors.push(weights.contrastive);
         }
         if let Some(head) = &model.classifier {

@@ -18,8 +18,7 @@ pub fn decoder_operations(masked: &MaskedConfig, model: &ModelConfig, targets: f
         } else {
             0.0
         };
-    let block =
-        2.0 * local * width * width + decoded * width * width * 10.0 + 2.0 * decoded * (kept + local) * width;
+    let block = 2.0 * local * width * width + decoded * width * width * 10.0 + 2.0 * decoded * (kept + local) * width;
     let target = embed + masked.depth as f64 * block + decoded * width * pixels;
     let person = kept * model.token_width as f64 * width + masked.depth as f64 * 2.0 * kept * width * width;
     2.0 * (person + targets * target)
@@ -35,8 +34,7 @@ mod tests {
     fn the_pilots_figures_come_out() -> omniid::Result<()> {
         // training_recipe: 0.050 GF forward per person at 32 px with 4 targets, counted by another framework.
         let config = RunConfig::from_toml(preset("tiny").expect("a preset"))?;
-        let person =
-            encoder_operations(&config.model, 3.0) + decoder_operations(&config.masked, &config.model, 4.0);
+        let person = encoder_operations(&config.model, 3.0) + decoder_operations(&config.masked, &config.model, 4.0);
         assert!((person - 0.050e9).abs() < 0.006e9, "{person:e}");
         Ok(())
     }

@@ -72,10 +72,7 @@ impl TargetBuilder {
 
     /// Draws the patches of one target.
     pub fn draw(&self, generator: &mut impl Rng) -> Patches {
-        let (visible, decoded) = (
-            self.config.visible(self.patches),
-            self.config.decoded(self.patches),
-        );
+        let (visible, decoded) = (self.config.visible(self.patches), self.config.decoded(self.patches));
         let mut visible = sample(generator, self.patches, visible + decoded).into_vec();
         let decoded = visible.split_off(visible.len() - decoded);
         Patches { visible, decoded }
@@ -109,10 +106,7 @@ impl TargetBuilder {
             pixels: 3 * self.patch * self.patch,
             condition: condition_length(config.condition),
         };
-        let targets = targets(dataset, draws)
-            .into_iter()
-            .zip(patches)
-            .collect::<Vec<_>>();
+        let targets = targets(dataset, draws).into_iter().zip(patches).collect::<Vec<_>>();
         let all = targets.len();
         let code = |place: &usize| &self.codes[place * sizes.width..(place + 1) * sizes.width];
         let codes = |places: fn(&Patches) -> &[usize]| -> Vec<f32> {
@@ -123,15 +117,14 @@ impl TargetBuilder {
             let count = targets.first().map_or(0, |(_, patches)| places(patches).len());
             let mut values = vec![0.0; all * count * sizes.pixels];
             if count > 0 {
-                values
-                    .par_chunks_mut(count * sizes.pixels)
-                    .zip(&targets)
-                    .for_each(|(values, ((picture, reading), patches))| {
+                values.par_chunks_mut(count * sizes.pixels).zip(&targets).for_each(
+                    |(values, ((picture, reading), patches))| {
                         for (values, place) in values.chunks_exact_mut(sizes.pixels).zip(places(patches)) {
                             let area = PatchArea::new(dataset.size as usize, self.patch, *place);
                             write(picture, area, reading, values);
                         }
-                    });
+                    },
+                );
             }
             values
         };

@@ -143,9 +143,7 @@ fn decoding_a_subset_equals_decoding_all() -> Result<()> {
         };
         let batch = TargetBuilder::new(&masked, 16, 4).build(&objective.dataset, draws, &patches);
         let tokens = Tensor::ones((1, 8, 32), candle_core::DType::F32, &Device::Cpu)?;
-        Ok(decoder
-            .forward(&tokens, &batch.targets(&Device::Cpu)?)?
-            .to_vec3()?)
+        Ok(decoder.forward(&tokens, &batch.targets(&Device::Cpu)?)?.to_vec3()?)
     };
     let all = decode((0..16).filter(|place| *place != 5).collect())?;
     let some = decode(vec![15, 2])?;

@@ -45,11 +45,7 @@ impl Validation {
         let people = ValidationPeople::new(&config.model, &config.evaluation, dataset)?;
         let mut generator = stream(0, Purpose::Evaluation, u64::MAX);
         let count = people.draws.len() * config.evaluation.targets;
-        let mut drawn = |builder: &TargetBuilder| {
-            (0..count)
-                .map(|_| builder.draw(&mut generator))
-                .collect::<Vec<_>>()
-        };
+        let mut drawn = |builder: &TargetBuilder| (0..count).map(|_| builder.draw(&mut generator)).collect::<Vec<_>>();
         let (patches, whole_patches) = (drawn(&builder), drawn(&whole));
         Some(Self {
             people,
@@ -108,12 +104,7 @@ impl Validation {
             let mut seen = vec![0.0; 3 * size * size];
             for at in &patches[0].visible {
                 let mut values = vec![0.0; 3 * patch * patch];
-                write_patch(
-                    target,
-                    PatchArea::new(size, patch, *at),
-                    &Reading::PLAIN,
-                    &mut values,
-                );
+                write_patch(target, PatchArea::new(size, patch, *at), &Reading::PLAIN, &mut values);
                 paste(&mut seen, &values, size, patch, *at);
             }
             let mut cells = vec![seen.clone()];
@@ -147,12 +138,7 @@ impl Validation {
             let patches = &self.patches[start * self.targets..end * self.targets];
             let draws = &self.people.draws[start..end];
             let batch = self.builder.build(&self.people.dataset, draws, patches);
-            let decoded = decode(
-                decoder,
-                device,
-                &batch,
-                &tokens.tensor(whose, start..end, device)?,
-            )?;
+            let decoded = decode(decoder, device, &batch, &tokens.tensor(whose, start..end, device)?)?;
             let part = (end - start) as f64 / count as f64;
             plain += part * f64::from(batch.plain_loss(&decoded, device)?.to_scalar::<f32>()?);
             head += part * f64::from(batch.loss(&decoded, device)?.to_scalar::<f32>()?);
@@ -161,12 +147,7 @@ impl Validation {
     }
 }
 
-fn decode(
-    decoder: &MaskedDecoder,
-    device: &Device,
-    batch: &TargetBatch,
-    identity: &Tensor,
-) -> Result<Tensor> {
+fn decode(decoder: &MaskedDecoder, device: &Device, batch: &TargetBatch, identity: &Tensor) -> Result<Tensor> {
     let decoded = decoder.forward(identity, &batch.targets(device)?)?;
     Ok(decoded.to_dtype(DType::F32)?)
 }

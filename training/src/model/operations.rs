@@ -7,8 +7,7 @@ pub fn encoder_operations(config: &ModelConfig, inputs: f64) -> f64 {
     let (patches, width) = (config.patches() as f64, config.width as f64);
     let tokens = patches + 1.0;
     let patch = 3.0 * (config.patch_size * config.patch_size) as f64;
-    let block =
-        tokens * width * width * (4.0 + 2.0 * config.feed_forward as f64) + 2.0 * tokens * tokens * width;
+    let block = tokens * width * width * (4.0 + 2.0 * config.feed_forward as f64) + 2.0 * tokens * tokens * width;
     let photo = patches * patch * width + config.blocks as f64 * block;
     let (queries, inner) = (config.queries as f64, config.encoder_width as f64);
     let keys = inputs * config.encoder().key_tokens() as f64;

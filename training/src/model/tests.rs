@@ -49,9 +49,7 @@ fn a_frozen_backbone_is_constant_and_the_encoder_still_trains() -> Result<()> {
         ..tiny()?
     };
     let parameters = Parameters::new(&identity_parameters(&config, 0)?, &groups(), 1, &Device::Cpu)?;
-    assert!(parameters
-        .trained()
-        .all(|(name, _, _)| name.starts_with("encoder.")));
+    assert!(parameters.trained().all(|(name, _, _)| name.starts_with("encoder.")));
     let model = IdentityModel::load(&config, parameters.builder())?;
     let tokens = model.tokens(&Tensor::ones((1, 1, 3, 32, 32), DType::F32, &Device::Cpu)?)?;
     let gradients = tokens.sqr()?.sum_all()?.backward()?;

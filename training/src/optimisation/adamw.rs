@@ -30,11 +30,7 @@ impl AdamW {
     ///
     /// # Errors
     /// [`ErrorKind::Device`](omniid::ErrorKind::Device) from the GPU.
-    pub fn new(
-        config: OptimiserConfig,
-        groups: Vec<ParameterGroup>,
-        parameters: &Parameters,
-    ) -> Result<Self> {
+    pub fn new(config: OptimiserConfig, groups: Vec<ParameterGroup>, parameters: &Parameters) -> Result<Self> {
         let moments = parameters
             .trained()
             .map(|(name, _, variable)| {
@@ -70,13 +66,7 @@ impl AdamW {
     ///
     /// # Errors
     /// [`ErrorKind::Internal`](omniid::ErrorKind::Internal) when a gradient has another shape than its tensor.
-    pub fn update(
-        &mut self,
-        parameters: &Parameters,
-        gradients: &GradStore,
-        rate: f64,
-        length: f64,
-    ) -> Result<()> {
+    pub fn update(&mut self, parameters: &Parameters, gradients: &GradStore, rate: f64, length: f64) -> Result<()> {
         self.updates += 1;
         let config = &self.config;
         let clip = if config.clip > 0.0 && length > config.clip {
@@ -86,8 +76,7 @@ impl AdamW {
         };
         let correction = |beta: f64| 1.0 - beta.powf(self.updates as f64);
         for (name, parameter, variable) in parameters.trained() {
-            let (Some(gradient), Some(group)) = (gradients.get(variable), self.groups.get(parameter.group))
-            else {
+            let (Some(gradient), Some(group)) = (gradients.get(variable), self.groups.get(parameter.group)) else {
                 continue;
             };
             let rate = rate * group.rate;
@@ -182,9 +171,7 @@ impl InplaceOp2 for Fused<'_> {
         let mut moments = self.moments.borrow_mut();
         let (first, second) = &mut *moments;
         if weights.len() != gradient.len() || weights.len() != first.len() {
-            return Err(candle_core::Error::msg(
-                "a gradient has another size than its tensor",
-            ));
+            return Err(candle_core::Error::msg("a gradient has another size than its tensor"));
         }
         let step = self.step;
         if weights.len() <= CHUNK {

@@ -78,12 +78,7 @@ impl Parameters {
     /// # Errors
     /// [`ErrorKind::Internal`](omniid::ErrorKind::Internal) for two tensors of one name;
     /// [`ErrorKind::Device`](omniid::ErrorKind::Device) from the GPU.
-    pub fn new(
-        specs: &[ParameterSpec],
-        groups: &[ParameterGroup],
-        seed: u64,
-        device: &Device,
-    ) -> Result<Self> {
+    pub fn new(specs: &[ParameterSpec], groups: &[ParameterGroup], seed: u64, device: &Device) -> Result<Self> {
         let mut entries = BTreeMap::new();
         for item in specs {
             let tensor = item.spec.tensor(seed)?.to_device(device)?;
@@ -118,9 +113,7 @@ impl Parameters {
 
     /// Names and tensors, by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Parameter)> {
-        self.entries
-            .iter()
-            .map(|(name, parameter)| (name.as_str(), parameter))
+        self.entries.iter().map(|(name, parameter)| (name.as_str(), parameter))
     }
 
     /// Names and variables of the trained tensors, by name.
@@ -136,9 +129,7 @@ impl Parameters {
 
     /// Numbers in all tensors.
     pub fn count(&self) -> usize {
-        self.iter()
-            .map(|(_, parameter)| parameter.tensor().elem_count())
-            .sum()
+        self.iter().map(|(_, parameter)| parameter.tensor().elem_count()).sum()
     }
 
     /// Copies `tensor` into the parameter `name`.
@@ -211,10 +202,7 @@ impl Parameters {
     /// # Errors
     /// [`ErrorKind::Device`](omniid::ErrorKind::Device) from the GPU.
     pub(crate) fn add_gradients(&self, mut sum: GradStore, other: &GradStore) -> Result<GradStore> {
-        let trained = self
-            .trained()
-            .map(|(_, _, variable)| variable)
-            .collect::<Vec<_>>();
+        let trained = self.trained().map(|(_, _, variable)| variable).collect::<Vec<_>>();
         let add = |variable: &&Var| -> Result<Option<Tensor>> {
             Ok(match (sum.get(variable), other.get(variable)) {
                 (Some(a), Some(b)) => Some((a + b)?),
@@ -249,14 +237,7 @@ impl Parameters {
 struct Exact(HashMap<String, Tensor>);
 
 impl SimpleBackend for Exact {
-    fn get(
-        &self,
-        shape: Shape,
-        name: &str,
-        _: Init,
-        dtype: DType,
-        device: &Device,
-    ) -> candle_core::Result<Tensor> {
+    fn get(&self, shape: Shape, name: &str, _: Init, dtype: DType, device: &Device) -> candle_core::Result<Tensor> {
         let tensor = self.get_unchecked(name, dtype, device)?;
         if tensor.shape() != &shape {
             return Err(candle_core::Error::UnexpectedShape {
@@ -273,9 +254,7 @@ impl SimpleBackend for Exact {
         self.0
             .get(name)
             .cloned()
-            .ok_or_else(|| candle_core::Error::CannotFindTensor {
-                path: name.to_string(),
-            })
+            .ok_or_else(|| candle_core::Error::CannotFindTensor { path: name.to_string() })
     }
 
     fn contains_tensor(&self, name: &str) -> bool {
@@ -371,13 +350,7 @@ mod tests {
             parameters.start_from(&checkpoint)?,
             ["backbone.vision_model.x", "decoder.y"]
         );
-        let value = |name: &str| {
-            parameters
-                .get(name)
-                .expect("it is there")
-                .tensor()
-                .to_vec1::<f32>()
-        };
+        let value = |name: &str| parameters.get(name).expect("it is there").tensor().to_vec1::<f32>();
         assert_eq!(value("decoder.y")?, [1.0; 3]);
         let mut others = Parameters::new(&specs[2..], &groups(), 1, &Device::Cpu)?;
         assert!(others.start_from(&checkpoint).is_err());

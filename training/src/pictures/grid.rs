@@ -57,10 +57,7 @@ impl Grid {
 
 /// 8-bit levels to −1…1.
 pub fn levels(pixels: &[u8]) -> Vec<f32> {
-    pixels
-        .iter()
-        .map(|level| f32::from(*level) / 127.5 - 1.0)
-        .collect()
+    pixels.iter().map(|level| f32::from(*level) / 127.5 - 1.0).collect()
 }
 
 #[cfg(test)]

@@ -10,16 +10,9 @@ pub fn contact_sheet(pictures: &[RgbImage], columns: usize) -> RgbImage {
     let width = pictures.iter().map(RgbImage::width).max().unwrap_or(1) + GAP;
     let height = pictures.iter().map(RgbImage::height).max().unwrap_or(1) + GAP;
     let rows = pictures.len().div_ceil(columns).max(1);
-    let mut sheet = RgbImage::from_pixel(
-        columns as u32 * width + GAP,
-        rows as u32 * height + GAP,
-        Rgb([255; 3]),
-    );
+    let mut sheet = RgbImage::from_pixel(columns as u32 * width + GAP, rows as u32 * height + GAP, Rgb([255; 3]));
     for (i, picture) in pictures.iter().enumerate() {
-        let (x, y) = (
-            (i % columns) as u32 * width + GAP,
-            (i / columns) as u32 * height + GAP,
-        );
+        let (x, y) = ((i % columns) as u32 * width + GAP, (i / columns) as u32 * height + GAP);
         image::imageops::replace(&mut sheet, picture, i64::from(x), i64::from(y));
     }
     sheet
@@ -31,9 +24,7 @@ mod tests {
 
     #[test]
     fn pictures_lie_in_order() {
-        let pictures: Vec<RgbImage> = (0..5)
-            .map(|i| RgbImage::from_pixel(4, 4, Rgb([i * 10; 3])))
-            .collect();
+        let pictures: Vec<RgbImage> = (0..5).map(|i| RgbImage::from_pixel(4, 4, Rgb([i * 10; 3]))).collect();
         let sheet = contact_sheet(&pictures, 3);
         assert_eq!(sheet.dimensions(), (20, 14));
         assert_eq!(sheet.get_pixel(2, 2).0, [0; 3]);

@@ -68,9 +68,7 @@ impl Assets {
     pub fn report(&self) -> Vec<String> {
         let mut lines = Vec::new();
         if let Err(reason) = &self.makehuman {
-            lines.push(format!(
-                "no MakeHuman heads (and no hair for the others): {reason}"
-            ));
+            lines.push(format!("no MakeHuman heads (and no hair for the others): {reason}"));
         }
         if let Err(reason) = &self.ict {
             lines.push(format!("no ICT heads: {reason}"));

@@ -15,9 +15,8 @@ const TEMPLATE_SIDE: f64 = 112.0;
 /// Where an aligned crop of `size` pixels has eye left, eye right, nose tip, mouth corner left and right.
 pub fn template(size: f64) -> [[f64; 2]; 5] {
     ARCFACE_TEMPLATE.map(|[x, y]| {
-        let place = |value: f32, centre: f64| {
-            ((f64::from(value) - centre) * TEMPLATE_SCALE / TEMPLATE_SIDE + 0.5) * size
-        };
+        let place =
+            |value: f32, centre: f64| ((f64::from(value) - centre) * TEMPLATE_SCALE / TEMPLATE_SIDE + 0.5) * size;
         [place(x, TEMPLATE_CENTRE[0]), place(y, TEMPLATE_CENTRE[1])]
     })
 }
@@ -31,13 +30,7 @@ pub fn five_points(landmarks: &[[f32; 2]]) -> [[f32; 2]; 5] {
             .fold([0.0; 2], |sum, p| [sum[0] + p[0], sum[1] + p[1]]);
         [sum[0] / count, sum[1] / count]
     };
-    [
-        mean(36..42),
-        mean(42..48),
-        landmarks[30],
-        landmarks[48],
-        landmarks[54],
-    ]
+    [mean(36..42), mean(42..48), landmarks[30], landmarks[48], landmarks[54]]
 }
 
 /// The rotation of a head: nod, then turn, then tilt.
@@ -117,11 +110,7 @@ impl Camera {
             },
         };
         camera.place = match *framing {
-            Framing::Aligned {
-                scale,
-                shift,
-                rotation,
-            } => {
+            Framing::Aligned { scale, shift, rotation } => {
                 let flat: Vec<[f32; 2]> = landmarks
                     .iter()
                     .map(|&p| camera.project(p))

@@ -140,11 +140,7 @@ impl PhotoDistribution {
             // Uniform in nearness: distortion goes with 1/distance.
             1.0 / rng.random_range(1.0 / 160.0f32..1.0 / 42.0)
         };
-        let lighting = if self.studio {
-            studio_light(rng)
-        } else {
-            any_light(rng)
-        };
+        let lighting = if self.studio { studio_light(rng) } else { any_light(rng) };
         view.light = lighting.harmonics();
         let background = if self.studio {
             view.background = two_colours(rng, 0.25);

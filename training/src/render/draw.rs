@@ -174,9 +174,7 @@ impl Canvas {
                 let corners = triangle.map(|i| projected[(i + first) as usize]);
                 let id = (index as u32) << TRIANGLE_BITS | number as u32;
                 match levels[index].filter(|_| layer.alpha) {
-                    None => self
-                        .visibility
-                        .triangle(corners, id, layer.two_sided, |_, _, _| true),
+                    None => self.visibility.triangle(corners, id, layer.two_sided, |_, _, _| true),
                     Some(level) => {
                         let uvs = topology.uv_triangles[number].map(|i| topology.uvs[i as usize]);
                         self.visibility.triangle(corners, id, layer.two_sided, |w, x, y| {

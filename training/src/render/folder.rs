@@ -87,13 +87,7 @@ pub fn render_folder(
     Ok(lines.len())
 }
 
-fn person(
-    assets: &Assets,
-    config: &RenderConfig,
-    folder: &Path,
-    family: Family,
-    seed: u64,
-) -> Result<Vec<TruthLine>> {
+fn person(assets: &Assets, config: &RenderConfig, folder: &Path, family: Family, seed: u64) -> Result<Vec<TruthLine>> {
     let person = assets.person(seed, family)?;
     let name = format!("{}-{seed}", family.name());
     let own = folder.join(&name);
@@ -170,9 +164,7 @@ mod tests {
             assert_eq!(image.into_raw(), picture.pixels, "{}", line.path);
             assert_eq!((line.view, line.points), (picture.view, picture.points));
             assert_eq!(line.is_target(), picture.role == Role::Target);
-            assert!(line
-                .path
-                .starts_with(&format!("{}-{}/", person.family, person.name)));
+            assert!(line.path.starts_with(&format!("{}-{}/", person.family, person.name)));
             // The nose tip is the 31st of the 68 points.
             assert_eq!(line.landmarks[30], line.points[2]);
         }

@@ -108,11 +108,7 @@ mod tests {
             // Fibonacci sphere.
             let z = 1.0 - (2.0 * i as f64 + 1.0) / f64::from(count);
             let (radius, angle) = ((1.0 - z * z).sqrt(), i as f64 * 2.399_963_229_728_653);
-            let normal = [
-                (radius * angle.cos()) as f32,
-                (radius * angle.sin()) as f32,
-                z as f32,
-            ];
+            let normal = [(radius * angle.cos()) as f32, (radius * angle.sin()) as f32, z as f32];
             let received = f64::from(dot(normal, light.direction).max(0.0));
             mean += received / f64::from(count);
             linear += 3.0 * received * f64::from(normal[0]) / f64::from(count);

@@ -33,8 +33,7 @@ impl<'a> Marks<'a> {
             // Cheeks and the tip of the nose.
             let cheek = length([(p[0].abs() - 4.2) / 2.6, (p[1] + 0.3) / 2.2, 0.0]);
             let nose = length([p[0] / 1.6, (p[1] - 0.6) / 1.3, 0.0]);
-            let flush =
-                look.flush * (smoothstep(1.3, 0.2, cheek) + 0.8 * smoothstep(1.2, 0.3, nose)).min(1.0);
+            let flush = look.flush * (smoothstep(1.3, 0.2, cheek) + 0.8 * smoothstep(1.2, 0.3, nose)).min(1.0);
             colour[1] *= 1.0 - 0.09 * flush;
             colour[2] *= 1.0 - 0.09 * flush;
         }

@@ -19,12 +19,7 @@ pub(crate) struct Topology {
 impl Topology {
     /// Leaves out vertices that no triangle uses; returns, per kept vertex, its old index.
     pub(crate) fn compact(&mut self) -> Vec<u32> {
-        let count = self
-            .triangles
-            .iter()
-            .flatten()
-            .max()
-            .map_or(0, |&m| m as usize + 1);
+        let count = self.triangles.iter().flatten().max().map_or(0, |&m| m as usize + 1);
         let mut new = vec![u32::MAX; count];
         let mut old = Vec::new();
         for index in self.triangles.iter().flatten() {
@@ -46,11 +41,7 @@ impl Topology {
     /// Adds the triangles' normals, weighted by area, to their vertices.
     pub(crate) fn add_normals(&self, positions: &[Vec3], out: &mut [Vec3]) {
         for &[a, b, c] in &self.triangles {
-            let (pa, pb, pc) = (
-                positions[a as usize],
-                positions[b as usize],
-                positions[c as usize],
-            );
+            let (pa, pb, pc) = (positions[a as usize], positions[b as usize], positions[c as usize]);
             let normal = cross(sub(pb, pa), sub(pc, pa));
             for index in [a, b, c] {
                 out[index as usize] = add(out[index as usize], normal);

@@ -99,11 +99,7 @@ fn index(word: &str, count: usize, what: &str) -> Result<u32> {
     let number: i64 = word
         .parse()
         .map_err(|_| Error::format(format!("{what} index {word:?} is not a whole number")))?;
-    let index = if number < 0 {
-        count as i64 + number
-    } else {
-        number - 1
-    };
+    let index = if number < 0 { count as i64 + number } else { number - 1 };
     if index < 0 || index >= count as i64 {
         return Err(Error::format(format!(
             "{what} index {number} is out of range, {count} are defined so far"
@@ -121,8 +117,7 @@ pub(crate) fn gather(positions: &[Vec3], indices: &[u32]) -> Vec<Vec3> {
 mod tests {
     use super::*;
 
-    const SQUARE: &str =
-        "# a square and a triangle\nv 0 0 0\nv 1 0 0\nv 1 1 0\nv 0 1 .5\nvt 0 0\nvt 1 0.25\n\
+    const SQUARE: &str = "# a square and a triangle\nv 0 0 0\nv 1 0 0\nv 1 1 0\nv 0 1 .5\nvt 0 0\nvt 1 0.25\n\
                           g body\nf 1/1 2/2 3/2 4/1\nf -4 -3 -2\n";
 
     #[test]

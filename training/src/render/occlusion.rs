@@ -45,11 +45,7 @@ impl DepthMap {
             ) {
                 continue;
             }
-            let level = layer
-                .texture
-                .as_ref()
-                .filter(|_| layer.alpha)
-                .map(|t| t.level(4.0));
+            let level = layer.texture.as_ref().filter(|_| layer.alpha).map(|t| t.level(4.0));
             let topology = &layer.topology;
             for (triangle, uvs) in topology.triangles.iter().zip(&topology.uv_triangles) {
                 let corners = triangle.map(|i| projected[(i + layer.first_vertex) as usize]);
@@ -58,8 +54,7 @@ impl DepthMap {
                         None => true,
                         Some(level) => {
                             let [a, b, c] = uvs.map(|i| topology.uvs[i as usize]);
-                            level.alpha(std::array::from_fn(|k| w[0] * a[k] + w[1] * b[k] + w[2] * c[k]))
-                                > 110
+                            level.alpha(std::array::from_fn(|k| w[0] * a[k] + w[1] * b[k] + w[2] * c[k])) > 110
                         }
                     });
             }

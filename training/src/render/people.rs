@@ -55,19 +55,13 @@ impl RenderConfig {
             self.families.clone()
         };
         (0..self.people)
-            .map(|i| {
-                (
-                    families[i % families.len()],
-                    self.first_seed.wrapping_add(i as u64),
-                )
-            })
+            .map(|i| (families[i % families.len()], self.first_seed.wrapping_add(i as u64)))
             .collect()
     }
 
     /// Role, number within the role and distribution of every picture of a person, in order.
     pub(super) fn photos(&self) -> impl Iterator<Item = (Role, usize, PhotoDistribution)> {
-        let inputs =
-            (0..self.inputs_per_person).map(|index| (Role::Input, index, PhotoDistribution::input()));
+        let inputs = (0..self.inputs_per_person).map(|index| (Role::Input, index, PhotoDistribution::input()));
         let targets = (0..self.targets_per_person).map(|index| {
             let distribution = match index {
                 0 => PhotoDistribution::frontal(),
@@ -85,13 +79,7 @@ impl Person {
     ///
     /// # Errors
     /// As [`Person::render`].
-    pub fn picture(
-        &self,
-        distribution: &PhotoDistribution,
-        role: Role,
-        index: usize,
-        size: u32,
-    ) -> Result<Picture> {
+    pub fn picture(&self, distribution: &PhotoDistribution, role: Role, index: usize, size: u32) -> Result<Picture> {
         let photo = distribution.sample(&mut self.photo_rng(role, index));
         self.take(&photo, role, size)
     }

@@ -27,12 +27,7 @@ pub struct Person {
 }
 
 impl Person {
-    pub(crate) fn new(
-        family: Family,
-        seed: u64,
-        head: Box<dyn Head>,
-        mut appearance: Appearance,
-    ) -> Result<Self> {
+    pub(crate) fn new(family: Family, seed: u64, head: Box<dyn Head>, mut appearance: Appearance) -> Result<Self> {
         let bare = head.shape(&[0.0; 12], [0.0; 2])?;
         let frame = &appearance.look.glasses;
         let (topology, glasses) = glasses::glasses(&bare.landmarks, frame);
@@ -105,13 +100,7 @@ impl Person {
     }
 
     pub(crate) fn shape(&self, expression: &[f32; 12], gaze: [f32; 2]) -> Result<Shape> {
-        posed_shape(
-            &*self.head,
-            &self.appearance.layers,
-            &self.glasses,
-            expression,
-            gaze,
-        )
+        posed_shape(&*self.head, &self.appearance.layers, &self.glasses, expression, gaze)
     }
 }
 

@@ -79,12 +79,7 @@ impl Visibility {
         if left > right || top > bottom {
             return;
         }
-        let fixed = |p: Vec3| {
-            (
-                (p[0] * SUBSAMPLE).round() as i64,
-                (p[1] * SUBSAMPLE).round() as i64,
-            )
-        };
+        let fixed = |p: Vec3| ((p[0] * SUBSAMPLE).round() as i64, (p[1] * SUBSAMPLE).round() as i64);
         let (pa, pb, pc) = (fixed(a), fixed(b), fixed(c));
         let edges = [Edge::new(pb, pc), Edge::new(pc, pa), Edge::new(pa, pb)];
         let area = (pb.0 - pa.0) * (pc.1 - pa.1) - (pc.0 - pa.0) * (pb.1 - pa.1);
@@ -93,10 +88,7 @@ impl Visibility {
         }
         let inverse = 1.0 / area as f32;
         let step = SUBSAMPLE as i64;
-        let (x0, y0) = (
-            i64::from(left) * step + step / 2,
-            i64::from(top) * step + step / 2,
-        );
+        let (x0, y0) = (i64::from(left) * step + step / 2, i64::from(top) * step + step / 2);
         let mut row = edges.each_ref().map(|edge| edge.at(x0, y0));
         for y in top..=bottom {
             let mut value = row;

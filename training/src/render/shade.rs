@@ -66,10 +66,7 @@ pub(crate) fn shade(sample: &Sample, lighting: &Lighting, finish: &Finish) -> Ve
     let mut colour = mul(sample.albedo, diffuse);
     if sample.surface == Surface::Hair {
         // Hair shines in its own colour, mostly.
-        shine = mul(
-            shine,
-            mix(sample.albedo.map(|c| (c * 5.0).min(1.0)), [0.3; 3], 0.3),
-        );
+        shine = mul(shine, mix(sample.albedo.map(|c| (c * 5.0).min(1.0)), [0.3; 3], 0.3));
     }
     colour = add(colour, shine);
     colour.map(shoulder)

@@ -6,8 +6,8 @@ use omniid::{Error, ErrorKind, Result};
 
 /// The text of a file; bytes that are not UTF-8 are replaced (some files carry names in old encodings).
 pub(crate) fn read(path: &Path) -> Result<String> {
-    let bytes = std::fs::read(path)
-        .map_err(|e| Error::new(ErrorKind::Io, format!("reading {}: {e}", path.display())))?;
+    let bytes =
+        std::fs::read(path).map_err(|e| Error::new(ErrorKind::Io, format!("reading {}: {e}", path.display())))?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
@@ -36,9 +36,5 @@ pub(crate) fn vertex(word: &str, count: usize) -> Result<u32> {
     word.parse::<u32>()
         .ok()
         .filter(|&index| (index as usize) < count)
-        .ok_or_else(|| {
-            Error::format(format!(
-                "{word:?} is not a vertex of the base mesh, which has {count}"
-            ))
-        })
+        .ok_or_else(|| Error::format(format!("{word:?} is not a vertex of the base mesh, which has {count}")))
 }

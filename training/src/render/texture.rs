@@ -25,8 +25,8 @@ impl Texture {
     /// # Errors
     /// `Io` or `Format`, naming the file.
     pub fn read(path: &Path, largest: u32) -> Result<Self> {
-        let bytes = std::fs::read(path)
-            .map_err(|e| Error::new(ErrorKind::Io, format!("reading {}: {e}", path.display())))?;
+        let bytes =
+            std::fs::read(path).map_err(|e| Error::new(ErrorKind::Io, format!("reading {}: {e}", path.display())))?;
         let image = image::load_from_memory(&bytes)
             .map_err(|e| Error::format(format!("{}: not a readable picture: {e}", path.display())))?
             .into_rgba8();
@@ -94,11 +94,7 @@ impl Level {
                 texels.push([colour(0), colour(1), colour(2), ((sum[3] - 4 + 2) / 4) as u8]);
             }
         }
-        Self {
-            width,
-            height,
-            texels,
-        }
+        Self { width, height, texels }
     }
 
     #[inline(always)]

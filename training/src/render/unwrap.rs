@@ -16,8 +16,7 @@ pub(crate) fn unwrap(topology: &Topology, positions: &[Vec3], width: u32, height
         });
         buffer.triangle(corners, 0, true, |w, x, y| {
             let [a, b, c] = triangle.map(|i| positions[i as usize]);
-            texels[(y * width + x) as usize] =
-                std::array::from_fn(|k| w[0] * a[k] + w[1] * b[k] + w[2] * c[k]);
+            texels[(y * width + x) as usize] = std::array::from_fn(|k| w[0] * a[k] + w[1] * b[k] + w[2] * c[k]);
             false
         });
     }
@@ -61,10 +60,7 @@ mod tests {
         let texels = unwrap(&topology, &positions, 32, 32);
         let at = texels[10 * 32 + 12];
         // The centre of the texel is u = 12.5 / 32, v = 10.5 / 32; half of u or v is 8.
-        assert!(
-            (at[0] - 2.25).abs() < 0.01 && (at[1] - 1.25).abs() < 0.01,
-            "{at:?}"
-        );
+        assert!((at[0] - 2.25).abs() < 0.01 && (at[1] - 1.25).abs() < 0.01, "{at:?}");
         assert!(texels[31 * 32 + 31][0].is_nan());
         assert!(!texels[10 * 32 + 5][0].is_nan());
     }

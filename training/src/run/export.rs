@@ -87,8 +87,7 @@ mod tests {
             let photos = Tensor::from_vec(photos, &[1, 3, 3, 32, 32][..], &Device::Cpu)?;
             let expected = model.tokens(&photos)?.flatten_all()?.to_vec1::<f32>()?;
             let pngs = pictures.iter().map(|picture| {
-                let image =
-                    image::RgbImage::from_raw(32, 32, picture.pixels.clone()).expect("a square picture");
+                let image = image::RgbImage::from_raw(32, 32, picture.pixels.clone()).expect("a square picture");
                 let mut bytes = std::io::Cursor::new(Vec::new());
                 image
                     .write_to(&mut bytes, image::ImageFormat::Png)

@@ -122,15 +122,9 @@ pub fn run_on(
     if config.flow.is_none() {
         let objective = MaskedReconstruction::new(config, train, validation)?;
         let used = objective.sampler().people().len();
-        return finish(
-            &objective,
-            objective.dataset(),
-            used,
-            config,
-            options,
-            observer,
-            |_| Ok((Extras::default(), None)),
-        );
+        return finish(&objective, objective.dataset(), used, config, options, observer, |_| {
+            Ok((Extras::default(), None))
+        });
     }
     let objective = FlowReconstruction::new(config, train, validation)?;
     let used = objective.sampler().people().len();
@@ -152,9 +146,9 @@ pub fn run_on(
                 host: Some(HostConfig::from(objective.host_spec())),
             };
             let host = options.folder.join(HOST_FILE);
-            let tensors = weights.iter().filter_map(|(name, tensor)| {
-                Some((name.strip_prefix(HOST_PREFIX)?.strip_prefix('.')?, tensor))
-            });
+            let tensors = weights
+                .iter()
+                .filter_map(|(name, tensor)| Some((name.strip_prefix(HOST_PREFIX)?.strip_prefix('.')?, tensor)));
             let metadata = BTreeMap::from([("name".to_string(), config.name.clone())]);
             omniid_minihost::file::save(&host, objective.host(), tensors, options.model_dtype, &metadata)?;
             Ok((extras, Some(host)))
@@ -187,9 +181,7 @@ fn finish<O: Objective>(
     let (mut extras, host) = extras(&weights)?;
     // A run that was stopped is not its last word; whoever stopped it does not want to wait.
     if outcome == Outcome::Finished && config.similarity.directions > 0 {
-        extras
-            .tensors
-            .extend(comparison(config, &weights, people, observer)?);
+        extras.tensors.extend(comparison(config, &weights, people, observer)?);
     }
     export(
         &model,

@@ -77,12 +77,7 @@ fn a_stopped_flow_run_ends_as_if_nothing_had_happened_and_its_files_draw_people(
     config.report.state_every = 2;
     let options = |name: &str| RunOptions::new(folder.path().join(name));
     let people = toy_people(40, 9, 16, 1);
-    let whole = run_on(
-        &config,
-        people.clone(),
-        &options("whole"),
-        &mut Watcher::new(u64::MAX),
-    )?;
+    let whole = run_on(&config, people.clone(), &options("whole"), &mut Watcher::new(u64::MAX))?;
     run_on(&config, people.clone(), &options("parts"), &mut Watcher::new(3))?;
     let resume = RunOptions {
         resume: true,
@@ -103,8 +98,7 @@ fn a_stopped_flow_run_ends_as_if_nothing_had_happened_and_its_files_draw_people(
     let options = omniid::engine::EncodeOptions::default().with_crop(omniid::face::CropMode::None);
     let photos = [omniid::Photo::from_bytes(bytes.get_ref())];
     let identity = engine.encode(&photos, &options)?.identity;
-    let host =
-        omniid_minihost::Minihost::open(Source::from(host), DType::F32, &Device::Cpu, &Limits::default())?;
+    let host = omniid_minihost::Minihost::open(Source::from(host), DType::F32, &Device::Cpu, &Limits::default())?;
     let generator = omniid_minihost::Generator::new(host, engine)?;
     let views = [omniid_minihost::View::default(); 2];
     let options = omniid_minihost::GenerateOptions {
@@ -125,8 +119,7 @@ fn another_configuration_is_not_resumed_by_mistake() -> Result<()> {
     run_on(&config, data.clone(), &options, &mut Watcher::new(2))?;
     options.resume = true;
     config.optimiser.learning_rate *= 0.5;
-    let error =
-        run_on(&config, data.clone(), &options, &mut Watcher::new(3)).expect_err("another learning rate");
+    let error = run_on(&config, data.clone(), &options, &mut Watcher::new(3)).expect_err("another learning rate");
     assert_eq!(error.kind(), ErrorKind::Mismatch);
     assert!(error.message().contains("optimiser.learning_rate"), "{error}");
     options.allow_changes = true;
@@ -158,10 +151,7 @@ fn a_start_takes_the_encoder_of_another_run() -> Result<()> {
     assert!(watcher.heard("tensors start from"), "{:?}", watcher.messages);
     let checkpoint = Checkpoint::open(&first.model, &Limits::default())?;
     let queries = checkpoint.tensor("encoder.queries", DType::F32, &Device::Cpu)?;
-    let started = trainer
-        .parameters()
-        .get("encoder.queries")
-        .expect("there are queries");
+    let started = trainer.parameters().get("encoder.queries").expect("there are queries");
     assert_eq!(started.tensor().to_vec2::<f32>()?, queries.to_vec2::<f32>()?);
     Ok(())
 }

@@ -123,9 +123,7 @@ impl Scatter {
         let eigen = SymmetricEigen::new(basis.tr_mul(&(&between * &basis)));
         let mut order: Vec<usize> = (0..columns).collect();
         order.sort_by(|a, b| eigen.eigenvalues[*b].total_cmp(&eigen.eigenvalues[*a]));
-        let best = DMatrix::from_fn(columns, count, |row, column| {
-            eigen.eigenvectors[(row, order[column])]
-        });
+        let best = DMatrix::from_fn(columns, count, |row, column| eigen.eigenvectors[(row, order[column])]);
         let mut directions = basis * best;
         if !lower.tr_solve_lower_triangular_mut(&mut directions) {
             return Err(singular());

@@ -238,11 +238,7 @@ pub fn mean_estimate(per_person: &[f64], resamples: usize, seed: u64) -> Estimat
             sum / count
         }
     };
-    let draws = (0..if per_person.is_empty() {
-        0
-    } else {
-        resamples as u64
-    })
+    let draws = (0..if per_person.is_empty() { 0 } else { resamples as u64 })
         .map(|draw| mean(Some(&draw_people(per_person.len(), seed, draw))))
         .collect();
     interval(mean(None), draws)

@@ -51,12 +51,7 @@ pub(crate) fn encoder_for(
 }
 
 /// Tokens `[sets, queries · token width]` of sets of pictures (person of `people` and places), equally many in each.
-fn encode(
-    model: &IdentityModel,
-    people: &Dataset,
-    sets: &[(usize, Vec<usize>)],
-    device: &Device,
-) -> Result<Tensor> {
+fn encode(model: &IdentityModel, people: &Dataset, sets: &[(usize, Vec<usize>)], device: &Device) -> Result<Tensor> {
     let size = people.size as usize;
     let photos = sets
         .iter()
@@ -146,9 +141,7 @@ pub(crate) mod tests {
         let mut people = toy_people(3, 3, 32, 3);
         people.people[1].pictures.truncate(1);
         let mean = |people: &Dataset| -> Result<Vec<f32>> {
-            Ok(token_mean(&config, &weights, people, 2)?
-                .flatten_all()?
-                .to_vec1()?)
+            Ok(token_mean(&config, &weights, people, 2)?.flatten_all()?.to_vec1()?)
         };
         let all = mean(&people)?;
         let each = people

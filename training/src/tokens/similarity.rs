@@ -62,9 +62,7 @@ pub fn similarity_projection(
         let counts: Vec<usize> = part.iter().map(|(_, pictures)| *pictures).collect();
         scatter.add(&encode(&model, people, &singles, &Device::Cpu)?, &counts)?;
     }
-    scatter
-        .directions(directions, config.similarity.shrinkage)
-        .map(Some)
+    scatter.directions(directions, config.similarity.shrinkage).map(Some)
 }
 
 #[cfg(test)]
@@ -116,8 +114,7 @@ mod tests {
                 for (k, a) in first.iter().enumerate() {
                     for (l, b) in second.iter().enumerate() {
                         let shared = if k == l { shrinkage * mean } else { 0.0 };
-                        product +=
-                            f64::from(*a) * f64::from(*b) * ((1.0 - shrinkage) * covariance[k][l] + shared);
+                        product += f64::from(*a) * f64::from(*b) * ((1.0 - shrinkage) * covariance[k][l] + shared);
                     }
                 }
                 let expected = if i == j { 1.0 } else { 0.0 };
@@ -131,16 +128,11 @@ mod tests {
     fn few_people_differ_in_few_directions() -> Result<()> {
         for (people, wanted, directions) in [(9, 4, Some(4)), (9, 9, Some(8)), (1, 4, None), (9, 0, None)] {
             let config = config(wanted)?;
-            let found = similarity_projection(
-                &config,
-                &weights(&parameters(&config)?),
-                &toy_people(people, 3, 32, 3),
-            )?;
+            let found = similarity_projection(&config, &weights(&parameters(&config)?), &toy_people(people, 3, 32, 3))?;
             assert_eq!(found.map(|found| found.dims()[0]), directions);
         }
         let config = config(4)?;
-        let single =
-            similarity_projection(&config, &weights(&parameters(&config)?), &toy_people(9, 1, 32, 3))?;
+        let single = similarity_projection(&config, &weights(&parameters(&config)?), &toy_people(9, 1, 32, 3))?;
         assert!(single.is_none(), "one picture of a person does not vary");
         Ok(())
     }

@@ -44,11 +44,7 @@ pub enum Whose {
 
 impl Whose {
     /// All of them with their names in metrics.
-    pub const ALL: [(Self, &'static str); 3] = [
-        (Self::Right, "right"),
-        (Self::Other, "other"),
-        (Self::Mean, "mean"),
-    ];
+    pub const ALL: [(Self, &'static str); 3] = [(Self::Right, "right"), (Self::Other, "other"), (Self::Mean, "mean")];
 }
 
 /// The tokens of all validation people, and their mean.
@@ -64,12 +60,7 @@ impl ValidationTokens<'_> {
     ///
     /// # Errors
     /// [`ErrorKind::Device`](omniid::ErrorKind::Device) from the GPU.
-    pub fn tensor(
-        &self,
-        whose: Whose,
-        draws: impl ExactSizeIterator<Item = usize>,
-        device: &Device,
-    ) -> Result<Tensor> {
+    pub fn tensor(&self, whose: Whose, draws: impl ExactSizeIterator<Item = usize>, device: &Device) -> Result<Tensor> {
         let ModelConfig {
             queries, token_width, ..
         } = self.people.model;
@@ -94,9 +85,7 @@ impl ValidationPeople {
             .filter_map(|person| draw(&dataset, person, evaluation))
             .take(evaluation.people)
             .collect::<Vec<_>>();
-        let families = draws
-            .iter()
-            .map(|draw| dataset.people[draw.person].family.as_str());
+        let families = draws.iter().map(|draw| dataset.people[draw.person].family.as_str());
         let others = next_of_family(&families.collect::<Vec<_>>());
         (draws.len() > 1).then_some(Self {
             dataset,
@@ -155,12 +144,7 @@ impl ValidationPeople {
         let centred = tokens
             .rows
             .iter()
-            .map(|row| {
-                row.iter()
-                    .zip(&tokens.mean)
-                    .map(|(value, mean)| value - mean)
-                    .collect()
-            })
+            .map(|row| row.iter().zip(&tokens.mean).map(|(value, mean)| value - mean).collect())
             .collect::<Vec<Vec<f32>>>();
         let width = self.model.token_width;
         Ok([
@@ -184,11 +168,7 @@ impl ValidationPeople {
         for place in self.previewed() {
             let draw = &self.draws[place];
             let pictures = &self.dataset.people[draw.person].pictures;
-            let shown = draw
-                .inputs
-                .iter()
-                .map(|(input, _)| input)
-                .chain(draw.targets.first());
+            let shown = draw.inputs.iter().map(|(input, _)| input).chain(draw.targets.first());
             let mut cells: Vec<_> = shown.map(|shown| levels(&pictures[*shown].pixels)).collect();
             cells.extend(drawn(place)?);
             grid.push(cells);
@@ -206,23 +186,13 @@ impl ValidationPeople {
         let photos = self
             .draws
             .iter()
-            .map(|draw| {
-                (
-                    draw.person,
-                    inputs(draw).iter().map(|(place, _)| *place).collect(),
-                )
-            })
+            .map(|draw| (draw.person, inputs(draw).iter().map(|(place, _)| *place).collect()))
             .collect::<Vec<_>>();
         self.encode(model, device, &photos)
     }
 
     /// Tokens of sets of pictures (person and places), equally many in each.
-    fn encode(
-        &self,
-        model: &IdentityModel,
-        device: &Device,
-        sets: &[(usize, Vec<usize>)],
-    ) -> Result<Vec<Vec<f32>>> {
+    fn encode(&self, model: &IdentityModel, device: &Device, sets: &[(usize, Vec<usize>)]) -> Result<Vec<Vec<f32>>> {
         let mut tokens = Vec::with_capacity(sets.len());
         for sets in sets.chunks(AT_ONCE) {
             tokens.extend(encode(model, &self.dataset, sets, device)?.to_vec2::<f32>()?);

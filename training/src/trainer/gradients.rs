@@ -37,9 +37,7 @@ impl LossAndGradients {
     /// # Errors
     /// The first error among `each`; [`ErrorKind::Internal`](omniid::ErrorKind::Internal) when there is none of them.
     pub fn sum(mut each: impl Iterator<Item = Result<Self>>, parameters: &Parameters) -> Result<Self> {
-        let first = each
-            .next()
-            .ok_or_else(|| Error::internal("a step without a batch"))??;
+        let first = each.next().ok_or_else(|| Error::internal("a step without a batch"))??;
         each.try_fold(first, |sum, one| sum.plus(one?, parameters))
     }
 

@@ -71,11 +71,7 @@ impl<'a, O: Objective> Trainer<'a, O> {
     ///
     /// # Errors
     /// As [`Trainer::new`].
-    pub fn with_parameters(
-        objective: &'a O,
-        config: &impl Configuration,
-        parameters: Parameters,
-    ) -> Result<Self> {
+    pub fn with_parameters(objective: &'a O, config: &impl Configuration, parameters: Parameters) -> Result<Self> {
         let plan = config.plan()?;
         let model = objective.load(parameters.builder())?;
         let optimiser = AdamW::new(plan.optimiser.clone(), objective.groups(), &parameters)?;
@@ -137,10 +133,7 @@ impl<'a, O: Objective> Trainer<'a, O> {
                 for step in first..steps {
                     let batch = objective.batch(step);
                     // The receiver is gone once the run has ended.
-                    if sender
-                        .send(batch.map(|batch| objective.micro_batches(batch)))
-                        .is_err()
-                    {
+                    if sender.send(batch.map(|batch| objective.micro_batches(batch))).is_err() {
                         return;
                     }
                 }
@@ -228,11 +221,7 @@ impl<'a, O: Objective> Trainer<'a, O> {
             // one.
             LossAndGradients::sum(batches.iter().map(compute), parameters)?
         };
-        let LossAndGradients {
-            loss,
-            terms,
-            gradients,
-        } = sum;
+        let LossAndGradients { loss, terms, gradients } = sum;
         let gradient = self.optimiser.gradient_length(&self.parameters, &gradients)?;
         let skipped = !(loss.is_finite() && gradient.is_finite());
         if skipped {
@@ -240,8 +229,7 @@ impl<'a, O: Objective> Trainer<'a, O> {
         } else {
             self.skipped = 0;
             let rate = self.learning_rate(self.step);
-            self.optimiser
-                .update(&self.parameters, &gradients, rate, gradient)?;
+            self.optimiser.update(&self.parameters, &gradients, rate, gradient)?;
             self.average.update(&self.parameters, self.optimiser.updates)?;
         }
         self.step += 1;

@@ -65,9 +65,7 @@ impl State {
 
     /// Whether `folder` holds a state.
     pub fn exists(folder: &Path) -> bool {
-        [CURRENT, PREVIOUS, NEXT]
-            .iter()
-            .any(|name| folder.join(name).exists())
+        [CURRENT, PREVIOUS, NEXT].iter().any(|name| folder.join(name).exists())
     }
 
     /// The newest sound state in `folder`, and what was wrong with newer ones. `None` when there is no state.
@@ -193,10 +191,7 @@ mod tests {
 
     fn latest(folder: &Path) -> Result<(u64, Vec<String>)> {
         let (state, problems) = State::load_latest(folder)?.expect("a state");
-        assert_eq!(
-            state.tensors["weight/a"].to_vec1::<f32>()?[1],
-            1.0 + state.step as f32
-        );
+        assert_eq!(state.tensors["weight/a"].to_vec1::<f32>()?[1], 1.0 + state.step as f32);
         assert_eq!((state.updates, state.skipped), (state.step - 1, 1));
         Ok((state.step, problems))
     }

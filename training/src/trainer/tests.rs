@@ -43,11 +43,7 @@ impl Objective for Fit {
 
     fn batch(&self, step: u64) -> Result<Vec<f32>> {
         let mut generator = stream(1, Purpose::Noise, step);
-        let scale = if self.broken.contains(&step) {
-            f32::NAN
-        } else {
-            0.1
-        };
+        let scale = if self.broken.contains(&step) { f32::NAN } else { 0.1 };
         Ok((1..=3)
             .map(|i| i as f32 + scale * generator.random_range(-1.0..1.0f32))
             .collect())
@@ -63,9 +59,7 @@ impl Objective for Fit {
     }
 
     fn loss(&self, model: &Tensor, batch: &Vec<f32>, device: &Device) -> Result<Loss> {
-        let total = (model - Tensor::new(batch.as_slice(), device)?)?
-            .sqr()?
-            .sum_all()?;
+        let total = (model - Tensor::new(batch.as_slice(), device)?)?.sqr()?.sum_all()?;
         Ok(Loss {
             terms: vec![("fit", total.clone())],
             total,
@@ -146,11 +140,7 @@ fn bits(state: &State) -> Result<BTreeMap<String, Vec<u32>>> {
 }
 
 /// Runs `objective` to the end at once and again with a stop after `stop` steps; both must end alike to the bit.
-pub(crate) fn resumed_equals_uninterrupted<O: Objective>(
-    objective: &O,
-    config: &RunConfig,
-    stop: u64,
-) -> Result<()> {
+pub(crate) fn resumed_equals_uninterrupted<O: Objective>(objective: &O, config: &RunConfig, stop: u64) -> Result<()> {
     let (one, two) = (
         tempfile::tempdir().expect("temporary folder"),
         tempfile::tempdir().expect("temporary folder"),
@@ -239,10 +229,9 @@ fn a_state_of_another_model_is_refused() -> Result<()> {
     state.tensors.remove("first/x");
     assert!(trainer.restore(&state).is_err());
     let mut state = trainer.state()?;
-    state.tensors.insert(
-        "weight/x".to_string(),
-        Tensor::zeros(4, DType::F32, &Device::Cpu)?,
-    );
+    state
+        .tensors
+        .insert("weight/x".to_string(), Tensor::zeros(4, DType::F32, &Device::Cpu)?);
     let error = trainer.restore(&state).expect_err("4 is not 3");
     assert_eq!(error.kind(), omniid::ErrorKind::Mismatch);
     Ok(())

@@ -25,17 +25,12 @@ impl Workers {
     /// # Errors
     /// The first error of `compute` in the order of the parts; [`ErrorKind::Internal`](omniid::ErrorKind::Internal)
     /// when no threads can be had.
-    pub fn each<P: Sync, R: Send>(
-        &mut self,
-        parts: &[P],
-        compute: impl Fn(&P) -> Result<R> + Sync,
-    ) -> Result<Vec<R>> {
+    pub fn each<P: Sync, R: Send>(&mut self, parts: &[P], compute: impl Fn(&P) -> Result<R> + Sync) -> Result<Vec<R>> {
         if parts.len() < 2 {
             return parts.iter().map(compute).collect();
         }
-        let refused = |error: &dyn std::fmt::Display| {
-            Error::internal(format!("threads for the parts of a step: {error}"))
-        };
+        let refused =
+            |error: &dyn std::fmt::Display| Error::internal(format!("threads for the parts of a step: {error}"));
         let threads = (rayon::current_num_threads() / parts.len()).max(1);
         while self.pools.len() < parts.len() {
             let pool = ThreadPoolBuilder::new()

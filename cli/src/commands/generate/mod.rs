@@ -199,12 +199,7 @@ impl Report {
 }
 
 /// The person in every view.
-fn draw(
-    generator: &Generator,
-    person: &Person,
-    options: &GenerateOptions,
-    bar: &Bar,
-) -> Outcome<Vec<RgbImage>> {
+fn draw(generator: &Generator, person: &Person, options: &GenerateOptions, bar: &Bar) -> Outcome<Vec<RgbImage>> {
     let views: Vec<View> = person.views.iter().map(|view| view.view).collect();
     let what = format!("drawing {}", person.name);
     let pictures = generator.generate(&person.identity, &views, options, |done, passes| {
@@ -231,12 +226,7 @@ fn separate(folder: &Path, person: &Person, pictures: &[RgbImage]) -> Outcome<Ve
     };
     let mut files = Vec::new();
     for (place, (view, picture)) in person.views.iter().zip(pictures).enumerate() {
-        let name = format!(
-            "{}-{:02}-{}.png",
-            plain(&person.name),
-            place + 1,
-            plain(&view.name)
-        );
+        let name = format!("{}-{:02}-{}.png", plain(&person.name), place + 1, plain(&view.name));
         let path = folder.join(name);
         save_png(picture, &path)?;
         files.push(path.display().to_string());
@@ -244,26 +234,14 @@ fn separate(folder: &Path, person: &Person, pictures: &[RgbImage]) -> Outcome<Ve
     Ok(files)
 }
 
-fn sheet(
-    args: &Args,
-    options: &GenerateOptions,
-    size: usize,
-    people: &[Person],
-    drawn: &[Vec<RgbImage>],
-) -> RgbImage {
+fn sheet(args: &Args, options: &GenerateOptions, size: usize, people: &[Person], drawn: &[Vec<RgbImage>]) -> RgbImage {
     let mut sheet = Sheet::new(args.cell, args.columns as usize);
     for (person, pictures) in people.iter().zip(drawn) {
         let count = person.identity.provenance().photos;
         if person.photos.is_empty() {
-            sheet.group(
-                format!("{} - identity of {count} photos", person.name),
-                Vec::new(),
-            );
+            sheet.group(format!("{} - identity of {count} photos", person.name), Vec::new());
         } else {
-            let cells = person
-                .photos
-                .iter()
-                .map(|(name, crop)| Cell::new(name, crop.clone()));
+            let cells = person.photos.iter().map(|(name, crop)| Cell::new(name, crop.clone()));
             sheet.group(format!("{} - {count} photos", person.name), cells.collect());
         }
         let captioned = |pictures: &[RgbImage]| -> Vec<Cell> {

@@ -74,12 +74,7 @@ impl Sources {
     }
 
     /// Reads or makes everybody's identity.
-    pub fn identities(
-        &self,
-        generator: &Generator,
-        views: &[NamedView],
-        args: &Args,
-    ) -> Outcome<Vec<Person>> {
+    pub fn identities(&self, generator: &Generator, views: &[NamedView], args: &Args) -> Outcome<Vec<Person>> {
         let make = |source: &Source| match source {
             Source::Identity(path) => {
                 let identity = Identity::load(path, generator.engine().limits())?;
@@ -109,12 +104,10 @@ impl Sources {
         let (mut views, mut truth) = (Vec::new(), Vec::new());
         for file in files {
             let full = std::fs::canonicalize(file).map_err(|error| omniid::Error::io(file, error))?;
-            let line = self.truth.get(&full).ok_or_else(|| {
-                Failure::usage(format!(
-                    "{}: the truth file says nothing about it",
-                    file.display()
-                ))
-            })?;
+            let line = self
+                .truth
+                .get(&full)
+                .ok_or_else(|| Failure::usage(format!("{}: the truth file says nothing about it", file.display())))?;
             if line.is_target() {
                 views.push(NamedView {
                     name: format!(
@@ -178,10 +171,7 @@ fn known_pictures(path: &Path) -> Outcome<HashMap<PathBuf, TruthLine>> {
     if lines.is_empty() {
         return Err(Failure::usage(format!("{}: no pictures in it", path.display())));
     }
-    Ok(lines
-        .into_iter()
-        .map(|line| (root.join(&line.path), line))
-        .collect())
+    Ok(lines.into_iter().map(|line| (root.join(&line.path), line)).collect())
 }
 
 /// Whether a file is an identity: anything that is no picture and is called like one.

@@ -90,9 +90,7 @@ impl Case {
                         .collect();
                     let total: f64 = e.iter().sum();
                     let p: Vec<f64> = e.iter().map(|e| e / total).collect();
-                    let dp: Vec<f64> = (0..tokens)
-                        .map(|t| dot(&self.gradient, row, &self.v, key(t)))
-                        .collect();
+                    let dp: Vec<f64> = (0..tokens).map(|t| dot(&self.gradient, row, &self.v, key(t))).collect();
                     let mean: f64 = p.iter().zip(&dp).map(|(p, d)| p * d).sum();
                     for t in 0..tokens {
                         let ds = p[t] * (dp[t] - mean) * scale;

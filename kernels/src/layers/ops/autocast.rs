@@ -34,9 +34,8 @@ mod tests {
         autocast(Element::BF16, || {
             assert_eq!(autocast_element(), Element::BF16);
             autocast(Element::F32, || assert_eq!(autocast_element(), Element::F32));
-            let panicked = std::panic::catch_unwind(|| {
-                autocast(Element::F16, || std::panic::resume_unwind(Box::new("unwind")))
-            });
+            let panicked =
+                std::panic::catch_unwind(|| autocast(Element::F16, || std::panic::resume_unwind(Box::new("unwind"))));
             assert!(panicked.is_err());
             assert_eq!(autocast_element(), Element::BF16);
             let other = std::thread::spawn(autocast_element).join();

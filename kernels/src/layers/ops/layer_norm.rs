@@ -12,10 +12,7 @@ use candle_core::{CpuStorage, CustomOp3, Layout, Shape, Tensor};
 /// # Errors
 /// [`ErrorKind::Mismatch`](crate::ErrorKind::Mismatch) when the shapes do not fit or a tensor is not f32 on the CPU.
 pub fn layer_norm(x: &Tensor, weight: &Tensor, bias: &Tensor, epsilon: f64) -> Result<Tensor> {
-    require(
-        "layer norm",
-        &[("x", x), ("the weight", weight), ("the bias", bias)],
-    )?;
+    require("layer norm", &[("x", x), ("the weight", weight), ("the bias", bias)])?;
     let width = x.dims().last().copied().unwrap_or(0);
     if width == 0 || weight.dims() != [width] || bias.dims() != [width] {
         return Err(Error::mismatch(format!(
@@ -50,15 +47,7 @@ impl CustomOp3 for LayerNorm {
         let x = values(x, x_layout)?;
         let (weight, bias) = (values(weight, weight_layout)?, values(bias, bias_layout)?);
         let mut y = vec![0.0_f32; x.len()];
-        kernel::layer_norm(
-            ThreadPool::global(),
-            &x,
-            &weight,
-            Some(&bias),
-            self.epsilon,
-            &mut y,
-        )
-        .map_err(candle)?;
+        kernel::layer_norm(ThreadPool::global(), &x, &weight, Some(&bias), self.epsilon, &mut y).map_err(candle)?;
         Ok((CpuStorage::F32(y), x_layout.shape().clone()))
     }
 

@@ -24,13 +24,7 @@ pub(super) fn values<'a>(storage: &'a CpuStorage, layout: &Layout) -> candle_cor
         return Ok(Cow::Borrowed(&all[first..last]));
     }
     let mut copy = Vec::with_capacity(layout.shape().elem_count());
-    gather(
-        all,
-        layout.dims(),
-        layout.stride(),
-        layout.start_offset(),
-        &mut copy,
-    );
+    gather(all, layout.dims(), layout.stride(), layout.start_offset(), &mut copy);
     Ok(Cow::Owned(copy))
 }
 

@@ -240,9 +240,7 @@ fn layer_norm_has_the_gradients_of_the_composed_operations() -> Result<()> {
             || layer_norm(x, weight, bias, 1e-2),
             || plain_norm(x, weight, bias, 1e-2),
         )?;
-        check_differences("layer norm", &[x, weight, bias], || {
-            layer_norm(x, weight, bias, 1e-2)
-        })?;
+        check_differences("layer norm", &[x, weight, bias], || layer_norm(x, weight, bias, 1e-2))?;
     }
     Ok(())
 }
@@ -317,9 +315,8 @@ fn activations_have_the_gradients_of_the_composed_operations() -> Result<()> {
             || composed(x, function),
         )?;
     }
-    let gated = || -> Result<Tensor> {
-        Ok((x.narrow(2, 0, 19)? * composed(&x.narrow(2, 19, 19)?, Activation::Gelu)?)?)
-    };
+    let gated =
+        || -> Result<Tensor> { Ok((x.narrow(2, 0, 19)? * composed(&x.narrow(2, 19, 19)?, Activation::Gelu)?)?) };
     compare("geglu", 1e-5, &[x], || geglu(x), gated)?;
     check_differences("geglu", &[x], || geglu(x))?;
     assert!(geglu(&x.narrow(2, 0, 5)?).is_err());

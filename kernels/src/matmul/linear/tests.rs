@@ -5,9 +5,7 @@ use crate::elementwise::Activation;
 use rand::{rngs::StdRng, Rng, SeedableRng};
 
 fn values<T: Scalar>(random: &mut StdRng, len: usize) -> Vec<T> {
-    (0..len)
-        .map(|_| T::narrow(random.random_range(-1.0..1.0)))
-        .collect()
+    (0..len).map(|_| T::narrow(random.random_range(-1.0..1.0))).collect()
 }
 
 const SIZES: [(usize, usize, usize); 9] = [

@@ -45,15 +45,12 @@ fn inputs_and_targets_are_disjoint_and_counted() -> Result<()> {
                 assert_eq!(draw.targets.len(), 5);
                 counts.insert(draw.inputs.len());
                 let pictures = &dataset.people[draw.person].pictures;
-                let set =
-                    |places: &[(usize, Tone)]| places.iter().map(|(place, _)| *place).collect::<HashSet<_>>();
+                let set = |places: &[(usize, Tone)]| places.iter().map(|(place, _)| *place).collect::<HashSet<_>>();
                 let (inputs, others) = (set(&draw.inputs), set(&draw.second));
                 let targets = draw.targets.iter().copied().collect::<HashSet<_>>();
                 assert!(inputs.is_disjoint(&targets) && others.is_disjoint(&targets));
                 assert!(inputs.is_disjoint(&others));
-                assert!(inputs
-                    .union(&others)
-                    .all(|place| pictures[*place].role.is_input()));
+                assert!(inputs.union(&others).all(|place| pictures[*place].role.is_input()));
                 assert!(targets.iter().all(|place| pictures[*place].role.is_target()));
                 assert_eq!(draw.second.len(), if second { draw.inputs.len() } else { 0 });
             }
@@ -95,8 +92,7 @@ fn grey_mirror_and_tones_come_as_often_as_asked() -> Result<()> {
     let dataset = toy_people(12, 6, 16, 1);
     let sampler = Sampler::new(&dataset, config(), false, 1)?;
     let draws = (0..500).flat_map(|step| sampler.draw(step)).collect::<Vec<_>>();
-    let fraction =
-        |of: fn(&Draw) -> bool| draws.iter().filter(|draw| of(draw)).count() as f64 / draws.len() as f64;
+    let fraction = |of: fn(&Draw) -> bool| draws.iter().filter(|draw| of(draw)).count() as f64 / draws.len() as f64;
     // 2,000 draws: four standard errors are 0.036 and 0.045.
     assert!((fraction(|draw| draw.grey) - 0.2).abs() < 0.036);
     assert!((fraction(|draw| draw.mirrored) - 0.5).abs() < 0.045);

@@ -29,12 +29,7 @@ pub(super) fn key(walk: &Walk, options: &PhotoOptions) -> String {
         ..options.clone()
     };
     hash.update(format!("{VERSION} {options:?}\n"));
-    for path in walk
-        .people
-        .iter()
-        .flat_map(|person| &person.files)
-        .chain(&walk.strays)
-    {
+    for path in walk.people.iter().flat_map(|person| &person.files).chain(&walk.strays) {
         let state = std::fs::metadata(path).map(|data| (data.len(), data.modified().ok()));
         hash.update(format!("{path:?} {state:?}\n"));
     }
@@ -63,9 +58,7 @@ pub(super) fn read(path: &Path, key: &str) -> Option<(Dataset, PhotoReport)> {
 pub(super) fn write(path: &Path, key: &str, dataset: &Dataset, report: &PhotoReport) -> Result<()> {
     let note_file = note_path(path);
     match std::fs::remove_file(&note_file) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            return Err(Error::io(&note_file, error))
-        }
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(Error::io(&note_file, error)),
         _ => {}
     }
     dataset.save(path)?;
@@ -73,8 +66,8 @@ pub(super) fn write(path: &Path, key: &str, dataset: &Dataset, report: &PhotoRep
         key: key.to_string(),
         report: report.clone(),
     };
-    let text = serde_json::to_vec_pretty(&note)
-        .map_err(|error| Error::internal(format!("report of photos: {error}")))?;
+    let text =
+        serde_json::to_vec_pretty(&note).map_err(|error| Error::internal(format!("report of photos: {error}")))?;
     save_bytes_atomically(&note_file, &text)
 }
 

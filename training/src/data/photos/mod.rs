@@ -174,17 +174,9 @@ fn assemble(
                     let other = owners[&prepared.hash].iter().find(|owner| **owner != index);
                     if let Some(other) = other {
                         let name = &walk.people[*other].name;
-                        drop(
-                            path,
-                            DropReason::TwoPeople,
-                            format!("also in the folder {name:?}"),
-                        );
+                        drop(path, DropReason::TwoPeople, format!("also in the folder {name:?}"));
                     } else if let Some(first) = seen.get(&prepared.hash) {
-                        drop(
-                            path,
-                            DropReason::Duplicate,
-                            format!("same as {}", relative(first)),
-                        );
+                        drop(path, DropReason::Duplicate, format!("same as {}", relative(first)));
                     } else {
                         seen.insert(prepared.hash, path);
                         pictures.push(prepared.picture);

@@ -217,10 +217,6 @@ mod tests {
     #[test]
     fn points_in_disorder_give_numbers() {
         let found = HeadPose::fit(&[[3.0, 3.0], [3.0, 3.0], [9.0, -4.0], [3.0, 3.0], [0.0, 0.0]]);
-        assert!(found
-            .angles
-            .iter()
-            .chain(&found.origin)
-            .all(|value| value.is_finite()));
+        assert!(found.angles.iter().chain(&found.origin).all(|value| value.is_finite()));
     }
 }

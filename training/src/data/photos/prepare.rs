@@ -23,11 +23,7 @@ pub(super) struct Prepared {
 /// Why a photo cannot be used.
 pub(super) type Refusal = (DropReason, String);
 
-pub(super) fn prepare(
-    path: &Path,
-    detector: &FaceDetector,
-    options: &PhotoOptions,
-) -> Result<Prepared, Refusal> {
+pub(super) fn prepare(path: &Path, detector: &FaceDetector, options: &PhotoOptions) -> Result<Prepared, Refusal> {
     let unreadable = |error: Error| {
         // The report names the file by its path below the root already.
         let text = error.message();
@@ -79,10 +75,7 @@ fn find_face(image: &RgbImage, detector: &FaceDetector, options: &PhotoOptions) 
         if second >= options.second_face * side {
             return Err((
                 DropReason::SeveralFaces,
-                format!(
-                    "{} faces, the largest of {side:.0} and {second:.0} pixels",
-                    faces.len()
-                ),
+                format!("{} faces, the largest of {side:.0} and {second:.0} pixels", faces.len()),
             ));
         }
     }

@@ -68,8 +68,7 @@ fn everything_left_out_is_reported_with_its_reason() {
     let Some(detector) = detector() else { return };
     let root = tempfile::tempdir().unwrap();
     broken_folder(root.path());
-    let (dataset, report) =
-        load_photos(root.path(), &detector, &PhotoOptions::default(), &mut silent()).unwrap();
+    let (dataset, report) = load_photos(root.path(), &detector, &PhotoOptions::default(), &mut silent()).unwrap();
     assert_eq!(
         reasons(&report),
         [
@@ -96,10 +95,7 @@ fn everything_left_out_is_reported_with_its_reason() {
     assert_eq!((report.people_found, report.people_kept), (4, 2));
     assert_eq!((report.files_found, report.photos_kept), (16, 6));
     dataset.validate().unwrap();
-    assert!(
-        report.to_string().contains("2 × same file at two people"),
-        "{report}"
-    );
+    assert!(report.to_string().contains("2 × same file at two people"), "{report}");
     let again: PhotoReport = serde_json::from_str(&serde_json::to_string(&report).unwrap()).unwrap();
     assert_eq!(again, report);
 }
@@ -153,10 +149,7 @@ fn a_missing_or_empty_root_is_an_error_and_progress_can_cancel() {
     assert_eq!(load(root.path(), go).kind(), ErrorKind::InvalidArgument);
     fs::create_dir(root.path().join("ada")).unwrap();
     fs::copy(example(1, 1), root.path().join("ada/1.jpg")).unwrap();
-    assert_eq!(
-        load(root.path(), ControlFlow::Break(())).kind(),
-        ErrorKind::Cancelled
-    );
+    assert_eq!(load(root.path(), ControlFlow::Break(())).kind(), ErrorKind::Cancelled);
 }
 
 #[test]
@@ -167,8 +160,7 @@ fn the_crop_shows_the_face_where_the_template_has_it() {
     for number in 1..=8 {
         fs::copy(example(1, number), root.path().join(format!("ada/{number}.jpg"))).unwrap();
     }
-    let (dataset, report) =
-        load_photos(root.path(), &detector, &PhotoOptions::default(), &mut silent()).unwrap();
+    let (dataset, report) = load_photos(root.path(), &detector, &PhotoOptions::default(), &mut silent()).unwrap();
     assert_eq!(dataset.people[0].pictures.len(), 8, "{report:#?}");
     let expected = CropTemplate::default().placement(2);
     for picture in &dataset.people[0].pictures {
@@ -180,11 +172,7 @@ fn the_crop_shows_the_face_where_the_template_has_it() {
                 [x - 1.0, y - 1.0]
             });
             let found = picture.points.map(|point| point.map(f64::from));
-            assert!(
-                (mean(&found) - mean(&template)).abs() < 1e-3,
-                "{:?}",
-                picture.points
-            );
+            assert!((mean(&found) - mean(&template)).abs() < 1e-3, "{:?}", picture.points);
         }
         // The average head has nearly the same points.
         for (a, b) in picture.points.iter().zip(&picture.view.points) {

@@ -12,10 +12,7 @@ fn close(a: &Tensor, b: &Tensor) {
 fn planes(x: &Tensor, grid: Grid) -> Tensor {
     let (batch, _, channels) = x.dims3().unwrap();
     x.transpose(1, 2)
-        .and_then(|x| {
-            x.contiguous()?
-                .reshape((batch, channels, grid.height, grid.width))
-        })
+        .and_then(|x| x.contiguous()?.reshape((batch, channels, grid.height, grid.width)))
         .unwrap()
 }
 
@@ -60,10 +57,7 @@ fn pooling_has_candles_values_and_hands_gradients_to_the_winners() {
     let grid = Grid { height: 4, width: 6 };
     let x = random(&[2, 24, 3]);
     let got = max_pool(&x, grid).unwrap();
-    close(
-        &planes(&got, grid.half()),
-        &planes(&x, grid).max_pool2d(2).unwrap(),
-    );
+    close(&planes(&got, grid.half()), &planes(&x, grid).max_pool2d(2).unwrap());
     // candle's own gradient is divided by the size of the window, so the definition is written out instead: no two
     // of these random numbers are equal, and the one winner of a window gets all of its gradient.
     let factor = random(&[2, 6, 3]);
@@ -90,9 +84,7 @@ fn stem_windows_times_a_weight_is_the_convolution() {
     let weight = random(&[5, 3, 3, 3]);
     let values = x.flatten_all().unwrap().to_vec1::<f32>().unwrap();
     let windows = Tensor::from_vec(stem_windows(&values, 2, grid, 0.0), (2 * 6, 27), &Device::Cpu).unwrap();
-    let got = windows
-        .matmul(&weight.reshape((5, 27)).unwrap().t().unwrap())
-        .unwrap();
+    let got = windows.matmul(&weight.reshape((5, 27)).unwrap().t().unwrap()).unwrap();
     let expected = planes(&x, grid).conv2d(&weight, 1, 2, 1, 1).unwrap();
     close(&planes(&got.reshape((2, 6, 5)).unwrap(), grid.half()), &expected);
 }

@@ -75,11 +75,7 @@ pub fn evaluate_generation(
             let done = drawn.len() * subjects.len() + person;
             progress.report("drawing people", done, total)?;
             let generate = sampling(options, *kind, person, model.token_mean().is_some());
-            let views: Vec<View> = subjects[person]
-                .targets
-                .iter()
-                .map(|target| target.view)
-                .collect();
+            let views: Vec<View> = subjects[person].targets.iter().map(|target| target.view).collect();
             let pictures = generator.generate(identity, &views, &generate, |_, _| Ok(()))?;
             metrics.push(scorer.score(person, &pictures)?);
             if let Some(example) = examples.get_mut(person) {
@@ -88,10 +84,7 @@ pub fn evaluate_generation(
         }
         drawn.push((*kind, metrics));
     }
-    Ok((
-        report::report(&subjects, &scorer, &drawn, host, options)?,
-        examples,
-    ))
+    Ok((report::report(&subjects, &scorer, &drawn, host, options)?, examples))
 }
 
 /// Every kind of identity with everybody's.
@@ -105,10 +98,7 @@ fn identities(
     progress: &mut Progress<'_>,
 ) -> Result<Identities> {
     let most = counts.iter().copied().max().unwrap_or(1);
-    let mut photos: Identities = counts
-        .iter()
-        .map(|count| (Drawn::Photos(*count), Vec::new()))
-        .collect();
+    let mut photos: Identities = counts.iter().map(|count| (Drawn::Photos(*count), Vec::new())).collect();
     let mut averaged = Vec::new();
     for (person, subject) in subjects.iter().enumerate() {
         progress.report("encoding people", person, subjects.len())?;

@@ -148,9 +148,7 @@ pub(super) fn report(
             frontal: means(metrics, &frontal),
         })
         .collect();
-    let truth: Scores = (0..subjects.len())
-        .map(|person| scorer.score_truth(person))
-        .collect();
+    let truth: Scores = (0..subjects.len()).map(|person| scorer.score_truth(person)).collect();
     let (fewest, most) = (
         options.counts.iter().copied().min().unwrap_or(1),
         options.counts.iter().copied().max().unwrap_or(1),
@@ -163,8 +161,7 @@ pub(super) fn report(
         }
         for pair in ANGLES.windows(2) {
             let (from, to) = (pair[0], pair[1]);
-            let near =
-                |subject: &Subject<'_>, view: &View| (from..to).contains(&subject.nearest(view, count));
+            let near = |subject: &Subject<'_>, view: &View| (from..to).contains(&subject.nearest(view, count));
             angles.push(AngleResult {
                 drawn: *kind,
                 from,

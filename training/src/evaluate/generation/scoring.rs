@@ -34,10 +34,7 @@ impl<'a> Scorer<'a> {
         options: &'a GenerationOptions,
         progress: &mut Progress<'_>,
     ) -> Result<Self> {
-        let truth: Vec<Vec<RgbImage>> = subjects
-            .iter()
-            .map(|subject| images(&subject.targets, size))
-            .collect();
+        let truth: Vec<Vec<RgbImage>> = subjects.iter().map(|subject| images(&subject.targets, size)).collect();
         let faces = match verifier {
             Some(verifier) => {
                 let mut faces = Faces {
@@ -92,10 +89,7 @@ impl<'a> Scorer<'a> {
     /// The true pictures, as if they had been drawn.
     pub(super) fn score_truth(&self, person: usize) -> Vec<PictureMetrics> {
         let Some(faces) = &self.faces else {
-            return self.truth[person]
-                .iter()
-                .map(|_| PictureMetrics::default())
-                .collect();
+            return self.truth[person].iter().map(|_| PictureMetrics::default()).collect();
         };
         faces.truth[person]
             .iter()

@@ -21,8 +21,7 @@ fn options() -> GenerationOptions {
 fn tables_are_means_of_what_was_drawn() -> Result<()> {
     let (model, host) = test_model::generator(5);
     let people = toy_people(3, 7, test_model::DRAWN, 1);
-    let (report, examples) =
-        evaluate_generation(&model, &host, &people, None, &options(), &mut Progress::silent())?;
+    let (report, examples) = evaluate_generation(&model, &host, &people, None, &options(), &mut Progress::silent())?;
     assert_eq!((report.people, report.pictures, examples.len()), (3, 6, 3));
     let kinds: Vec<Drawn> = report.results.iter().map(|result| result.drawn).collect();
     assert_eq!(
@@ -52,20 +51,14 @@ fn tables_are_means_of_what_was_drawn() -> Result<()> {
         errors.push(result.all.get(Metric::L1Head).expect("heads were compared").value);
     }
     for row in &report.differences {
-        let place = kinds
-            .iter()
-            .position(|kind| *kind == row.against)
-            .expect("a kind");
+        let place = kinds.iter().position(|kind| *kind == row.against).expect("a kind");
         if row.measure == Metric::L1Head {
             assert!((row.estimate.value - (errors[1] - errors[place])).abs() < 1e-9);
         }
     }
     // Every picture is in one of the angles.
     for count in [1, 3] {
-        let rows = report
-            .angles
-            .iter()
-            .filter(|row| row.drawn == Drawn::Photos(count));
+        let rows = report.angles.iter().filter(|row| row.drawn == Drawn::Photos(count));
         assert_eq!(rows.map(|row| row.means.pictures).sum::<usize>(), 6);
     }
     Ok(())
@@ -101,18 +94,9 @@ fn pictures_are_of_the_identity_that_they_are_said_to_be_of() -> Result<()> {
             .map(|(_, pictures)| pictures.clone())
     };
     let guidance = options.generate.guidance;
-    assert_eq!(
-        found(Drawn::Photos(1)),
-        Some(drawn(&identity(1, 1)?, 1.0, guidance)?)
-    );
-    assert_eq!(
-        found(Drawn::Photos(3)),
-        Some(drawn(&identity(1, 3)?, 1.0, guidance)?)
-    );
-    assert_eq!(
-        found(Drawn::OtherPerson),
-        Some(drawn(&identity(0, 3)?, 1.0, guidance)?)
-    );
+    assert_eq!(found(Drawn::Photos(1)), Some(drawn(&identity(1, 1)?, 1.0, guidance)?));
+    assert_eq!(found(Drawn::Photos(3)), Some(drawn(&identity(1, 3)?, 1.0, guidance)?));
+    assert_eq!(found(Drawn::OtherPerson), Some(drawn(&identity(0, 3)?, 1.0, guidance)?));
     assert_eq!(found(Drawn::Nobody), Some(drawn(&identity(0, 1)?, 0.0, 1.0)?));
     assert_ne!(found(Drawn::Photos(3)), found(Drawn::OtherPerson));
     assert_ne!(found(Drawn::Photos(3)), found(Drawn::Averaged(3)));

@@ -24,11 +24,7 @@ fn means(values: &[(Metric, f64)]) -> Means {
 }
 
 fn evaluation() -> Evaluation {
-    let drawn = means(&[
-        (Metric::Similarity, 0.5),
-        (Metric::L1, 0.25),
-        (Metric::L1Head, 0.25),
-    ]);
+    let drawn = means(&[(Metric::Similarity, 0.5), (Metric::L1, 0.25), (Metric::L1Head, 0.25)]);
     let truth = means(&[(Metric::OtherView, 0.75), (Metric::Impostor, 0.25)]);
     let generation = GenerationReport {
         people: 3,

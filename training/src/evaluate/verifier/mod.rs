@@ -44,9 +44,7 @@ impl Verifier {
         let checkpoint = Checkpoint::open(path, &Limits::default())?;
         let (builder, usage) = checkpoint.var_builder(DType::F32, &Device::Cpu);
         let network = Network::load(builder).map_err(|error| error.context(path.display()))?;
-        usage
-            .expect_all_used()
-            .map_err(|error| error.context(path.display()))?;
+        usage.expect_all_used().map_err(|error| error.context(path.display()))?;
         Ok(Self { network })
     }
 
@@ -97,10 +95,7 @@ impl Verifier {
             mean: [0.485, 0.456, 0.406],
             std: [0.229, 0.224, 0.225],
         };
-        let planes = faces
-            .iter()
-            .map(|face| normalise.normalise(face))
-            .collect::<Vec<_>>();
+        let planes = faces.iter().map(|face| normalise.normalise(face)).collect::<Vec<_>>();
         self.network.forward(&planes, SIDE as usize)
     }
 }
@@ -111,12 +106,7 @@ pub fn cosine(a: &Embedding, b: &Embedding) -> f64 {
 }
 
 fn unit(vector: Embedding) -> Embedding {
-    let norm = vector
-        .iter()
-        .map(|value| value * value)
-        .sum::<f32>()
-        .sqrt()
-        .max(1e-12);
+    let norm = vector.iter().map(|value| value * value).sum::<f32>().sqrt().max(1e-12);
     vector.map(|value| value / norm)
 }
 
@@ -142,9 +132,7 @@ fn to_template(crop: &RgbImage, template: &CropTemplate) -> Result<RgbImage> {
         ));
     }
     let to_crop = template.placement(side);
-    Ok(RgbImage::from_fn(SIDE, SIDE, |x, y| {
-        bilinear(&source, &to_crop, x, y)
-    }))
+    Ok(RgbImage::from_fn(SIDE, SIDE, |x, y| bilinear(&source, &to_crop, x, y)))
 }
 
 fn bilinear(image: &RgbImage, transform: &Similarity, x: u32, y: u32) -> image::Rgb<u8> {
@@ -152,10 +140,7 @@ fn bilinear(image: &RgbImage, transform: &Similarity, x: u32, y: u32) -> image::
     let last = f64::from(image.width() - 1);
     let (x, y) = (x.clamp(0.0, last), y.clamp(0.0, last));
     let (left, top) = (x.floor() as u32, y.floor() as u32);
-    let (right, bottom) = (
-        (left + 1).min(image.width() - 1),
-        (top + 1).min(image.width() - 1),
-    );
+    let (right, bottom) = ((left + 1).min(image.width() - 1), (top + 1).min(image.width() - 1));
     let (fx, fy) = (x - f64::from(left), y - f64::from(top));
     let at = |x, y, channel: usize| f64::from(image.get_pixel(x, y)[channel]);
     image::Rgb(std::array::from_fn(|channel| {
@@ -177,9 +162,7 @@ mod tests {
         };
         let folder = folder.join("eval");
         let verifier = Verifier::open(&folder.join("mobilefacenet.safetensors")).unwrap();
-        let face = image::open(folder.join("test/aligned_112.png"))
-            .unwrap()
-            .to_rgb8();
+        let face = image::open(folder.join("test/aligned_112.png")).unwrap().to_rgb8();
         let text = std::fs::read_to_string(folder.join("test/expected.json")).unwrap();
         let expected: serde_json::Value = serde_json::from_str(&text).unwrap();
         let numbers = |name: &str| -> Vec<f32> {

@@ -61,9 +61,7 @@ struct Pointwise {
 
 impl Pointwise {
     fn load(vb: VarBuilder, input: usize, output: usize, after: After) -> Result<Self> {
-        let weight = vb
-            .get((output, input, 1, 1), "weight")?
-            .reshape((output, input))?;
+        let weight = vb.get((output, input, 1, 1), "weight")?.reshape((output, input))?;
         Ok(Self {
             linear: Linear::from_tensors(weight, Some(vb.get(output, "bias")?))?,
             after,
@@ -95,12 +93,7 @@ struct Depthwise {
 }
 
 impl Depthwise {
-    fn load(
-        vb: VarBuilder,
-        channels: usize,
-        [kernel, stride, padding]: [usize; 3],
-        after: After,
-    ) -> Result<Self> {
+    fn load(vb: VarBuilder, channels: usize, [kernel, stride, padding]: [usize; 3], after: After) -> Result<Self> {
         let weight = vb.get((channels, 1, kernel, kernel), "weight")?;
         let taps = weight
             .reshape((channels, kernel * kernel))?
@@ -144,13 +137,7 @@ impl Depthwise {
     }
 
     /// Adds the products of the taps around one output pixel; beyond the border the input is zero.
-    fn add_window(
-        &self,
-        input: &[f32],
-        (width, height): (usize, usize),
-        (x, y): (usize, usize),
-        out: &mut [f32],
-    ) {
+    fn add_window(&self, input: &[f32], (width, height): (usize, usize), (x, y): (usize, usize), out: &mut [f32]) {
         let channels = out.len();
         let place = |out: usize, tap: usize, side: usize| {
             (out * self.stride + tap)

@@ -30,10 +30,7 @@ fn visible_and_decoded_patches_are_disjoint() {
     for _ in 0..200 {
         let patches = builder(&config).draw(&mut generator);
         assert_eq!((patches.visible.len(), patches.decoded.len()), (4, 8));
-        assert!(patches
-            .decoded
-            .iter()
-            .all(|place| !patches.visible.contains(place)));
+        assert!(patches.decoded.iter().all(|place| !patches.visible.contains(place)));
         patches.decoded.iter().for_each(|place| seen[*place] += 1);
     }
     // Each patch is decoded in half of the draws; five standard errors are 35.

@@ -25,10 +25,7 @@ fn parameters(count: usize) -> Result<Parameters> {
         trained: true,
     };
     Parameters::new(
-        &[
-            spec("a.weight", &[1, count], 0, true),
-            spec("b", &[count], 1, true),
-        ],
+        &[spec("a.weight", &[1, count], 0, true), spec("b", &[count], 1, true)],
         &groups(),
         1,
         &Device::Cpu,
@@ -70,8 +67,7 @@ fn updates_follow_the_formula() -> Result<()> {
         v = 0.95 * v + 0.05 * ga * ga;
         n = 0.9 * n + 0.1 * gb;
         u = 0.95 * u + 0.05 * gb * gb;
-        let adam =
-            |m: f64, v: f64| (m / (1.0 - 0.9f64.powi(t))) / ((v / (1.0 - 0.95f64.powi(t))).sqrt() + 1e-8);
+        let adam = |m: f64, v: f64| (m / (1.0 - 0.9f64.powi(t))) / ((v / (1.0 - 0.95f64.powi(t))).sqrt() + 1e-8);
         a = a - 0.01 * 0.1 * a - 0.01 * adam(m, v);
         b -= 0.2 * 0.01 * adam(n, u);
         assert!((first(&parameters, "a.weight")? - a).abs() < 1e-6);
@@ -88,14 +84,7 @@ fn long_gradients_are_clipped() -> Result<()> {
     let mut ends = Vec::new();
     for factor in [10.0, 1000.0] {
         let parameters = parameters(1)?;
-        let mut optimiser = AdamW::new(
-            OptimiserConfig {
-                clip: 1.0,
-                ..config()
-            },
-            groups(),
-            &parameters,
-        )?;
+        let mut optimiser = AdamW::new(OptimiserConfig { clip: 1.0, ..config() }, groups(), &parameters)?;
         let loss = (parameters.get("b").expect("b").tensor() * factor)?.sum_all()?;
         let gradients = loss.backward()?;
         let length = optimiser.gradient_length(&parameters, &gradients)?;
@@ -107,10 +96,7 @@ fn long_gradients_are_clipped() -> Result<()> {
         ends.push(mean[0]);
         assert_eq!(first(&parameters, "a.weight")?, 0.5, "no gradient, no change");
     }
-    assert!(
-        (ends[0] - 0.1).abs() < 1e-6 && (ends[1] - 0.1).abs() < 1e-6,
-        "{ends:?}"
-    );
+    assert!((ends[0] - 0.1).abs() < 1e-6 && (ends[1] - 0.1).abs() < 1e-6, "{ends:?}");
     Ok(())
 }
 

@@ -48,14 +48,13 @@ impl Ict {
     /// Reads the folder `ict_facekit`.
     pub fn open(root: &Path) -> Result<Self> {
         let path = root.join("ict_head.safetensors");
-        let bytes = std::fs::read(&path)
-            .map_err(|e| Error::new(ErrorKind::Io, format!("reading {}: {e}", path.display())))?;
+        let bytes =
+            std::fs::read(&path).map_err(|e| Error::new(ErrorKind::Io, format!("reading {}: {e}", path.display())))?;
         Self::parse(&bytes).map_err(|e| e.context(path.display()))
     }
 
     pub fn parse(bytes: &[u8]) -> Result<Self> {
-        let file =
-            SafeTensors::deserialize(bytes).map_err(|e| Error::format(format!("not safetensors: {e}")))?;
+        let file = SafeTensors::deserialize(bytes).map_err(|e| Error::format(format!("not safetensors: {e}")))?;
         let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| Error::format(e.to_string()))?;
         let mean = vectors(&floats(&file, "mean", &[VERTICES, 3])?);
         let modes = floats(&file, "identity", &[100, VERTICES, 3])?;
@@ -124,10 +123,7 @@ fn topology(
     keep: &dyn Fn(u32, &[u32]) -> bool,
 ) -> Topology {
     let mut topology = Topology {
-        uvs: uvs
-            .chunks_exact(2)
-            .map(|uv| [uv[0].fract(), 1.0 - uv[1]])
-            .collect(),
+        uvs: uvs.chunks_exact(2).map(|uv| [uv[0].fract(), 1.0 - uv[1]]).collect(),
         ..Topology::default()
     };
     for (i, (quad, uv)) in quads.chunks_exact(4).zip(quad_uv.chunks_exact(4)).enumerate() {
@@ -224,8 +220,8 @@ fn expressions(
         .as_ref()
         .and_then(|m| m.get("expression_names"))
         .ok_or_else(|| Error::format("the metadata lack expression_names"))?;
-    let names: Vec<String> = serde_json::from_str(names)
-        .map_err(|e| Error::format(format!("expression_names in the metadata: {e}")))?;
+    let names: Vec<String> =
+        serde_json::from_str(names).map_err(|e| Error::format(format!("expression_names in the metadata: {e}")))?;
     let index = indices(file, "expression_index", VERTICES)?;
     let delta = vectors(&floats(file, "expression_delta", &[index.len(), 3])?);
     let starts = indices(file, "expression_ptr", index.len() + 1)?;
@@ -267,10 +263,7 @@ mod tests {
         let data = vec![0u8; 12];
         let view = safetensors::tensor::TensorView::new(Dtype::F32, vec![1, 3], &data).unwrap();
         let bytes = safetensors::serialize([("mean", view)], None).unwrap();
-        let error = Ict::parse(&bytes)
-            .err()
-            .map(|e| e.to_string())
-            .unwrap_or_default();
+        let error = Ict::parse(&bytes).err().map(|e| e.to_string()).unwrap_or_default();
         assert!(
             error.contains("\"mean\" has shape [1, 3], [24591, 3] is right"),
             "{error}"

@@ -71,10 +71,7 @@ fn weights(expression: &[f32; 12], gaze: [f32; 2]) -> Vec<(String, f32)> {
     // Closed lids end where they meet.
     let closed: f32 = expression[6];
     for weight in &mut weights {
-        if weight.0.starts_with("eyeSquint")
-            || weight.0.starts_with("eyeWide")
-            || weight.0.starts_with("cheekSquint")
-        {
+        if weight.0.starts_with("eyeSquint") || weight.0.starts_with("eyeWide") || weight.0.starts_with("cheekSquint") {
             weight.1 *= 1.0 - closed;
         }
         weight.1 = weight.1.min(1.1);

@@ -36,12 +36,8 @@ pub(crate) struct EyeTexel {
 
 /// Features of all texels of the face.
 pub(crate) fn face(topology: &Topology, positions: &[Vec3], landmarks: &[Vec3]) -> Vec<FaceTexel> {
-    let flat = |range: &[usize]| -> Vec<[f32; 2]> {
-        range
-            .iter()
-            .map(|&i| [landmarks[i][0], landmarks[i][1]])
-            .collect()
-    };
+    let flat =
+        |range: &[usize]| -> Vec<[f32; 2]> { range.iter().map(|&i| [landmarks[i][0], landmarks[i][1]]).collect() };
     let outline = flat(&[48, 49, 50, 51, 52, 53, 54, 55, 56, 57, 58, 59, 48]);
     let slit = flat(&[60, 61, 62, 63, 64]);
     let upper = [flat(&[36, 37, 38, 39]), flat(&[45, 44, 43, 42])];
@@ -108,11 +104,7 @@ fn polyline(line: &[[f32; 2]], p: [f32; 2]) -> (f32, f32, bool) {
         let nearest = [a[0] + t * dx, a[1] + t * dy];
         let distance = ((p[0] - nearest[0]).powi(2) + (p[1] - nearest[1]).powi(2)).sqrt();
         if distance < best.0 {
-            best = (
-                distance,
-                (i as f32 + t) / (line.len() - 1) as f32,
-                p[1] > nearest[1],
-            );
+            best = (distance, (i as f32 + t) / (line.len() - 1) as f32, p[1] > nearest[1]);
         }
     }
     best

@@ -149,12 +149,10 @@ impl Paint {
         let [height, recession] = self.hairline;
         // Forehead: the hairline is high in the middle and comes down at the temples.
         let temple = smoothstep(2.0, 4.8, x);
-        let front = 9.9 + height + recession * temple * (1.0 - smoothstep(5.6, 6.8, x))
-            - 3.5 * smoothstep(5.0, 7.0, x);
+        let front = 9.9 + height + recession * temple * (1.0 - smoothstep(5.6, 6.8, x)) - 3.5 * smoothstep(5.0, 7.0, x);
         let above = smoothstep(front - 0.45, front + 0.45, p[1]);
         // Sides: behind a line that runs down before the ear; and never on the ear itself.
-        let side =
-            smoothstep(4.6, 3.6, p[2] - 0.12 * (p[1] - 4.0)) * smoothstep(1.2, 2.4, p[1] + 0.2 * x - 1.0);
+        let side = smoothstep(4.6, 3.6, p[2] - 0.12 * (p[1] - 4.0)) * smoothstep(1.2, 2.4, p[1] + 0.2 * x - 1.0);
         let nape = smoothstep(-5.5, -3.5, p[1]) * smoothstep(-1.8, -3.2, p[2]);
         let ear = if x > 7.5 && p[1] < 6.6 && p[2] > -3.4 && p[2] < 3.6 {
             0.0
@@ -256,8 +254,7 @@ impl Paint {
             colour[2] * (1.0 - 0.8 * dark),
         ];
         let [upper, lower] = texel.lids;
-        let lash =
-            self.lashes * (0.85 * smoothstep(0.13, 0.03, upper)).max(0.4 * smoothstep(0.08, 0.02, lower));
+        let lash = self.lashes * (0.85 * smoothstep(0.13, 0.03, upper)).max(0.4 * smoothstep(0.08, 0.02, lower));
         mix(colour, [28.0, 20.0, 18.0], lash)
     }
 
@@ -286,8 +283,7 @@ impl Paint {
         let middle = height + arch * (1.0 - (2.0 * s - 1.2).powi(2));
         let thick = width * smoothstep(-0.05, 0.18, s) * (1.0 - 0.75 * smoothstep(0.45, 1.0, s)) + 0.04;
         let across = (above - middle) / thick;
-        let cover =
-            smoothstep(1.25, 0.45, across.abs()) * smoothstep(-0.02, 0.1, s) * smoothstep(1.03, 0.93, s);
+        let cover = smoothstep(1.25, 0.45, across.abs()) * smoothstep(-0.02, 0.1, s) * smoothstep(1.03, 0.93, s);
         if cover <= 0.0 {
             return colour;
         }
@@ -322,8 +318,7 @@ impl Paint {
                     [214.0, 178.0, 168.0],
                     smoothstep(38.0, 75.0, degrees),
                 );
-                let glow =
-                    0.75 + 0.35 * smoothstep(9.0, 17.0, degrees) + 0.25 * (ray - 0.5) + 0.2 * (fine - 0.5);
+                let glow = 0.75 + 0.35 * smoothstep(9.0, 17.0, degrees) + 0.25 * (ray - 0.5) + 0.2 * (fine - 0.5);
                 let ring = 1.0 - 0.65 * smoothstep(18.0, 22.5, degrees);
                 let iris = self.iris.map(|c| c * glow * ring);
                 let mut colour = mix(iris, sclera, smoothstep(21.0, 24.5, degrees));

@@ -63,12 +63,7 @@ impl Head for IctHead {
                 }
             }
         }
-        let landmarks = self
-            .assets
-            .landmarks
-            .iter()
-            .map(|&i| positions[i as usize])
-            .collect();
+        let landmarks = self.assets.landmarks.iter().map(|&i| positions[i as usize]).collect();
         positions.extend_from_slice(&self.fixed);
         Ok(Shape {
             positions,
@@ -116,11 +111,7 @@ fn eye_centre(shape: &[Vec3], range: std::ops::Range<usize>) -> Vec3 {
 }
 
 /// Draws and prepares the person of a seed.
-pub(crate) fn prepare(
-    assets: &Arc<Ict>,
-    hair: Option<&HairStyles>,
-    seed: u64,
-) -> Result<(IctHead, Appearance)> {
+pub(crate) fn prepare(assets: &Arc<Ict>, hair: Option<&HairStyles>, seed: u64) -> Result<(IctHead, Appearance)> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed ^ 0x1c7);
     let shape = neutral(assets, &mut rng);
     let male = rng.random_bool(0.5);
@@ -151,18 +142,8 @@ pub(crate) fn prepare(
             density: 0.0,
         });
     };
-    layer(
-        &assets.face,
-        Some(paint.face(assets, &look)),
-        [1.0; 3],
-        Surface::Skin,
-    );
-    layer(
-        &assets.back,
-        Some(paint.back(assets, &look)),
-        [1.0; 3],
-        Surface::Skin,
-    );
+    layer(&assets.face, Some(paint.face(assets, &look)), [1.0; 3], Surface::Skin);
+    layer(&assets.back, Some(paint.back(assets, &look)), [1.0; 3], Surface::Skin);
     layer(&assets.sockets, None, [0.22, 0.055, 0.05], Surface::Cavity);
     layer(&assets.gums, None, [0.42, 0.13, 0.12], Surface::Mouth);
     layer(&assets.teeth, None, [0.72, 0.66, 0.56], Surface::Mouth);
@@ -225,7 +206,5 @@ fn draw_style(rng: &mut ChaCha8Rng, styles: &HairStyles, male: bool, age: f32, t
     if rng.random::<f32>() < none {
         return None;
     }
-    styles
-        .makehuman
-        .draw_hair_style(rng, male, (tone - 0.4).max(0.0) * 1.6)
+    styles.makehuman.draw_hair_style(rng, male, (tone - 0.4).max(0.0) * 1.6)
 }

@@ -78,9 +78,7 @@ impl MakeHuman {
             identity.extend(axes(named_targets(&targets.join(folder), vertices)?));
         }
         let neck = axes(named_targets(&targets.join("neck"), vertices)?);
-        let asymmetry = named_targets(&targets.join("asym"), vertices)?
-            .into_values()
-            .collect();
+        let asymmetry = named_targets(&targets.join("asym"), vertices)?.into_values().collect();
         let units = units(&targets.join("expression/units"), vertices)?;
 
         let mut average = obj.positions.clone();
@@ -90,16 +88,12 @@ impl MakeHuman {
             }
         }
         let height = |i: u32| average[i as usize][1];
-        let mut body = obj.topology(|face| {
-            face.iter().all(|c| c[0] < BODY_VERTICES) && face.iter().all(|c| height(c[0]) > LOWEST)
-        });
+        let mut body = obj
+            .topology(|face| face.iter().all(|c| c[0] < BODY_VERTICES) && face.iter().all(|c| height(c[0]) > LOWEST));
         skin::remap(&mut body);
         let drawn = body.compact();
         let positions = gather(&average, &drawn);
-        let centred: Vec<Vec3> = positions
-            .iter()
-            .map(|&p| to_centimetres(p, pivot(&average)))
-            .collect();
+        let centred: Vec<Vec3> = positions.iter().map(|&p| to_centimetres(p, pivot(&average))).collect();
         let texel_positions = skin::texel_positions(&body, &centred);
 
         let skins = files(&root.join("skins"), "png")?
@@ -191,9 +185,8 @@ impl MakeHuman {
     /// Body and every hair style on the average head, centimetres from the pivot.
     pub fn average_hair(&self) -> (Vec<Vec3>, Vec<Vec<Vec3>>) {
         let origin = pivot(&self.average);
-        let centred = |positions: Vec<Vec3>| -> Vec<Vec3> {
-            positions.into_iter().map(|p| to_centimetres(p, origin)).collect()
-        };
+        let centred =
+            |positions: Vec<Vec3>| -> Vec<Vec3> { positions.into_iter().map(|p| to_centimetres(p, origin)).collect() };
         let styles = self.hair.iter().map(|style| {
             let mut fitted = Vec::new();
             style.clothes.fit(&self.average, &mut fitted);
@@ -223,12 +216,10 @@ fn units(folder: &Path, vertices: usize) -> Result<BTreeMap<String, [Target; 3]>
     for race in RACES {
         races.push(named_targets(&folder.join(race), vertices)?);
     }
-    let [mut african, mut asian, caucasian] =
-        <[BTreeMap<String, Target>; 3]>::try_from(races).unwrap_or_default();
+    let [mut african, mut asian, caucasian] = <[BTreeMap<String, Target>; 3]>::try_from(races).unwrap_or_default();
     let mut units = BTreeMap::new();
     for (name, target) in caucasian {
-        let missing =
-            |race: &str| Error::format(format!("{}/{race}/{name}.target is missing", folder.display()));
+        let missing = |race: &str| Error::format(format!("{}/{race}/{name}.target is missing", folder.display()));
         let first = african.remove(&name).ok_or_else(|| missing(RACES[0]))?;
         let second = asian.remove(&name).ok_or_else(|| missing(RACES[1]))?;
         units.insert(name, [first, second, target]);

@@ -16,11 +16,7 @@ pub(crate) struct Axis {
 impl Axis {
     /// Moves a shape along the axis; a one-sided axis ignores negative weights.
     pub fn apply(&self, weight: f32, positions: &mut [Vec3]) {
-        let targets = if weight >= 0.0 {
-            &self.increase
-        } else {
-            &self.decrease
-        };
+        let targets = if weight >= 0.0 { &self.increase } else { &self.decrease };
         for target in targets {
             target.apply(weight.abs(), positions);
         }
@@ -41,10 +37,7 @@ const OPPOSITES: [(&str, &str); 6] = [
 pub(crate) fn axes(targets: BTreeMap<String, Target>) -> Vec<Axis> {
     let mut axes: BTreeMap<String, Axis> = BTreeMap::new();
     for (name, target) in targets {
-        let both_sides = name
-            .strip_prefix("l-")
-            .or(name.strip_prefix("r-"))
-            .unwrap_or(&name);
+        let both_sides = name.strip_prefix("l-").or(name.strip_prefix("r-")).unwrap_or(&name);
         let opposite = OPPOSITES.iter().find_map(|&(up, down)| {
             let (stem, suffix) = both_sides.rsplit_once('-')?;
             (suffix == up || suffix == down).then(|| (format!("{stem}-{up}-{down}"), suffix == up))

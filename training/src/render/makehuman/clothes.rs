@@ -197,10 +197,7 @@ mod tests {
             ("obj_file a\nverts 0\n9\n", "line 3: \"9\" is not a vertex"),
             ("verts 0\n1\n", "no line \"obj_file\""),
             ("obj_file a\n", "no row"),
-            (
-                "x_scale 0 1 0\n",
-                "line 1: x_scale 0: the distance must be positive",
-            ),
+            ("x_scale 0 1 0\n", "line 1: x_scale 0: the distance must be positive"),
         ] {
             let error = Clothes::parse(text, 3).unwrap_err().to_string();
             assert!(error.contains(part), "{error}");
@@ -209,8 +206,7 @@ mod tests {
 
     #[test]
     fn reads_a_material() {
-        let material =
-            MhMaterial::parse("name x\ntransparent True\nbackfaceCull False\ndiffuseTexture my hair.png\n");
+        let material = MhMaterial::parse("name x\ntransparent True\nbackfaceCull False\ndiffuseTexture my hair.png\n");
         assert_eq!(
             material,
             MhMaterial {

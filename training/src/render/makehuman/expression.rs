@@ -62,12 +62,7 @@ const AXES: [(usize, &str, f32); 3] = [
 ];
 
 /// Moves `shape` (decimetres) by an expression. Units of the three races are mixed by `races`.
-pub(crate) fn apply(
-    assets: &MakeHuman,
-    expression: &[f32; 12],
-    races: &[f32; 3],
-    shape: &mut [Vec3],
-) -> Result<()> {
+pub(crate) fn apply(assets: &MakeHuman, expression: &[f32; 12], races: &[f32; 3], shape: &mut [Vec3]) -> Result<()> {
     let mut weights: BTreeMap<&str, f32> = BTreeMap::new();
     for (units, &strength) in UNITS.iter().zip(expression) {
         for &(unit, weight) in *units {

@@ -45,11 +45,7 @@ impl Identity {
         };
         let age = rng.random::<f32>().powf(1.7);
         let weight = (0.45 * normal(rng)).clamp(-1.0, 1.0);
-        let axes = assets
-            .identity
-            .iter()
-            .map(|axis| draw_axis(rng, &axis.name))
-            .collect();
+        let axes = assets.identity.iter().map(|axis| draw_axis(rng, &axis.name)).collect();
         let asymmetry = assets
             .asymmetry
             .iter()
@@ -97,11 +93,7 @@ impl Identity {
                         .macro_target(&format!("{race}-{gender}-{age}"))?
                         .apply(weight * race_weight, &mut shape);
                 }
-                let build = if self.weight < 0.0 {
-                    "minweight"
-                } else {
-                    "maxweight"
-                };
+                let build = if self.weight < 0.0 { "minweight" } else { "maxweight" };
                 assets
                     .macro_target(&format!("universal-{gender}-{age}-averagemuscle-{build}"))?
                     .apply(weight * self.weight.abs(), &mut shape);

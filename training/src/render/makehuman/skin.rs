@@ -86,9 +86,7 @@ pub(crate) fn remap(topology: &mut Topology) {
                 let inside = corner[axis] - island.source[axis] as f32;
                 inside.clamp(1.0, island.size[axis] as f32 - 1.0) + island.place[axis] as f32
             };
-            topology
-                .uvs
-                .push([place(0) / WIDTH as f32, place(1) / HEIGHT as f32]);
+            topology.uvs.push([place(0) / WIDTH as f32, place(1) / HEIGHT as f32]);
             topology.uvs.len() as u32 - 1
         });
     }
@@ -102,9 +100,5 @@ pub(crate) fn texel_positions(topology: &Topology, positions: &[Vec3]) -> Vec<Ve
 
 /// A texture from painted texels.
 pub(crate) fn texture(texels: Vec<[u8; 4]>, width: u32, height: u32) -> Texture {
-    Texture::new(Level {
-        width,
-        height,
-        texels,
-    })
+    Texture::new(Level { width, height, texels })
 }

@@ -59,8 +59,8 @@ fn directions_are_those_of_the_dense_eigenvalue_problem() -> Result<()> {
 
     // By symmetric square roots instead of a triangular factor, and all eigenvectors instead of the largest.
     let sums = matrix(&scatter.within)? / 600.0;
-    let within = &sums * (1.0 - shrinkage)
-        + DMatrix::identity(values, values) * (shrinkage * sums.trace() / values as f64);
+    let within =
+        &sums * (1.0 - shrinkage) + DMatrix::identity(values, values) * (shrinkage * sums.trace() / values as f64);
     let people = Tensor::from_slice(&scatter.means, (300, values), &Device::Cpu)?;
     let means = matrix(&people.broadcast_sub(&people.mean_keepdim(0)?)?)?;
     let between = means.tr_mul(&means);

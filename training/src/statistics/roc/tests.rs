@@ -70,9 +70,7 @@ fn intervals_hold_the_value_and_shrink_with_more_people() {
                 all.push(Pair { score, first, second });
             }
         }
-        ScoredPairs::new(all, people as usize)
-            .unwrap()
-            .verification(200, 1)
+        ScoredPairs::new(all, people as usize).unwrap().verification(200, 1)
     };
     let (few, many) = (of(10), of(80));
     for found in [few, many] {
