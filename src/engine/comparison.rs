@@ -24,10 +24,12 @@ pub(super) fn similarity_space(
     }
     let directions = match part.shape(PROJECTION) {
         Some([directions, width]) if (1..=values).contains(directions) && *width == values => *directions,
-        shape => return Err(Error::format(format!(
+        shape => {
+            return Err(Error::format(format!(
             "tensor similarity.{PROJECTION} has shape {shape:?}, expected [directions, {values}] with 1 to {values} \
                  directions"
-        ))),
+        )))
+        }
     };
     let projection = part.tensor(PROJECTION, DType::F32, &Device::Cpu)?;
     SimilaritySpace::new(mean, directions, projection.flatten_all()?.to_vec1::<f32>()?)
