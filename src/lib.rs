@@ -4,8 +4,8 @@
 //! [`engine::Engine`] is the whole way: it opens a checkpoint, encodes [`photo::Photo`]s to an [`identity::Identity`]
 //! and conditions identities for a host. A [`conditioning::Conditioning`] then adds the identity's attention to the
 //! host's layers in place, or hands out each layer's keys and values. The other modules are the parts, each usable on
-//! its own. The package `omniid-capi` is the same in C. Modules that the documentation does not show are for OmniID's own
-//! crates and may change at any time.
+//! its own. The package `omniid-capi` is the same in C. Modules that the documentation does not show are for OmniID's
+//! own crates and may change at any time.
 //!
 //! Errors are values of [`Error`]; no input makes the library panic. Everything that is opened or made is immutable
 //! and may be used from any number of threads at once.

@@ -31,8 +31,8 @@ pub struct Progress {
     pub total: u64,
 }
 
-/// Receives the progress of a long call, on the thread of that call. [`ControlFlow::Break`] cancels the call, which then
-/// fails with [`ErrorKind::Cancelled`].
+/// Receives the progress of a long call, on the thread of that call. [`ControlFlow::Break`] cancels the call, which
+/// then fails with [`ErrorKind::Cancelled`].
 pub type ProgressFn<'a> = &'a mut (dyn FnMut(Progress) -> ControlFlow<()> + 'a);
 
 /// For calls whose progress is not shown.

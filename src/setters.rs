@@ -1,7 +1,7 @@
 //! Methods that set one field of an options struct.
 
-/// Writes `with_…` methods. `plain` takes the field's type, `into` what converts to it, `option` the value of an optional
-/// field or the option itself, `some` what converts to the value of an optional field.
+/// Writes `with_…` methods. `plain` takes the field's type, `into` what converts to it, `option` the value of an
+/// optional field or the option itself, `some` what converts to the value of an optional field.
 macro_rules! setters {
     ($owner:ident $(<$life:lifetime>)? { $($method:ident: $field:ident = $how:ident $kind:ty),* $(,)? }) => {
         impl $(<$life>)? $owner $(<$life>)? {

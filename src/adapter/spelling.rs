@@ -12,8 +12,8 @@ use crate::tensor_file::Checkpoint;
 pub enum AdapterSpelling {
     /// OmniID: `adapter.layers.{place}.to_k.weight`, with the token projection under `adapter.proj.`.
     Native,
-    /// IP-Adapter: `ip_adapter.{key}.to_k_ip.weight`. FLUX files in this spelling have biases. A token projection, as in
-    /// a full-face file, is under `image_proj.proj.`.
+    /// IP-Adapter: `ip_adapter.{key}.to_k_ip.weight`. FLUX files in this spelling have biases. A token projection, as
+    /// in a full-face file, is under `image_proj.proj.`.
     IpAdapter,
 }
 

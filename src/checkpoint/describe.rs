@@ -1,4 +1,4 @@
-//! A summary of a checkpoint for people and programs.
+//! A summary of a checkpoint, as text and as data.
 
 use super::kind::{recognise, CheckpointKind};
 use super::Checkpoint;
@@ -14,7 +14,7 @@ pub struct Description {
     pub path: Option<String>,
     /// Name of the container.
     pub container: &'static str,
-    /// What it is, for people.
+    /// What it is: a display name.
     pub name: String,
     /// What it is, with sizes; `None` when it is not supported.
     pub kind: Option<CheckpointKind>,

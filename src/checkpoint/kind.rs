@@ -69,7 +69,7 @@ pub enum CheckpointKind {
 }
 
 impl CheckpointKind {
-    /// A name for people.
+    /// A display name.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Native => "OmniID checkpoint",

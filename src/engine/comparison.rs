@@ -7,8 +7,8 @@ use candle_core::{DType, Device};
 
 const PROJECTION: &str = "projection";
 
-/// The space of an encoder with mean identity `mean` whose identities have `values` values, and of the checkpoint's part
-/// `similarity`, if it has one: `projection` `[directions, values]`.
+/// The space of an encoder with mean identity `mean` whose identities have `values` values, and of the checkpoint's
+/// part `similarity`, if it has one: `projection` `[directions, values]`.
 ///
 /// The part is no part of the fingerprint: tokens do not depend on it, so identities stay valid with other directions.
 pub(super) fn similarity_space(

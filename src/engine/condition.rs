@@ -154,8 +154,8 @@ impl Engine {
 
     /// The adapter, read at the first call and kept.
     ///
-    /// No lock is held meanwhile: of two threads that need it first at the same time both read it, and one of the two is
-    /// kept.
+    /// No lock is held meanwhile: of two threads that need it first at the same time both read it, and one of the two
+    /// is kept.
     fn adapter(&self) -> Result<&Adapter> {
         if let Some(adapter) = self.inner.adapter.get() {
             return Ok(adapter);

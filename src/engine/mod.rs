@@ -111,7 +111,8 @@ struct Inner {
     processor: ImageProcessor,
     backbone: VisionTransformer,
     encoder: Encoder,
-    /// The model's average identity, `[tokens, token width]`, and the directions that count, if the checkpoint brings them.
+    /// The model's average identity, `[tokens, token width]`, and the directions that count, if the checkpoint brings
+    /// them.
     similarity_space: SimilaritySpace,
     detector: Option<FaceDetector>,
     host: Option<HostSpec>,
@@ -169,8 +170,8 @@ impl Engine {
         detector.detect(image, options)
     }
 
-    /// Cosine similarity of two identities of this model, −1 to 1, in its [`SimilaritySpace`]: centred on the model's mean
-    /// identity and projected onto the directions that tell people apart, as far as the checkpoint brings them.
+    /// Cosine similarity of two identities of this model, −1 to 1, in its [`SimilaritySpace`]: centred on the model's
+    /// mean identity and projected onto the directions that tell people apart, as far as the checkpoint brings them.
     ///
     /// # Errors
     /// [`ErrorKind::Mismatch`](crate::ErrorKind::Mismatch) when either belongs to another model.
@@ -180,10 +181,10 @@ impl Engine {
         cosine(a, b, &self.inner.similarity_space)
     }
 
-    /// A unit vector whose dot product with another identity's is their [`similarity`](Self::similarity): what an index of
-    /// many people stores. It has [`similarity_directions`](Self::similarity_directions) values, or `tokens · token width`
-    /// if there are none; zeros for an identity without a direction. Vectors of one checkpoint belong together: another one
-    /// may have other directions though its identities are the same.
+    /// A unit vector whose dot product with another identity's is their [`similarity`](Self::similarity): what an index
+    /// of many people stores. It has [`similarity_directions`](Self::similarity_directions) values, or `tokens · token
+    /// width` if there are none; zeros for an identity without a direction. Vectors of one checkpoint belong together:
+    /// another one may have other directions though its identities are the same.
     ///
     /// # Errors
     /// [`ErrorKind::Mismatch`](crate::ErrorKind::Mismatch) when the identity belongs to another model.

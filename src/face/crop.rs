@@ -192,8 +192,8 @@ pub fn crop_box(image: &RgbImage, bounds: &FaceBox, margin: f32, size: u32) -> R
 
 /// Turns, scales and shifts the face onto the template; see [`alignment`].
 ///
-/// Bilinear; a photo much larger than the crop is halved first, so that no pixel is skipped. Beyond the photo its border
-/// is repeated.
+/// Bilinear; a photo much larger than the crop is halved first, so that no pixel is skipped. Beyond the photo its
+/// border is repeated.
 ///
 /// # Errors
 /// As [`Similarity::fit`].

@@ -46,8 +46,9 @@ impl Identity {
     /// [`Identity::save`] in another number type: half the size, tokens and features rounded to it.
     ///
     /// # Errors
-    /// [`ErrorKind::Io`](crate::ErrorKind::Io) naming the path; [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported)
-    /// for a value beyond the range of the type. The old file is untouched then.
+    /// [`ErrorKind::Io`](crate::ErrorKind::Io) naming the path;
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for a value beyond the range of the type. The old file
+    /// is untouched then.
     pub fn save_as(&self, path: impl AsRef<Path>, precision: Precision) -> Result<()> {
         let (tensors, metadata) = self.parts(precision)?;
         tensor_file::write_safetensors(path.as_ref(), &tensors, &metadata)

@@ -8,7 +8,8 @@ use crate::error::{Error, Result};
 /// Tokens as they are say little by their cosine: it is governed by what all faces share, and by what changes most from
 /// photo to photo, such as light and the colour of the hair. So a model may bring its mean identity, which is
 /// subtracted, and directions in which people differ more than the photos of one person do (linear discriminant
-/// analysis of the training people's tokens), onto which the rest is projected. [`SimilaritySpace::default`] has neither.
+/// analysis of the training people's tokens), onto which the rest is projected. [`SimilaritySpace::default`] has
+/// neither.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct SimilaritySpace {
     mean: Option<Vec<f32>>,
@@ -56,9 +57,9 @@ impl SimilaritySpace {
         self.directions
     }
 
-    /// The unit vector of an identity, or zeros if it has no direction: [directions](Self::directions) values, or those of
-    /// its tokens without directions. Dot products of two such vectors are
-    /// their [similarity](cosine): what an index of many people stores.
+    /// The unit vector of an identity, or zeros if it has no direction: [directions](Self::directions) values, or those
+    /// of its tokens without directions. Dot products of two such vectors are their [similarity](cosine): what an index
+    /// of many people stores.
     ///
     /// Tokens of several photos are averaged per position first; only IP-Adapter checkpoints have more than one group.
     ///

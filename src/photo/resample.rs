@@ -3,8 +3,8 @@
 //! Two passes of a separable filter whose support grows with the scale when shrinking. 8-bit images use fixed-point
 //! coefficients with 22 fraction bits and are rounded to 8 bits after each pass: the arithmetic of Pillow's
 //! `Image.resize`, so results are equal, not close. The order of the passes, which shows where the first one clips, is
-//! that of Pillow 13: rows first where the height shrinks by more than twice as many pixels as the width. One-channel f32 images follow Pillow's mode `F`: f64 coefficients
-//! and sums, rounded to f32 after each pass.
+//! that of Pillow 13: rows first where the height shrinks by more than twice as many pixels as the width. One-channel
+//! f32 images follow Pillow's mode `F`: f64 coefficients and sums, rounded to f32 after each pass.
 
 use image::RgbImage;
 

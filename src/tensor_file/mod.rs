@@ -64,7 +64,7 @@ pub enum Container {
 }
 
 impl Container {
-    /// A name for people: `safetensors` or `PyTorch zip`.
+    /// A display name: `safetensors` or `PyTorch zip`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Safetensors => "safetensors",

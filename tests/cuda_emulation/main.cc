@@ -40,8 +40,8 @@ struct Entry {
 bool run(const Case &test) {
     const int inner = test.heads * test.head_dim;
     const Entry entries[] = {{test.batch - 1, 70, 0.75f}, {0, 5, -1.5f}};
-    // Query [batch, heads, queries, head_dim] with every second channel and a gap per row; output [batch, queries, inner]
-    // with a gap per row.
+    // Query [batch, heads, queries, head_dim] with every second channel and a gap per row; output [batch, queries,
+    // inner] with a gap per row.
     Geometry geometry = {};
     geometry.query_channel = 2;
     geometry.query_token = 2 * test.head_dim + 3;

@@ -1,4 +1,4 @@
-//! Training and evaluation_options the face detector without the command line:
+//! Trains and evaluates the face detector without the command line:
 //! `detector scenes OUT.png [first] [side]`, `detector train CONFIG FOLDER [resume]`,
 //! `detector evaluate DETECTOR.safetensors OUT.json`, `detector show DETECTOR.safetensors IN… OUT-FOLDER`,
 //! `detector portraits DETECTOR.safetensors OUT.png THRESHOLD`.

@@ -3,13 +3,14 @@
 
     grow_host.py MODEL HOST PEOPLE OUT
 
-MODEL and HOST are the native checkpoint and the host of a run in blocks of 8 (channels 160 and 224, a map of 16 channels),
-PEOPLE is a training set that `omniid render --dataset` wrote. OUT is for `omniid train --start` with a host in blocks of 4:
-channels = [64, 160, 224], plain_levels = 1, time_width = 640. The last flow run of the built-in weights was started with it.
+MODEL and HOST are the native checkpoint and the host of a run in blocks of 8 (channels 160 and 224, a map of 16
+channels), PEOPLE is a training set that `omniid render --dataset` wrote. OUT is for `omniid train --start` with a host
+in blocks of 4: channels = [64, 160, 224], plain_levels = 1, time_width = 640. The last flow run of the built-in weights
+was started with it.
 
-Blocks and middle move in by one level as they are. What fed them before, a convolution of blocks of 8, is replaced by the
-nearest linear map that passes through the 64 new channels, fitted on noisy pictures of PEOPLE. The new level's own layers
-are missing in OUT and start as they do in a new run. Needs numpy and safetensors.
+Blocks and middle move in by one level as they are. What fed them before, a convolution of blocks of 8, is replaced by
+the nearest linear map that passes through the 64 new channels, fitted on noisy pictures of PEOPLE. The new level's own
+layers are missing in OUT and start as they do in a new run. Needs numpy and safetensors.
 """
 
 import sys

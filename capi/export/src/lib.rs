@@ -12,9 +12,9 @@ use proc_macro::{Delimiter, Group, TokenStream, TokenTree};
 /// ```
 ///
 /// It adds `#[no_mangle]` and runs the body inside `status::exported` of `omniid-capi`. The body gives `Result<()>`
-/// where the function returns an `omniid_status`, otherwise what it returns. The header is generated from the functions with
-/// this attribute, and a test compares the header with the symbols of the library: no function can be exported without
-/// the guard.
+/// where the function returns an `omniid_status`, otherwise what it returns. The header is generated from the functions
+/// with this attribute, and a test compares the header with the symbols of the library: no function can be exported
+/// without the guard.
 #[proc_macro_attribute]
 pub fn export(_: TokenStream, function: TokenStream) -> TokenStream {
     let mut tokens: Vec<TokenTree> = function.into_iter().collect();

@@ -35,13 +35,13 @@ pub enum Command {
     Attention(attention::Args),
     /// Draws a person in new poses and expressions: a contact sheet from photos or an identity.
     Generate(generate::Args),
-    /// Renders synthetic people with exact truth: a folder of pictures, a training set, a contact sheet.
+    /// Renders synthetic people with exact ground truth: a folder of pictures, a training set, a contact sheet.
     Render(render::Args),
     /// Trains an identity model from a configuration or preset; continues a run that was stopped.
     Train(train::Args),
     /// Measures a model on people it was never trained on, and writes the tables.
     Evaluate(evaluate::Args),
-    /// Shows the whole way on a small model with random weights.
+    /// Draws people in new views from photos, with the built-in weights.
     Demo(demo::Args),
     /// Prints a completion script for a shell.
     Completions(completions::Args),

@@ -1,4 +1,4 @@
-//! `omniid render`: synthetic people with exact truth.
+//! `omniid render`: synthetic people with exact ground truth.
 
 use crate::failure::{Failure, Outcome};
 use crate::output;

@@ -1,7 +1,7 @@
 /*
- * A renderer in miniature: it makes a picture in steps, and at each step the picture's hidden state passes through a few
- * attention layers, as in any diffusion model. All that connects it with OmniID is one hook, called where the queries
- * and the attention output of a layer are at hand.
+ * A renderer in miniature: it makes a picture in steps, and at each step the picture's hidden state passes through a
+ * few attention layers, as in any diffusion model. All that connects it with OmniID is one hook, called where the
+ * queries and the attention output of a layer are at hand.
  */
 #ifndef RENDERER_HPP
 #define RENDERER_HPP
