@@ -6,7 +6,6 @@
 //! its size.
 
 #[cfg(test)]
-#[path = "tensor_tests.rs"]
 mod tests;
 
 use crate::dlpack::{self, omniid_managed_tensor, omniid_tensor, TensorDevice, TensorType};

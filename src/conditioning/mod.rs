@@ -16,8 +16,6 @@ mod weights;
 mod property_tests;
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod weights_tests;
 
 pub use layer_scales::LayerScales;
 pub use mask::{Mask, MaskMode};

@@ -245,3 +245,6 @@ fn by_role(kind: WeightType, host: &HostSpec, t: usize, weights: &Weights) -> Re
     };
     Ok(LayerWeight { weight, source })
 }
+
+#[cfg(test)]
+mod tests;

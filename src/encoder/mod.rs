@@ -310,5 +310,4 @@ impl Encoder {
 }
 
 #[cfg(test)]
-#[path = "encoder_tests.rs"]
-mod encoder_tests;
+mod tests;

@@ -52,7 +52,7 @@ impl Parts {
                 public(&checkpoint.adapter_view()?, &kind, options)
             }
             other => Err(Error::mismatch(format!(
-                "{}: this is a {}, expected a native OmniID checkpoint, an IP-Adapter or an XLabs FLUX adapter",
+                "{}: expected a native OmniID checkpoint, an IP-Adapter or an XLabs FLUX adapter, found: {}",
                 checkpoint.label(),
                 other.name()
             ))),

@@ -133,7 +133,11 @@ impl FaceDetector {
             return onnx::read(bytes, &Self::tensors()?);
         }
         let file = Checkpoint::open(bytes.to_vec(), limits)?;
-        for spec in Self::tensors()? {
+        let specs = Self::tensors()?;
+        if specs.iter().all(|spec| file.info(&spec.name).is_none()) {
+            return Err(Error::format("not a YuNet face detector: none of its tensors is there"));
+        }
+        for spec in specs {
             match file.info(&spec.name) {
                 Some(info) if info.dtype != DType::F32 => {
                     return Err(Error::unsupported(format!(

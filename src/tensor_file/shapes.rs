@@ -11,6 +11,8 @@ use std::sync::Arc;
 pub struct Shapes {
     /// By name; with the name to quote in messages.
     tensors: BTreeMap<String, (Arc<str>, Vec<usize>)>,
+    /// What stands before the names in the file, with its trailing dot: for tensors that are missing.
+    prefix: String,
 }
 
 impl From<&Checkpoint> for Shapes {
@@ -20,6 +22,7 @@ impl From<&Checkpoint> for Shapes {
             tensors: entries
                 .map(|(name, entry)| (name.clone(), (entry.origin.clone(), entry.shape.clone())))
                 .collect(),
+            prefix: String::new(),
         }
     }
 }
@@ -38,6 +41,7 @@ impl FromIterator<(String, Vec<usize>)> for Shapes {
         };
         Self {
             tensors: shapes.into_iter().map(entry).collect(),
+            prefix: String::new(),
         }
     }
 }
@@ -53,6 +57,7 @@ impl Shapes {
             tensors: tensors
                 .filter_map(|(name, entry)| Some((below(name)?, entry.clone())))
                 .collect(),
+            prefix: format!("{}{prefix}.", self.prefix),
         }
     }
 
@@ -82,7 +87,7 @@ impl Shapes {
     pub fn quoted(&self, name: &str) -> String {
         match self.tensors.get(name) {
             Some((origin, _)) => format!("{origin:?}"),
-            None => format!("{name:?}"),
+            None => format!("{:?}", format!("{}{name}", self.prefix)),
         }
     }
 
@@ -92,7 +97,7 @@ impl Shapes {
     /// [`ErrorKind::Format`](crate::ErrorKind::Format) when it is missing or has another number of dimensions.
     pub fn dims<const RANK: usize>(&self, name: &str) -> Result<[usize; RANK]> {
         let Some(shape) = self.get(name) else {
-            return Err(Error::format(format!("tensor {name:?} is missing")));
+            return Err(Error::format(format!("tensor {} is missing", self.quoted(name))));
         };
         match <[usize; RANK]>::try_from(shape) {
             Ok(dims) if !dims.contains(&0) => Ok(dims),

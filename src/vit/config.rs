@@ -313,5 +313,4 @@ impl VisionSizes {
 }
 
 #[cfg(test)]
-#[path = "config_tests.rs"]
 mod tests;

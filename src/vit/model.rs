@@ -295,5 +295,4 @@ impl Block {
 }
 
 #[cfg(test)]
-#[path = "model_tests.rs"]
 mod tests;

@@ -5,5 +5,5 @@ mod model;
 mod photo;
 
 pub use generator::{GeneratorArgs, SamplingArgs};
-pub use model::{device, parse_device, precisions, LimitArgs, ModelArgs};
+pub use model::{device, identity_precisions, parse_device, precisions, LimitArgs, ModelArgs};
 pub use photo::{NoteArgs, PersonArgs, PhotoArgs};

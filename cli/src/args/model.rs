@@ -65,7 +65,17 @@ pub struct LimitArgs {
 
 /// Reads a number type by its name.
 pub fn precisions() -> impl TypedValueParser<Value = Precision> {
-    PossibleValuesParser::new(Precision::ALL.map(Precision::name)).try_map(|name| name.parse::<Precision>())
+    one_of(&Precision::ALL)
+}
+
+/// Reads the number type of an identity's file: those that the C ABI and the bindings write, too.
+pub fn identity_precisions() -> impl TypedValueParser<Value = Precision> {
+    one_of(&[Precision::F32, Precision::F16])
+}
+
+fn one_of(precisions: &[Precision]) -> impl TypedValueParser<Value = Precision> {
+    let names = precisions.iter().map(|precision| precision.name());
+    PossibleValuesParser::new(names).try_map(|name| name.parse::<Precision>())
 }
 
 pub fn parse_device(text: &str) -> Result<DeviceChoice, String> {

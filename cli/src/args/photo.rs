@@ -1,6 +1,6 @@
 //! Photos of one person, and how they become an identity.
 
-use super::{precisions, ModelArgs};
+use super::{identity_precisions, ModelArgs};
 use crate::failure::{Failure, Outcome};
 use clap::ValueEnum;
 use omniid::engine::{BadPhoto, EncodeOptions, Engine};
@@ -74,7 +74,7 @@ pub struct NoteArgs {
     #[arg(long)]
     pub no_features: bool,
     /// Number type in the file; f32 is exact.
-    #[arg(long, value_name = "TYPE", default_value = "f32", value_parser = precisions())]
+    #[arg(long, value_name = "TYPE", default_value = "f32", value_parser = identity_precisions())]
     pub store: Precision,
 }
 

@@ -20,8 +20,6 @@ Examples:
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    #[command(flatten)]
-    person: PersonArgs,
     /// The picture to write: a row for each photo, with the crop, where all queries look on average, and a column for
     /// each shown query.
     #[arg(short, long, value_name = "FILE")]
@@ -38,6 +36,8 @@ pub struct Args {
     /// Replace the output if it exists.
     #[arg(long)]
     force: bool,
+    #[command(flatten)]
+    person: PersonArgs,
 }
 
 /// What is printed as JSON: for each query, too, the photo and the patch that it looks at most.

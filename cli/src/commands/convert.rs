@@ -1,6 +1,6 @@
 //! `omniid convert`
 
-use crate::args::{precisions, LimitArgs, ModelArgs};
+use crate::args::{identity_precisions, precisions, LimitArgs, ModelArgs};
 use crate::failure::{Failure, Outcome};
 use crate::output::{self, bytes_text};
 use crate::progress::with_bar;
@@ -95,7 +95,7 @@ struct IdentityArgs {
     #[arg(long, value_name = "CHECKPOINT", conflicts_with = "negative")]
     negative_mean: Option<PathBuf>,
     /// Number type in the file.
-    #[arg(long, value_name = "TYPE", default_value = "f32", value_parser = precisions())]
+    #[arg(long, value_name = "TYPE", default_value = "f32", value_parser = identity_precisions())]
     dtype: Precision,
     #[command(flatten)]
     limits: LimitArgs,

@@ -20,14 +20,15 @@ Examples:
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    #[command(flatten)]
-    person: PersonArgs,
     /// The identity to write.
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
     /// Replace the output if it exists.
     #[arg(long)]
     force: bool,
+    // After the command's own options: those after its headings would stand below them in the help.
+    #[command(flatten)]
+    person: PersonArgs,
     #[command(flatten)]
     notes: NoteArgs,
 }

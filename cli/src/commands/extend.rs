@@ -19,8 +19,6 @@ Examples:
 pub struct Args {
     /// The identity to extend.
     identity: PathBuf,
-    #[command(flatten)]
-    person: PersonArgs,
     /// The identity to write.
     #[arg(short, long, value_name = "FILE", required_unless_present = "in_place")]
     output: Option<PathBuf>,
@@ -30,6 +28,8 @@ pub struct Args {
     /// Replace the output if it exists.
     #[arg(long)]
     force: bool,
+    #[command(flatten)]
+    person: PersonArgs,
     #[command(flatten)]
     notes: NoteArgs,
 }

@@ -88,7 +88,7 @@ struct TensorLine {
 pub fn run(args: Args) -> Outcome {
     let limits = args.limits.limits();
     let detector = match &args.detector {
-        Some(path) => Some(FaceDetector::open(path, &limits)?),
+        Some(path) => Some(crate::detector::open(path, &limits)?),
         None => None,
     };
     let mut findings = Vec::new();

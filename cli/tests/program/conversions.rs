@@ -151,7 +151,7 @@ fn the_full_face_file_has_the_public_names_and_the_same_bytes() {
         assert_eq!(native.bytes(&ours).unwrap(), file.bytes(&theirs).unwrap(), "{theirs}");
     }
     let seen = place.json(&["inspect", "ff.safetensors", "--json"]);
-    assert_eq!(seen[0]["kind"]["projection"]["projection"], "full_face");
+    assert_eq!(seen[0]["kind"]["projection"]["kind"], "full_face");
 }
 
 /// Writes the example's model as `file`, with one more tensor.

@@ -1,6 +1,6 @@
 //! The table of effective weights, typed in from its publication.
 
-use super::weights::*;
+use super::*;
 use crate::error::ErrorKind;
 use crate::host::HostSpec;
 
