@@ -291,10 +291,12 @@ pub unsafe extern "C" fn omniid_engine_detect_faces(
     let photo = unsafe { self::photo(&structs::read(photo)?) }?;
     // SAFETY: the caller's promise.
     let options = unsafe { detect_options(options) }?;
-    let found = engine.detect_faces(&photo.decode(engine.limits())?, &options)?;
+    let decoded = photo.decode_with_notes(engine.limits())?;
+    let found = engine.detect_faces(&decoded.image, &options)?;
     for (index, face) in found.iter().take(capacity).enumerate() {
+        let face = omniid_face::new(&decoded.full_face(face));
         // SAFETY: `index` is below `capacity`, and the first struct states the size of each.
-        unsafe { structs::write_element(faces, index, &omniid_face::new(face)) }?;
+        unsafe { structs::write_element(faces, index, &face) }?;
     }
     // SAFETY: `count` was checked.
     unsafe { count.write(found.len()) };

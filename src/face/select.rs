@@ -4,7 +4,7 @@ use super::crop::{box_of_landmarks, crop_aligned, crop_box, crop_center, quarter
 use super::detector::{turn, DetectOptions, FaceDetector};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::Limits;
-use crate::photo::{Face, FaceBox, FaceHint, ImageProcessor, Landmarks, Photo};
+use crate::photo::{Decoded, Face, FaceBox, FaceHint, ImageProcessor, Landmarks, Photo};
 use crate::setters::setters;
 use image::RgbImage;
 
@@ -187,10 +187,35 @@ pub fn prepare(
     if options.mode.needs_face() && !named && detector.is_none() {
         return Err(no_detector(options.mode).context(photo.name()));
     }
-    let image = photo.decode(limits)?;
+    let decoded = photo.decode_with_notes(limits)?;
     let (image, mut report) =
-        cut(&image, photo.face, options, detector).map_err(|error| error.context(photo.name()))?;
+        cut_decoded(&decoded, photo.face, options, detector).map_err(|error| error.context(photo.name()))?;
     report.name = photo.name();
+    Ok((image, report))
+}
+
+/// [`cut`] for a photo that may have been read at reduced size: hint, limits and report count pixels of the whole one.
+fn cut_decoded(
+    decoded: &Decoded,
+    hint: FaceHint,
+    options: &CropOptions,
+    detector: Option<&FaceDetector>,
+) -> Result<(RgbImage, PhotoReport)> {
+    if decoded.reduction == 1 {
+        return cut(&decoded.image, hint, options, detector);
+    }
+    let factor = decoded.reduction as f32;
+    // Named in pixels of the whole photo, which the message should repeat.
+    match hint {
+        FaceHint::Box(bounds) => bounds.check(decoded.full_size.0, decoded.full_size.1)?,
+        FaceHint::Landmarks(points) => points.check()?,
+        FaceHint::Detect | FaceHint::Index(_) => {}
+    }
+    let reduced = options.with_min_face(options.min_face / factor);
+    let (image, mut report) = cut(&decoded.image, hint.scaled(1.0 / factor), &reduced, detector)
+        .map_err(|error| error.context(format!("read at 1/{factor} of its size")))?;
+    report.face = report.face.map(|face| face.scaled(factor));
+    report.bounds = report.bounds.map(|bounds| bounds.scaled(factor));
     Ok((image, report))
 }
 

@@ -1,10 +1,12 @@
 //! From the bytes of an image file to upright 8-bit RGB.
 
-use super::{check_bytes, check_size};
+use super::recognise::{photo_in, recognise, PhotoInTiff, PictureFormat};
+use super::{check_bytes, check_size, Decoded};
 use crate::error::{Error, Result};
 use crate::limits::Limits;
 use image::metadata::Orientation;
-use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, RgbImage};
+use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader};
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::{Cursor, Read};
 use std::path::Path;
@@ -37,9 +39,14 @@ fn check_file_size(bytes: u64, limits: &Limits) -> Result<()> {
 }
 
 /// Decodes JPEG, PNG, WebP, BMP or TIFF, told apart by content.
-pub(super) fn decode_bytes(bytes: &[u8], limits: &Limits) -> Result<RgbImage> {
+pub(super) fn decode_bytes(bytes: &[u8], limits: &Limits) -> Result<Decoded> {
     check_file_size(bytes.len() as u64, limits)?;
-    let format = recognise(bytes)?;
+    let format = readable(bytes)?;
+    let bytes = &*if format == ImageFormat::Tiff {
+        past_preview(bytes)?
+    } else {
+        Cow::Borrowed(bytes)
+    };
     if format == ImageFormat::Jpeg && !jpeg_is_complete(bytes) {
         // The decoder would fill what is missing with grey and call it a success.
         return Err(Error::format(
@@ -57,7 +64,7 @@ pub(super) fn decode_bytes(bytes: &[u8], limits: &Limits) -> Result<RgbImage> {
     let image = DynamicImage::from_decoder(decoder).map_err(|error| explain(error, format))?;
     let mut image = DynamicImage::ImageRgb8(image.into_rgb8());
     image.apply_orientation(orientation);
-    Ok(image.into_rgb8())
+    Ok(Decoded::whole(image.into_rgb8()))
 }
 
 /// Bytes that decoding allocates at its worst moment.
@@ -92,17 +99,44 @@ fn decoder_limits(limits: &Limits) -> image::Limits {
     out
 }
 
-fn recognise(bytes: &[u8]) -> Result<ImageFormat> {
+/// The format, when it is one of those that are read.
+fn readable(bytes: &[u8]) -> Result<ImageFormat> {
     if bytes.is_empty() {
         return Err(Error::format("the photo is empty (0 bytes)"));
     }
-    let known = "JPEG, PNG, WebP, BMP and TIFF are read";
-    match image::guess_format(bytes) {
-        Ok(
-            format @ (ImageFormat::Jpeg | ImageFormat::Png | ImageFormat::WebP | ImageFormat::Bmp | ImageFormat::Tiff),
-        ) => Ok(format),
-        Ok(other) => Err(Error::unsupported(format!("{} image: {known}", other.to_mime_type()))),
-        Err(_) => Err(Error::format(format!("not an image that can be read: {known}"))),
+    match recognise(bytes) {
+        Some(PictureFormat::Jpeg) => Ok(ImageFormat::Jpeg),
+        Some(PictureFormat::Png) => Ok(ImageFormat::Png),
+        Some(PictureFormat::WebP) => Ok(ImageFormat::WebP),
+        Some(PictureFormat::Bmp) => Ok(ImageFormat::Bmp),
+        Some(PictureFormat::Tiff) => Ok(ImageFormat::Tiff),
+        Some(other) => Err(other.refusal()),
+        None if bytes.iter().all(|&byte| byte == 0) => Err(Error::format(
+            "the photo holds nothing but zeros: its download or copy did not finish; fetch it again",
+        )),
+        None => Err(Error::format(
+            "not an image that can be read: JPEG, PNG, WebP, BMP and TIFF are read",
+        )),
+    }
+}
+
+/// A TIFF whose first picture is the photo: the file itself, or one whose first picture, a preview, is passed over.
+fn past_preview(bytes: &[u8]) -> Result<Cow<'_, [u8]>> {
+    match photo_in(bytes) {
+        PhotoInTiff::First => Ok(Cow::Borrowed(bytes)),
+        PhotoInTiff::Raw(name) => Err(PictureFormat::CameraRaw(name).refusal()),
+        PhotoInTiff::At(offset) => {
+            let mut bytes = bytes.to_vec();
+            // The header's link to the first directory: 32 bits, in BigTIFF 64.
+            let (at, length) = if bytes[2..4].contains(&0x2B) { (8, 8) } else { (4, 4) };
+            let offset = if bytes[0] == b'I' {
+                offset.to_le_bytes()[..length].to_vec()
+            } else {
+                offset.to_be_bytes()[8 - length..].to_vec()
+            };
+            bytes[at..at + length].copy_from_slice(&offset);
+            Ok(Cow::Owned(bytes))
+        }
     }
 }
 

@@ -4,14 +4,20 @@
 //! caller's [`Limits`]; [`ImageProcessor`] turns an image into the numbers that a CLIP image encoder reads.
 
 mod decode;
+mod decoded;
 mod geometry;
+mod note;
 mod pixels;
 mod processor;
+mod recognise;
 pub mod resample;
 
+pub use decoded::Decoded;
 pub use geometry::{Face, FaceBox, Landmarks};
+pub use note::PhotoNote;
 pub use pixels::{ChannelOrder, PixelBuffer, PixelData};
 pub use processor::ImageProcessor;
+pub use recognise::{recognise, recognise_file, PictureFormat};
 
 use crate::error::{Error, Result};
 use crate::limits::Limits;
@@ -108,14 +114,22 @@ impl<'a> Photo<'a> {
     /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) when a raw buffer holds a NaN. The message begins with
     /// [`Photo::name`].
     pub fn decode(&self, limits: &Limits) -> Result<RgbImage> {
-        let image = match &self.source {
+        Ok(self.decode_with_notes(limits)?.image)
+    }
+
+    /// [`Photo::decode`], with the photo's full size and what should be known about it.
+    ///
+    /// # Errors
+    /// As [`Photo::decode`].
+    pub fn decode_with_notes(&self, limits: &Limits) -> Result<Decoded> {
+        let decoded = match &self.source {
             PhotoSource::Path(path) => {
                 decode::read_file(path, limits).and_then(|bytes| decode::decode_bytes(&bytes, limits))
             }
             PhotoSource::Encoded(bytes) => decode::decode_bytes(bytes, limits),
-            PhotoSource::Pixels(pixels) => pixels.to_rgb(limits),
+            PhotoSource::Pixels(pixels) => pixels.to_rgb(limits).map(Decoded::whole),
         };
-        image.map_err(|error| error.context(self.name()))
+        decoded.map_err(|error| error.context(self.name()))
     }
 }
 

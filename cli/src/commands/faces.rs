@@ -153,11 +153,12 @@ fn look(
     options: &DetectOptions,
     limits: &Limits,
 ) -> Outcome<Report> {
-    let image = Photo::from(path).decode(limits)?;
-    let faces = detector.detect(&image, options)?;
-    let (width, height) = image.dimensions();
+    let decoded = Photo::from(path).decode_with_notes(limits)?;
+    let found = detector.detect(&decoded.image, options)?;
+    let (width, height) = decoded.full_size;
+    let faces: Vec<Face> = found.iter().map(|face| decoded.full_face(face)).collect();
     if let Some(target) = target {
-        save_png(&drawn(image, &faces), target)?;
+        save_png(&drawn(decoded.image, &found), target)?;
     }
     Ok(Report {
         photo: path.display().to_string(),

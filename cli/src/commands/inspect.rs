@@ -110,23 +110,24 @@ pub fn run(args: Args) -> Outcome {
 }
 
 fn photo(path: &Path, detector: Option<&FaceDetector>, args: &Args) -> Outcome<Finding> {
-    let image = Photo::from(path).decode(&args.limits.limits())?;
+    let decoded = Photo::from(path).decode_with_notes(&args.limits.limits())?;
     let format = image::ImageReader::open(path)
         .and_then(|reader| reader.with_guessed_format())
         .map_err(|error| omniid::Error::io(path, error))?
         .format();
     let faces = match detector {
         Some(detector) => {
-            let found = detector.detect(&image, &DetectOptions::default())?;
-            Some(found.iter().map(FaceLine::from).collect())
+            let found = detector.detect(&decoded.image, &DetectOptions::default())?;
+            let faces = found.iter().map(|face| decoded.full_face(face));
+            Some(faces.map(|face| FaceLine::from(&face)).collect())
         }
         None => None,
     };
     Ok(Finding::Photo {
         path: path.display().to_string(),
         format: format.map_or_else(|| "unknown".to_string(), |format| format!("{format:?}").to_uppercase()),
-        width: image.width(),
-        height: image.height(),
+        width: decoded.full_size.0,
+        height: decoded.full_size.1,
         faces,
     })
 }
