@@ -1208,8 +1208,8 @@ typedef struct omniid_photo_report {
    */
   const char *name;
   /**
-   * Why the photo was left out, or a remark on one that was used, such as that it was cropped in another way than
-   * asked for. May be empty.
+   * Why the photo was left out, or remarks on one that was used, joined by semicolons, such as that it was cropped
+   * in another way than asked for. May be empty.
    */
   const char *reason;
   /**
@@ -1236,10 +1236,18 @@ typedef struct omniid_photo_report {
    * 0.
    */
   uint32_t reserved;
+  /**
+   * Degrees clockwise by which the photo had to be turned for the face to be upright: 0, 90, 180 or 270.
+   */
+  int32_t rotation;
+  /**
+   * How alike the photo is to the others of its set, -1 to 1. NaN: there was nothing to compare it with.
+   */
+  float similarity;
 } omniid_photo_report;
 
 /** Initialises an omniid_photo_report. */
-#define OMNIID_PHOTO_REPORT_INIT { sizeof(omniid_photo_report), 0, NULL, NULL, 0, 0, { 0 }, { 0 }, 0.0f, 0 }
+#define OMNIID_PHOTO_REPORT_INIT { sizeof(omniid_photo_report), 0, NULL, NULL, 0, 0, { 0 }, { 0 }, 0.0f, 0, 0, 0.0f }
 
 /**
  * Makes an identity from one or more photos of the same person. `options` may be NULL.

@@ -42,6 +42,8 @@ struct ReportedPhoto {
     reason: CString,
     bounds: Option<FaceBox>,
     face: Option<omniid_face>,
+    rotation: u32,
+    similarity: Option<f32>,
 }
 
 /// Options of encoding, with the defaults that OMNIID_ENCODE_OPTIONS_INIT sets.
@@ -95,8 +97,8 @@ pub struct omniid_photo_report {
     pub status: omniid_status,
     /// The photo's path, or a description of a photo in memory.
     pub name: *const c_char,
-    /// Why the photo was left out, or a remark on one that was used, such as that it was cropped in another way than
-    /// asked for. May be empty.
+    /// Why the photo was left out, or remarks on one that was used, joined by semicolons, such as that it was cropped
+    /// in another way than asked for. May be empty.
     pub reason: *const c_char,
     /// 1 if the photo was cropped around face_bounds.
     pub has_bounds: i32,
@@ -110,6 +112,10 @@ pub struct omniid_photo_report {
     pub face_score: f32,
     /// 0.
     pub reserved: u32,
+    /// Degrees clockwise by which the photo had to be turned for the face to be upright: 0, 90, 180 or 270.
+    pub rotation: i32,
+    /// How alike the photo is to the others of its set, -1 to 1. NaN: there was nothing to compare it with.
+    pub similarity: f32,
 }
 
 // SAFETY: `repr(C)`, size first, no padding, numbers and pointers.
@@ -119,19 +125,17 @@ unsafe impl CStruct for omniid_photo_report {
 
 impl ReportedPhoto {
     fn new(photo: &PhotoReport) -> Self {
-        let reason = match &photo.error {
-            Some(error) => error.message(),
-            None => photo.note.as_deref().unwrap_or(""),
-        };
         Self {
             name: c_text(&photo.name),
             status: photo
                 .error
                 .as_ref()
                 .map_or(OMNIID_STATUS_OK, |error| code(error.kind())),
-            reason: c_text(reason),
+            reason: c_text(&photo.reason()),
             bounds: photo.bounds,
             face: photo.face.as_ref().map(omniid_face::new),
+            rotation: photo.rotation,
+            similarity: photo.similarity,
         }
     }
 }
@@ -356,6 +360,8 @@ pub unsafe extern "C" fn omniid_report_photo(
         face_landmarks: face.map_or([0.0; 10], |face| face.landmarks),
         face_score: face.map_or(0.0, |face| face.score),
         reserved: 0,
+        rotation: photo.rotation as i32,
+        similarity: photo.similarity.unwrap_or(f32::NAN),
     };
     // SAFETY: the caller's promise.
     unsafe { structs::write(out, &described) }

@@ -7,6 +7,7 @@
 #include "identity.hpp"
 #include "photo.hpp"
 
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -64,11 +65,13 @@ class EncodeOptions {
 
 /// What became of one photo.
 struct PhotoReport {
-    Status status = Status::ok;    ///< ok if the photo went into the identity; otherwise why it was left out.
-    std::string name;              ///< The photo's path, or a description of a photo in memory.
-    std::string reason;            ///< Why the photo was left out, or a remark on one that was used. May be empty.
-    std::optional<FaceBox> bounds; ///< What the photo was cropped around.
-    std::optional<Face> face;      ///< The face, if the detector has found it or its landmarks were given.
+    Status status = Status::ok;      ///< ok if the photo went into the identity; otherwise why it was left out.
+    std::string name;                ///< The photo's path, or a description of a photo in memory.
+    std::string reason;              ///< Why the photo was left out, or remarks on one that was used. May be empty.
+    std::optional<FaceBox> bounds;   ///< What the photo was cropped around.
+    std::optional<Face> face;        ///< The face, if the detector has found it or its landmarks were given.
+    std::int32_t rotation = 0;       ///< Degrees clockwise by which the photo had to be turned: 0, 90, 180 or 270.
+    std::optional<float> similarity; ///< How alike it is to the others, -1 to 1, if there was something to compare.
 };
 
 /// An identity, and what became of each photo.
@@ -92,6 +95,8 @@ namespace detail {
         report.status = static_cast<Status>(c.status);
         report.name = c.name;
         report.reason = c.reason;
+        report.rotation = c.rotation;
+        if (!std::isnan(c.similarity)) report.similarity = c.similarity;
         if (c.has_bounds != 0) report.bounds = to_box(c.face_bounds);
         if (c.has_landmarks != 0)
             report.face = Face{c.face_score, to_box(c.face_bounds), to_landmarks(c.face_landmarks)};

@@ -23,6 +23,7 @@ pub use crate::encoder::{
     TokenCount,
 };
 pub use crate::face::PhotoReport;
+pub use crate::photo::PhotoNote;
 pub use crate::vit::VisionConfig;
 pub use attention::{AttentionMaps, PhotoAttention};
 pub use condition::ConditioningInput;

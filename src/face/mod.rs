@@ -6,10 +6,14 @@
 pub mod crop;
 mod depthwise;
 mod detector;
+mod mode;
 mod network;
 mod onnx;
+mod report;
 mod select;
 
 pub use crate::photo::{Face, FaceBox, Landmarks};
 pub use detector::{DetectOptions, FaceDetector};
-pub use select::{cut, prepare, CropMode, CropOptions, PhotoReport};
+pub use mode::CropMode;
+pub use report::PhotoReport;
+pub use select::{cut, prepare, CropOptions};

@@ -1,79 +1,17 @@
 //! From a photo to the square picture that the encoder sees.
 
-use super::crop::{box_of_landmarks, crop_aligned, crop_box, crop_center, quarter_turns, TEMPLATE_CENTER};
+use super::crop::{box_of_landmarks, crop_aligned, crop_box, crop_center, quarter_turns};
 use super::detector::{turn, DetectOptions, FaceDetector};
+use super::mode::CropMode;
+use super::report::PhotoReport;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::Limits;
-use crate::photo::{Decoded, Face, FaceBox, FaceHint, ImageProcessor, Landmarks, Photo};
+use crate::photo::{Decoded, Face, FaceBox, FaceHint, ImageProcessor, Landmarks, Photo, PhotoNote};
 use crate::setters::setters;
 use image::RgbImage;
 
-/// Largest [`CropMode::Face`] margin: nine times the face.
-const MAX_MARGIN: f32 = 4.0;
-
 /// Largest crop, in pixels a side.
 const MAX_SIZE: u32 = 4096;
-
-/// How a photo is cut before it is encoded.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub enum CropMode {
-    /// The photo as it is: CLIP's own preparation, which scales the short side and cuts out the centre.
-    #[default]
-    None,
-    /// The largest square in the middle. Faces are not looked for.
-    Center,
-    /// A square around the face with `margin` times the face's longer side on every side (0 to 4; 0.5 shows head and
-    /// hair). A face that lies on its side or on its head is turned upright in steps of 90 degrees.
-    Face {
-        /// Part of the face's longer side that is added on each side.
-        margin: f32,
-    },
-    /// The face turned upright, scaled and shifted so that its landmarks lie on the ArcFace template.
-    Aligned {
-        /// 1 is the template as published, which cuts off hair and chin; 0.5 shows twice as much.
-        scale: f32,
-        /// The point of the 112-pixel template that lies in the middle of the crop; as published (56, 56).
-        center: [f32; 2],
-    },
-}
-
-impl CropMode {
-    /// A face crop with the default margin of 0.5.
-    pub fn face() -> Self {
-        Self::Face { margin: 0.5 }
-    }
-
-    /// An aligned crop on the template as published.
-    pub fn aligned() -> Self {
-        Self::Aligned {
-            scale: 1.0,
-            center: TEMPLATE_CENTER,
-        }
-    }
-
-    /// Whether this mode has to know where the face is.
-    pub fn needs_face(self) -> bool {
-        matches!(self, Self::Face { .. } | Self::Aligned { .. })
-    }
-
-    /// Fails for a margin or scale outside of what [`prepare`] takes.
-    pub(crate) fn check(self) -> Result<()> {
-        match self {
-            Self::Face { margin } if !(0.0..=MAX_MARGIN).contains(&margin) => Err(Error::invalid(format!(
-                "face margin {margin} must be between 0 and {MAX_MARGIN}"
-            ))),
-            Self::Aligned { scale, .. } if !(0.1..=4.0).contains(&scale) => Err(Error::invalid(format!(
-                "alignment scale {scale} must be between 0.1 and 4"
-            ))),
-            Self::Aligned { center, .. } if !center.iter().all(|place| (0.0..=112.0).contains(place)) => {
-                Err(Error::invalid(format!(
-                    "alignment center {center:?} must lie in the template, 0 to 112"
-                )))
-            }
-            _ => Ok(()),
-        }
-    }
-}
 
 /// How photos are cut to what the encoder sees.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -106,54 +44,6 @@ setters!(CropOptions {
     with_detect: detect = plain DetectOptions,
 });
 
-/// What became of one photo: how it was cut, or why it could not be used.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct PhotoReport {
-    /// [`Photo::name`]; empty for an image without a name, see [`cut`].
-    pub name: String,
-    /// The crop that was made: [`CropMode::Face`] where [`CropMode::Aligned`] was asked for and only a box was given.
-    pub crop: CropMode,
-    /// The face that was used, in pixels of the upright photo. `None` when the crop needs none or only a box was given.
-    pub face: Option<Face>,
-    /// The box that was cut around, in pixels of the upright photo. `None` when the crop needs no face.
-    pub bounds: Option<FaceBox>,
-    /// How many faces of useful size the detector found. `None` when it was not asked.
-    pub faces_found: Option<usize>,
-    /// What should be known although the photo was used, as another crop than the one asked for.
-    pub note: Option<String>,
-    /// Why the photo was left out. `None` when it was used.
-    pub error: Option<Error>,
-}
-
-impl PhotoReport {
-    fn new(crop: CropMode) -> Self {
-        Self {
-            name: String::new(),
-            crop,
-            face: None,
-            bounds: None,
-            faces_found: None,
-            note: None,
-            error: None,
-        }
-    }
-
-    /// The report on a photo that was left out.
-    pub(crate) fn left_out(name: String, crop: CropMode, error: Error) -> Self {
-        Self {
-            name,
-            error: Some(error),
-            ..Self::new(crop)
-        }
-    }
-
-    /// Whether the photo was used.
-    pub fn is_used(&self) -> bool {
-        self.error.is_none()
-    }
-}
-
 /// Decodes a photo and cuts it for the encoder: `size` × `size` pixels, and how that was done.
 ///
 /// Whether a photo can be used is the result: `Err` says why not, and concerns this photo only.
@@ -161,7 +51,7 @@ impl PhotoReport {
 /// - [`CropMode::None`] and [`CropMode::Center`] look for no face and ignore the photo's hint.
 /// - [`FaceHint::Detect`] takes the largest face, [`FaceHint::Index`] the n-th largest.
 /// - [`FaceHint::Box`] and [`FaceHint::Landmarks`] need no detector. With only a box, an aligned crop falls back to a
-///   face crop with a margin of 0.25, and the note says so.
+///   face crop with a margin of 0.25, and a note says so.
 /// - A face smaller than [`CropOptions::min_face`] counts as not found.
 /// - A face that fills the photo or reaches out of it is cut with the photo's border repeated.
 ///
@@ -191,6 +81,7 @@ pub fn prepare(
     let (image, mut report) =
         cut_decoded(&decoded, photo.face, options, detector).map_err(|error| error.context(photo.name()))?;
     report.name = photo.name();
+    report.notes.splice(0..0, decoded.notes);
     Ok((image, report))
 }
 
@@ -243,7 +134,7 @@ pub fn cut(
         CropMode::Center => return Ok((crop_center(image, size), PhotoReport::new(mode))),
         CropMode::Face { margin } => {
             let (bounds, report) = choose(image, hint, options, detector)?;
-            let turns = report.face.map_or(0, |face| quarter_turns(&face.landmarks));
+            let turns = report.rotation / 90;
             let cut = crop_box(image, &bounds, margin, size);
             return Ok((if turns == 0 { cut } else { turn(&cut, turns) }, report));
         }
@@ -255,8 +146,7 @@ pub fn cut(
         None => {
             let margin = 0.25;
             report.crop = CropMode::Face { margin };
-            report.note =
-                Some("aligned crop needs landmarks; only a box was given, so a face crop was made".to_owned());
+            report.notes.push(PhotoNote::NoLandmarks);
             crop_box(image, &bounds, margin, size)
         }
     };
@@ -295,6 +185,7 @@ fn choose(
     };
     let used = PhotoReport {
         bounds: Some(bounds),
+        rotation: report.face.map_or(0, |face| 90 * quarter_turns(&face.landmarks)),
         ..report
     };
     Ok((bounds, used))
@@ -351,8 +242,7 @@ fn detected(
             let report = PhotoReport {
                 face: Some(*face),
                 faces_found: Some(found),
-                note: (found > 1)
-                    .then(|| format!("{found} faces found, the one of rank {index} (0 is the largest) was used")),
+                notes: Vec::from_iter((found > 1).then_some(PhotoNote::SeveralFaces { found, used: index })),
                 ..PhotoReport::new(options.mode)
             };
             return Ok((face.bounds, report));

@@ -13,6 +13,9 @@ namespace OmniID
             Status = (Status)native.Status;
             Name = NativeText.Read(native.Name);
             Reason = NativeText.Read(native.Reason);
+            Rotation = native.Rotation;
+            if (!float.IsNaN(native.Similarity))
+                Similarity = native.Similarity;
             if (native.HasBounds != 0)
             {
                 float* box = native.FaceBounds;
@@ -46,6 +49,16 @@ namespace OmniID
 
         /// <summary>As <see cref="Face.Landmarks"/>; null if there are none.</summary>
         public float[]? Landmarks { get; }
+
+        /// <summary>
+        /// Degrees clockwise by which the photo had to be turned for the face to be upright: 0, 90, 180 or 270.
+        /// </summary>
+        public int Rotation { get; }
+
+        /// <summary>
+        /// How alike the photo is to the others of its set, -1 to 1; null if there was nothing to compare it with.
+        /// </summary>
+        public float? Similarity { get; }
 
         /// <summary>Copies a report of the library and frees it.</summary>
         internal static unsafe IReadOnlyList<PhotoReport> Take(IntPtr report)

@@ -850,8 +850,8 @@ class omniid_photo_report(ctypes.Structure):
     status: int
     #: The photo's path, or a description of a photo in memory.
     name: bytes | None
-    #: Why the photo was left out, or a remark on one that was used, such as that it was cropped in another way than
-    #: asked for. May be empty.
+    #: Why the photo was left out, or remarks on one that was used, joined by semicolons, such as that it was cropped in
+    #: another way than asked for. May be empty.
     reason: bytes | None
     #: 1 if the photo was cropped around face_bounds.
     has_bounds: int
@@ -865,6 +865,10 @@ class omniid_photo_report(ctypes.Structure):
     face_score: float
     #: 0.
     reserved: int
+    #: Degrees clockwise by which the photo had to be turned for the face to be upright: 0, 90, 180 or 270.
+    rotation: int
+    #: How alike the photo is to the others of its set, -1 to 1. NaN: there was nothing to compare it with.
+    similarity: float
 
     _fields_ = [
         ("struct_size", c_uint32),
@@ -877,6 +881,8 @@ class omniid_photo_report(ctypes.Structure):
         ("face_landmarks", c_float * 10),
         ("face_score", c_float),
         ("reserved", c_uint32),
+        ("rotation", c_int32),
+        ("similarity", c_float),
     ]
 
     @classmethod

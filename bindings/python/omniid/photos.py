@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import os
 import sys
 from collections.abc import Iterable, Sequence
@@ -71,6 +72,10 @@ class PhotoReport:
     """Why it was left out, or what should be known although it was used. May be empty."""
     face: Face | None
     """The face that the photo was cut around, if it was."""
+    rotation: int = 0
+    """Degrees clockwise by which the photo had to be turned for the face to be upright: 0, 90, 180 or 270."""
+    similarity: float | None = None
+    """How alike the photo is to the others of its set, -1 to 1; None if there was nothing to compare it with."""
 
     @property
     def used(self) -> bool:
@@ -94,7 +99,8 @@ def report_of(native: _abi.omniid_photo_report) -> PhotoReport:
         status = Status(native.status)
     except ValueError:
         pass  # of a later release
-    return PhotoReport(status, text(native.name), text(native.reason), face)
+    similarity = None if math.isnan(native.similarity) else float(native.similarity)
+    return PhotoReport(status, text(native.name), text(native.reason), face, int(native.rotation), similarity)
 
 
 Photos = Union[PhotoSource, Photo, Iterable[Union[PhotoSource, Photo]]]

@@ -75,13 +75,23 @@ struct PhotoLine<'a> {
     used: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     face: Option<FaceLine>,
-    /// What to know about the photo although it was used.
+    /// Degrees clockwise by which the photo had to be turned.
+    #[serde(skip_serializing_if = "is_zero")]
+    rotation: u32,
+    /// How alike the photo is to the others.
     #[serde(skip_serializing_if = "Option::is_none")]
-    note: Option<&'a str>,
+    similarity: Option<f32>,
+    /// What to know about the photo although it was used.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    notes: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     kind: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'a str>,
+}
+
+fn is_zero(value: &u32) -> bool {
+    *value == 0
 }
 
 /// A face in pixels of the upright photo.
@@ -113,7 +123,9 @@ impl<'a> From<&'a PhotoReport> for PhotoLine<'a> {
             path: &report.name,
             used: report.is_used(),
             face: report.face.as_ref().map(FaceLine::from),
-            note: report.note.as_deref(),
+            rotation: report.rotation,
+            similarity: report.similarity,
+            notes: report.notes.iter().map(ToString::to_string).collect(),
             kind: error.map(|error| kind_name(error.kind())),
             reason: error.map(Error::message),
         }
@@ -144,7 +156,10 @@ fn report(path: &Path, engine: &Engine, encoded: &Encoded, seconds: f64, json: b
                 text.push_str(&format!("left out  {}: {kind}: {reason}\n", photo.path));
             }
             _ => {
-                let note = photo.note.map(|note| format!("  ({note})")).unwrap_or_default();
+                let note = match photo.notes.is_empty() {
+                    true => String::new(),
+                    false => format!("  ({})", photo.notes.join("; ")),
+                };
                 text.push_str(&format!(
                     "used      {}{}{note}\n",
                     photo.path,

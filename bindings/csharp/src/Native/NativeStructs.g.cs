@@ -448,8 +448,8 @@ namespace OmniID.Native
         /// <summary>The photo's path, or a description of a photo in memory.</summary>
         public byte* Name;
         /// <summary>
-        /// Why the photo was left out, or a remark on one that was used, such as that it was cropped in another way
-        /// than asked for. May be empty.
+        /// Why the photo was left out, or remarks on one that was used, joined by semicolons, such as that it was
+        /// cropped in another way than asked for. May be empty.
         /// </summary>
         public byte* Reason;
         /// <summary>1 if the photo was cropped around face_bounds.</summary>
@@ -466,6 +466,14 @@ namespace OmniID.Native
         public float FaceScore;
         /// <summary>0.</summary>
         public uint Reserved;
+        /// <summary>
+        /// Degrees clockwise by which the photo had to be turned for the face to be upright: 0, 90, 180 or 270.
+        /// </summary>
+        public int Rotation;
+        /// <summary>
+        /// How alike the photo is to the others of its set, -1 to 1. NaN: there was nothing to compare it with.
+        /// </summary>
+        public float Similarity;
 
         /// <summary>What OMNIID_PHOTO_REPORT_INIT is in C.</summary>
         public static NativePhotoReport Create()

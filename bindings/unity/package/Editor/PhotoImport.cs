@@ -69,8 +69,9 @@ namespace OmniID.Unity.Editor
                     using (Engine engine = await Engine.OpenAsync(options, listener, source.Token))
                     using (Encoded encoded = await engine.EncodeAsync(files, null, listener, source.Token))
                     {
-                        foreach (PhotoReport report in encoded.Photos.Where(r => !r.Used))
-                            Debug.LogWarning($"OmniID: {report.Name} was left out: {report.Reason}");
+                        foreach (PhotoReport report in encoded.Photos.Where(r => r.Reason.Length > 0))
+                            Debug.LogWarning(
+                                $"OmniID: {report.Name} was {(report.Used ? "used" : "left out")}: {report.Reason}");
                         encoded.Identity.Save(output);
                     }
                 }

@@ -55,6 +55,9 @@ FOmniIDPhotoReport ToReport(const omniid::PhotoReport& Report)
 	Result.Status = ToStatus(Report.status);
 	Result.Name = FromUtf8(Report.name);
 	Result.Reason = FromUtf8(Report.reason);
+	Result.Rotation = Report.rotation;
+	Result.bHasSimilarity = Report.similarity.has_value();
+	Result.Similarity = Report.similarity.value_or(0.0f);
 	return Result;
 }
 

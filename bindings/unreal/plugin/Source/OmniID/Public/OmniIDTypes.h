@@ -139,6 +139,18 @@ struct OMNIID_API FOmniIDPhotoReport
 	/** Why it was left out, or what should be known about its use. May be empty. */
 	UPROPERTY(BlueprintReadOnly, Category = "OmniID")
 	FString Reason;
+
+	/** Degrees clockwise by which it had to be turned: 0, 90, 180 or 270. */
+	UPROPERTY(BlueprintReadOnly, Category = "OmniID")
+	int32 Rotation = 0;
+
+	/** Whether Similarity is known. */
+	UPROPERTY(BlueprintReadOnly, Category = "OmniID")
+	bool bHasSimilarity = false;
+
+	/** How alike it is to the others of its set, -1 to 1. */
+	UPROPERTY(BlueprintReadOnly, Category = "OmniID")
+	float Similarity = 0.0f;
 };
 
 /** What to open a model from. Relative paths are below the project's content folder. */
