@@ -31,6 +31,8 @@ mod limits;
 pub mod photo;
 mod precision;
 mod progress;
+#[doc(hidden)]
+pub mod remedy;
 mod setters;
 mod tensor_file;
 #[doc(hidden)]
@@ -38,7 +40,7 @@ pub mod vit;
 
 pub use default_model::default_model;
 pub use limits::Limits;
-pub use omniid_kernels::{Error, ErrorKind, Result};
+pub use omniid_kernels::{Error, ErrorKind, Remedy, Result};
 pub use photo::Photo;
 pub use precision::Precision;
 pub use progress::{Progress, ProgressFn, Stage};

@@ -12,7 +12,7 @@ use omniid::conditioning::{
 };
 use omniid::engine::ConditioningInput;
 use omniid::host::HostSpec;
-use omniid::{Error, Result};
+use omniid::{remedy, Error, Result};
 use omniid_capi_export::export;
 use std::ffi::c_void;
 
@@ -280,7 +280,7 @@ unsafe fn options(raw: &omniid_conditioning_options, host: Option<&HostSpec>) ->
         options.composition_boost = number(raw.composition_boost, "composition_boost")?;
         if raw.layer_scale_count > 0 {
             let host = host.ok_or_else(|| {
-                Error::unsupported("layer_scales: the engine's host is not known; open the engine with a host")
+                Error::unsupported("layer_scales: the engine's host is not known").with_remedy(remedy::HOST_TABLE)
             })?;
             if raw.layer_scale_count != host.layer_count() {
                 return Err(Error::mismatch(format!(

@@ -3,6 +3,7 @@
 use crate::host::{host, host_layer, omniid_host_layer, HostTexts};
 use crate::pointer;
 use crate::progress::{omniid_progress_fn, with_progress};
+use crate::remedy;
 use crate::status::{c_text, omniid_status};
 use crate::structs::{self, CStruct};
 use crate::tensor::{OMNIID_DEVICE_TYPE_CPU, OMNIID_DEVICE_TYPE_CUDA};
@@ -215,23 +216,23 @@ fn limits(options: &omniid_engine_options) -> Limits {
 
 fn check_abi(version: u32) -> Result<()> {
     if version == 0 {
-        return Err(Error::new(
-            ErrorKind::AbiMismatch,
-            "omniid_engine_options: abi_version is 0; initialise the struct with OMNIID_ENGINE_OPTIONS_INIT",
-        ));
+        return Err(
+            Error::new(ErrorKind::AbiMismatch, "omniid_engine_options: abi_version is 0")
+                .with_remedy(remedy::INIT_MACRO),
+        );
     }
     if version >> 16 != OMNIID_ABI_MAJOR {
         return Err(Error::new(
             ErrorKind::AbiMismatch,
             format!(
-                "omniid_engine_options: the program was built for ABI {}.{}, this library has ABI {}.{}; build it with \
-                 this library's omniid.h or install the matching library",
+                "omniid_engine_options: the program was built for ABI {}.{}, this library has ABI {}.{}",
                 version >> 16,
                 version & 0xFFFF,
                 OMNIID_ABI_VERSION >> 16,
                 OMNIID_ABI_VERSION & 0xFFFF
             ),
-        ));
+        )
+        .with_remedy(remedy::OTHER_ABI));
     }
     Ok(())
 }
@@ -375,7 +376,7 @@ pub unsafe extern "C" fn omniid_engine_host_layer(
         .engine
         .host()
         .zip(handle.host.as_ref())
-        .ok_or_else(|| Error::invalid("engine: its host is not known; open it with a host"))?;
+        .ok_or_else(|| Error::invalid("engine: its host is not known").with_remedy(omniid::remedy::HOST_TABLE))?;
     // SAFETY: the caller's promise.
     unsafe { structs::write(out, &host_layer(host, texts, layer)?) }
 }

@@ -45,6 +45,7 @@ mod log;
 mod photo;
 mod pointer;
 mod progress;
+mod remedy;
 mod status;
 mod structs;
 mod tensor;

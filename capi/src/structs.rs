@@ -1,5 +1,6 @@
 //! Structs that grow: reading them from older and newer callers, and filling them for both.
 
+use crate::remedy;
 use omniid::{Error, Result};
 use std::mem::{align_of, size_of, MaybeUninit};
 
@@ -38,11 +39,12 @@ unsafe fn stated_size<T: CStruct>(pointer: *const T) -> Result<usize> {
     // A multiple of the word never cuts a pointer in two.
     if size < 8 || !size.is_multiple_of(size_of::<usize>()) || size > MAX_STRUCT_SIZE {
         return Err(Error::invalid(format!(
-            "{}: struct_size is {size}, expected {} or that of another release; initialise the struct with {}_INIT",
+            "{}: struct_size is {size}, expected {} or that of another release ({}_INIT fills it)",
             T::NAME,
             size_of::<T>(),
             T::NAME.to_uppercase()
-        )));
+        ))
+        .with_remedy(remedy::INIT_MACRO));
     }
     Ok(size)
 }

@@ -1,6 +1,7 @@
 //! Face detectors, from files of their own and from inside identity models.
 
 use crate::failure::{Failure, Outcome};
+use crate::remedy;
 use candle_core::{DType, Device};
 use omniid::checkpoint::{recognise, Checkpoint, CheckpointKind};
 use omniid::engine::{EngineOptions, Source};
@@ -21,8 +22,8 @@ pub fn named_or_built_in(file: Option<&Path>, limits: &Limits) -> Outcome<FaceDe
     match file {
         Some(path) => open(path, limits),
         None => {
-            let options =
-                EngineOptions::built_in().map_err(|error| Failure::usage(format!("{error}; give --detector FILE")))?;
+            let options = EngineOptions::built_in()
+                .map_err(|error| Failure::usage(error.message()).with_remedy(remedy::DETECTOR))?;
             of(None, &options.checkpoint, limits)
         }
     }
@@ -39,11 +40,11 @@ pub fn open(path: &Path, limits: &Limits) -> Outcome<FaceDetector> {
 fn inside(file: &Checkpoint) -> Outcome<FaceDetector> {
     let part = file.sub("detector");
     if part.is_empty() {
-        return Err(Error::unsupported(format!(
-            "{} has no face detector in it; give --detector FILE",
-            file.label()
-        ))
-        .into());
+        return Err(
+            Error::unsupported(format!("{} has no face detector in it", file.label()))
+                .with_remedy(remedy::DETECTOR)
+                .into(),
+        );
     }
     let (builder, _) = part.var_builder(DType::F32, &Device::Cpu);
     Ok(FaceDetector::load(builder)?)

@@ -9,7 +9,7 @@
 //! | 130 | cancelled by Ctrl-C |
 
 use crate::progress::INTERRUPTED_CODE;
-use omniid::{Error, ErrorKind};
+use omniid::{Error, ErrorKind, Remedy};
 use std::process::ExitCode;
 
 /// Why a command ended early.
@@ -18,7 +18,7 @@ pub enum Failure {
     /// The library refused.
     Library(Error),
     /// The arguments do not make sense together.
-    Usage(String),
+    Usage(Error),
     /// Standard output could not be written.
     Output(std::io::Error),
 }
@@ -29,7 +29,17 @@ pub type Outcome<T = ()> = Result<T, Failure>;
 impl Failure {
     /// A mistake in the arguments.
     pub fn usage(message: impl Into<String>) -> Self {
-        Self::Usage(message.into())
+        Self::Usage(Error::invalid(message))
+    }
+
+    /// The same failure with what the reader can do about it, at the end of the message.
+    #[must_use]
+    pub fn with_remedy(self, remedy: Remedy) -> Self {
+        match self {
+            Self::Library(error) => Self::Library(error.with_remedy(remedy)),
+            Self::Usage(error) => Self::Usage(error.with_remedy(remedy)),
+            Self::Output(error) => Self::Output(error),
+        }
     }
 
     /// Prints the failure to standard error and gives the exit code.
@@ -41,8 +51,8 @@ impl Failure {
                 eprintln!("error[io]: standard output: {error}");
                 ExitCode::from(1)
             }
-            Self::Usage(message) => {
-                eprintln!("error[usage]: {message}");
+            Self::Usage(error) => {
+                eprintln!("error[usage]: {error}");
                 ExitCode::from(2)
             }
             Self::Library(error) => {

@@ -12,6 +12,7 @@ mod output;
 mod photos;
 mod picture;
 mod progress;
+mod remedy;
 mod views;
 
 use clap::Parser;

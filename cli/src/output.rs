@@ -1,6 +1,7 @@
 //! Results to standard output, and files that must not be lost or half-written.
 
 use crate::failure::{Failure, Outcome};
+use crate::remedy;
 use omniid::Error;
 use serde::Serialize;
 use std::io::Write;
@@ -37,10 +38,7 @@ pub fn check_target(path: &Path, force: bool) -> Outcome {
             )));
         }
         Ok(_) if !force => {
-            return Err(Failure::usage(format!(
-                "{} exists already; --force replaces it",
-                path.display()
-            )));
+            return Err(Failure::usage(format!("{} exists already", path.display())).with_remedy(remedy::FORCE));
         }
         _ => {}
     }

@@ -1,6 +1,7 @@
 //! Photos from the command line: files, and folders of files.
 
 use crate::failure::{Failure, Outcome};
+use crate::remedy;
 use omniid::Error;
 use std::path::{Path, PathBuf};
 
@@ -40,16 +41,11 @@ pub fn collect(paths: &[PathBuf], recursive: bool) -> Outcome<Vec<PathBuf>> {
         let before = photos.len();
         search(path, recursive, &mut photos)?;
         if photos.len() == before {
-            let hint = if recursive {
-                ""
-            } else {
-                "; --recursive also searches the folders below it"
-            };
-            return Err(Failure::usage(format!(
-                "{} has no photos ({}){hint}",
-                path.display(),
-                ENDINGS.join(", ")
-            )));
+            let failure = Failure::usage(format!("{} has no photos ({})", path.display(), ENDINGS.join(", ")));
+            return Err(match recursive {
+                true => failure,
+                false => failure.with_remedy(remedy::RECURSIVE),
+            });
         }
     }
     Ok(photos)
@@ -100,12 +96,12 @@ mod tests {
     #[test]
     fn nothing_to_find_is_said() {
         let folder = tempfile::tempdir().unwrap();
-        let Err(Failure::Usage(message)) = collect(&[folder.path().to_path_buf()], false) else {
+        let Err(Failure::Usage(error)) = collect(&[folder.path().to_path_buf()], false) else {
             panic!()
         };
         assert!(
-            message.contains("has no photos") && message.contains("--recursive"),
-            "{message}"
+            error.message().contains("has no photos") && error.message().contains("--recursive"),
+            "{error}"
         );
         let missing = folder.path().join("nobody.jpg");
         let Err(Failure::Library(error)) = collect(&[missing], false) else {

@@ -131,10 +131,10 @@ mod tests {
             ("yaw=NaN", "NaN"),
             ("ears=1", "ears"),
         ] {
-            let Err(Failure::Usage(message)) = one(text) else {
+            let Err(Failure::Usage(error)) = one(text) else {
                 panic!("{text}")
             };
-            assert!(message.contains(part), "{message}");
+            assert!(error.message().contains(part), "{error}");
         }
     }
 }

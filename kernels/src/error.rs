@@ -3,6 +3,10 @@
 //! An [`Error`] is a kind, which a program acts on, and a message, which a person reads. The kinds are the
 //! C ABI's status codes; their numbers never change and are never used again for something else.
 
+mod remedy;
+
+pub use remedy::Remedy;
+
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
@@ -41,11 +45,13 @@ pub enum ErrorKind {
 /// An error: a kind for programs, a message for the reader.
 ///
 /// The message names the thing, the value seen and what would be right. An error of the operating system or of a
-/// library underneath is part of the message and is kept as [`source`](std::error::Error::source).
+/// library underneath is part of the message and is kept as [`source`](std::error::Error::source). If the reader can
+/// do something about it, the message ends with a [`Remedy`].
 #[derive(Debug, Clone)]
 pub struct Error {
     kind: ErrorKind,
     message: String,
+    remedy: Option<Remedy>,
     source: Option<Arc<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -58,6 +64,7 @@ impl Error {
         Self {
             kind,
             message: message.into(),
+            remedy: None,
             source: None,
         }
     }
@@ -67,6 +74,19 @@ impl Error {
     pub fn with_source(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         self.source = Some(source.into().into());
         self
+    }
+
+    /// The same error with what the reader can do about it, at the end of the message.
+    #[must_use]
+    pub fn with_remedy(mut self, remedy: Remedy) -> Self {
+        self.message = format!("{}; {remedy}", self.message);
+        self.remedy = Some(remedy);
+        self
+    }
+
+    /// What the reader can do about it; `None` if the message names nothing.
+    pub fn remedy(&self) -> Option<Remedy> {
+        self.remedy
     }
 
     /// The class of the error.
@@ -187,6 +207,18 @@ mod tests {
             (ErrorKind::Format, "layer 3: tensor \"a\" is missing")
         );
         assert_eq!(Error::from(candle_core::Error::msg("x")).kind(), ErrorKind::Internal);
+    }
+
+    #[test]
+    fn the_remedy_ends_the_message() {
+        const CONVERT: Remedy = Remedy::new("photo-format", "convert it to JPEG");
+        let error = Error::unsupported("photo.heic is HEIC")
+            .with_remedy(CONVERT)
+            .context("encoding");
+        assert_eq!(error.to_string(), "encoding: photo.heic is HEIC; convert it to JPEG");
+        let error = Error::from(error.into_candle());
+        assert_eq!(error.remedy().map(Remedy::id), Some("photo-format"));
+        assert_eq!(Error::invalid("x").remedy(), None);
     }
 
     #[test]

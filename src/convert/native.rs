@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 use crate::face::FaceDetector;
 use crate::precision::Precision;
 use crate::progress::{self, report, ProgressFn, Stage};
+use crate::remedy;
 use crate::setters::setters;
 use candle_core::DType;
 use std::path::Path;
@@ -80,7 +81,8 @@ pub fn to_native_with_progress(
     let has_detector = tensors.len() > before;
     if let Some(adapter) = &parts.adapter {
         let host = parts.host.as_ref().ok_or_else(|| {
-            Error::mismatch("converting a checkpoint: its adapter is for an unknown host; give the host's layer table")
+            Error::mismatch("converting a checkpoint: its adapter is for an unknown host")
+                .with_remedy(remedy::HOST_TABLE)
         })?;
         for (found, name) in adapter.layout.renamed(host, AdapterSpelling::Native)? {
             tensors.push(OutputTensor::from_checkpoint(name, &adapter.checkpoint, &found, dtype)?);

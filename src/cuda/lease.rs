@@ -3,6 +3,7 @@
 use super::device::{driver_error, finish, resolve, CurrentContext};
 use super::stream::HostStream;
 use crate::error::{Error, ErrorKind, Result};
+use crate::remedy;
 use candle_core::cuda_backend::cudarc::driver::{result, sys, CudaEvent, CudaStream};
 use candle_core::CudaDevice;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -75,9 +76,9 @@ impl Lease {
         }
         if is_capturing(stream)? {
             return Err(Error::invalid(
-                "the stream is being captured into a CUDA graph and waits for work outside of it: make this call once \
-                 before the capture begins, and synchronise the stream",
-            ));
+                "the stream is being captured into a CUDA graph and waits for work outside of it",
+            )
+            .with_remedy(remedy::GRAPH_CAPTURE));
         }
         stream
             .wait(&self.ready)

@@ -1,6 +1,7 @@
 //! The host's stream, in DLPack's numbering.
 
 use crate::error::{Error, Result};
+use crate::remedy;
 
 /// The CUDA stream a host works on.
 ///
@@ -34,9 +35,7 @@ impl HostStream {
             Some(2) => Ok(Self::PerThreadDefault),
             Some(-1) => Ok(Self::Blocking),
             Some(handle @ 3..) => Ok(Self::Handle(handle.unsigned_abs())),
-            Some(0) => Err(Error::invalid(
-                "CUDA stream 0 is ambiguous: pass 1 for the legacy default stream, 2 for the per-thread default stream",
-            )),
+            Some(0) => Err(Error::invalid("CUDA stream 0 is ambiguous").with_remedy(remedy::CUDA_STREAM)),
             Some(other) => Err(Error::invalid(format!(
                 "CUDA stream {other}: valid are -1 (block), 1 (legacy default), 2 (per-thread default) and the \
                  value of a stream handle"

@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::host::HostFamily;
 use crate::identity::Identity;
 use crate::progress::{self, ProgressFn};
+use crate::remedy;
 use crate::setters::setters;
 use candle_core::{DType, Device, Tensor};
 
@@ -115,9 +116,8 @@ impl Engine {
             }
         }
         let host = self.inner.host.as_ref().ok_or_else(|| {
-            Error::unsupported(
-                "conditioning: the host is not known from the checkpoint; open the engine with the host's layer table",
-            )
+            Error::unsupported("conditioning: the host is not known from the checkpoint")
+                .with_remedy(remedy::HOST_TABLE)
         })?;
         let adapter = self.adapter()?;
         let tensors = identities

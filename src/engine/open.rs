@@ -14,6 +14,7 @@ use crate::host::HostSpec;
 use crate::limits::Limits;
 use crate::photo::ImageProcessor;
 use crate::progress::{report, ProgressFn, Stage};
+use crate::remedy;
 use crate::vit::{VisionConfig, VisionTransformer};
 use candle_core::{DType, Device};
 use std::io::Read;
@@ -242,10 +243,11 @@ fn public(checkpoint: &Checkpoint, kind: &CheckpointKind, options: &EngineOption
     let encoder_config = EncoderConfig::infer(&encoder)?;
     let source = options.image_encoder.as_ref().ok_or_else(|| {
         Error::invalid(format!(
-            "{} is a {} checkpoint, which needs the CLIP vision model it was trained with: give it as image encoder",
+            "{} is a {} checkpoint, which reads the features of an image encoder",
             checkpoint.label(),
             kind.name()
         ))
+        .with_remedy(remedy::IMAGE_ENCODER)
     })?;
     let file = read(source, &options.limits)?;
     let found = recognise(&file)?;

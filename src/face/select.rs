@@ -7,6 +7,7 @@ use super::report::PhotoReport;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::Limits;
 use crate::photo::{Decoded, Face, FaceBox, FaceHint, ImageProcessor, Landmarks, Photo, PhotoNote};
+use crate::remedy;
 use crate::setters::setters;
 use image::RgbImage;
 
@@ -192,9 +193,7 @@ fn choose(
 }
 
 fn no_detector(mode: CropMode) -> Error {
-    Error::invalid(format!(
-        "crop mode {mode:?} must know where the face is: give a face detector, a face box or landmarks"
-    ))
+    Error::invalid(format!("crop mode {mode:?} must know where the face is")).with_remedy(remedy::FACE_PLACE)
 }
 
 fn named_box(landmarks: &Landmarks, width: u32, height: u32) -> Result<FaceBox> {

@@ -17,6 +17,7 @@ use crate::encoder::EncoderKind;
 use crate::error::{Error, Result};
 use crate::limits::Limits;
 use crate::precision::Precision;
+use crate::remedy;
 use crate::tensor_file::{self, Checkpoint, Source};
 use candle_core::{DType, Device, Tensor};
 use half::{bf16, f16};
@@ -118,8 +119,9 @@ fn check_range(name: &str, values: &[f32], precision: Precision) -> Result<()> {
     match values.iter().find(|value| !fits(**value)) {
         None => Ok(()),
         Some(value) => Err(Error::unsupported(format!(
-            "identity: value {value} in {name} is beyond the range of {precision}; write f32"
-        ))),
+            "identity: value {value} in {name} is beyond the range of {precision}"
+        ))
+        .with_remedy(remedy::IDENTITY_RANGE)),
     }
 }
 

@@ -18,6 +18,7 @@ pub use omniid_kernels::{Element, Place, Scalar, TensorView, TensorViewMut};
 use crate::conditioning::{ConditionedIdentity, ConditionedLayer, Conditioning, Role, Step};
 use crate::error::{Error, Result};
 use crate::host::HostLayer;
+use crate::remedy;
 use crate::setters::setters;
 use std::sync::Arc;
 
@@ -106,9 +107,9 @@ impl<'a> InjectCall<'a> {
         for (name, place) in [("query", query.place()), ("output", output.place())] {
             if place != here {
                 return Err(Error::unsupported(format!(
-                    "{name}: the tensor is on {place}, but the keys and values of this conditioning are on {here}; \
-                     copy the tensor there or open the engine where it is"
-                )));
+                    "{name}: the tensor is on {place}, but the keys and values of this conditioning are on {here}"
+                ))
+                .with_remedy(remedy::TENSOR_PLACE));
             }
         }
         if (heads, head_dim) != (layer.heads, layer.head_dim) {

@@ -3,6 +3,7 @@
 use super::element;
 use super::map::Backing;
 use crate::error::{Error, Result};
+use crate::remedy;
 use candle_core::DType;
 use std::borrow::Cow;
 use std::ops::Range;
@@ -88,8 +89,9 @@ impl Entry {
         // A stride of zero repeats elements, so a few bytes could ask for any amount of memory.
         if count > available.max(1 << 20) {
             return Err(Error::unsupported(format!(
-                "tensor {name:?}: shape {shape:?} repeats the {available} elements of its storage; save a contiguous copy"
-            )));
+                "tensor {name:?}: shape {shape:?} repeats the {available} elements of its storage"
+            ))
+            .with_remedy(remedy::CONTIGUOUS_TENSOR));
         }
         Ok(Self {
             dtype,

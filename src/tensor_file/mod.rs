@@ -27,9 +27,11 @@ pub use writer::{safetensors_to_bytes, write_safetensors, OutputTensor, Safetens
 
 use crate::error::{Error, Result};
 use crate::limits::Limits;
+use crate::remedy;
 use candle_core::{DType, Device, Tensor};
 use entry::Entry;
 use map::Backing;
+use omniid_kernels::Remedy;
 pub(crate) use source::Content;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -292,18 +294,15 @@ impl Checkpoint {
 /// The container of a file that begins with `bytes`.
 fn container_of(bytes: &[u8]) -> Result<Container> {
     /// Beginnings of files that people hand over instead of a checkpoint.
-    const OTHERS: [(&[u8], &str); 8] = [
-        (
-            b"version https://git-lfs",
-            "a Git LFS pointer; fetch the file itself with `git lfs pull`",
-        ),
-        (b"<!DOCTYPE", "an HTML page; the download went wrong"),
-        (b"<html", "an HTML page; the download went wrong"),
-        (b"GGUF", "a GGUF file"),
-        (b"\x89HDF", "an HDF5 file"),
-        (b"\x89PNG", "a PNG picture"),
-        (b"\xff\xd8\xff", "a JPEG picture"),
-        (b"\x1f\x8b", "a gzip archive; unpack it first"),
+    const OTHERS: [(&[u8], &str, Option<Remedy>); 8] = [
+        (b"version https://git-lfs", "a Git LFS pointer", Some(remedy::GIT_LFS)),
+        (b"<!DOCTYPE", "an HTML page", Some(remedy::FAILED_DOWNLOAD)),
+        (b"<html", "an HTML page", Some(remedy::FAILED_DOWNLOAD)),
+        (b"GGUF", "a GGUF file", None),
+        (b"\x89HDF", "an HDF5 file", None),
+        (b"\x89PNG", "a PNG picture", None),
+        (b"\xff\xd8\xff", "a JPEG picture", None),
+        (b"\x1f\x8b", "a gzip archive", Some(remedy::ARCHIVE)),
     ];
     if bytes.starts_with(b"PK\x03\x04") {
         return Ok(Container::Torch);
@@ -312,16 +311,19 @@ fn container_of(bytes: &[u8]) -> Result<Container> {
         return Ok(Container::Safetensors);
     }
     if bytes.starts_with(b"\x80") && bytes.get(1).is_some_and(|&protocol| (1..=5).contains(&protocol)) {
-        return Err(Error::unsupported(
-            "a PyTorch file in the old format (before 1.6). Save it again: \
-             torch.save(torch.load(\"old.bin\", map_location=\"cpu\"), \"new.bin\"), or as safetensors",
-        ));
+        return Err(
+            Error::unsupported("a PyTorch file in the old format (before 1.6)").with_remedy(remedy::OLD_PYTORCH_FILE)
+        );
     }
-    for (begin, what) in OTHERS {
+    for (begin, what, remedy) in OTHERS {
         if bytes.starts_with(begin) {
-            return Err(Error::format(format!(
-                "not a checkpoint but {what}; expected safetensors or a PyTorch file"
-            )));
+            let error = Error::format(format!(
+                "not a checkpoint but {what}, expected safetensors or a PyTorch file"
+            ));
+            return Err(match remedy {
+                Some(remedy) => error.with_remedy(remedy),
+                None => error,
+            });
         }
     }
     let shown = bytes

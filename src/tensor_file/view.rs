@@ -3,6 +3,7 @@
 use super::entry::Entry;
 use super::Checkpoint;
 use crate::error::{Error, Result};
+use crate::remedy;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -39,9 +40,10 @@ pub(super) fn unify_names(tensors: BTreeMap<String, Entry>) -> Result<BTreeMap<S
 fn insert(tensors: &mut BTreeMap<String, Entry>, name: String, entry: Entry) -> Result<()> {
     if let Some(other) = tensors.get(&name) {
         return Err(Error::format(format!(
-            "tensors {:?} and {:?} both mean {name:?}; remove one of them",
+            "tensors {:?} and {:?} both mean {name:?}",
             other.origin, entry.origin
-        )));
+        ))
+        .with_remedy(remedy::DUPLICATE_TENSOR));
     }
     tensors.insert(name, entry);
     Ok(())

@@ -1,6 +1,7 @@
 //! Sizes of a vision transformer: presets, Hugging Face `config.json`, and what tensor shapes tell.
 
 use crate::error::{Error, Result};
+use crate::remedy;
 use crate::tensor_file::Shapes;
 use omniid_kernels::layers::Activation;
 use serde::{Deserialize, Serialize};
@@ -146,9 +147,10 @@ impl VisionConfig {
         let Some(preset) = presets.into_iter().find(|preset| seen.same_model(preset)) else {
             return Err(Error::unsupported(format!(
                 "a vision transformer of width {}, {} layers, feed-forward width {} and patch {} is no published CLIP \
-                 model, so its shapes do not tell the number of heads and the activation; give its config.json",
+                 model, so its shapes do not tell the number of heads and the activation",
                 seen.hidden, seen.layers, seen.intermediate, seen.patch
-            )));
+            ))
+            .with_remedy(remedy::IMAGE_ENCODER_CONFIG));
         };
         let config = Self {
             image_size: seen.image_size()?,

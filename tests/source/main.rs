@@ -2,6 +2,7 @@
 
 mod imports;
 mod public_api;
+mod remedies;
 mod tree;
 mod versions;
 

@@ -14,6 +14,7 @@ pub mod model;
 pub mod optimisation;
 pub mod pictures;
 pub mod random;
+mod remedy;
 pub mod render;
 pub mod run;
 pub mod statistics;

@@ -2,6 +2,7 @@
 
 use super::{device, ModelArgs};
 use crate::failure::{Failure, Outcome};
+use crate::remedy;
 use omniid::checkpoint::Checkpoint;
 use omniid::engine::Source;
 use omniid_minihost::{GenerateOptions, Generator, Minihost};
@@ -37,13 +38,11 @@ impl GeneratorArgs {
             (Some(path), _) => Source::from(path.as_path()),
             // The built-in host knows nothing of another model's identities.
             (None, Some(_)) => {
-                return Err(Failure::usage(
-                    "no generator for this identity model: give --minihost FILE or set OMNIID_MINIHOST",
-                ))
+                return Err(Failure::usage("no generator for this identity model").with_remedy(remedy::MINIHOST))
             }
             (None, None) => {
                 let bytes = omniid_minihost::default_model()
-                    .map_err(|error| Failure::usage(format!("{error}; give --minihost FILE or set OMNIID_MINIHOST")))?;
+                    .map_err(|error| Failure::usage(error.message()).with_remedy(remedy::MINIHOST))?;
                 Source::from(bytes)
             }
         };

@@ -2,6 +2,7 @@
 
 use crate::failure::{Failure, Outcome};
 use crate::progress::with_bar;
+use crate::remedy;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use omniid::engine::{DeviceChoice, Engine, EngineOptions, HostConfig, Source};
 use omniid::host::HostSpec;
@@ -129,9 +130,8 @@ impl ModelArgs {
                 "--image-encoder belongs to a --checkpoint that needs one",
             )),
             None => {
-                let options = EngineOptions::built_in().map_err(|error| {
-                    Failure::usage(format!("{error}; give --checkpoint FILE or set OMNIID_CHECKPOINT"))
-                })?;
+                let options = EngineOptions::built_in()
+                    .map_err(|error| Failure::usage(error.message()).with_remedy(remedy::CHECKPOINT))?;
                 Ok(options.checkpoint)
             }
         }

@@ -6,6 +6,7 @@ use crate::failure::{Failure, Outcome};
 use crate::output::{self, bytes_text};
 use crate::picture::{matrix_picture, save_png, Cell, Sheet};
 use crate::progress::{cancelled, with_bar, Bar};
+use crate::remedy;
 use crate::views::{self, NamedView};
 use crate::{crops, memory};
 use image::RgbImage;
@@ -143,10 +144,10 @@ fn words(size: usize) -> String {
 fn find_people(root: &Path) -> Outcome<Vec<(String, Vec<PathBuf>)>> {
     let missing = |reason: String| {
         Failure::usage(format!(
-            "{}: {reason}. The demo needs a folder with one folder of photos per person; run it in the repository's \
-             root, where examples/photos is, or give --photos FOLDER",
+            "{}: {reason}; the demo needs a folder with one folder of photos per person",
             root.display()
         ))
+        .with_remedy(remedy::DEMO_PHOTOS)
     };
     let entries = std::fs::read_dir(root).map_err(|error| missing(error.to_string()))?;
     let mut folders: Vec<PathBuf> = entries

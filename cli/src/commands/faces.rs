@@ -5,6 +5,7 @@ use crate::args::LimitArgs;
 use crate::failure::{Failure, Outcome};
 use crate::output;
 use crate::picture::{save_png, Canvas};
+use crate::remedy;
 use image::RgbImage;
 use omniid::face::{DetectOptions, Face, FaceDetector};
 use omniid::photo::Photo;
@@ -118,9 +119,10 @@ fn targets(photos: &[PathBuf], args: &Args) -> Outcome<Vec<Option<PathBuf>>> {
         (Some(file), _) if photos.len() == 1 => vec![Some(file.clone())],
         (Some(_), _) => {
             return Err(Failure::usage(format!(
-                "--output is one picture, but there are {} photos; --output-folder takes them all",
+                "--output is one picture, but there are {} photos",
                 photos.len()
-            )));
+            ))
+            .with_remedy(remedy::OUTPUT_FOLDER));
         }
         (None, Some(folder)) => {
             output::make_folder(folder)?;

@@ -4,6 +4,7 @@ use crate::failure::{Failure, Outcome};
 use crate::output;
 use crate::picture::save_png;
 use crate::progress::Bar;
+use crate::remedy;
 use clap::ValueEnum;
 use image::RgbImage;
 use omniid_training::data::Dataset;
@@ -91,11 +92,10 @@ impl AssetArgs {
 
     /// Reads the head models and says what is missing.
     pub fn open(&self) -> Outcome<Assets> {
-        let folder = self.folder.as_deref().ok_or_else(|| {
-            Failure::usage(
-                "no head models: give --assets FOLDER or set OMNIID_ASSETS; docs/training.md says where they come from",
-            )
-        })?;
+        let folder = self
+            .folder
+            .as_deref()
+            .ok_or_else(|| Failure::usage("no head models to render people with").with_remedy(remedy::ASSETS))?;
         let assets = Assets::open(folder)?;
         for line in assets.report() {
             eprintln!("note: {line}");
@@ -140,9 +140,7 @@ const SHEET_PEOPLE: usize = 12;
 
 pub fn run(args: Args) -> Outcome {
     if args.out.is_none() && args.dataset.is_none() && args.sheet.is_none() {
-        return Err(Failure::usage(
-            "nothing to write: give a FOLDER, --dataset FILE or --sheet FILE",
-        ));
+        return Err(Failure::usage("nothing to write").with_remedy(remedy::RENDER_OUTPUT));
     }
     if args.inputs + args.targets == 0 {
         return Err(Failure::usage("--inputs 0 and --targets 0: no pictures"));

@@ -6,6 +6,7 @@ use crate::detector;
 use crate::failure::{Failure, Outcome};
 use crate::output;
 use crate::progress::Bar;
+use crate::remedy;
 use omniid::checkpoint::save_bytes_atomically;
 use omniid::engine::DeviceChoice;
 use omniid::{Error, ErrorKind};
@@ -148,13 +149,16 @@ pub fn run(args: Args) -> Outcome {
         output::print(file.display().to_string())?;
     }
     if report.outcome == RunOutcome::Stopped {
-        return Err(Failure::Library(Error::new(
-            ErrorKind::Cancelled,
-            format!(
-                "training was stopped after step {} of {}; the state is saved, --resume goes on",
-                report.step, config.steps
-            ),
-        )));
+        return Err(Failure::Library(
+            Error::new(
+                ErrorKind::Cancelled,
+                format!(
+                    "training was stopped after step {} of {}; the state is saved",
+                    report.step, config.steps
+                ),
+            )
+            .with_remedy(remedy::RESUME),
+        ));
     }
     Ok(())
 }
@@ -188,10 +192,10 @@ fn gather(config: &mut RunConfig, out: &Path, args: &Args, bar: &Bar) -> Outcome
     // A run that is continued has rendered its people already.
     if !(args.resume && file.is_file()) {
         if !args.assets.is_given() {
-            return Err(Failure::usage(format!(
-                "run {:?} names no data: give --data FILE, --photos FOLDER, or --assets FOLDER to render people",
-                config.name
-            )));
+            return Err(
+                Failure::usage(format!("the configuration {:?} names no data", config.name))
+                    .with_remedy(remedy::TRAINING_DATA),
+            );
         }
         let render = fitting(config, args.people);
         bar.line(&format!(

@@ -9,6 +9,7 @@ pub use writable::TensorViewMut;
 
 use crate::element::{Element, Scalar};
 use crate::error::{Error, Result};
+use crate::remedy;
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -288,9 +289,10 @@ impl<'a> TensorView<'a> {
     pub fn require_cpu(&self) -> Result<()> {
         match self.place {
             Place::Cpu => Ok(()),
-            place => Err(Error::unsupported(format!(
-                "the tensor is on {place}, but this call works on the CPU; copy it there first"
-            ))),
+            place => Err(
+                Error::unsupported(format!("the tensor is on {place}, but this call works on the CPU"))
+                    .with_remedy(remedy::COPY_TO_CPU),
+            ),
         }
     }
 

@@ -3,6 +3,7 @@
 use super::super::entry::Storage;
 use crate::error::{Error, Result};
 use crate::limits::Limits;
+use crate::remedy;
 use std::io::{Cursor, Read};
 use std::ops::Range;
 use std::sync::Arc;
@@ -47,7 +48,8 @@ impl<'a> Archive<'a> {
             }
         }
         let root = root.ok_or_else(|| {
-            Error::format("a zip archive without data.pkl: not a file written by torch.save (unpack it first?)")
+            Error::format("a zip archive without data.pkl: not a file written by torch.save")
+                .with_remedy(remedy::ARCHIVE)
         })?;
         let mut archive = Self {
             bytes,

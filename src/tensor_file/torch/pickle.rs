@@ -7,6 +7,7 @@
 
 use super::value::{Arena, Content, Global, Node, StorageRef, TensorRef, Value};
 use crate::error::{Error, Result};
+use crate::remedy;
 use std::collections::HashMap;
 
 /// Most operations of a program. A checkpoint of a thousand tensors has about fifty thousand.
@@ -169,10 +170,11 @@ impl<'a> Machine<'a> {
     fn global(&mut self, module: &str, name: &str) -> Result<()> {
         let global = Global::named(module, name).ok_or_else(|| {
             Error::unsupported(format!(
-                "pickle: the file asks Python for {:?}, which is neither a tensor nor a dictionary. OmniID executes \
-                 nothing from a checkpoint; save the weights as safetensors",
+                "pickle: the file asks Python for {:?}, which is neither a tensor nor a dictionary; nothing from a \
+                 checkpoint is executed",
                 format!("{module}.{name}")
             ))
+            .with_remedy(remedy::SAFETENSORS)
         })?;
         self.stack.push(Value::Global(global));
         Ok(())

@@ -7,6 +7,7 @@ use crate::data::Dataset;
 use crate::flow::{FlowReconstruction, HOST_PREFIX};
 use crate::masked::MaskedReconstruction;
 use crate::optimisation::Parameters;
+use crate::remedy;
 use crate::tokens::{similarity_projection, PROJECTION};
 use crate::trainer::{Objective, Observer, Outcome, State, Trainer};
 use candle_core::{DType, Device, Tensor};
@@ -260,10 +261,9 @@ pub fn start<'a, O: Objective, C: Configuration>(
 ) -> Result<Trainer<'a, O>> {
     let folder = &options.folder;
     if !options.resume && State::exists(folder) {
-        return Err(Error::invalid(format!(
-            "{} holds the state of a run; resume it or choose another folder",
-            folder.display()
-        )));
+        return Err(
+            Error::invalid(format!("{} holds the state of a run", folder.display())).with_remedy(remedy::RUN_FOLDER)
+        );
     }
     let mut parameters = Parameters::new(
         &objective.parameters()?,

@@ -1,0 +1,6 @@
+//! What the reader of the training's messages can do; see `omniid::remedy`.
+
+use omniid::Remedy;
+
+/// A new run in the folder of another one.
+pub(crate) const RUN_FOLDER: Remedy = Remedy::new("run-folder", "resume the run or choose another folder");
