@@ -20,6 +20,18 @@ pub enum Stage {
     Save = 4,
 }
 
+impl Stage {
+    /// What is counted, in words.
+    fn unit(self) -> &'static str {
+        match self {
+            Self::Load => "parts of the model",
+            Self::Photos | Self::Encode => "photos",
+            Self::Condition => "host layers",
+            Self::Save => "tensors",
+        }
+    }
+}
+
 /// A step of a long call: `done` of `total` units of `stage` are finished.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {
@@ -54,7 +66,7 @@ pub(crate) fn report(progress: ProgressFn<'_>, stage: Stage, done: usize, total:
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(()) => Err(Error::new(
             ErrorKind::Cancelled,
-            format!("cancelled by the progress callback at {done} of {total} ({stage:?})"),
+            format!("cancelled at {done} of {total} {}", stage.unit()),
         )),
     }
 }

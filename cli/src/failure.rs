@@ -6,11 +6,15 @@
 //! | 1 | failed: `error[KIND]` on standard error says how |
 //! | 2 | wrong usage, from this program or from the argument parser |
 //! | 3 | no usable face in any photo |
-//! | 130 | cancelled by Ctrl-C |
+//! | 129, 130, 143 | ended by SIGHUP, Ctrl-C, SIGTERM |
+//!
+//! With `--json`, an object with the same kind and message goes to standard output.
 
-use crate::progress::INTERRUPTED_CODE;
+use crate::signals;
 use omniid::{Error, ErrorKind, Remedy};
+use serde_json::json;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Why a command ended early.
 #[derive(Debug)]
@@ -21,10 +25,33 @@ pub enum Failure {
     Usage(Error),
     /// Standard output could not be written.
     Output(std::io::Error),
+    /// Some of many inputs could not be used; the command has reported each and gone on.
+    Partial {
+        /// The first error's kind, which decides the exit code.
+        kind: ErrorKind,
+        /// How many of how many.
+        message: String,
+    },
 }
 
 /// A command's result.
 pub type Outcome<T = ()> = Result<T, Failure>;
+
+/// Whether the arguments ask for JSON; set once, before any work.
+static JSON: AtomicBool = AtomicBool::new(false);
+
+/// Whether an error was reported: the thread of signals must not report it again.
+static REPORTED: AtomicBool = AtomicBool::new(false);
+
+/// Errors go to standard output as JSON, too.
+pub fn report_as_json() {
+    JSON.store(true, Ordering::Relaxed);
+}
+
+/// A report goes to standard output. It has the errors of single inputs in it, so that no other JSON may follow.
+pub fn has_reported() {
+    JSON.store(false, Ordering::Relaxed);
+}
 
 impl Failure {
     /// A mistake in the arguments.
@@ -38,8 +65,25 @@ impl Failure {
         match self {
             Self::Library(error) => Self::Library(error.with_remedy(remedy)),
             Self::Usage(error) => Self::Usage(error.with_remedy(remedy)),
-            Self::Output(error) => Self::Output(error),
+            other => other,
         }
+    }
+
+    /// The error of one input among many, which do not stop at it; anything that ends the command comes back.
+    pub fn of_input(self) -> Result<Error, Self> {
+        match self {
+            Self::Library(error) if error.kind() != ErrorKind::Cancelled => Ok(error),
+            Self::Usage(error) => Ok(error),
+            other => Err(other),
+        }
+    }
+
+    /// The end of a command of whose `all` inputs some had errors; `None` when there were none.
+    pub fn partial(errors: &[ErrorKind], all: usize, what: &str) -> Option<Self> {
+        Some(Self::Partial {
+            kind: *errors.first()?,
+            message: format!("{} of {all} {what} could not be used", errors.len()),
+        })
     }
 
     /// Prints the failure to standard error and gives the exit code.
@@ -48,23 +92,57 @@ impl Failure {
             // `omniid … | head` is no failure.
             Self::Output(error) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
             Self::Output(error) => {
-                eprintln!("error[io]: standard output: {error}");
+                say("io", &format!("standard output: {error}"));
                 ExitCode::from(1)
             }
             Self::Usage(error) => {
-                eprintln!("error[usage]: {error}");
+                say("usage", &error.to_string());
                 ExitCode::from(2)
             }
             Self::Library(error) => {
-                eprintln!("error[{}]: {error}", kind_name(error.kind()));
-                ExitCode::from(match error.kind() {
-                    ErrorKind::InvalidArgument => 2,
-                    ErrorKind::NoFace => 3,
-                    ErrorKind::Cancelled => INTERRUPTED_CODE,
-                    _ => 1,
-                })
+                say(kind_name(error.kind()), &error.to_string());
+                ExitCode::from(exit_code(error.kind()))
+            }
+            Self::Partial { kind, message } => {
+                say(kind_name(kind), &message);
+                ExitCode::from(exit_code(kind))
             }
         }
+    }
+}
+
+/// Reports that a signal ended the program, unless the command has reported an error itself.
+pub fn report_cancelled() {
+    say(
+        kind_name(ErrorKind::Cancelled),
+        &format!("cancelled by {}", signals::cause()),
+    );
+}
+
+/// Prints an error, once, to standard error and with `--json` also to standard output.
+pub fn say(kind: &str, message: &str) {
+    if REPORTED.swap(true, Ordering::Relaxed) {
+        return;
+    }
+    eprintln!("error[{kind}]: {message}");
+    if JSON.load(Ordering::Relaxed) {
+        use std::io::Write;
+        // Nobody is left to be told that this fails.
+        let _ = writeln!(std::io::stdout(), "{:#}", as_json(kind, message));
+    }
+}
+
+/// An error as programs get it.
+pub fn as_json(kind: &str, message: &str) -> serde_json::Value {
+    json!({ "error": { "kind": kind, "message": message } })
+}
+
+fn exit_code(kind: ErrorKind) -> u8 {
+    match kind {
+        ErrorKind::InvalidArgument => 2,
+        ErrorKind::NoFace => 3,
+        ErrorKind::Cancelled => signals::exit_code(),
+        _ => 1,
     }
 }
 

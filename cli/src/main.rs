@@ -13,6 +13,7 @@ mod photos;
 mod picture;
 mod progress;
 mod remedy;
+mod signals;
 mod views;
 
 use clap::Parser;
@@ -25,7 +26,9 @@ Exit codes:
      or internal
   2  wrong usage or an invalid value, before any work was done
   3  no usable face in any photo (error[no-face])
-  130  cancelled by Ctrl-C; no output was written, but `train` saved its state
+  130  cancelled by Ctrl-C (143: by SIGTERM, 129: by SIGHUP); nothing is half-written, and `train` saved its state
+
+With --json, an error is an object on standard output, too: {\"error\": {\"kind\": KIND, \"message\": TEXT}}.
 
 Environment:
   OMNIID_CHECKPOINT, OMNIID_MINIHOST, OMNIID_IMAGE_ENCODER, OMNIID_DETECTOR, OMNIID_VERIFIER, OMNIID_ASSETS,
@@ -47,14 +50,34 @@ pub(crate) struct Cli {
     command: commands::Command,
 }
 
+/// Reads the arguments. Mistakes in them end the program here, with a JSON error where JSON is asked for.
+fn parse() -> commands::Command {
+    let asks_json = std::env::args_os()
+        .take_while(|argument| argument != "--")
+        .any(|argument| argument == "--json");
+    if asks_json {
+        failure::report_as_json();
+    }
+    Cli::try_parse().map(|cli| cli.command).unwrap_or_else(|error| {
+        if asks_json && error.use_stderr() {
+            let text = error.render().to_string();
+            let _ = output::print_json(&failure::as_json(
+                "usage",
+                text.trim_start_matches("error: ").trim_end(),
+            ));
+        }
+        error.exit()
+    })
+}
+
 fn main() -> ExitCode {
-    let command = Cli::parse().command;
+    signals::watch(failure::report_cancelled);
+    let command = parse();
     // candle's threads spin while they wait, which takes the cores away from the kernels of this library. It reads the
     // variable when it first computes.
     if std::env::var_os("CANDLE_NUM_THREADS").is_none() {
         std::env::set_var("CANDLE_NUM_THREADS", "1");
     }
-    progress::watch_interrupts();
     match commands::run(command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),

@@ -1,6 +1,6 @@
 //! Results to standard output, and files that must not be lost or half-written.
 
-use crate::failure::{Failure, Outcome};
+use crate::failure::{self, Failure, Outcome};
 use crate::remedy;
 use omniid::Error;
 use serde::Serialize;
@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 /// Prints a text to standard output, with a line break at its end.
 pub fn print(text: impl AsRef<str>) -> Outcome {
+    failure::has_reported();
     let mut out = std::io::stdout().lock();
     let write = |out: &mut std::io::StdoutLock| {
         out.write_all(text.as_ref().as_bytes())?;

@@ -2,19 +2,11 @@
 
 use crate::failure::{Failure, Outcome};
 use crate::remedy;
+use crate::signals;
 use omniid::Error;
+use omniid_training::data::scan::{NoPhoto, Scan, ENDINGS};
+use serde::Serialize;
 use std::path::{Path, PathBuf};
-
-/// Endings of the formats that are read. Only folders are filtered by them: a file that is named is opened
-/// whatever it is called.
-const ENDINGS: [&str; 7] = ["jpg", "jpeg", "png", "webp", "bmp", "tif", "tiff"];
-
-/// Whether the name ends like a photo's.
-pub fn looks_like_photo(path: &Path) -> bool {
-    path.extension()
-        .and_then(|ending| ending.to_str())
-        .is_some_and(|ending| ENDINGS.iter().any(|known| known.eq_ignore_ascii_case(ending)))
-}
 
 /// Whether the file's content begins like a photo of a known format.
 pub fn is_image(path: &Path) -> bool {
@@ -27,48 +19,137 @@ pub fn is_image(path: &Path) -> bool {
         .is_ok_and(|count| image::guess_format(&start[..count]).is_ok())
 }
 
-/// The photos that `paths` name, in that order; those of a folder by name.
+/// Photos, and what else was seen where they lie.
+#[derive(Default)]
+pub struct Found {
+    pub photos: Vec<PathBuf>,
+    pub passed_over: PassedOver,
+}
+
+/// What was seen in folders and is no photo.
+#[derive(Debug, Default, Clone, Serialize)]
+pub struct PassedOver {
+    /// Files and folders, with the reasons.
+    pub entries: Vec<Entry>,
+    /// Folders below that were not searched.
+    pub folders_below: usize,
+    /// Hidden and system entries.
+    pub system_entries: usize,
+}
+
+/// Something that is no photo.
+#[derive(Debug, Clone, Serialize)]
+pub struct Entry {
+    pub path: String,
+    pub kind: &'static str,
+    pub reason: String,
+}
+
+/// The photos that `paths` name, in that order; those of a folder by name. A file that is named is taken whatever it is
+/// called.
 ///
 /// With `recursive`, folders below a folder are searched too; links to folders are not followed.
-pub fn collect(paths: &[PathBuf], recursive: bool) -> Outcome<Vec<PathBuf>> {
-    let mut photos = Vec::new();
+pub fn collect(paths: &[PathBuf], recursive: bool) -> Outcome<Found> {
+    let mut all = Found::default();
     for path in paths {
         let found = std::fs::metadata(path).map_err(|error| Error::io(path, error))?;
         if !found.is_dir() {
-            photos.push(path.clone());
+            all.photos.push(path.clone());
             continue;
         }
-        let before = photos.len();
-        search(path, recursive, &mut photos)?;
-        if photos.len() == before {
-            let failure = Failure::usage(format!("{} has no photos ({})", path.display(), ENDINGS.join(", ")));
+        let found = search(path, recursive)?;
+        if found.photos.is_empty() {
+            let failure = nothing_in(path, &found.passed_over);
             return Err(match recursive {
                 true => failure,
                 false => failure.with_remedy(remedy::RECURSIVE),
             });
         }
+        all.append(found);
     }
-    Ok(photos)
+    Ok(all)
 }
 
-fn search(folder: &Path, recursive: bool, photos: &mut Vec<PathBuf>) -> Outcome {
-    let failed = |error| Failure::Library(Error::io(folder, error));
-    let mut entries = std::fs::read_dir(folder)
-        .map_err(failed)?
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(failed)?;
-    entries.sort_by_key(|entry| entry.file_name());
-    for entry in entries {
-        let path = entry.path();
-        if entry.file_type().map_err(failed)?.is_dir() {
-            if recursive {
-                search(&path, recursive, photos)?;
+/// The photos of a folder, perhaps none.
+pub fn search(folder: &Path, recursive: bool) -> Outcome<Found> {
+    let scan = Scan::of(folder, recursive, &mut signals::go_on)?;
+    let entries = scan.passed_over.iter().map(|one| Entry {
+        path: one.path.display().to_string(),
+        kind: one.reason.kind(),
+        reason: one.reason.to_string(),
+    });
+    Ok(Found {
+        passed_over: PassedOver {
+            entries: entries.collect(),
+            folders_below: scan.folders_below,
+            system_entries: scan.system_entries,
+        },
+        photos: scan.photos,
+    })
+}
+
+fn nothing_in(folder: &Path, passed_over: &PassedOver) -> Failure {
+    let mut text = format!("{} has no photos ({})", folder.display(), ENDINGS.join(", "));
+    let seen = passed_over.lines();
+    if !seen.is_empty() {
+        text.push_str(&format!("; {}", seen.join("; ")));
+    }
+    Failure::usage(text)
+}
+
+impl Found {
+    /// Adds what was found elsewhere.
+    pub fn append(&mut self, other: Self) {
+        self.photos.extend(other.photos);
+        self.passed_over.append(other.passed_over);
+    }
+}
+
+impl PassedOver {
+    /// Adds what was seen elsewhere.
+    pub fn append(&mut self, other: Self) {
+        self.entries.extend(other.entries);
+        self.folders_below += other.folders_below;
+        self.system_entries += other.system_entries;
+    }
+
+    /// One line per thing with a reason of its own; files of other kinds, and folders below, together.
+    pub fn lines(&self) -> Vec<String> {
+        const NAMED: usize = 5;
+        let is_other = |entry: &&Entry| entry.kind == NoPhoto::OtherFile.kind();
+        let (others, own): (Vec<&Entry>, Vec<&Entry>) = self.entries.iter().partition(is_other);
+        let mut lines: Vec<String> = own
+            .iter()
+            .map(|entry| format!("{}: {}", entry.path, entry.reason))
+            .collect();
+        if !others.is_empty() {
+            let mut names: Vec<&str> = others.iter().take(NAMED).map(|entry| entry.path.as_str()).collect();
+            if others.len() > NAMED {
+                names.push("…");
             }
-        } else if looks_like_photo(&path) {
-            photos.push(path);
+            lines.push(format!(
+                "{}: {}",
+                count(others.len(), "other file, no photo", "other files, no photos"),
+                names.join(", ")
+            ));
+        }
+        if self.folders_below > 0 {
+            let folders = count(self.folders_below, "folder below", "folders below");
+            lines.push(format!("{folders} not searched: --recursive searches them"));
+        }
+        lines
+    }
+
+    /// Prints the lines to standard error, for commands whose standard output is a table or JSON.
+    pub fn tell(&self) {
+        for line in self.lines() {
+            eprintln!("not used  {line}");
         }
     }
-    Ok(())
+}
+
+fn count(number: usize, one: &str, several: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { several })
 }
 
 #[cfg(test)]
@@ -76,21 +157,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn folders_are_sorted_and_filtered() {
+    fn folders_are_sorted_and_everything_else_is_said() {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
         std::fs::create_dir(path("below")).unwrap();
-        for name in ["b.JPG", "a.png", "notes.txt", "below/c.webp"] {
+        for name in ["b.JPG", "a.png", "notes.txt", "clip.mp4", "below/c.webp"] {
             std::fs::write(path(name), b"").unwrap();
         }
         let root = [folder.path().to_path_buf()];
-        assert_eq!(collect(&root, false).unwrap(), [path("a.png"), path("b.JPG")]);
-        assert_eq!(
-            collect(&root, true).unwrap(),
-            [path("a.png"), path("b.JPG"), path("below/c.webp")]
-        );
+        let found = collect(&root, false).unwrap();
+        assert_eq!(found.photos, [path("a.png"), path("b.JPG")]);
+        let lines = found.passed_over.lines();
+        assert!(lines[0].contains("clip.mp4: a video"), "{lines:?}");
+        assert!(lines[1].starts_with("1 other file, no photo: "), "{lines:?}");
+        assert_eq!(lines[2], "1 folder below not searched: --recursive searches them");
+        let deep = collect(&root, true).unwrap();
+        assert_eq!(deep.photos, [path("a.png"), path("b.JPG"), path("below/c.webp")]);
         // A file that is named is taken whatever it is called.
-        assert_eq!(collect(&[path("notes.txt")], false).unwrap(), [path("notes.txt")]);
+        assert_eq!(
+            collect(&[path("notes.txt")], false).unwrap().photos,
+            [path("notes.txt")]
+        );
     }
 
     #[test]

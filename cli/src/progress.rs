@@ -1,35 +1,13 @@
-//! A progress bar on standard error, and the way out on Ctrl-C.
+//! A progress bar on standard error.
 
+use crate::signals::go_on;
 use indicatif::{ProgressBar, ProgressStyle};
 use omniid::{Error, ErrorKind};
 use omniid::{Progress, ProgressFn, Stage};
 use std::ops::ControlFlow;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-/// Whether Ctrl-C was pressed.
-static INTERRUPTED: AtomicBool = AtomicBool::new(false);
-
-/// The exit code after Ctrl-C: 128 and the number of the signal, as shells have it.
-pub const INTERRUPTED_CODE: u8 = 130;
-
-/// Makes Ctrl-C cancel the running call, so that its temporary files go away. Pressed again, it ends the program.
-pub fn watch_interrupts() {
-    let watched = ctrlc::set_handler(|| {
-        if INTERRUPTED.swap(true, Ordering::Relaxed) {
-            std::process::exit(i32::from(INTERRUPTED_CODE));
-        }
-    });
-    if let Err(error) = watched {
-        eprintln!("warning: Ctrl-C may leave temporary files: {error}");
-    }
-}
-
-/// Whether Ctrl-C was pressed.
-pub fn is_interrupted() -> bool {
-    INTERRUPTED.load(Ordering::Relaxed)
-}
-
-/// The error of work that Ctrl-C stopped.
+/// The error of work that a signal stopped.
 pub fn cancelled(what: &str) -> Error {
     Error::new(ErrorKind::Cancelled, format!("{what}: cancelled"))
 }
@@ -55,6 +33,13 @@ impl Bar {
         Self::with_template(quiet, "{pos}/{len} [{bar:30}] {elapsed}  {msg}")
     }
 
+    /// For work whose steps nobody counts: what is done, and for how long.
+    pub fn busy(quiet: bool, what: &str) -> Self {
+        let bar = Self::with_template(quiet, "{msg} {elapsed}");
+        bar.bar.set_message(what.to_string());
+        bar
+    }
+
     fn with_template(quiet: bool, template: &str) -> Self {
         let bar = if quiet {
             ProgressBar::hidden()
@@ -64,10 +49,14 @@ impl Bar {
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style.progress_chars("=> "));
         }
+        // Steps may be long: the time shows that the program is alive.
+        if !quiet {
+            bar.enable_steady_tick(Duration::from_millis(500));
+        }
         Self { bar }
     }
 
-    /// Shows that `done` of `total` steps of `what` are finished. Breaks after Ctrl-C.
+    /// Shows that `done` of `total` steps of `what` are finished. Breaks when a signal asks to stop.
     pub fn show(&self, what: &str, done: u64, total: u64) -> ControlFlow<()> {
         if self.bar.message() != what {
             self.bar.set_message(what.to_string());
@@ -75,16 +64,25 @@ impl Bar {
         }
         self.bar.set_length(total);
         self.bar.set_position(done);
-        if is_interrupted() {
-            ControlFlow::Break(())
-        } else {
-            ControlFlow::Continue(())
+        go_on()
+    }
+
+    /// As [`Bar::show`], for loops of this program.
+    pub fn step(&self, what: &str, done: usize, total: usize) -> Result<(), Error> {
+        match self.show(what, done as u64, total as u64) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(cancelled(what)),
         }
     }
 
     /// Writes a line to standard error without spoiling the bar.
     pub fn line(&self, text: &str) {
-        self.bar.suspend(|| eprintln!("{text}"));
+        self.pause(|| eprintln!("{text}"));
+    }
+
+    /// Does something, such as printing a result, while the bar is off the screen.
+    pub fn pause<T>(&self, work: impl FnOnce() -> T) -> T {
+        self.bar.suspend(work)
     }
 }
 

@@ -15,8 +15,8 @@ mod kind;
 
 pub(crate) use crate::tensor_file::Content;
 pub use crate::tensor_file::{
-    safetensors_to_bytes, save_atomically, save_bytes_atomically, write_safetensors, Checkpoint, Container,
-    OutputTensor, SafetensorsWriter, Shapes, Source, TensorInfo, UsageTracker, FINGERPRINT_KEY,
+    remove_unfinished, safetensors_to_bytes, save_atomically, save_bytes_atomically, write_safetensors, Checkpoint,
+    Container, OutputTensor, SafetensorsWriter, Shapes, Source, TensorInfo, Unfinished, UsageTracker, FINGERPRINT_KEY,
 };
 pub use crate::vit::ClipNaming;
 pub use describe::Description;

@@ -1,6 +1,6 @@
 //! Where an identity comes from: which query looks where in which photo.
 
-use super::options::{BadPhoto, EncodeOptions};
+use super::options::EncodeOptions;
 use super::Engine;
 use crate::encoder::Encoder;
 use crate::error::{Error, Result};
@@ -19,8 +19,10 @@ pub struct AttentionMaps {
     pub blocks: usize,
     /// Patches along a side of the crop.
     pub side: usize,
-    /// One for each photo, in the order they were given.
+    /// One for each photo that could be used, in the order they were given.
     pub photos: Vec<PhotoAttention>,
+    /// Photos that could not be used, and why.
+    pub left_out: Vec<PhotoReport>,
 }
 
 /// The attention that one photo gets.
@@ -64,12 +66,12 @@ impl PhotoAttention {
 impl Engine {
     /// Looks at the cross-attention of an Omni-ID encoder while it reads `photos`: which query looks where.
     ///
-    /// Photos are cropped as by [`Engine::encode`]. All must be usable, so that a map belongs to each. Memory grows
-    /// with photos × queries × patches.
+    /// Photos are cropped, and left out or refused, as by [`Engine::encode`]. Memory grows with
+    /// photos × queries × patches.
     ///
     /// # Errors
-    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for models whose encoder is not Omni-ID; the error
-    /// of the first photo that cannot be used.
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for models whose encoder is not Omni-ID; as
+    /// [`Engine::encode`].
     pub fn attention_maps<'p, P: Into<Photo<'p>>>(
         &self,
         photos: impl IntoIterator<Item = P>,
@@ -97,19 +99,19 @@ impl Engine {
         };
         self.check_photo_count(photos.len(), 0)?;
         let options = EncodeOptions {
-            bad_photo: BadPhoto::Fail,
             batch_size: 1,
             ..options.clone()
         };
         let mut crops = Vec::with_capacity(photos.len());
         let (features, reports) = self.features(&photos, &options, progress, |crop| crops.push(crop))?;
         let maps = encoder.attention_maps(&features)?;
+        let (reports, left_out): (Vec<_>, Vec<_>) = reports.into_iter().partition(PhotoReport::is_used);
         let config = encoder.config();
         let side = self.inner.info.backbone.patches_per_side();
         let patches = side * side;
         // The class token, where it is read, is the first key.
         let skip = usize::from(config.include_class_token);
-        let mut all = Vec::with_capacity(photos.len());
+        let mut all = Vec::with_capacity(reports.len());
         for (index, (crop, report)) in crops.into_iter().zip(reports).enumerate() {
             let mut shares = Vec::with_capacity(maps.len() * config.queries * patches);
             for map in &maps {
@@ -129,6 +131,7 @@ impl Engine {
             blocks: maps.len(),
             side,
             photos: all,
+            left_out,
         })
     }
 }

@@ -1,5 +1,6 @@
 //! Writing a file so that it is never seen half-written.
 
+use super::unfinished::Unfinished;
 use crate::error::{Error, Result};
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
@@ -8,7 +9,8 @@ use std::path::Path;
 ///
 /// `write` fills a temporary file in the same folder, which is flushed to the disk and renamed. So `path` holds
 /// either what it held before or the complete new file, and after an error the temporary file is gone. A link is
-/// followed. A device or pipe, which cannot be replaced, is written directly.
+/// followed. A device or pipe, which cannot be replaced, is written directly. A program that ends on a signal calls
+/// [`remove_unfinished`](super::remove_unfinished) before.
 ///
 /// # Errors
 /// [`Io`](crate::ErrorKind::Io) naming the path, also when the disk is full;
@@ -49,7 +51,9 @@ fn save(path: &Path, write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result
         builder.permissions(std::fs::Permissions::from_mode(0o666));
     }
     // Dropping the temporary file on any of the errors below removes it.
-    let file = buffered(builder.tempfile_in(folder).map_err(failed)?, write)?;
+    let file = builder.tempfile_in(folder).map_err(failed)?;
+    let _listed = Unfinished::new(file.path());
+    let file = buffered(file, write)?;
     file.as_file().sync_all().map_err(failed)?;
     file.persist(&target).map_err(|error| failed(error.error))?;
     #[cfg(unix)]
@@ -63,10 +67,43 @@ fn save(path: &Path, write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result
 /// Runs `write` on a buffer around `file` and gives the file back.
 fn buffered<W: Write>(file: W, write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<W> {
     let mut buffer = BufWriter::with_capacity(1 << 20, file);
-    write(&mut buffer)?;
-    buffer.into_inner().map_err(|error| failed(error.into_error()))
+    match write(&mut buffer) {
+        Ok(()) => buffer.into_inner().map_err(|error| failed(error.into_error())),
+        Err(error) => {
+            // Dropping the buffer would try to write the rest of a file that is given up.
+            let _ = buffer.into_parts();
+            Err(error)
+        }
+    }
 }
 
+/// The system's reason alone: tempfile adds the path of the temporary file, which nobody knows.
 fn failed(error: io::Error) -> Error {
-    Error::new(crate::ErrorKind::Io, error.to_string())
+    let reason = error
+        .get_ref()
+        .and_then(|inner| inner.source())
+        .map(ToString::to_string);
+    Error::new(crate::ErrorKind::Io, reason.unwrap_or_else(|| error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_save_names_the_target_and_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let missing = folder.path().join("no/x.omniid");
+        let error = save_bytes_atomically(&missing, b"x").unwrap_err();
+        let text = error.message();
+        assert!(text.starts_with(&missing.display().to_string()), "{text}");
+        assert!(!text.contains(".tmp"), "{text}");
+        let given_up = folder.path().join("y");
+        save_atomically(&given_up, |out| {
+            out.write_all(&[1; 10]).unwrap();
+            Err(Error::invalid("no"))
+        })
+        .unwrap_err();
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
 }

@@ -13,6 +13,7 @@ mod safetensors;
 mod shapes;
 mod source;
 mod torch;
+mod unfinished;
 mod view;
 mod writer;
 
@@ -22,6 +23,7 @@ pub use fingerprint::FINGERPRINT_KEY;
 pub use shapes::Shapes;
 pub use source::Source;
 pub use torch::{torch_to_bytes, DenseTensor, TorchObject};
+pub use unfinished::{remove_unfinished, Unfinished};
 pub(crate) use view::Part;
 pub use writer::{safetensors_to_bytes, write_safetensors, OutputTensor, SafetensorsWriter};
 

@@ -6,4 +6,4 @@ mod photo;
 
 pub use generator::{GeneratorArgs, SamplingArgs};
 pub use model::{device, identity_precisions, parse_device, precisions, LimitArgs, ModelArgs};
-pub use photo::{NoteArgs, PersonArgs, PhotoArgs};
+pub use photo::{NoteArgs, Person, PersonArgs, PhotoArgs};

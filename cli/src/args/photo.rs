@@ -2,6 +2,7 @@
 
 use super::{identity_precisions, ModelArgs};
 use crate::failure::{Failure, Outcome};
+use crate::photos::PassedOver;
 use clap::ValueEnum;
 use omniid::engine::{BadPhoto, EncodeOptions, Engine};
 use omniid::face::CropMode;
@@ -28,12 +29,26 @@ pub struct PersonArgs {
 }
 
 impl PersonArgs {
-    /// The photos, how they are encoded, and the opened model.
-    pub fn open(&self) -> Outcome<(Vec<Photo<'static>>, EncodeOptions, Engine)> {
-        let photos = self.photo.collect(&self.photos)?;
+    /// Finds the photos and opens the model.
+    pub fn open(&self) -> Outcome<Person> {
+        let (photos, passed_over) = self.photo.collect(&self.photos)?;
         let options = self.photo.encode_options()?;
-        Ok((photos, options, self.model.open(self.quiet)?))
+        Ok(Person {
+            photos,
+            passed_over,
+            options,
+            engine: self.model.open(self.quiet)?,
+        })
     }
+}
+
+/// A person's photos, and what is needed to make an identity of them.
+pub struct Person {
+    pub photos: Vec<Photo<'static>>,
+    /// What lay beside the photos.
+    pub passed_over: PassedOver,
+    pub options: EncodeOptions,
+    pub engine: Engine,
 }
 
 /// How photos become an identity.
@@ -91,10 +106,11 @@ enum CropArg {
 }
 
 impl PhotoArgs {
-    /// The photos behind `paths`, with the face that was asked for.
-    pub fn collect(&self, paths: &[PathBuf]) -> Outcome<Vec<Photo<'static>>> {
+    /// The photos behind `paths`, with the face that was asked for, and what lay beside them.
+    pub fn collect(&self, paths: &[PathBuf]) -> Outcome<(Vec<Photo<'static>>, PassedOver)> {
         let found = crate::photos::collect(paths, self.recursive)?;
-        Ok(found.into_iter().map(|path| self.photo(path)).collect())
+        let photos = found.photos.into_iter().map(|path| self.photo(path));
+        Ok((photos.collect(), found.passed_over))
     }
 
     /// One photo with the face that was asked for.

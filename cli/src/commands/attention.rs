@@ -1,8 +1,9 @@
 //! `omniid attention`
 
-use crate::args::PersonArgs;
+use crate::args::{Person, PersonArgs};
 use crate::failure::{Failure, Outcome};
 use crate::output;
+use crate::photos::PassedOver;
 use crate::picture::{overlay_heat, save_png, Canvas};
 use crate::progress::with_bar;
 use image::imageops::{resize, FilterType};
@@ -50,6 +51,10 @@ struct Report {
     /// Patches along a side of the crop.
     side: usize,
     photos: Vec<String>,
+    /// Photos that could not be used, and why.
+    left_out: Vec<String>,
+    /// What lay beside the photos in folders.
+    not_used: PassedOver,
     /// The queries in the picture.
     shown: Vec<usize>,
     /// Every query's strongest place.
@@ -69,7 +74,12 @@ struct Place {
 
 pub fn run(args: Args) -> Outcome {
     output::check_target(&args.output, args.force)?;
-    let (photos, options, engine) = args.person.open()?;
+    let Person {
+        photos,
+        passed_over,
+        options,
+        engine,
+    } = args.person.open()?;
     let maps = with_bar(args.person.quiet, |progress| {
         engine.attention_maps_with_progress(&photos, &options, progress)
     })?;
@@ -101,12 +111,22 @@ pub fn run(args: Args) -> Outcome {
         queries: maps.queries,
         side: maps.side,
         photos: maps.photos.iter().map(|photo| photo.report.name.clone()).collect(),
+        left_out: maps
+            .left_out
+            .iter()
+            .filter_map(|report| Some(report.error.as_ref()?.message().to_string()))
+            .collect(),
+        not_used: passed_over,
         shown,
         strongest: strongest(&maps, block),
     };
     if args.person.json {
         return output::print_json(&report);
     }
+    for line in &report.left_out {
+        eprintln!("left out  {line}");
+    }
+    report.not_used.tell();
     let shown: Vec<_> = report.shown.iter().map(usize::to_string).collect();
     output::print(format!(
         "{}: {} photo(s), block {block} of {}, queries {}\n",

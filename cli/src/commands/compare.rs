@@ -1,12 +1,13 @@
 //! `omniid compare`
 
 use crate::args::{ModelArgs, PhotoArgs};
-use crate::failure::{Failure, Outcome};
+use crate::failure::{kind_name, Failure, Outcome};
 use crate::output;
-use crate::progress::with_bar;
+use crate::progress::{with_bar, Bar};
 use omniid::engine::Engine;
 use omniid::identity::similarity::{cosine, SimilaritySpace};
 use omniid::identity::Identity;
+use omniid::{Error, ErrorKind};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
@@ -47,6 +48,17 @@ pub struct Matrix {
     pub names: Vec<String>,
     /// Cosine similarity, −1 to 1, row by row.
     pub similarity: Vec<Vec<f32>>,
+    /// Inputs that have no row.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<LeftOut>,
+}
+
+/// An input that could not be used.
+#[derive(Serialize)]
+pub struct LeftOut {
+    name: String,
+    kind: &'static str,
+    reason: String,
 }
 
 pub fn run(args: Args) -> Outcome {
@@ -55,22 +67,92 @@ pub fn run(args: Args) -> Outcome {
         true => Some(args.model.open(args.quiet)?),
         false => None,
     };
-    let identities = args
-        .inputs
-        .iter()
-        .map(|path| identity(path, &args, engine.as_ref()))
-        .collect::<Outcome<Vec<_>>>()?;
-    if engine.is_none() {
-        engine = built_in_of(&identities, &args);
+    let mut rows = Rows::default();
+    let bar = Bar::new(args.quiet);
+    for (index, path) in args.inputs.iter().enumerate() {
+        bar.step("reading identities", index, args.inputs.len())?;
+        let name = path.display().to_string();
+        match bar.pause(|| identity(path, &args, engine.as_ref())) {
+            Ok(identity) => {
+                rows.names.push(name);
+                rows.identities.push(identity);
+            }
+            // One bad file does not lose the others.
+            Err(failure) => bar.pause(|| rows.leave_out(name, failure))?,
+        }
     }
-    let names = args.inputs.iter().map(|path| path.display().to_string()).collect();
-    let matrix = Matrix::new(names, &identities, engine.as_ref())?;
+    drop(bar);
+    if engine.is_none() {
+        engine = built_in_of(&rows.identities, &args);
+    }
+    rows.keep_comparable(engine.as_ref())?;
+    if rows.names.is_empty() {
+        return Err(rows.first_error.unwrap_or_else(|| Failure::usage("nothing to compare")));
+    }
+    let matrix = Matrix {
+        left_out: rows.left_out,
+        ..Matrix::new(rows.names, &rows.identities, engine.as_ref())?
+    };
     if args.json {
-        output::print_json(&matrix)
+        output::print_json(&matrix)?;
     } else if args.csv {
-        output::print(matrix.csv())
+        output::print(matrix.csv())?;
     } else {
-        output::print(matrix.table())
+        output::print(matrix.table())?;
+    }
+    Failure::partial(&rows.errors, args.inputs.len(), "inputs").map_or(Ok(()), Err)
+}
+
+/// What can be compared, and what cannot.
+#[derive(Default)]
+struct Rows {
+    names: Vec<String>,
+    identities: Vec<Identity>,
+    left_out: Vec<LeftOut>,
+    errors: Vec<ErrorKind>,
+    first_error: Option<Failure>,
+}
+
+impl Rows {
+    /// Notes why an input has no row, on standard error too. What ends the command comes back.
+    fn leave_out(&mut self, name: String, failure: Failure) -> Outcome {
+        let error = failure.of_input()?;
+        let kind = kind_name(error.kind());
+        let message = error.message();
+        let reason = message
+            .strip_prefix(&format!("{name}: "))
+            .unwrap_or(message)
+            .to_string();
+        eprintln!("left out  {name}: {kind}: {reason}");
+        self.errors.push(error.kind());
+        self.left_out.push(LeftOut { name, kind, reason });
+        self.first_error.get_or_insert(error.into());
+        Ok(())
+    }
+
+    /// Leaves out identities of another model than the engine's, or else the first one's.
+    fn keep_comparable(&mut self, engine: Option<&Engine>) -> Outcome {
+        let Some(first) = self.identities.first() else {
+            return Ok(());
+        };
+        let model = match engine {
+            Some(engine) => engine.info().fingerprint.clone(),
+            None => first.provenance().model.clone(),
+        };
+        let identities = std::mem::take(&mut self.identities);
+        for (name, identity) in std::mem::take(&mut self.names).into_iter().zip(identities) {
+            let other = &identity.provenance().model;
+            if *other == model {
+                self.names.push(name);
+                self.identities.push(identity);
+                continue;
+            }
+            let error = Error::mismatch(format!(
+                "made by model {other}, the comparison is by model {model}; identities of one model can be compared"
+            ));
+            self.leave_out(name, error.into())?;
+        }
+        Ok(())
     }
 }
 
@@ -89,7 +171,8 @@ fn identity(path: &Path, args: &Args, engine: Option<&Engine>) -> Outcome<Identi
     if path.is_file() && !crate::photos::is_image(path) {
         return Ok(Identity::load(path, &args.model.limits.limits())?);
     }
-    let photos = args.photo.collect(&[path.to_path_buf()])?;
+    let (photos, passed_over) = args.photo.collect(&[path.to_path_buf()])?;
+    passed_over.tell();
     let engine =
         engine.ok_or_else(|| Failure::usage(format!("{} is neither an identity nor a photo", path.display())))?;
     let options = args.photo.encode_options()?;
@@ -133,6 +216,7 @@ impl Matrix {
         Ok(Self {
             names,
             similarity: rows,
+            left_out: Vec::new(),
         })
     }
 
@@ -184,6 +268,7 @@ mod tests {
         let matrix = Matrix {
             names: vec!["a,\"b\"".into(), "c".into()],
             similarity: vec![vec![1.0, -0.25], vec![-0.25, 1.0]],
+            left_out: Vec::new(),
         };
         assert_eq!(
             matrix.csv(),

@@ -3,7 +3,7 @@
 use crate::args::{identity_precisions, precisions, LimitArgs, ModelArgs};
 use crate::failure::{Failure, Outcome};
 use crate::output::{self, bytes_text};
-use crate::progress::with_bar;
+use crate::progress::{with_bar, Bar};
 use omniid::convert::{self, Converted, Embeddings, NativeOptions, Negative};
 use omniid::engine::EngineOptions;
 use omniid::identity::Identity;
@@ -241,6 +241,7 @@ fn report_embeddings(outputs: &[&Path], shape: Vec<usize>, json: bool, hint: &st
 
 fn diffusers(args: DiffusersArgs) -> Outcome {
     args.output.check()?;
+    let _busy = Bar::busy(args.output.quiet, "reading identities");
     let embeddings = args.identities.embeddings()?;
     let (target, precision, guidance) = (&args.output.output, args.identities.dtype, !args.no_guidance);
     let ending = target.extension().and_then(|ending| ending.to_str()).unwrap_or("");
@@ -269,6 +270,7 @@ fn comfyui(args: ComfyUiArgs) -> Outcome {
     }
     args.output.check()?;
     output::check_target(&negative, args.output.force)?;
+    let _busy = Bar::busy(args.output.quiet, "reading identities");
     let embeddings = args.identities.embeddings()?;
     embeddings.save_comfyui(target, &negative, args.identities.dtype)?;
     let [tensor, _] = embeddings.comfyui();

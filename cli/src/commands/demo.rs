@@ -14,6 +14,7 @@ use omniid::engine::{EncodeOptions, Encoded, Engine};
 use omniid::identity::Identity;
 use omniid::photo::Photo;
 use omniid_minihost::{GenerateOptions, Generator, View};
+use omniid_training::data::scan::is_system_entry;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -153,14 +154,14 @@ fn find_people(root: &Path) -> Outcome<Vec<(String, Vec<PathBuf>)>> {
     let mut folders: Vec<PathBuf> = entries
         .flatten()
         .map(|entry| entry.path())
-        .filter(|path| path.is_dir())
+        .filter(|path| path.is_dir() && !path.file_name().is_some_and(is_system_entry))
         .collect();
     folders.sort();
     let mut people = Vec::new();
     for folder in folders {
         let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if let Ok(photos) = crate::photos::collect(&[folder], false) {
-            people.push((name, photos));
+        if let Ok(found) = crate::photos::collect(&[folder], false) {
+            people.push((name, found.photos));
         }
     }
     if people.len() < 2 {

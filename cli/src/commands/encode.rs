@@ -1,8 +1,9 @@
 //! `omniid encode`
 
-use crate::args::{NoteArgs, PersonArgs};
+use crate::args::{NoteArgs, Person, PersonArgs};
 use crate::failure::{kind_name, Outcome};
 use crate::output;
+use crate::photos::PassedOver;
 use crate::progress::with_bar;
 use omniid::engine::{EncodeOptions, Encoded, Engine, PhotoReport};
 use omniid::photo::Photo;
@@ -45,13 +46,18 @@ pub fn make(
     target: &Path,
     make: impl FnOnce(&Engine, Vec<Photo<'static>>, &EncodeOptions, ProgressFn<'_>) -> omniid::Result<Encoded>,
 ) -> Outcome {
-    let (photos, mut options, engine) = person.open()?;
+    let Person {
+        photos,
+        passed_over,
+        mut options,
+        engine,
+    } = person.open()?;
     notes.fill(&mut options);
     let start = Instant::now();
     let encoded = with_bar(person.quiet, |progress| make(&engine, photos, &options, progress))?;
     let seconds = start.elapsed().as_secs_f64();
     encoded.identity.save_as(target, notes.store)?;
-    report(target, &engine, &encoded, seconds, person.json)
+    report(target, &engine, &encoded, &passed_over, seconds, person.json)
 }
 
 /// What [`report`] prints as JSON.
@@ -65,6 +71,8 @@ struct Report<'a> {
     width: usize,
     photos_in_identity: usize,
     photos: Vec<PhotoLine<'a>>,
+    /// What lay beside the photos in folders.
+    not_used: &'a PassedOver,
     seconds: f64,
 }
 
@@ -133,7 +141,14 @@ impl<'a> From<&'a PhotoReport> for PhotoLine<'a> {
 }
 
 /// Says which photos went into an identity that was just written.
-fn report(path: &Path, engine: &Engine, encoded: &Encoded, seconds: f64, json: bool) -> Outcome {
+fn report(
+    path: &Path,
+    engine: &Engine,
+    encoded: &Encoded,
+    passed_over: &PassedOver,
+    seconds: f64,
+    json: bool,
+) -> Outcome {
     let identity = &encoded.identity;
     let report = Report {
         identity: path.display().to_string(),
@@ -144,6 +159,7 @@ fn report(path: &Path, engine: &Engine, encoded: &Encoded, seconds: f64, json: b
         width: identity.width(),
         photos_in_identity: identity.provenance().photos,
         photos: encoded.photos.iter().map(PhotoLine::from).collect(),
+        not_used: passed_over,
         seconds,
     };
     if json {
@@ -153,6 +169,8 @@ fn report(path: &Path, engine: &Engine, encoded: &Encoded, seconds: f64, json: b
     for photo in &report.photos {
         match (photo.kind, photo.reason) {
             (Some(kind), Some(reason)) => {
+                // The library's message names the photo, too.
+                let reason = reason.strip_prefix(&format!("{}: ", photo.path)).unwrap_or(reason);
                 text.push_str(&format!("left out  {}: {kind}: {reason}\n", photo.path));
             }
             _ => {
@@ -167,6 +185,9 @@ fn report(path: &Path, engine: &Engine, encoded: &Encoded, seconds: f64, json: b
                 ));
             }
         }
+    }
+    for line in passed_over.lines() {
+        text.push_str(&format!("not used  {line}\n"));
     }
     let used = report.photos.iter().filter(|photo| photo.used).count();
     text.push_str(&format!(

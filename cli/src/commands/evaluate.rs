@@ -107,6 +107,7 @@ pub fn run(args: Args) -> Outcome {
     let limits = args.generator.model.limits.limits();
     let options = args.options();
     let source = args.generator.model.source()?;
+    let opening = Bar::busy(args.quiet, "opening the models");
     let model = EvaluatedModel::open(source.clone(), args.generator.model.device)?;
     let host = if args.no_pictures {
         None
@@ -114,6 +115,7 @@ pub fn run(args: Args) -> Outcome {
         Some(args.generator.open_host()?)
     };
     let verifier = args.verifier.as_deref().map(Verifier::open).transpose()?;
+    drop(opening);
     output::make_folder(&args.out)?;
     let size = match &host {
         Some((host, _)) => host.config().size as u32,

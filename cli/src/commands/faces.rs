@@ -4,7 +4,9 @@ use super::encode::FaceLine;
 use crate::args::LimitArgs;
 use crate::failure::{Failure, Outcome};
 use crate::output;
+use crate::photos::Found;
 use crate::picture::{save_png, Canvas};
+use crate::progress::Bar;
 use crate::remedy;
 use image::RgbImage;
 use omniid::face::{DetectOptions, Face, FaceDetector};
@@ -47,6 +49,9 @@ pub struct Args {
     /// Print JSON instead of text.
     #[arg(long)]
     json: bool,
+    /// No progress bar.
+    #[arg(short, long)]
+    quiet: bool,
     #[command(flatten)]
     limits: LimitArgs,
 }
@@ -74,7 +79,7 @@ fn parse_score(text: &str) -> Result<f32, String> {
 
 pub fn run(args: Args) -> Outcome {
     let limits = args.limits.limits();
-    let photos = crate::photos::collect(&args.photos, args.recursive)?;
+    let Found { photos, passed_over } = crate::photos::collect(&args.photos, args.recursive)?;
     let targets = targets(&photos, &args)?;
     let detector = crate::detector::named_or_built_in(args.detector.as_deref(), &limits)?;
     let mut options = DetectOptions::default();
@@ -83,7 +88,9 @@ pub fn run(args: Args) -> Outcome {
     }
     let mut reports = Vec::with_capacity(photos.len());
     let mut first_error = None;
-    for (path, target) in photos.iter().zip(&targets) {
+    let bar = Bar::new(args.quiet);
+    for (index, (path, target)) in photos.iter().zip(&targets).enumerate() {
+        bar.step("looking for faces", index, photos.len())?;
         let report = match look(path, target.as_deref(), &detector, &options, &limits) {
             Ok(report) => report,
             // One bad photo does not lose the others.
@@ -95,10 +102,12 @@ pub fn run(args: Args) -> Outcome {
             Err(failure) => return Err(failure),
         };
         if !args.json {
-            output::print(report.text())?;
+            bar.pause(|| output::print(report.text()))?;
         }
         reports.push(report);
     }
+    drop(bar);
+    passed_over.tell();
     if args.json {
         output::print_json(&reports)?;
     }

@@ -2,13 +2,15 @@
 
 use super::encode::FaceLine;
 use crate::args::LimitArgs;
-use crate::failure::{Failure, Outcome};
+use crate::failure::{kind_name, Failure, Outcome};
 use crate::output::{self, bytes_text};
+use crate::progress::Bar;
 use omniid::checkpoint::{Checkpoint, CheckpointKind, Container, Description};
 use omniid::convert::EMBEDDINGS_KEY;
 use omniid::face::{DetectOptions, FaceDetector};
 use omniid::identity::Identity;
 use omniid::photo::Photo;
+use omniid::Error;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -34,6 +36,9 @@ pub struct Args {
     /// Print JSON: one object per file, in a list.
     #[arg(long)]
     json: bool,
+    /// No progress bar.
+    #[arg(short, long)]
+    quiet: bool,
     #[command(flatten)]
     limits: LimitArgs,
 }
@@ -76,6 +81,11 @@ enum Finding {
         #[serde(skip_serializing_if = "Option::is_none")]
         faces: Option<Vec<FaceLine>>,
     },
+    Error {
+        path: String,
+        kind: &'static str,
+        message: String,
+    },
 }
 
 /// Type and shape of a tensor.
@@ -92,21 +102,35 @@ pub fn run(args: Args) -> Outcome {
         None => None,
     };
     let mut findings = Vec::new();
-    for path in &args.files {
-        let finding = if crate::photos::is_image(path) {
-            photo(path, detector.as_ref(), &args)?
-        } else {
-            file(path, &args)?
+    let mut errors = Vec::new();
+    let bar = Bar::new(args.quiet);
+    for (index, path) in args.files.iter().enumerate() {
+        bar.step("looking at files", index, args.files.len())?;
+        let finding = match look(path, detector.as_ref(), &args) {
+            Ok(finding) => finding,
+            // One bad file does not lose the others.
+            Err(failure) if args.files.len() > 1 => {
+                let error = failure.of_input()?;
+                errors.push(error.kind());
+                Finding::failed(path, &error)
+            }
+            Err(failure) => return Err(failure),
         };
-        if !args.json {
-            output::print(finding.text())?;
-        }
+        bar.pause(|| finding.tell(args.json))?;
         findings.push(finding);
     }
+    drop(bar);
     if args.json {
         output::print_json(&findings)?;
     }
-    Ok(())
+    Failure::partial(&errors, findings.len(), "files").map_or(Ok(()), Err)
+}
+
+fn look(path: &Path, detector: Option<&FaceDetector>, args: &Args) -> Outcome<Finding> {
+    match crate::photos::is_image(path) {
+        true => photo(path, detector, args),
+        false => file(path, args),
+    }
 }
 
 fn photo(path: &Path, detector: Option<&FaceDetector>, args: &Args) -> Outcome<Finding> {
@@ -200,8 +224,27 @@ fn identity(path: &Path, identity: &Identity) -> Finding {
 }
 
 impl Finding {
+    fn failed(path: &Path, error: &Error) -> Self {
+        Self::Error {
+            path: path.display().to_string(),
+            kind: kind_name(error.kind()),
+            message: error.message().to_string(),
+        }
+    }
+
+    /// Prints the text, unless JSON is asked for; errors go to standard error in any case.
+    fn tell(&self, json: bool) -> Outcome {
+        match self {
+            Self::Error { kind, message, .. } => eprintln!("error[{kind}]: {message}"),
+            _ if json => {}
+            finding => output::print(finding.text())?,
+        }
+        Ok(())
+    }
+
     fn text(&self) -> String {
         match self {
+            Self::Error { message, .. } => message.clone(),
             Self::Checkpoint {
                 description,
                 tensor_list,

@@ -7,6 +7,7 @@ use crate::failure::{Failure, Outcome};
 use crate::output;
 use crate::progress::Bar;
 use crate::remedy;
+use crate::signals;
 use omniid::checkpoint::save_bytes_atomically;
 use omniid::engine::DeviceChoice;
 use omniid::{Error, ErrorKind};
@@ -140,6 +141,8 @@ pub fn run(args: Args) -> Outcome {
         bar: Bar::for_run(args.quiet),
     };
     let dataset = load_data(&config, &mut watcher)?;
+    // Hours of work end with a step, after which the state is saved.
+    let _finish = signals::finish_first();
     let report = run_on(&config, dataset, &options, &mut watcher)?;
     drop(watcher);
     for (name, value) in &report.metrics {

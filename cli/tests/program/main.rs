@@ -3,6 +3,9 @@
 mod commands;
 mod conversions;
 mod drawing;
+mod folders;
 mod rendering;
+#[cfg(unix)]
+mod signals;
 mod support;
 mod training;

@@ -7,6 +7,7 @@ mod crop;
 mod file;
 pub mod photos;
 mod resize;
+pub mod scan;
 mod split;
 mod toy;
 

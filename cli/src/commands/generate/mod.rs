@@ -6,6 +6,7 @@ use crate::args::{GeneratorArgs, PhotoArgs, SamplingArgs};
 use crate::failure::Outcome;
 use crate::memory;
 use crate::output::{self, bytes_text};
+use crate::photos::PassedOver;
 use crate::picture::{save_png, Cell, Sheet};
 use crate::progress::{cancelled, Bar};
 use crate::views::{self, NamedView};
@@ -98,6 +99,8 @@ struct PersonLine {
     photos: usize,
     /// Photos that could not be used, and why.
     left_out: Vec<String>,
+    /// What lay beside the photos in their folder.
+    not_used: PassedOver,
     views: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     files: Vec<String>,
@@ -133,6 +136,7 @@ pub fn run(args: Args) -> Outcome {
             name: person.name.clone(),
             photos: person.identity.provenance().photos,
             left_out: person.left_out.clone(),
+            not_used: person.not_used.clone(),
             views: person.views.iter().map(|view| view.name.clone()).collect(),
             files,
         });
@@ -159,8 +163,9 @@ pub fn run(args: Args) -> Outcome {
     }
     for person in &report.people {
         for line in &person.left_out {
-            eprintln!("left out {line}");
+            eprintln!("left out  {line}");
         }
+        person.not_used.tell();
     }
     eprintln!("{}", report.cost());
     output::print(format!(

@@ -1,9 +1,10 @@
 //! Who is drawn: identities, from files or from photos, with what is shown beside the result.
 
 use super::{Args, NamedView};
+use crate::crops;
 use crate::failure::{Failure, Outcome};
+use crate::photos::{self, PassedOver};
 use crate::progress::with_bar;
-use crate::{crops, photos};
 use image::RgbImage;
 use omniid::engine::EncodeOptions;
 use omniid::face::CropMode;
@@ -22,6 +23,8 @@ pub struct Person {
     pub photos: Vec<(String, RgbImage)>,
     /// Photos that could not be used, and why.
     pub left_out: Vec<String>,
+    /// What lay beside the photos in their folder.
+    pub not_used: PassedOver,
     pub views: Vec<NamedView>,
     /// The true pictures of the views, where they are known.
     pub truth: Vec<RgbImage>,
@@ -30,7 +33,11 @@ pub struct Person {
 /// Where a person comes from.
 enum Source {
     Identity(PathBuf),
-    Photos { name: String, files: Vec<PathBuf> },
+    Photos {
+        name: String,
+        files: Vec<PathBuf>,
+        passed_over: PassedOver,
+    },
 }
 
 /// Everybody, before the model is opened.
@@ -48,15 +55,17 @@ impl Sources {
         let mut singles: Option<usize> = None;
         for path in inputs {
             if path.is_dir() {
+                let found = photos::collect(std::slice::from_ref(path), recursive)?;
                 people.push(Source::Photos {
                     name: file_name(path),
-                    files: photos::collect(std::slice::from_ref(path), recursive)?,
+                    files: found.photos,
+                    passed_over: found.passed_over,
                 });
             } else if is_identity(path) {
                 people.push(Source::Identity(path.clone()));
             } else {
                 // Photos that are named one by one are one person, where the first of them stands.
-                let files = photos::collect(std::slice::from_ref(path), recursive)?;
+                let files = photos::collect(std::slice::from_ref(path), recursive)?.photos;
                 match singles.and_then(|place| people.get_mut(place)) {
                     Some(Source::Photos { files: known, .. }) => known.extend(files),
                     _ => {
@@ -65,6 +74,7 @@ impl Sources {
                         people.push(Source::Photos {
                             name: folder.unwrap_or_else(|| "photos".to_string()),
                             files,
+                            passed_over: PassedOver::default(),
                         });
                     }
                 }
@@ -84,16 +94,25 @@ impl Sources {
                     identity,
                     photos: Vec::new(),
                     left_out: Vec::new(),
+                    not_used: PassedOver::default(),
                     views: views.to_vec(),
                     truth: Vec::new(),
                 })
             }
-            Source::Photos { name, files } if self.truth.is_empty() => {
+            Source::Photos {
+                name,
+                files,
+                passed_over,
+            } if self.truth.is_empty() => {
                 let options = args.photo.encode_options()?;
                 let photos = files.iter().map(|path| args.photo.photo(path.clone())).collect();
-                from_photos(name, photos, options, generator, views.to_vec(), args)
+                let person = from_photos(name, photos, options, generator, views.to_vec(), args)?;
+                Ok(Person {
+                    not_used: passed_over.clone(),
+                    ..person
+                })
             }
-            Source::Photos { name, files } => self.rendered(name, files, generator, args),
+            Source::Photos { name, files, .. } => self.rendered(name, files, generator, args),
         };
         self.people.iter().map(make).collect()
     }
@@ -156,6 +175,7 @@ fn from_photos(
     Ok(Person {
         name: name.to_string(),
         left_out: left_out.collect(),
+        not_used: PassedOver::default(),
         identity: encoded.identity,
         photos: crops,
         views,

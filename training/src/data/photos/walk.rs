@@ -1,5 +1,6 @@
 //! The files of a folder of people.
 
+use crate::data::scan::is_system_entry;
 use omniid::{Error, Result};
 use std::path::{Path, PathBuf};
 
@@ -22,7 +23,8 @@ pub(super) struct Walk {
     pub strays: Vec<PathBuf>,
 }
 
-/// Lists everything below `root`. Hidden files and folders are passed over; links to folders are not followed.
+/// Lists everything below `root`. Hidden and system entries ([`is_system_entry`]) are passed over; links to folders are
+/// not followed.
 pub(super) fn walk(root: &Path) -> Result<Walk> {
     let mut walk = Walk {
         people: Vec::new(),
@@ -73,12 +75,12 @@ fn name(path: &Path) -> String {
         .into_owned()
 }
 
-/// Visible entries in the order of their names.
+/// Entries that are not the system's, in the order of their names.
 fn entries(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
     let mut paths = std::fs::read_dir(folder)?
         .map(|entry| entry.map(|entry| entry.path()))
         .collect::<std::io::Result<Vec<_>>>()?;
-    paths.retain(|path| !name(path).starts_with('.'));
+    paths.retain(|path| !path.file_name().is_some_and(is_system_entry));
     paths.sort();
     Ok(paths)
 }
