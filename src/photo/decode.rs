@@ -1,15 +1,20 @@
 //! From the bytes of an image file to upright 8-bit RGB.
 
 use super::recognise::{photo_in, recognise, PhotoInTiff, PictureFormat};
-use super::{check_bytes, check_size, Decoded};
-use crate::error::{Error, Result};
+use super::{check_bytes, check_size, jpeg, Decoded};
+use crate::error::{Error, ErrorKind, Result};
 use crate::limits::Limits;
 use image::metadata::Orientation;
-use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader};
+use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, RgbImage};
+use omniid_kernels::ThreadPool;
 use std::borrow::Cow;
 use std::fs::File;
 use std::io::{Cursor, Read};
 use std::path::Path;
+use std::sync::OnceLock;
+
+/// A JPEG of fewer bytes is looked through before it is decoded instead of meanwhile: waking a thread costs more.
+const PARALLEL_BYTES: usize = 8 << 10;
 
 /// Reads a whole file of at most [`Limits::max_photo_bytes`].
 pub(super) fn read_file(path: &Path, limits: &Limits) -> Result<Vec<u8>> {
@@ -41,18 +46,58 @@ fn check_file_size(bytes: u64, limits: &Limits) -> Result<()> {
 /// Decodes JPEG, PNG, WebP, BMP or TIFF, told apart by content.
 pub(super) fn decode_bytes(bytes: &[u8], limits: &Limits) -> Result<Decoded> {
     check_file_size(bytes.len() as u64, limits)?;
-    let format = readable(bytes)?;
-    let bytes = &*if format == ImageFormat::Tiff {
-        past_preview(bytes)?
-    } else {
-        Cow::Borrowed(bytes)
-    };
-    if format == ImageFormat::Jpeg && !jpeg_is_complete(bytes) {
-        // The decoder would fill what is missing with grey and call it a success.
-        return Err(Error::format(
-            "JPEG ends before its image does (no end-of-image marker): truncated",
-        ));
+    match readable(bytes)? {
+        ImageFormat::Jpeg => decode_jpeg(bytes, limits),
+        ImageFormat::Tiff => decode_as(&past_preview(bytes)?, ImageFormat::Tiff, limits).map(Decoded::whole),
+        format => decode_as(bytes, format, limits).map(Decoded::whole),
     }
+}
+
+fn decode_jpeg(bytes: &[u8], limits: &Limits) -> Result<Decoded> {
+    let decode = |bytes: &[u8]| decode_as(bytes, ImageFormat::Jpeg, limits);
+    let (complete, image) = if bytes.len() < PARALLEL_BYTES {
+        (jpeg::completeness(bytes), decode(bytes))
+    } else {
+        both(|| jpeg::completeness(bytes), || decode(bytes))
+    };
+    // What is damaged and too large should be called too large: another copy would not help.
+    let image = match (complete, image) {
+        (_, Err(error)) if error.kind() == ErrorKind::LimitExceeded => return Err(error),
+        (Err(error), _) => return Err(error),
+        (Ok(complete), image) => {
+            // The decoder wants the end-of-image marker, without which the picture may be complete.
+            let image = if complete.lacks_end {
+                decode(&[bytes, b"\xFF\xD9"].concat())?
+            } else {
+                image?
+            };
+            Decoded {
+                notes: Vec::from_iter(complete.note),
+                ..Decoded::whole(image)
+            }
+        }
+    };
+    Ok(image)
+}
+
+/// Runs both functions, at once where there are threads for it.
+fn both<A: Send + Sync, B: Send + Sync>(first: impl Fn() -> A + Sync, second: impl Fn() -> B + Sync) -> (A, B) {
+    let (a, b) = (OnceLock::new(), OnceLock::new());
+    ThreadPool::global().run(2, &|task| {
+        if task == 0 {
+            a.get_or_init(&first);
+        } else {
+            b.get_or_init(&second);
+        }
+    });
+    (
+        a.into_inner().unwrap_or_else(first),
+        b.into_inner().unwrap_or_else(second),
+    )
+}
+
+/// Decodes one of the formats at full size, upright.
+fn decode_as(bytes: &[u8], format: ImageFormat, limits: &Limits) -> Result<RgbImage> {
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     reader.limits(decoder_limits(limits));
     let mut decoder = reader.into_decoder().map_err(|error| explain(error, format))?;
@@ -64,7 +109,7 @@ pub(super) fn decode_bytes(bytes: &[u8], limits: &Limits) -> Result<Decoded> {
     let image = DynamicImage::from_decoder(decoder).map_err(|error| explain(error, format))?;
     let mut image = DynamicImage::ImageRgb8(image.into_rgb8());
     image.apply_orientation(orientation);
-    Ok(Decoded::whole(image.into_rgb8()))
+    Ok(image.into_rgb8())
 }
 
 /// Bytes that decoding allocates at its worst moment.
@@ -156,37 +201,5 @@ fn explain(error: ImageError, format: ImageFormat) -> Error {
         )),
         ImageError::Unsupported(error) => Error::unsupported(format!("{name}: {error}")),
         other => Error::format(format!("{name} is damaged or truncated: {other}")),
-    }
-}
-
-/// Whether the end-of-image marker follows the scans of a JPEG.
-///
-/// Walks the marker segments (ITU T.81 annex B), so that the end of an embedded thumbnail does not count.
-fn jpeg_is_complete(bytes: &[u8]) -> bool {
-    let mut at = 2;
-    loop {
-        // Entropy-coded data, garbage and fill bytes end at 0xFF and a marker code other than 0x00.
-        while let Some(&byte) = bytes.get(at) {
-            let stuffed = !matches!(bytes.get(at + 1), Some(1..=0xFE));
-            if byte == 0xFF && !stuffed {
-                break;
-            }
-            at += 1;
-        }
-        let Some(&marker) = bytes.get(at + 1) else {
-            return false;
-        };
-        at += 2;
-        match marker {
-            0xD9 => return true,
-            // Start of image, restarts and TEM stand alone.
-            0x01 | 0xD0..=0xD8 => {}
-            _ => {
-                let Some(&[high, low]) = bytes.get(at..at + 2) else {
-                    return false;
-                };
-                at += usize::from(u16::from_be_bytes([high, low])).max(2);
-            }
-        }
     }
 }

@@ -6,6 +6,7 @@
 mod decode;
 mod decoded;
 mod geometry;
+mod jpeg;
 mod note;
 mod pixels;
 mod processor;

@@ -15,6 +15,26 @@ pub enum PhotoNote {
         /// Rank in size of the one that was used; 0 is the largest.
         used: usize,
     },
+    /// The file ends before the picture does: its last rows are missing and are grey.
+    Incomplete {
+        /// Share of the picture that is missing, 0 to 1.
+        missing: f32,
+    },
+    /// A progressive JPEG ends early: the whole picture is there, its finest detail is not.
+    LessDetail {
+        /// Share of the detail that is missing, 0 to 1.
+        missing: f32,
+    },
+    /// Data is left over when the picture is complete: part of it may be damaged.
+    LeftOver {
+        /// How many bytes.
+        bytes: usize,
+    },
+}
+
+/// A share in percent, for messages; never 0 for something.
+fn percent(share: f32) -> f32 {
+    (100.0 * share).round().max(1.0)
 }
 
 impl fmt::Display for PhotoNote {
@@ -23,6 +43,20 @@ impl fmt::Display for PhotoNote {
             Self::NoLandmarks => {
                 f.write_str("aligned crop needs landmarks; only a box was given, so a face crop was made")
             }
+            Self::Incomplete { missing } => {
+                write!(f, "damaged: about {} % of the picture is missing", percent(*missing))
+            }
+            Self::LessDetail { missing } => {
+                write!(
+                    f,
+                    "damaged: about {} % of the picture's detail is missing",
+                    percent(*missing)
+                )
+            }
+            Self::LeftOver { bytes } => write!(
+                f,
+                "{bytes} bytes of the picture's data are left over: part of it may be damaged"
+            ),
             Self::SeveralFaces { found, used } => {
                 write!(
                     f,
