@@ -501,8 +501,8 @@ typedef struct omniid_engine_options {
    */
   const char *image_encoder_config;
   /**
-   * Weights of the face detector, safetensors or the upstream YuNet ONNX file. Default: the one in a native
-   * checkpoint, if any.
+   * The face detector: YuNet's weights, safetensors or the upstream ONNX file, or a native checkpoint that holds a
+   * detector. Default: the one in a native checkpoint, else the one inside the library.
    */
   const char *detector_path;
   /**
@@ -617,7 +617,7 @@ typedef struct omniid_engine_info {
    */
   uint32_t image_size;
   /**
-   * 1 if the engine has a face detector.
+   * 1 if faces can be detected: by the engine's own detector or by the one inside the library.
    */
   int32_t has_detector;
   /**
@@ -721,7 +721,8 @@ omniid_status omniid_engine_host_layer(const omniid_engine *engine,
 #define OMNIID_FACE_HINT_DETECT 0
 
 /**
- * One of the faces that the detector finds, chosen by its rank in size: face_index.
+ * One of the faces that the detector finds, chosen by its rank in size: face_index. Refused where
+ * omniid_encode_options asks for a crop that takes no notice of faces.
  */
 #define OMNIID_FACE_HINT_INDEX 1
 
@@ -1247,7 +1248,8 @@ typedef struct omniid_photo_report {
 } omniid_photo_report;
 
 /** Initialises an omniid_photo_report. */
-#define OMNIID_PHOTO_REPORT_INIT { sizeof(omniid_photo_report), 0, NULL, NULL, 0, 0, { 0 }, { 0 }, 0.0f, 0, 0, 0.0f }
+#define OMNIID_PHOTO_REPORT_INIT { sizeof(omniid_photo_report), 0, NULL, NULL, 0, 0, { 0 }, { 0 }, 0.0f, 0, 0, \
+  0.0f }
 
 /**
  * Makes an identity from one or more photos of the same person. `options` may be NULL.

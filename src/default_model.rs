@@ -2,8 +2,9 @@
 //!
 //! Behind the feature `default-model`, which is on by default, the library holds a small trained model in itself:
 //! `models/omniid-mini.safetensors`. `models/README.md` says what it is and what it is not.
+//! [`EngineOptions::built_in`](crate::engine::EngineOptions::built_in) opens it,
+//! [`FaceDetector::built_in`](crate::face::FaceDetector::built_in) is its face detector.
 
-use crate::engine::EngineOptions;
 use crate::error::Result;
 
 /// The content of the built-in native checkpoint.
@@ -21,30 +22,5 @@ pub fn default_model() -> Result<&'static [u8]> {
         Err(crate::error::Error::unsupported(
             "no identity model was given, and this library was built without its own (feature `default-model`)",
         ))
-    }
-}
-
-impl EngineOptions {
-    /// The defaults for the built-in model, which brings its own face detector, adapter and host.
-    ///
-    /// # Errors
-    /// As [`default_model`].
-    pub fn built_in() -> Result<Self> {
-        Ok(Self::new(default_model()?))
-    }
-}
-
-#[cfg(all(test, feature = "default-model"))]
-mod tests {
-    use super::*;
-    use crate::encoder::EncoderKind;
-    use crate::engine::Engine;
-
-    #[test]
-    fn the_built_in_model_is_complete() {
-        let engine = Engine::open(EngineOptions::built_in().unwrap()).unwrap();
-        let info = engine.info();
-        assert_eq!(info.kind, EncoderKind::OmniId);
-        assert!(info.has_detector && info.has_adapter && engine.host().is_some());
     }
 }

@@ -8,6 +8,8 @@ use omniid_kernels::Remedy;
 
 /// A crop that must know where the face is, without anything that says so.
 pub const FACE_PLACE: Remedy = Remedy::new("face-place", "give a face detector, a face box or landmarks");
+/// A face chosen by number, and a crop that takes no notice of faces.
+pub const FACE_CROP: Remedy = Remedy::new("face-crop", "choose crop mode face or aligned");
 /// A checkpoint that reads the features of an image encoder, without one.
 pub const IMAGE_ENCODER: Remedy = Remedy::new(
     "image-encoder",

@@ -64,8 +64,8 @@ pub struct omniid_engine_options {
     /// The contents of the image encoder's config.json. Default: the file of that name beside image_encoder_path, or
     /// the configuration of a published model of the same shape.
     pub image_encoder_config: *const c_char,
-    /// Weights of the face detector, safetensors or the upstream YuNet ONNX file. Default: the one in a native
-    /// checkpoint, if any.
+    /// The face detector: YuNet's weights, safetensors or the upstream ONNX file, or a native checkpoint that holds a
+    /// detector. Default: the one in a native checkpoint, else the one inside the library.
     pub detector_path: *const c_char,
     /// The bytes of that file, instead of its path; copied.
     pub detector_data: *const c_void,
@@ -129,7 +129,7 @@ pub struct omniid_engine_info {
     pub token_width: u64,
     /// Side of the image encoder's square input in pixels.
     pub image_size: u32,
-    /// 1 if the engine has a face detector.
+    /// 1 if faces can be detected: by the engine's own detector or by the one inside the library.
     pub has_detector: i32,
     /// 1 if the checkpoint holds an adapter, so that omniid_conditioning_create works.
     pub has_adapter: i32,

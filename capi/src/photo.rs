@@ -27,7 +27,8 @@ pub const OMNIID_CHANNEL_ORDER_BGRA: i32 = 3;
 
 /// The largest face that the detector finds.
 pub const OMNIID_FACE_HINT_DETECT: i32 = 0;
-/// One of the faces that the detector finds, chosen by its rank in size: face_index.
+/// One of the faces that the detector finds, chosen by its rank in size: face_index. Refused where
+/// omniid_encode_options asks for a crop that takes no notice of faces.
 pub const OMNIID_FACE_HINT_INDEX: i32 = 1;
 /// The face inside face_box. Needs no detector.
 pub const OMNIID_FACE_HINT_BOX: i32 = 2;

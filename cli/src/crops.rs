@@ -3,7 +3,7 @@
 use crate::failure::Outcome;
 use image::RgbImage;
 use omniid::engine::Encoded;
-use omniid::face::{prepare, CropMode, CropOptions};
+use omniid::face::{prepare, CropOptions};
 use omniid::photo::{FaceHint, Photo};
 use omniid::Limits;
 use std::path::Path;
@@ -12,7 +12,6 @@ use std::path::Path;
 pub fn of(
     photos: &[Photo<'static>],
     encoded: &Encoded,
-    mode: CropMode,
     side: u32,
     limits: &Limits,
 ) -> Outcome<Vec<(String, RgbImage)>> {
@@ -27,7 +26,7 @@ pub fn of(
             (None, Some(bounds)) => FaceHint::Box(bounds),
             (None, None) => FaceHint::Detect,
         };
-        let options = CropOptions::new(mode, side).with_min_face(0.0);
+        let options = CropOptions::new(report.crop, side).with_min_face(0.0);
         let (crop, _) = prepare(&photo.clone().with_face(hint), &options, None, limits)?;
         let name = Path::new(&report.name).file_name();
         crops.push((

@@ -1,51 +1,33 @@
-//! Face detectors, from files of their own and from inside identity models.
+//! Face detectors: from files, from inside identity models, and the one inside the program.
 
 use crate::failure::{Failure, Outcome};
 use crate::remedy;
 use candle_core::{DType, Device};
-use omniid::checkpoint::{recognise, Checkpoint, CheckpointKind};
-use omniid::engine::{EngineOptions, Source};
+use omniid::checkpoint::Checkpoint;
+use omniid::engine::Source;
 use omniid::face::FaceDetector;
-use omniid::{Error, Limits};
+use omniid::{ErrorKind, Limits};
 use std::path::Path;
 
-/// The detector in `file`, else the one in `model`.
+/// The detector in `file`, else the one in `model`, else the one inside the program.
 pub fn of(file: Option<&Path>, model: &Source, limits: &Limits) -> Outcome<FaceDetector> {
-    match file {
-        Some(path) => open(path, limits),
-        None => inside(&Checkpoint::open(model, limits)?),
-    }
-}
-
-/// The detector in `file`, else the one of the built-in model.
-pub fn named_or_built_in(file: Option<&Path>, limits: &Limits) -> Outcome<FaceDetector> {
-    match file {
-        Some(path) => open(path, limits),
-        None => {
-            let options = EngineOptions::built_in()
-                .map_err(|error| Failure::usage(error.message()).with_remedy(remedy::DETECTOR))?;
-            of(None, &options.checkpoint, limits)
+    if file.is_none() {
+        let part = Checkpoint::open(model, limits)?.sub("detector");
+        if !part.is_empty() {
+            let (builder, _) = part.var_builder(DType::F32, &Device::Cpu);
+            return Ok(FaceDetector::load(builder)?);
         }
     }
+    named_or_built_in(file, limits)
 }
 
-/// Opens a detector of its own, or the one inside a native checkpoint.
-pub fn open(path: &Path, limits: &Limits) -> Outcome<FaceDetector> {
-    match Checkpoint::open(path, limits) {
-        Ok(file) if matches!(recognise(&file), Ok(CheckpointKind::Native)) => inside(&file),
-        _ => Ok(FaceDetector::open(path, limits)?),
+/// The detector in `file`, else the one inside the program.
+pub fn named_or_built_in(file: Option<&Path>, limits: &Limits) -> Outcome<FaceDetector> {
+    match file {
+        Some(path) => Ok(FaceDetector::open(path, limits)?),
+        None => FaceDetector::built_in().map_err(|error| match error.kind() {
+            ErrorKind::Unsupported => Failure::usage(error.message()).with_remedy(remedy::DETECTOR),
+            _ => error.into(),
+        }),
     }
-}
-
-fn inside(file: &Checkpoint) -> Outcome<FaceDetector> {
-    let part = file.sub("detector");
-    if part.is_empty() {
-        return Err(
-            Error::unsupported(format!("{} has no face detector in it", file.label()))
-                .with_remedy(remedy::DETECTOR)
-                .into(),
-        );
-    }
-    let (builder, _) = part.var_builder(DType::F32, &Device::Cpu);
-    Ok(FaceDetector::load(builder)?)
 }

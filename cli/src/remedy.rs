@@ -4,6 +4,8 @@ use omniid::Remedy;
 
 /// A command that looks for faces, without a detector.
 pub const DETECTOR: Remedy = Remedy::new("detector-option", "give --detector FILE");
+/// A face chosen by number, and a crop that takes no notice of faces.
+pub const FACE_CROP: Remedy = Remedy::new("face-option", "give --crop face or --crop aligned");
 /// A program without a built-in model.
 pub const CHECKPOINT: Remedy = Remedy::new("checkpoint-option", "give --checkpoint FILE or set OMNIID_CHECKPOINT");
 /// A command that draws, without a generator that knows the model.

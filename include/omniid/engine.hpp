@@ -48,7 +48,7 @@ class EngineOptions {
     }
     /// The contents of the image encoder's config.json.
     EngineOptions &image_encoder_config(std::string json) { return image_encoder_config_ = std::move(json), *this; }
-    /// File with the weights of the face detector.
+    /// File with the weights of the face detector. Default: the one in a native checkpoint, else the library's own.
     EngineOptions &detector(std::string path) { return detector_ = std::move(path), *this; }
     /// The weights of the face detector as the bytes of their file, which must live until the engine is open.
     EngineOptions &detector_bytes(span<const std::byte> bytes) noexcept {
@@ -122,7 +122,7 @@ struct EngineInfo {
     std::uint64_t tokens = 0;           ///< Number of identity tokens: per identity for Omni-ID, per photo otherwise.
     std::uint64_t token_width = 0;      ///< Width of an identity token.
     std::uint32_t image_size = 0;       ///< Side of the image encoder's square input in pixels.
-    bool has_detector = false;          ///< Whether the engine has a face detector.
+    bool has_detector = false;          ///< Whether faces can be detected.
     bool has_adapter = false;           ///< Whether the checkpoint holds an adapter, so that condition() works.
     Device device;                      ///< Where the engine computes.
     Precision precision{};              ///< Number type of the weights.

@@ -4,9 +4,9 @@ use super::options::{BadPhoto, EncodeOptions, Encoded};
 use super::Engine;
 use crate::encoder::EncoderInput;
 use crate::error::{Error, ErrorKind, Result};
-use crate::face::{self, CropOptions, PhotoReport};
+use crate::face::{self, CropMode, CropOptions, PhotoReport};
 use crate::identity::{Identity, Provenance};
-use crate::photo::Photo;
+use crate::photo::{FaceHint, Photo};
 use crate::progress::{self, report, ProgressFn, Stage};
 use candle_core::{DType, Device, Tensor};
 use image::RgbImage;
@@ -121,12 +121,21 @@ impl Engine {
             detect: options.detect,
             ..CropOptions::new(options.crop.unwrap_or(self.inner.info.crop), self.inner.processor.size)
         };
+        // What is wrong with every photo is no photo's fault.
+        crop.check()?;
         let mut features = Vec::new();
         let mut reports = Vec::with_capacity(photos.len());
         let mut batch = Vec::new();
         report(progress, Stage::Photos, 0, photos.len())?;
         for (index, photo) in photos.iter().enumerate() {
-            match face::prepare(photo, &crop, self.inner.detector.as_ref(), &self.inner.limits) {
+            let mut crop = crop;
+            if options.crop.is_none() && !crop.mode.needs_face() && photo.face != FaceHint::Detect {
+                // The model's own way takes the whole photo, but one face of it was named.
+                crop.mode = CropMode::face();
+            }
+            // Without any detector the photo's own error says what to do.
+            let detector = crop.mode.needs_face().then(|| self.detector().ok()).flatten();
+            match face::prepare(photo, &crop, detector.as_ref(), &self.inner.limits) {
                 Ok((image, report)) => {
                     batch.push(self.inner.processor.normalise(&image));
                     reports.push(report);

@@ -36,7 +36,7 @@ pub use untrained::{untrained_tensors, write_untrained};
 use crate::adapter::Adapter;
 use crate::checkpoint::Checkpoint;
 use crate::encoder::Encoder;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::face::{CropMode, DetectOptions, Face, FaceDetector};
 use crate::host::HostSpec;
 use crate::identity::similarity::{cosine, SimilaritySpace};
@@ -70,7 +70,7 @@ pub struct EngineInfo {
     pub backbone: VisionConfig,
     /// How photos are cropped when [`EncodeOptions::crop`] does not say.
     pub crop: CropMode,
-    /// Whether faces can be detected.
+    /// Whether faces can be detected: by the detector of this engine, or by the one that is built into the library.
     pub has_detector: bool,
     /// Whether the checkpoint holds an adapter, so that identities can be conditioned for a host.
     pub has_adapter: bool,
@@ -115,6 +115,7 @@ struct Inner {
     /// The model's average identity, `[tokens, token width]`, and the directions that count, if the checkpoint brings
     /// them.
     similarity_space: SimilaritySpace,
+    /// The detector that was given, or came with the checkpoint.
     detector: Option<FaceDetector>,
     host: Option<HostSpec>,
     adapter_source: Option<AdapterSource>,
@@ -158,17 +159,24 @@ impl Engine {
         &self.inner.limits
     }
 
-    /// Faces in a photo, the largest first.
+    /// Faces in a photo, the largest first: found by the detector that the engine was opened with, else by the one in
+    /// the native checkpoint, else by [the built-in one](FaceDetector::built_in).
     ///
     /// # Errors
-    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) when the engine has no detector.
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) when there is none of them;
+    /// those of [`FaceDetector::detect`].
     pub fn detect_faces(&self, image: &image::RgbImage, options: &DetectOptions) -> Result<Vec<Face>> {
-        let detector = self
-            .inner
-            .detector
-            .as_ref()
-            .ok_or_else(|| Error::unsupported("detecting faces: the engine was opened without a face detector"))?;
-        detector.detect(image, options)
+        self.detector()
+            .map_err(|error| error.context("detecting faces"))?
+            .detect(image, options)
+    }
+
+    /// The detector that finds faces in photos.
+    fn detector(&self) -> Result<FaceDetector> {
+        match &self.inner.detector {
+            Some(detector) => Ok(detector.clone()),
+            None => FaceDetector::built_in(),
+        }
     }
 
     /// Cosine similarity of two identities of this model, −1 to 1, in its [`SimilaritySpace`]: centred on the model's

@@ -85,6 +85,11 @@ pub(super) fn open(options: EngineOptions, progress: ProgressFn<'_>) -> Result<E
         }
         (None, None) => None,
     };
+    let has_detector = detector.is_some() || cfg!(feature = "default-model");
+    if parts.crop.needs_face() && !has_detector {
+        // Saying so beats failing to open: photos that come with a box or landmarks need no detector.
+        log::info!("no face detector: only photos with a face box or landmarks can be cropped to the face");
+    }
     report(progress, Stage::Load, 3, STEPS)?;
     let host = options.host.or(parts.host);
     let token_mean = encoder.token_mean().map(super::encode::to_host).transpose()?;
@@ -102,8 +107,8 @@ pub(super) fn open(options: EngineOptions, progress: ProgressFn<'_>) -> Result<E
         token_width: encoder.token_width(),
         encoder: parts.encoder_config,
         backbone: parts.backbone_config,
-        crop: default_crop(parts.crop, detector.is_some()),
-        has_detector: detector.is_some(),
+        crop: parts.crop,
+        has_detector,
         has_adapter: parts.adapter.is_some(),
         device: options.device,
         precision: options.precision,
@@ -323,15 +328,6 @@ fn open_detector(source: &Source, limits: &Limits) -> Result<FaceDetector> {
         Content::Path(path) => FaceDetector::open(path, limits),
         Content::Bytes(bytes) => FaceDetector::from_bytes(bytes, limits),
     }
-}
-
-/// A model trained on face crops needs a detector; without one the photo's centre is the best guess, and saying
-/// so beats failing on every photo. Photos that come with a box or landmarks are cropped to them either way.
-fn default_crop(crop: CropMode, has_detector: bool) -> CropMode {
-    if crop.needs_face() && !has_detector {
-        log::info!("no face detector: photos without a face box are not cropped to the face");
-    }
-    crop
 }
 
 /// The image encoder must deliver what the identity encoder was built for.

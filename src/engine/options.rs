@@ -1,6 +1,8 @@
 //! What an engine is opened with, and what a call to it may choose.
 
 use crate::checkpoint::Source;
+use crate::default_model::default_model;
+use crate::error::Result;
 use crate::face::{CropMode, CropOptions, DetectOptions, PhotoReport};
 use crate::host::HostSpec;
 use crate::identity::Identity;
@@ -29,8 +31,9 @@ pub struct EngineOptions {
     /// The text of the image encoder's `config.json`. Without it the file of that name beside
     /// `image_encoder` is read; without that, published models are known by their shapes.
     pub image_encoder_config: Option<String>,
-    /// Weights of the face detector: safetensors with OmniID's names, or the upstream YuNet `.onnx` file.
-    /// Overrides the one inside a native checkpoint.
+    /// The face detector: what [`FaceDetector::open`](crate::face::FaceDetector::open) reads. Without it the one
+    /// inside a native checkpoint finds the faces, else
+    /// [the built-in one](crate::face::FaceDetector::built_in).
     pub detector: Option<Source>,
     /// The host's layer table. Without it, it is taken from the checkpoint: SD1.5, SDXL and FLUX by their
     /// shapes. Anything else needs it here before [`Engine::condition`](super::Engine::condition).
@@ -57,6 +60,14 @@ impl EngineOptions {
             limits: Limits::default(),
         }
     }
+
+    /// The defaults for the built-in model, which brings its own face detector, adapter and host.
+    ///
+    /// # Errors
+    /// As [`default_model`](crate::default_model()).
+    pub fn built_in() -> Result<Self> {
+        Ok(Self::new(default_model()?))
+    }
 }
 
 /// What to do with a photo that cannot be used.
@@ -74,7 +85,8 @@ pub enum BadPhoto {
 #[non_exhaustive]
 pub struct EncodeOptions {
     /// How the photo is cropped before the image encoder. `None`: the model's own way, see
-    /// [`EngineInfo::crop`](super::EngineInfo::crop).
+    /// [`EngineInfo::crop`](super::EngineInfo::crop). Where that way takes the whole photo, a photo with a
+    /// [face hint](crate::photo::FaceHint) is cropped to that face instead, by [`CropMode::face`].
     pub crop: Option<CropMode>,
     /// Smallest face that is of any use, by the longer side of its box in pixels of the photo. Default 24.
     pub min_face: f32,
@@ -138,3 +150,18 @@ setters!(EncodeOptions {
     with_label: label = into String,
     with_consent: consent = into String,
 });
+
+#[cfg(all(test, feature = "default-model"))]
+mod tests {
+    use super::*;
+    use crate::encoder::EncoderKind;
+    use crate::engine::Engine;
+
+    #[test]
+    fn the_built_in_model_is_complete() {
+        let engine = Engine::open(EngineOptions::built_in().unwrap()).unwrap();
+        let info = engine.info();
+        assert_eq!(info.kind, EncoderKind::OmniId);
+        assert!(info.has_detector && info.has_adapter && engine.host().is_some());
+    }
+}

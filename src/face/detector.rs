@@ -1,21 +1,13 @@
 //! Finding faces: scales, turned photos, post-processing.
 
 use super::network::{Level, Network};
-use super::onnx;
 use crate::error::{Error, Result};
-use crate::limits::Limits;
 use crate::photo::resample::{resize, Filter};
 use crate::photo::{Face, FaceBox, Landmarks};
 use crate::setters::setters;
-use crate::tensor_file::Checkpoint;
-use candle_core::{DType, Device};
 use image::{imageops, RgbImage};
 use omniid_kernels::layers::{TensorSpec, Weights};
-use std::io::Read;
-use std::path::Path;
-
-/// Largest detector file that is read. The published ones have 0.3 MB.
-const MAX_FILE_BYTES: u64 = 16 << 20;
+use std::sync::Arc;
 
 /// A face that is only found in a turned copy must be surer by this than a doubtful one in the photo as it is.
 const TURNED_SURPLUS: f32 = 0.2;
@@ -55,6 +47,27 @@ impl Default for DetectOptions {
     }
 }
 
+impl DetectOptions {
+    /// Fails for values out of range.
+    pub(crate) fn check(&self) -> Result<()> {
+        let unit = 0.0..=1.0;
+        if !unit.contains(&self.score_threshold) || !unit.contains(&self.overlap_threshold) {
+            return Err(Error::invalid(format!(
+                "score threshold {} and overlap threshold {} must be between 0 and 1",
+                self.score_threshold, self.overlap_threshold
+            )));
+        }
+        for side in [self.side, self.fine_side] {
+            if !(32..=4096).contains(&side) {
+                return Err(Error::invalid(format!(
+                    "detector side of {side} pixels must be between 32 and 4096"
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
 setters!(DetectOptions {
     with_score_threshold: score_threshold = plain f32,
     with_overlap_threshold: overlap_threshold = plain f32,
@@ -64,10 +77,10 @@ setters!(DetectOptions {
     with_turn: turn = plain bool,
 });
 
-/// The YuNet face detector. Immutable; may be used from any number of threads at once.
-#[derive(Debug)]
+/// The YuNet face detector. Immutable; may be used from any number of threads at once. Clones share the weights.
+#[derive(Debug, Clone)]
 pub struct FaceDetector {
-    network: Network,
+    network: Arc<Network>,
 }
 
 impl FaceDetector {
@@ -77,7 +90,9 @@ impl FaceDetector {
     /// [`Format`](crate::ErrorKind::Format) for a missing tensor or a wrong shape.
     pub fn load<'a>(weights: impl Into<Weights<'a>>) -> Result<Self> {
         Ok(Self {
-            network: Network::build(&weights.into()).map_err(|error| error.context("face detector"))?,
+            network: Network::build(&weights.into())
+                .map_err(|error| error.context("face detector"))?
+                .into(),
         })
     }
 
@@ -87,73 +102,6 @@ impl FaceDetector {
     /// None that the caller could cause.
     pub fn tensors() -> Result<Vec<TensorSpec>> {
         Weights::list(Network::build)
-    }
-
-    /// Reads a detector file: safetensors with the names that [`FaceDetector::load`] takes, or the ONNX file that the
-    /// authors of YuNet publish (`yunet_n_*.onnx`). The content decides which. Runs on the CPU.
-    ///
-    /// # Errors
-    /// [`Io`](crate::ErrorKind::Io), [`Format`](crate::ErrorKind::Format) for damaged files and other networks,
-    /// [`LimitExceeded`](crate::ErrorKind::LimitExceeded) above 16 MiB or with a header beyond `limits`.
-    pub fn open(path: impl AsRef<Path>, limits: &Limits) -> Result<Self> {
-        let path = path.as_ref();
-        Self::from_file(&Self::read(path, limits)?).map_err(|error| error.context(path.display()))
-    }
-
-    /// The tensors of a detector file under OmniID's names; see [`FaceDetector::open`].
-    pub(crate) fn read(path: &Path, limits: &Limits) -> Result<Checkpoint> {
-        let file = std::fs::File::open(path).map_err(|error| Error::io(path, error))?;
-        let metadata = file.metadata().map_err(|error| Error::io(path, error))?;
-        if !metadata.is_file() {
-            return Err(Error::invalid(format!("{}: is not a regular file", path.display())));
-        }
-        let mut bytes = Vec::new();
-        file.take(MAX_FILE_BYTES + 1)
-            .read_to_end(&mut bytes)
-            .map_err(|error| Error::io(path, error))?;
-        Self::read_bytes(&bytes, limits).map_err(|error| error.context(path.display()))
-    }
-
-    /// As [`FaceDetector::open`], from memory.
-    ///
-    /// # Errors
-    /// As [`FaceDetector::open`].
-    pub fn from_bytes(bytes: &[u8], limits: &Limits) -> Result<Self> {
-        Self::from_file(&Self::read_bytes(bytes, limits)?)
-    }
-
-    /// As [`FaceDetector::read`], from memory.
-    pub(crate) fn read_bytes(bytes: &[u8], limits: &Limits) -> Result<Checkpoint> {
-        if bytes.len() as u64 > MAX_FILE_BYTES {
-            return Err(Error::limit(format!(
-                "face detector file has more than {MAX_FILE_BYTES} bytes"
-            )));
-        }
-        if !Checkpoint::is_safetensors(bytes) {
-            return onnx::read(bytes, &Self::tensors()?);
-        }
-        let file = Checkpoint::open(bytes.to_vec(), limits)?;
-        let specs = Self::tensors()?;
-        if specs.iter().all(|spec| file.info(&spec.name).is_none()) {
-            return Err(Error::format("not a YuNet face detector: none of its tensors is there"));
-        }
-        for spec in specs {
-            match file.info(&spec.name) {
-                Some(info) if info.dtype != DType::F32 => {
-                    return Err(Error::unsupported(format!(
-                        "tensor {} is {:?}, expected F32",
-                        spec.name, info.dtype
-                    )))
-                }
-                _ => {}
-            }
-        }
-        Ok(file)
-    }
-
-    /// A detector from its own file: nothing else may be in it.
-    pub(crate) fn from_file(file: &Checkpoint) -> Result<Self> {
-        file.build(DType::F32, &Device::Cpu, |weights| Self::load(weights))
     }
 
     /// Finds the faces of an image, largest first (by the longer side of the box).
@@ -172,7 +120,7 @@ impl FaceDetector {
     /// # Errors
     /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for options out of range; failures of the device.
     pub fn detect(&self, image: &RgbImage, options: &DetectOptions) -> Result<Vec<Face>> {
-        check_options(options)?;
+        options.check()?;
         let longer = image.width().max(image.height());
         if image.width() == 0 || image.height() == 0 {
             return Ok(Vec::new());
@@ -266,24 +214,6 @@ impl FaceDetector {
             .map(|face| map(face, |[px, py]| [px * x, py * y]))
             .collect())
     }
-}
-
-fn check_options(options: &DetectOptions) -> Result<()> {
-    let unit = 0.0..=1.0;
-    if !unit.contains(&options.score_threshold) || !unit.contains(&options.overlap_threshold) {
-        return Err(Error::invalid(format!(
-            "score threshold {} and overlap threshold {} must be between 0 and 1",
-            options.score_threshold, options.overlap_threshold
-        )));
-    }
-    for side in [options.side, options.fine_side] {
-        if !(32..=4096).contains(&side) {
-            return Err(Error::invalid(format!(
-                "detector side of {side} pixels must be between 32 and 4096"
-            )));
-        }
-    }
-    Ok(())
 }
 
 /// By how much to scale so that `longer` becomes at most `side`.

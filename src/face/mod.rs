@@ -6,6 +6,7 @@
 pub mod crop;
 mod depthwise;
 mod detector;
+mod file;
 mod mode;
 mod network;
 mod onnx;

@@ -43,6 +43,16 @@ impl CropMode {
         }
     }
 
+    /// The name of the mode without its numbers: `none`, `center`, `face` or `aligned`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Center => "center",
+            Self::Face { .. } => "face",
+            Self::Aligned { .. } => "aligned",
+        }
+    }
+
     /// Whether this mode has to know where the face is.
     pub fn needs_face(self) -> bool {
         matches!(self, Self::Face { .. } | Self::Aligned { .. })
@@ -59,10 +69,23 @@ impl CropMode {
             ))),
             Self::Aligned { center, .. } if !center.iter().all(|place| (0.0..=112.0).contains(place)) => {
                 Err(Error::invalid(format!(
-                    "alignment center {center:?} must lie in the template, 0 to 112"
+                    "alignment center {}, {} must lie in the template, 0 to 112",
+                    center[0], center[1]
                 )))
             }
             _ => Ok(()),
+        }
+    }
+}
+
+/// The mode and its numbers, as in `face with margin 0.5`.
+impl std::fmt::Display for CropMode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())?;
+        match self {
+            Self::None | Self::Center => Ok(()),
+            Self::Face { margin } => write!(f, " with margin {margin}"),
+            Self::Aligned { scale, .. } => write!(f, " with scale {scale}"),
         }
     }
 }

@@ -38,6 +38,24 @@ impl CropOptions {
             detect: DetectOptions::default(),
         }
     }
+
+    /// Fails for values that no photo could be cut with.
+    pub(crate) fn check(&self) -> Result<()> {
+        self.mode.check()?;
+        if !(1..=MAX_SIZE).contains(&self.size) {
+            return Err(Error::invalid(format!(
+                "crop of {} pixels must be between 1 and {MAX_SIZE}",
+                self.size
+            )));
+        }
+        if !(self.min_face >= 0.0 && self.min_face.is_finite()) {
+            return Err(Error::invalid(format!(
+                "smallest face of {} pixels must be 0 or more",
+                self.min_face
+            )));
+        }
+        self.detect.check()
+    }
 }
 
 setters!(CropOptions {
@@ -49,7 +67,8 @@ setters!(CropOptions {
 ///
 /// Whether a photo can be used is the result: `Err` says why not, and concerns this photo only.
 ///
-/// - [`CropMode::None`] and [`CropMode::Center`] look for no face and ignore the photo's hint.
+/// - [`CropMode::None`] and [`CropMode::Center`] look for no face. They refuse [`FaceHint::Index`], which asks for a
+///   choice that they do not make; a box or landmarks say where the face is, and are not needed.
 /// - [`FaceHint::Detect`] takes the largest face, [`FaceHint::Index`] the n-th largest.
 /// - [`FaceHint::Box`] and [`FaceHint::Landmarks`] need no detector. With only a box, an aligned crop falls back to a
 ///   face crop with a margin of 0.25, and a note says so.
@@ -66,18 +85,9 @@ pub fn prepare(
     detector: Option<&FaceDetector>,
     limits: &Limits,
 ) -> Result<(RgbImage, PhotoReport)> {
-    options.mode.check()?;
-    if !(1..=MAX_SIZE).contains(&options.size) {
-        return Err(Error::invalid(format!(
-            "crop of {} pixels must be between 1 and {MAX_SIZE}",
-            options.size
-        )));
-    }
+    options.check()?;
     // Before the costly decoding: this can never work.
-    let named = matches!(photo.face, FaceHint::Box(_) | FaceHint::Landmarks(_));
-    if options.mode.needs_face() && !named && detector.is_none() {
-        return Err(no_detector(options.mode).context(photo.name()));
-    }
+    check_hint(photo.face, options.mode, detector.is_some()).map_err(|error| error.context(photo.name()))?;
     let decoded = photo.decode_with_notes(limits)?;
     let (image, mut report) =
         cut_decoded(&decoded, photo.face, options, detector).map_err(|error| error.context(photo.name()))?;
@@ -122,7 +132,8 @@ pub fn cut(
     detector: Option<&FaceDetector>,
 ) -> Result<(RgbImage, PhotoReport)> {
     let (mode, size) = (options.mode, options.size);
-    mode.check()?;
+    options.check()?;
+    check_hint(hint, mode, detector.is_some())?;
     let (width, height) = image.dimensions();
     if width == 0 || height == 0 {
         return Err(Error::invalid("the image has no pixels"));
@@ -192,8 +203,20 @@ fn choose(
     Ok((bounds, used))
 }
 
+/// Fails when the face that is meant and the crop contradict each other.
+fn check_hint(hint: FaceHint, mode: CropMode, has_detector: bool) -> Result<()> {
+    match hint {
+        FaceHint::Index(index) if !mode.needs_face() => Err(Error::invalid(format!(
+            "face {index} was asked for, but crop mode {mode} takes no notice of faces"
+        ))
+        .with_remedy(remedy::FACE_CROP)),
+        FaceHint::Detect | FaceHint::Index(_) if mode.needs_face() && !has_detector => Err(no_detector(mode)),
+        _ => Ok(()),
+    }
+}
+
 fn no_detector(mode: CropMode) -> Error {
-    Error::invalid(format!("crop mode {mode:?} must know where the face is")).with_remedy(remedy::FACE_PLACE)
+    Error::invalid(format!("crop mode {mode} must know where the face is")).with_remedy(remedy::FACE_PLACE)
 }
 
 fn named_box(landmarks: &Landmarks, width: u32, height: u32) -> Result<FaceBox> {

@@ -134,16 +134,36 @@ fn photos_and_crops_that_cannot_work() {
             &["scale"],
         );
     }
-    // The n-th face can only be counted by a detector, and this engine has none.
-    let counted = photo(1).with_face(FaceHint::Index(usize::MAX));
+    // This engine was opened without a detector: the built-in one looks for the faces.
+    let counted = || photo(1).with_face(FaceHint::Index(usize::MAX));
     refused(
-        "index without detector",
-        with(counted, face),
-        ErrorKind::InvalidArgument,
-        &["detector"],
+        "no such face",
+        with(counted(), face),
+        ErrorKind::NoFace,
+        &["no face found"],
     );
-    let detected = engine.detect_faces(&image::RgbImage::new(9, 9), &DetectOptions::default());
-    refused("no detector", detected, ErrorKind::Unsupported, &["detector"]);
+    refused(
+        "no such face of a whole photo",
+        with(counted(), None),
+        ErrorKind::NoFace,
+        &["no face found"],
+    );
+    for whole in [CropMode::None, CropMode::Center] {
+        refused(
+            "a face of a photo that is taken whole",
+            with(counted(), Some(whole)),
+            ErrorKind::InvalidArgument,
+            &["crop mode face"],
+        );
+    }
+    let options = DetectOptions::default();
+    assert_eq!(engine.detect_faces(&image::RgbImage::new(9, 9), &options).unwrap(), []);
+    refused(
+        "score threshold",
+        engine.detect_faces(&image::RgbImage::new(9, 9), &options.with_score_threshold(1.5)),
+        ErrorKind::InvalidArgument,
+        &["score threshold 1.5"],
+    );
 }
 
 fn condition(engine: &Engine, input: ConditioningInput<'_>, options: &ConditioningOptions) -> omniid::Result<()> {

@@ -37,7 +37,7 @@ class LoadModel:
                 ),
                 "detector": (
                     folders.detectors(),
-                    {"tooltip": "Weights of the face detector, YuNet, for photos that are cropped around the face."},
+                    {"tooltip": "Weights of a face detector, YuNet. none: the one in the checkpoint or in the library."},
                 ),
                 "host": (
                     [engines.AUTO, "sd15", "sdxl"],

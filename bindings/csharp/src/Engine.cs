@@ -88,7 +88,7 @@ namespace OmniID
         }
 
         /// <summary>Finds the faces in a photo, the largest first. A photo without faces is no error.</summary>
-        /// <exception cref="OmniIdUnsupportedException">The engine has no detector.</exception>
+        /// <exception cref="OmniIdUnsupportedException">Neither engine nor library has a detector.</exception>
         public IReadOnlyList<Face> DetectFaces(Photo photo, DetectOptions? options = null)
         {
             if (photo == null)

@@ -57,7 +57,9 @@ namespace OmniID
         /// <summary>The text of the image encoder's config.json. Default: the file beside it.</summary>
         public string? ImageEncoderConfig { get; set; }
 
-        /// <summary>Weights of the face detector. Default: the one in a native checkpoint, if any.</summary>
+        /// <summary>
+        /// Weights of the face detector. Default: the one in a native checkpoint, else the one inside the library.
+        /// </summary>
         public ModelFile? Detector { get; set; }
 
         /// <summary>

@@ -138,7 +138,10 @@ namespace OmniID
     {
         /// <summary>The largest face that the detector finds.</summary>
         Detect = 0,
-        /// <summary>One of the faces that the detector finds, chosen by its rank in size: face_index.</summary>
+        /// <summary>
+        /// One of the faces that the detector finds, chosen by its rank in size: face_index. Refused where
+        /// omniid_encode_options asks for a crop that takes no notice of faces.
+        /// </summary>
         Index = 1,
         /// <summary>The face inside face_box. Needs no detector.</summary>
         Box = 2,

@@ -147,7 +147,8 @@ OMNIID_CHANNEL_ORDER_BGRA = 3
 #: The largest face that the detector finds.
 OMNIID_FACE_HINT_DETECT = 0
 
-#: One of the faces that the detector finds, chosen by its rank in size: face_index.
+#: One of the faces that the detector finds, chosen by its rank in size: face_index. Refused where omniid_encode_options
+#: asks for a crop that takes no notice of faces.
 OMNIID_FACE_HINT_INDEX = 1
 
 #: The face inside face_box. Needs no detector.
@@ -468,8 +469,8 @@ class omniid_engine_options(ctypes.Structure):
     #: The contents of the image encoder's config.json. Default: the file of that name beside image_encoder_path, or the
     #: configuration of a published model of the same shape.
     image_encoder_config: bytes | None
-    #: Weights of the face detector, safetensors or the upstream YuNet ONNX file. Default: the one in a native
-    #: checkpoint, if any.
+    #: The face detector: YuNet's weights, safetensors or the upstream ONNX file, or a native checkpoint that holds a
+    #: detector. Default: the one in a native checkpoint, else the one inside the library.
     detector_path: bytes | None
     #: The bytes of that file, instead of its path; copied.
     detector_data: int | None
@@ -564,7 +565,7 @@ class omniid_engine_info(ctypes.Structure):
     token_width: int
     #: Side of the image encoder's square input in pixels.
     image_size: int
-    #: 1 if the engine has a face detector.
+    #: 1 if faces can be detected: by the engine's own detector or by the one inside the library.
     has_detector: int
     #: 1 if the checkpoint holds an adapter, so that omniid_conditioning_create works.
     has_adapter: int

@@ -97,7 +97,7 @@ class Engine(Owner):
         small model inside the library, which brings its own face detector. `image_encoder` is the
         CLIP vision model that a public checkpoint needs; `image_encoder_config` is its config.json, as text or
         dictionary, by default the file of that name beside it. `detector` has the face detector's weights, by default
-        the one in a native checkpoint.
+        the one in a native checkpoint, else the one inside the library.
 
         `host` is "sd15", "sdxl" or "flux", by default what the checkpoint is for; `host_layers` is the table of
         another host, in the order of the adapter in the checkpoint. `device` is "cpu", "cuda" or "cuda:N".

@@ -128,7 +128,8 @@ class FaceHint(enum.IntEnum):
 
     #: The largest face that the detector finds.
     DETECT = 0
-    #: One of the faces that the detector finds, chosen by its rank in size: face_index.
+    #: One of the faces that the detector finds, chosen by its rank in size: face_index. Refused where
+    #: omniid_encode_options asks for a crop that takes no notice of faces.
     INDEX = 1
     #: The face inside face_box. Needs no detector.
     BOX = 2

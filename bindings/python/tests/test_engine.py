@@ -19,7 +19,7 @@ def test_an_engine_says_what_it_is(engine):
     assert (info.name, info.host, info.host_layer_count) == ("random", "test", 2)
     assert (info.tokens, info.token_width, info.image_size) == (6, 24, 56)
     assert info.encoder == omniid.EncoderKind.OMNI_ID and info.precision == omniid.Precision.F32
-    assert info.has_adapter and not info.has_detector and info.device == "cpu"
+    assert info.has_adapter and info.has_detector and info.device == "cpu"
     assert [(x.name, x.heads, x.head_dim, x.context) for x in engine.host_layers] == native_model.HOST
     assert "random" in repr(engine)
 
@@ -141,8 +141,11 @@ def test_a_face_may_be_given_by_hand(engine, photos):
     points = [(20, 20), (45, 20), (32, 35), (22, 50), (43, 50)]
     _, (report,) = engine.encode(Photo(photos[0], face=points), crop="aligned")
     assert report.face.landmarks == tuple((float(x), float(y)) for x, y in points)
-    with pytest.raises(omniid.OmniIdError):
-        engine.detect_faces(photos[0])  # this model has no detector
+    assert engine.detect_faces(photos[0]) == []  # with the detector inside the library
+    with pytest.raises(omniid.InvalidArgumentError, match="crop mode face"):
+        engine.encode(Photo(photos[0], face=1), crop="none")
+    with pytest.raises(omniid.NoFaceError):
+        engine.encode(Photo(photos[0], face=1))
 
 
 def test_wrong_values_are_refused_with_their_name(engine, photos, identity, tmp_path):

@@ -41,7 +41,8 @@ pub struct PartArgs {
     /// Its config.json [default: the one beside it, else its shapes tell].
     #[arg(long, value_name = "FILE")]
     pub image_encoder_config: Option<PathBuf>,
-    /// Face detector: YuNet as .safetensors or .onnx [default: the one inside a native checkpoint].
+    /// Face detector: YuNet as .safetensors or .onnx, or a native checkpoint that has one [default: the one inside the
+    /// checkpoint, else the one inside the program].
     #[arg(long, value_name = "FILE", env = "OMNIID_DETECTOR", hide_env_values = true)]
     pub detector: Option<PathBuf>,
 }

@@ -3,6 +3,7 @@
 use super::{identity_precisions, ModelArgs};
 use crate::failure::{Failure, Outcome};
 use crate::photos::PassedOver;
+use crate::remedy;
 use clap::ValueEnum;
 use omniid::engine::{BadPhoto, EncodeOptions, Engine};
 use omniid::face::CropMode;
@@ -64,7 +65,8 @@ pub struct PhotoArgs {
     /// Room around the face with --crop face, as a part of its size.
     #[arg(long, value_name = "PART", requires = "crop")]
     margin: Option<f32>,
-    /// Which face to take where there are several: 0 is the largest.
+    /// Which face to take where there are several: 0 is the largest. With a model that takes whole photos, the photo is
+    /// cropped to that face.
     #[arg(long, value_name = "N")]
     face: Option<usize>,
     /// Photos that pass the image encoder together.
@@ -131,6 +133,11 @@ impl PhotoArgs {
     }
 
     fn crop(&self) -> Outcome<Option<CropMode>> {
+        let whole = matches!(self.crop, Some(CropArg::None | CropArg::Center));
+        if let (true, Some(face)) = (whole, self.face) {
+            let what = format!("--face {face} chooses what is cropped, and this --crop takes no notice of faces");
+            return Err(Failure::usage(what).with_remedy(remedy::FACE_CROP));
+        }
         let crop = match (self.crop, self.margin) {
             (Some(CropArg::Face), margin) => CropMode::Face {
                 margin: margin.unwrap_or(DEFAULT_MARGIN),

@@ -256,13 +256,7 @@ fn sheet(
     let views: Vec<View> = named.iter().map(|view| view.view).collect();
     let engine = generator.engine();
     let mut sheet = Sheet::new(SIDE, named.len());
-    let crops = crops::of(
-        &person.photos,
-        &person.several,
-        engine.info().crop,
-        SIDE,
-        engine.limits(),
-    )?;
+    let crops = crops::of(&person.photos, &person.several, SIDE, engine.limits())?;
     let cells = crops.into_iter().map(|(name, crop)| Cell::new(name, crop)).collect();
     sheet.group(format!("{}: photos", person.name), cells);
     let what = format!("drawing {}", person.name);

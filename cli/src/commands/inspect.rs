@@ -5,6 +5,7 @@ use crate::args::LimitArgs;
 use crate::failure::{kind_name, Failure, Outcome};
 use crate::output::{self, bytes_text};
 use crate::progress::Bar;
+use crate::remedy;
 use omniid::checkpoint::{Checkpoint, CheckpointKind, Container, Description};
 use omniid::convert::EMBEDDINGS_KEY;
 use omniid::face::{DetectOptions, FaceDetector};
@@ -30,7 +31,8 @@ pub struct Args {
     /// List every tensor with type and shape.
     #[arg(long)]
     tensors: bool,
-    /// Face detector, to say which faces a photo shows.
+    /// Face detector, to say which faces a photo shows: YuNet as .safetensors or .onnx, or a native checkpoint that has
+    /// one [default: the one inside the program].
     #[arg(long, value_name = "FILE", env = "OMNIID_DETECTOR", hide_env_values = true)]
     detector: Option<PathBuf>,
     /// Print JSON: one object per file, in a list.
@@ -97,9 +99,10 @@ struct TensorLine {
 
 pub fn run(args: Args) -> Outcome {
     let limits = args.limits.limits();
-    let detector = match &args.detector {
-        Some(path) => Some(crate::detector::open(path, &limits)?),
-        None => None,
+    let detector = crate::detector::named_or_built_in(args.detector.as_deref(), &limits);
+    let detector = match (detector, &args.detector) {
+        (Err(failure), Some(_)) => return Err(failure),
+        (found, _) => found.ok(),
     };
     let mut findings = Vec::new();
     let mut errors = Vec::new();
@@ -309,7 +312,10 @@ impl Finding {
                             text.push_str(&format!("  {}\n", face.text()));
                         }
                     }
-                    None => text.push_str("  faces not looked for: no --detector\n"),
+                    None => text.push_str(&format!(
+                        "  faces not looked for: this program has no face detector of its own; {}\n",
+                        remedy::DETECTOR
+                    )),
                 }
                 text
             }

@@ -167,8 +167,8 @@ fn mistakes_are_named_before_the_work() {
     );
     place.fails(
         &with_model(&["encode", "a.png", "-o", "y.omniid", "--crop", "face"]),
-        2,
-        "detector",
+        3,
+        "error[no-face]",
     );
     place.fails(&["encode"], 2, "Usage");
     place.ok(&with_model(&["encode", "b.png", "-o", "x.omniid", "--force"]));
@@ -191,7 +191,7 @@ fn faces_are_found_and_drawn() {
     place.fails(
         &["faces", "a.png", "--detector", "model.safetensors"],
         1,
-        "no face detector",
+        "nor a native checkpoint that has one",
     );
     let photo = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/photos/person-1/01.jpg");
     let file = "detector/yunet_n.safetensors";

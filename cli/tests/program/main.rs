@@ -3,6 +3,7 @@
 mod commands;
 mod conversions;
 mod drawing;
+mod faces;
 mod folders;
 mod rendering;
 #[cfg(unix)]

@@ -135,8 +135,8 @@ namespace OmniID.Native
         /// </summary>
         public byte* ImageEncoderConfig;
         /// <summary>
-        /// Weights of the face detector, safetensors or the upstream YuNet ONNX file. Default: the one in a native
-        /// checkpoint, if any.
+        /// The face detector: YuNet's weights, safetensors or the upstream ONNX file, or a native checkpoint that holds
+        /// a detector. Default: the one in a native checkpoint, else the one inside the library.
         /// </summary>
         public byte* DetectorPath;
         /// <summary>The bytes of that file, instead of its path; copied.</summary>
@@ -209,7 +209,9 @@ namespace OmniID.Native
         public ulong TokenWidth;
         /// <summary>Side of the image encoder's square input in pixels.</summary>
         public uint ImageSize;
-        /// <summary>1 if the engine has a face detector.</summary>
+        /// <summary>
+        /// 1 if faces can be detected: by the engine's own detector or by the one inside the library.
+        /// </summary>
         public int HasDetector;
         /// <summary>1 if the checkpoint holds an adapter, so that omniid_conditioning_create works.</summary>
         public int HasAdapter;

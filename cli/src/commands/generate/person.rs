@@ -168,8 +168,7 @@ fn from_photos(
     let encoded = with_bar(args.quiet, |progress| {
         engine.encode_with_progress(&photos, &options, progress)
     })?;
-    let mode = options.crop.unwrap_or(engine.info().crop);
-    let crops = crops::of(&photos, &encoded, mode, args.cell, engine.limits())?;
+    let crops = crops::of(&photos, &encoded, args.cell, engine.limits())?;
     let errors = encoded.photos.iter().filter_map(|report| report.error.as_ref());
     let left_out = errors.map(|error| error.message().to_string());
     Ok(Person {
