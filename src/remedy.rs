@@ -50,3 +50,45 @@ pub const GRAPH_CAPTURE: Remedy = Remedy::new(
 pub const CONTIGUOUS_TENSOR: Remedy = Remedy::new("contiguous-tensor", "save a contiguous copy");
 /// A pickled file with more in it than tensors.
 pub const SAFETENSORS: Remedy = Remedy::new("save-as-safetensors", "save the weights as safetensors");
+/// A download that reserved its space, or one part after the other, and stopped.
+pub const UNFINISHED_DOWNLOAD: Remedy =
+    Remedy::new("unfinished-download", "let the download finish, or start it again");
+/// The answer of a server that wants to know who asks.
+pub const REFUSED_DOWNLOAD: Remedy = Remedy::new(
+    "refused-download",
+    "accept the model's terms on its page, log in or give an access token, and download the file again",
+);
+/// The answer of a server where the file should be.
+pub const DOWNLOAD_ADDRESS: Remedy = Remedy::new(
+    "download-address",
+    "check the address (on Hugging Face it contains /resolve/, not /blob/) and download the file again",
+);
+/// A text where weights should be.
+pub const WEIGHTS_FILE: Remedy = Remedy::new(
+    "weights-file",
+    "give the file with the weights: .safetensors, or .bin, .pt or .ckpt of PyTorch 1.6 or later",
+);
+/// A folder with more than one model in it, or none.
+pub const MODEL_FILE: Remedy = Remedy::new("model-file", "give one model file, not the folder");
+/// One of the files of a model.
+pub const ALL_SHARDS: Remedy = Remedy::new(
+    "one-shard",
+    "give the folder that holds all of them, or their index, which ends in .index.json",
+);
+/// Files of a model that are not there.
+pub const MISSING_SHARDS: Remedy = Remedy::new("missing-shards", "download the missing files into the same folder");
+/// An index that leads out of its folder.
+pub const SHARD_PLACE: Remedy = Remedy::new("shard-place", "put all files of the model into the folder of the index");
+/// Quantised weights.
+pub const UNQUANTISED: Remedy = Remedy::new(
+    "quantised-weights",
+    "take the version that was not quantised, or convert it to F16, BF16 or F32",
+);
+/// Several models in one file.
+pub const ONE_MODEL: Remedy = Remedy::new("several-models", "save one of them in a file of its own");
+/// A pipe where a file is needed.
+pub const REGULAR_FILE: Remedy = Remedy::new("regular-file", "write its content to a file and give that");
+/// A file that somebody writes to while it is used.
+pub const OPEN_AGAIN: Remedy = Remedy::new("file-changed", "open it again once it is complete");
+/// Weights that were never written.
+pub const DAMAGED_WEIGHTS: Remedy = Remedy::new("damaged-weights", "download or copy the whole file again");

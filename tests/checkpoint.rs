@@ -47,7 +47,11 @@ fn torch_files_equal_their_safetensors_twins_bit_by_bit() {
         assert_eq!(mapped.container(), Container::Safetensors);
         assert_equals_safetensors(&mapped, &twin);
         assert_eq!(mapped.metadata()["made by"], "containers.py");
-        assert_eq!(file.fingerprint(&[]), mapped.fingerprint(&[]), "{stem}");
+        assert_eq!(
+            file.fingerprint(&[]).unwrap(),
+            mapped.fingerprint(&[]).unwrap(),
+            "{stem}"
+        );
         let bytes = std::fs::read(fixture(&format!("{stem}.bin"))).unwrap();
         assert_equals_safetensors(&Checkpoint::open(bytes, &Limits::default()).unwrap(), &twin);
     }
@@ -223,10 +227,15 @@ fn lying_headers_are_format_errors() {
         let error = Checkpoint::open(bytes, &Limits::default()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Format, "{error}");
     }
-    let eight = r#"{"a":{"dtype":"F8_E4M3","shape":[2],"data_offsets":[0,2]}}"#;
-    let error = Checkpoint::open(raw(eight, 2), &Limits::default()).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Unsupported);
-    assert!(error.message().contains("\"a\""), "{error}");
+    for name in ["I8", "U16", "F8_E8M0", "F8_E4M3FNUZ", "F8_E5M2FNUZ"] {
+        let (bits, size) = if name == "U16" { (2, 4) } else { (1, 2) };
+        let eight = format!(r#"{{"a":{{"dtype":"{name}","shape":[2],"data_offsets":[0,{size}]}}}}"#);
+        let error = Checkpoint::open(raw(&eight, 2 * bits), &Limits::default()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        for part in ["\"a\"", name, "F8_E4M3", "not quantised"] {
+            assert!(error.message().contains(part), "{error}");
+        }
+    }
 }
 
 #[test]
@@ -415,54 +424,20 @@ fn a_failed_save_leaves_the_old_file_and_nothing_else() {
     );
 }
 
-/// Resident memory of this process that is backed by the file `path`, in bytes.
-#[cfg(target_os = "linux")]
-fn resident(path: &Path) -> usize {
-    let maps = std::fs::read_to_string("/proc/self/smaps").unwrap();
-    let name = path.to_str().unwrap();
-    let mut inside = false;
-    let mut kilobytes = 0;
-    for line in maps.lines() {
-        if line.split_whitespace().count() >= 5 && line.contains('-') && !line.ends_with("kB") {
-            inside = line.ends_with(name);
-        } else if let (true, Some(size)) = (inside, line.strip_prefix("Rss:")) {
-            kilobytes += size.trim().trim_end_matches(" kB").parse::<usize>().unwrap();
-        }
-    }
-    kilobytes * 1024
-}
-
+/// What a file holds is read, not mapped: nobody who truncates it can kill this process.
 #[test]
 #[cfg(target_os = "linux")]
-fn pages_of_the_file_are_given_back_after_copying() {
+fn a_file_is_read_and_never_mapped() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().canonicalize().unwrap().join("large.safetensors");
     let large = Tensor::ones(8 << 20, DType::F32, &Device::Cpu).unwrap();
     omniid::checkpoint::write_safetensors(&path, &[("a".to_string(), large)], &BTreeMap::new()).unwrap();
     let file = Checkpoint::open(&path, &Limits::default()).unwrap();
-    assert_eq!(
-        file.bytes("a").unwrap().iter().filter(|&&byte| byte == 0x3f).count(),
-        8 << 20
-    );
-    assert!(
-        resident(&path) > 30 << 20,
-        "the test must see mapped pages, saw {}",
-        resident(&path)
-    );
     let copy = file.tensor("a", DType::F16, &Device::Cpu).unwrap();
-    assert!(
-        resident(&path) < 1 << 20,
-        "{} bytes of the file stay resident",
-        resident(&path)
-    );
-    assert_eq!(
-        copy.to_dtype(DType::F32)
-            .unwrap()
-            .sum_all()
-            .unwrap()
-            .to_scalar::<f32>()
-            .unwrap(),
-        (8 << 20) as f32
-    );
-    assert_eq!(file.bytes("a").unwrap()[3], 0x3f, "slices read the file again");
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+    assert!(!maps.contains(path.to_str().unwrap()), "{maps}");
+    let sum = copy.to_dtype(DType::F32).unwrap().sum_all().unwrap();
+    assert_eq!(sum.to_scalar::<f32>().unwrap(), (8 << 20) as f32);
+    let bytes = file.bytes("a").unwrap();
+    assert_eq!(bytes.iter().filter(|&&byte| byte == 0x3f).count(), 8 << 20);
 }

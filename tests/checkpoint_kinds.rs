@@ -148,7 +148,7 @@ fn published_ip_adapters_are_recognised() {
         tokens: 3,
         token_width: 32,
     });
-    let described = file(&tiny).describe();
+    let described = file(&tiny).describe().unwrap();
     assert_eq!(described.kind, Some(kind(expected, HostFamily::Other, 2, 32)));
     let text = described.to_string();
     for part in ["IP-Adapter Plus", "3 per photo", "depth 2", "F16", "fingerprint"] {
@@ -303,7 +303,7 @@ fn families_that_do_not_run_are_named() {
         let error = recognise(&checkpoint).expect_err(name);
         assert_eq!(error.kind(), ErrorKind::Unsupported, "{name}: {error}");
         assert!(error.message().contains(name), "{name}: {error}");
-        assert!(checkpoint.describe().to_string().contains(name));
+        assert!(checkpoint.describe().unwrap().to_string().contains(name));
     }
 }
 

@@ -51,7 +51,7 @@ fn survives(bytes: Vec<u8>) -> bool {
     let Ok(checkpoint) = Checkpoint::open(bytes, &limits) else {
         return false;
     };
-    let _ = checkpoint.describe().to_string();
+    let _ = checkpoint.describe().unwrap().to_string();
     let _ = checkpoint.adapter_view();
     for name in checkpoint.names() {
         let shape = checkpoint.info(name).unwrap().shape;

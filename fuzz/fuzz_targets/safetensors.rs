@@ -10,7 +10,7 @@ fuzz_target!(|bytes: &[u8]| {
     let limits = Limits::default().with_max_decoded_bytes(1 << 24);
     let Ok(checkpoint) = Checkpoint::open(bytes.to_vec(), &limits) else { return };
     let _ = recognise(&checkpoint);
-    let _ = checkpoint.describe().to_string();
+    let _ = checkpoint.describe().map(|description| description.to_string());
     let _ = checkpoint.adapter_view();
     let _ = checkpoint.clip_vision_view().map(|view| view.fingerprint(&[]));
     for name in checkpoint.names().take(64) {

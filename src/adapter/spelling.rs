@@ -1,8 +1,10 @@
 //! How checkpoints spell the tensors of an adapter.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::host::HostLayer;
+use crate::remedy;
 use crate::tensor_file::Checkpoint;
+use std::collections::BTreeSet;
 
 /// Which of the known spellings a checkpoint uses.
 ///
@@ -62,24 +64,162 @@ impl AdapterSpelling {
     }
 }
 
+/// Beginnings of the names of what makes tokens of an image's features.
+const PROJECTIONS: [&str; 3] = ["image_proj.", "image_proj_model.", "ip_adapter_proj_model."];
+
+/// Beginnings of the names of an adapter's layers.
+const LAYERS: [&str; 2] = ["ip_adapter.", "adapter_modules."];
+
 impl Checkpoint {
+    /// Where in this checkpoint an IP-Adapter is: what stands before its tensors' names. `None` when there is none.
+    fn adapter_prefix(&self) -> Result<Option<String>> {
+        let projections = self.prefixes_before(&PROJECTIONS);
+        let whole_file = projections.is_empty() || projections == [""];
+        let found = match whole_file {
+            true => {
+                let has = |begin: &str| self.names().any(|name| name.starts_with(begin));
+                let found = LAYERS.into_iter().chain(PROJECTIONS).any(has) || self.names().any(is_layer);
+                return Ok(found.then(String::new));
+            }
+            // A word like "image_proj" alone says too little when it stands deep in other names.
+            false => projections.into_iter().filter(|prefix| {
+                let layer = |name: &str| {
+                    let rest = name.strip_prefix(prefix.as_str());
+                    rest.is_some_and(|rest| LAYERS.iter().any(|begin| rest.starts_with(begin)) || is_layer(rest))
+                };
+                self.names().any(layer)
+            }),
+        };
+        let found: Vec<String> = found.collect();
+        match found.as_slice() {
+            [] => Ok(None),
+            [one] => Ok(Some(one.clone())),
+            several => Err(Error::unsupported(format!(
+                "{}: the file holds several IP-Adapters, whose names begin with {}",
+                self.label(),
+                several
+                    .iter()
+                    .map(|prefix| format!("{prefix:?}"))
+                    .collect::<Vec<_>>()
+                    .join(" and ")
+            ))
+            .with_remedy(remedy::ONE_MODEL)),
+        }
+    }
+
+    /// Whether there is an IP-Adapter in this checkpoint, or a part of one, by the names of its tensors.
+    ///
+    /// # Errors
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) when there are several.
+    pub(crate) fn holds_adapter(&self) -> Result<bool> {
+        self.adapter_prefix().map(|prefix| prefix.is_some())
+    }
+
     /// An IP-Adapter under one set of names, whoever wrote it: `image_proj.…` and
     /// `ip_adapter.{i}.to_k_ip.{weight,bias}`, `to_v_ip`.
     ///
-    /// XLabs' own names (`ip_adapter_proj_model.…`, `double_blocks.{i}.processor.ip_adapter_double_stream_k_proj.…`)
-    /// are translated. All other tensors keep their names.
+    /// Translated are
+    /// - XLabs' own names: `ip_adapter_proj_model.…`, `double_blocks.{i}.processor.ip_adapter_double_stream_k_proj.…`;
+    /// - those of IP-Adapter's training script: `image_proj_model.…`, `adapter_modules.{i}.…`, and the attention
+    ///   processors of the UNet, `unet.….attn2.processor.to_k_ip.weight`, which are counted in the order of diffusers:
+    ///   `down_blocks`, `up_blocks`, `mid_block`, two for each transformer block. The rest of the UNet is left out.
+    ///
+    /// What stands before all of these names (`model.ip.`) is taken off; what has another beginning is left out then.
+    /// All other tensors keep their names.
     ///
     /// # Errors
-    /// [`Format`](crate::ErrorKind::Format) when a tensor is there in both spellings.
+    /// [`Format`](crate::ErrorKind::Format) when a tensor is there in both spellings;
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) when there are several adapters.
     pub fn adapter_view(&self) -> Result<Self> {
-        self.renamed(|name| Some(ip_adapter_name(name)))
+        let view = match self.adapter_prefix()? {
+            Some(prefix) => self.unwrapped(&prefix),
+            None => self.clone(),
+        };
+        // The training script knows the same tensors as modules of its own and as parts of the UNet.
+        let numbered = view
+            .names()
+            .any(|name| name.starts_with("adapter_modules.") || name.starts_with("ip_adapter."));
+        let processors: BTreeSet<Processor> = match numbered {
+            true => BTreeSet::new(),
+            false => view
+                .names()
+                .filter_map(Processor::of)
+                .map(|(processor, _)| processor)
+                .collect(),
+        };
+        view.renamed(|name| match Processor::of(name) {
+            Some((processor, part)) => {
+                let place = processors.iter().position(|other| *other == processor)?;
+                Some(format!("ip_adapter.{}.{part}", 2 * place + 1))
+            }
+            None if name.starts_with("unet.") => None,
+            None => Some(ip_adapter_name(name)),
+        })
     }
 }
 
-/// The name of an XLabs tensor in the spelling of the other IP-Adapters.
+/// Whether `name` is that of an adapter's layer in the names of a host.
+fn is_layer(name: &str) -> bool {
+    Processor::of(name).is_some() || name.contains(".processor.ip_adapter_double_stream_k_proj.")
+}
+
+/// A cross-attention layer by its place in the UNet of diffusers; ordered as diffusers counts its attention processors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Processor {
+    /// 0 for `down_blocks`, 1 for `up_blocks`, 2 for `mid_block`.
+    group: usize,
+    block: usize,
+    attention: usize,
+    transformer: usize,
+}
+
+impl Processor {
+    /// The layer and the part of it that a tensor is, such as `to_k_ip.weight`.
+    fn of(name: &str) -> Option<(Self, String)> {
+        let name = name.strip_prefix("unet.").unwrap_or(name);
+        let (group, rest) = if let Some(rest) = name.strip_prefix("down_blocks.") {
+            (0, rest)
+        } else if let Some(rest) = name.strip_prefix("up_blocks.") {
+            (1, rest)
+        } else {
+            (2, name.strip_prefix("mid_block.")?)
+        };
+        let (block, rest) = match group {
+            2 => (0, rest),
+            _ => number(rest)?,
+        };
+        let (attention, rest) = number(rest.strip_prefix("attentions.")?)?;
+        let (transformer, rest) = number(rest.strip_prefix("transformer_blocks.")?)?;
+        let part = rest.strip_prefix("attn2.processor.")?;
+        // diffusers keeps a list with one projection for each adapter.
+        let part = part.replace("_ip.0.", "_ip.");
+        let known = ["to_k_ip.weight", "to_v_ip.weight", "to_k_ip.bias", "to_v_ip.bias"];
+        let place = Self {
+            group,
+            block,
+            attention,
+            transformer,
+        };
+        known.contains(&part.as_str()).then_some((place, part))
+    }
+}
+
+/// The number that `text` begins with, and what follows its dot.
+fn number(text: &str) -> Option<(usize, &str)> {
+    let (digits, rest) = text.split_once('.')?;
+    Some((digits.parse().ok()?, rest))
+}
+
+/// The name of an XLabs tensor, or of one of a training script, in the spelling of the other IP-Adapters.
 pub(super) fn ip_adapter_name(name: &str) -> String {
-    if let Some(rest) = name.strip_prefix("ip_adapter_proj_model.") {
-        return format!("image_proj.{rest}");
+    for (found, used) in [
+        ("ip_adapter_proj_model.", "image_proj."),
+        ("image_proj_model.", "image_proj."),
+        ("adapter_modules.", "ip_adapter."),
+    ] {
+        if let Some(rest) = name.strip_prefix(found) {
+            return format!("{used}{rest}");
+        }
     }
     match name
         .strip_prefix("double_blocks.")

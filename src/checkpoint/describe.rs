@@ -2,6 +2,7 @@
 
 use super::kind::{recognise, CheckpointKind};
 use super::Checkpoint;
+use crate::error::Result;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -36,12 +37,15 @@ pub struct Description {
 
 impl Checkpoint {
     /// Summarises the checkpoint. An unsupported family is described too, with the reason.
-    pub fn describe(&self) -> Description {
+    ///
+    /// # Errors
+    /// `Io` when the file cannot be read any more.
+    pub fn describe(&self) -> Result<Description> {
         let (kind, problem) = match recognise(self) {
             Ok(kind) => (Some(kind), None),
             Err(error) => (None, Some(error.message().to_string())),
         };
-        Description {
+        Ok(Description {
             path: self.path().map(|path| path.display().to_string()),
             container: self.container().name(),
             name: kind.as_ref().map_or("not supported", CheckpointKind::name).to_string(),
@@ -51,9 +55,9 @@ impl Checkpoint {
             parameters: self.parameter_count(),
             bytes: self.byte_count(),
             elements: self.element_counts(),
-            fingerprint: self.fingerprint(&[]),
+            fingerprint: self.fingerprint(&[])?,
             metadata: self.metadata().clone(),
-        }
+        })
     }
 }
 

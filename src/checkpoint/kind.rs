@@ -8,6 +8,7 @@ use crate::adapter::AdapterLayout;
 use crate::encoder::EncoderConfig;
 use crate::error::{Error, Result};
 use crate::host::{HostFamily, HostSpec};
+use crate::remedy;
 use crate::tensor_file::{Checkpoint, Shapes};
 use crate::vit::{ClipNaming, VisionSizes};
 use serde::Serialize;
@@ -103,18 +104,31 @@ pub fn recognise(checkpoint: &Checkpoint) -> Result<CheckpointKind> {
 }
 
 fn by_keys(checkpoint: &Checkpoint) -> Result<CheckpointKind> {
-    let has = |prefix: &str| checkpoint.names().any(|name| name.starts_with(prefix));
-    let xlabs = has("ip_adapter_proj_model.") || has("double_blocks.");
-    if xlabs || has("image_proj.") || has("ip_adapter.") {
+    if let Some((number, count)) = checkpoint.shard() {
+        return Err(Error::unsupported(format!(
+            "this is file {number} of the {count} that make up one model ({number} of {count} shards)"
+        ))
+        .with_remedy(remedy::ALL_SHARDS));
+    }
+    if checkpoint.holds_adapter()? {
+        let has = |part: &str| checkpoint.names().any(|name| name.contains(part));
+        let xlabs = has("ip_adapter_proj_model.") || has("ip_adapter_double_stream_k_proj.");
         let adapter = checkpoint.adapter_view()?;
         refuse_known_family(&adapter)?;
         return adapter_kind(&adapter, xlabs);
+    }
+    let has = |prefix: &str| checkpoint.names().any(|name| name.starts_with(prefix));
+    if has("backbone.vision_model.") && has("encoder.") {
+        return Err(Error::unsupported(format!(
+            "unknown layout: the tensors are those of an OmniID checkpoint, but the metadata has no {NATIVE_KEY:?}: \
+             another program wrote the file and left it out"
+        )));
     }
     if checkpoint.contains("backbone.stem.weight") && checkpoint.contains("head.kps0.pointwise.weight") {
         return Ok(CheckpointKind::YuNet);
     }
     refuse_known_family(checkpoint)?;
-    if let Some(naming) = checkpoint.clip_naming() {
+    if let Some(naming) = checkpoint.clip_naming()? {
         return clip_kind(&checkpoint.clip_vision_view()?, naming);
     }
     let shown = checkpoint

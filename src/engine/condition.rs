@@ -168,13 +168,11 @@ impl Engine {
                 ))
             }
         };
-        let adapter = super::open::load(
-            &source.checkpoint,
-            "adapter",
-            self.inner.info.precision.dtype(),
-            &self.inner.device,
-            |weights| Adapter::load(&source.layout, host, weights),
-        )?;
+        let (dtype, device) = (self.inner.info.precision.dtype(), &self.inner.device);
+        let adapter = source
+            .checkpoint
+            .build_with_empty_layers(dtype, device, |weights| Adapter::load(&source.layout, host, weights))
+            .map_err(|error| error.context("adapter"))?;
         Ok(self.inner.adapter.get_or_init(|| adapter))
     }
 

@@ -6,7 +6,7 @@ use super::host_config::HostConfig;
 use super::options::{DeviceChoice, EngineOptions};
 use super::{AdapterSource, Engine, EngineInfo, Inner};
 use crate::adapter::AdapterLayout;
-use crate::checkpoint::{recognise, Checkpoint, CheckpointKind, Content, Source, Weights};
+use crate::checkpoint::{recognise, Checkpoint, CheckpointKind, Content, Role, Source, Weights};
 use crate::encoder::{Encoder, EncoderConfig, EncoderInput};
 use crate::error::{Error, Result};
 use crate::face::{CropMode, FaceDetector};
@@ -91,6 +91,9 @@ pub(super) fn open(options: EngineOptions, progress: ProgressFn<'_>) -> Result<E
         log::info!("no face detector: only photos with a face box or landmarks can be cropped to the face");
     }
     report(progress, Stage::Load, 3, STEPS)?;
+    if let Some(adapter) = &parts.adapter {
+        check_filled(adapter)?;
+    }
     let host = options.host.or(parts.host);
     let token_mean = encoder.token_mean().map(super::encode::to_host).transpose()?;
     let tokens = encoder.tokens().of(1, parts.backbone_config.token_count());
@@ -145,7 +148,11 @@ fn open_device(choice: DeviceChoice) -> Result<Device> {
 
 /// Opens a source and puts its name before what goes wrong.
 pub(super) fn read(source: &Source, limits: &Limits) -> Result<Checkpoint> {
-    Checkpoint::open(source, limits).map_err(|error| match source.path() {
+    read_as(source, Role::Model, limits)
+}
+
+fn read_as(source: &Source, role: Role, limits: &Limits) -> Result<Checkpoint> {
+    Checkpoint::open_as(source, role, limits).map_err(|error| match source.path() {
         Some(path) => in_file(path, error),
         None => error.context("checkpoint in memory"),
     })
@@ -162,7 +169,7 @@ fn in_file(path: &Path, error: Error) -> Error {
 }
 
 /// Loads one part and refuses tensors that it does not know: a misspelt key must not go unnoticed.
-pub(super) fn load<T>(
+fn load<T>(
     checkpoint: &Checkpoint,
     what: &str,
     dtype: DType,
@@ -227,7 +234,7 @@ fn native(checkpoint: &Checkpoint) -> Result<Parts> {
         host,
         pixels: config.pixels,
         crop: config.crop,
-        fingerprint: checkpoint.fingerprint(&["backbone.", "encoder."]),
+        fingerprint: checkpoint.fingerprint(&["backbone.", "encoder."])?,
     })
 }
 
@@ -235,11 +242,29 @@ fn native(checkpoint: &Checkpoint) -> Result<Parts> {
 fn adapter_source(checkpoint: &Checkpoint) -> Result<Option<AdapterSource>> {
     let ours = |name: &str| name.starts_with("adapter.") || name.starts_with("ip_adapter.");
     let checkpoint = checkpoint.renamed(|name| ours(name).then(|| name.to_string()))?;
-    let layout = AdapterLayout::infer(&checkpoint)?;
-    Ok(layout.map(|layout| AdapterSource {
-        checkpoint: checkpoint.clone(),
-        layout,
-    }))
+    let Some(layout) = AdapterLayout::infer(&checkpoint)? else {
+        return Ok(None);
+    };
+    Ok(Some(AdapterSource { checkpoint, layout }))
+}
+
+/// The layers of an adapter are read when they are needed. That they were written at all is looked at before.
+///
+/// Single layers may be zero: some adapters leave out those that do harm.
+pub(crate) fn check_filled(adapter: &AdapterSource) -> Result<()> {
+    let zero = adapter.checkpoint.sample_weights()?;
+    let layers = adapter.layout.shapes.len();
+    for (side, what) in [(".to_k", "keys"), (".to_v", "values")] {
+        if zero.iter().filter(|name| name.contains(side)).count() >= layers {
+            return Err(Error::format(format!(
+                "{}: the weights of all {layers} adapter layers for {what} are zero: the file was not downloaded or \
+                 copied to its end, or the adapter was never trained",
+                adapter.checkpoint.label()
+            ))
+            .with_remedy(remedy::DAMAGED_WEIGHTS));
+        }
+    }
+    Ok(())
 }
 
 /// Takes a public checkpoint, under unified names, and the image encoder that goes with it.
@@ -254,11 +279,12 @@ fn public(checkpoint: &Checkpoint, kind: &CheckpointKind, options: &EngineOption
         ))
         .with_remedy(remedy::IMAGE_ENCODER)
     })?;
-    let file = read(source, &options.limits)?;
-    let found = recognise(&file)?;
-    if !matches!(found, CheckpointKind::ClipVision { .. }) {
+    let file = read_as(source, Role::ImageEncoder, &options.limits)?;
+    let whole = file.shard().is_none() && file.clip_naming()?.is_some();
+    if !whole {
+        let found = recognise(&file).map_err(|error| error.context("image encoder"))?;
         return Err(Error::mismatch(format!(
-            "image encoder {}: expected a CLIP vision model, found a {}",
+            "image encoder {}: expected a CLIP vision model, found: {}",
             file.label(),
             found.name()
         )));
@@ -266,14 +292,14 @@ fn public(checkpoint: &Checkpoint, kind: &CheckpointKind, options: &EngineOption
     let backbone = file.clip_vision_view()?;
     let config_text = match &options.image_encoder_config {
         Some(text) => Some(text.clone()),
-        None => config_beside(source, &options.limits)?,
+        None => config_beside(&file, &options.limits)?,
     };
     let backbone_config = vision_config(&backbone, config_text.as_deref())?;
     // Half of each part's fingerprint: a pair is another model when either part is.
     let fingerprint = format!(
         "{}{}",
-        &backbone.fingerprint(&[])[..16],
-        &encoder.fingerprint(&[])[..16]
+        &backbone.fingerprint(&[])?[..16],
+        &encoder.fingerprint(&[])?[..16]
     );
     let adapter = adapter_source(checkpoint)?;
     let host = match &options.host {
@@ -300,8 +326,8 @@ fn public(checkpoint: &Checkpoint, kind: &CheckpointKind, options: &EngineOption
 }
 
 /// The `config.json` in the folder of a file, if there is one.
-fn config_beside(source: &Source, limits: &Limits) -> Result<Option<String>> {
-    let Some(path) = source.path() else {
+fn config_beside(file: &Checkpoint, limits: &Limits) -> Result<Option<String>> {
+    let Some(path) = file.path() else {
         return Ok(None);
     };
     let path = path.with_file_name("config.json");

@@ -70,6 +70,13 @@ impl Identity {
     /// [`ErrorKind::Io`](crate::ErrorKind::Io) or [`ErrorKind::Format`](crate::ErrorKind::Format), naming the path
     /// and what is wrong.
     pub fn load(source: impl Into<Source>, limits: &Limits) -> Result<Self> {
+        let source = source.into();
+        if let Some(path) = source.path().filter(|path| path.is_dir()) {
+            return Err(Error::invalid(format!(
+                "{}: is a folder, expected an identity file (.omniid)",
+                path.display()
+            )));
+        }
         let file = Checkpoint::open(source, limits)?;
         read(&file, limits).map_err(|error| match file.path() {
             Some(path) => error.context(path.display()),

@@ -69,11 +69,16 @@ impl UsageTracker {
     }
 }
 
-struct Backend(UsageTracker);
+/// Reads tensors and takes note of them.
+struct Backend {
+    tracker: UsageTracker,
+    /// Whether a matrix may be zero or another constant.
+    allow_constant: bool,
+}
 
 impl Backend {
-    fn load(&self, shape: Option<&[usize]>, name: &str, dtype: DType, device: &Device) -> Result<Tensor> {
-        let checkpoint = &self.0.checkpoint;
+    fn load(&self, shape: Option<&[usize]>, name: &str, dtype: DType, device: &Device, vary: bool) -> Result<Tensor> {
+        let checkpoint = &self.tracker.checkpoint;
         let info = checkpoint.require(name)?;
         if let Some(expected) = shape.filter(|expected| *expected != info.shape) {
             return Err(Error::format(format!(
@@ -92,39 +97,50 @@ impl Backend {
                 info.dtype
             )));
         }
-        let tensor = checkpoint.tensor(name, dtype, device)?;
-        self.0.mark(name);
+        let tensor = checkpoint.read_weights(name, dtype, device, !vary)?;
+        self.tracker.mark(name);
         Ok(tensor)
     }
 }
 
 impl SimpleBackend for Backend {
-    fn get(&self, s: Shape, name: &str, _: Init, dtype: DType, dev: &Device) -> candle_core::Result<Tensor> {
-        self.load(Some(s.dims()), name, dtype, dev).map_err(Error::into_candle)
+    fn get(&self, s: Shape, name: &str, init: Init, dtype: DType, dev: &Device) -> candle_core::Result<Tensor> {
+        // What a new network draws at random must not be the same everywhere in a trained one.
+        let vary = !matches!(init, Init::Const(_)) && !self.allow_constant;
+        self.load(Some(s.dims()), name, dtype, dev, vary)
+            .map_err(Error::into_candle)
     }
 
     fn get_unchecked(&self, name: &str, dtype: DType, dev: &Device) -> candle_core::Result<Tensor> {
-        self.load(None, name, dtype, dev).map_err(Error::into_candle)
+        self.load(None, name, dtype, dev, false).map_err(Error::into_candle)
     }
 
     fn contains_tensor(&self, name: &str) -> bool {
-        self.0.checkpoint.contains(name)
+        self.tracker.checkpoint.contains(name)
     }
 }
 
 impl Checkpoint {
     /// A builder that reads weights as `dtype` (f32, f16 or bf16) onto `device`, and the record of what was read.
     ///
-    /// Every read copies: the checkpoint's pages are given back afterwards, so resident memory holds the weights
-    /// once. A missing key, another shape than asked for or whole numbers are an error that names the key; it reaches
-    /// the caller
-    /// as an [`Error`] of kind [`Format`](crate::ErrorKind::Format) when the candle error is converted with `?`.
+    /// Files are read block by block, so resident memory holds the weights once. An error that names the key are: a
+    /// missing key, another shape than asked for, whole numbers, and weights that were never written: a matrix that is
+    /// zero (or another number) everywhere though a new network draws it at random, a hole of zeros in one, weights
+    /// that are not finite. It reaches the caller as an [`Error`] of kind [`Format`](crate::ErrorKind::Format) when the
+    /// candle error is converted with `?`.
     pub fn var_builder(&self, dtype: DType, device: &Device) -> (VarBuilder<'static>, UsageTracker) {
+        self.builder(dtype, device, false)
+    }
+
+    fn builder(&self, dtype: DType, device: &Device, allow_constant: bool) -> (VarBuilder<'static>, UsageTracker) {
         let tracker = UsageTracker {
             checkpoint: self.clone(),
             used: Arc::default(),
         };
-        let backend: Box<dyn SimpleBackend> = Box::new(Backend(tracker.clone()));
+        let backend: Box<dyn SimpleBackend> = Box::new(Backend {
+            tracker: tracker.clone(),
+            allow_constant,
+        });
         (VarBuilder::new_with_args(backend, dtype, device), tracker)
     }
 }
@@ -138,7 +154,27 @@ impl Checkpoint {
     /// # Errors
     /// Those of `build`; [`ErrorKind::Format`](crate::ErrorKind::Format) naming the unknown tensors.
     pub fn build<T>(&self, dtype: DType, device: &Device, build: impl Fn(&Weights<'static>) -> Result<T>) -> Result<T> {
-        let (builder, usage) = self.var_builder(dtype, device);
+        self.build_from(self.var_builder(dtype, device), build)
+    }
+
+    /// [`Checkpoint::build`] for a network of which whole layers may be zero: those that nobody needs.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::build`].
+    pub(crate) fn build_with_empty_layers<T>(
+        &self,
+        dtype: DType,
+        device: &Device,
+        build: impl Fn(&Weights<'static>) -> Result<T>,
+    ) -> Result<T> {
+        self.build_from(self.builder(dtype, device, true), build)
+    }
+
+    fn build_from<T>(
+        &self,
+        (builder, usage): (VarBuilder<'static>, UsageTracker),
+        build: impl Fn(&Weights<'static>) -> Result<T>,
+    ) -> Result<T> {
         let network = build(&builder.into())?;
         for spec in Weights::list(build)? {
             usage.mark(&spec.name);

@@ -1,14 +1,73 @@
-//! Element types of files, and their conversion while copying.
+//! Element types of files, and their conversion to f32 block by block.
 
+use super::float8::Float8;
 use crate::error::{Error, Result};
-use candle_core::{DType, Device, Tensor};
+use crate::remedy;
+use candle_core::DType;
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 
 /// Elements converted at a time: the f32 detour of a block stays in the first-level cache.
 const BLOCK: usize = 2048;
 
-/// Bytes per element of the types that checkpoints may hold; `None` for any other type.
+/// The type of an element as it lies in a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Element {
+    /// One of the types of [`element_size`].
+    Plain(DType),
+    /// An 8-bit float.
+    Float8(Float8),
+}
+
+impl Element {
+    /// Bytes per element.
+    pub(super) fn size(self) -> usize {
+        match self {
+            Self::Plain(dtype) => element_size(dtype).unwrap_or(1),
+            Self::Float8(_) => 1,
+        }
+    }
+
+    /// The name that safetensors gives the type, such as `F16`.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Plain(dtype) => type_name(dtype).unwrap_or("other"),
+            Self::Float8(kind) => kind.name(),
+        }
+    }
+
+    /// The type of a safetensors file.
+    ///
+    /// # Errors
+    /// `Unsupported` for one that is not read.
+    pub(super) fn from_safetensors(dtype: safetensors::Dtype) -> Result<Self> {
+        use safetensors::Dtype;
+        Ok(Self::Plain(match dtype {
+            Dtype::U8 | Dtype::BOOL => DType::U8,
+            Dtype::I16 => DType::I16,
+            Dtype::F16 => DType::F16,
+            Dtype::BF16 => DType::BF16,
+            Dtype::U32 => DType::U32,
+            Dtype::I32 => DType::I32,
+            Dtype::F32 => DType::F32,
+            Dtype::I64 => DType::I64,
+            Dtype::F64 => DType::F64,
+            Dtype::F8_E4M3 => return Ok(Self::Float8(Float8::E4m3)),
+            Dtype::F8_E5M2 => return Ok(Self::Float8(Float8::E5m2)),
+            other => return Err(not_read(&other.to_string())),
+        }))
+    }
+}
+
+/// The error for an element type that is not read.
+pub(super) fn not_read(name: &str) -> Error {
+    Error::unsupported(format!(
+        "has elements of type {name}, expected weights of type F32, F16, BF16, F64, F8_E4M3 or F8_E5M2"
+    ))
+    .with_remedy(remedy::UNQUANTISED)
+}
+
+/// Bytes per element of the types that tensors are handed out in; `None` for any other type.
 pub(super) fn element_size(dtype: DType) -> Option<usize> {
     match dtype {
         DType::U8 => Some(1),
@@ -40,23 +99,6 @@ pub(super) fn type_name(dtype: DType) -> Option<&'static str> {
     })
 }
 
-/// The candle type of a safetensors type; `None` where candle has no equal.
-pub(super) fn from_safetensors(dtype: safetensors::Dtype) -> Option<DType> {
-    use safetensors::Dtype;
-    Some(match dtype {
-        Dtype::U8 | Dtype::BOOL => DType::U8,
-        Dtype::I16 => DType::I16,
-        Dtype::F16 => DType::F16,
-        Dtype::BF16 => DType::BF16,
-        Dtype::U32 => DType::U32,
-        Dtype::I32 => DType::I32,
-        Dtype::F32 => DType::F32,
-        Dtype::I64 => DType::I64,
-        Dtype::F64 => DType::F64,
-        _ => return None,
-    })
-}
-
 /// Elements of `shape`, or an error naming `name` when the product overflows.
 pub(super) fn element_count(name: &str, shape: &[usize]) -> Result<usize> {
     shape
@@ -65,8 +107,12 @@ pub(super) fn element_count(name: &str, shape: &[usize]) -> Result<usize> {
         .ok_or_else(|| Error::format(format!("tensor {name:?}: shape {shape:?} has too many elements")))
 }
 
-/// One little-endian element as f64, for the types of [`element_size`].
-fn scalar(bytes: &[u8], dtype: DType) -> Option<f64> {
+/// One little-endian element as f64.
+fn scalar(bytes: &[u8], element: Element) -> Option<f64> {
+    let dtype = match element {
+        Element::Plain(dtype) => dtype,
+        Element::Float8(kind) => return Some(f64::from(kind.value(*bytes.first()?))),
+    };
     Some(match dtype {
         DType::U8 => f64::from(*bytes.first()?),
         DType::I16 => f64::from(i16::from_le_bytes(bytes.try_into().ok()?)),
@@ -82,193 +128,63 @@ fn scalar(bytes: &[u8], dtype: DType) -> Option<f64> {
 }
 
 /// One little-endian element as f32, rounded to nearest even.
-pub(super) fn scalar_f32(bytes: &[u8], dtype: DType) -> Option<f32> {
-    scalar(bytes, dtype).map(|value| value as f32)
+pub(super) fn scalar_f32(bytes: &[u8], element: Element) -> Option<f32> {
+    scalar(bytes, element).map(|value| value as f32)
 }
 
-/// Widens a block of at most [`BLOCK`] elements to f32.
-fn widen(bytes: &[u8], dtype: DType, block: &mut Vec<f32>, bits: &mut Vec<u16>) {
-    block.clear();
-    match dtype {
-        DType::F32 => {
-            let value = |c: &[u8]| f32::from_le_bytes([c[0], c[1], c[2], c[3]]);
-            block.extend(bytes.chunks_exact(4).map(value));
+/// Converts little-endian elements to f32 in small blocks.
+pub(super) struct Widening {
+    element: Element,
+    block: Vec<f32>,
+    bits: Vec<u16>,
+}
+
+impl Widening {
+    pub(super) fn new(element: Element) -> Self {
+        Self {
+            element,
+            block: Vec::with_capacity(BLOCK),
+            bits: Vec::with_capacity(BLOCK),
         }
-        DType::F16 | DType::BF16 => {
-            bits.clear();
-            bits.extend(bytes.chunks_exact(2).map(|c| u16::from_le_bytes([c[0], c[1]])));
-            block.resize(bits.len(), 0.0);
-            if dtype == DType::F16 {
-                let halves: &[f16] = half::slice::HalfBitsSliceExt::reinterpret_cast(bits.as_slice());
-                halves.convert_to_f32_slice(block);
-            } else {
-                let halves: &[bf16] = half::slice::HalfBitsSliceExt::reinterpret_cast(bits.as_slice());
-                halves.convert_to_f32_slice(block);
+    }
+
+    /// Hands the elements of `bytes`, a whole number of them, to `sink`.
+    pub(super) fn widen(&mut self, bytes: &[u8], mut sink: impl FnMut(&mut [f32])) {
+        for part in bytes.chunks(BLOCK * self.element.size()) {
+            self.block(part);
+            sink(&mut self.block);
+        }
+    }
+
+    /// Widens at most [`BLOCK`] elements.
+    fn block(&mut self, bytes: &[u8]) {
+        let Self { element, block, bits } = self;
+        block.clear();
+        match *element {
+            Element::Float8(kind) => {
+                let table = kind.values();
+                block.extend(bytes.iter().map(|&code| table[usize::from(code)]));
+            }
+            Element::Plain(DType::F32) => {
+                let value = |c: &[u8]| f32::from_le_bytes([c[0], c[1], c[2], c[3]]);
+                block.extend(bytes.chunks_exact(4).map(value));
+            }
+            Element::Plain(dtype @ (DType::F16 | DType::BF16)) => {
+                bits.clear();
+                bits.extend(bytes.chunks_exact(2).map(|c| u16::from_le_bytes([c[0], c[1]])));
+                block.resize(bits.len(), 0.0);
+                if dtype == DType::F16 {
+                    let halves: &[f16] = half::slice::HalfBitsSliceExt::reinterpret_cast(bits.as_slice());
+                    halves.convert_to_f32_slice(block);
+                } else {
+                    let halves: &[bf16] = half::slice::HalfBitsSliceExt::reinterpret_cast(bits.as_slice());
+                    halves.convert_to_f32_slice(block);
+                }
+            }
+            Element::Plain(_) => {
+                let size = element.size();
+                block.extend(bytes.chunks_exact(size).filter_map(|c| scalar_f32(c, *element)));
             }
         }
-        _ => {
-            let size = element_size(dtype).unwrap_or(1);
-            block.extend(bytes.chunks_exact(size).filter_map(|c| scalar_f32(c, dtype)));
-        }
-    }
-}
-
-/// Converts little-endian elements of type `from` block by block, handing each f32 block to `sink`.
-fn for_each_block(bytes: &[u8], from: DType, mut sink: impl FnMut(&[f32])) {
-    let size = element_size(from).unwrap_or(1);
-    let (mut block, mut bits) = (Vec::with_capacity(BLOCK), Vec::with_capacity(BLOCK));
-    for part in bytes.chunks(BLOCK * size) {
-        widen(part, from, &mut block, &mut bits);
-        sink(&block);
-    }
-}
-
-fn unsupported(name: &str, from: DType, to: DType) -> Error {
-    Error::unsupported(format!(
-        "tensor {name:?}: conversion from {from:?} to {to:?} (f32, f16 and bf16 are possible)"
-    ))
-}
-
-/// A candle tensor of type `to` on `device` from little-endian elements of type `from`.
-///
-/// `bytes` holds exactly the elements of `shape`. Same types are copied bit by bit; others go through f32 and are
-/// rounded to nearest even. Only f32, f16 and bf16 are targets of a conversion.
-pub(super) fn to_tensor(
-    name: &str,
-    bytes: &[u8],
-    from: DType,
-    shape: &[usize],
-    to: DType,
-    device: &Device,
-) -> Result<Tensor> {
-    let count = element_count(name, shape)?;
-    let size = element_size(from).ok_or_else(|| unsupported(name, from, to))?;
-    if count.checked_mul(size) != Some(bytes.len()) {
-        return Err(Error::internal(format!(
-            "tensor {name:?}: {} bytes for shape {shape:?} of {from:?}",
-            bytes.len()
-        )));
-    }
-    if from == to {
-        return Ok(Tensor::from_raw_buffer(bytes, from, shape, device)?);
-    }
-    let tensor = match to {
-        DType::F32 => {
-            let mut values = Vec::<f32>::with_capacity(count);
-            for_each_block(bytes, from, |block| values.extend_from_slice(block));
-            Tensor::from_vec(values, shape, device)
-        }
-        DType::F16 => {
-            let mut values = Vec::<f16>::with_capacity(count);
-            for_each_block(bytes, from, |block| {
-                let start = values.len();
-                values.resize(start + block.len(), f16::ZERO);
-                values[start..].convert_from_f32_slice(block);
-            });
-            Tensor::from_vec(values, shape, device)
-        }
-        DType::BF16 => {
-            let mut values = Vec::<bf16>::with_capacity(count);
-            for_each_block(bytes, from, |block| {
-                let start = values.len();
-                values.resize(start + block.len(), bf16::ZERO);
-                values[start..].convert_from_f32_slice(block);
-            });
-            Tensor::from_vec(values, shape, device)
-        }
-        _ => return Err(unsupported(name, from, to)),
-    };
-    Ok(tensor?)
-}
-
-/// Writes little-endian elements of type `from` to `out` as type `to`, block by block.
-pub(super) fn write_converted(
-    name: &str,
-    bytes: &[u8],
-    from: DType,
-    to: DType,
-    out: &mut dyn std::io::Write,
-) -> Result<std::io::Result<()>> {
-    if from == to {
-        return Ok(out.write_all(bytes));
-    }
-    if element_size(from).is_none() || !matches!(to, DType::F32 | DType::F16 | DType::BF16) {
-        return Err(unsupported(name, from, to));
-    }
-    let mut outcome = Ok(());
-    let mut buffer = Vec::with_capacity(BLOCK * 4);
-    for_each_block(bytes, from, |block| {
-        if outcome.is_err() {
-            return;
-        }
-        buffer.clear();
-        for &value in block {
-            match to {
-                DType::F16 => buffer.extend_from_slice(&f16::from_f32(value).to_le_bytes()),
-                DType::BF16 => buffer.extend_from_slice(&bf16::from_f32(value).to_le_bytes()),
-                _ => buffer.extend_from_slice(&value.to_le_bytes()),
-            }
-        }
-        outcome = out.write_all(&buffer);
-    });
-    Ok(outcome)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_half_survives_the_way_to_f32_and_back() {
-        let bits: Vec<u8> = (0..=u16::MAX).flat_map(u16::to_le_bytes).collect();
-        let wide = to_tensor("x", &bits, DType::F16, &[65536], DType::F32, &Device::Cpu).unwrap();
-        let wide = wide.to_vec1::<f32>().unwrap();
-        for (index, value) in wide.iter().enumerate() {
-            let expected = f16::from_bits(index as u16).to_f32();
-            assert!(
-                value.to_bits() == expected.to_bits() || (value.is_nan() && expected.is_nan()),
-                "{index:#x}"
-            );
-        }
-        let bytes: Vec<u8> = wide.iter().flat_map(|v| v.to_le_bytes()).collect();
-        let back = to_tensor("x", &bytes, DType::F32, &[65536], DType::F16, &Device::Cpu).unwrap();
-        for (index, value) in back.to_vec1::<f16>().unwrap().iter().enumerate() {
-            let expected = f16::from_bits(index as u16);
-            assert!(
-                value.to_bits() == index as u16 || (value.is_nan() && expected.is_nan()),
-                "{index:#x}"
-            );
-        }
-    }
-
-    #[test]
-    fn conversion_in_blocks_equals_candle() {
-        let values: Vec<f32> = (0..5000)
-            .map(|i| ((i * 7919) as f32).sin() * 10f32.powi(i % 9 - 4))
-            .collect();
-        let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
-        let source = Tensor::from_vec(values, 5000, &Device::Cpu).unwrap();
-        for to in [DType::F16, DType::BF16, DType::F32] {
-            let got = to_tensor("x", &bytes, DType::F32, &[5000], to, &Device::Cpu).unwrap();
-            let expected = source.to_dtype(to).unwrap();
-            let wide = |t: &Tensor| t.to_dtype(DType::F32).unwrap().to_vec1::<f32>().unwrap();
-            assert_eq!(wide(&got), wide(&expected));
-            let mut written = Vec::new();
-            write_converted("x", &bytes, DType::F32, to, &mut written)
-                .unwrap()
-                .unwrap();
-            let again = to_tensor("x", &written, to, &[5000], DType::F32, &Device::Cpu).unwrap();
-            assert_eq!(again.to_vec1::<f32>().unwrap(), wide(&expected));
-        }
-    }
-
-    #[test]
-    fn integers_and_doubles_become_floats() {
-        let bytes: Vec<u8> = [-3i64, 70000, 0].iter().flat_map(|v| v.to_le_bytes()).collect();
-        let got = to_tensor("x", &bytes, DType::I64, &[3], DType::F32, &Device::Cpu).unwrap();
-        assert_eq!(got.to_vec1::<f32>().unwrap(), [-3.0, 70000.0, 0.0]);
-        let bytes: Vec<u8> = [0.1f64, -1e300].iter().flat_map(|v| v.to_le_bytes()).collect();
-        let got = to_tensor("x", &bytes, DType::F64, &[2], DType::F32, &Device::Cpu).unwrap();
-        assert_eq!(got.to_vec1::<f32>().unwrap(), [0.1, f32::NEG_INFINITY]);
     }
 }

@@ -1,6 +1,7 @@
 //! A short, stable name for the content of a checkpoint.
 
 use super::{element, Checkpoint};
+use crate::error::Result;
 use half::f16;
 use sha2::{Digest, Sha256};
 
@@ -30,18 +31,21 @@ impl Checkpoint {
     /// So the container does not matter, and neither does a conversion to f16 (of f32, or of what fits f16). A
     /// conversion to bf16 changes the rounding: there the metadata must keep the name. It tells models apart; it is
     /// no protection against somebody who changes weights on purpose.
-    pub fn fingerprint(&self, prefixes: &[&str]) -> String {
+    ///
+    /// # Errors
+    /// `Io` when the file cannot be read any more.
+    pub fn fingerprint(&self, prefixes: &[&str]) -> Result<String> {
         if let Some(kept) = self.metadata().get(FINGERPRINT_KEY) {
             let hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
             if kept.len() == 32 && kept.bytes().all(hex) {
-                return kept.clone();
+                return Ok(kept.clone());
             }
         }
         let mut hash = Sha256::new();
         hash.update(VERSION);
         for (name, entry) in self.tensors.iter() {
             let wanted = prefixes.is_empty() || prefixes.iter().any(|prefix| name.starts_with(prefix));
-            if !wanted || !element::is_float(entry.dtype) {
+            if !wanted || !element::is_float(entry.dtype()) {
                 continue;
             }
             let shape = entry.shape.iter().map(usize::to_string).collect::<Vec<_>>().join("x");
@@ -51,22 +55,18 @@ impl Checkpoint {
             hash.update([0]);
             let count = entry.count();
             let samples = count.min(SAMPLES);
-            for k in 0..samples {
-                let index = match samples {
-                    1 => 0,
-                    _ => (k as u128 * (count as u128 - 1) / (samples as u128 - 1)) as usize,
-                };
-                let value = f16::from_f32(entry.scalar(&self.file.backing, index).unwrap_or(f32::NAN));
+            let index = |k: usize| match samples {
+                1 => 0,
+                _ => (k as u128 * (count as u128 - 1) / (samples as u128 - 1)) as usize,
+            };
+            for value in entry.scalars(&(0..samples).map(index).collect::<Vec<_>>())? {
+                let value = f16::from_f32(value);
                 let bits = if value.is_nan() { 0x7e00 } else { value.to_bits() };
                 hash.update(bits.to_le_bytes());
             }
-            entry.release(&self.file.backing);
         }
-        hash.finalize()
-            .iter()
-            .take(16)
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
+        let digest = hash.finalize();
+        Ok(digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect())
     }
 }
 
@@ -95,13 +95,13 @@ mod tests {
         let weights = Tensor::new(&[[1f32], [-2.0]], &Device::Cpu).unwrap();
         let ids = Tensor::new(&[1i64], &Device::Cpu).unwrap();
         assert_eq!(
-            file(&[("w", weights), ("ids", ids)], &[]).fingerprint(&[]),
+            file(&[("w", weights), ("ids", ids)], &[]).fingerprint(&[]).unwrap(),
             "3eb2f727a8ce573f41875f77ec69cdb8"
         );
         // 100 elements 0…99 of which 64 are taken: computed with Python's struct (format "e") in the same way.
         let numbers = Tensor::arange(0f32, 100., &Device::Cpu).unwrap();
         assert_eq!(
-            file(&[("n", numbers)], &[]).fingerprint(&[]),
+            file(&[("n", numbers)], &[]).fingerprint(&[]).unwrap(),
             "85f52ae14c79a7f2ace0fc0b6dca9f5d"
         );
     }
@@ -109,18 +109,21 @@ mod tests {
     #[test]
     fn survives_conversion_to_f16_and_tells_changes() {
         let original = file(&[("a", ramp(1000)), ("b.c", ramp(5).reshape((5, 1)).unwrap())], &[]);
-        let name = original.fingerprint(&[]);
+        let name = original.fingerprint(&[]).unwrap();
         let half = SafetensorsWriter::new(
             OutputTensor::all_of(&original, Some(DType::F16)).unwrap(),
             &BTreeMap::new(),
         );
         let half = Checkpoint::open(half.unwrap().to_bytes().unwrap(), &Limits::default()).unwrap();
         assert_eq!(half.info("a").unwrap().dtype, DType::F16);
-        assert_eq!(half.fingerprint(&[]), name);
+        assert_eq!(half.fingerprint(&[]).unwrap(), name);
         let reshaped = file(&[("a", ramp(1000)), ("b.c", ramp(5).reshape((1, 5)).unwrap())], &[]);
-        assert_ne!(reshaped.fingerprint(&[]), name);
-        assert_eq!(reshaped.fingerprint(&["a"]), original.fingerprint(&["a"]));
-        assert_ne!(original.fingerprint(&["a"]), name);
+        assert_ne!(reshaped.fingerprint(&[]).unwrap(), name);
+        assert_eq!(
+            reshaped.fingerprint(&["a"]).unwrap(),
+            original.fingerprint(&["a"]).unwrap()
+        );
+        assert_ne!(original.fingerprint(&["a"]).unwrap(), name);
         let changed = file(
             &[
                 ("a", (ramp(1000) * 1.01).unwrap()),
@@ -128,19 +131,23 @@ mod tests {
             ],
             &[],
         );
-        assert_ne!(changed.fingerprint(&[]), name);
+        assert_ne!(changed.fingerprint(&[]).unwrap(), name);
     }
 
     #[test]
     fn metadata_keeps_the_name_of_the_original() {
         let kept = "0123456789abcdef0123456789abcdef";
         assert_eq!(
-            file(&[("a", ramp(3))], &[(FINGERPRINT_KEY, kept)]).fingerprint(&["x"]),
+            file(&[("a", ramp(3))], &[(FINGERPRINT_KEY, kept)])
+                .fingerprint(&["x"])
+                .unwrap(),
             kept
         );
-        let plain = file(&[("a", ramp(3))], &[]).fingerprint(&[]);
+        let plain = file(&[("a", ramp(3))], &[]).fingerprint(&[]).unwrap();
         assert_eq!(
-            file(&[("a", ramp(3))], &[(FINGERPRINT_KEY, "no digits")]).fingerprint(&[]),
+            file(&[("a", ramp(3))], &[(FINGERPRINT_KEY, "no digits")])
+                .fingerprint(&[])
+                .unwrap(),
             plain
         );
     }

@@ -3,14 +3,23 @@
 //! What the tensors are is no matter here; [`checkpoint`](crate::checkpoint) recognises them.
 
 mod atomic;
+mod backing;
 mod builder;
+mod container;
 mod element;
 mod entry;
+mod filling;
 mod fingerprint;
-mod map;
+mod float8;
+mod folder;
+mod holes;
 pub(crate) mod onnx;
+mod prefixes;
+mod quantised;
 mod safetensors;
+mod scales;
 mod shapes;
+mod shards;
 mod source;
 mod torch;
 mod unfinished;
@@ -19,7 +28,9 @@ mod writer;
 
 pub use atomic::{save_atomically, save_bytes_atomically};
 pub use builder::UsageTracker;
+pub use container::Container;
 pub use fingerprint::FINGERPRINT_KEY;
+pub(crate) use folder::Role;
 pub use shapes::Shapes;
 pub use source::Source;
 pub use torch::{torch_to_bytes, DenseTensor, TorchObject};
@@ -29,11 +40,10 @@ pub use writer::{safetensors_to_bytes, write_safetensors, OutputTensor, Safetens
 
 use crate::error::{Error, Result};
 use crate::limits::Limits;
-use crate::remedy;
+use backing::Backing;
 use candle_core::{DType, Device, Tensor};
 use entry::Entry;
-use map::Backing;
-use omniid_kernels::Remedy;
+use filling::Filling;
 pub(crate) use source::Content;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -47,41 +57,29 @@ use std::sync::Arc;
 pub struct Checkpoint {
     file: Arc<File>,
     tensors: Arc<BTreeMap<String, Entry>>,
+    /// What was taken off the front of all names, with its trailing dot.
+    prefix: Arc<str>,
 }
+
+/// Text metadata.
+type Texts = BTreeMap<String, String>;
 
 /// What all views of one container share.
 struct File {
-    backing: Backing,
     path: Option<PathBuf>,
     container: Container,
     metadata: BTreeMap<String, String>,
-}
-
-/// The file format that tensors came in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Container {
-    /// A safetensors file.
-    Safetensors,
-    /// A zip archive written by `torch.save`.
-    Torch,
-}
-
-impl Container {
-    /// A display name: `safetensors` or `PyTorch zip`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Safetensors => "safetensors",
-            Self::Torch => "PyTorch zip",
-        }
-    }
+    /// Which of how many files of one model this is, if the others are missing here.
+    shard: Option<(usize, usize)>,
+    /// Number of files that the tensors come from.
+    files: usize,
 }
 
 /// Type and shape of a tensor in a checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TensorInfo {
-    /// Element type in the file.
+    /// Element type in the file; what 8-bit floats are handed out as: bf16, and f32 when they have a scale.
     pub dtype: DType,
     /// Dimensions, outermost first.
     pub shape: Vec<usize>,
@@ -100,22 +98,33 @@ impl std::fmt::Debug for Checkpoint {
 }
 
 impl Checkpoint {
-    /// Maps a file, or takes the bytes of one, and reads its header.
+    /// Opens a file, or takes the bytes of one, and reads its header.
     ///
-    /// The file must not be truncated or rewritten in place while the checkpoint or a view of it lives.
-    /// (Replacing it by renaming another file over it is fine.)
+    /// A path may also name a folder that holds one model as Hugging Face lays it out (`model.safetensors` or
+    /// `pytorch_model.bin`, whole or in shards with an index, also of a variant such as `.fp16.`), or the index of a
+    /// model in shards. All files then lie in the folder of the index.
+    ///
+    /// A prefix that all names share because the model was wrapped (`module.`, `model.`, `state_dict.`, `_orig_mod.`
+    /// and others) is taken off; so are the names of what lies beside such a model in a training state. See
+    /// [`Checkpoint::prefix`].
+    ///
+    /// Tensors are read from the file when they are asked for. When it was written to, truncated or removed from its
+    /// drive since it was opened, that is an error of kind `Io`. Replacing it by renaming another file over it, or
+    /// deleting it, is fine.
     ///
     /// # Errors
     /// `Io` when the file cannot be read, `Format` when it is damaged or no checkpoint, `Unsupported` for a
-    /// container, pickle content or element type that is not read, `LimitExceeded` for too large a header.
-    /// All name the path.
+    /// container, pickle content or element type that is not read, `LimitExceeded` for too large a header,
+    /// `InvalidArgument` for a folder that does not hold exactly one model. All name the path.
     pub fn open(source: impl Into<Source>, limits: &Limits) -> Result<Self> {
+        Self::open_as(source, Role::Model, limits)
+    }
+
+    /// [`Checkpoint::open`]; `role` says where in a folder to look.
+    pub(crate) fn open_as(source: impl Into<Source>, role: Role, limits: &Limits) -> Result<Self> {
         match source.into().0 {
-            Content::Path(path) => {
-                let backing = Backing::open(&path)?;
-                Self::parse(backing, Some(path.clone()), limits).map_err(|error| error.context(path.display()))
-            }
-            Content::Bytes(bytes) => Self::parse(Backing::Memory(bytes), None, limits),
+            Content::Path(path) => folder::open(&path, role, limits),
+            Content::Bytes(bytes) => Self::parse(Arc::new(Backing::Memory(bytes)), None, limits),
         }
     }
 
@@ -124,22 +133,30 @@ impl Checkpoint {
         safetensors::looks_like(bytes)
     }
 
-    fn parse(backing: Backing, path: Option<PathBuf>, limits: &Limits) -> Result<Self> {
-        let bytes = backing.bytes();
-        let container = container_of(bytes)?;
-        let (tensors, metadata) = match container {
-            Container::Safetensors => safetensors::parse(bytes, limits)?,
-            Container::Torch => (torch::parse(bytes, limits)?, BTreeMap::new()),
+    fn parse(backing: Arc<Backing>, path: Option<PathBuf>, limits: &Limits) -> Result<Self> {
+        let (container, mut tensors, metadata) = contents(&backing, limits)?;
+        quantised::attach(&mut tensors)?;
+        // What was parsed of a file that changed meanwhile may be anything.
+        backing.check_unchanged()?;
+        let shard = path.as_deref().and_then(shards::shard_of);
+        let file = File {
+            path,
+            container,
+            metadata,
+            shard,
+            files: 1,
         };
+        Self::named(file, tensors)
+    }
+
+    /// A checkpoint of tensors under the names that files have.
+    fn named(file: File, tensors: BTreeMap<String, Entry>) -> Result<Self> {
+        let (tensors, prefix) = prefixes::unwrap(tensors);
         let tensors = Arc::new(view::unify_names(tensors)?);
         Ok(Self {
-            file: Arc::new(File {
-                backing,
-                path,
-                container,
-                metadata,
-            }),
+            file: Arc::new(file),
             tensors,
+            prefix: prefix.into(),
         })
     }
 
@@ -148,6 +165,7 @@ impl Checkpoint {
         Self {
             file: self.file.clone(),
             tensors: Arc::new(tensors),
+            prefix: self.prefix.clone(),
         }
     }
 
@@ -156,7 +174,24 @@ impl Checkpoint {
         self.file.container
     }
 
-    /// The file, if there is one.
+    /// Number of files that the tensors come from: more than 1 for a model in shards.
+    pub fn file_count(&self) -> usize {
+        self.file.files
+    }
+
+    /// The number of this file and how many there are, when it is one of several that make up a model.
+    pub fn shard(&self) -> Option<(usize, usize)> {
+        self.file.shard
+    }
+
+    /// What was taken off the front of the names, with its trailing dot, such as `module.`; empty for most files.
+    ///
+    /// Tensors whose names did not begin with it were left out.
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// The file, if there is one. Of a folder the file that was opened, of a model in shards its index.
     pub fn path(&self) -> Option<&Path> {
         self.file.path.as_deref()
     }
@@ -197,7 +232,7 @@ impl Checkpoint {
     /// Type and shape of the tensor `name`.
     pub fn info(&self, name: &str) -> Option<TensorInfo> {
         self.tensors.get(name).map(|entry| TensorInfo {
-            dtype: entry.dtype,
+            dtype: entry.dtype(),
             shape: entry.shape.clone(),
         })
     }
@@ -235,45 +270,60 @@ impl Checkpoint {
             .ok_or_else(|| Error::format(format!("{}: tensor {name:?} is missing", self.label())))
     }
 
-    /// The elements of a tensor: row-major, little-endian, in the file's type. Borrowed from the map where they
-    /// lie contiguously.
+    /// The elements of a tensor: row-major, little-endian, in the type that [`Checkpoint::info`] tells. Borrowed where
+    /// they lie in memory like that; read from a file.
     ///
     /// # Errors
-    /// `Format` when there is no such tensor.
+    /// `Format` when there is no such tensor, `Io` when the file cannot be read or was changed.
     pub fn bytes(&self, name: &str) -> Result<Cow<'_, [u8]>> {
-        self.entry(name)?.bytes(&self.file.backing)
-    }
-
-    /// Gives the memory pages that [`Checkpoint::bytes`] touched back to the system. They are read again from the
-    /// file when needed; slices stay valid.
-    pub fn release(&self, name: &str) {
-        if let Some(entry) = self.tensors.get(name) {
-            entry.release(&self.file.backing);
-        }
+        self.entry(name)?.bytes()
     }
 
     /// A copy of a tensor as `dtype` on `device`, in the shape of the file.
     ///
-    /// The element type is converted while copying: f32, f16 and bf16 are possible targets, and the file's own
-    /// type. The pages of the file are given back afterwards.
+    /// The element type is converted while reading: f32, f16 and bf16 are possible targets, and the file's own type.
     ///
     /// # Errors
-    /// `Format` when there is no such tensor, `Unsupported` for another conversion, `Device` from the GPU.
+    /// `Format` when there is no such tensor, `Io` when the file cannot be read or was changed, `Unsupported` for
+    /// another conversion, `Device` from the GPU.
     pub fn tensor(&self, name: &str, dtype: DType, device: &Device) -> Result<Tensor> {
+        let tensor = self.entry(name)?.to_tensor(dtype, device, None);
+        tensor.map_err(|error| self.in_file(error))
+    }
+
+    /// [`Checkpoint::tensor`] for the weights of a network, which must have been written; see [`holes::check`].
+    fn read_weights(&self, name: &str, dtype: DType, device: &Device, may_be_constant: bool) -> Result<Tensor> {
         let entry = self.entry(name)?;
-        let bytes = entry.bytes(&self.file.backing)?;
-        let tensor = element::to_tensor(name, &bytes, entry.dtype, &entry.shape, dtype, device);
-        drop(bytes);
-        entry.release(&self.file.backing);
-        tensor.map_err(|error| error.context(self.label()))
+        let mut seen = Filling::default();
+        let tensor = entry
+            .to_tensor(dtype, device, Some(&mut seen))
+            .map_err(|error| self.in_file(error))?;
+        holes::check(&self.quoted(name), entry, &seen, may_be_constant).map_err(|error| self.in_file(error))?;
+        Ok(tensor)
+    }
+
+    /// Looks for matrices that were never written, by samples, and gives the names of those that are zero as a whole.
+    ///
+    /// # Errors
+    /// `Format` for holes of zeros and weights that are no numbers, naming the tensor; `Io`.
+    pub(crate) fn sample_weights(&self) -> Result<Vec<String>> {
+        let entries = self.tensors.iter().map(|(name, entry)| (name.as_str(), entry));
+        holes::sample(entries, |name| self.quoted(name)).map_err(|error| self.in_file(error))
+    }
+
+    /// Names the file, unless the message does already.
+    fn in_file(&self, error: Error) -> Error {
+        match error.message().starts_with(&self.label()) {
+            true => error,
+            false => error.context(self.label()),
+        }
     }
 
     /// Number of elements by element type (`F32`, `F16`, …).
     pub(crate) fn element_counts(&self) -> BTreeMap<&'static str, u64> {
         let mut counts = BTreeMap::new();
         for entry in self.tensors.values() {
-            let name = element::type_name(entry.dtype).unwrap_or("other");
-            *counts.entry(name).or_default() += entry.count() as u64;
+            *counts.entry(entry.element.name()).or_default() += entry.count() as u64;
         }
         counts
     }
@@ -282,60 +332,27 @@ impl Checkpoint {
     pub fn parameter_count(&self) -> u64 {
         self.tensors
             .values()
-            .filter(|e| element::is_float(e.dtype))
+            .filter(|e| element::is_float(e.dtype()))
             .map(|e| e.count() as u64)
             .sum()
     }
 
     /// Bytes of all tensors in the file's types.
     pub fn byte_count(&self) -> u64 {
-        self.tensors.values().map(|e| (e.count() * e.size()) as u64).sum()
+        self.tensors
+            .values()
+            .map(|e| (e.count() * e.element.size()) as u64)
+            .sum()
     }
 }
 
-/// The container of a file that begins with `bytes`.
-fn container_of(bytes: &[u8]) -> Result<Container> {
-    /// Beginnings of files that people hand over instead of a checkpoint.
-    const OTHERS: [(&[u8], &str, Option<Remedy>); 8] = [
-        (b"version https://git-lfs", "a Git LFS pointer", Some(remedy::GIT_LFS)),
-        (b"<!DOCTYPE", "an HTML page", Some(remedy::FAILED_DOWNLOAD)),
-        (b"<html", "an HTML page", Some(remedy::FAILED_DOWNLOAD)),
-        (b"GGUF", "a GGUF file", None),
-        (b"\x89HDF", "an HDF5 file", None),
-        (b"\x89PNG", "a PNG picture", None),
-        (b"\xff\xd8\xff", "a JPEG picture", None),
-        (b"\x1f\x8b", "a gzip archive", Some(remedy::ARCHIVE)),
-    ];
-    if bytes.starts_with(b"PK\x03\x04") {
-        return Ok(Container::Torch);
-    }
-    if safetensors::looks_like(bytes) {
-        return Ok(Container::Safetensors);
-    }
-    if bytes.starts_with(b"\x80") && bytes.get(1).is_some_and(|&protocol| (1..=5).contains(&protocol)) {
-        return Err(
-            Error::unsupported("a PyTorch file in the old format (before 1.6)").with_remedy(remedy::OLD_PYTORCH_FILE)
-        );
-    }
-    for (begin, what, remedy) in OTHERS {
-        if bytes.starts_with(begin) {
-            let error = Error::format(format!(
-                "not a checkpoint but {what}, expected safetensors or a PyTorch file"
-            ));
-            return Err(match remedy {
-                Some(remedy) => error.with_remedy(remedy),
-                None => error,
-            });
-        }
-    }
-    let shown = bytes
-        .iter()
-        .take(8)
-        .map(|byte| format!("{byte:02x}"))
-        .collect::<Vec<_>>()
-        .join(" ");
-    Err(Error::format(format!(
-        "neither safetensors nor a PyTorch zip archive: {} bytes, beginning with {shown:?}",
-        bytes.len()
-    )))
+/// The tensors and the metadata of a container.
+fn contents(backing: &Arc<Backing>, limits: &Limits) -> Result<(Container, BTreeMap<String, Entry>, Texts)> {
+    let head = backing.read(0..backing.len().min(container::HEAD))?;
+    let container = container::of(&head, backing.len())?;
+    let (tensors, metadata) = match container {
+        Container::Safetensors => safetensors::parse(backing, limits)?,
+        Container::Torch => (torch::parse(backing, limits)?, BTreeMap::new()),
+    };
+    Ok((container, tensors, metadata))
 }

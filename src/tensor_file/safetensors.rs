@@ -1,25 +1,23 @@
 //! The safetensors container: eight bytes of header length, a JSON header, the tensors' bytes.
 //!
 //! Format: <https://github.com/huggingface/safetensors#format>. The `safetensors` crate checks the header: offsets
-//! are contiguous, do not overlap, cover the file exactly and agree with shape and type.
+//! are contiguous, do not overlap and agree with shape and type; that they cover the file exactly is checked here.
 
-use super::element;
+use super::backing::Backing;
+use super::element::Element;
 use super::entry::{Entry, Storage};
 use crate::error::{Error, Result};
 use crate::limits::Limits;
-use safetensors::SafeTensors;
+use crate::remedy;
+use safetensors::tensor::Metadata;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Bytes before the header.
 const PREFIX: usize = 8;
 
 /// Tensors and metadata of a container.
 pub(super) type Parsed = (BTreeMap<String, Entry>, BTreeMap<String, String>);
-
-/// The length of the JSON header, as the first eight bytes claim it. `None` for fewer bytes.
-pub(super) fn claimed_header(bytes: &[u8]) -> Option<u64> {
-    Some(u64::from_le_bytes(bytes.get(..PREFIX)?.try_into().ok()?))
-}
 
 /// Whether `bytes` begin as a safetensors file does.
 pub(super) fn looks_like(bytes: &[u8]) -> bool {
@@ -29,15 +27,21 @@ pub(super) fn looks_like(bytes: &[u8]) -> bool {
 /// Reads the header.
 ///
 /// # Errors
-/// `LimitExceeded` for a longer header than allowed, `Unsupported` for an element type that candle cannot hold,
-/// `Format` for everything that is not as the format demands.
-pub(super) fn parse(bytes: &[u8], limits: &Limits) -> Result<Parsed> {
-    let claimed = claimed_header(bytes).unwrap_or(0);
-    let available = bytes.len().saturating_sub(PREFIX) as u64;
+/// `LimitExceeded` for a longer header than allowed, `Unsupported` for an element type that is not read, `Format` for
+/// everything that is not as the format demands.
+pub(super) fn parse(backing: &Arc<Backing>, limits: &Limits) -> Result<Parsed> {
+    let length = backing.len();
+    let prefix = backing.read(0..PREFIX.min(length))?;
+    let prefix: Option<[u8; PREFIX]> = prefix.as_ref().try_into().ok();
+    let claimed = prefix.map_or(0, u64::from_le_bytes);
+    let available = length.saturating_sub(PREFIX) as u64;
     if claimed > available {
         return Err(Error::format(format!(
-            "safetensors: the header claims {claimed} bytes, but {available} follow: the file is truncated or damaged"
-        )));
+            "safetensors: the header claims {claimed} bytes, but {available} follow: at least {} bytes are missing, \
+             the file is truncated or damaged",
+            claimed - available
+        ))
+        .with_remedy(remedy::FAILED_DOWNLOAD));
     }
     if claimed > limits.max_header_bytes {
         return Err(Error::limit(format!(
@@ -45,29 +49,44 @@ pub(super) fn parse(bytes: &[u8], limits: &Limits) -> Result<Parsed> {
             limits.max_header_bytes
         )));
     }
-    let (header, metadata) = SafeTensors::read_metadata(bytes).map_err(|error| {
-        let hint = match error {
-            safetensors::SafeTensorError::MetadataIncompleteBuffer => {
-                ": the tensors do not end where the file ends (truncated, or bytes were appended)"
-            }
-            _ => "",
-        };
-        Error::format(format!("safetensors: {error}{hint}"))
-    })?;
-    let data = PREFIX + header;
+    // Not more than what is there, so it fits.
+    let data = PREFIX + claimed as usize;
+    let header = backing.read(PREFIX..data)?;
+    let text = std::str::from_utf8(&header)
+        .map_err(|error| Error::format(format!("safetensors: the header is not UTF-8: {error}")))?;
+    let metadata: Metadata =
+        serde_json::from_str(text).map_err(|error| Error::format(format!("safetensors: invalid header: {error}")))?;
+    check_length(length, data, &metadata)?;
     let mut tensors = BTreeMap::new();
     for (name, info) in metadata.tensors() {
-        let dtype = element::from_safetensors(info.dtype).ok_or_else(|| {
-            Error::unsupported(format!(
-                "safetensors: tensor {name:?} has elements of type {}",
-                info.dtype
-            ))
-        })?;
+        let element = Element::from_safetensors(info.dtype)
+            .map_err(|error| error.context(format!("safetensors: tensor {name:?}")))?;
         let (start, end) = info.data_offsets;
         let range = data.saturating_add(start)..data.saturating_add(end);
-        let entry = Entry::contiguous(&name, dtype, info.shape.clone(), Storage::Range(range))?;
+        let storage = Storage::Range(backing.clone(), range);
+        let entry = Entry::contiguous(&name, element, info.shape.clone(), storage)?;
         tensors.insert(name, entry);
     }
     let texts = metadata.metadata().clone().unwrap_or_default().into_iter().collect();
     Ok((tensors, texts))
+}
+
+/// The tensors, which begin at byte `data`, must end where the file of `length` bytes ends.
+fn check_length(length: usize, data: usize, metadata: &Metadata) -> Result<()> {
+    let needed = data.saturating_add(metadata.data_len());
+    if needed > length {
+        return Err(Error::format(format!(
+            "safetensors: the tensors do not end where the file ends: {} of {needed} bytes are missing (truncated)",
+            needed - length
+        ))
+        .with_remedy(remedy::FAILED_DOWNLOAD));
+    }
+    if needed < length {
+        return Err(Error::format(format!(
+            "safetensors: the tensors do not end where the file ends: {} bytes follow them (bytes were appended)",
+            length - needed
+        ))
+        .with_remedy(remedy::FAILED_DOWNLOAD));
+    }
+    Ok(())
 }

@@ -12,7 +12,7 @@ pub struct Source(pub(crate) Content);
 
 #[derive(Debug, Clone)]
 pub(crate) enum Content {
-    /// A file. Weights are mapped into memory: the file must not be changed while something made of it lives.
+    /// A file, or a folder with one. Weights are read when they are needed.
     Path(PathBuf),
     /// The whole content of a file.
     Bytes(Bytes),

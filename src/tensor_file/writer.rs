@@ -70,7 +70,7 @@ impl OutputTensor {
             .tensors
             .iter()
             .map(|(name, entry)| {
-                let dtype = dtype.filter(|_| element::is_float(entry.dtype));
+                let dtype = dtype.filter(|_| element::is_float(entry.dtype()));
                 Self::from_checkpoint(name, checkpoint, name, dtype)
             })
             .collect()
@@ -92,10 +92,19 @@ impl OutputTensor {
     fn write(&self, out: &mut dyn Write) -> Result<io::Result<()>> {
         match &self.source {
             Source::Checkpoint(checkpoint, key) => {
-                let from = checkpoint.require(key)?.dtype;
-                let outcome = element::write_converted(&self.name, &checkpoint.bytes(key)?, from, self.dtype, out);
-                checkpoint.release(key);
-                outcome
+                let mut written = Ok(());
+                let read = checkpoint.entry(key)?.convert(self.dtype, &mut |part| {
+                    written = out.write_all(part);
+                    match &written {
+                        Ok(()) => Ok(()),
+                        // Ends the reading; the writer's own error counts.
+                        Err(error) => Err(Error::new(crate::ErrorKind::Io, error.to_string())),
+                    }
+                });
+                match written {
+                    Ok(()) => read.map(Ok),
+                    failed => Ok(failed),
+                }
             }
             Source::Tensor(tensor) => write_tensor(tensor, out),
         }

@@ -1,6 +1,7 @@
 //! CLIP image encoders under Hugging Face names, also from OpenCLIP's.
 
 use crate::error::{Error, Result};
+use crate::remedy;
 use crate::tensor_file::{Checkpoint, Part};
 use serde::Serialize;
 
@@ -12,6 +13,10 @@ pub enum ClipNaming {
     HuggingFace,
     /// `visual.transformer.resblocks.{n}.…`
     OpenClip,
+    /// `encoder.layers.{n}.…`: Hugging Face names without `vision_model.`
+    HuggingFaceFlat,
+    /// `transformer.resblocks.{n}.…`: OpenCLIP's image tower alone, without `visual.`
+    OpenClipTower,
 }
 
 const PATCHES: &str = "vision_model.embeddings.patch_embedding.weight";
@@ -39,44 +44,137 @@ const BLOCK: [(&str, &str); 5] = [
     ("mlp.c_proj.", "mlp.fc2."),
 ];
 
+/// A kind of names, by which tensors it is recognised, and where the tower's names begin.
+struct Layout {
+    naming: ClipNaming,
+    /// A tensor that only this layout has, with what stands before the tower's own names.
+    anchor: &'static str,
+    /// More tensors that must be there, behind the same prefix.
+    also: &'static [&'static str],
+    /// What the anchor's prefix must not end with: then it is the layout before this one.
+    not_behind: &'static str,
+}
+
+/// In the order in which they are tried.
+const LAYOUTS: [Layout; 4] = [
+    Layout {
+        naming: ClipNaming::HuggingFace,
+        anchor: PATCHES,
+        also: &[],
+        not_behind: "",
+    },
+    Layout {
+        naming: ClipNaming::OpenClip,
+        anchor: "visual.conv1.weight",
+        also: &["visual.transformer.resblocks.0.ln_1.weight"],
+        not_behind: "",
+    },
+    Layout {
+        naming: ClipNaming::HuggingFaceFlat,
+        anchor: "embeddings.patch_embedding.weight",
+        also: &["embeddings.class_embedding", "pre_layrnorm.weight"],
+        not_behind: "vision_model.",
+    },
+    Layout {
+        naming: ClipNaming::OpenClipTower,
+        anchor: "conv1.weight",
+        also: &[
+            "transformer.resblocks.0.ln_1.weight",
+            "ln_pre.weight",
+            "class_embedding",
+        ],
+        not_behind: "visual.",
+    },
+];
+
+/// The parts of a tower whose names have lost their `vision_model.`
+const FLAT: [&str; 4] = ["embeddings.", "pre_layrnorm.", "encoder.layers.", "post_layernorm."];
+
 impl Checkpoint {
-    /// The naming of the CLIP image encoder in this checkpoint, if there is one.
-    pub(crate) fn clip_naming(&self) -> Option<ClipNaming> {
-        if self.contains(PATCHES) {
-            Some(ClipNaming::HuggingFace)
-        } else if self.contains("visual.conv1.weight") && self.contains("visual.transformer.resblocks.0.ln_1.weight") {
-            Some(ClipNaming::OpenClip)
-        } else {
-            None
+    /// The naming of the CLIP image encoder in this checkpoint and what stands before its names, if there is one.
+    fn clip_layout(&self) -> Result<Option<(ClipNaming, String)>> {
+        for layout in LAYOUTS {
+            let complete = |prefix: &String| {
+                let beside = layout.not_behind.is_empty() || !prefix.ends_with(layout.not_behind);
+                beside && layout.also.iter().all(|name| self.contains(&format!("{prefix}{name}")))
+            };
+            let exact = |prefix: &String| self.contains(&format!("{prefix}{}", layout.anchor));
+            let found = self.prefixes_before(&[layout.anchor]);
+            let found: Vec<String> = found.into_iter().filter(exact).filter(complete).collect();
+            match found.as_slice() {
+                [] => {}
+                [one] => return Ok(Some((layout.naming, one.clone()))),
+                several => {
+                    return Err(Error::unsupported(format!(
+                        "{}: the file holds several CLIP image encoders, whose names begin with {}",
+                        self.label(),
+                        several
+                            .iter()
+                            .map(|prefix| format!("{prefix:?}"))
+                            .collect::<Vec<_>>()
+                            .join(" and ")
+                    ))
+                    .with_remedy(remedy::ONE_MODEL))
+                }
+            }
         }
+        Ok(None)
+    }
+
+    /// The naming of the CLIP image encoder in this checkpoint, if there is one.
+    ///
+    /// # Errors
+    /// `Unsupported` when there are several.
+    pub(crate) fn clip_naming(&self) -> Result<Option<ClipNaming>> {
+        Ok(self.clip_layout()?.map(|(naming, _)| naming))
     }
 
     /// The CLIP image encoder of this checkpoint under Hugging Face names: `vision_model.…` and
     /// `visual_projection.weight`.
     ///
-    /// A text encoder beside it and the old buffer `position_ids` are left out. From OpenCLIP the fused `in_proj` is
-    /// split into query, key and value and `proj` is transposed, without copying.
+    /// It may be part of a larger checkpoint; what stands before its names (`clip.`, `image_encoder.`) is taken off. The
+    /// names may lack `vision_model.`, as transformers 5 flattens them. A text encoder beside it and the old buffer
+    /// `position_ids` are left out. From OpenCLIP, with `visual.` or as the tower alone, the fused `in_proj` is split
+    /// into query, key and value and `proj` is transposed, without copying.
     ///
     /// # Errors
-    /// `Format` when there is no CLIP image encoder, or for a tensor of OpenCLIP's tower that has no equal.
+    /// `Format` when there is no CLIP image encoder, or for a tensor of OpenCLIP's tower that has no equal;
+    /// `Unsupported` when there are several.
     pub fn clip_vision_view(&self) -> Result<Self> {
-        match self.clip_naming() {
-            Some(ClipNaming::HuggingFace) => self.renamed(|name| {
-                let wanted = name.starts_with("vision_model.") || name == "visual_projection.weight";
-                (wanted && name != "vision_model.embeddings.position_ids").then(|| name.to_string())
+        let Some((naming, prefix)) = self.clip_layout()? else {
+            return Err(Error::format(format!(
+                "{}: no CLIP image encoder (neither {PATCHES:?} nor \"visual.conv1.weight\")",
+                self.label()
+            )));
+        };
+        let view = self.unwrapped(&prefix);
+        let wanted = |name: &str| {
+            let tower = name.starts_with("vision_model.") || name == "visual_projection.weight";
+            tower && name != "vision_model.embeddings.position_ids"
+        };
+        match naming {
+            ClipNaming::HuggingFace => view.renamed(|name| wanted(name).then(|| name.to_string())),
+            ClipNaming::HuggingFaceFlat => view.renamed(|name| {
+                let full = match FLAT.iter().any(|begin| name.starts_with(begin)) {
+                    true => format!("vision_model.{name}"),
+                    false => name.to_string(),
+                };
+                wanted(&full).then_some(full)
             }),
-            Some(ClipNaming::OpenClip) => self.mapped(|name, shape| match name.strip_prefix("visual.") {
-                None => Ok(Vec::new()),
-                Some(rest) => hugging_face_parts(rest, shape).ok_or_else(|| {
+            ClipNaming::OpenClip | ClipNaming::OpenClipTower => view.mapped(|name, shape| {
+                let below = match naming {
+                    ClipNaming::OpenClip => name.strip_prefix("visual."),
+                    _ => Some(name),
+                };
+                let Some(below) = below else {
+                    return Ok(Vec::new());
+                };
+                hugging_face_parts(below, shape).ok_or_else(|| {
                     Error::format(format!(
                         "tensor {name:?} of shape {shape:?} has no place in a CLIP image encoder"
                     ))
-                }),
+                })
             }),
-            None => Err(Error::format(format!(
-                "{}: no CLIP image encoder (neither {PATCHES:?} nor \"visual.conv1.weight\")",
-                self.label()
-            ))),
         }
     }
 }

@@ -50,7 +50,7 @@ impl GeneratorArgs {
         let dtype = self.model.precision.dtype();
         let host = Minihost::open(&source, dtype, &device(self.model.device)?, &limits)?;
         let file = Checkpoint::open(source, &limits)?;
-        Ok((host, file.fingerprint(&[])))
+        Ok((host, file.fingerprint(&[])?))
     }
 }
 

@@ -168,7 +168,7 @@ fn file(path: &Path, args: &Args) -> Outcome<Finding> {
     }
     let limits = args.limits.limits();
     let checkpoint = Checkpoint::open(path, &limits)?;
-    let description = checkpoint.describe();
+    let description = checkpoint.describe()?;
     if description.kind == Some(CheckpointKind::Identity) {
         return Ok(identity(path, &Identity::load(path, &limits)?));
     }

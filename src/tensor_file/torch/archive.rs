@@ -1,18 +1,19 @@
 //! The zip archive around a PyTorch file.
 
+use super::super::backing::{Backing, BackingReader};
 use super::super::entry::Storage;
 use crate::error::{Error, Result};
 use crate::limits::Limits;
 use crate::remedy;
-use std::io::{Cursor, Read};
+use std::io::Read;
 use std::ops::Range;
 use std::sync::Arc;
 use zip::{CompressionMethod, ZipArchive};
 
 /// An opened archive.
 pub(super) struct Archive<'a> {
-    bytes: &'a [u8],
-    zip: ZipArchive<Cursor<&'a [u8]>>,
+    backing: &'a Arc<Backing>,
+    zip: ZipArchive<BackingReader<'a>>,
     /// The folder in the archive that everything lies in, with its slash.
     root: String,
     limits: Limits,
@@ -36,8 +37,8 @@ fn damaged(error: zip::result::ZipError) -> Error {
 
 impl<'a> Archive<'a> {
     /// Reads the archive's directory and finds the pickle program in it.
-    pub(super) fn open(bytes: &'a [u8], limits: &Limits) -> Result<Self> {
-        let zip = ZipArchive::new(Cursor::new(bytes)).map_err(damaged)?;
+    pub(super) fn open(backing: &'a Arc<Backing>, limits: &Limits) -> Result<Self> {
+        let zip = ZipArchive::new(BackingReader::new(backing)).map_err(damaged)?;
         let mut root = None;
         for name in zip.file_names() {
             let name = name.map_err(damaged)?;
@@ -52,7 +53,7 @@ impl<'a> Archive<'a> {
                 .with_remedy(remedy::ARCHIVE)
         })?;
         let mut archive = Self {
-            bytes,
+            backing,
             zip,
             root,
             limits: *limits,
@@ -97,12 +98,12 @@ impl<'a> Archive<'a> {
         let range = start.and_then(|start| {
             let end = start.checked_add(packed)?;
             let range = usize::try_from(start).ok()?..usize::try_from(end).ok()?;
-            (range.end <= self.bytes.len()).then_some(range)
+            (range.end <= self.backing.len()).then_some(range)
         });
         let range = range.ok_or_else(|| {
             Error::format(format!(
                 "PyTorch file: {name:?} leaves the file of {} bytes",
-                self.bytes.len()
+                self.backing.len()
             ))
         })?;
         let deflated = match file.compression() {
@@ -131,7 +132,7 @@ impl<'a> Archive<'a> {
                 raw.size
             )));
         }
-        let packed = self.bytes.get(raw.range).unwrap_or_default();
+        let packed = &*self.backing.read(raw.range)?;
         let mut contents = Vec::new();
         let most = raw.size.saturating_add(1);
         let outcome = match raw.deflated {
@@ -164,7 +165,7 @@ impl<'a> Archive<'a> {
         let name = format!("{}data/{key}", self.root);
         let raw = self.raw(&name)?;
         if !raw.deflated {
-            return Ok(Storage::Range(raw.range));
+            return Ok(Storage::Range(self.backing.clone(), raw.range));
         }
         let contents = self.contents(&name, self.unpack)?;
         self.unpack = self.unpack.saturating_sub(contents.len() as u64);

@@ -10,11 +10,14 @@ mod writer;
 
 pub use writer::{torch_to_bytes, DenseTensor, TorchObject};
 
+use super::backing::Backing;
+use super::element::Element;
 use super::entry::{Entry, Storage};
 use crate::error::{Error, Result};
 use crate::limits::Limits;
 use archive::Archive;
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 use value::{Arena, TensorRef, Value};
 
 /// Deepest nesting of dictionaries.
@@ -31,8 +34,8 @@ const MAX_NAME: usize = 1024;
 ///
 /// # Errors
 /// `Unsupported` for a file that holds anything but tensors, `LimitExceeded`, `Format` for a damaged one.
-pub(super) fn parse(bytes: &[u8], limits: &Limits) -> Result<BTreeMap<String, Entry>> {
-    let mut archive = Archive::open(bytes, limits)?;
+pub(super) fn parse(backing: &Arc<Backing>, limits: &Limits) -> Result<BTreeMap<String, Entry>> {
+    let mut archive = Archive::open(backing, limits)?;
     let program = archive.program()?;
     let pickled = pickle::read(&program)?;
     let mut flat = Flattened {
@@ -78,21 +81,20 @@ pub(super) fn parse(bytes: &[u8], limits: &Limits) -> Result<BTreeMap<String, En
 /// Checks a tensor against the storage it views.
 fn entry(name: &str, tensor: &TensorRef<'_>, storage: Storage) -> Result<Entry> {
     let storage_ref = &tensor.storage;
-    let size = super::element::element_size(storage_ref.dtype).unwrap_or(1);
-    let expected = storage_ref.elements.checked_mul(size);
-    let available = match &storage {
-        Storage::Range(range) => range.len(),
-        Storage::Owned(bytes) => bytes.len(),
-    };
+    let element: Element = tensor.element;
+    let expected = storage_ref.elements.checked_mul(storage_ref.element.size());
+    let available = storage.len();
     if expected.is_none_or(|expected| expected > available) {
         return Err(Error::format(format!(
-            "tensor {name:?}: storage {:?} has {available} bytes, the file promises {} elements of {:?}",
-            storage_ref.key, storage_ref.elements, storage_ref.dtype
+            "tensor {name:?}: storage {:?} has {available} bytes, the file promises {} elements of {}",
+            storage_ref.key,
+            storage_ref.elements,
+            storage_ref.element.name()
         )));
     }
     Entry::strided(
         name,
-        storage_ref.dtype,
+        element,
         tensor.shape.clone(),
         tensor.strides.clone(),
         tensor.offset,

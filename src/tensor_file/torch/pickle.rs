@@ -5,9 +5,11 @@
 //! allowed only when [`Global::named`] knows it: a program that names anything else, such as `os.system`, is
 //! refused with that name, and no part of it has any effect.
 
+use super::super::element::{self, Element};
 use super::value::{Arena, Content, Global, Node, StorageRef, TensorRef, Value};
 use crate::error::{Error, Result};
 use crate::remedy;
+use candle_core::DType;
 use std::collections::HashMap;
 
 /// Most operations of a program. A checkpoint of a thousand tensors has about fifty thousand.
@@ -143,8 +145,10 @@ impl<'a> Machine<'a> {
     }
 
     fn extend_list(&mut self, values: Vec<Value<'a>>) -> Result<()> {
-        let Value::List(node) = self.top()? else {
-            return Err(self.damaged("appending to what is no list"));
+        let node = match self.top()? {
+            Value::List(node) => node,
+            Value::Ignored => return Ok(()),
+            _ => return Err(self.damaged("appending to what is no list")),
         };
         match self.arena.get_mut(node) {
             Some(Content::Sequence(list)) => list.extend(values),
@@ -154,8 +158,10 @@ impl<'a> Machine<'a> {
     }
 
     fn extend_dict(&mut self, values: &[Value<'a>]) -> Result<()> {
-        let Value::Dict(node) = self.top()? else {
-            return Err(self.damaged("setting items of what is no dict"));
+        let node = match self.top()? {
+            Value::Dict(node) => node,
+            Value::Ignored => return Ok(()),
+            _ => return Err(self.damaged("setting items of what is no dict")),
         };
         if !values.len().is_multiple_of(2) {
             return Err(self.damaged("a key has no value"));
@@ -169,6 +175,14 @@ impl<'a> Machine<'a> {
 
     fn global(&mut self, module: &str, name: &str) -> Result<()> {
         let global = Global::named(module, name).ok_or_else(|| {
+            let kind = name.strip_suffix("Storage").unwrap_or(name);
+            let numeric = [
+                "int", "uint", "bits", "float", "Q", "Char", "complex", "Complex", "Float", "UInt",
+            ];
+            if module == "torch" && numeric.iter().any(|begin| kind.starts_with(begin)) {
+                // A number type that is not known.
+                return element::not_read(&kind.to_lowercase()).context("PyTorch file: a tensor");
+            }
             Error::unsupported(format!(
                 "pickle: the file asks Python for {:?}, which is neither a tensor nor a dictionary; nothing from a \
                  checkpoint is executed",
@@ -359,7 +373,7 @@ impl<'a> Machine<'a> {
             b'b' => {
                 // The state of an ordered dictionary is its module versions (`_metadata`): nothing that is needed.
                 self.pop()?;
-                if !matches!(self.top()?, Value::Dict(_) | Value::Tensor(_)) {
+                if !matches!(self.top()?, Value::Dict(_) | Value::Tensor(_) | Value::Ignored) {
                     return Err(Error::unsupported(
                         "pickle: state of an object that is no dictionary or tensor",
                     ));
@@ -384,15 +398,15 @@ impl<'a> Machine<'a> {
     fn persistent(&mut self) -> Result<()> {
         let id = self.pop()?;
         let storage = match self.arena.sequence(id) {
-            Some([Value::Text("storage"), Value::Global(Global::Storage(dtype)), Value::Text(key), _, elements]) => {
-                Arena::size(*elements).map(|elements| (*dtype, *key, elements))
+            Some([Value::Text("storage"), Value::Global(Global::Storage(element)), Value::Text(key), _, elements]) => {
+                Arena::size(*elements).map(|elements| (*element, *key, elements))
             }
             _ => None,
         };
-        let (dtype, key, elements) =
+        let (element, key, elements) =
             storage.ok_or_else(|| self.damaged("a persistent id that is no tensor storage"))?;
-        let dtype = dtype.ok_or_else(|| Error::unsupported("pickle: a storage without element type"))?;
-        let node = self.arena.add(Content::Storage(StorageRef { dtype, key, elements }));
+        let element = element.unwrap_or(Element::Plain(DType::U8));
+        let node = self.arena.add(Content::Storage(StorageRef { element, key, elements }));
         self.stack.push(Value::Storage(node));
         Ok(())
     }
@@ -400,9 +414,16 @@ impl<'a> Machine<'a> {
     /// The call of an allowed name. It only ever builds data.
     fn reduce(&mut self) -> Result<()> {
         let (arguments, callee) = (self.pop()?, self.pop()?);
-        let Value::Global(global) = callee else {
-            return Err(self.damaged("calling what is no name"));
+        let global = match callee {
+            Value::Global(global) => global,
+            // A method of an object that is not looked at.
+            Value::Ignored => Global::Ignored,
+            _ => return Err(self.damaged("calling what is no name")),
         };
+        if global == Global::Ignored {
+            self.stack.push(Value::Ignored);
+            return Ok(());
+        }
         let Value::Tuple(_) = arguments else {
             return Err(self.damaged("a call without arguments"));
         };
@@ -433,33 +454,13 @@ impl<'a> Machine<'a> {
             (
                 Global::RebuildTensor | Global::RebuildTensorV2,
                 [Value::Storage(storage), offset, shape, strides, ..],
-            ) => {
-                let tensor = match self.arena.get(*storage) {
-                    Some(Content::Storage(storage)) => {
-                        let parts = (
-                            Arena::size(*offset),
-                            self.arena.sizes(*shape),
-                            self.arena.sizes(*strides),
-                        );
-                        match parts {
-                            (Some(offset), Some(shape), Some(strides)) if shape.len() <= MAX_RANK => Some(TensorRef {
-                                storage: *storage,
-                                offset,
-                                shape,
-                                strides,
-                            }),
-                            _ => None,
-                        }
-                    }
-                    _ => None,
-                };
-                let tensor = tensor.ok_or_else(|| {
-                    self.damaged(&format!(
-                        "a tensor whose offset, shape or strides are no sizes (or more than {MAX_RANK} dimensions)"
-                    ))
-                })?;
-                let node = self.arena.add(Content::Tensor(tensor));
-                self.stack.push(Value::Tensor(node));
+            ) => self.tensor(*storage, [*offset, *shape, *strides], None)?,
+            (
+                Global::RebuildTensorV3,
+                [Value::Storage(storage), offset, shape, strides, _, _, Value::Global(Global::Type(Some(element))), ..],
+            ) => self.tensor(*storage, [*offset, *shape, *strides], Some(*element))?,
+            (Global::RebuildTensorV3, [_, _, _, _, _, _, Value::Global(Global::Type(None)), ..]) => {
+                return Err(element::not_read("int8").context("PyTorch file: a tensor"))
             }
             (Global::RebuildParameter | Global::RebuildParameterWithState, [tensor @ Value::Tensor(_), ..]) => {
                 let tensor = *tensor;
@@ -467,6 +468,34 @@ impl<'a> Machine<'a> {
             }
             _ => return Err(self.damaged(&format!("a call of {global:?} with arguments that do not fit"))),
         }
+        Ok(())
+    }
+
+    /// A view of a storage, whose elements are of type `element` if the storage does not say.
+    fn tensor(&mut self, storage: Node, view: [Value<'a>; 3], element: Option<Element>) -> Result<()> {
+        let [offset, shape, strides] = view;
+        let parts = (Arena::size(offset), self.arena.sizes(shape), self.arena.sizes(strides));
+        let tensor = match (self.arena.get(storage), parts) {
+            (Some(Content::Storage(storage)), (Some(offset), Some(shape), Some(strides)))
+                if shape.len() <= MAX_RANK =>
+            {
+                Some(TensorRef {
+                    storage: *storage,
+                    element: element.unwrap_or(storage.element),
+                    offset,
+                    shape,
+                    strides,
+                })
+            }
+            _ => None,
+        };
+        let tensor = tensor.ok_or_else(|| {
+            self.damaged(&format!(
+                "a tensor whose offset, shape or strides are no sizes (or more than {MAX_RANK} dimensions)"
+            ))
+        })?;
+        let node = self.arena.add(Content::Tensor(tensor));
+        self.stack.push(Value::Tensor(node));
         Ok(())
     }
 }

@@ -1,0 +1,178 @@
+//! What a file is, by its first bytes, and what to say when it is no checkpoint.
+
+use super::safetensors;
+use crate::error::{Error, Result};
+use crate::remedy;
+use omniid_kernels::Remedy;
+
+/// Bytes from the begin of a file that [`of`] looks at.
+pub(super) const HEAD: usize = 1024;
+
+/// Characters of a text file that a message shows.
+const SHOWN: usize = 160;
+
+/// The file format that tensors came in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Container {
+    /// A safetensors file.
+    Safetensors,
+    /// A zip archive written by `torch.save`.
+    Torch,
+}
+
+impl Container {
+    /// A display name: `safetensors` or `PyTorch zip`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Safetensors => "safetensors",
+            Self::Torch => "PyTorch zip",
+        }
+    }
+}
+
+/// Beginnings of files that people hand over instead of a checkpoint: where, what, and what it means.
+const OTHERS: [(usize, &[u8], &str, Option<Remedy>); 28] = [
+    (
+        0,
+        b"version https://git-lfs",
+        "a Git LFS pointer",
+        Some(remedy::GIT_LFS),
+    ),
+    (0, b"GGUF", "a GGUF file", None),
+    (0, b"\x89HDF", "an HDF5 file", None),
+    (0, b"\x93NUMPY", "a NumPy array", None),
+    (4, b"TFL3", "a TensorFlow Lite model", None),
+    (0, b"\x89PNG", "a PNG picture", None),
+    (0, b"\xff\xd8\xff", "a JPEG picture", None),
+    (0, b"GIF8", "a GIF picture", None),
+    (8, b"WEBP", "a WebP picture", None),
+    (4, b"ftyp", "a HEIC or AVIF picture, or a film", None),
+    (0, b"II*\0", "a TIFF picture", None),
+    (0, b"MM\0*", "a TIFF picture", None),
+    (0, b"%PDF", "a PDF document", None),
+    (0, b"\x1f\x8b", "a gzip archive", Some(remedy::ARCHIVE)),
+    (0, b"BZh", "a bzip2 archive", Some(remedy::ARCHIVE)),
+    (0, b"\xfd7zXZ", "an xz archive", Some(remedy::ARCHIVE)),
+    (0, b"\x28\xb5\x2f\xfd", "a zstd archive", Some(remedy::ARCHIVE)),
+    (0, b"7z\xbc\xaf\x27\x1c", "a 7z archive", Some(remedy::ARCHIVE)),
+    (0, b"Rar!", "a RAR archive", Some(remedy::ARCHIVE)),
+    (257, b"ustar", "a tar archive", Some(remedy::ARCHIVE)),
+    (0, b"\x7fELF", "a program", None),
+    (0, b"MZ", "a Windows program", None),
+    (0, b"SQLite format 3", "an SQLite database", None),
+    (0, b"ggml", "an old ggml file", None),
+    (0, b"lmgg", "an old ggml file", None),
+    (0, b"tjgg", "an old ggml file", None),
+    (
+        0,
+        b"\x08\x07\x12",
+        "an ONNX graph (only face detectors are read from ONNX)",
+        None,
+    ),
+    (
+        0,
+        b"\x08\x08\x12",
+        "an ONNX graph (only face detectors are read from ONNX)",
+        None,
+    ),
+];
+
+/// The container of a file of `length` bytes that begins with `head`, which holds the first [`HEAD`] bytes or all.
+///
+/// # Errors
+/// `Format` or `Unsupported`, saying what the file is instead.
+pub(super) fn of(head: &[u8], length: usize) -> Result<Container> {
+    if length == 0 {
+        return Err(Error::format("the file is empty (0 bytes)").with_remedy(remedy::FAILED_DOWNLOAD));
+    }
+    if head.starts_with(b"PK\x03\x04") {
+        return Ok(Container::Torch);
+    }
+    let text = text(head, length);
+    // A text with a brace at the right place would claim a header of exabytes.
+    if safetensors::looks_like(head) && text.is_none() {
+        return Ok(Container::Safetensors);
+    }
+    if head.starts_with(b"\x80") && head.get(1).is_some_and(|&protocol| (1..=5).contains(&protocol)) {
+        return Err(
+            Error::unsupported("a PyTorch file in the old format (before 1.6)").with_remedy(remedy::OLD_PYTORCH_FILE)
+        );
+    }
+    if let Some((_, _, what, remedy)) = OTHERS
+        .iter()
+        .find(|(at, magic, _, _)| head.get(*at..).is_some_and(|rest| rest.starts_with(magic)))
+    {
+        let error = Error::format(format!(
+            "not a checkpoint but {what}, expected safetensors or a PyTorch file"
+        ));
+        return Err(error.with_remedy(remedy.unwrap_or(remedy::WEIGHTS_FILE)));
+    }
+    if let Some(text) = text {
+        return Err(text_error(&text));
+    }
+    if head.iter().all(|&byte| byte == 0) {
+        return Err(Error::format(format!(
+            "the file of {length} bytes begins with nothing but zeros: a download reserved its space and stopped"
+        ))
+        .with_remedy(remedy::UNFINISHED_DOWNLOAD));
+    }
+    let shown = head
+        .iter()
+        .take(8)
+        .map(|byte| format!("{byte:02x}"))
+        .collect::<Vec<_>>()
+        .join(" ");
+    Err(Error::format(format!(
+        "neither safetensors nor a PyTorch zip archive: {length} bytes, beginning with {shown:?}"
+    ))
+    .with_remedy(remedy::WEIGHTS_FILE))
+}
+
+/// The begin of a text file on one line; `None` for binary content.
+fn text(head: &[u8], length: usize) -> Option<String> {
+    let head = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head);
+    let valid = match std::str::from_utf8(head) {
+        Ok(text) => text,
+        // A character may be cut at the end of what was read.
+        Err(error) if head.len() - error.valid_up_to() < 4 && length > head.len() => {
+            std::str::from_utf8(head.get(..error.valid_up_to())?).ok()?
+        }
+        Err(_) => return None,
+    };
+    let control = |c: char| c.is_control() && !matches!(c, '\t' | '\n' | '\r' | '\x0c' | '\x1b');
+    if valid.chars().any(control) || valid.trim().is_empty() {
+        return None;
+    }
+    Some(valid.split_whitespace().collect::<Vec<_>>().join(" "))
+}
+
+/// What a text file given as a checkpoint probably is.
+fn text_error(text: &str) -> Error {
+    let begin: String = text.chars().take(SHOWN).collect();
+    let more = if begin.len() < text.len() { "…" } else { "" };
+    let lower = begin.to_ascii_lowercase();
+    let has = |part: &str| lower.contains(part);
+    let what = if lower.starts_with("<!doctype") || lower.starts_with("<html") {
+        "an HTML page"
+    } else {
+        "text"
+    };
+    let refused = [
+        "restricted",
+        "gated",
+        "unauthorized",
+        "authenticat",
+        "accessdenied",
+        "access denied",
+        "forbidden",
+    ];
+    let next = if refused.iter().any(|word| has(word)) {
+        remedy::REFUSED_DOWNLOAD
+    } else if has("not found") || has("notfound") || has("\"error\"") || has("<error") || what == "an HTML page" {
+        remedy::DOWNLOAD_ADDRESS
+    } else {
+        remedy::WEIGHTS_FILE
+    };
+    Error::format(format!("not a checkpoint, the file is {what}: {begin}{more}")).with_remedy(next)
+}
