@@ -102,17 +102,18 @@ impl Engine {
             batch_size: 1,
             ..options.clone()
         };
-        let mut crops = Vec::with_capacity(photos.len());
-        let (features, reports) = self.features(&photos, &options, progress, |crop| crops.push(crop))?;
+        let mut crops = vec![RgbImage::default(); photos.len()];
+        let (features, reports) = self.features(&photos, &[], &options, progress, |index, crop| crops[index] = crop)?;
         let maps = encoder.attention_maps(&features)?;
-        let (reports, left_out): (Vec<_>, Vec<_>) = reports.into_iter().partition(PhotoReport::is_used);
+        let told = crops.into_iter().zip(reports);
+        let (used, left_out): (Vec<_>, Vec<_>) = told.partition(|(_, report)| report.is_used());
         let config = encoder.config();
         let side = self.inner.info.backbone.patches_per_side();
         let patches = side * side;
         // The class token, where it is read, is the first key.
         let skip = usize::from(config.include_class_token);
-        let mut all = Vec::with_capacity(reports.len());
-        for (index, (crop, report)) in crops.into_iter().zip(reports).enumerate() {
+        let mut all = Vec::with_capacity(used.len());
+        for (index, (crop, report)) in used.into_iter().enumerate() {
             let mut shares = Vec::with_capacity(maps.len() * config.queries * patches);
             for map in &maps {
                 let map = map.get(index)?.narrow(1, skip, patches)?;
@@ -131,7 +132,7 @@ impl Engine {
             blocks: maps.len(),
             side,
             photos: all,
-            left_out,
+            left_out: left_out.into_iter().map(|(_, report)| report).collect(),
         })
     }
 }

@@ -1,15 +1,12 @@
 //! Photos to an identity, and more photos to an identity that exists.
 
-use super::options::{BadPhoto, EncodeOptions, Encoded};
+use super::options::{EncodeOptions, Encoded};
 use super::Engine;
-use crate::encoder::EncoderInput;
-use crate::error::{Error, ErrorKind, Result};
-use crate::face::{self, CropMode, CropOptions, PhotoReport};
+use crate::error::{Error, Result};
 use crate::identity::{Identity, Provenance};
-use crate::photo::{FaceHint, Photo};
-use crate::progress::{self, report, ProgressFn, Stage};
+use crate::photo::Photo;
+use crate::progress::{self, ProgressFn};
 use candle_core::{DType, Device, Tensor};
-use image::RgbImage;
 
 impl Engine {
     /// Makes one identity of one or many photos of the same person.
@@ -40,7 +37,7 @@ impl Engine {
     ) -> Result<Encoded> {
         let photos: Vec<Photo<'p>> = photos.into_iter().map(P::into).collect();
         self.check_photo_count(photos.len(), 0)?;
-        let (features, photos) = self.features(&photos, options, progress, drop)?;
+        let (features, photos) = self.features(&photos, &[], options, progress, |_, _| {})?;
         let identity = self.assemble(features, None, options)?;
         Ok(Encoded { identity, photos })
     }
@@ -83,7 +80,7 @@ impl Engine {
                 identity.provenance().label
             )));
         }
-        let (features, photos) = self.features(&photos, options, progress, drop)?;
+        let (features, photos) = self.features(&photos, identity.features(), options, progress, |_, _| {})?;
         let identity = self.assemble(features, Some(identity), options)?;
         Ok(Encoded { identity, photos })
     }
@@ -100,81 +97,6 @@ impl Engine {
             )));
         }
         Ok(())
-    }
-
-    /// Decodes, crops and encodes photos, a batch at a time, so that memory does not grow with their number. The crop
-    /// of every photo that can be used goes to `keep`.
-    ///
-    /// Gives the features `[feature tokens, feature width]` of those photos, and a report on each photo.
-    pub(super) fn features(
-        &self,
-        photos: &[Photo<'_>],
-        options: &EncodeOptions,
-        progress: ProgressFn<'_>,
-        mut keep: impl FnMut(RgbImage),
-    ) -> Result<(Vec<Tensor>, Vec<PhotoReport>)> {
-        if options.batch_size == 0 {
-            return Err(Error::invalid("encoding: batch size 0, expected at least 1"));
-        }
-        let crop = CropOptions {
-            min_face: options.min_face,
-            detect: options.detect,
-            ..CropOptions::new(options.crop.unwrap_or(self.inner.info.crop), self.inner.processor.size)
-        };
-        // What is wrong with every photo is no photo's fault.
-        crop.check()?;
-        let mut features = Vec::new();
-        let mut reports = Vec::with_capacity(photos.len());
-        let mut batch = Vec::new();
-        report(progress, Stage::Photos, 0, photos.len())?;
-        for (index, photo) in photos.iter().enumerate() {
-            let mut crop = crop;
-            if options.crop.is_none() && !crop.mode.needs_face() && photo.face != FaceHint::Detect {
-                // The model's own way takes the whole photo, but one face of it was named.
-                crop.mode = CropMode::face();
-            }
-            // Without any detector the photo's own error says what to do.
-            let detector = crop.mode.needs_face().then(|| self.detector().ok()).flatten();
-            match face::prepare(photo, &crop, detector.as_ref(), &self.inner.limits) {
-                Ok((image, report)) => {
-                    batch.push(self.inner.processor.normalise(&image));
-                    reports.push(report);
-                    keep(image);
-                }
-                Err(error) if options.bad_photo == BadPhoto::Fail => return Err(error),
-                Err(error) => {
-                    log::warn!("photo {} of {} is left out: {error}", index + 1, photos.len());
-                    reports.push(PhotoReport::left_out(photo.name(), crop.mode, error));
-                }
-            }
-            if batch.len() == options.batch_size || (index + 1 == photos.len() && !batch.is_empty()) {
-                features.extend(self.encode_batch(&batch)?);
-                batch.clear();
-                report(progress, Stage::Encode, index + 1, photos.len())?;
-            }
-            report(progress, Stage::Photos, index + 1, photos.len())?;
-        }
-        if features.is_empty() {
-            return Err(none_usable(&reports));
-        }
-        Ok((features, reports))
-    }
-
-    /// The features of crops `[3, size, size]`, normalised for the backbone.
-    fn encode_batch(&self, batch: &[Vec<f32>]) -> Result<Vec<Tensor>> {
-        let size = self.inner.processor.size as usize;
-        let shape = (batch.len(), 3, size, size);
-        let pixels = self.place(&Tensor::from_vec(batch.concat(), shape, &Device::Cpu)?)?;
-        let output = self.backbone_features(&pixels)?;
-        (0..batch.len()).map(|photo| Ok(output.get(photo)?)).collect()
-    }
-
-    /// What the encoder takes of pictures `[photos, 3, size, size]`: `[photos, tokens, width]`.
-    pub(super) fn backbone_features(&self, pixels: &Tensor) -> Result<Tensor> {
-        match self.inner.encoder.input() {
-            EncoderInput::Penultimate => self.inner.backbone.penultimate(pixels),
-            EncoderInput::ImageEmbeds => Ok(self.inner.backbone.image_embeds(pixels)?.unsqueeze(1)?),
-        }
     }
 
     /// Runs the encoder on the photos' features and puts the identity together.
@@ -213,7 +135,7 @@ impl Engine {
     }
 
     /// Identity tokens `[tokens, token width]` of photos' features.
-    fn encode_features(&self, photos: &[Tensor]) -> Result<Vec<f32>> {
+    pub(super) fn encode_features(&self, photos: &[Tensor]) -> Result<Vec<f32>> {
         let features = photos
             .iter()
             .map(|photo| self.place(photo))
@@ -239,26 +161,4 @@ pub(super) fn to_host(tensor: &Tensor) -> Result<Vec<f32>> {
         .to_device(&Device::Cpu)?
         .flatten_all()?
         .to_vec1::<f32>()?)
-}
-
-/// The error when not one photo could be used: what happened to each.
-fn none_usable(reports: &[PhotoReport]) -> Error {
-    const SHOWN: usize = 5;
-    let errors: Vec<&Error> = reports.iter().filter_map(|report| report.error.as_ref()).collect();
-    // Photos without a face are the expected failure; another one tells more.
-    let kind = errors
-        .iter()
-        .map(|error| error.kind())
-        .find(|kind| *kind != ErrorKind::NoFace)
-        .unwrap_or(ErrorKind::NoFace);
-    let mut text = errors
-        .iter()
-        .take(SHOWN)
-        .map(|error| error.message())
-        .collect::<Vec<_>>()
-        .join("; ");
-    if errors.len() > SHOWN {
-        text.push_str(&format!("; and {} more", errors.len() - SHOWN));
-    }
-    Error::new(kind, format!("none of {} photos could be used: {text}", reports.len()))
 }

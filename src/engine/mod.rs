@@ -13,8 +13,10 @@ mod condition;
 mod config;
 mod encode;
 mod host_config;
+mod likeness;
 mod open;
 mod options;
+mod photos;
 mod untrained;
 
 pub use crate::checkpoint::Source;
@@ -30,7 +32,7 @@ pub use condition::ConditioningInput;
 pub use config::{NativeConfig, PixelConfig, FORMAT_VERSION};
 pub use host_config::{HostConfig, HostTable, LayerConfig};
 pub(crate) use open::Parts;
-pub use options::{BadPhoto, DeviceChoice, EncodeOptions, Encoded, EngineOptions};
+pub use options::{BadPhoto, DeviceChoice, EncodeOptions, Encoded, EngineOptions, Strangers};
 pub use untrained::{untrained_tensors, write_untrained};
 
 use crate::adapter::Adapter;

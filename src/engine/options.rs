@@ -80,6 +80,18 @@ pub enum BadPhoto {
     Fail,
 }
 
+/// What to do with photos that look like somebody else than the other photos of a set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Strangers {
+    /// Use them, and note it in the report. In photos with several faces the one is taken that looks like the others.
+    #[default]
+    Note,
+    /// Leave them out, and say so in the report. Photos stay in if it cannot be told who the stranger is.
+    LeaveOut,
+    /// Do not compare the photos. Of several faces the largest is taken.
+    Ignore,
+}
+
 /// How photos become an identity.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -99,6 +111,8 @@ pub struct EncodeOptions {
     pub keep_features: bool,
     /// What to do with a photo that cannot be used.
     pub bad_photo: BadPhoto,
+    /// What to do with photos that look like somebody else than the others.
+    pub strangers: Strangers,
     /// A display name, stored with the identity.
     pub label: String,
     /// What the person agreed to, stored with the identity.
@@ -114,6 +128,7 @@ impl Default for EncodeOptions {
             batch_size: 4,
             keep_features: true,
             bad_photo: BadPhoto::Skip,
+            strangers: Strangers::Note,
             label: String::new(),
             consent: String::new(),
         }
@@ -147,6 +162,7 @@ setters!(EncodeOptions {
     with_batch_size: batch_size = plain usize,
     with_keep_features: keep_features = plain bool,
     with_bad_photo: bad_photo = plain BadPhoto,
+    with_strangers: strangers = plain Strangers,
     with_label: label = into String,
     with_consent: consent = into String,
 });

@@ -18,3 +18,4 @@ pub use detector::{DetectOptions, FaceDetector};
 pub use mode::CropMode;
 pub use report::PhotoReport;
 pub use select::{cut, prepare, CropOptions};
+pub(crate) use select::{cut_face, prepare_photo, Prepared};

@@ -18,6 +18,8 @@ pub struct PhotoReport {
     pub bounds: Option<FaceBox>,
     /// How many faces of useful size the detector found. `None` when it was not asked.
     pub faces_found: Option<usize>,
+    /// The faces of useful size that the detector found, the largest first.
+    pub(crate) candidates: Vec<Face>,
     /// Degrees clockwise by which the photo had to be turned for the face to be upright: 0, 90, 180 or 270.
     pub rotation: u32,
     /// How alike the photo is to the others of its set, −1 to 1. `None` when there was nothing to compare it with.
@@ -36,6 +38,7 @@ impl PhotoReport {
             face: None,
             bounds: None,
             faces_found: None,
+            candidates: Vec::new(),
             rotation: 0,
             similarity: None,
             notes: Vec::new(),
@@ -49,6 +52,16 @@ impl PhotoReport {
             name,
             error: Some(error),
             ..Self::new(crop)
+        }
+    }
+
+    /// The report on the photo that is `factor` times as large.
+    pub(super) fn scaled(self, factor: f32) -> Self {
+        Self {
+            face: self.face.map(|face| face.scaled(factor)),
+            bounds: self.bounds.map(|bounds| bounds.scaled(factor)),
+            candidates: self.candidates.iter().map(|face| face.scaled(factor)).collect(),
+            ..self
         }
     }
 

@@ -85,6 +85,24 @@ pub fn prepare(
     detector: Option<&FaceDetector>,
     limits: &Limits,
 ) -> Result<(RgbImage, PhotoReport)> {
+    let Prepared { image, report, .. } = prepare_photo(photo, options, detector, limits)?;
+    Ok((image, report))
+}
+
+/// A photo that was cut, and what it was cut from.
+pub(crate) struct Prepared {
+    pub(crate) image: RgbImage,
+    pub(crate) report: PhotoReport,
+    pub(crate) decoded: Decoded,
+}
+
+/// [`prepare`], which also gives the decoded photo, to cut other faces out of it.
+pub(crate) fn prepare_photo(
+    photo: &Photo<'_>,
+    options: &CropOptions,
+    detector: Option<&FaceDetector>,
+    limits: &Limits,
+) -> Result<Prepared> {
     options.check()?;
     // Before the costly decoding: this can never work.
     check_hint(photo.face, options.mode, detector.is_some()).map_err(|error| error.context(photo.name()))?;
@@ -92,8 +110,24 @@ pub fn prepare(
     let (image, mut report) =
         cut_decoded(&decoded, photo.face, options, detector).map_err(|error| error.context(photo.name()))?;
     report.name = photo.name();
-    report.notes.splice(0..0, decoded.notes);
-    Ok((image, report))
+    report.notes.splice(0..0, decoded.notes.iter().cloned());
+    Ok(Prepared { image, report, decoded })
+}
+
+/// Cuts around a face that the detector has found, in pixels of the whole photo.
+///
+/// # Errors
+/// [`ErrorKind::InvalidArgument`] when the landmarks do not make a face.
+pub(crate) fn cut_face(decoded: &Decoded, face: &Face, options: &CropOptions) -> Result<(RgbImage, PhotoReport)> {
+    options.check()?;
+    let factor = decoded.reduction as f32;
+    let report = PhotoReport {
+        face: Some(face.scaled(1.0 / factor)),
+        ..PhotoReport::new(options.mode)
+    };
+    let report = with_bounds(report, face.bounds.scaled(1.0 / factor));
+    let (image, report) = cut_around(&decoded.image, report, options)?;
+    Ok((image, report.scaled(factor)))
 }
 
 /// [`cut`] for a photo that may have been read at reduced size: hint, limits and report count pixels of the whole one.
@@ -114,11 +148,9 @@ fn cut_decoded(
         FaceHint::Detect | FaceHint::Index(_) => {}
     }
     let reduced = options.with_min_face(options.min_face / factor);
-    let (image, mut report) = cut(&decoded.image, hint.scaled(1.0 / factor), &reduced, detector)
+    let (image, report) = cut(&decoded.image, hint.scaled(1.0 / factor), &reduced, detector)
         .map_err(|error| error.context(format!("read at 1/{factor} of its size")))?;
-    report.face = report.face.map(|face| face.scaled(factor));
-    report.bounds = report.bounds.map(|bounds| bounds.scaled(factor));
-    Ok((image, report))
+    Ok((image, report.scaled(factor)))
 }
 
 /// [`prepare`] for an image that is already decoded and upright.
@@ -131,36 +163,42 @@ pub fn cut(
     options: &CropOptions,
     detector: Option<&FaceDetector>,
 ) -> Result<(RgbImage, PhotoReport)> {
-    let (mode, size) = (options.mode, options.size);
     options.check()?;
-    check_hint(hint, mode, detector.is_some())?;
+    check_hint(hint, options.mode, detector.is_some())?;
     let (width, height) = image.dimensions();
     if width == 0 || height == 0 {
         return Err(Error::invalid("the image has no pixels"));
     }
-    let (scale, center) = match mode {
-        CropMode::None => {
-            let cut = ImageProcessor::clip(size).resize_crop(image);
-            return Ok((cut, PhotoReport::new(mode)));
-        }
-        CropMode::Center => return Ok((crop_center(image, size), PhotoReport::new(mode))),
-        CropMode::Face { margin } => {
-            let (bounds, report) = choose(image, hint, options, detector)?;
-            let turns = report.rotation / 90;
-            let cut = crop_box(image, &bounds, margin, size);
-            return Ok((if turns == 0 { cut } else { turn(&cut, turns) }, report));
-        }
-        CropMode::Aligned { scale, center } => (scale, center),
+    let report = match options.mode {
+        CropMode::None | CropMode::Center => PhotoReport::new(options.mode),
+        CropMode::Face { .. } | CropMode::Aligned { .. } => choose(image, hint, options, detector)?,
     };
-    let (bounds, mut report) = choose(image, hint, options, detector)?;
-    let cut = match report.face {
-        Some(face) => crop_aligned(image, &face.landmarks, scale, center, size)?,
-        None => {
-            let margin = 0.25;
-            report.crop = CropMode::Face { margin };
-            report.notes.push(PhotoNote::NoLandmarks);
-            crop_box(image, &bounds, margin, size)
+    cut_around(image, report, options)
+}
+
+/// Cuts around the face that `report` names, if the crop needs one.
+fn cut_around(image: &RgbImage, mut report: PhotoReport, options: &CropOptions) -> Result<(RgbImage, PhotoReport)> {
+    let size = options.size;
+    let missing = || Error::internal(format!("crop mode {} without a face", options.mode));
+    let cut = match options.mode {
+        CropMode::None => ImageProcessor::clip(size).resize_crop(image),
+        CropMode::Center => crop_center(image, size),
+        CropMode::Face { margin } => {
+            let cut = crop_box(image, &report.bounds.ok_or_else(missing)?, margin, size);
+            match report.rotation / 90 {
+                0 => cut,
+                turns => turn(&cut, turns),
+            }
         }
+        CropMode::Aligned { scale, center } => match &report.face {
+            Some(face) => crop_aligned(image, &face.landmarks, scale, center, size)?,
+            None => {
+                let margin = 0.25;
+                report.crop = CropMode::Face { margin };
+                report.notes.push(PhotoNote::NoLandmarks);
+                crop_box(image, &report.bounds.ok_or_else(missing)?, margin, size)
+            }
+        },
     };
     Ok((cut, report))
 }
@@ -171,7 +209,7 @@ fn choose(
     hint: FaceHint,
     options: &CropOptions,
     detector: Option<&FaceDetector>,
-) -> Result<(FaceBox, PhotoReport)> {
+) -> Result<PhotoReport> {
     let (width, height) = image.dimensions();
     let report = PhotoReport::new(options.mode);
     let (bounds, report) = match hint {
@@ -195,12 +233,16 @@ fn choose(
         FaceHint::Detect => detected(image, 0, options, detector)?,
         FaceHint::Index(index) => detected(image, index, options, detector)?,
     };
-    let used = PhotoReport {
+    Ok(with_bounds(report, bounds))
+}
+
+/// The report on a photo that is to be cut around `bounds`.
+fn with_bounds(report: PhotoReport, bounds: FaceBox) -> PhotoReport {
+    PhotoReport {
         bounds: Some(bounds),
         rotation: report.face.map_or(0, |face| 90 * quarter_turns(&face.landmarks)),
         ..report
-    };
-    Ok((bounds, used))
+    }
 }
 
 /// Fails when the face that is meant and the crop contradict each other.
@@ -264,6 +306,7 @@ fn detected(
             let report = PhotoReport {
                 face: Some(*face),
                 faces_found: Some(found),
+                candidates: faces.clone(),
                 notes: Vec::from_iter((found > 1).then_some(PhotoNote::SeveralFaces { found, used: index })),
                 ..PhotoReport::new(options.mode)
             };

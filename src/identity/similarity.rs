@@ -66,7 +66,7 @@ impl SimilaritySpace {
     /// # Errors
     /// [`ErrorKind::Mismatch`](crate::ErrorKind::Mismatch) when the identity has another shape.
     pub fn embed(&self, identity: &Identity) -> Result<Vec<f32>> {
-        let vector = self.direction(identity)?;
+        let vector = self.direction(pooled(identity))?;
         Ok(vector.into_iter().map(|value| value as f32).collect())
     }
 
@@ -76,8 +76,13 @@ impl SimilaritySpace {
         mean.or_else(|| self.projection.len().checked_div(self.directions))
     }
 
-    fn direction(&self, identity: &Identity) -> Result<Vec<f64>> {
-        let mut values = pooled(identity);
+    /// [`SimilaritySpace::embed`] for one group of tokens, `values`.
+    pub(crate) fn embed_values(&self, values: &[f32]) -> Result<Vec<f32>> {
+        let vector = self.direction(values.iter().copied().map(f64::from).collect())?;
+        Ok(vector.into_iter().map(|value| value as f32).collect())
+    }
+
+    fn direction(&self, mut values: Vec<f64>) -> Result<Vec<f64>> {
         if let Some(expected) = self.values().filter(|expected| *expected != values.len()) {
             return Err(Error::mismatch(format!(
                 "comparing identities: {} values, the model compares {expected}",
@@ -109,7 +114,7 @@ impl SimilaritySpace {
 pub fn cosine(a: &Identity, b: &Identity, space: &SimilaritySpace) -> Result<f32> {
     b.check_model(&a.provenance.model)
         .map_err(|error| error.context("comparing two identities"))?;
-    let (first, second) = (space.direction(a)?, space.direction(b)?);
+    let (first, second) = (space.direction(pooled(a))?, space.direction(pooled(b))?);
     if first.len() != second.len() {
         return Err(Error::mismatch(format!(
             "comparing two identities: {} and {} values per photo",

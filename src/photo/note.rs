@@ -30,6 +30,33 @@ pub enum PhotoNote {
         /// How many bytes.
         bytes: usize,
     },
+    /// There are several faces, and the one was taken that looks like the other photos of the set.
+    FittingFace {
+        /// Faces of useful size.
+        found: usize,
+        /// Rank in size of the one that was used; 0 is the largest.
+        used: usize,
+        /// How alike it is to the other photos, −1 to 1.
+        similarity: f32,
+    },
+    /// The photo looks like somebody else than the other photos of the set.
+    Stranger {
+        /// How alike it is to the others, −1 to 1.
+        similarity: f32,
+        /// The similarity from which on it would count as the same person.
+        threshold: f32,
+        /// How often the threshold errs, and on which data.
+        source: String,
+    },
+    /// The photos of the set show more than one person, and none of them is in more than half of the photos.
+    Undecided {
+        /// How alike it is to the others, −1 to 1.
+        similarity: f32,
+        /// The similarity from which on it would count as the same person.
+        threshold: f32,
+        /// How often the threshold errs, and on which data.
+        source: String,
+    },
 }
 
 /// A share in percent, for messages; never 0 for something.
@@ -63,6 +90,33 @@ impl fmt::Display for PhotoNote {
                     "{found} faces found, the one of rank {used} (0 is the largest) was used"
                 )
             }
+            Self::FittingFace {
+                found,
+                used,
+                similarity,
+            } => write!(
+                f,
+                "{found} faces found, the one of rank {used} (0 is the largest) was used: it looks like the other \
+                 photos (similarity {similarity:.2})"
+            ),
+            Self::Stranger {
+                similarity,
+                threshold,
+                source,
+            } => write!(
+                f,
+                "looks like somebody else (similarity {similarity:.2} to the others, the threshold is {threshold:.2}, \
+                 {source})"
+            ),
+            Self::Undecided {
+                similarity,
+                threshold,
+                source,
+            } => write!(
+                f,
+                "looks like somebody else than the others, or they do: it cannot be told who is meant (similarity \
+                 {similarity:.2} to the others, the threshold is {threshold:.2}, {source})"
+            ),
         }
     }
 }

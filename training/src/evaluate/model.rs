@@ -4,7 +4,7 @@ use candle_core::{DType, Device};
 use image::RgbImage;
 use omniid::checkpoint::{safetensors_to_bytes, Checkpoint};
 use omniid::engine::{
-    untrained_tensors, BadPhoto, DeviceChoice, EncodeOptions, Engine, EngineOptions, NativeConfig, Source,
+    untrained_tensors, BadPhoto, DeviceChoice, EncodeOptions, Engine, EngineOptions, NativeConfig, Source, Strangers,
 };
 use omniid::face::CropMode;
 use omniid::identity::Identity;
@@ -107,7 +107,9 @@ impl EvaluatedModel {
             .with_crop(CropMode::None)
             .with_batch_size(16)
             .with_keep_features(false)
-            .with_bad_photo(BadPhoto::Fail);
+            .with_bad_photo(BadPhoto::Fail)
+            // Crops, whose person is known.
+            .with_strangers(Strangers::Ignore);
         let encoded = self.engine.encode(&photos, &options)?;
         Ok(encoded.identity)
     }
