@@ -55,7 +55,7 @@ extern "C" {
 /**
  * Minor version of the ABI. It grows with every release that adds functions or struct fields.
  */
-#define OMNIID_ABI_MINOR 0
+#define OMNIID_ABI_MINOR 1
 
 /**
  * The ABI version as one number: `major << 16 | minor`.
@@ -484,7 +484,7 @@ typedef struct omniid_engine_options {
    */
   size_t checkpoint_size;
   /**
-   * The CLIP vision model that a public checkpoint needs; a native one contains its own.
+   * The CLIP vision model that a public checkpoint needs; refused for a native one, which contains its own.
    */
   const char *image_encoder_path;
   /**
@@ -531,7 +531,7 @@ typedef struct omniid_engine_options {
    */
   int32_t device_type;
   /**
-   * Ordinal of the GPU.
+   * Ordinal of the GPU; 0 on the CPU.
    */
   int32_t device_id;
   /**
@@ -567,7 +567,7 @@ typedef struct omniid_engine_options {
    */
   omniid_progress_fn progress;
   /**
-   * Passed to progress.
+   * Passed to progress; not looked at without one.
    */
   void *progress_user_data;
 } omniid_engine_options;
@@ -738,6 +738,8 @@ omniid_status omniid_engine_host_layer(const omniid_engine *engine,
 
 /**
  * One photo of a person. Exactly one of path, data and pixels must be set.
+ *
+ * Face fields that do not belong to `face_hint` are refused. What describes pixels is not looked at without them.
  */
 typedef struct omniid_photo {
   /**
@@ -1140,12 +1142,13 @@ typedef struct omniid_encode_options {
   int32_t crop;
   /**
    * With OMNIID_CROP_FACE: margin on each side as a fraction of the face's longer side, 0 to 4; 0 is no margin, a
-   * negative number the library's default, 0.5. OMNIID_ENCODE_OPTIONS_INIT sets -1.0f.
+   * negative number the library's default, 0.5. With another crop, a margin above 0 is refused.
+   * OMNIID_ENCODE_OPTIONS_INIT sets -1.0f.
    */
   float crop_margin;
   /**
-   * With OMNIID_CROP_ALIGNED: scale of the template; 0.5 shows twice as much around the face. Default: 1, the
-   * template as published.
+   * With OMNIID_CROP_ALIGNED: scale of the template; 0.5 shows twice as much around the face. With another crop,
+   * only the default is accepted. Default: 1, the template as published.
    */
   float crop_scale;
   /**
@@ -1166,7 +1169,8 @@ typedef struct omniid_encode_options {
    */
   uint32_t reserved;
   /**
-   * Human-readable label, stored with the identity. Default: none; when extending, the identity's own.
+   * Human-readable label, stored with the identity. NULL and an empty text are the default: none; when extending,
+   * the identity's own (omniid_identity_with_notes takes a label away).
    */
   const char *label;
   /**
@@ -1183,7 +1187,7 @@ typedef struct omniid_encode_options {
    */
   omniid_progress_fn progress;
   /**
-   * Passed to progress.
+   * Passed to progress; not looked at without one.
    */
   void *progress_user_data;
 } omniid_encode_options;
@@ -1570,7 +1574,8 @@ typedef struct omniid_conditioning_options {
    */
   int32_t embeds_scaling;
   /**
-   * Whose rules for placing masks are followed, OMNIID_MASK_MODE_... Default: ComfyUI's.
+   * Whose rules for placing masks are followed, OMNIID_MASK_MODE_..., for identities that have one. Default:
+   * ComfyUI's.
    */
   int32_t mask_mode;
   /**
@@ -1598,7 +1603,7 @@ typedef struct omniid_conditioning_options {
    */
   omniid_progress_fn progress;
   /**
-   * Passed to progress.
+   * Passed to progress; not looked at without one.
    */
   void *progress_user_data;
 } omniid_conditioning_options;
@@ -1847,19 +1852,20 @@ typedef struct omniid_inject_call {
    */
   size_t role_count;
   /**
-   * Noise level of the step, with OMNIID_INJECT_FLAG_SIGMA. Needed by identities that are limited to a range of it.
+   * Noise level of the step; not looked at without OMNIID_INJECT_FLAG_SIGMA. Needed by identities that are limited to
+   * a range of it.
    */
   double sigma;
   /**
-   * Fraction of sampling that is done, 0 to 1, with OMNIID_INJECT_FLAG_FRACTION. Needed likewise.
+   * Fraction of sampling that is done, 0 to 1; not looked at without OMNIID_INJECT_FLAG_FRACTION. Needed likewise.
    */
   double fraction;
   /**
-   * Height of the latent image. Needed by identities with a mask.
+   * Height of the latent image. Needed by identities with a mask; others do not look at it.
    */
   uint32_t latent_height;
   /**
-   * Width of the latent image. Needed by identities with a mask.
+   * Width of the latent image. As latent_height; both or none.
    */
   uint32_t latent_width;
   /**

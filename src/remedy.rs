@@ -15,6 +15,9 @@ pub const IMAGE_ENCODER: Remedy = Remedy::new(
     "image-encoder",
     "give the CLIP vision model that it was trained with as image encoder",
 );
+/// An image encoder beside a checkpoint that has one.
+pub const OWN_IMAGE_ENCODER: Remedy =
+    Remedy::new("own-image-encoder", "leave the image encoder and its configuration out");
 /// A vision model whose shapes do not say everything.
 pub const IMAGE_ENCODER_CONFIG: Remedy = Remedy::new("image-encoder-config", "give its config.json");
 /// An adapter whose layers are none of the known hosts'.

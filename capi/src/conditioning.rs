@@ -3,7 +3,7 @@
 use crate::engine::{omniid_engine, precision};
 use crate::host::HostTexts;
 use crate::identity::omniid_identity;
-use crate::pointer;
+use crate::pointer::{self, reserved, unused};
 use crate::progress::{omniid_progress_fn, with_progress};
 use crate::status::omniid_status;
 use crate::structs::{self, CStruct};
@@ -144,7 +144,8 @@ pub struct omniid_conditioning_options {
     pub layer_scale_count: usize,
     /// How the weight acts on keys and values, OMNIID_EMBEDS_SCALING_... Default: it multiplies the output.
     pub embeds_scaling: i32,
-    /// Whose rules for placing masks are followed, OMNIID_MASK_MODE_... Default: ComfyUI's.
+    /// Whose rules for placing masks are followed, OMNIID_MASK_MODE_..., for identities that have one. Default:
+    /// ComfyUI's.
     pub mask_mode: i32,
     /// Number type of the stored keys and values, OMNIID_PRECISION_... Default: f32.
     pub precision: i32,
@@ -158,7 +159,7 @@ pub struct omniid_conditioning_options {
     pub composition_boost: *const f32,
     /// Is told about progress and can cancel the call. Default: none.
     pub progress: omniid_progress_fn,
-    /// Passed to progress.
+    /// Passed to progress; not looked at without one.
     pub progress_user_data: *mut c_void,
 }
 
@@ -174,6 +175,18 @@ unsafe fn input<'a>(raw: &omniid_conditioning_input) -> Result<ConditioningInput
     unsafe {
         let mut input = ConditioningInput::new(pointer::handle(raw.identity, "identity")?.identity.as_ref());
         input.scale = raw.scale;
+        for (size, name) in [(raw.mask_height, "mask_height"), (raw.mask_width, "mask_width")] {
+            unused(raw.mask.is_null() && size != 0, size, name, "mask")?;
+        }
+        for (end, name) in [(raw.step_start, "step_start"), (raw.step_end, "step_end")] {
+            let always = raw.step_range == OMNIID_STEP_RANGE_ALWAYS;
+            unused(
+                always && end != 0.0,
+                end,
+                name,
+                "a step_range other than OMNIID_STEP_RANGE_ALWAYS",
+            )?;
+        }
         if !raw.mask.is_null() {
             let (height, width) = (raw.mask_height as usize, raw.mask_width as usize);
             let count = height
@@ -239,12 +252,14 @@ fn unconditional<'a>(number: i32) -> Result<Unconditional<'a>> {
 /// # Safety
 /// Pointers inside `raw` are NULL or valid.
 unsafe fn options(raw: &omniid_conditioning_options, host: Option<&HostSpec>) -> Result<ConditioningOptions> {
-    if raw.reserved != 0 {
-        return Err(Error::unsupported(format!(
-            "omniid_conditioning_options: reserved is {}, expected 0",
-            raw.reserved
-        )));
-    }
+    reserved(raw.reserved, omniid_conditioning_options::NAME)?;
+    let (scales, count) = (raw.layer_scales, raw.layer_scale_count);
+    unused(
+        !scales.is_null() && count == 0,
+        "set",
+        "layer_scales",
+        "a layer_scale_count above 0",
+    )?;
     let mut options = ConditioningOptions::default()
         .with_weight_type(WeightType::from_number(raw.weight_type).ok_or_else(|| {
             Error::invalid(format!(

@@ -3,7 +3,7 @@
 use crate::engine::omniid_engine;
 use crate::identity::omniid_identity;
 use crate::photo::{omniid_face, omniid_photo, photos};
-use crate::pointer::{self, flag};
+use crate::pointer::{self, flag, reserved, unused};
 use crate::progress::{omniid_progress_fn, with_progress};
 use crate::status::{c_text, code, omniid_status, OMNIID_STATUS_OK};
 use crate::structs::{self, CStruct};
@@ -55,10 +55,11 @@ pub struct omniid_encode_options {
     /// How photos are cropped, OMNIID_CROP_... Default: the model's own crop.
     pub crop: i32,
     /// With OMNIID_CROP_FACE: margin on each side as a fraction of the face's longer side, 0 to 4; 0 is no margin, a
-    /// negative number the library's default, 0.5. OMNIID_ENCODE_OPTIONS_INIT sets -1.0f.
+    /// negative number the library's default, 0.5. With another crop, a margin above 0 is refused.
+    /// OMNIID_ENCODE_OPTIONS_INIT sets -1.0f.
     pub crop_margin: f32,
-    /// With OMNIID_CROP_ALIGNED: scale of the template; 0.5 shows twice as much around the face. Default: 1, the
-    /// template as published.
+    /// With OMNIID_CROP_ALIGNED: scale of the template; 0.5 shows twice as much around the face. With another crop,
+    /// only the default is accepted. Default: 1, the template as published.
     pub crop_scale: f32,
     /// Number of photos that pass through the image encoder together. Default: 4.
     pub batch_size: u32,
@@ -69,7 +70,8 @@ pub struct omniid_encode_options {
     pub drop_features: i32,
     /// Leave at 0.
     pub reserved: u32,
-    /// Human-readable label, stored with the identity. Default: none; when extending, the identity's own.
+    /// Human-readable label, stored with the identity. NULL and an empty text are the default: none; when extending,
+    /// the identity's own (omniid_identity_with_notes takes a label away).
     pub label: *const c_char,
     /// Note on what the person has consented to, stored with the identity. Default: as for label.
     pub consent: *const c_char,
@@ -78,7 +80,7 @@ pub struct omniid_encode_options {
     pub report: *mut *mut omniid_report,
     /// Is told about progress and can cancel the call. Default: none.
     pub progress: omniid_progress_fn,
-    /// Passed to progress.
+    /// Passed to progress; not looked at without one.
     pub progress_user_data: *mut c_void,
 }
 
@@ -121,6 +123,8 @@ pub struct omniid_photo_report {
 // SAFETY: `repr(C)`, size first, no padding, numbers and pointers.
 unsafe impl CStruct for omniid_photo_report {
     const NAME: &'static str = "omniid_photo_report";
+    // ABI 1.0.
+    const EARLIER_SIZES: &'static [usize] = &[std::mem::offset_of!(omniid_photo_report, rotation)];
 }
 
 impl ReportedPhoto {
@@ -143,6 +147,21 @@ impl ReportedPhoto {
 fn crop(raw: &omniid_encode_options) -> Result<Option<CropMode>> {
     // NaN is not below 0, so that it is passed on and refused with the other margins that make no sense.
     let default_margin = raw.crop_margin < 0.0;
+    // 0 is what a struct of zeros holds.
+    let margin = raw.crop_margin > 0.0 || raw.crop_margin.is_nan();
+    unused(
+        margin && raw.crop != OMNIID_CROP_FACE,
+        raw.crop_margin,
+        "crop_margin",
+        "OMNIID_CROP_FACE",
+    )?;
+    let scale = raw.crop_scale != 0.0 && raw.crop_scale != 1.0;
+    unused(
+        scale && raw.crop != OMNIID_CROP_ALIGNED,
+        raw.crop_scale,
+        "crop_scale",
+        "OMNIID_CROP_ALIGNED",
+    )?;
     Ok(match raw.crop {
         OMNIID_CROP_DEFAULT => None,
         OMNIID_CROP_NONE => Some(CropMode::None),
@@ -193,12 +212,7 @@ unsafe fn read_options(options: *const omniid_encode_options) -> Result<Options>
         unsafe { pointer::out_handle(report, "report") }?;
     }
     encode.crop = crop(&raw)?;
-    if raw.reserved != 0 {
-        return Err(Error::unsupported(format!(
-            "omniid_encode_options: reserved is {}, expected 0",
-            raw.reserved
-        )));
-    }
+    reserved(raw.reserved, omniid_encode_options::NAME)?;
     if raw.batch_size > 0 {
         encode.batch_size = raw.batch_size as usize;
     }

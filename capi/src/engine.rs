@@ -1,7 +1,7 @@
 //! Engines: an identity model, opened once and used from any number of threads.
 
 use crate::host::{host, host_layer, omniid_host_layer, HostTexts};
-use crate::pointer;
+use crate::pointer::{self, reserved, unused};
 use crate::progress::{omniid_progress_fn, with_progress};
 use crate::remedy;
 use crate::status::{c_text, omniid_status};
@@ -55,7 +55,7 @@ pub struct omniid_engine_options {
     pub checkpoint_data: *const c_void,
     /// Bytes of checkpoint_data.
     pub checkpoint_size: usize,
-    /// The CLIP vision model that a public checkpoint needs; a native one contains its own.
+    /// The CLIP vision model that a public checkpoint needs; refused for a native one, which contains its own.
     pub image_encoder_path: *const c_char,
     /// The bytes of that file, instead of its path; copied.
     pub image_encoder_data: *const c_void,
@@ -80,7 +80,7 @@ pub struct omniid_engine_options {
     pub host_layer_count: usize,
     /// OMNIID_DEVICE_TYPE_CPU or OMNIID_DEVICE_TYPE_CUDA. Default: CPU.
     pub device_type: i32,
-    /// Ordinal of the GPU.
+    /// Ordinal of the GPU; 0 on the CPU.
     pub device_id: i32,
     /// Number type of the weights, OMNIID_PRECISION_... Default: f32.
     pub precision: i32,
@@ -98,7 +98,7 @@ pub struct omniid_engine_options {
     pub max_photos: u64,
     /// Is told about progress and can cancel the call. Default: none.
     pub progress: omniid_progress_fn,
-    /// Passed to progress.
+    /// Passed to progress; not looked at without one.
     pub progress_user_data: *mut c_void,
 }
 
@@ -176,6 +176,12 @@ pub(crate) fn encoder_number(kind: EncoderKind) -> i32 {
 /// # Safety
 /// The pointers are NULL or as the options struct says.
 unsafe fn source(path: *const c_char, data: *const c_void, size: usize, name: &str) -> Result<Option<Source>> {
+    unused(
+        data.is_null() && size != 0,
+        size,
+        &format!("{name}_size"),
+        &format!("{name}_data"),
+    )?;
     match (path.is_null(), data.is_null()) {
         (true, true) => Ok(None),
         (false, false) => Err(Error::invalid(format!(
@@ -193,7 +199,10 @@ unsafe fn source(path: *const c_char, data: *const c_void, size: usize, name: &s
 
 fn device(device_type: i32, device_id: i32) -> Result<DeviceChoice> {
     match device_type {
-        0 | OMNIID_DEVICE_TYPE_CPU => Ok(DeviceChoice::Cpu),
+        0 | OMNIID_DEVICE_TYPE_CPU => {
+            unused(device_id != 0, device_id, "device_id", "OMNIID_DEVICE_TYPE_CUDA")?;
+            Ok(DeviceChoice::Cpu)
+        }
         OMNIID_DEVICE_TYPE_CUDA => usize::try_from(device_id)
             .map(DeviceChoice::Cuda)
             .map_err(|_| Error::invalid(format!("device_id: {device_id}, expected 0 or more"))),
@@ -216,10 +225,11 @@ fn limits(options: &omniid_engine_options) -> Limits {
 
 fn check_abi(version: u32) -> Result<()> {
     if version == 0 {
-        return Err(
-            Error::new(ErrorKind::AbiMismatch, "omniid_engine_options: abi_version is 0")
-                .with_remedy(remedy::INIT_MACRO),
-        );
+        return Err(Error::new(
+            ErrorKind::AbiMismatch,
+            "omniid_engine_options: abi_version is 0 (OMNIID_ENGINE_OPTIONS_INIT fills it)",
+        )
+        .with_remedy(remedy::INIT_MACRO));
     }
     if version >> 16 != OMNIID_ABI_MAJOR {
         return Err(Error::new(
@@ -271,12 +281,7 @@ unsafe fn engine_options(options: *const omniid_engine_options) -> Result<(omnii
         options.device = device(raw.device_type, raw.device_id)?;
         options.precision = precision(raw.precision, "precision")?;
         options.limits = limits(&raw);
-        if raw.reserved != 0 {
-            return Err(Error::unsupported(format!(
-                "omniid_engine_options: reserved is {}, expected 0",
-                raw.reserved
-            )));
-        }
+        reserved(raw.reserved, omniid_engine_options::NAME)?;
         Ok((raw, options))
     }
 }

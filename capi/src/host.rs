@@ -1,6 +1,6 @@
 //! Hosts: the attention layers of the diffusion model that identities are injected into.
 
-use crate::pointer;
+use crate::pointer::{self, unused};
 use crate::status::c_text;
 use crate::structs::{self, CStruct};
 use omniid::host::{HostLayer, HostSpec};
@@ -54,6 +54,12 @@ pub(crate) unsafe fn host(
 ) -> Result<Option<HostSpec>> {
     // SAFETY: the caller's promise.
     let name = unsafe { pointer::text(name, "host") }?;
+    unused(
+        !layers.is_null() && count == 0,
+        "set",
+        "host_layers",
+        "a host_layer_count above 0",
+    )?;
     if count == 0 {
         if name.is_empty() {
             return Ok(None);

@@ -4,7 +4,7 @@
 use crate::conditioning::omniid_conditioning;
 use crate::conditioning_contents::{latent_size, role};
 use crate::dlpack::omniid_tensor;
-use crate::pointer;
+use crate::pointer::{self, unused};
 use crate::status::omniid_status;
 use crate::structs::{self, CStruct};
 use crate::tensor;
@@ -48,13 +48,14 @@ pub struct omniid_inject_call {
     pub roles: *const i32,
     /// Number of roles: 0 or the batch size.
     pub role_count: usize,
-    /// Noise level of the step, with OMNIID_INJECT_FLAG_SIGMA. Needed by identities that are limited to a range of it.
+    /// Noise level of the step; not looked at without OMNIID_INJECT_FLAG_SIGMA. Needed by identities that are limited to
+    /// a range of it.
     pub sigma: f64,
-    /// Fraction of sampling that is done, 0 to 1, with OMNIID_INJECT_FLAG_FRACTION. Needed likewise.
+    /// Fraction of sampling that is done, 0 to 1; not looked at without OMNIID_INJECT_FLAG_FRACTION. Needed likewise.
     pub fraction: f64,
-    /// Height of the latent image. Needed by identities with a mask.
+    /// Height of the latent image. Needed by identities with a mask; others do not look at it.
     pub latent_height: u32,
-    /// Width of the latent image. Needed by identities with a mask.
+    /// Width of the latent image. As latent_height; both or none.
     pub latent_width: u32,
     /// The CUDA stream of query and output in DLPack's numbering: 1 the legacy default stream, 2 the per-thread default
     /// stream, -1 to wait until the work is done, otherwise the stream's handle; 0 is refused. Ignored on the CPU.
@@ -87,7 +88,13 @@ fn rows_first<'a>(view: TensorView<'a>, layout: i32, name: &str) -> Result<Tenso
 /// # Safety
 /// `raw.roles` is NULL or points to `raw.role_count` numbers valid for `'a`.
 unsafe fn roles<'a>(raw: &omniid_inject_call) -> Result<&'a [Role]> {
-    if raw.roles.is_null() && raw.role_count == 0 {
+    unused(
+        !raw.roles.is_null() && raw.role_count == 0,
+        "set",
+        "roles",
+        "a role_count above 0",
+    )?;
+    if raw.role_count == 0 {
         return Ok(&[]);
     }
     // SAFETY: the caller's promise.

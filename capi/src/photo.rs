@@ -1,7 +1,7 @@
 //! Photos: encoded files, in memory or by path, or raw pixels; and the detection of faces in them.
 
 use crate::engine::omniid_engine;
-use crate::pointer::{self, flag};
+use crate::pointer::{self, flag, reserved, unused};
 use crate::status::omniid_status;
 use crate::structs::{self, CStruct};
 use omniid::face::{DetectOptions, Face, FaceBox, Landmarks};
@@ -36,6 +36,8 @@ pub const OMNIID_FACE_HINT_BOX: i32 = 2;
 pub const OMNIID_FACE_HINT_LANDMARKS: i32 = 3;
 
 /// One photo of a person. Exactly one of path, data and pixels must be set.
+///
+/// Face fields that do not belong to `face_hint` are refused. What describes pixels is not looked at without them.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct omniid_photo {
@@ -158,9 +160,13 @@ pub(crate) unsafe fn photos<'a>(photos: *const omniid_photo, count: usize) -> Re
 /// # Safety
 /// Pointers inside the struct are NULL or valid for `'a`.
 unsafe fn photo<'a>(raw: &omniid_photo) -> Result<Photo<'a>> {
-    if raw.reserved != 0 {
-        return Err(Error::unsupported(format!("reserved is {}, expected 0", raw.reserved)));
-    }
+    reserved(raw.reserved, omniid_photo::NAME)?;
+    unused(
+        raw.data.is_null() && raw.data_size != 0,
+        raw.data_size,
+        "data_size",
+        "data",
+    )?;
     // SAFETY: the caller's promise.
     let source = unsafe {
         match (raw.path.is_null(), raw.data.is_null(), raw.pixels.is_null()) {
@@ -186,6 +192,29 @@ unsafe fn photo<'a>(raw: &omniid_photo) -> Result<Photo<'a>> {
 }
 
 fn face_hint(raw: &omniid_photo) -> Result<FaceHint> {
+    let is_set = |numbers: &[f32]| numbers.iter().any(|number| *number != 0.0);
+    for (hint, is_set, name, with) in [
+        (
+            OMNIID_FACE_HINT_INDEX,
+            raw.face_index != 0,
+            "face_index",
+            "OMNIID_FACE_HINT_INDEX",
+        ),
+        (
+            OMNIID_FACE_HINT_BOX,
+            is_set(&raw.face_box),
+            "face_box",
+            "OMNIID_FACE_HINT_BOX",
+        ),
+        (
+            OMNIID_FACE_HINT_LANDMARKS,
+            is_set(&raw.face_landmarks),
+            "face_landmarks",
+            "OMNIID_FACE_HINT_LANDMARKS",
+        ),
+    ] {
+        unused(is_set && raw.face_hint != hint, "set", name, with)?;
+    }
     Ok(match raw.face_hint {
         OMNIID_FACE_HINT_DETECT => FaceHint::Detect,
         OMNIID_FACE_HINT_INDEX => FaceHint::Index(raw.face_index as usize),
@@ -335,11 +364,6 @@ unsafe fn detect_options(options: *const omniid_detect_options) -> Result<Detect
     }
     result.exhaustive = flag(raw.exhaustive, "exhaustive")?;
     result.turn = !flag(raw.upright_only, "upright_only")?;
-    if raw.reserved != 0 {
-        return Err(Error::unsupported(format!(
-            "omniid_detect_options: reserved is {}, expected 0",
-            raw.reserved
-        )));
-    }
+    reserved(raw.reserved, omniid_detect_options::NAME)?;
     Ok(result)
 }

@@ -111,6 +111,25 @@ pub(crate) unsafe fn slice<'a, T: Copy>(pointer: *const T, count: usize, name: &
     Ok(unsafe { std::slice::from_raw_parts(pointer, count) })
 }
 
+/// Refuses a value that only counts with another one, which the caller has not given: it would be ignored without a
+/// word.
+pub(crate) fn unused(is_set: bool, value: impl std::fmt::Display, name: &str, with: &str) -> Result<()> {
+    match is_set {
+        true => Err(Error::invalid(format!(
+            "{name} is {value}, but it only counts with {with}"
+        ))),
+        false => Ok(()),
+    }
+}
+
+/// Refuses a value in a field that no release has a meaning for yet.
+pub(crate) fn reserved(value: u32, name: &str) -> Result<()> {
+    match value {
+        0 => Ok(()),
+        value => Err(Error::unsupported(format!("{name}: reserved is {value}, expected 0"))),
+    }
+}
+
 /// A switch of the caller.
 pub(crate) fn flag(value: i32, name: &str) -> Result<bool> {
     match value {

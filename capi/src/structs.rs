@@ -17,6 +17,10 @@ pub(crate) const MAX_STRUCT_SIZE: usize = 4096;
 pub(crate) unsafe trait CStruct: Copy {
     /// The name in the header.
     const NAME: &'static str;
+    /// The sizes that the struct had in earlier releases of this major version of the ABI. A program states one of
+    /// them, the present one, or that of a newer release; any other size is a mistake, such as the size of a pointer,
+    /// and would hide fields that the program has set.
+    const EARLIER_SIZES: &'static [usize] = &[];
 }
 
 /// The size that the caller stated, checked.
@@ -37,7 +41,8 @@ unsafe fn stated_size<T: CStruct>(pointer: *const T) -> Result<usize> {
     // SAFETY: not NULL, so the caller promised a `u32` here; alignment of `T` is at least that of `u32`.
     let size = unsafe { pointer.cast::<u32>().read() } as usize;
     // A multiple of the word never cuts a pointer in two.
-    if size < 8 || !size.is_multiple_of(size_of::<usize>()) || size > MAX_STRUCT_SIZE {
+    let newer = size > size_of::<T>() && size.is_multiple_of(size_of::<usize>()) && size <= MAX_STRUCT_SIZE;
+    if !newer && size != size_of::<T>() && !T::EARLIER_SIZES.contains(&size) {
         return Err(Error::invalid(format!(
             "{}: struct_size is {size}, expected {} or that of another release ({}_INIT fills it)",
             T::NAME,
@@ -168,6 +173,7 @@ mod tests {
     // SAFETY: `repr(C)`, size first, integers only, 16 bytes.
     unsafe impl CStruct for Small {
         const NAME: &'static str = "small";
+        const EARLIER_SIZES: &'static [usize] = &[8];
     }
 
     #[repr(C, align(8))]

@@ -2,6 +2,8 @@
 
 #[path = "c_abi/abi_dump.rs"]
 mod abi_dump;
+#[path = "c_abi/combinations.rs"]
+mod combinations;
 #[path = "c_abi/compilers.rs"]
 mod compilers;
 #[path = "c_abi/exports.rs"]

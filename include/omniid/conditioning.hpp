@@ -156,7 +156,7 @@ class ConditioningOptions {
     /// As the C ABI takes them; valid while these options live and stay as they are.
     [[nodiscard]] omniid_conditioning_options c() const noexcept {
         omniid_conditioning_options options = c_;
-        options.layer_scales = layer_scales_.data();
+        options.layer_scales = layer_scales_.empty() ? nullptr : layer_scales_.data();
         options.layer_scale_count = layer_scales_.size();
         options.composition_scale = address(composition_scale_);
         options.style_boost = address(style_boost_);
@@ -230,7 +230,7 @@ class Conditioning : public detail::Handle<omniid_conditioning, omniid_condition
         c.output = &output;
         c.layout = static_cast<std::int32_t>(call.layout);
         // An enumeration with this underlying type has its representation.
-        c.roles = reinterpret_cast<const std::int32_t *>(call.roles.data());
+        c.roles = call.roles.empty() ? nullptr : reinterpret_cast<const std::int32_t *>(call.roles.data());
         c.role_count = call.roles.size();
         if (call.sigma.has_value()) {
             c.sigma = *call.sigma;

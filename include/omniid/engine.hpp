@@ -138,7 +138,7 @@ class Engine : public detail::Handle<omniid_engine, omniid_engine_free> {
     [[nodiscard]] static Result<Engine> open(const EngineOptions &options, F &&progress = F()) {
         omniid_engine_options c = options.c();
         const std::vector<omniid_host_layer> layers = options.c_layers();
-        c.host_layers = layers.data();
+        c.host_layers = layers.empty() ? nullptr : layers.data();
         c.host_layer_count = layers.size();
         detail::ProgressBridge<std::remove_reference_t<F>> bridge(progress);
         c.progress = bridge.function();

@@ -83,14 +83,14 @@ class Photo {
 
     /// Chooses the face by its rank in size; 0 is the largest.
     Photo &face_index(std::uint32_t index) noexcept {
-        c_.face_hint = OMNIID_FACE_HINT_INDEX;
+        hint(OMNIID_FACE_HINT_INDEX);
         c_.face_index = index;
         return *this;
     }
 
     /// Chooses the face inside a box; no detector is needed.
     Photo &face_box(const FaceBox &box) noexcept {
-        c_.face_hint = OMNIID_FACE_HINT_BOX;
+        hint(OMNIID_FACE_HINT_BOX);
         c_.face_box[0] = box.left;
         c_.face_box[1] = box.top;
         c_.face_box[2] = box.right;
@@ -100,7 +100,7 @@ class Photo {
 
     /// Chooses the face with these landmarks; no detector is needed.
     Photo &face_landmarks(const Landmarks &landmarks) noexcept {
-        c_.face_hint = OMNIID_FACE_HINT_LANDMARKS;
+        hint(OMNIID_FACE_HINT_LANDMARKS);
         std::copy(landmarks.begin(), landmarks.end(), c_.face_landmarks);
         return *this;
     }
@@ -114,6 +114,15 @@ class Photo {
 
   private:
     Photo() = default;
+
+    /// Another choice of the face forgets the one before.
+    void hint(std::int32_t hint) noexcept {
+        const omniid_photo none = OMNIID_PHOTO_INIT;
+        c_.face_hint = hint;
+        c_.face_index = 0;
+        std::copy(std::begin(none.face_box), std::end(none.face_box), c_.face_box);
+        std::copy(std::begin(none.face_landmarks), std::end(none.face_landmarks), c_.face_landmarks);
+    }
 
     static Result<Photo> raw(const void *data, std::size_t count, std::size_t size, std::int32_t type,
                              std::uint32_t width, std::uint32_t height, ChannelOrder order, std::size_t row_stride) {

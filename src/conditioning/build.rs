@@ -2,7 +2,7 @@
 
 use super::{
     layer_weight, ConditionedIdentity, ConditionedLayer, Conditioning, ConditioningOptions, EmbedsScaling,
-    IdentityInput, Inner, MaskGrids, TokenSource, Weights,
+    IdentityInput, Inner, MaskGrids, TokenSource, WeightType, Weights,
 };
 use crate::adapter::{Adapter, AdapterLayer};
 use crate::error::{Error, Result};
@@ -35,6 +35,14 @@ pub(super) fn build(
     let mut conditioned = Vec::with_capacity(identities.len());
     for (number, input) in identities.iter().enumerate() {
         let name = |error: Error| error.context(format!("identity {number}"));
+        if input.composition.is_some() && !WeightType::WITH_COMPOSITION.contains(&options.weight_type) {
+            let error = not_of_weight_type(
+                "a composition identity",
+                options.weight_type,
+                WeightType::WITH_COMPOSITION,
+            );
+            return Err(name(error));
+        }
         let contexts = Contexts::new(adapter, input).map_err(name)?;
         let mut layers = Vec::with_capacity(host.layer_count());
         for (index, weights) in adapter.layers().iter().enumerate() {
@@ -80,6 +88,28 @@ fn check_options(options: &ConditioningOptions, host: &HostSpec) -> Result<()> {
             )));
         }
     }
+    let kind = options.weight_type;
+    for (name, number, kinds) in [
+        (
+            "composition scale",
+            options.composition_scale,
+            WeightType::WITH_COMPOSITION,
+        ),
+        (
+            "style boost",
+            options.style_boost,
+            &[WeightType::StyleTransferPrecise][..],
+        ),
+        (
+            "composition boost",
+            options.composition_boost,
+            &[WeightType::CompositionPrecise],
+        ),
+    ] {
+        if number.is_some() && !kinds.contains(&kind) {
+            return Err(not_of_weight_type(&format!("the {name}"), kind, kinds));
+        }
+    }
     match &options.layer_scales {
         Some(scales) if scales.factors().len() != host.layer_count() => Err(Error::mismatch(format!(
             "{} layer scales for host {:?}, which has {} layers",
@@ -89,6 +119,16 @@ fn check_options(options: &ConditioningOptions, host: &HostSpec) -> Result<()> {
         ))),
         _ => Ok(()),
     }
+}
+
+/// The error for what only counts with some weight types.
+fn not_of_weight_type(what: &str, kind: WeightType, kinds: &[WeightType]) -> Error {
+    let kinds: Vec<String> = kinds.iter().map(|kind| format!("{:?}", kind.name())).collect();
+    Error::invalid(format!(
+        "{what} is given, but it only counts with weight type {}, not with {:?}",
+        kinds.join(" or "),
+        kind.name()
+    ))
 }
 
 /// The context tokens of one identity, `[tokens, context]` f32.

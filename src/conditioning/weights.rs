@@ -74,6 +74,9 @@ const NAMES: [(&str, WeightType); 16] = [
 ];
 
 impl WeightType {
+    /// The types under which the composition layers may have an identity and a weight of their own.
+    pub(super) const WITH_COMPOSITION: &'static [Self] = &[Self::StyleAndComposition, Self::StrongStyleAndComposition];
+
     /// Every type, in the order of their numbers.
     pub fn all() -> impl Iterator<Item = Self> {
         NAMES.into_iter().map(|(_, kind)| kind)

@@ -48,6 +48,13 @@ impl Parts {
 
     fn of(checkpoint: &Checkpoint, options: &EngineOptions) -> Result<Self> {
         match recognise(checkpoint)? {
+            CheckpointKind::Native if options.image_encoder.is_some() || options.image_encoder_config.is_some() => {
+                Err(Error::invalid(format!(
+                    "{}: an image encoder is given, but a native checkpoint contains its own",
+                    checkpoint.label()
+                ))
+                .with_remedy(remedy::OWN_IMAGE_ENCODER))
+            }
             CheckpointKind::Native => native(checkpoint),
             kind @ (CheckpointKind::IpAdapter { .. } | CheckpointKind::XlabsFlux { .. }) => {
                 public(&checkpoint.adapter_view()?, &kind, options)

@@ -67,8 +67,15 @@ impl<'a> InjectCall<'a> {
         }
     }
 
-    /// Divides query and output into the layer's heads where they are not.
+    /// Divides query and output into the layer's heads where they are not; messages show the host's shapes.
     fn split_heads(mut self, layer: &HostLayer) -> Result<Self> {
+        if self.query.is_empty() || self.output.as_view().is_empty() {
+            return Err(Error::invalid(format!(
+                "the query has shape {:?}, the output {:?}; no dimension may be empty",
+                self.query.dims(),
+                self.output.as_view().dims()
+            )));
+        }
         let split = |name: &str, view: TensorView<'_>| match *view.dims() {
             [_, _, inner] if inner == layer.inner => Ok(true),
             [_, _, _, _] => Ok(false),
@@ -98,12 +105,6 @@ impl<'a> InjectCall<'a> {
     fn check(&self, layer: &HostLayer, here: Place) -> Result<()> {
         let (query, output) = (self.query, self.output.as_view());
         let shape @ [batch, _, heads, head_dim] = query.shape();
-        if query.is_empty() || output.is_empty() {
-            return Err(Error::invalid(format!(
-                "the query has shape {shape:?}, the output {:?}; no dimension may be empty",
-                output.shape()
-            )));
-        }
         for (name, place) in [("query", query.place()), ("output", output.place())] {
             if place != here {
                 return Err(Error::unsupported(format!(

@@ -145,7 +145,7 @@ namespace OmniID
             {
                 fixed (Role* firstRole = &MemoryMarshal.GetReference(roles))
                 {
-                    native.Roles = (int*)firstRole;
+                    native.Roles = roles.IsEmpty ? null : (int*)firstRole;
                     OmniIdException.Check(NativeMethods.omniid_inject(lease.Pointer, &native));
                 }
             }

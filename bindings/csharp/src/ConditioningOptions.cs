@@ -37,6 +37,8 @@ namespace OmniID
 
         internal unsafe NativeConditioningOptions ToNative(Pins pins)
         {
+            if (LayerScales?.Length == 0)
+                throw new ArgumentException("There must be one for each layer, or null.", nameof(LayerScales));
             NativeConditioningOptions native = NativeConditioningOptions.Create();
             native.WeightType = (int)WeightType;
             native.LayerScales = (float*)pins.Array(LayerScales);

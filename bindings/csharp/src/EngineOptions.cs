@@ -103,6 +103,8 @@ namespace OmniID
             Detector?.Fill(pins, out native.DetectorPath, out native.DetectorData, out native.DetectorSize);
             native.ImageEncoderConfig = pins.Text(ImageEncoderConfig, nameof(ImageEncoderConfig));
             native.Host = pins.Text(Host, nameof(Host));
+            if (HostLayers?.Count == 0)
+                throw new ArgumentException("A host has at least one layer.", nameof(HostLayers));
             if (HostLayers != null)
             {
                 var layers = new NativeHostLayer[HostLayers.Count];

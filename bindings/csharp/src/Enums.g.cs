@@ -304,7 +304,7 @@ namespace OmniID
     internal static class HeaderVersion
     {
         public const uint AbiMajor = 1;
-        public const uint AbiMinor = 0;
+        public const uint AbiMinor = 1;
         public const uint Abi = AbiMajor << 16 | AbiMinor;
         public const string Release = "0.2.0";
     }

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 OMNIID_ABI_MAJOR = 1
 
 #: Minor version of the ABI. It grows with every release that adds functions or struct fields.
-OMNIID_ABI_MINOR = 0
+OMNIID_ABI_MINOR = 1
 
 #: The ABI version as one number: `major << 16 | minor`.
 OMNIID_ABI_VERSION = OMNIID_ABI_MAJOR << 16 | OMNIID_ABI_MINOR
@@ -460,7 +460,7 @@ class omniid_engine_options(ctypes.Structure):
     checkpoint_data: int | None
     #: Bytes of checkpoint_data.
     checkpoint_size: int
-    #: The CLIP vision model that a public checkpoint needs; a native one contains its own.
+    #: The CLIP vision model that a public checkpoint needs; refused for a native one, which contains its own.
     image_encoder_path: bytes | None
     #: The bytes of that file, instead of its path; copied.
     image_encoder_data: int | None
@@ -485,7 +485,7 @@ class omniid_engine_options(ctypes.Structure):
     host_layer_count: int
     #: OMNIID_DEVICE_TYPE_CPU or OMNIID_DEVICE_TYPE_CUDA. Default: CPU.
     device_type: int
-    #: Ordinal of the GPU.
+    #: Ordinal of the GPU; 0 on the CPU.
     device_id: int
     #: Number type of the weights, OMNIID_PRECISION_... Default: f32.
     precision: int
@@ -503,7 +503,7 @@ class omniid_engine_options(ctypes.Structure):
     max_photos: int
     #: Is told about progress and can cancel the call. Default: none.
     progress: CFuncPtr
-    #: Passed to progress.
+    #: Passed to progress; not looked at without one.
     progress_user_data: int | None
 
     _fields_ = [
@@ -602,7 +602,11 @@ class omniid_engine_info(ctypes.Structure):
 
 
 class omniid_photo(ctypes.Structure):
-    """One photo of a person. Exactly one of path, data and pixels must be set."""
+    """One photo of a person. Exactly one of path, data and pixels must be set.
+
+    Face fields that do not belong to `face_hint` are refused. What describes pixels is not looked at without
+    them.
+    """
 
     #: Set by OMNIID_PHOTO_INIT.
     struct_size: int
@@ -791,10 +795,11 @@ class omniid_encode_options(ctypes.Structure):
     #: How photos are cropped, OMNIID_CROP_... Default: the model's own crop.
     crop: int
     #: With OMNIID_CROP_FACE: margin on each side as a fraction of the face's longer side, 0 to 4; 0 is no margin, a
-    #: negative number the library's default, 0.5. OMNIID_ENCODE_OPTIONS_INIT sets -1.0f.
+    #: negative number the library's default, 0.5. With another crop, a margin above 0 is refused.
+    #: OMNIID_ENCODE_OPTIONS_INIT sets -1.0f.
     crop_margin: float
-    #: With OMNIID_CROP_ALIGNED: scale of the template; 0.5 shows twice as much around the face. Default: 1, the
-    #: template as published.
+    #: With OMNIID_CROP_ALIGNED: scale of the template; 0.5 shows twice as much around the face. With another crop, only
+    #: the default is accepted. Default: 1, the template as published.
     crop_scale: float
     #: Number of photos that pass through the image encoder together. Default: 4.
     batch_size: int
@@ -805,7 +810,8 @@ class omniid_encode_options(ctypes.Structure):
     drop_features: int
     #: Leave at 0.
     reserved: int
-    #: Human-readable label, stored with the identity. Default: none; when extending, the identity's own.
+    #: Human-readable label, stored with the identity. NULL and an empty text are the default: none; when extending, the
+    #: identity's own (omniid_identity_with_notes takes a label away).
     label: bytes | None
     #: Note on what the person has consented to, stored with the identity. Default: as for label.
     consent: bytes | None
@@ -814,7 +820,7 @@ class omniid_encode_options(ctypes.Structure):
     report: ctypes._Pointer[ctypes._Pointer[omniid_report]] | None
     #: Is told about progress and can cancel the call. Default: none.
     progress: CFuncPtr
-    #: Passed to progress.
+    #: Passed to progress; not looked at without one.
     progress_user_data: int | None
 
     _fields_ = [
@@ -969,7 +975,8 @@ class omniid_conditioning_options(ctypes.Structure):
     layer_scale_count: int
     #: How the weight acts on keys and values, OMNIID_EMBEDS_SCALING_... Default: it multiplies the output.
     embeds_scaling: int
-    #: Whose rules for placing masks are followed, OMNIID_MASK_MODE_... Default: ComfyUI's.
+    #: Whose rules for placing masks are followed, OMNIID_MASK_MODE_..., for identities that have one. Default:
+    #: ComfyUI's.
     mask_mode: int
     #: Number type of the stored keys and values, OMNIID_PRECISION_... Default: f32.
     precision: int
@@ -983,7 +990,7 @@ class omniid_conditioning_options(ctypes.Structure):
     composition_boost: ctypes._Pointer[c_float] | ctypes.Array[c_float] | None
     #: Is told about progress and can cancel the call. Default: none.
     progress: CFuncPtr
-    #: Passed to progress.
+    #: Passed to progress; not looked at without one.
     progress_user_data: int | None
 
     _fields_ = [
@@ -1032,13 +1039,14 @@ class omniid_inject_call(ctypes.Structure):
     roles: ctypes._Pointer[c_int32] | ctypes.Array[c_int32] | None
     #: Number of roles: 0 or the batch size.
     role_count: int
-    #: Noise level of the step, with OMNIID_INJECT_FLAG_SIGMA. Needed by identities that are limited to a range of it.
+    #: Noise level of the step; not looked at without OMNIID_INJECT_FLAG_SIGMA. Needed by identities that are limited to
+    #: a range of it.
     sigma: float
-    #: Fraction of sampling that is done, 0 to 1, with OMNIID_INJECT_FLAG_FRACTION. Needed likewise.
+    #: Fraction of sampling that is done, 0 to 1; not looked at without OMNIID_INJECT_FLAG_FRACTION. Needed likewise.
     fraction: float
-    #: Height of the latent image. Needed by identities with a mask.
+    #: Height of the latent image. Needed by identities with a mask; others do not look at it.
     latent_height: int
-    #: Width of the latent image. Needed by identities with a mask.
+    #: Width of the latent image. As latent_height; both or none.
     latent_width: int
     #: The CUDA stream of query and output in DLPack's numbering: 1 the legacy default stream, 2 the per-thread default
     #: stream, -1 to wait until the work is done, otherwise the stream's handle; 0 is refused. Ignored on the CPU.

@@ -104,7 +104,7 @@ def c_text(value: str | None, what: str) -> bytes | None:
     if value is None:
         return None
     if not isinstance(value, str):
-        raise errors.InvalidArgumentError(f"{what} is a {type(value).__name__}; it must be a string")
+        raise errors.InvalidArgumentError(f"{what} is of type {type(value).__name__}; it must be a string")
     if "\0" in value:
         raise errors.InvalidArgumentError(f"{what} is {value!r}; it must not contain a NUL character")
     return value.encode("utf-8")
@@ -114,7 +114,7 @@ def c_path(value: PathLike, what: str) -> bytes:
     """A path for the library: the system's own encoding on Unix, UTF-8 on Windows."""
     path = os.fspath(value)
     if not isinstance(path, str):
-        raise errors.InvalidArgumentError(f"{what} is a {type(path).__name__}; a path must be a string")
+        raise errors.InvalidArgumentError(f"{what} is of type {type(path).__name__}; a path must be a string")
     if "\0" in path:
         raise errors.InvalidArgumentError(f"{what} is {path!r}; a path must not contain a NUL character")
     return path.encode("utf-8") if sys.platform == "win32" else os.fsencode(path)

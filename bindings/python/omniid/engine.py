@@ -123,7 +123,7 @@ class Engine(Owner):
         names = ("max_pixels", "max_decoded_bytes", "max_photo_bytes", "max_header_bytes", "max_photos")
         for name, limit in zip(names, limits):
             if not 0 <= limit < 2**64:
-                raise errors.InvalidArgumentError(f"{name} is {limit}; it must be 0 for the default, or more")
+                raise errors.InvalidArgumentError(f"{name} is {limit}; it must be 1 to {2**64 - 1}, or 0 for the default")
             setattr(options, name, limit)
         out = ctypes.POINTER(_abi.omniid_engine)()
         with long_call(progress, cancel) as (callback, checked):
@@ -276,7 +276,7 @@ class Engine(Owner):
         extended = None if identity is None else handle_of(identity, "identity")
         array, keep = native_photos(photos)
         if not 0 <= batch_size < 2**32:
-            raise errors.InvalidArgumentError(f"batch_size is {batch_size}; it must be 0 for the default, or more")
+            raise errors.InvalidArgumentError(f"batch_size is {batch_size}; it must be 1 to {2**32 - 1}, or 0 for 4")
         options = _abi.omniid_encode_options.new()
         options.crop = choice(Crop, crop, "crop")
         if crop_margin is not None:
@@ -405,7 +405,7 @@ def _fill_source(options: _abi.omniid_engine_options, name: str, source: FileSou
     elif isinstance(source, (str, os.PathLike)):
         setattr(options, f"{name}_path", c_path(source, name))
     else:
-        raise errors.InvalidArgumentError(f"{name} is a {type(source).__name__}; it must be a path or bytes")
+        raise errors.InvalidArgumentError(f"{name} is of type {type(source).__name__}; it must be a path or bytes")
 
 
 def _native_layers(layers: Iterable[HostLayer]) -> ctypes.Array[_abi.omniid_host_layer]:

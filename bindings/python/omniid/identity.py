@@ -154,5 +154,5 @@ class Identity(Owner):
 def handle_of(value: Identity, what: str) -> Handle:
     """The handle of an identity that is an argument."""
     if not isinstance(value, Identity):
-        raise errors.InvalidArgumentError(f"{what} is a {type(value).__name__}; it must be an Identity")
+        raise errors.InvalidArgumentError(f"{what} is of type {type(value).__name__}; it must be an Identity")
     return value._held()

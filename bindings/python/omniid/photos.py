@@ -146,7 +146,7 @@ def _fill_source(native: _abi.omniid_photo, photo: Photo, what: str, keep: list[
         _fill_array(native, np.from_dlpack(cast(Any, source)), photo.channel_order, what, keep)
     else:
         raise errors.InvalidArgumentError(
-            f"{what} is a {type(source).__name__}; it must be a path, the bytes of an image file, a Pillow image or an "
+            f"{what} is of type {type(source).__name__}; it must be a path, the bytes of an image file, a Pillow image or an "
             "array [height, width, channels]"
         )
 

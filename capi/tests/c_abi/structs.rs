@@ -146,6 +146,14 @@ impl Session {
             raw.host_layers = if bytes.flag() { host_layer } else { null() };
             raw.host_layer_count = usize::from(bytes.next() % 2);
             (raw.progress, raw.progress_user_data) = (None, null_mut());
+            if bytes.next() & 3 != 0 {
+                // A combination that makes sense, so that calls come past the checks.
+                (raw.image_encoder_path, raw.image_encoder_size) = (null(), 0);
+                (raw.image_encoder_config, raw.device_type, raw.device_id) = (null(), 0, 0);
+                (raw.checkpoint_data, raw.checkpoint_size) = (null(), 0);
+                (raw.detector_data, raw.detector_size) = (null(), 0);
+                (raw.host_layers, raw.host_layer_count) = (null(), 0);
+            }
             let status = omniid_engine_open(options, &mut out);
             assert_eq!(status == OMNIID_STATUS_OK, !out.is_null());
             omniid_engine_free(out);
@@ -187,6 +195,15 @@ impl Session {
             let least = u32::from(bytes.next() & 32);
             ((*photo).width, (*photo).height) = (((*photo).width % 64) | least, ((*photo).height % 64) | least);
             (*photo).row_stride %= 1024;
+            if bytes.next() & 3 != 0 {
+                // As in `open`.
+                ((*photo).face_hint, (*photo).face_index) = (0, 0);
+                ((*photo).face_box, (*photo).face_landmarks) = ([0.0; 4], [0.0; 10]);
+                if (*photo).data.is_null() {
+                    (*photo).data_size = 0;
+                }
+                ((*raw).crop_margin, (*raw).crop_scale) = (0.0, 0.0);
+            }
             (*raw).label = if bytes.flag() { c"\xff".as_ptr() } else { null() };
             ((*raw).consent, (*raw).report) = (null(), if bytes.flag() { &mut report } else { null_mut() });
             ((*raw).progress, (*raw).progress_user_data) = (None, null_mut());
@@ -221,6 +238,17 @@ impl Session {
             (*input).negative = if bytes.flag() { self.identity } else { null() };
             (*input).composition = if bytes.flag() { self.identity } else { null() };
             (*raw).layer_scales = if bytes.flag() { numbers.as_ptr() } else { null() };
+            if bytes.next() & 3 != 0 {
+                // As in `open`.
+                (*input).composition = null();
+                if (*input).mask.is_null() {
+                    ((*input).mask_height, (*input).mask_width) = (0, 0);
+                }
+                if (*input).step_range == 0 {
+                    ((*input).step_start, (*input).step_end) = (0.0, 0.0);
+                }
+                ((*raw).layer_scales, (*raw).layer_scale_count) = (null(), 0);
+            }
             let mut number = || if bytes.flag() { numbers.as_ptr() } else { null() };
             ((*raw).composition_scale, (*raw).style_boost, (*raw).composition_boost) = (number(), number(), number());
             ((*raw).progress, (*raw).progress_user_data) = (None, null_mut());
@@ -289,6 +317,10 @@ impl Session {
                 if bytes.flag() { roles.as_ptr() } else { null() },
                 (*raw).role_count % 9,
             );
+            if (*raw).role_count == 0 && bytes.next() & 3 != 0 {
+                // As in `open`.
+                (*raw).roles = null();
+            }
             omniid_inject(self.conditioning, raw)
         }
     }

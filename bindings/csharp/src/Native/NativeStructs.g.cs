@@ -123,7 +123,9 @@ namespace OmniID.Native
         public void* CheckpointData;
         /// <summary>Bytes of checkpoint_data.</summary>
         public UIntPtr CheckpointSize;
-        /// <summary>The CLIP vision model that a public checkpoint needs; a native one contains its own.</summary>
+        /// <summary>
+        /// The CLIP vision model that a public checkpoint needs; refused for a native one, which contains its own.
+        /// </summary>
         public byte* ImageEncoderPath;
         /// <summary>The bytes of that file, instead of its path; copied.</summary>
         public void* ImageEncoderData;
@@ -156,7 +158,7 @@ namespace OmniID.Native
         public UIntPtr HostLayerCount;
         /// <summary>OMNIID_DEVICE_TYPE_CPU or OMNIID_DEVICE_TYPE_CUDA. Default: CPU.</summary>
         public int DeviceType;
-        /// <summary>Ordinal of the GPU.</summary>
+        /// <summary>Ordinal of the GPU; 0 on the CPU.</summary>
         public int DeviceId;
         /// <summary>Number type of the weights, OMNIID_PRECISION_... Default: f32.</summary>
         public int Precision;
@@ -174,7 +176,7 @@ namespace OmniID.Native
         public ulong MaxPhotos;
         /// <summary>Is told about progress and can cancel the call. Default: none.</summary>
         public IntPtr Progress;
-        /// <summary>Passed to progress.</summary>
+        /// <summary>Passed to progress; not looked at without one.</summary>
         public void* ProgressUserData;
 
         /// <summary>What OMNIID_ENGINE_OPTIONS_INIT is in C.</summary>
@@ -231,7 +233,12 @@ namespace OmniID.Native
         }
     }
 
-    /// <summary>One photo of a person. Exactly one of path, data and pixels must be set.</summary>
+    /// <summary>
+    /// One photo of a person. Exactly one of path, data and pixels must be set.
+    ///
+    /// Face fields that do not belong to <c>face_hint</c> are refused. What describes pixels is not looked at without
+    /// them.
+    /// </summary>
     [StructLayout(LayoutKind.Sequential)]
     internal unsafe struct NativePhoto
     {
@@ -392,12 +399,13 @@ namespace OmniID.Native
         public int Crop;
         /// <summary>
         /// With OMNIID_CROP_FACE: margin on each side as a fraction of the face's longer side, 0 to 4; 0 is no margin,
-        /// a negative number the library's default, 0.5. OMNIID_ENCODE_OPTIONS_INIT sets -1.0f.
+        /// a negative number the library's default, 0.5. With another crop, a margin above 0 is refused.
+        /// OMNIID_ENCODE_OPTIONS_INIT sets -1.0f.
         /// </summary>
         public float CropMargin;
         /// <summary>
-        /// With OMNIID_CROP_ALIGNED: scale of the template; 0.5 shows twice as much around the face. Default: 1, the
-        /// template as published.
+        /// With OMNIID_CROP_ALIGNED: scale of the template; 0.5 shows twice as much around the face. With another crop,
+        /// only the default is accepted. Default: 1, the template as published.
         /// </summary>
         public float CropScale;
         /// <summary>Number of photos that pass through the image encoder together. Default: 4.</summary>
@@ -412,7 +420,8 @@ namespace OmniID.Native
         /// <summary>Leave at 0.</summary>
         public uint Reserved;
         /// <summary>
-        /// Human-readable label, stored with the identity. Default: none; when extending, the identity's own.
+        /// Human-readable label, stored with the identity. NULL and an empty text are the default: none; when
+        /// extending, the identity's own (omniid_identity_with_notes takes a label away).
         /// </summary>
         public byte* Label;
         /// <summary>
@@ -426,7 +435,7 @@ namespace OmniID.Native
         public IntPtr* Report;
         /// <summary>Is told about progress and can cancel the call. Default: none.</summary>
         public IntPtr Progress;
-        /// <summary>Passed to progress.</summary>
+        /// <summary>Passed to progress; not looked at without one.</summary>
         public void* ProgressUserData;
 
         /// <summary>What OMNIID_ENCODE_OPTIONS_INIT is in C.</summary>
@@ -560,7 +569,10 @@ namespace OmniID.Native
         /// How the weight acts on keys and values, OMNIID_EMBEDS_SCALING_... Default: it multiplies the output.
         /// </summary>
         public int EmbedsScaling;
-        /// <summary>Whose rules for placing masks are followed, OMNIID_MASK_MODE_... Default: ComfyUI's.</summary>
+        /// <summary>
+        /// Whose rules for placing masks are followed, OMNIID_MASK_MODE_..., for identities that have one. Default:
+        /// ComfyUI's.
+        /// </summary>
         public int MaskMode;
         /// <summary>Number type of the stored keys and values, OMNIID_PRECISION_... Default: f32.</summary>
         public int Precision;
@@ -576,7 +588,7 @@ namespace OmniID.Native
         public float* CompositionBoost;
         /// <summary>Is told about progress and can cancel the call. Default: none.</summary>
         public IntPtr Progress;
-        /// <summary>Passed to progress.</summary>
+        /// <summary>Passed to progress; not looked at without one.</summary>
         public void* ProgressUserData;
 
         /// <summary>What OMNIID_CONDITIONING_OPTIONS_INIT is in C.</summary>
@@ -618,17 +630,18 @@ namespace OmniID.Native
         /// <summary>Number of roles: 0 or the batch size.</summary>
         public UIntPtr RoleCount;
         /// <summary>
-        /// Noise level of the step, with OMNIID_INJECT_FLAG_SIGMA. Needed by identities that are limited to a range of
-        /// it.
+        /// Noise level of the step; not looked at without OMNIID_INJECT_FLAG_SIGMA. Needed by identities that are
+        /// limited to a range of it.
         /// </summary>
         public double Sigma;
         /// <summary>
-        /// Fraction of sampling that is done, 0 to 1, with OMNIID_INJECT_FLAG_FRACTION. Needed likewise.
+        /// Fraction of sampling that is done, 0 to 1; not looked at without OMNIID_INJECT_FLAG_FRACTION. Needed
+        /// likewise.
         /// </summary>
         public double Fraction;
-        /// <summary>Height of the latent image. Needed by identities with a mask.</summary>
+        /// <summary>Height of the latent image. Needed by identities with a mask; others do not look at it.</summary>
         public uint LatentHeight;
-        /// <summary>Width of the latent image. Needed by identities with a mask.</summary>
+        /// <summary>Width of the latent image. As latent_height; both or none.</summary>
         public uint LatentWidth;
         /// <summary>
         /// The CUDA stream of query and output in DLPack's numbering: 1 the legacy default stream, 2 the per-thread
