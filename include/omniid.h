@@ -701,7 +701,7 @@ omniid_status omniid_engine_host_layer(const omniid_engine *engine,
 #define OMNIID_CHANNEL_ORDER_RGB 0
 
 /**
- * Red, green, blue, alpha; alpha is ignored.
+ * Red, green, blue, alpha; transparent pixels are laid on middle grey, unless alpha is the same everywhere.
  */
 #define OMNIID_CHANNEL_ORDER_RGBA 1
 
@@ -711,7 +711,7 @@ omniid_status omniid_engine_host_layer(const omniid_engine *engine,
 #define OMNIID_CHANNEL_ORDER_BGR 2
 
 /**
- * Blue, green, red, alpha; alpha is ignored.
+ * Blue, green, red, alpha; transparent pixels are laid on middle grey, unless alpha is the same everywhere.
  */
 #define OMNIID_CHANNEL_ORDER_BGRA 3
 

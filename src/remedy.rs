@@ -95,3 +95,23 @@ pub const REGULAR_FILE: Remedy = Remedy::new("regular-file", "write its content 
 pub const OPEN_AGAIN: Remedy = Remedy::new("file-changed", "open it again once it is complete");
 /// Weights that were never written.
 pub const DAMAGED_WEIGHTS: Remedy = Remedy::new("damaged-weights", "download or copy the whole file again");
+/// A photo in the format of iPhones.
+pub const HEIC: Remedy = Remedy::new(
+    "heic",
+    "convert it to JPEG or PNG, or set the iPhone's camera to \"Most Compatible\"",
+);
+/// A camera's raw file.
+pub const CAMERA_RAW: Remedy = Remedy::new("camera-raw", "export it as JPEG, PNG or TIFF");
+/// A video.
+pub const VIDEO: Remedy = Remedy::new("video", "save a frame of it as JPEG or PNG");
+/// A picture in a format that is not read.
+pub const OTHER_FORMAT: Remedy = Remedy::new("picture-format", "convert it to JPEG or PNG");
+/// A picture of which a part is missing.
+pub const DAMAGED_PHOTO: Remedy = Remedy::new("damaged-photo", "copy or download it again");
+/// A photo beyond the limits, even at the size at which it can be read.
+pub const LARGE_PHOTO: Remedy = Remedy::new(
+    "large-photo",
+    "scale it down, save it as JPEG, which is read at reduced size when it is too large, or raise the limit",
+);
+/// A photo with a side longer than any picture may have.
+pub const SMALLER_PHOTO: Remedy = Remedy::new("long-side", "scale it down");

@@ -18,11 +18,11 @@ pub const OMNIID_PIXEL_TYPE_F32: i32 = 1;
 
 /// Red, green, blue.
 pub const OMNIID_CHANNEL_ORDER_RGB: i32 = 0;
-/// Red, green, blue, alpha; alpha is ignored.
+/// Red, green, blue, alpha; transparent pixels are laid on middle grey, unless alpha is the same everywhere.
 pub const OMNIID_CHANNEL_ORDER_RGBA: i32 = 1;
 /// Blue, green, red.
 pub const OMNIID_CHANNEL_ORDER_BGR: i32 = 2;
-/// Blue, green, red, alpha; alpha is ignored.
+/// Blue, green, red, alpha; transparent pixels are laid on middle grey, unless alpha is the same everywhere.
 pub const OMNIID_CHANNEL_ORDER_BGRA: i32 = 3;
 
 /// The largest face that the detector finds.

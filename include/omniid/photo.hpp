@@ -19,7 +19,7 @@
 namespace omniid {
 inline namespace OMNIID_INLINE_NAMESPACE {
 
-/// Order of the channels of raw pixels; alpha is ignored.
+/// Order of the channels of raw pixels; transparent pixels are laid on middle grey.
 enum class ChannelOrder : std::int32_t {
     rgb = OMNIID_CHANNEL_ORDER_RGB,   ///< Red, green, blue.
     rgba = OMNIID_CHANNEL_ORDER_RGBA, ///< Red, green, blue, alpha.

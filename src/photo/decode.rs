@@ -1,9 +1,13 @@
-//! From the bytes of an image file to upright 8-bit RGB.
+//! From the bytes of an image file to upright 8-bit sRGB.
 
-use super::recognise::{photo_in, recognise, PhotoInTiff, PictureFormat};
-use super::{check_bytes, check_size, jpeg, Decoded};
+use super::jpeg::Jpeg;
+use super::profile::to_srgb;
+use super::recognise::{extra_sample, photo_in, recognise, ExtraSample, PhotoInTiff, PictureFormat};
+use super::transparency::Opacity;
+use super::{check_bytes, check_size, Decoded};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::Limits;
+use crate::remedy;
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, RgbImage};
 use omniid_kernels::ThreadPool;
@@ -19,7 +23,7 @@ const PARALLEL_BYTES: usize = 8 << 10;
 /// Reads a whole file of at most [`Limits::max_photo_bytes`].
 pub(super) fn read_file(path: &Path, limits: &Limits) -> Result<Vec<u8>> {
     // The caller puts the photo's name, which is the path, before the message.
-    let failed = |error: std::io::Error| Error::new(crate::error::ErrorKind::Io, error.to_string()).with_source(error);
+    let failed = |error: std::io::Error| Error::new(ErrorKind::Io, error.to_string()).with_source(error);
     let file = File::open(path).map_err(failed)?;
     let metadata = file.metadata().map_err(failed)?;
     // A pipe or a device could block, or never end.
@@ -48,36 +52,73 @@ pub(super) fn decode_bytes(bytes: &[u8], limits: &Limits) -> Result<Decoded> {
     check_file_size(bytes.len() as u64, limits)?;
     match readable(bytes)? {
         ImageFormat::Jpeg => decode_jpeg(bytes, limits),
-        ImageFormat::Tiff => decode_as(&past_preview(bytes)?, ImageFormat::Tiff, limits).map(Decoded::whole),
-        format => decode_as(bytes, format, limits).map(Decoded::whole),
+        ImageFormat::Tiff => decode_as(&past_preview(bytes)?, ImageFormat::Tiff, limits, None),
+        format => decode_as(bytes, format, limits, None),
     }
 }
 
 fn decode_jpeg(bytes: &[u8], limits: &Limits) -> Result<Decoded> {
-    let decode = |bytes: &[u8]| decode_as(bytes, ImageFormat::Jpeg, limits);
-    let (complete, image) = if bytes.len() < PARALLEL_BYTES {
-        (jpeg::completeness(bytes), decode(bytes))
+    let jpeg = Jpeg::open(bytes);
+    let decode = |bytes: &[u8]| match &jpeg {
+        Some(jpeg) if jpeg.channels() == 4 => super::inks::decode(bytes, jpeg, limits),
+        jpeg => decode_as(bytes, ImageFormat::Jpeg, limits, jpeg.as_ref()),
+    };
+    let Some(opened) = &jpeg else {
+        // A coding that only the decoder may know.
+        return decode(bytes);
+    };
+    let (width, height) = opened.size();
+    let fits = check_size(width, height, limits).is_ok()
+        && check_bytes(jpeg_peak_bytes(opened), width, height, limits).is_ok();
+    if !fits {
+        if let Some(factor) = opened.reduction(limits) {
+            return decode_reduced(opened, factor);
+        }
+    }
+    let complete = || opened.completeness();
+    let (complete, decoded) = if bytes.len() < PARALLEL_BYTES {
+        (complete(), decode(bytes))
     } else {
-        both(|| jpeg::completeness(bytes), || decode(bytes))
+        both(complete, || decode(bytes))
     };
     // What is damaged and too large should be called too large: another copy would not help.
-    let image = match (complete, image) {
-        (_, Err(error)) if error.kind() == ErrorKind::LimitExceeded => return Err(error),
-        (Err(error), _) => return Err(error),
-        (Ok(complete), image) => {
-            // The decoder wants the end-of-image marker, without which the picture may be complete.
-            let image = if complete.lacks_end {
-                decode(&[bytes, b"\xFF\xD9"].concat())?
-            } else {
-                image?
-            };
-            Decoded {
-                notes: Vec::from_iter(complete.note),
-                ..Decoded::whole(image)
-            }
+    if let Err(error) = &decoded {
+        if error.kind() == ErrorKind::LimitExceeded {
+            return decoded;
         }
+    }
+    let complete = complete?;
+    let mut decoded = if complete.lacks_end {
+        // The decoder wants the end-of-image marker, without which the picture may be complete.
+        decode(&[bytes, b"\xFF\xD9"].concat())?
+    } else {
+        decoded?
     };
-    Ok(image)
+    decoded.notes.extend(complete.note);
+    Ok(decoded)
+}
+
+/// Reads a JPEG at 1/`factor` of its size.
+fn decode_reduced(jpeg: &Jpeg<'_>, factor: u32) -> Result<Decoded> {
+    let (picture, complete) = jpeg.read_reduced(factor)?;
+    let mut notes = Vec::new();
+    let mut image = super::inks::to_rgb(picture, jpeg, &mut notes)?;
+    let orientation = jpeg.orientation();
+    image = turned(image, orientation);
+    notes.extend(complete.note);
+    let (width, height) = jpeg.size();
+    let full_size = match orientation {
+        Orientation::Rotate90 | Orientation::Rotate270 | Orientation::Rotate90FlipH | Orientation::Rotate270FlipH => {
+            (height, width)
+        }
+        _ => (width, height),
+    };
+    Ok(Decoded {
+        image,
+        full_size,
+        reduction: factor,
+        notes,
+    })
 }
 
 /// Runs both functions, at once where there are threads for it.
@@ -96,20 +137,66 @@ fn both<A: Send + Sync, B: Send + Sync>(first: impl Fn() -> A + Sync, second: im
     )
 }
 
-/// Decodes one of the formats at full size, upright.
-fn decode_as(bytes: &[u8], format: ImageFormat, limits: &Limits) -> Result<RgbImage> {
+/// Decodes one of the formats at full size. The segments of a JPEG need not be read again.
+fn decode_as(bytes: &[u8], format: ImageFormat, limits: &Limits, jpeg: Option<&Jpeg<'_>>) -> Result<Decoded> {
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     reader.limits(decoder_limits(limits));
     let mut decoder = reader.into_decoder().map_err(|error| explain(error, format))?;
     let (width, height) = decoder.dimensions();
     check_size(width, height, limits)?;
     // Damaged metadata must not cost the photo: without a readable orientation it is taken as stored.
-    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    let (orientation, profile) = match jpeg {
+        Some(jpeg) => (jpeg.orientation(), jpeg.profile()),
+        None => (
+            decoder.orientation().unwrap_or(Orientation::NoTransforms),
+            decoder.icc_profile().ok().flatten(),
+        ),
+    };
     check_bytes(peak_bytes(&decoder, format, orientation), width, height, limits)?;
     let image = DynamicImage::from_decoder(decoder).map_err(|error| explain(error, format))?;
-    let mut image = DynamicImage::ImageRgb8(image.into_rgb8());
+    let mut notes = Vec::new();
+    let (opacity, multiplied) = opacity(&image, bytes, format);
+    let grey = !image.color().has_color();
+    let mut image = image.into_rgb8();
+    if let (Some(opacity), true) = (&opacity, multiplied) {
+        opacity.unmultiply(&mut image);
+    }
+    if let Some(profile) = profile {
+        notes.extend(to_srgb(&mut image, grey, &profile));
+    }
+    if let Some(opacity) = opacity {
+        opacity.blend(&mut image);
+    }
+    Ok(Decoded {
+        notes,
+        ..Decoded::whole(turned(image, orientation))
+    })
+}
+
+/// The opacity of a picture that is not opaque, and whether its colours are multiplied by it.
+fn opacity(image: &DynamicImage, bytes: &[u8], format: ImageFormat) -> (Option<Opacity>, bool) {
+    if !image.color().has_alpha() {
+        return (None, false);
+    }
+    let multiplied = match format {
+        ImageFormat::Tiff => match extra_sample(bytes) {
+            ExtraSample::Other => return (None, false),
+            extra => extra == ExtraSample::Associated,
+        },
+        _ => false,
+    };
+    let opacity = Opacity::of(image);
+    if format == ImageFormat::Bmp && opacity.as_ref().is_some_and(Opacity::is_nothing) {
+        // Programs that know no opacity leave its byte 0.
+        return (None, false);
+    }
+    (opacity, multiplied)
+}
+
+fn turned(image: RgbImage, orientation: Orientation) -> RgbImage {
+    let mut image = DynamicImage::ImageRgb8(image);
     image.apply_orientation(orientation);
-    Ok(image.into_rgb8())
+    image.into_rgb8()
 }
 
 /// Bytes that decoding allocates at its worst moment.
@@ -133,7 +220,19 @@ fn peak_bytes(decoder: &impl ImageDecoder, format: ImageFormat, orientation: Ori
     } else {
         rgb.saturating_mul(2)
     };
-    decoded.saturating_add(scratch.max(converted)).max(turned)
+    let opacity = if decoder.color_type().has_alpha() { rgb / 3 } else { 0 };
+    decoded
+        .saturating_add(scratch.max(converted))
+        .max(turned)
+        .saturating_add(opacity)
+}
+
+/// [`peak_bytes`] of a JPEG, without the decoder.
+fn jpeg_peak_bytes(jpeg: &Jpeg<'_>) -> u64 {
+    let (width, height) = jpeg.size();
+    let pixels = u64::from(width) * u64::from(height);
+    // The picture, and two bytes for each of three coefficients; a turned picture takes no more.
+    pixels * if jpeg.channels() == 1 { 1 + 6 } else { 3 + 6 }
 }
 
 fn decoder_limits(limits: &Limits) -> image::Limits {
@@ -147,7 +246,7 @@ fn decoder_limits(limits: &Limits) -> image::Limits {
 /// The format, when it is one of those that are read.
 fn readable(bytes: &[u8]) -> Result<ImageFormat> {
     if bytes.is_empty() {
-        return Err(Error::format("the photo is empty (0 bytes)"));
+        return Err(Error::format("the photo is empty (0 bytes)").with_remedy(remedy::DAMAGED_PHOTO));
     }
     match recognise(bytes) {
         Some(PictureFormat::Jpeg) => Ok(ImageFormat::Jpeg),
@@ -157,8 +256,9 @@ fn readable(bytes: &[u8]) -> Result<ImageFormat> {
         Some(PictureFormat::Tiff) => Ok(ImageFormat::Tiff),
         Some(other) => Err(other.refusal()),
         None if bytes.iter().all(|&byte| byte == 0) => Err(Error::format(
-            "the photo holds nothing but zeros: its download or copy did not finish; fetch it again",
-        )),
+            "the photo holds nothing but zeros: its content never arrived",
+        )
+        .with_remedy(remedy::DAMAGED_PHOTO)),
         None => Err(Error::format(
             "not an image that can be read: JPEG, PNG, WebP, BMP and TIFF are read",
         )),
@@ -186,7 +286,7 @@ fn past_preview(bytes: &[u8]) -> Result<Cow<'_, [u8]>> {
 }
 
 /// Puts an error of the image library into our classes.
-fn explain(error: ImageError, format: ImageFormat) -> Error {
+pub(super) fn explain(error: ImageError, format: ImageFormat) -> Error {
     let name = match format {
         ImageFormat::Jpeg => "JPEG",
         ImageFormat::Png => "PNG",
@@ -200,6 +300,10 @@ fn explain(error: ImageError, format: ImageFormat) -> Error {
             super::MAX_SIDE
         )),
         ImageError::Unsupported(error) => Error::unsupported(format!("{name}: {error}")),
-        other => Error::format(format!("{name} is damaged or truncated: {other}")),
+        other => Error::format(format!(
+            "{name} is damaged or truncated: {}",
+            other.to_string().trim_end()
+        ))
+        .with_remedy(remedy::DAMAGED_PHOTO),
     }
 }

@@ -6,12 +6,15 @@
 mod decode;
 mod decoded;
 mod geometry;
+mod inks;
 mod jpeg;
 mod note;
 mod pixels;
 mod processor;
+mod profile;
 mod recognise;
 pub mod resample;
+mod transparency;
 
 pub use decoded::Decoded;
 pub use geometry::{Face, FaceBox, Landmarks};
@@ -22,6 +25,7 @@ pub use recognise::{recognise, recognise_file, PictureFormat};
 
 use crate::error::{Error, Result};
 use crate::limits::Limits;
+use crate::remedy;
 use image::RgbImage;
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -104,9 +108,11 @@ impl<'a> Photo<'a> {
 
     /// Reads and decodes the photo into upright 8-bit RGB.
     ///
-    /// EXIF orientation is applied. Grey becomes RGB with equal channels. Alpha is dropped without blending, as
-    /// Pillow's `convert("RGB")` does. 16-bit and float samples are scaled to 8 bits and rounded. Of an animation or a
-    /// multi-page file the first picture is taken. Colour profiles are ignored, as in CLIP's own preparation.
+    /// EXIF orientation is applied. Grey becomes RGB with equal channels. Transparent pixels are laid on middle grey
+    /// (128, 128, 128), so that the colour hidden under them has no effect. 16-bit and float samples are scaled to 8
+    /// bits and rounded. Of an animation or a multi-page file the first picture is taken. Pictures with a colour profile
+    /// other than sRGB are converted to sRGB. A JPEG beyond the limits is read at 1/2, 1/4 or 1/8 of its size.
+    /// `docs/photos.md` has the rules.
     ///
     /// # Errors
     /// [`Io`](crate::ErrorKind::Io) when the file cannot be read, [`Format`](crate::ErrorKind::Format) when it is
@@ -188,12 +194,14 @@ fn check_size(width: u32, height: u32, limits: &Limits) -> Result<()> {
         return Err(Error::limit(format!(
             "{width}x{height} = {pixels} pixels, the limit is {} (max_pixels)",
             limits.max_pixels
-        )));
+        ))
+        .with_remedy(remedy::LARGE_PHOTO));
     }
     if width > MAX_SIDE || height > MAX_SIDE {
         return Err(Error::limit(format!(
             "{width}x{height} pixels, no side may be longer than {MAX_SIDE}"
-        )));
+        ))
+        .with_remedy(remedy::SMALLER_PHOTO));
     }
     Ok(())
 }
@@ -204,7 +212,8 @@ fn check_bytes(needed: u64, width: u32, height: u32, limits: &Limits) -> Result<
         return Err(Error::limit(format!(
             "decoding {width}x{height} pixels takes {needed} bytes, the limit is {} (max_decoded_bytes)",
             limits.max_decoded_bytes
-        )));
+        ))
+        .with_remedy(remedy::LARGE_PHOTO));
     }
     Ok(())
 }

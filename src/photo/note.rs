@@ -25,6 +25,11 @@ pub enum PhotoNote {
         /// Share of the detail that is missing, 0 to 1.
         missing: f32,
     },
+    /// The photo has a colour profile that cannot be used: its colours are taken as sRGB.
+    ProfileIgnored {
+        /// What is wrong with the profile.
+        reason: String,
+    },
     /// Data is left over when the picture is complete: part of it may be damaged.
     LeftOver {
         /// How many bytes.
@@ -79,6 +84,9 @@ impl fmt::Display for PhotoNote {
                     "damaged: about {} % of the picture's detail is missing",
                     percent(*missing)
                 )
+            }
+            Self::ProfileIgnored { reason } => {
+                write!(f, "the colour profile cannot be used and is ignored ({reason})")
             }
             Self::LeftOver { bytes } => write!(
                 f,

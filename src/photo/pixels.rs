@@ -1,5 +1,6 @@
 //! Raw pixel buffers of a host.
 
+use super::transparency::Opacity;
 use super::{check_bytes, check_size};
 use crate::error::{Error, Result};
 use crate::limits::Limits;
@@ -12,11 +13,11 @@ use std::borrow::Cow;
 pub enum ChannelOrder {
     /// Red, green, blue.
     Rgb = 0,
-    /// Red, green, blue, alpha. Alpha is ignored.
+    /// Red, green, blue, alpha: transparent pixels are laid on middle grey, see [`PixelBuffer::to_rgb`].
     Rgba = 1,
     /// Blue, green, red.
     Bgr = 2,
-    /// Blue, green, red, alpha. Alpha is ignored.
+    /// Blue, green, red, alpha, like [`Rgba`](Self::Rgba).
     Bgra = 3,
 }
 
@@ -182,19 +183,50 @@ impl<'a> PixelBuffer<'a> {
 
     /// Copies the pixels into an RGB image.
     ///
+    /// Pixels with alpha are laid on middle grey (128, 128, 128), so that a colour nobody sees has no effect. Alpha is
+    /// straight: colours are not multiplied by it. An alpha that is the same in all pixels, such as 0, says nothing
+    /// about a picture: renderers leave such values in a channel that they do not use. The buffer then counts as opaque,
+    /// and so does a pixel whose alpha is NaN.
+    ///
     /// # Errors
     /// [`LimitExceeded`](crate::ErrorKind::LimitExceeded) beyond `limits`;
     /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for a NaN, with its position.
     pub fn to_rgb(&self, limits: &Limits) -> Result<RgbImage> {
         check_size(self.width, self.height, limits)?;
-        let bytes = u64::from(self.width) * u64::from(self.height) * 3;
+        let bytes = u64::from(self.width) * u64::from(self.height) * self.order.channels() as u64;
         check_bytes(bytes, self.width, self.height, limits)?;
         let mut image = RgbImage::new(self.width, self.height);
         match &self.data {
             PixelData::U8(data) => self.copy_rows(data, &mut image, Some)?,
             PixelData::F32(data) => self.copy_rows(data, &mut image, quantise)?,
         }
+        let opacity = match &self.data {
+            PixelData::U8(data) => self.opacity(data, |alpha| alpha),
+            PixelData::F32(data) => self.opacity(data, |alpha| quantise(alpha).unwrap_or(u8::MAX)),
+        };
+        if let Some(opacity) = opacity {
+            opacity.blend(&mut image);
+        }
         Ok(image)
+    }
+
+    /// The alpha of all pixels; `None` without the channel, and when it is the same everywhere.
+    fn opacity<T: Copy>(&self, data: &[T], convert: impl Fn(T) -> u8) -> Option<Opacity> {
+        if self.order.channels() != 4 {
+            return None;
+        }
+        let stride = self.row_stride / std::mem::size_of::<T>();
+        let row = self.width as usize * 4;
+        let alphas = || {
+            let rows = data.chunks(stride).take(self.height as usize);
+            rows.flat_map(|line| line[..row].chunks_exact(4))
+                .map(|pixel| convert(pixel[3]))
+        };
+        let first = alphas().next()?;
+        if alphas().all(|alpha| alpha == first) {
+            return None;
+        }
+        Opacity::new(alphas().collect())
     }
 
     /// Copies row by row; `convert` gives `None` for a sample that is not a number.

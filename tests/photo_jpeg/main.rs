@@ -1,6 +1,7 @@
 //! JPEG: damage is judged by the picture's data, and nothing else.
 
 mod damage;
+mod large;
 mod writer;
 
 use omniid::photo::Decoded;

@@ -125,11 +125,15 @@ namespace OmniID
     {
         /// <summary>Red, green, blue.</summary>
         Rgb = 0,
-        /// <summary>Red, green, blue, alpha; alpha is ignored.</summary>
+        /// <summary>
+        /// Red, green, blue, alpha; transparent pixels are laid on middle grey, unless alpha is the same everywhere.
+        /// </summary>
         Rgba = 1,
         /// <summary>Blue, green, red.</summary>
         Bgr = 2,
-        /// <summary>Blue, green, red, alpha; alpha is ignored.</summary>
+        /// <summary>
+        /// Blue, green, red, alpha; transparent pixels are laid on middle grey, unless alpha is the same everywhere.
+        /// </summary>
         Bgra = 3,
     }
 

@@ -54,7 +54,7 @@ namespace OmniID
         /// <param name="pixels">3 or 4 bytes for each pixel, as the order says.</param>
         /// <param name="width">Pixels in a row.</param>
         /// <param name="height">Rows.</param>
-        /// <param name="order">Order of the channels; alpha is ignored.</param>
+        /// <param name="order">Order of the channels; transparent pixels are laid on middle grey.</param>
         /// <param name="rowStride">Bytes from one row to the next; 0 for rows without gaps.</param>
         public static Photo FromPixels(ReadOnlyMemory<byte> pixels, int width, int height,
             ChannelOrder order = ChannelOrder.Rgb, long rowStride = 0)
@@ -70,7 +70,7 @@ namespace OmniID
         /// <param name="pixels">3 or 4 numbers for each pixel, as the order says.</param>
         /// <param name="width">Pixels in a row.</param>
         /// <param name="height">Rows.</param>
-        /// <param name="order">Order of the channels; alpha is ignored.</param>
+        /// <param name="order">Order of the channels; transparent pixels are laid on middle grey.</param>
         /// <param name="rowStride">Bytes from one row to the next; 0 for rows without gaps.</param>
         public static Photo FromPixels(ReadOnlyMemory<float> pixels, int width, int height,
             ChannelOrder order = ChannelOrder.Rgb, long rowStride = 0)

@@ -135,13 +135,13 @@ OMNIID_PIXEL_TYPE_F32 = 1
 #: Red, green, blue.
 OMNIID_CHANNEL_ORDER_RGB = 0
 
-#: Red, green, blue, alpha; alpha is ignored.
+#: Red, green, blue, alpha; transparent pixels are laid on middle grey, unless alpha is the same everywhere.
 OMNIID_CHANNEL_ORDER_RGBA = 1
 
 #: Blue, green, red.
 OMNIID_CHANNEL_ORDER_BGR = 2
 
-#: Blue, green, red, alpha; alpha is ignored.
+#: Blue, green, red, alpha; transparent pixels are laid on middle grey, unless alpha is the same everywhere.
 OMNIID_CHANNEL_ORDER_BGRA = 3
 
 #: The largest face that the detector finds.

@@ -115,11 +115,11 @@ class ChannelOrder(enum.IntEnum):
 
     #: Red, green, blue.
     RGB = 0
-    #: Red, green, blue, alpha; alpha is ignored.
+    #: Red, green, blue, alpha; transparent pixels are laid on middle grey, unless alpha is the same everywhere.
     RGBA = 1
     #: Blue, green, red.
     BGR = 2
-    #: Blue, green, red, alpha; alpha is ignored.
+    #: Blue, green, red, alpha; transparent pixels are laid on middle grey, unless alpha is the same everywhere.
     BGRA = 3
 
 

@@ -166,6 +166,7 @@ impl<'a> Bits<'a> {
 }
 
 /// A Huffman table: what a code stands for, and how long it is.
+#[derive(Clone)]
 pub(super) struct Huffman {
     /// By the next [`LOOK`] bits. Entries of length 0 are longer codes, or none.
     short: Vec<Code>,

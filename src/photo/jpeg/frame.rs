@@ -1,6 +1,7 @@
 //! The segments of a JPEG before and between its scans (ITU T.81, annex B).
 
 use super::bits::Huffman;
+use std::ops::Range;
 
 /// How many pixels a block has in each direction.
 pub(super) const BLOCK: usize = 8;
@@ -13,7 +14,6 @@ pub(super) struct Component {
     pub h: usize,
     pub v: usize,
     /// Number of its quantisation table.
-    #[expect(dead_code, reason = "for reading at reduced size")]
     pub quantisation: usize,
     /// Blocks that cover the picture: what a scan of this component alone holds.
     pub wide: usize,
@@ -31,7 +31,6 @@ impl Component {
 
 /// The picture that the scans belong to.
 #[derive(Debug, Clone)]
-#[expect(dead_code, reason = "for reading at reduced size")]
 pub(super) struct Frame {
     pub progressive: bool,
     pub width: usize,
@@ -108,7 +107,7 @@ pub(super) struct ScanHeader {
 }
 
 /// What the segments read so far have set.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Header {
     pub frame: Option<Frame>,
     pub dc: [Option<Huffman>; 4],
@@ -119,11 +118,14 @@ pub(super) struct Header {
     pub restart: usize,
     /// Colour transform of an Adobe segment.
     pub adobe: Option<u8>,
-    /// Whether there is a JFIF segment.
-    pub jfif: bool,
+    /// The Exif data, as TIFF.
+    pub exif: Option<Range<usize>>,
+    /// The parts of an ICC profile: number, how many there are, and where.
+    pub profile: Vec<(u8, u8, Range<usize>)>,
 }
 
 /// What a segment begins.
+#[derive(Clone)]
 pub(super) enum Next {
     /// Entropy-coded data, from this byte on.
     Scan(ScanHeader, usize),
@@ -183,8 +185,16 @@ impl Header {
                     }
                     _ => false,
                 },
-                0xE0 => {
-                    self.jfif |= segment.starts_with(b"JFIF\0");
+                0xE1 => {
+                    if segment.starts_with(b"Exif\0\0") && self.exif.is_none() {
+                        self.exif = Some(at - segment.len() + 6..at);
+                    }
+                    true
+                }
+                0xE2 => {
+                    if let Some(&[number, total, ..]) = segment.strip_prefix(b"ICC_PROFILE\0") {
+                        self.profile.push((number, total, at - segment.len() + 14..at));
+                    }
                     true
                 }
                 0xEE => {

@@ -2,6 +2,7 @@
 
 use super::frame::{Frame, Header, Next};
 use super::scan::{self, Defect, History, Sink};
+use super::Jpeg;
 
 /// Scans that are read. Files made to keep decoders busy have thousands.
 const MAX_SCANS: usize = 200;
@@ -27,19 +28,14 @@ pub(super) struct Walk {
     pub ended: bool,
 }
 
-/// Walks through all scans. `sink` is told the frame first, and is then given the coefficients. `None` for a coding that
-/// is not read here, or a structure that cannot be followed.
-pub(super) fn walk<S: Sink>(bytes: &[u8], sink: impl FnOnce(&Frame) -> S) -> Option<(Walk, Header, S)> {
-    let zeros = bytes.iter().rev().take_while(|&&byte| byte == 0).count();
-    let bytes = if zeros >= ZERO_TAIL {
-        &bytes[..bytes.len() - zeros]
-    } else {
-        bytes
-    };
-    let mut header = Header::default();
-    let mut next = header.read(bytes, 2);
-    let frame = header.frame.clone()?;
-    let mut sink = sink(&frame);
+/// Walks through all scans, from the first on, and gives the coefficients to `sink`; the tables of the end are with the
+/// result. `None` for a coding that is not read here, or a structure that cannot be followed.
+pub(super) fn walk<S: Sink>(jpeg: &Jpeg<'_>, sink: &mut S) -> Option<(Walk, Header)> {
+    let zeros = jpeg.bytes.iter().rev().take_while(|&&byte| byte == 0).count();
+    let end = jpeg.bytes.len() - if zeros >= ZERO_TAIL { zeros } else { 0 };
+    let bytes = &jpeg.bytes[..end];
+    let (mut header, mut next) = (jpeg.header.clone(), jpeg.first.clone());
+    let frame = &jpeg.frame;
     let mut history: History = if frame.progressive {
         frame
             .components
@@ -49,7 +45,7 @@ pub(super) fn walk<S: Sink>(bytes: &[u8], sink: impl FnOnce(&Frame) -> S) -> Opt
     } else {
         Vec::new()
     };
-    let mut coverage = Coverage::new(&frame);
+    let mut coverage = Coverage::new(frame);
     let mut walk = Walk {
         missing: 0.0,
         breaks: false,
@@ -63,7 +59,7 @@ pub(super) fn walk<S: Sink>(bytes: &[u8], sink: impl FnOnce(&Frame) -> S) -> Opt
             Next::Scan(scan, at) => {
                 // Another scan follows data that ended early.
                 walk.breaks |= walk.short;
-                let end = scan::read(bytes, at, &header, &scan, &mut history, &mut sink)?;
+                let end = scan::read(bytes, at, &header, &scan, &mut history, sink)?;
                 coverage.add(&scan, end.there);
                 walk.breaks |= end.defect == Some(Defect::Breaks);
                 walk.short = end.defect == Some(Defect::Ends);
@@ -86,8 +82,8 @@ pub(super) fn walk<S: Sink>(bytes: &[u8], sink: impl FnOnce(&Frame) -> S) -> Opt
             Next::Unknown => return None,
         }
     }
-    (walk.missing, walk.covered) = coverage.summary(&frame);
-    Some((walk, header, sink))
+    (walk.missing, walk.covered) = coverage.summary(frame);
+    Some((walk, header))
 }
 
 /// How far the coefficients of each component are there.

@@ -4,9 +4,11 @@ mod boxes;
 mod text;
 mod tiff;
 
-pub(super) use tiff::{photo_in, PhotoInTiff};
+pub(super) use tiff::{extra_sample, photo_in, ExtraSample, PhotoInTiff};
 
 use crate::error::{Error, Result};
+use crate::remedy;
+use omniid_kernels::Remedy;
 use std::fmt;
 use std::fs::File;
 use std::io::{BufReader, Cursor, Read, Seek, SeekFrom};
@@ -89,28 +91,25 @@ impl PictureFormat {
         matches!(self, Self::Jpeg | Self::Png | Self::WebP | Self::Bmp | Self::Tiff)
     }
 
-    /// What to do with a file whose format is not read; empty for one that is.
-    pub fn advice(self) -> &'static str {
-        match self {
-            Self::Jpeg | Self::Png | Self::WebP | Self::Bmp | Self::Tiff => "",
-            Self::Heic => {
-                "convert to JPEG or PNG, or set the camera to \"Most Compatible\" (Settings > Camera > Formats)"
-            }
-            Self::CameraRaw(_) => {
-                "export it as JPEG, PNG or 8-bit or 16-bit TIFF with the camera's or a raw converter's program"
-            }
-            Self::Video => "take a frame out of it and save that as JPEG or PNG",
-            Self::Pdf | Self::Svg => "export the picture as PNG or JPEG",
-            Self::Html => "the download gave a web page instead of the picture; download the picture itself",
-            Self::Gif => "save the frame that is meant as PNG",
-            Self::Photoshop => "export it as PNG, JPEG or TIFF",
-            _ => "convert to JPEG or PNG",
-        }
+    /// What to do with a file whose format is not read; `None` for one that is.
+    pub fn remedy(self) -> Option<Remedy> {
+        Some(match self {
+            Self::Jpeg | Self::Png | Self::WebP | Self::Bmp | Self::Tiff => return None,
+            Self::Heic => remedy::HEIC,
+            Self::CameraRaw(_) => remedy::CAMERA_RAW,
+            Self::Video => remedy::VIDEO,
+            Self::Html => remedy::FAILED_DOWNLOAD,
+            _ => remedy::OTHER_FORMAT,
+        })
     }
 
-    /// The error that says why a file of this format is not read, and what to do.
+    /// The error that says that a file of this format is not read, and what to do.
     pub(super) fn refusal(self) -> Error {
-        Error::unsupported(format!("{self}: {}", self.advice()))
+        let error = Error::unsupported(format!("{self} is not read (JPEG, PNG, WebP, BMP and TIFF are)"));
+        match self.remedy() {
+            Some(remedy) => error.with_remedy(remedy),
+            None => error,
+        }
     }
 }
 
@@ -131,7 +130,7 @@ impl fmt::Display for PictureFormat {
 /// let heic = b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic";
 /// let format = recognise(heic).unwrap();
 /// assert_eq!(format, PictureFormat::Heic);
-/// assert!(!format.is_read() && format.advice().contains("JPEG"));
+/// assert!(!format.is_read() && format.remedy().unwrap().text().contains("JPEG"));
 /// assert_eq!(recognise(b"dear diary"), None);
 /// ```
 pub fn recognise(bytes: &[u8]) -> Option<PictureFormat> {

@@ -61,6 +61,29 @@ pub(in crate::photo) fn photo_in(bytes: &[u8]) -> PhotoInTiff {
     inspect(&mut Cursor::new(bytes))
 }
 
+/// What the sample beyond the colours is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::photo) enum ExtraSample {
+    /// Opacity, by which the colours are multiplied.
+    Associated,
+    /// Opacity.
+    Unassociated,
+    /// Something else, or nobody says.
+    Other,
+}
+
+/// What the first picture of a TIFF in memory says of its fourth (or, in grey, second) sample.
+pub(in crate::photo) fn extra_sample(bytes: &[u8]) -> ExtraSample {
+    let extra = Tiff::open(&mut Cursor::new(bytes))
+        .and_then(|(mut tiff, first)| tiff.directory(first))
+        .map(|directory| directory.extra);
+    match extra {
+        Ok(Some(1)) => ExtraSample::Associated,
+        Ok(Some(2)) => ExtraSample::Unassociated,
+        _ => ExtraSample::Other,
+    }
+}
+
 /// What a directory says about its picture, as far as it matters here.
 #[derive(Default)]
 struct Directory {
@@ -72,6 +95,8 @@ struct Directory {
     make: String,
     children: Vec<u64>,
     next: u64,
+    /// What the first sample beyond the colours is.
+    extra: Option<u64>,
 }
 
 fn inspect<R: Read + Seek>(reader: &mut R) -> PhotoInTiff {
@@ -222,6 +247,7 @@ impl<'r, R: Read + Seek> Tiff<'r, R> {
                 330 => directory.children = self.offsets(field, kind, count, word),
                 // CFARepeatPatternDim, CFAPattern.
                 33421 | 33422 => directory.raw = true,
+                338 => directory.extra = Some(value),
                 50706 => directory.dng = true,
                 _ => {}
             }
