@@ -539,9 +539,11 @@ typedef struct omniid_engine_options {
    */
   int32_t precision;
   /**
-   * Leave at 0.
+   * 1: load the image encoder when it is first needed instead of now: for programs that work with stored identities,
+   * or run the same image encoder themselves and call omniid_identity_from_features. Its file must not change while
+   * the engine lives. Default: 0.
    */
-  uint32_t reserved;
+  int32_t defer_image_encoder;
   /**
    * Maximum number of pixels of a photo. Default: 100 million.
    */
@@ -803,10 +805,15 @@ typedef struct omniid_photo {
    * Leave at 0.
    */
   uint32_t reserved;
+  /**
+   * What to call the photo in messages and reports. Default, and if it is empty: its path, or "photo in memory".
+   */
+  const char *name;
 } omniid_photo;
 
 /** Initialises an omniid_photo. */
-#define OMNIID_PHOTO_INIT { sizeof(omniid_photo), 0, NULL, NULL, 0, NULL, 0, 0, 0, 0, 0, { 0 }, { 0 }, 0, 0 }
+#define OMNIID_PHOTO_INIT { sizeof(omniid_photo), 0, NULL, NULL, 0, NULL, 0, 0, 0, 0, 0, { 0 }, { 0 }, 0, 0, \
+  NULL }
 
 /**
  * Options of face detection, with the defaults that OMNIID_DETECT_OPTIONS_INIT sets.
@@ -1288,6 +1295,44 @@ omniid_status omniid_identity_extend(const omniid_engine *engine,
                                      size_t photo_count,
                                      const omniid_encode_options *options,
                                      omniid_identity **out);
+
+/**
+ * Runs the image encoder on photos, without the identity encoder, and hands out their features, f32 `[photos, feature
+ * tokens, feature width]`, read-only, of the photos that could be used. `options` may be NULL.
+ *
+ * Features are the hidden states before the last layer, the class token first; for models that take an image embedding,
+ * that as one token. `omniid_identity_from_features` makes an identity of them: the two together are `omniid_encode`,
+ * whose failures this call has. Free the tensor with `omniid_managed_tensor_free` or its deleter; it stays valid after
+ * the engine is freed.
+ *
+ * The caller's part:
+ * As `omniid_encode`.
+ */
+omniid_status omniid_photo_features(const omniid_engine *engine,
+                                    const omniid_photo *photos,
+                                    size_t photo_count,
+                                    const omniid_encode_options *options,
+                                    omniid_managed_tensor **out);
+
+/**
+ * Makes an identity of the features of one or more photos of the same person: `[photos, feature tokens, feature width]`
+ * on the CPU, as `omniid_photo_features` gives them; f32, f16 or bf16; any strides. Copied.
+ *
+ * The host may have run the same image encoder itself, or combined features: their mean is one photo that lies between
+ * them. Of `options`, which may be NULL, `label`, `consent` and `drop_features` count; a crop is refused, and the report
+ * is empty.
+ *
+ * Fails with `OMNIID_STATUS_MISMATCH` for another shape than the model's, and with `OMNIID_STATUS_INVALID_ARGUMENT` for
+ * zero photos and values that are not finite.
+ *
+ * The caller's part:
+ * `engine` is a live engine; `features` describes readable memory; `options` is NULL or initialised with
+ * OMNIID_ENCODE_OPTIONS_INIT; `out` is writable.
+ */
+omniid_status omniid_identity_from_features(const omniid_engine *engine,
+                                            const omniid_tensor *features,
+                                            const omniid_encode_options *options,
+                                            omniid_identity **out);
 
 /**
  * Number of entries in a report: one for each photo of the call, in the same order.

@@ -1,5 +1,6 @@
 //! Encoding: one person's photos become an identity, and more photos are added to it.
 
+use crate::dlpack::{omniid_managed_tensor, omniid_tensor};
 use crate::engine::omniid_engine;
 use crate::identity::omniid_identity;
 use crate::photo::{omniid_face, omniid_photo, photos};
@@ -7,6 +8,7 @@ use crate::pointer::{self, flag, reserved, unused};
 use crate::progress::{omniid_progress_fn, with_progress};
 use crate::status::{c_text, code, omniid_status, OMNIID_STATUS_OK};
 use crate::structs::{self, CStruct};
+use crate::tensor;
 use omniid::engine::{BadPhoto, EncodeOptions, Encoded, PhotoReport};
 use omniid::face::crop::TEMPLATE_CENTER;
 use omniid::face::{CropMode, FaceBox};
@@ -25,6 +27,9 @@ pub const OMNIID_CROP_CENTER: i32 = 2;
 pub const OMNIID_CROP_FACE: i32 = 3;
 /// The face rotated, scaled and shifted so that its landmarks lie on the ArcFace template.
 pub const OMNIID_CROP_ALIGNED: i32 = 4;
+
+/// DLPack's number of the default stream; features are in host memory, where it means nothing.
+const DEFAULT_STREAM: i64 = 1;
 
 /// Leave out a photo that cannot be used, and note it in the report.
 pub const OMNIID_BAD_PHOTO_SKIP: i32 = 0;
@@ -191,6 +196,20 @@ struct Options {
     progress_user_data: *mut c_void,
 }
 
+impl Options {
+    /// Writes a report to where the caller wants it.
+    ///
+    /// # Safety
+    /// The options came from [`read_options`], whose promise still holds.
+    unsafe fn hand_out_report(&self, photos: &[PhotoReport]) {
+        if !self.report.is_null() {
+            let photos = photos.iter().map(ReportedPhoto::new).collect();
+            // SAFETY: the place was checked.
+            unsafe { self.report.write(Box::into_raw(Box::new(omniid_report { photos }))) };
+        }
+    }
+}
+
 /// # Safety
 /// `options` is NULL or as `omniid_encode` says.
 unsafe fn read_options(options: *const omniid_encode_options) -> Result<Options> {
@@ -260,14 +279,9 @@ unsafe fn run(
             encode(&photos, &options.encode, progress)
         })
     }?;
-    let report = omniid_report {
-        photos: encoded.photos.iter().map(ReportedPhoto::new).collect(),
-    };
     // SAFETY: both places were checked.
     unsafe {
-        if !options.report.is_null() {
-            options.report.write(Box::into_raw(Box::new(report)));
-        }
+        options.hand_out_report(&encoded.photos);
         out.write(omniid_identity::into_raw(encoded.identity));
     }
     Ok(())
@@ -326,6 +340,87 @@ pub unsafe extern "C" fn omniid_identity_extend(
                 .extend_with_progress(identity, photos, options, progress)
         })
     }
+}
+
+/// Runs the image encoder on photos, without the identity encoder, and hands out their features, f32 `[photos, feature
+/// tokens, feature width]`, read-only, of the photos that could be used. `options` may be NULL.
+///
+/// Features are the hidden states before the last layer, the class token first; for models that take an image embedding,
+/// that as one token. `omniid_identity_from_features` makes an identity of them: the two together are `omniid_encode`,
+/// whose failures this call has. Free the tensor with `omniid_managed_tensor_free` or its deleter; it stays valid after
+/// the engine is freed.
+///
+/// # Safety
+/// As `omniid_encode`.
+#[export]
+pub unsafe extern "C" fn omniid_photo_features(
+    engine: *const omniid_engine,
+    photos: *const omniid_photo,
+    photo_count: usize,
+    options: *const omniid_encode_options,
+    out: *mut *mut omniid_managed_tensor,
+) -> omniid_status {
+    // SAFETY: the caller's promise, here and below.
+    let (out, options) = unsafe { (pointer::out_handle(out, "out")?, read_options(options)?) };
+    // SAFETY: as above.
+    let photos = unsafe { self::photos(photos, photo_count) }?;
+    // SAFETY: as above.
+    let found = unsafe {
+        let engine = &pointer::handle(engine, "engine")?.engine;
+        with_progress(options.progress, options.progress_user_data, |progress| {
+            engine.photo_features_with_progress(&photos, &options.encode, progress)
+        })
+    }?;
+    let features = tensor::managed_tensor(&found.features, DEFAULT_STREAM)?;
+    // SAFETY: both places were checked.
+    unsafe {
+        options.hand_out_report(&found.photos);
+        out.write(features);
+    }
+    Ok(())
+}
+
+/// Makes an identity of the features of one or more photos of the same person: `[photos, feature tokens, feature width]`
+/// on the CPU, as `omniid_photo_features` gives them; f32, f16 or bf16; any strides. Copied.
+///
+/// The host may have run the same image encoder itself, or combined features: their mean is one photo that lies between
+/// them. Of `options`, which may be NULL, `label`, `consent` and `drop_features` count; a crop is refused, and the report
+/// is empty.
+///
+/// Fails with `OMNIID_STATUS_MISMATCH` for another shape than the model's, and with `OMNIID_STATUS_INVALID_ARGUMENT` for
+/// zero photos and values that are not finite.
+///
+/// # Safety
+/// `engine` is a live engine; `features` describes readable memory; `options` is NULL or initialised with
+/// OMNIID_ENCODE_OPTIONS_INIT; `out` is writable.
+#[export]
+pub unsafe extern "C" fn omniid_identity_from_features(
+    engine: *const omniid_engine,
+    features: *const omniid_tensor,
+    options: *const omniid_encode_options,
+    out: *mut *mut omniid_identity,
+) -> omniid_status {
+    // SAFETY: the caller's promise, here and below.
+    let (out, options) = unsafe { (pointer::out_handle(out, "out")?, read_options(options)?) };
+    // SAFETY: as above.
+    let (engine, features) = unsafe {
+        (
+            &pointer::handle(engine, "engine")?.engine,
+            tensor::copied(features, "features")?,
+        )
+    };
+    if options.encode.crop.is_some() || options.encode.bad_photo != BadPhoto::default() {
+        return Err(Error::invalid(
+            "omniid_encode_options: crop or bad_photo is set, but features are no photos any more",
+        ));
+    }
+    let identity = engine.identity_from_features(&features, &options.encode)?;
+    // SAFETY: both places were checked.
+    unsafe {
+        options.hand_out_report(&[]);
+        out.write(omniid_identity::into_raw(identity));
+    }
+    Ok(())
 }
 
 /// Number of entries in a report: one for each photo of the call, in the same order.

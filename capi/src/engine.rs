@@ -1,7 +1,7 @@
 //! Engines: an identity model, opened once and used from any number of threads.
 
 use crate::host::{host, host_layer, omniid_host_layer, HostTexts};
-use crate::pointer::{self, reserved, unused};
+use crate::pointer::{self, flag, unused};
 use crate::progress::{omniid_progress_fn, with_progress};
 use crate::remedy;
 use crate::status::{c_text, omniid_status};
@@ -84,8 +84,10 @@ pub struct omniid_engine_options {
     pub device_id: i32,
     /// Number type of the weights, OMNIID_PRECISION_... Default: f32.
     pub precision: i32,
-    /// Leave at 0.
-    pub reserved: u32,
+    /// 1: load the image encoder when it is first needed instead of now: for programs that work with stored identities,
+    /// or run the same image encoder themselves and call omniid_identity_from_features. Its file must not change while
+    /// the engine lives. Default: 0.
+    pub defer_image_encoder: i32,
     /// Maximum number of pixels of a photo. Default: 100 million.
     pub max_pixels: u64,
     /// Maximum number of bytes that decoding a photo may take. Default: 1 GiB.
@@ -281,7 +283,7 @@ unsafe fn engine_options(options: *const omniid_engine_options) -> Result<(omnii
         options.device = device(raw.device_type, raw.device_id)?;
         options.precision = precision(raw.precision, "precision")?;
         options.limits = limits(&raw);
-        reserved(raw.reserved, omniid_engine_options::NAME)?;
+        options.defer_image_encoder = flag(raw.defer_image_encoder, "defer_image_encoder")?;
         Ok((raw, options))
     }
 }

@@ -72,11 +72,14 @@ pub struct omniid_photo {
     pub face_index: u32,
     /// Leave at 0.
     pub reserved: u32,
+    /// What to call the photo in messages and reports. Default, and if it is empty: its path, or "photo in memory".
+    pub name: *const c_char,
 }
 
 // SAFETY: `repr(C)`, size first, no padding, numbers and pointers.
 unsafe impl CStruct for omniid_photo {
     const NAME: &'static str = "omniid_photo";
+    const EARLIER_SIZES: &'static [usize] = &[std::mem::offset_of!(omniid_photo, name)];
 }
 
 /// Options of face detection, with the defaults that OMNIID_DETECT_OPTIONS_INIT sets.
@@ -188,7 +191,10 @@ unsafe fn photo<'a>(raw: &omniid_photo) -> Result<Photo<'a>> {
             }
         }
     };
-    Ok(Photo::new(source).with_face(face_hint(raw)?))
+    let photo = Photo::new(source).with_face(face_hint(raw)?);
+    // SAFETY: the caller's promise.
+    let name = unsafe { pointer::text(raw.name, "name") }?;
+    Ok(if name.is_empty() { photo } else { photo.with_name(name) })
 }
 
 fn face_hint(raw: &omniid_photo) -> Result<FaceHint> {

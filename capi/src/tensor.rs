@@ -11,7 +11,7 @@ mod tests;
 use crate::dlpack::{self, omniid_managed_tensor, omniid_tensor, TensorDevice, TensorType};
 use crate::pointer;
 use crate::status::exported;
-use candle_core::{CpuStorage, Storage, Tensor};
+use candle_core::{CpuStorage, Device, Storage, Tensor};
 use omniid::inject::{Element, Place, TensorView};
 use omniid::{Error, Result};
 use omniid_capi_export::export;
@@ -146,6 +146,17 @@ pub(crate) unsafe fn fill(tensor: *const omniid_tensor, name: &str, shape: [usiz
     // SAFETY: the caller's promise.
     let written = unsafe { view.writable() }.and_then(|mut view| view.copy_from(values));
     written.map_err(|error| error.context(name))
+}
+
+/// A copy of a tensor of the host in host memory, f32.
+///
+/// # Safety
+/// As [`view`], during the call.
+pub(crate) unsafe fn copied(tensor: *const omniid_tensor, name: &str) -> Result<Tensor> {
+    // SAFETY: the caller's promise.
+    let view = unsafe { view(tensor, name) }?;
+    let copy = || Ok(Tensor::from_vec(view.to_vec()?, view.dims(), &Device::Cpu)?);
+    copy().map_err(|error: Error| error.context(name))
 }
 
 /// What an owned tensor points into.

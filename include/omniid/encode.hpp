@@ -6,6 +6,7 @@
 #include "error.hpp"
 #include "identity.hpp"
 #include "photo.hpp"
+#include "tensor.hpp"
 
 #include <cmath>
 #include <cstddef>
@@ -77,6 +78,12 @@ struct PhotoReport {
 /// An identity, and what became of each photo.
 struct Encoded {
     Identity identity;               ///< The identity.
+    std::vector<PhotoReport> photos; ///< One report for each photo of the call, in the same order.
+};
+
+/// What the image encoder makes of photos, and what became of each photo.
+struct PhotoFeatures {
+    Tensor features;                 ///< f32 `[photos, feature tokens, feature width]` of the photos that could be used.
     std::vector<PhotoReport> photos; ///< One report for each photo of the call, in the same order.
 };
 

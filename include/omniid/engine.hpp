@@ -48,6 +48,8 @@ class EngineOptions {
     }
     /// The contents of the image encoder's config.json.
     EngineOptions &image_encoder_config(std::string json) { return image_encoder_config_ = std::move(json), *this; }
+    /// Load the image encoder when it is first needed, instead of when the engine is opened.
+    EngineOptions &defer_image_encoder(bool on = true) noexcept { return c_.defer_image_encoder = on ? 1 : 0, *this; }
     /// File with the weights of the face detector. Default: the one in a native checkpoint, else the library's own.
     EngineOptions &detector(std::string path) { return detector_ = std::move(path), *this; }
     /// The weights of the face detector as the bytes of their file, which must live until the engine is open.
@@ -218,7 +220,7 @@ class Engine : public detail::Handle<omniid_engine, omniid_engine_free> {
     [[nodiscard]] Result<Encoded> encode(span<const Photo> photos, const EncodeOptions &options = {},
                                          F &&progress = F()) const {
         const auto call = [this](auto... arguments) { return omniid_encode(get(), arguments...); };
-        return run(call, photos, options, progress);
+        return run<Encoded, Identity, omniid_identity>(call, photos, options, progress);
     }
     /// The same with the photos in braces.
     template <class F = Silent>
@@ -235,13 +237,38 @@ class Engine : public detail::Handle<omniid_engine, omniid_engine_free> {
         const auto call = [&](auto... arguments) {
             return omniid_identity_extend(get(), identity.get(), arguments...);
         };
-        return run(call, photos, options, progress);
+        return run<Encoded, Identity, omniid_identity>(call, photos, options, progress);
     }
     /// The same with the photos in braces.
     template <class F = Silent>
     [[nodiscard]] Result<Encoded> extend(const Identity &identity, std::initializer_list<Photo> photos,
                                          const EncodeOptions &options = {}, F &&progress = F()) const {
         return extend(identity, span<const Photo>(photos.begin(), photos.size()), options, std::forward<F>(progress));
+    }
+
+    /// Runs the image encoder on photos, without the identity encoder, with a report on each photo.
+    template <class F = Silent>
+    [[nodiscard]] Result<PhotoFeatures> photo_features(span<const Photo> photos, const EncodeOptions &options = {},
+                                                       F &&progress = F()) const {
+        const auto call = [this](auto... arguments) { return omniid_photo_features(get(), arguments...); };
+        return run<PhotoFeatures, Tensor, omniid_managed_tensor>(call, photos, options, progress);
+    }
+    /// The same with the photos in braces.
+    template <class F = Silent>
+    [[nodiscard]] Result<PhotoFeatures> photo_features(std::initializer_list<Photo> photos,
+                                                       const EncodeOptions &options = {}, F &&progress = F()) const {
+        return photo_features(span<const Photo>(photos.begin(), photos.size()), options, std::forward<F>(progress));
+    }
+
+    /// Makes an identity of the features of one or more photos of the same person, `[photos, feature tokens, feature
+    /// width]`: those of photo_features(), combined perhaps, or those of the host's own image encoder.
+    [[nodiscard]] Result<Identity> identity_from_features(const TensorView &features,
+                                                          const EncodeOptions &options = {}) const {
+        const omniid_tensor tensor = features.c();
+        const omniid_encode_options c = options.c();
+        omniid_identity *out = nullptr;
+        const omniid_status status = omniid_identity_from_features(get(), &tensor, &c, &out);
+        return detail::finish(status, Identity(out));
     }
 
     /// Projects one or more identities to the keys and values of every layer of the engine's host.
@@ -290,9 +317,10 @@ class Engine : public detail::Handle<omniid_engine, omniid_engine_free> {
     }
 
   private:
-    /// What encode() and extend() share; `call` takes the parameters of omniid_encode from the photos on.
-    template <class Call, class F>
-    static Result<Encoded> run(const Call &call, span<const Photo> photos, const EncodeOptions &options, F &progress) {
+    /// What encode(), extend() and photo_features() share: a `Made` and reports on photos. `call` takes the parameters of
+    /// omniid_encode from the photos on, and hands out a `C`.
+    template <class Reported, class Made, class C, class Call, class F>
+    static Result<Reported> run(const Call &call, span<const Photo> photos, const EncodeOptions &options, F &progress) {
         const std::vector<omniid_photo> structs = detail::to_c(photos);
         omniid_encode_options c = options.c();
         detail::ProgressBridge<F> bridge(progress);
@@ -300,16 +328,16 @@ class Engine : public detail::Handle<omniid_engine, omniid_engine_free> {
         c.progress_user_data = bridge.user_data();
         omniid_report *report = nullptr;
         c.report = &report;
-        omniid_identity *out = nullptr;
+        C *out = nullptr;
         const omniid_status status =
             call(structs.data(), structs.size(), static_cast<const omniid_encode_options *>(&c), &out);
-        Identity identity(out);
+        Made made(out);
         const detail::Handle<omniid_report, omniid_report_free> owned(report);
         bridge.rethrow();
         if (status != OMNIID_STATUS_OK) return detail::last_error(status);
         Result<std::vector<PhotoReport>> reports = detail::photo_reports(owned.get());
         if (!reports) return reports.error();
-        return Encoded{std::move(identity), std::move(*reports)};
+        return Reported{std::move(made), std::move(*reports)};
     }
 };
 

@@ -81,6 +81,9 @@ class Photo {
                    row_stride);
     }
 
+    /// What to call the photo in messages and reports, instead of its path or "photo in memory".
+    Photo &name(std::string name) { return name_ = std::move(name), *this; }
+
     /// Chooses the face by its rank in size; 0 is the largest.
     Photo &face_index(std::uint32_t index) noexcept {
         hint(OMNIID_FACE_HINT_INDEX);
@@ -109,6 +112,7 @@ class Photo {
     [[nodiscard]] omniid_photo c() const noexcept {
         omniid_photo photo = c_;
         if (has_path_) photo.path = path_.c_str();
+        photo.name = name_.empty() ? nullptr : name_.c_str();
         return photo;
     }
 
@@ -151,6 +155,7 @@ class Photo {
 
     omniid_photo c_ = OMNIID_PHOTO_INIT;
     std::string path_;
+    std::string name_;
     bool has_path_ = false;
 };
 

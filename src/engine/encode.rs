@@ -100,7 +100,12 @@ impl Engine {
     }
 
     /// Runs the encoder on the photos' features and puts the identity together.
-    fn assemble(&self, new: Vec<Tensor>, old: Option<&Identity>, options: &EncodeOptions) -> Result<Identity> {
+    pub(super) fn assemble(
+        &self,
+        new: Vec<Tensor>,
+        old: Option<&Identity>,
+        options: &EncodeOptions,
+    ) -> Result<Identity> {
         let kind = self.inner.info.kind;
         let photos = new.len() + old.map_or(0, |old| old.provenance().photos);
         let (values, features) = if kind.is_fixed_size() {

@@ -12,8 +12,10 @@ mod comparison;
 mod condition;
 mod config;
 mod encode;
+mod features;
 mod host_config;
 mod likeness;
+mod load;
 mod open;
 mod options;
 mod photos;
@@ -30,6 +32,7 @@ pub use crate::vit::VisionConfig;
 pub use attention::{AttentionMaps, PhotoAttention};
 pub use condition::ConditioningInput;
 pub use config::{NativeConfig, PixelConfig, FORMAT_VERSION};
+pub use features::PhotoFeatures;
 pub use host_config::{HostConfig, HostTable, LayerConfig};
 pub(crate) use open::Parts;
 pub use options::{BadPhoto, DeviceChoice, EncodeOptions, Encoded, EngineOptions, Strangers};
@@ -47,9 +50,9 @@ use crate::limits::Limits;
 use crate::photo::ImageProcessor;
 use crate::precision::Precision;
 use crate::progress::{self, ProgressFn};
-use crate::vit::VisionTransformer;
 use candle_core::{Device, Tensor};
 use condition::Synthetic;
+use load::Backbone;
 use std::sync::{Arc, OnceLock};
 
 /// What an opened engine is.
@@ -112,7 +115,7 @@ struct Inner {
     device: Device,
     limits: Limits,
     processor: ImageProcessor,
-    backbone: VisionTransformer,
+    backbone: Backbone,
     encoder: Encoder,
     /// The model's average identity, `[tokens, token width]`, and the directions that count, if the checkpoint brings
     /// them.

@@ -3,10 +3,11 @@
 use super::comparison::similarity_space;
 use super::config::{NativeConfig, PixelConfig};
 use super::host_config::HostConfig;
+use super::load::{load, Backbone};
 use super::options::{DeviceChoice, EngineOptions};
 use super::{AdapterSource, Engine, EngineInfo, Inner};
 use crate::adapter::AdapterLayout;
-use crate::checkpoint::{recognise, Checkpoint, CheckpointKind, Content, Role, Source, Weights};
+use crate::checkpoint::{recognise, Checkpoint, CheckpointKind, Content, Role, Source};
 use crate::encoder::{Encoder, EncoderConfig, EncoderInput};
 use crate::error::{Error, Result};
 use crate::face::{CropMode, FaceDetector};
@@ -15,7 +16,7 @@ use crate::limits::Limits;
 use crate::photo::ImageProcessor;
 use crate::progress::{report, ProgressFn, Stage};
 use crate::remedy;
-use crate::vit::{VisionConfig, VisionTransformer};
+use crate::vit::VisionConfig;
 use candle_core::{DType, Device};
 use std::io::Read;
 use std::path::Path;
@@ -76,7 +77,16 @@ pub(super) fn open(options: EngineOptions, progress: ProgressFn<'_>) -> Result<E
     report(progress, Stage::Load, 0, STEPS)?;
     check_widths(&parts.encoder_config, &parts.backbone_config)?;
     let dtype = options.precision.dtype();
-    let backbone = load_backbone(&parts, dtype, &device)?;
+    let backbone = Backbone::deferred(
+        parts.backbone.clone(),
+        parts.backbone_config.clone(),
+        parts.encoder_config.input(),
+        dtype,
+        device.clone(),
+    );
+    if !options.defer_image_encoder {
+        backbone.get()?;
+    }
     report(progress, Stage::Load, 1, STEPS)?;
     let encoder = load(&parts.encoder, "encoder", dtype, &device, |vb| {
         Encoder::load(&parts.encoder_config, vb)
@@ -173,30 +183,6 @@ fn in_file(path: &Path, error: Error) -> Error {
     } else {
         error.context(name)
     }
-}
-
-/// Loads one part and refuses tensors that it does not know: a misspelt key must not go unnoticed.
-fn load<T>(
-    checkpoint: &Checkpoint,
-    what: &str,
-    dtype: DType,
-    device: &Device,
-    build: impl Fn(&Weights<'static>) -> Result<T>,
-) -> Result<T> {
-    checkpoint
-        .build(dtype, device, build)
-        .map_err(|error| error.context(what))
-}
-
-/// Loads the backbone, as much of it as the encoder needs. A complete model may hold more.
-fn load_backbone(parts: &Parts, dtype: DType, device: &Device) -> Result<VisionTransformer> {
-    let config = &parts.backbone_config;
-    load(&parts.backbone, "image encoder", dtype, device, |weights| {
-        match parts.encoder_config.input() {
-            EncoderInput::ImageEmbeds => VisionTransformer::load(config, weights),
-            EncoderInput::Penultimate => VisionTransformer::load_for_penultimate(config, weights),
-        }
-    })
 }
 
 /// The backbone's sizes from its shapes and, if there is one, its configuration file.

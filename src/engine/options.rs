@@ -31,6 +31,11 @@ pub struct EngineOptions {
     /// The text of the image encoder's `config.json`. Without it the file of that name beside
     /// `image_encoder` is read; without that, published models are known by their shapes.
     pub image_encoder_config: Option<String>,
+    /// Load the image encoder when it is first needed instead of when the engine is opened: for programs that work with
+    /// stored identities, or run the same image encoder themselves and hand over
+    /// [features](super::Engine::identity_from_features). Its file must stay as it is; what is wrong with its weights is
+    /// found when they are loaded. Default false.
+    pub defer_image_encoder: bool,
     /// The face detector: what [`FaceDetector::open`](crate::face::FaceDetector::open) reads. Without it the one
     /// inside a native checkpoint finds the faces, else
     /// [the built-in one](crate::face::FaceDetector::built_in).
@@ -53,6 +58,7 @@ impl EngineOptions {
             checkpoint: checkpoint.into(),
             image_encoder: None,
             image_encoder_config: None,
+            defer_image_encoder: false,
             detector: None,
             host: None,
             device: DeviceChoice::Cpu,
@@ -148,6 +154,7 @@ pub struct Encoded {
 setters!(EngineOptions {
     with_image_encoder: image_encoder = some Source,
     with_image_encoder_config: image_encoder_config = some String,
+    with_defer_image_encoder: defer_image_encoder = plain bool,
     with_detector: detector = some Source,
     with_host: host = option HostSpec,
     with_device: device = plain DeviceChoice,

@@ -169,8 +169,8 @@ impl Engine {
     /// What the encoder takes of pictures `[photos, 3, size, size]`: `[photos, tokens, width]`.
     pub(super) fn backbone_features(&self, pixels: &Tensor) -> Result<Tensor> {
         match self.inner.encoder.input() {
-            EncoderInput::Penultimate => self.inner.backbone.penultimate(pixels),
-            EncoderInput::ImageEmbeds => Ok(self.inner.backbone.image_embeds(pixels)?.unsqueeze(1)?),
+            EncoderInput::Penultimate => self.inner.backbone.get()?.penultimate(pixels),
+            EncoderInput::ImageEmbeds => Ok(self.inner.backbone.get()?.image_embeds(pixels)?.unsqueeze(1)?),
         }
     }
 }

@@ -44,6 +44,8 @@ pub struct Photo<'a> {
     pub source: PhotoSource<'a>,
     /// Which face is meant.
     pub face: FaceHint,
+    /// What to call it in messages and reports instead of its path, or of `photo in memory`.
+    pub name: Option<Cow<'a, str>>,
 }
 
 /// Where a photo's pixels come from.
@@ -79,6 +81,7 @@ impl<'a> Photo<'a> {
         Self {
             source,
             face: FaceHint::Detect,
+            name: None,
         }
     }
 
@@ -98,11 +101,18 @@ impl<'a> Photo<'a> {
         self
     }
 
-    /// What to call this photo in messages: its path, or `photo in memory`.
+    /// The same photo under a name for messages and reports, such as `image 3 of the batch`.
+    pub fn with_name(mut self, name: impl Into<Cow<'a, str>>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// What to call this photo in messages: its own name, its path, or `photo in memory`.
     pub fn name(&self) -> String {
-        match &self.source {
-            PhotoSource::Path(path) => path.display().to_string(),
-            PhotoSource::Encoded(_) | PhotoSource::Pixels(_) => "photo in memory".to_owned(),
+        match (&self.name, &self.source) {
+            (Some(name), _) => name.to_string(),
+            (None, PhotoSource::Path(path)) => path.display().to_string(),
+            (None, PhotoSource::Encoded(_) | PhotoSource::Pixels(_)) => "photo in memory".to_owned(),
         }
     }
 
@@ -172,7 +182,11 @@ impl<'a> From<&'a Photo<'_>> for Photo<'a> {
             PhotoSource::Encoded(bytes) => PhotoSource::Encoded(Cow::Borrowed(bytes)),
             PhotoSource::Pixels(pixels) => PhotoSource::Pixels(pixels.borrowed()),
         };
-        Self::new(source).with_face(photo.face)
+        Self {
+            source,
+            face: photo.face,
+            name: photo.name.as_deref().map(Cow::Borrowed),
+        }
     }
 }
 

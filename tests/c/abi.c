@@ -230,6 +230,54 @@ static void compare_vectors(omniid_identity *identity) {
     omniid_engine_free(built_in);
 }
 
+/* Features and an identity of them are what encoding does at once; a photo's name is in its report. */
+static void features(void) {
+    omniid_photo array[3] = {pixels(0), pixels(1), pixels(2)};
+    array[1].pixels = NULL;
+    array[1].data = "not a photo";
+    array[1].data_size = 11;
+    array[1].name = "the second photo";
+    omniid_report *report = NULL;
+    omniid_encode_options options = OMNIID_ENCODE_OPTIONS_INIT;
+    options.report = &report;
+    omniid_managed_tensor *found, *tokens[2];
+    omniid_identity *identity, *expected;
+    OK(omniid_photo_features(engine, array, 3, &options, &found));
+    omniid_photo_report photo = OMNIID_PHOTO_REPORT_INIT;
+    OK(omniid_report_photo(report, 1, &photo));
+    EXPECT(photo.status != OMNIID_STATUS_OK && strcmp(photo.name, "the second photo") == 0);
+    EXPECT(strncmp(photo.reason, photo.name, strlen(photo.name)) == 0);
+    omniid_report_free(report);
+    omniid_tensor *tensor = &found->dl_tensor;
+    EXPECT(tensor->ndim == 3 && tensor->shape[0] == 2);
+    options.report = NULL;
+    options.label = "from features";
+    OK(omniid_identity_from_features(engine, tensor, &options, &identity));
+    OK(omniid_encode(engine, array, 3, &options, &expected));
+    omniid_identity_info info = OMNIID_IDENTITY_INFO_INIT;
+    OK(omniid_identity_describe(identity, &info));
+    EXPECT(info.photos == 2 && info.features == 2 && strcmp(info.label, "from features") == 0);
+    OK(omniid_identity_tokens(identity, &tokens[0]));
+    OK(omniid_identity_tokens(expected, &tokens[1]));
+    size_t size = sizeof(float) * (size_t)(tokens[0]->dl_tensor.shape[0] * tokens[0]->dl_tensor.shape[1]);
+    EXPECT(memcmp(tokens[0]->dl_tensor.data, tokens[1]->dl_tensor.data, size) == 0);
+    omniid_identity_free(identity);
+    omniid_identity_free(expected);
+    omniid_managed_tensor_free(tokens[0]);
+    omniid_managed_tensor_free(tokens[1]);
+
+    int64_t shape[3] = {2, tensor->shape[1] - 1, tensor->shape[2]};
+    omniid_tensor other = *tensor;
+    other.shape = shape;
+    other.strides = NULL;
+    REFUSED(omniid_identity_from_features(engine, &other, NULL, &identity), OMNIID_STATUS_MISMATCH, "needs [photos");
+    shape[1] = tensor->shape[1];
+    shape[0] = 0;
+    REFUSED(omniid_identity_from_features(engine, &other, NULL, &identity), OMNIID_STATUS_INVALID_ARGUMENT, "0 photos");
+    EXPECT(identity == NULL);
+    omniid_managed_tensor_free(found);
+}
+
 static void identities(omniid_identity *identity, const char *folder) {
     char path[4096];
     snprintf(path, sizeof path, "%s/j.omniid", folder);
@@ -562,6 +610,7 @@ int main(int argc, char **argv) {
     opening(argv[1]);
     describing();
     omniid_identity *identity = photos();
+    features();
     identities(identity, argv[2]);
     conditionings(identity);
     defaults(identity);

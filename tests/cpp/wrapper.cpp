@@ -190,6 +190,14 @@ void identities(const omniid::Engine &engine, const omniid::Photo &first, const 
     EXPECT(std::abs(product - double{engine.similarity(both, one).value()}) < 1e-6);
     refused(omniid::Status::mismatch, "model", omniid::Engine::open()->comparison_vector(both));
 
+    // Features first, then the identity: the same as at once.
+    omniid::Photo named = second;
+    const omniid::PhotoFeatures found = engine.photo_features({first, named.name("number two")}).value();
+    EXPECT(found.photos.size() == 2 && found.photos[1].name == "number two");
+    const omniid::TensorView view(found.features.get()->dl_tensor);
+    const omniid::Tensor made = engine.identity_from_features(view).value().tokens().value();
+    EXPECT(std::equal(a.floats().begin(), a.floats().end(), made.floats().begin()));
+
     both.save(folder + "/both.omniid").value();
     const std::vector<std::byte> bytes = both.to_bytes().value();
     std::ifstream file(folder + "/both.omniid", std::ios::binary);

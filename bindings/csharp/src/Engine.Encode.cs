@@ -119,12 +119,7 @@ namespace OmniID
             using (var call = new LongCall(progress, cancellation))
             {
                 IntPtr engine = pins.Handle(handle, nameof(Engine));
-                var natives = new NativePhoto[photos.Count];
-                for (int i = 0; i < natives.Length; i++)
-                {
-                    Photo photo = photos[i] ?? throw new ArgumentException($"Photo {i} is null.", nameof(photos));
-                    natives[i] = photo.ToNative(pins);
-                }
+                NativePhoto[] natives = ToNative(photos, pins);
                 NativeEncodeOptions native = (options ?? new EncodeOptions()).ToNative(pins);
                 native.Progress = call.Function;
                 native.ProgressUserData = call.UserData;

@@ -58,6 +58,12 @@ namespace OmniID
         public string? ImageEncoderConfig { get; set; }
 
         /// <summary>
+        /// Whether the image encoder is loaded when it is first needed instead of when the engine is opened: for programs
+        /// that work with stored identities or with features. Default: no.
+        /// </summary>
+        public bool DeferImageEncoder { get; set; }
+
+        /// <summary>
         /// Weights of the face detector. Default: the one in a native checkpoint, else the one inside the library.
         /// </summary>
         public ModelFile? Detector { get; set; }
@@ -102,6 +108,7 @@ namespace OmniID
                 pins, out native.ImageEncoderPath, out native.ImageEncoderData, out native.ImageEncoderSize);
             Detector?.Fill(pins, out native.DetectorPath, out native.DetectorData, out native.DetectorSize);
             native.ImageEncoderConfig = pins.Text(ImageEncoderConfig, nameof(ImageEncoderConfig));
+            native.DeferImageEncoder = DeferImageEncoder ? 1 : 0;
             native.Host = pins.Text(Host, nameof(Host));
             if (HostLayers?.Count == 0)
                 throw new ArgumentException("A host has at least one layer.", nameof(HostLayers));

@@ -24,6 +24,11 @@ namespace OmniID
         /// <summary>Which face of the photo is meant. Default: the largest.</summary>
         public FaceSelection Face { get; set; } = FaceSelection.Largest;
 
+        /// <summary>
+        /// What to call the photo in messages and reports. Default: its path, or "photo in memory".
+        /// </summary>
+        public string? Name { get; set; }
+
         /// <summary>A JPEG, PNG, WebP, BMP or TIFF file.</summary>
         public static Photo FromFile(string path)
         {
@@ -105,6 +110,7 @@ namespace OmniID
         {
             NativePhoto native = NativePhoto.Create();
             native.Path = pins.Text(path, nameof(path));
+            native.Name = pins.Text(Name, nameof(Name));
             native.Data = pins.Memory(data);
             native.DataSize = (UIntPtr)data.Length;
             native.Pixels = floatPixels.IsEmpty ? pins.Memory(pixels) : pins.Memory(floatPixels);

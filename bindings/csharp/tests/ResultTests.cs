@@ -18,6 +18,7 @@ namespace OmniID.Tests
             yield return new Test("results: layouts, strides and half precision", Layouts);
             yield return new Test("results: masks and step ranges", MasksAndSteps);
             yield return new Test("results: identities survive files and bytes", Roundtrip);
+            yield return new Test("results: an identity of features is an encoding", Features);
             yield return new Test("results: comparison vectors have the similarity as their product", Comparison);
             yield return new Test("results: extending equals encoding at once", Extend);
             yield return new Test("results: reports name the photos left out", Reports);
@@ -266,6 +267,29 @@ namespace OmniID.Tests
                 double product = a.ToArray().Zip(b.ToArray(), (x, y) => (double)x * y).Sum();
                 Check.True(Math.Abs(product - engine.Similarity(first, second)) < 1e-6, $"product {product}");
                 Check.True(Math.Abs(a.ToArray().Sum(x => (double)x * x) - 1) < 1e-6, "length");
+            }
+        }
+
+        /// <summary>Features first, then the identity: the same as at once.</summary>
+        private static unsafe void Features()
+        {
+            using (Engine engine = Engine.Open(Inputs.Model))
+            using (Identity both = engine.Encode(new[] { Inputs.Pixels(1), Inputs.Pixels(2) }).Identity)
+            {
+                Photo named = Inputs.Pixels(2);
+                named.Name = "number two";
+                using (PhotoFeatures found = engine.PhotoFeatures(new[] { Inputs.Pixels(1), named }))
+                {
+                    Check.Equal("number two", found.Photos[1].Name, "name");
+                    Check.Equal(2L, found.Features.Shape[0], "photos");
+                    TensorView view = TensorView.Create(
+                        found.Features.Pointer, ElementType.F32, found.Features.Shape);
+                    using (Identity made = engine.IdentityFromFeatures(view))
+                        Check.Equal(0f, Largest(both.Tokens().ToArray(), made.Tokens().ToArray()), "difference");
+                    TensorView flat = TensorView.Create(
+                        found.Features.Pointer, ElementType.F32, new[] { found.Features.Count });
+                    Check.Throws<OmniIdMismatchException>(() => engine.IdentityFromFeatures(flat));
+                }
             }
         }
 

@@ -14,7 +14,7 @@ threads. Everything that has a close() may also be used in a `with` statement, o
 from ._calls import set_log
 from ._library import LIBRARY_PATH, lib
 from .conditioning import Conditioning, ConditioningInput, HostLayer, Step
-from .engine import Encoded, Engine, EngineInfo
+from .engine import Encoded, Engine, EngineInfo, PhotoFeatures
 from .enums import (
     BadPhoto,
     ChannelOrder,
@@ -85,6 +85,7 @@ __all__ = [
     "NoFaceError",
     "OmniIdError",
     "Photo",
+    "PhotoFeatures",
     "PhotoReport",
     "Precision",
     "Role",

@@ -489,8 +489,10 @@ class omniid_engine_options(ctypes.Structure):
     device_id: int
     #: Number type of the weights, OMNIID_PRECISION_... Default: f32.
     precision: int
-    #: Leave at 0.
-    reserved: int
+    #: 1: load the image encoder when it is first needed instead of now: for programs that work with stored identities,
+    #: or run the same image encoder themselves and call omniid_identity_from_features. Its file must not change while
+    #: the engine lives. Default: 0.
+    defer_image_encoder: int
     #: Maximum number of pixels of a photo. Default: 100 million.
     max_pixels: int
     #: Maximum number of bytes that decoding a photo may take. Default: 1 GiB.
@@ -525,7 +527,7 @@ class omniid_engine_options(ctypes.Structure):
         ("device_type", c_int32),
         ("device_id", c_int32),
         ("precision", c_int32),
-        ("reserved", c_uint32),
+        ("defer_image_encoder", c_int32),
         ("max_pixels", c_uint64),
         ("max_decoded_bytes", c_uint64),
         ("max_photo_bytes", c_uint64),
@@ -639,6 +641,8 @@ class omniid_photo(ctypes.Structure):
     face_index: int
     #: Leave at 0.
     reserved: int
+    #: What to call the photo in messages and reports. Default, and if it is empty: its path, or "photo in memory".
+    name: bytes | None
 
     _fields_ = [
         ("struct_size", c_uint32),
@@ -656,6 +660,7 @@ class omniid_photo(ctypes.Structure):
         ("face_landmarks", c_float * 10),
         ("face_index", c_uint32),
         ("reserved", c_uint32),
+        ("name", c_char_p),
     ]
 
     @classmethod
@@ -1390,6 +1395,45 @@ class Functions:
 
             The caller's part:
             As `omniid_encode`; `identity` is a live identity.
+            """,
+        )
+        self.omniid_photo_features: Callable[..., int] = _bind(
+            library, "omniid_photo_features", c_int32,
+            [POINTER(omniid_engine), POINTER(omniid_photo), c_size_t, POINTER(omniid_encode_options),
+             POINTER(POINTER(omniid_managed_tensor))],
+            ["engine", "photos", "photo_count", "options", "out"],
+            """Runs the image encoder on photos, without the identity encoder, and hands out their features, f32
+            `[photos, feature tokens, feature width]`, read-only, of the photos that could be used. `options` may
+            be NULL.
+
+            Features are the hidden states before the last layer, the class token first; for models that take an
+            image embedding, that as one token. `omniid_identity_from_features` makes an identity of them: the two
+            together are `omniid_encode`, whose failures this call has. Free the tensor with
+            `omniid_managed_tensor_free` or its deleter; it stays valid after the engine is freed.
+
+            The caller's part:
+            As `omniid_encode`.
+            """,
+        )
+        self.omniid_identity_from_features: Callable[..., int] = _bind(
+            library, "omniid_identity_from_features", c_int32,
+            [POINTER(omniid_engine), POINTER(omniid_tensor), POINTER(omniid_encode_options),
+             POINTER(POINTER(omniid_identity))],
+            ["engine", "features", "options", "out"],
+            """Makes an identity of the features of one or more photos of the same person: `[photos, feature tokens,
+            feature width]` on the CPU, as `omniid_photo_features` gives them; f32, f16 or bf16; any strides.
+            Copied.
+
+            The host may have run the same image encoder itself, or combined features: their mean is one photo
+            that lies between them. Of `options`, which may be NULL, `label`, `consent` and `drop_features` count;
+            a crop is refused, and the report is empty.
+
+            Fails with `OMNIID_STATUS_MISMATCH` for another shape than the model's, and with
+            `OMNIID_STATUS_INVALID_ARGUMENT` for zero photos and values that are not finite.
+
+            The caller's part:
+            `engine` is a live engine; `features` describes readable memory; `options` is NULL or initialised with
+            OMNIID_ENCODE_OPTIONS_INIT; `out` is writable.
             """,
         )
         self.omniid_report_photo_count: Callable[..., int] = _bind(

@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -19,8 +19,11 @@ from .conditioning import Conditioning, ConditioningInput, HostLayer, Identities
 from .enums import BadPhoto, Crop, DeviceType, EmbedsScaling, EncoderKind, MaskMode, Precision, WeightType
 from .identity import Identity, handle_of
 from .photos import Face, Photo, PhotoReport, Photos, face_of, native_photos, report_of
-from .tensors import Tensor
-from .types import FileSource, PhotoSource
+from .tensors import Slot, Tensor
+from .types import FileSource, PhotoSource, TensorLike
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,15 @@ class Encoded(NamedTuple):
     """What became of each photo, in the order in which they were given."""
 
 
+class PhotoFeatures(NamedTuple):
+    """What `photo_features` gives."""
+
+    features: npt.NDArray[np.float32]
+    """`[photos, feature tokens, feature width]` of the photos that could be used."""
+    photos: tuple[PhotoReport, ...]
+    """What became of each photo, in the order in which they were given."""
+
+
 class Engine(Owner):
     """An identity model. Never changes; may be used from any number of threads at once.
 
@@ -77,6 +89,7 @@ class Engine(Owner):
         *,
         image_encoder: FileSource | None = None,
         image_encoder_config: str | Mapping[str, object] | None = None,
+        defer_image_encoder: bool = False,
         detector: FileSource | None = None,
         host: str | None = None,
         host_layers: Iterable[HostLayer] | None = None,
@@ -96,8 +109,10 @@ class Engine(Owner):
         recognised by its content; as a path, the file must not change while the engine lives. By default it is the
         small model inside the library, which brings its own face detector. `image_encoder` is the
         CLIP vision model that a public checkpoint needs; `image_encoder_config` is its config.json, as text or
-        dictionary, by default the file of that name beside it. `detector` has the face detector's weights, by default
-        the one in a native checkpoint, else the one inside the library.
+        dictionary, by default the file of that name beside it. With `defer_image_encoder` it is loaded when it is first
+        needed: for programs that work with stored identities, or with features that they have made themselves.
+        `detector` has the face detector's weights, by default the one in a native checkpoint, else the one inside the
+        library.
 
         `host` is "sd15", "sdxl" or "flux", by default what the checkpoint is for; `host_layers` is the table of
         another host, in the order of the adapter in the checkpoint. `device` is "cpu", "cuda" or "cuda:N".
@@ -112,6 +127,7 @@ class Engine(Owner):
         if isinstance(image_encoder_config, Mapping):
             image_encoder_config = json.dumps(dict(image_encoder_config))
         options.image_encoder_config = c_text(image_encoder_config, "image_encoder_config")
+        options.defer_image_encoder = bool(defer_image_encoder)
         options.host = c_text(host, "host")
         if host_layers is not None:
             table = _native_layers(host_layers)
@@ -257,6 +273,65 @@ class Engine(Owner):
         return self._encode(identity, photos, crop, crop_margin, crop_scale, batch_size, bad_photo, drop_features,
                             label, consent, progress, cancel)  # fmt: skip
 
+    def photo_features(
+        self,
+        photos: Photos,
+        *,
+        crop: Crop | str = Crop.DEFAULT,
+        crop_margin: float | None = None,
+        crop_scale: float = 0.0,
+        batch_size: int = 0,
+        bad_photo: BadPhoto | str = BadPhoto.SKIP,
+        progress: Progress | None = None,
+        cancel: CancelEvent | None = None,
+    ) -> PhotoFeatures:
+        """Runs the image encoder on photos, without the identity encoder. `identity_from_features` makes an identity of
+        the result: the two together are `encode`, whose arguments and exceptions this call has.
+
+        Features are the hidden states before the last layer, the class token first; for models that take an image
+        embedding, that as one token."""
+        handle = self._held()
+        array, keep = native_photos(photos)
+        options = _encode_options(crop, crop_margin, crop_scale, batch_size, bad_photo)
+        report = ctypes.POINTER(_abi.omniid_report)()
+        options.report = ctypes.pointer(report)
+
+        out = ctypes.POINTER(_abi.omniid_managed_tensor)()
+        with long_call(progress, cancel) as (callback, checked):
+            options.progress = callback
+            status = lib.omniid_photo_features(
+                handle.pointer, array, len(array), ctypes.byref(options), ctypes.byref(out)
+            )
+            checked(status)
+            del keep
+            try:
+                tensor = Tensor._of(lambda _: out)
+                assert tensor is not None
+                return PhotoFeatures(np.array(tensor.numpy()), _reports(report))
+            finally:
+                lib.omniid_report_free(report)
+
+    def identity_from_features(
+        self,
+        features: TensorLike,
+        *,
+        drop_features: bool = False,
+        label: str | None = None,
+        consent: str | None = None,
+    ) -> Identity:
+        """Makes an identity of the features of one or many photos of the same person: an array or tensor `[photos,
+        feature tokens, feature width]` on the CPU, float32, float16 or bfloat16.
+
+        They are those of `photo_features`, combined perhaps: their mean is one photo that lies between them. Or those
+        that the program has made with the same image encoder itself. Raises MismatchError for another shape."""
+        handle = self._held()
+        pointer, keep = Slot().describe(features, "features", False, 1)
+        options = _encode_options(drop_features=drop_features, label=label, consent=consent)
+        out = ctypes.POINTER(_abi.omniid_identity)()
+        check(lib.omniid_identity_from_features(handle.pointer, pointer, ctypes.byref(options), ctypes.byref(out)))
+        del keep
+        return Identity._of(out)
+
     def _encode(
         self,
         identity: Identity | None,
@@ -275,19 +350,9 @@ class Engine(Owner):
         handle = self._held()
         extended = None if identity is None else handle_of(identity, "identity")
         array, keep = native_photos(photos)
-        if not 0 <= batch_size < 2**32:
-            raise errors.InvalidArgumentError(f"batch_size is {batch_size}; it must be 1 to {2**32 - 1}, or 0 for 4")
-        options = _abi.omniid_encode_options.new()
-        options.crop = choice(Crop, crop, "crop")
-        if crop_margin is not None:
-            if not crop_margin >= 0:
-                raise errors.InvalidArgumentError(f"crop_margin is {crop_margin}; it must be 0 to 4")
-            options.crop_margin = crop_margin
-        options.crop_scale = crop_scale
-        options.batch_size = batch_size
-        options.bad_photo = choice(BadPhoto, bad_photo, "bad_photo")
-        options.drop_features = bool(drop_features)
-        options.label, options.consent = c_text(label, "label"), c_text(consent, "consent")
+        options = _encode_options(
+            crop, crop_margin, crop_scale, batch_size, bad_photo, drop_features, label=label, consent=consent
+        )
         report = ctypes.POINTER(_abi.omniid_report)()
         options.report = ctypes.pointer(report)
         out = ctypes.POINTER(_abi.omniid_identity)()
@@ -394,6 +459,32 @@ class Engine(Owner):
         return f"Engine({info.name!r}, {info.encoder.name.lower()}, host={info.host!r}, device={info.device!r})"
 
 
+def _encode_options(
+    crop: Crop | str = Crop.DEFAULT,
+    crop_margin: float | None = None,
+    crop_scale: float = 0.0,
+    batch_size: int = 0,
+    bad_photo: BadPhoto | str = BadPhoto.SKIP,
+    drop_features: bool = False,
+    label: str | None = None,
+    consent: str | None = None,
+) -> _abi.omniid_encode_options:
+    if not 0 <= batch_size < 2**32:
+        raise errors.InvalidArgumentError(f"batch_size is {batch_size}; it must be 1 to {2**32 - 1}, or 0 for 4")
+    options = _abi.omniid_encode_options.new()
+    options.crop = choice(Crop, crop, "crop")
+    if crop_margin is not None:
+        if not crop_margin >= 0:
+            raise errors.InvalidArgumentError(f"crop_margin is {crop_margin}; it must be 0 to 4")
+        options.crop_margin = crop_margin
+    options.crop_scale = crop_scale
+    options.batch_size = batch_size
+    options.bad_photo = choice(BadPhoto, bad_photo, "bad_photo")
+    options.drop_features = bool(drop_features)
+    options.label, options.consent = c_text(label, "label"), c_text(consent, "consent")
+    return options
+
+
 def _fill_source(options: _abi.omniid_engine_options, name: str, source: FileSource | None, keep: list[object]) -> None:
     if source is None:
         return
@@ -438,4 +529,4 @@ def _reports(report: ctypes._Pointer[_abi.omniid_report]) -> tuple[PhotoReport, 
     return tuple(reports)
 
 
-__all__ = ["ConditioningInput", "Encoded", "Engine", "EngineInfo"]
+__all__ = ["ConditioningInput", "Encoded", "Engine", "EngineInfo", "PhotoFeatures"]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Union, cast
 import numpy as np
 
 from . import _abi, errors
-from ._library import c_path, choice, text
+from ._library import c_path, c_text, choice, text
 from .enums import ChannelOrder, FaceHint, PixelType, Status
 from .types import PhotoSource
 
@@ -45,6 +45,9 @@ class Photo:
 
     channel_order: ChannelOrder | str | None = None
     """Order of an array's channels. Default: red, green, blue, and alpha where there are four."""
+
+    name: str | None = None
+    """What to call it in messages and reports. Default: its path, or "photo in memory"."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +122,7 @@ def native_photos(photos: Photos) -> tuple[ctypes.Array[_abi.omniid_photo], list
             photo = Photo(cast(PhotoSource, photo))
         _fill_source(array[i], photo, what, keep)
         _fill_face(array[i], photo.face, what)
+        array[i].name = c_text(photo.name, f"{what}: name")
     return array, keep
 
 

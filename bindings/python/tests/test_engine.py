@@ -134,6 +134,50 @@ def test_comparison_vectors_have_the_similarity_as_their_product(engine, photos,
     assert a @ b == pytest.approx(engine.similarity(identity, other), abs=1e-6)
 
 
+def test_features_and_an_identity_of_them_are_an_encoding(engine, photos):
+    found = engine.photo_features([photos[0], b"no photo", Photo(photos[1], name="the third")])
+    assert [report.used for report in found.photos] == [True, False, True]
+    assert [report.name for report in found.photos] == ["photo in memory", "photo in memory", "the third"]
+    assert found.features.shape[0] == 2 and found.features.dtype == np.float32
+    identity = engine.identity_from_features(found.features, label="Anna")
+    expected = engine.encode(photos[:2]).identity
+    assert np.array_equal(tokens(identity), tokens(expected))
+    assert identity.label == "Anna" and identity.info.photos == identity.info.features == 2
+    assert engine.identity_from_features(found.features, drop_features=True).info.features == 0
+    # In another type, with strides, and combined.
+    strided = np.repeat(found.features, 2, axis=2)[:, :, ::2]
+    assert np.array_equal(tokens(engine.identity_from_features(strided)), tokens(expected))
+    half = tokens(engine.identity_from_features(found.features.astype(np.float16)))
+    assert np.abs(half - tokens(expected)).max() < 1e-2
+    mean = engine.identity_from_features(found.features.mean(axis=0, keepdims=True))
+    assert mean.info.photos == 1 and not np.array_equal(tokens(mean), tokens(expected))
+
+
+def test_features_that_do_not_fit_are_refused(engine, photos):
+    features = engine.photo_features(photos[0]).features
+    for wrong in (features[0], features[:, 1:], features[:, :, :-1]):
+        with pytest.raises(omniid.MismatchError, match=r"this model needs \[photos, "):
+            engine.identity_from_features(wrong)
+    with pytest.raises(omniid.InvalidArgumentError, match="0 photos"):
+        engine.identity_from_features(features[:0])
+    broken = np.repeat(features, 2, axis=0)
+    broken[1, 0, 3] = np.nan
+    with pytest.raises(omniid.InvalidArgumentError, match="photo 1 is not finite"):
+        engine.identity_from_features(broken)
+
+
+def test_a_deferred_image_encoder_makes_the_same_identities(engine, model_path, photos, identity):
+    """It is loaded by the first photo; stored identities and features do without."""
+    with Engine.open(model_path, defer_image_encoder=True) as other:
+        assert other.info == engine.info
+        features = engine.photo_features(photos[:2]).features
+        assert np.array_equal(
+            tokens(other.identity_from_features(features)), tokens(engine.identity_from_features(features))
+        )
+        assert np.array_equal(tokens(other.encode(photos[0]).identity), tokens(engine.encode(photos[0]).identity))
+        assert other.similarity(identity, identity) == pytest.approx(1.0, abs=1e-6)
+
+
 def test_a_face_may_be_given_by_hand(engine, photos):
     box = Photo(photos[0], face=(10, 12, 50, 60))
     _, (report,) = engine.encode(box, crop=Crop.FACE, crop_margin=0.0)

@@ -228,7 +228,7 @@ fn engine_options_count_or_are_refused() {
         "device_type": |o| o.device_type = 1 => Harmless("the CPU is the default");
         "device_id": |o| o.device_id = 1 => Refused("device_id is 1");
         "precision": |o| o.precision = -1 => Refused("precision: -1");
-        "reserved": |o| o.reserved = 1 => Refused("reserved is 1");
+        "defer_image_encoder": |o| o.defer_image_encoder = 2 => Refused("defer_image_encoder: 2");
         "max_pixels": none => Counts;
         "max_decoded_bytes": none => Counts;
         "max_photo_bytes": none => Counts;
@@ -260,6 +260,8 @@ fn photos_count_or_are_refused() {
         "face_landmarks": |p| p.face_landmarks[9] = f32::NAN => Refused("OMNIID_FACE_HINT_LANDMARKS");
         "face_index": |p| p.face_index = 1 => Refused("OMNIID_FACE_HINT_INDEX");
         "reserved": |p| p.reserved = 9 => Refused("reserved is 9");
+        "name": |p| p.name = c"\xff".as_ptr() => Refused("name: not UTF-8");
+        "name": |p| p.name = c"".as_ptr() => Harmless("documented: as NULL");
     ];
     check("omniid_photo", photo, rows, |photo| {
         objects.encode(photo, &encode_options())
@@ -504,9 +506,15 @@ fn sizes_of_the_first_release_are_accepted() {
     }
     // SAFETY: made above, freed once.
     unsafe { omniid_report_free(report) };
+    // Photos without a name, as in the first release.
+    for (size, accepted) in [(128, true), (120, false), (136, true)] {
+        let mut photo = photo();
+        photo.struct_size = size;
+        let status = objects.encode(&photo, &encode_options());
+        assert_eq!(status == OMNIID_STATUS_OK, accepted, "photo of {size} bytes");
+    }
     for (name, size, first) in [
         ("omniid_engine_options", size_of::<omniid_engine_options>(), 184),
-        ("omniid_photo", size_of::<omniid_photo>(), 128),
         ("omniid_encode_options", size_of::<omniid_encode_options>(), 72),
         ("omniid_detect_options", size_of::<omniid_detect_options>(), 32),
         ("omniid_face", size_of::<omniid_face>(), 64),

@@ -4,9 +4,11 @@ use crate::support::{prototypes, Prototype};
 use std::fmt::Write;
 
 /// Parameters that may be NULL: by function and name.
-const OPTIONAL: [(&str, &str); 11] = [
+const OPTIONAL: [(&str, &str); 13] = [
     ("omniid_encode", "options"),
     ("omniid_identity_extend", "options"),
+    ("omniid_photo_features", "options"),
+    ("omniid_identity_from_features", "options"),
     ("omniid_conditioning_create", "options"),
     ("omniid_engine_detect_faces", "options"),
     ("omniid_identity_to_bytes", "buffer"),

@@ -204,11 +204,24 @@ impl Session {
                 }
                 ((*raw).crop_margin, (*raw).crop_scale) = (0.0, 0.0);
             }
+            (*photo).name = match bytes.next() % 4 {
+                0 => c"photo 1".as_ptr(),
+                1 => c"\xff".as_ptr(),
+                _ => null(),
+            };
             (*raw).label = if bytes.flag() { c"\xff".as_ptr() } else { null() };
             ((*raw).consent, (*raw).report) = (null(), if bytes.flag() { &mut report } else { null_mut() });
             ((*raw).progress, (*raw).progress_user_data) = (None, null_mut());
             let options = if bytes.flag() { raw } else { null_mut() };
             let count = usize::from(!bytes.next().is_multiple_of(8));
+            if bytes.next().is_multiple_of(4) {
+                let mut features = null_mut();
+                let status = omniid_photo_features(self.engine, photo, count, options, &mut features);
+                assert_eq!(status == OMNIID_STATUS_OK, !features.is_null());
+                omniid_managed_tensor_free(features);
+                omniid_report_free(report);
+                return status;
+            }
             let status = match bytes.flag() {
                 true => omniid_identity_extend(self.engine, self.identity, photo, count, options, &mut out),
                 false => omniid_encode(self.engine, photo, count, options, &mut out),
@@ -341,6 +354,7 @@ impl Session {
                     let mut count = 0;
                     let photo = memory.0.as_mut_ptr().cast::<omniid_photo>();
                     ((*photo).path, (*photo).data, (*photo).pixels) = (null(), null(), self.pixels.as_ptr().cast());
+                    (*photo).name = null();
                     ((*photo).width, (*photo).height, (*photo).row_stride) = (9, 9, 0);
                     omniid_engine_detect_faces(self.engine, photo, null(), null_mut(), 0, &mut count)
                 }

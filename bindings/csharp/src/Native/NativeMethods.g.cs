@@ -309,6 +309,43 @@ namespace OmniID.Native
             photoCount, NativeEncodeOptions* options, IntPtr* @out);
 
         /// <summary>
+        /// Runs the image encoder on photos, without the identity encoder, and hands out their features, f32
+        /// <c>[photos, feature tokens, feature width]</c>, read-only, of the photos that could be used. <c>options</c>
+        /// may be NULL.
+        ///
+        /// Features are the hidden states before the last layer, the class token first; for models that take an image
+        /// embedding, that as one token. <c>omniid_identity_from_features</c> makes an identity of them: the two
+        /// together are <c>omniid_encode</c>, whose failures this call has. Free the tensor with
+        /// <c>omniid_managed_tensor_free</c> or its deleter; it stays valid after the engine is freed.
+        ///
+        /// The caller's part:
+        /// As <c>omniid_encode</c>.
+        /// </summary>
+        [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+        public static extern int omniid_photo_features(IntPtr engine, NativePhoto* photos, UIntPtr photoCount,
+            NativeEncodeOptions* options, NativeManagedTensor** @out);
+
+        /// <summary>
+        /// Makes an identity of the features of one or more photos of the same person: <c>[photos, feature tokens,
+        /// feature width]</c> on the CPU, as <c>omniid_photo_features</c> gives them; f32, f16 or bf16; any strides.
+        /// Copied.
+        ///
+        /// The host may have run the same image encoder itself, or combined features: their mean is one photo that lies
+        /// between them. Of <c>options</c>, which may be NULL, <c>label</c>, <c>consent</c> and <c>drop_features</c>
+        /// count; a crop is refused, and the report is empty.
+        ///
+        /// Fails with <c>OMNIID_STATUS_MISMATCH</c> for another shape than the model's, and with
+        /// <c>OMNIID_STATUS_INVALID_ARGUMENT</c> for zero photos and values that are not finite.
+        ///
+        /// The caller's part:
+        /// <c>engine</c> is a live engine; <c>features</c> describes readable memory; <c>options</c> is NULL or
+        /// initialised with OMNIID_ENCODE_OPTIONS_INIT; <c>out</c> is writable.
+        /// </summary>
+        [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+        public static extern int omniid_identity_from_features(IntPtr engine, NativeTensor* features,
+            NativeEncodeOptions* options, IntPtr* @out);
+
+        /// <summary>
         /// Number of entries in a report: one for each photo of the call, in the same order.
         ///
         /// The caller's part:

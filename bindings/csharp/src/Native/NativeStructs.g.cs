@@ -162,8 +162,12 @@ namespace OmniID.Native
         public int DeviceId;
         /// <summary>Number type of the weights, OMNIID_PRECISION_... Default: f32.</summary>
         public int Precision;
-        /// <summary>Leave at 0.</summary>
-        public uint Reserved;
+        /// <summary>
+        /// 1: load the image encoder when it is first needed instead of now: for programs that work with stored
+        /// identities, or run the same image encoder themselves and call omniid_identity_from_features. Its file must
+        /// not change while the engine lives. Default: 0.
+        /// </summary>
+        public int DeferImageEncoder;
         /// <summary>Maximum number of pixels of a photo. Default: 100 million.</summary>
         public ulong MaxPixels;
         /// <summary>Maximum number of bytes that decoding a photo may take. Default: 1 GiB.</summary>
@@ -279,6 +283,10 @@ namespace OmniID.Native
         public uint FaceIndex;
         /// <summary>Leave at 0.</summary>
         public uint Reserved;
+        /// <summary>
+        /// What to call the photo in messages and reports. Default, and if it is empty: its path, or "photo in memory".
+        /// </summary>
+        public byte* Name;
 
         /// <summary>What OMNIID_PHOTO_INIT is in C.</summary>
         public static NativePhoto Create()
