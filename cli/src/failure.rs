@@ -92,19 +92,19 @@ impl Failure {
             // `omniid … | head` is no failure.
             Self::Output(error) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
             Self::Output(error) => {
-                say("io", &format!("standard output: {error}"));
+                say("io", &format!("standard output: {error}"), None);
                 ExitCode::from(1)
             }
             Self::Usage(error) => {
-                say("usage", &error.to_string());
+                say("usage", error.message(), error.remedy());
                 ExitCode::from(2)
             }
             Self::Library(error) => {
-                say(kind_name(error.kind()), &error.to_string());
+                say(kind_name(error.kind()), error.message(), error.remedy());
                 ExitCode::from(exit_code(error.kind()))
             }
             Self::Partial { kind, message } => {
-                say(kind_name(kind), &message);
+                say(kind_name(kind), &message, None);
                 ExitCode::from(exit_code(kind))
             }
         }
@@ -116,11 +116,12 @@ pub fn report_cancelled() {
     say(
         kind_name(ErrorKind::Cancelled),
         &format!("cancelled by {}", signals::cause()),
+        None,
     );
 }
 
 /// Prints an error, once, to standard error and with `--json` also to standard output.
-pub fn say(kind: &str, message: &str) {
+fn say(kind: &str, message: &str, remedy: Option<Remedy>) {
     if REPORTED.swap(true, Ordering::Relaxed) {
         return;
     }
@@ -128,13 +129,17 @@ pub fn say(kind: &str, message: &str) {
     if JSON.load(Ordering::Relaxed) {
         use std::io::Write;
         // Nobody is left to be told that this fails.
-        let _ = writeln!(std::io::stdout(), "{:#}", as_json(kind, message));
+        let _ = writeln!(std::io::stdout(), "{:#}", as_json(kind, message, remedy));
     }
 }
 
-/// An error as programs get it.
-pub fn as_json(kind: &str, message: &str) -> serde_json::Value {
-    json!({ "error": { "kind": kind, "message": message } })
+/// An error as programs get it; `remedy` is the anchor of its entry in docs/troubleshooting.md.
+pub fn as_json(kind: &str, message: &str, remedy: Option<Remedy>) -> serde_json::Value {
+    let mut error = json!({ "kind": kind, "message": message });
+    if let Some(remedy) = remedy {
+        error["remedy"] = remedy.id().into();
+    }
+    json!({ "error": error })
 }
 
 fn exit_code(kind: ErrorKind) -> u8 {

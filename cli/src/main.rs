@@ -3,10 +3,14 @@
 //! Results go to standard output, everything else to standard error. Exit codes are in [`failure`].
 
 mod args;
+mod claim;
 mod commands;
 mod crops;
 mod detector;
+mod dropped;
+mod examples;
 mod failure;
+mod input;
 mod memory;
 mod output;
 mod photos;
@@ -16,7 +20,7 @@ mod remedy;
 mod signals;
 mod views;
 
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches, Parser};
 use std::process::ExitCode;
 
 const AFTER_HELP: &str = "\
@@ -46,39 +50,62 @@ Examples:
 #[derive(Parser)]
 #[command(name = "omniid", version, after_help = AFTER_HELP, max_term_width = 110)]
 pub(crate) struct Cli {
+    /// Threads to compute with [default: one per processor].
+    #[arg(long, global = true, value_name = "N", env = "OMNIID_THREADS", hide_env_values = true,
+          value_parser = args::threads)]
+    threads: Option<u16>,
     #[command(subcommand)]
     command: commands::Command,
 }
 
 /// Reads the arguments. Mistakes in them end the program here, with a JSON error where JSON is asked for.
-fn parse() -> commands::Command {
+fn parse() -> Cli {
+    // A variable without a value is one that is not set.
+    if std::env::var_os("OMNIID_THREADS").is_some_and(|value| value.is_empty()) {
+        std::env::remove_var("OMNIID_THREADS");
+    }
     let asks_json = std::env::args_os()
         .take_while(|argument| argument != "--")
         .any(|argument| argument == "--json");
     if asks_json {
         failure::report_as_json();
     }
-    Cli::try_parse().map(|cli| cli.command).unwrap_or_else(|error| {
+    let command = args::with_negative_numbers(Cli::command());
+    let cli = command
+        .try_get_matches()
+        .and_then(|matches| Cli::from_arg_matches(&matches));
+    cli.unwrap_or_else(|error| {
         if asks_json && error.use_stderr() {
             let text = error.render().to_string();
             let _ = output::print_json(&failure::as_json(
                 "usage",
                 text.trim_start_matches("error: ").trim_end(),
+                None,
             ));
         }
         error.exit()
     })
 }
 
+/// Bounds the threads of both pools of this process: they read these variables when they are first used.
+fn use_threads(threads: Option<u16>) {
+    if let Some(threads) = threads {
+        for name in ["OMNIID_THREADS", "RAYON_NUM_THREADS"] {
+            std::env::set_var(name, threads.to_string());
+        }
+    }
+}
+
 fn main() -> ExitCode {
     signals::watch(failure::report_cancelled);
-    let command = parse();
+    let cli = parse();
+    use_threads(cli.threads);
     // candle's threads spin while they wait, which takes the cores away from the kernels of this library. It reads the
     // variable when it first computes.
     if std::env::var_os("CANDLE_NUM_THREADS").is_none() {
         std::env::set_var("CANDLE_NUM_THREADS", "1");
     }
-    match commands::run(command) {
+    match commands::run(cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
     }

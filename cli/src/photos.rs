@@ -1,23 +1,13 @@
 //! Photos from the command line: files, and folders of files.
 
 use crate::failure::{Failure, Outcome};
+use crate::input;
 use crate::remedy;
 use crate::signals;
 use omniid::Error;
 use omniid_training::data::scan::{NoPhoto, Scan, ENDINGS};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
-
-/// Whether the file's content begins like a photo of a known format.
-pub fn is_image(path: &Path) -> bool {
-    use std::io::Read;
-    let mut start = [0; 32];
-    let Ok(mut file) = std::fs::File::open(path) else {
-        return false;
-    };
-    file.read(&mut start)
-        .is_ok_and(|count| image::guess_format(&start[..count]).is_ok())
-}
 
 /// Photos, and what else was seen where they lie.
 #[derive(Default)]
@@ -52,8 +42,10 @@ pub struct Entry {
 pub fn collect(paths: &[PathBuf], recursive: bool) -> Outcome<Found> {
     let mut all = Found::default();
     for path in paths {
-        let found = std::fs::metadata(path).map_err(|error| Error::io(path, error))?;
-        if !found.is_dir() {
+        if !input::is_pipe(path) {
+            std::fs::metadata(path).map_err(|error| Error::io(path, error))?;
+        }
+        if !path.is_dir() {
             all.photos.push(path.clone());
             continue;
         }
@@ -135,7 +127,7 @@ impl PassedOver {
         }
         if self.folders_below > 0 {
             let folders = count(self.folders_below, "folder below", "folders below");
-            lines.push(format!("{folders} not searched: --recursive searches them"));
+            lines.push(format!("{folders} not searched without --recursive"));
         }
         lines
     }
@@ -170,7 +162,7 @@ mod tests {
         let lines = found.passed_over.lines();
         assert!(lines[0].contains("clip.mp4: a video"), "{lines:?}");
         assert!(lines[1].starts_with("1 other file, no photo: "), "{lines:?}");
-        assert_eq!(lines[2], "1 folder below not searched: --recursive searches them");
+        assert_eq!(lines[2], "1 folder below not searched without --recursive");
         let deep = collect(&root, true).unwrap();
         assert_eq!(deep.photos, [path("a.png"), path("b.JPG"), path("below/c.webp")]);
         // A file that is named is taken whatever it is called.

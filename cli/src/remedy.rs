@@ -18,7 +18,7 @@ pub const ASSETS: Remedy = Remedy::new(
 /// The demo where its photos are not.
 pub const DEMO_PHOTOS: Remedy = Remedy::new(
     "demo-photos",
-    "run it in the repository's root, where examples/photos is, or give --photos FOLDER",
+    "leave --photos FOLDER out for the people inside the program, or give another folder",
 );
 /// A training without pictures.
 pub const TRAINING_DATA: Remedy = Remedy::new(
@@ -37,4 +37,7 @@ pub const RECURSIVE: Remedy = Remedy::new(
 /// One name for several pictures.
 pub const OUTPUT_FOLDER: Remedy = Remedy::new("output-folder", "give --output-folder FOLDER, which takes them all");
 /// A training that was interrupted.
-pub const RESUME: Remedy = Remedy::new("interrupted-training", "give --resume to go on from there");
+pub const RESUME: Remedy = Remedy::new(
+    "interrupted-training",
+    "give the same command with --resume to continue from there",
+);

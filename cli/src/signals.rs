@@ -11,7 +11,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 /// How long a command may take to stop by itself.
-const GRACE: Duration = Duration::from_millis(350);
+const GRACE: Duration = Duration::from_millis(300);
 
 /// The number of the signal that came first; 0 before.
 static RECEIVED: AtomicI32 = AtomicI32::new(0);
@@ -101,7 +101,7 @@ fn end() -> ! {
         }
         let _ = done.send(());
     });
-    let _ = wait.recv_timeout(Duration::from_millis(50));
+    let _ = wait.recv_timeout(Duration::from_millis(300));
     std::process::exit(i32::from(exit_code()));
 }
 

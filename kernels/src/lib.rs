@@ -30,5 +30,5 @@ pub use element::{Element, Scalar};
 pub use elementwise::{layer_norm, Activation};
 pub use error::{Error, ErrorKind, Remedy, Result};
 pub use matmul::{Epilogue, PackedMatrix};
-pub use threads::ThreadPool;
+pub use threads::{threads_asked_for, ThreadPool};
 pub use view::{Place, TensorView, TensorViewMut};

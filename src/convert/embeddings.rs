@@ -80,10 +80,10 @@ impl Embeddings {
         let check = |identity: &Identity| {
             if identity.kind() != EncoderKind::OmniId {
                 return Err(Error::unsupported(format!(
-                    "embeddings of identity {:?}: its encoder is {:?}, whose tokens are context tokens already; \
+                    "embeddings of {}: its encoder is {:?}, whose tokens are context tokens already; \
                      diffusers and ComfyUI would project them a second time. Only Omni-ID identities can be handed \
                      over as embeddings",
-                    identity.provenance().label,
+                    identity.title(),
                     identity.kind().name()
                 )));
             }
@@ -91,8 +91,8 @@ impl Embeddings {
             let found = [identity.token_count(), identity.width()];
             if found != shape {
                 return Err(Error::mismatch(format!(
-                    "embeddings: identity {:?} has tokens {found:?}, the first one has {shape:?}",
-                    identity.provenance().label
+                    "embeddings: {} has tokens {found:?}, the first one has {shape:?}",
+                    identity.title()
                 )));
             }
             Ok(())

@@ -75,9 +75,9 @@ impl Engine {
         self.check_photo_count(photos.len(), had)?;
         if identity.kind().is_fixed_size() && identity.features().len() != had {
             return Err(Error::unsupported(format!(
-                "extending identity {:?}: the features of its {had} photos were not kept; encode all photos again \
+                "extending {}: the features of its {had} photos were not kept; encode all photos again \
                  with features kept",
-                identity.provenance().label
+                identity.title()
             )));
         }
         let (features, photos) = self.features(&photos, identity.features(), options, progress, |_, _| {})?;

@@ -70,6 +70,7 @@ impl Parts {
 }
 
 pub(super) fn open(options: EngineOptions, progress: ProgressFn<'_>) -> Result<Engine> {
+    omniid_kernels::threads_asked_for()?;
     let device = open_device(options.device)?;
     let limits = options.limits;
     let checkpoint = read(&options.checkpoint, &limits)?;

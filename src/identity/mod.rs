@@ -174,10 +174,19 @@ impl Identity {
             return Ok(());
         }
         Err(Error::mismatch(format!(
-            "identity {:?} was made by model {}, but this engine holds model {fingerprint}: encode the photos again \
+            "{} was made by model {}, but this engine holds model {fingerprint}: encode the photos again \
              with this model",
-            self.provenance.label, self.provenance.model
+            self.title(),
+            self.provenance.model
         )))
+    }
+
+    /// What to call the identity in messages.
+    pub(crate) fn title(&self) -> String {
+        match self.provenance.label.as_str() {
+            "" => "the identity (it has no label)".to_string(),
+            label => format!("identity {label:?}"),
+        }
     }
 }
 

@@ -51,9 +51,12 @@ fn save(path: &Path, write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result
         builder.permissions(std::fs::Permissions::from_mode(0o666));
     }
     // Dropping the temporary file on any of the errors below removes it.
-    let file = builder.tempfile_in(folder).map_err(failed)?;
+    let mut file = builder
+        .tempfile_in(folder)
+        .map_err(|error| not_created(folder, &error))?;
     let _listed = Unfinished::new(file.path());
-    let file = buffered(file, write)?;
+    // The file itself: errors of tempfile's own writer name the temporary file, which nobody knows.
+    buffered(file.as_file_mut(), write)?;
     file.as_file().sync_all().map_err(failed)?;
     file.persist(&target).map_err(|error| failed(error.error))?;
     #[cfg(unix)]
@@ -77,13 +80,18 @@ fn buffered<W: Write>(file: W, write: impl FnOnce(&mut dyn Write) -> Result<()>)
     }
 }
 
-/// The system's reason alone: tempfile adds the path of the temporary file, which nobody knows.
 fn failed(error: io::Error) -> Error {
-    let reason = error
-        .get_ref()
-        .and_then(|inner| inner.source())
-        .map(ToString::to_string);
-    Error::new(crate::ErrorKind::Io, reason.unwrap_or_else(|| error.to_string()))
+    Error::new(crate::ErrorKind::Io, error.to_string())
+}
+
+/// The system's reason alone: tempfile adds the path of the temporary file.
+fn not_created(folder: &Path, error: &io::Error) -> Error {
+    let text = error.to_string();
+    let reason = text.split_once(" at path ").map_or(text.as_str(), |(reason, _)| reason);
+    Error::new(
+        crate::ErrorKind::Io,
+        format!("no file can be made in {}: {reason}", folder.display()),
+    )
 }
 
 #[cfg(test)]

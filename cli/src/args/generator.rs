@@ -1,5 +1,6 @@
 //! The generator of pictures, and how it samples.
 
+use super::numbers::{finite, Seed};
 use super::{device, ModelArgs};
 use crate::failure::{Failure, Outcome};
 use crate::remedy;
@@ -63,13 +64,15 @@ pub struct SamplingArgs {
           value_parser = clap::value_parser!(u32).range(1..=1000))]
     steps: u32,
     /// How far pictures are pushed towards the person; 1 not at all, at half the time.
-    #[arg(long, value_name = "X", default_value_t = GenerateOptions::default().guidance)]
+    #[arg(long, value_name = "X", default_value_t = GenerateOptions::default().guidance, value_parser = finite::<f64>)]
     guidance: f64,
-    /// Seed of the noise that pictures start from.
-    #[arg(long, value_name = "N", default_value_t = GenerateOptions::default().seed)]
-    seed: u64,
+    /// Seed of the noise that pictures start from; -1 for any, which is printed.
+    #[arg(long, value_name = "N", default_value_t = Seed::from(GenerateOptions::default().seed),
+          value_parser = Seed::parse)]
+    seed: Seed,
     /// Weight of the identity; 1 is what the model was trained with, 0 draws nobody in particular.
-    #[arg(long, value_name = "X", default_value_t = GenerateOptions::default().identity_scale)]
+    #[arg(long, value_name = "X", default_value_t = GenerateOptions::default().identity_scale,
+          value_parser = finite::<f32>)]
     scale: f32,
 }
 
@@ -79,7 +82,7 @@ impl SamplingArgs {
         GenerateOptions {
             steps: self.steps as usize,
             guidance: self.guidance,
-            seed: self.seed,
+            seed: self.seed.announced(),
             identity_scale: self.scale,
             ..GenerateOptions::default()
         }

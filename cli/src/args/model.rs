@@ -1,6 +1,7 @@
 //! The identity model: its files, its limits, and where it runs.
 
 use crate::failure::{Failure, Outcome};
+use crate::input::Input;
 use crate::progress::with_bar;
 use crate::remedy;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -126,7 +127,7 @@ impl ModelArgs {
     /// Where the identity model's content comes from: the file that was named, else the built-in model.
     pub fn source(&self) -> Outcome<Source> {
         match &self.checkpoint {
-            Some(path) => Ok(Source::from(path.as_path())),
+            Some(path) => Ok(Input::open(path, &self.limits.limits())?.into_source()),
             None if self.parts.image_encoder.is_some() => Err(Failure::usage(
                 "--image-encoder belongs to a --checkpoint that needs one",
             )),

@@ -2,19 +2,20 @@
 
 use super::{identity_precisions, ModelArgs};
 use crate::failure::{Failure, Outcome};
+use crate::input::Input;
 use crate::photos::PassedOver;
 use crate::remedy;
 use clap::ValueEnum;
 use omniid::engine::{BadPhoto, EncodeOptions, Engine};
 use omniid::face::CropMode;
 use omniid::photo::{FaceHint, Photo};
-use omniid::Precision;
-use std::path::PathBuf;
+use omniid::{Limits, Precision};
+use std::path::{Path, PathBuf};
 
 /// Photos of one person, and the model that reads them.
 #[derive(clap::Args, Clone)]
 pub struct PersonArgs {
-    /// Photos of one person, and folders of them.
+    /// Photos of one person, and folders of them; - for standard input.
     #[arg(required = true, value_name = "PHOTO")]
     photos: Vec<PathBuf>,
     /// Print a JSON report instead of text.
@@ -32,7 +33,7 @@ pub struct PersonArgs {
 impl PersonArgs {
     /// Finds the photos and opens the model.
     pub fn open(&self) -> Outcome<Person> {
-        let (photos, passed_over) = self.photo.collect(&self.photos)?;
+        let (photos, passed_over) = self.photo.collect(&self.photos, &self.model.limits.limits())?;
         let options = self.photo.encode_options()?;
         Ok(Person {
             photos,
@@ -109,15 +110,19 @@ enum CropArg {
 
 impl PhotoArgs {
     /// The photos behind `paths`, with the face that was asked for, and what lay beside them.
-    pub fn collect(&self, paths: &[PathBuf]) -> Outcome<(Vec<Photo<'static>>, PassedOver)> {
+    pub fn collect(&self, paths: &[PathBuf], limits: &Limits) -> Outcome<(Vec<Photo<'static>>, PassedOver)> {
         let found = crate::photos::collect(paths, self.recursive)?;
-        let photos = found.photos.into_iter().map(|path| self.photo(path));
-        Ok((photos.collect(), found.passed_over))
+        let photos = found.photos.into_iter().map(|path| self.photo(&path, limits));
+        Ok((photos.collect::<Outcome<Vec<_>>>()?, found.passed_over))
     }
 
     /// One photo with the face that was asked for.
-    pub fn photo(&self, path: PathBuf) -> Photo<'static> {
-        let photo = Photo::from(path);
+    pub fn photo(&self, path: &Path, limits: &Limits) -> Outcome<Photo<'static>> {
+        Ok(self.chosen(Input::open(path, limits)?.into_photo()))
+    }
+
+    /// A photo with the face that was asked for.
+    pub fn chosen(&self, photo: Photo<'static>) -> Photo<'static> {
         match self.face {
             Some(index) => photo.with_face(FaceHint::Index(index)),
             None => photo,

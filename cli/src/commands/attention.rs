@@ -4,7 +4,7 @@ use crate::args::{Person, PersonArgs};
 use crate::failure::{Failure, Outcome};
 use crate::output;
 use crate::photos::PassedOver;
-use crate::picture::{overlay_heat, save_png, Canvas};
+use crate::picture::{overlay_heat, Canvas, PictureTarget};
 use crate::progress::with_bar;
 use image::imageops::{resize, FilterType};
 use image::RgbImage;
@@ -22,7 +22,7 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub struct Args {
     /// The picture to write: a row for each photo, with the crop, where all queries look on average, and a column for
-    /// each shown query.
+    /// each shown query. Its name says the format: PNG, JPEG, WebP, BMP or TIFF; - is standard output.
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
     /// Block of the encoder to look at, from 0 [default: the last].
@@ -73,7 +73,7 @@ struct Place {
 }
 
 pub fn run(args: Args) -> Outcome {
-    output::check_target(&args.output, args.force)?;
+    let target = PictureTarget::new(&args.output, args.force, args.person.json)?;
     let Person {
         photos,
         passed_over,
@@ -103,9 +103,9 @@ pub fn run(args: Args) -> Outcome {
     } else {
         args.queries
     };
-    save_png(&sheet(&maps, block, &shown), &args.output)?;
+    target.write(&sheet(&maps, block, &shown))?;
     let report = Report {
-        picture: args.output.display().to_string(),
+        picture: target.target().name(),
         block,
         blocks: maps.blocks,
         queries: maps.queries,
@@ -128,7 +128,7 @@ pub fn run(args: Args) -> Outcome {
     }
     report.not_used.tell();
     let shown: Vec<_> = report.shown.iter().map(usize::to_string).collect();
-    output::print(format!(
+    target.target().report(format!(
         "{}: {} photo(s), block {block} of {}, queries {}\n",
         report.picture,
         report.photos.len(),

@@ -2,6 +2,7 @@
 
 use crate::args::{ModelArgs, PhotoArgs};
 use crate::failure::{kind_name, Failure, Outcome};
+use crate::input::{self, Input};
 use crate::output;
 use crate::progress::{with_bar, Bar};
 use omniid::engine::Engine;
@@ -9,7 +10,7 @@ use omniid::identity::similarity::{cosine, SimilaritySpace};
 use omniid::identity::Identity;
 use omniid::{Error, ErrorKind};
 use serde::Serialize;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 const EXAMPLES: &str = "\
 An identity file and a photo are one row each; a folder is one row made of all its photos. With the model that made them
@@ -23,7 +24,7 @@ Examples:
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// Identities (.omniid), photos, and folders of photos of one person.
+    /// Identities (.omniid), photos, and folders of photos of one person; - for standard input.
     #[arg(required = true, num_args = 2.., value_name = "FILE")]
     inputs: Vec<PathBuf>,
     /// Print JSON instead of a table.
@@ -62,17 +63,20 @@ pub struct LeftOut {
 }
 
 pub fn run(args: Args) -> Outcome {
-    let is_photos = |path: &PathBuf| path.is_dir() || crate::photos::is_image(path);
-    let mut engine = match args.model.checkpoint.is_some() || args.inputs.iter().any(is_photos) {
+    let limits = args.model.limits.limits();
+    let inputs: Vec<Outcome<Input>> = args.inputs.iter().map(|path| Input::open(path, &limits)).collect();
+    let is_photos =
+        |(path, input): (&PathBuf, &Outcome<Input>)| path.is_dir() || input.as_ref().is_ok_and(Input::is_picture);
+    let mut engine = match args.model.checkpoint.is_some() || args.inputs.iter().zip(&inputs).any(is_photos) {
         true => Some(args.model.open(args.quiet)?),
         false => None,
     };
     let mut rows = Rows::default();
     let bar = Bar::new(args.quiet);
-    for (index, path) in args.inputs.iter().enumerate() {
+    for (index, (path, input)) in args.inputs.iter().zip(inputs).enumerate() {
         bar.step("reading identities", index, args.inputs.len())?;
-        let name = path.display().to_string();
-        match bar.pause(|| identity(path, &args, engine.as_ref())) {
+        let name = input::name(path);
+        match bar.pause(|| identity(input?, &args, engine.as_ref())) {
             Ok(identity) => {
                 rows.names.push(name);
                 rows.identities.push(identity);
@@ -167,21 +171,25 @@ fn built_in_of(identities: &[Identity], args: &Args) -> Option<Engine> {
 }
 
 /// One row: an identity file as it is, photos encoded.
-fn identity(path: &Path, args: &Args, engine: Option<&Engine>) -> Outcome<Identity> {
-    if path.is_file() && !crate::photos::is_image(path) {
-        return Ok(Identity::load(path, &args.model.limits.limits())?);
-    }
-    let (photos, passed_over) = args.photo.collect(&[path.to_path_buf()])?;
-    passed_over.tell();
-    let engine =
-        engine.ok_or_else(|| Failure::usage(format!("{} is neither an identity nor a photo", path.display())))?;
+fn identity(input: Input, args: &Args, engine: Option<&Engine>) -> Outcome<Identity> {
+    let limits = args.model.limits.limits();
+    let photos = match input {
+        Input::File(path) if !path.is_file() => {
+            let (photos, passed_over) = args.photo.collect(&[path], &limits)?;
+            passed_over.tell();
+            photos
+        }
+        input if input.is_picture() => vec![args.photo.chosen(input.into_photo())],
+        input => return Ok(Identity::load(input.into_source(), &limits)?),
+    };
+    let engine = engine.ok_or_else(|| Error::internal("a model is opened for every photo"))?;
     let options = args.photo.encode_options()?;
     let encoded = with_bar(args.quiet, |progress| {
         engine.encode_with_progress(&photos, &options, progress)
     })?;
     for photo in &encoded.photos {
         if let Some(error) = &photo.error {
-            eprintln!("left out {}: {error}", photo.name);
+            eprintln!("left out  {error}");
         }
     }
     Ok(encoded.identity)

@@ -2,7 +2,8 @@
 
 use crate::args::{identity_precisions, precisions, LimitArgs, ModelArgs};
 use crate::failure::{Failure, Outcome};
-use crate::output::{self, bytes_text};
+use crate::input::{self, Input};
+use crate::output::{self, bytes_text, Target};
 use crate::progress::{with_bar, Bar};
 use omniid::convert::{self, Converted, Embeddings, NativeOptions, Negative};
 use omniid::engine::EngineOptions;
@@ -24,11 +25,11 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub struct Args {
     #[command(subcommand)]
-    target: Target,
+    kind: Kind,
 }
 
 #[derive(clap::Subcommand)]
-enum Target {
+enum Kind {
     /// A checkpoint with its image encoder and detector to one native Omni-ID file; or another number type.
     Native(NativeArgs),
     /// A native Omni-ID checkpoint's adapter to an IP-Adapter full-face file for diffusers and ComfyUI.
@@ -135,11 +136,11 @@ struct ComfyUiArgs {
 }
 
 pub fn run(args: Args) -> Outcome {
-    match args.target {
-        Target::Native(args) => native(args),
-        Target::FullFace(args) => full_face(args),
-        Target::Diffusers(args) => diffusers(args),
-        Target::Comfyui(args) => comfyui(args),
+    match args.kind {
+        Kind::Native(args) => native(args),
+        Kind::FullFace(args) => full_face(args),
+        Kind::Diffusers(args) => diffusers(args),
+        Kind::Comfyui(args) => comfyui(args),
     }
 }
 
@@ -154,9 +155,15 @@ struct CheckpointReport {
     detector: bool,
 }
 
+/// A file to write; the formats are not for standard output.
+fn target(path: &Path, force: bool, json: bool) -> Outcome<Target> {
+    output::no_standard_output(path)?;
+    Target::new(path, force, json)
+}
+
 impl OutputArgs {
-    fn check(&self) -> Outcome {
-        output::check_target(&self.output, self.force)
+    fn check(&self) -> Outcome<Target> {
+        target(&self.output, self.force, self.json)
     }
 
     fn report(&self, done: Converted) -> Outcome {
@@ -185,7 +192,7 @@ impl OutputArgs {
 }
 
 fn native(args: NativeArgs) -> Outcome {
-    args.output.check()?;
+    let _target = args.output.check()?;
     let source = args.model.engine_options()?;
     let options = NativeOptions::default().with_name(args.name).with_precision(args.dtype);
     let target = &args.output.output;
@@ -196,7 +203,7 @@ fn native(args: NativeArgs) -> Outcome {
 }
 
 fn full_face(args: FullFaceArgs) -> Outcome {
-    args.output.check()?;
+    let _target = args.output.check()?;
     let source = args.model.engine_options()?;
     let target = &args.output.output;
     let done = with_bar(args.output.quiet, |progress| {
@@ -208,8 +215,10 @@ fn full_face(args: FullFaceArgs) -> Outcome {
 impl IdentityArgs {
     fn embeddings(&self) -> Outcome<Embeddings> {
         let limits = self.limits.limits();
-        let load = |path: &PathBuf| Identity::load(path, &limits);
-        let identities = self.identities.iter().map(load).collect::<Result<Vec<_>, _>>()?;
+        let load = |path: &PathBuf| -> Outcome<Identity> {
+            Ok(Identity::load(Input::open(path, &limits)?.into_source(), &limits)?)
+        };
+        let identities = self.identities.iter().map(load).collect::<Outcome<Vec<_>>>()?;
         let negative = match (&self.negative, &self.negative_mean) {
             (Some(path), _) => Some(load(path)?),
             (None, Some(path)) => {
@@ -218,6 +227,11 @@ impl IdentityArgs {
             }
             (None, None) => None,
         };
+        // One by one first, so that the message has the file's name.
+        for (path, identity) in self.identities.iter().zip(&identities) {
+            Embeddings::new(&[&identities[0], identity], Negative::ZeroTokens)
+                .map_err(|error| error.context(input::name(path)))?;
+        }
         let side = negative.as_ref().map_or(Negative::ZeroTokens, Negative::Identity);
         Ok(Embeddings::new(&identities.iter().collect::<Vec<_>>(), side)?)
     }
@@ -240,7 +254,7 @@ fn report_embeddings(outputs: &[&Path], shape: Vec<usize>, json: bool, hint: &st
 }
 
 fn diffusers(args: DiffusersArgs) -> Outcome {
-    args.output.check()?;
+    let _target = args.output.check()?;
     let _busy = Bar::busy(args.output.quiet, "reading identities");
     let embeddings = args.identities.embeddings()?;
     let (target, precision, guidance) = (&args.output.output, args.identities.dtype, !args.no_guidance);
@@ -268,8 +282,8 @@ fn comfyui(args: ComfyUiArgs) -> Outcome {
             target.display()
         )));
     }
-    args.output.check()?;
-    output::check_target(&negative, args.output.force)?;
+    let _target = args.output.check()?;
+    let _negative_target = self::target(&negative, args.output.force, args.output.json)?;
     let _busy = Bar::busy(args.output.quiet, "reading identities");
     let embeddings = args.identities.embeddings()?;
     embeddings.save_comfyui(target, &negative, args.identities.dtype)?;

@@ -8,7 +8,7 @@ use crate::picture::{matrix_picture, save_png, Cell, Sheet};
 use crate::progress::{cancelled, with_bar, Bar};
 use crate::remedy;
 use crate::views::{self, NamedView};
-use crate::{crops, memory};
+use crate::{crops, examples, memory};
 use image::RgbImage;
 use omniid::engine::{EncodeOptions, Encoded, Engine};
 use omniid::identity::Identity;
@@ -37,9 +37,9 @@ pub struct Args {
     /// The folder to write into.
     #[arg(short, long, value_name = "FOLDER", default_value = "demo-output")]
     out: PathBuf,
-    /// A folder with one folder of photos per person.
-    #[arg(long, value_name = "FOLDER", default_value = "examples/photos")]
-    photos: PathBuf,
+    /// A folder with one folder of photos per person [default: six rendered people inside the program].
+    #[arg(long, value_name = "FOLDER")]
+    photos: Option<PathBuf>,
     /// No progress bar.
     #[arg(short, long)]
     quiet: bool,
@@ -61,8 +61,11 @@ struct Person {
 
 pub fn run(args: Args) -> Outcome {
     let start = Instant::now();
-    let folders = find_people(&args.photos)?;
-    output::make_folder(&args.out)?;
+    let folders = match &args.photos {
+        Some(folder) => find_people(folder)?,
+        None => examples::people(),
+    };
+    let _claim = output::make_folder(&args.out)?;
     output::check_target(&args.out.join("similarity.png"), true)?;
     let generator = args.generator.open(args.quiet)?;
     let engine = generator.engine();
@@ -81,8 +84,8 @@ pub fn run(args: Args) -> Outcome {
 
     let encoding = Instant::now();
     let mut people = Vec::new();
-    for (name, files) in folders {
-        people.push(encode(engine, name, files, &args)?);
+    for (name, photos) in folders {
+        people.push(encode(engine, name, photos, &args)?);
     }
     output::print(format!(
         "2. Encoded {} people, each from one photo, from up to {SEVERAL}, and from others, in {:.1} s:",
@@ -142,10 +145,10 @@ fn words(size: usize) -> String {
 }
 
 /// The folders of photos below `root`, by name.
-fn find_people(root: &Path) -> Outcome<Vec<(String, Vec<PathBuf>)>> {
+fn find_people(root: &Path) -> Outcome<Vec<(String, Vec<Photo<'static>>)>> {
     let missing = |reason: String| {
         Failure::usage(format!(
-            "{}: {reason}; the demo needs a folder with one folder of photos per person",
+            "{}: {reason}; expected a folder with one folder of photos per person",
             root.display()
         ))
         .with_remedy(remedy::DEMO_PHOTOS)
@@ -160,8 +163,12 @@ fn find_people(root: &Path) -> Outcome<Vec<(String, Vec<PathBuf>)>> {
     let mut people = Vec::new();
     for folder in folders {
         let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if let Ok(found) = crate::photos::collect(&[folder], false) {
-            people.push((name, found.photos));
+        match crate::photos::search(&folder, false)? {
+            found if found.photos.is_empty() => eprintln!("not used  {}: no photos", folder.display()),
+            found => {
+                found.passed_over.tell();
+                people.push((name, found.photos.into_iter().map(Photo::from).collect()));
+            }
         }
     }
     if people.len() < 2 {
@@ -173,8 +180,7 @@ fn find_people(root: &Path) -> Outcome<Vec<(String, Vec<PathBuf>)>> {
     Ok(people)
 }
 
-fn encode(engine: &Engine, name: String, files: Vec<PathBuf>, args: &Args) -> Outcome<Person> {
-    let photos: Vec<Photo<'static>> = files.into_iter().map(Photo::from).collect();
+fn encode(engine: &Engine, name: String, photos: Vec<Photo<'static>>, args: &Args) -> Outcome<Person> {
     let options = EncodeOptions::default()
         .with_label(name.clone())
         .with_keep_features(false);

@@ -2,14 +2,14 @@
 
 use crate::args::{NoteArgs, Person, PersonArgs};
 use crate::failure::{kind_name, Outcome};
-use crate::output;
+use crate::output::{self, Target};
 use crate::photos::PassedOver;
 use crate::progress::with_bar;
 use omniid::engine::{EncodeOptions, Encoded, Engine, PhotoReport};
 use omniid::photo::Photo;
 use omniid::{Error, ProgressFn};
 use serde::Serialize;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Instant;
 
 const EXAMPLES: &str = "\
@@ -21,7 +21,7 @@ Examples:
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// The identity to write.
+    /// The identity to write; - for standard output.
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
     /// Replace the output if it exists.
@@ -35,15 +35,15 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> Outcome {
-    output::check_target(&args.output, args.force)?;
-    make(&args.person, &args.notes, &args.output, Engine::encode_with_progress)
+    let target = Target::new(&args.output, args.force, args.person.json)?;
+    make(&args.person, &args.notes, &target, Engine::encode_with_progress)
 }
 
 /// Makes an identity of a person's photos, writes it to `target` and says what became of the photos.
 pub fn make(
     person: &PersonArgs,
     notes: &NoteArgs,
-    target: &Path,
+    target: &Target,
     make: impl FnOnce(&Engine, Vec<Photo<'static>>, &EncodeOptions, ProgressFn<'_>) -> omniid::Result<Encoded>,
 ) -> Outcome {
     let Person {
@@ -56,7 +56,7 @@ pub fn make(
     let start = Instant::now();
     let encoded = with_bar(person.quiet, |progress| make(&engine, photos, &options, progress))?;
     let seconds = start.elapsed().as_secs_f64();
-    encoded.identity.save_as(target, notes.store)?;
+    target.write(&encoded.identity.to_bytes(notes.store)?)?;
     report(target, &engine, &encoded, &passed_over, seconds, person.json)
 }
 
@@ -142,7 +142,7 @@ impl<'a> From<&'a PhotoReport> for PhotoLine<'a> {
 
 /// Says which photos went into an identity that was just written.
 fn report(
-    path: &Path,
+    target: &Target,
     engine: &Engine,
     encoded: &Encoded,
     passed_over: &PassedOver,
@@ -151,7 +151,7 @@ fn report(
 ) -> Outcome {
     let identity = &encoded.identity;
     let report = Report {
-        identity: path.display().to_string(),
+        identity: target.name(),
         label: &identity.provenance().label,
         encoder: identity.kind().name(),
         model: &engine.info().fingerprint,
@@ -199,7 +199,7 @@ fn report(
         report.photos.len(),
         report.model
     ));
-    output::print(text)
+    target.report(text)
 }
 
 impl FaceLine {

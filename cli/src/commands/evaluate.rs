@@ -1,8 +1,9 @@
 //! `omniid evaluate`: what a model can and cannot do, in tables.
 
 use super::render::{people, AssetArgs};
-use crate::args::{GeneratorArgs, SamplingArgs};
+use crate::args::{GeneratorArgs, SamplingArgs, Seed};
 use crate::detector;
+use crate::dropped;
 use crate::failure::{Failure, Outcome};
 use crate::output;
 use crate::picture::{save_png, Cell, Sheet};
@@ -55,9 +56,9 @@ pub struct Args {
     /// People of each group whose pictures are drawn: the expensive part.
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(2..=100_000))]
     drawn: u32,
-    /// Seed of the first rendered person.
-    #[arg(long, value_name = "N", default_value_t = FIRST_SEED)]
-    first_seed: u64,
+    /// Seed of the first rendered person; -1 for any, which is printed.
+    #[arg(long, value_name = "N", default_value_t = Seed::from(FIRST_SEED), value_parser = Seed::parse)]
+    first_seed: Seed,
     /// Numbers of photos that identities are made of.
     #[arg(long, value_name = "N", value_delimiter = ',', default_values_t = [1, 3, 5, 7],
           value_parser = clap::value_parser!(u16).range(1..=64))]
@@ -106,6 +107,7 @@ pub fn run(args: Args) -> Outcome {
     output::check_in_folder(&args.out, JSON, args.force)?;
     let limits = args.generator.model.limits.limits();
     let options = args.options();
+    let first_seed = args.first_seed.announced();
     let source = args.generator.model.source()?;
     let opening = Bar::busy(args.quiet, "opening the models");
     let model = EvaluatedModel::open(source.clone(), args.generator.model.device)?;
@@ -116,7 +118,7 @@ pub fn run(args: Args) -> Outcome {
     };
     let verifier = args.verifier.as_deref().map(Verifier::open).transpose()?;
     drop(opening);
-    output::make_folder(&args.out)?;
+    let _claim = output::make_folder(&args.out)?;
     let size = match &host {
         Some((host, _)) => host.config().size as u32,
         None => model.config().backbone.image_size as u32,
@@ -135,7 +137,7 @@ pub fn run(args: Args) -> Outcome {
         Ok(())
     };
     if args.people > 0 {
-        let dataset = rendered(&args, &options, size)?;
+        let dataset = rendered(&args, &options, first_seed, size)?;
         let group = TestPeople {
             name: "Rendered people".to_string(),
             dataset: &dataset,
@@ -146,7 +148,7 @@ pub fn run(args: Args) -> Outcome {
     for folder in &args.photos {
         let dataset = photographed(folder, &args, &source, size, &limits)?;
         let group = TestPeople {
-            name: format!("Photos: {}", folder_name(folder)),
+            name: group_name(folder),
             dataset: &dataset,
             photos: true,
         };
@@ -166,7 +168,7 @@ pub fn run(args: Args) -> Outcome {
             fingerprint,
         }),
         verifier: args.verifier.as_deref().map(verifier_name).transpose()?,
-        first_seed: args.first_seed,
+        first_seed,
         resamples: args.resamples as usize,
         seconds: start.elapsed().as_secs_f64(),
         people,
@@ -219,13 +221,10 @@ fn verified(sets: &[u16]) -> usize {
 /// Photos have no targets of their own: where a person has too few for the most inputs, fewer are read.
 fn for_photos(options: &SuiteOptions, dataset: &Dataset) -> SuiteOptions {
     let mut options = options.clone();
-    // One photo is compared with, one drawn.
-    let usable = dataset
-        .people
-        .iter()
-        .map(|person| person.pictures.len())
-        .max()
-        .unwrap_or(0);
+    // One photo is compared with, one drawn; at least two people must have as many.
+    let mut photos: Vec<usize> = dataset.people.iter().map(|person| person.pictures.len()).collect();
+    photos.sort_unstable_by(|a, b| b.cmp(a));
+    let usable = photos.get(1).copied().unwrap_or(0);
     options
         .generation
         .counts
@@ -234,11 +233,11 @@ fn for_photos(options: &SuiteOptions, dataset: &Dataset) -> SuiteOptions {
 }
 
 /// Renders people whom nothing was trained on, with enough pictures for everything.
-fn rendered(args: &Args, options: &SuiteOptions, size: u32) -> Outcome<Dataset> {
+fn rendered(args: &Args, options: &SuiteOptions, first_seed: u64, size: u32) -> Outcome<Dataset> {
     let most = options.generation.counts.iter().copied().max().unwrap_or(1);
     let config = RenderConfig {
         people: args.people as usize,
-        first_seed: args.first_seed,
+        first_seed,
         inputs_per_person: most.max(options.verified_photos),
         // The first one is compared with.
         targets_per_person: 1 + options.generation.targets,
@@ -267,6 +266,17 @@ fn photographed(
         bar.show("preparing photos", done as u64, all as u64)
     })?;
     bar.line(&format!("{}: {report}", folder.display()));
+    let name = picture_name(&group_name(folder));
+    dropped::tell(&report, &args.out.join(name).with_extension("dropped.txt"), &bar)?;
+    if dataset.people.len() < 2 {
+        return Err(Failure::usage(format!(
+            "{}: {} people with at least {} usable photos, expected 2: of every person one photo is read and another \
+             one drawn",
+            folder.display(),
+            dataset.people.len(),
+            options.min_photos
+        )));
+    }
     Ok(dataset)
 }
 
@@ -276,6 +286,10 @@ fn verifier_name(path: &Path) -> Outcome<ModelName> {
         name: "MobileFaceNet".to_string(),
         fingerprint: hash.chars().take(32).collect(),
     })
+}
+
+fn group_name(folder: &Path) -> String {
+    format!("Photos: {}", folder_name(folder))
 }
 
 fn folder_name(folder: &Path) -> String {
@@ -324,7 +338,11 @@ fn line(group: &PeopleReport) -> String {
             }
         }
     }
-    format!("{}\n", text.trim_end_matches([',', ' ', ':']))
+    let mut text = format!("{}\n", text.trim_end_matches([',', ' ', ':']));
+    if let Some(reason) = &group.not_drawn {
+        text.push_str(&format!("{}: no pictures drawn: {reason}\n", group.name));
+    }
+    text
 }
 
 fn write(path: &Path, text: &str) -> Outcome {

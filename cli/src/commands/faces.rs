@@ -2,17 +2,19 @@
 
 use super::encode::FaceLine;
 use crate::args::LimitArgs;
+use crate::claim::Claim;
 use crate::failure::{Failure, Outcome};
+use crate::input::{self, Input};
 use crate::output;
-use crate::photos::Found;
-use crate::picture::{save_png, Canvas};
+use crate::photos::{Entry, Found};
+use crate::picture::{save_png, Canvas, PictureTarget};
 use crate::progress::Bar;
 use crate::remedy;
 use image::RgbImage;
 use omniid::face::{DetectOptions, Face, FaceDetector};
-use omniid::photo::Photo;
 use omniid::{Error, ErrorKind, Limits};
 use serde::Serialize;
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 const EXAMPLES: &str = "\
@@ -24,14 +26,15 @@ Examples:
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// Photos, and folders of them.
+    /// Photos, and folders of them; - for standard input.
     #[arg(required = true, value_name = "PHOTO")]
     photos: Vec<PathBuf>,
     /// Face detector: YuNet as .safetensors or .onnx, or a native checkpoint that has one [default: the one inside the
     /// program].
     #[arg(long, value_name = "FILE", env = "OMNIID_DETECTOR", hide_env_values = true)]
     detector: Option<PathBuf>,
-    /// The PNG to draw into, for a single photo.
+    /// The picture to draw into, for a single photo. Its name says the format: PNG, JPEG, WebP, BMP or TIFF; - is
+    /// standard output.
     #[arg(short, long, value_name = "FILE", conflicts_with = "output_folder")]
     output: Option<PathBuf>,
     /// A folder for one PNG per photo; it is made if it is missing.
@@ -68,6 +71,9 @@ struct Report {
     picture: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
+    /// Why something in a folder was passed over; it is no photo.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_used: Option<String>,
 }
 
 fn parse_score(text: &str) -> Result<f32, String> {
@@ -80,104 +86,139 @@ fn parse_score(text: &str) -> Result<f32, String> {
 pub fn run(args: Args) -> Outcome {
     let limits = args.limits.limits();
     let Found { photos, passed_over } = crate::photos::collect(&args.photos, args.recursive)?;
-    let targets = targets(&photos, &args)?;
+    let pictures = Pictures::check(&photos, &args)?;
     let detector = crate::detector::named_or_built_in(args.detector.as_deref(), &limits)?;
     let mut options = DetectOptions::default();
     if let Some(threshold) = args.threshold {
         options.score_threshold = threshold;
     }
     let mut reports = Vec::with_capacity(photos.len());
-    let mut first_error = None;
+    let mut errors = Vec::new();
     let bar = Bar::new(args.quiet);
-    for (index, (path, target)) in photos.iter().zip(&targets).enumerate() {
+    for (index, path) in photos.iter().enumerate() {
         bar.step("looking for faces", index, photos.len())?;
-        let report = match look(path, target.as_deref(), &detector, &options, &limits) {
+        let report = match look(path, index, &pictures, &detector, &options, &limits) {
             Ok(report) => report,
             // One bad photo does not lose the others.
-            Err(Failure::Library(error)) if photos.len() > 1 => {
-                let report = Report::failed(path, &error);
-                first_error.get_or_insert(error);
-                report
+            Err(failure) if photos.len() > 1 => {
+                let error = failure.of_input()?;
+                errors.push(error.kind());
+                Report::failed(path, &error)
             }
             Err(failure) => return Err(failure),
         };
         if !args.json {
-            bar.pause(|| output::print(report.text()))?;
+            bar.pause(|| pictures.report(report.text()))?;
         }
         reports.push(report);
     }
     drop(bar);
     passed_over.tell();
+    let none = reports.iter().all(|report| report.faces.is_empty());
     if args.json {
+        reports.extend(passed_over.entries.into_iter().map(Report::not_used));
         output::print_json(&reports)?;
     }
-    if reports.iter().all(|report| report.error.is_some()) {
-        if let Some(error) = first_error {
-            return Err(error.into());
-        }
+    if let Some(failure) = Failure::partial(&errors, photos.len(), "photos") {
+        return Err(failure);
     }
-    if reports.iter().all(|report| report.faces.is_empty()) {
+    if none {
         return Err(Error::new(ErrorKind::NoFace, format!("no face in {} photo(s)", photos.len())).into());
     }
     Ok(())
 }
 
 /// Where each photo's picture goes, checked before the work.
-fn targets(photos: &[PathBuf], args: &Args) -> Outcome<Vec<Option<PathBuf>>> {
-    let targets = match (&args.output, &args.output_folder) {
-        (Some(file), _) if photos.len() == 1 => vec![Some(file.clone())],
-        (Some(_), _) => {
-            return Err(Failure::usage(format!(
+enum Pictures {
+    None,
+    One(PictureTarget),
+    /// A file for each photo, into a folder that nobody else writes into.
+    Folder {
+        files: Vec<PathBuf>,
+        _claim: Claim,
+    },
+}
+
+impl Pictures {
+    fn check(photos: &[PathBuf], args: &Args) -> Outcome<Self> {
+        match (&args.output, &args.output_folder) {
+            (Some(file), _) if photos.len() == 1 => Ok(Self::One(PictureTarget::new(file, args.force, args.json)?)),
+            (Some(_), _) => Err(Failure::usage(format!(
                 "--output is one picture, but there are {} photos",
                 photos.len()
             ))
-            .with_remedy(remedy::OUTPUT_FOLDER));
+            .with_remedy(remedy::OUTPUT_FOLDER)),
+            (None, Some(folder)) => Self::in_folder(folder, photos, args.force),
+            (None, None) => Ok(Self::None),
         }
-        (None, Some(folder)) => {
-            output::make_folder(folder)?;
-            let name = |photo: &PathBuf| {
-                let mut name = photo.file_stem().unwrap_or_default().to_os_string();
-                name.push("-faces.png");
-                folder.join(name)
-            };
-            photos.iter().map(|photo| Some(name(photo))).collect()
-        }
-        (None, None) => vec![None; photos.len()],
-    };
-    for (index, target) in targets.iter().enumerate() {
-        let Some(path) = target else { continue };
-        if targets[..index].contains(target) {
-            return Err(Failure::usage(format!(
-                "two photos would both be drawn into {}",
-                path.display()
-            )));
-        }
-        output::check_target(path, args.force)?;
     }
-    Ok(targets)
+
+    fn in_folder(folder: &Path, photos: &[PathBuf], force: bool) -> Outcome<Self> {
+        let _claim = output::make_folder(folder)?;
+        let name = |photo: &PathBuf| {
+            let mut name = photo.file_stem().unwrap_or_default().to_os_string();
+            name.push("-faces.png");
+            folder.join(name)
+        };
+        let files: Vec<PathBuf> = photos.iter().map(name).collect();
+        let mut seen = HashSet::new();
+        for path in &files {
+            if !seen.insert(path) {
+                return Err(Failure::usage(format!(
+                    "two photos would both be drawn into {}",
+                    path.display()
+                )));
+            }
+            output::check_target(path, force)?;
+        }
+        Ok(Self::Folder { files, _claim })
+    }
+
+    /// Draws the faces of the photo with this number, and says where.
+    fn draw(&self, index: usize, image: RgbImage, faces: &[Face]) -> Outcome<Option<String>> {
+        match self {
+            Self::None => Ok(None),
+            Self::One(target) => {
+                target.write(&drawn(image, faces))?;
+                Ok(Some(target.target().name()))
+            }
+            Self::Folder { files, .. } => {
+                let path = &files[index];
+                save_png(&drawn(image, faces), path)?;
+                Ok(Some(path.display().to_string()))
+            }
+        }
+    }
+
+    /// Prints a text where no picture goes.
+    fn report(&self, text: String) -> Outcome {
+        match self {
+            Self::One(target) => target.target().report(text),
+            _ => output::print(text),
+        }
+    }
 }
 
 fn look(
     path: &Path,
-    target: Option<&Path>,
+    index: usize,
+    pictures: &Pictures,
     detector: &FaceDetector,
     options: &DetectOptions,
     limits: &Limits,
 ) -> Outcome<Report> {
-    let decoded = Photo::from(path).decode_with_notes(limits)?;
+    let decoded = Input::open(path, limits)?.into_photo().decode_with_notes(limits)?;
     let found = detector.detect(&decoded.image, options)?;
     let (width, height) = decoded.full_size;
     let faces: Vec<Face> = found.iter().map(|face| decoded.full_face(face)).collect();
-    if let Some(target) = target {
-        save_png(&drawn(decoded.image, &found), target)?;
-    }
     Ok(Report {
-        photo: path.display().to_string(),
+        photo: input::name(path),
         width,
         height,
         faces: faces.iter().map(FaceLine::from).collect(),
-        picture: target.map(|target| target.display().to_string()),
+        picture: pictures.draw(index, decoded.image, &found)?,
         error: None,
+        not_used: None,
     })
 }
 
@@ -207,14 +248,36 @@ fn drawn(image: RgbImage, faces: &[Face]) -> RgbImage {
 }
 
 impl Report {
-    fn failed(path: &Path, error: &Error) -> Self {
+    fn without_faces(photo: String) -> Self {
         Self {
-            photo: path.display().to_string(),
+            photo,
             width: 0,
             height: 0,
             faces: Vec::new(),
             picture: None,
-            error: Some(error.to_string()),
+            error: None,
+            not_used: None,
+        }
+    }
+
+    fn failed(path: &Path, error: &Error) -> Self {
+        let photo = input::name(path);
+        let message = error.message();
+        Self {
+            error: Some(
+                message
+                    .strip_prefix(&format!("{photo}: "))
+                    .unwrap_or(message)
+                    .to_string(),
+            ),
+            ..Self::without_faces(photo)
+        }
+    }
+
+    fn not_used(entry: Entry) -> Self {
+        Self {
+            not_used: Some(entry.reason),
+            ..Self::without_faces(entry.path)
         }
     }
 

@@ -3,14 +3,15 @@
 use super::encode::FaceLine;
 use crate::args::LimitArgs;
 use crate::failure::{kind_name, Failure, Outcome};
+use crate::input::{self, Input};
 use crate::output::{self, bytes_text};
+use crate::photos::Found;
 use crate::progress::Bar;
 use crate::remedy;
 use omniid::checkpoint::{Checkpoint, CheckpointKind, Container, Description};
 use omniid::convert::EMBEDDINGS_KEY;
 use omniid::face::{DetectOptions, FaceDetector};
 use omniid::identity::Identity;
-use omniid::photo::Photo;
 use omniid::Error;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -25,7 +26,7 @@ Examples:
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// Checkpoints, identities, embeddings or photos.
+    /// Checkpoints, identities, embeddings or photos, and folders of photos; - for standard input.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     /// List every tensor with type and shape.
@@ -104,15 +105,16 @@ pub fn run(args: Args) -> Outcome {
         (Err(failure), Some(_)) => return Err(failure),
         (found, _) => found.ok(),
     };
+    let files = files(&args.files)?;
     let mut findings = Vec::new();
     let mut errors = Vec::new();
     let bar = Bar::new(args.quiet);
-    for (index, path) in args.files.iter().enumerate() {
-        bar.step("looking at files", index, args.files.len())?;
+    for (index, path) in files.photos.iter().enumerate() {
+        bar.step("looking at files", index, files.photos.len())?;
         let finding = match look(path, detector.as_ref(), &args) {
             Ok(finding) => finding,
             // One bad file does not lose the others.
-            Err(failure) if args.files.len() > 1 => {
+            Err(failure) if files.photos.len() > 1 => {
                 let error = failure.of_input()?;
                 errors.push(error.kind());
                 Finding::failed(path, &error)
@@ -123,6 +125,7 @@ pub fn run(args: Args) -> Outcome {
         findings.push(finding);
     }
     drop(bar);
+    files.passed_over.tell();
     if args.json {
         output::print_json(&findings)?;
     }
@@ -130,18 +133,39 @@ pub fn run(args: Args) -> Outcome {
 }
 
 fn look(path: &Path, detector: Option<&FaceDetector>, args: &Args) -> Outcome<Finding> {
-    match crate::photos::is_image(path) {
-        true => photo(path, detector, args),
-        false => file(path, args),
+    let input = Input::open(path, &args.limits.limits())?;
+    match input.is_picture() {
+        true => photo(path, input, detector, args),
+        false => file(path, input, args),
     }
 }
 
-fn photo(path: &Path, detector: Option<&FaceDetector>, args: &Args) -> Outcome<Finding> {
-    let decoded = Photo::from(path).decode_with_notes(&args.limits.limits())?;
-    let format = image::ImageReader::open(path)
-        .and_then(|reader| reader.with_guessed_format())
-        .map_err(|error| omniid::Error::io(path, error))?
-        .format();
+/// The files to look at: those that are named, and the photos of folders that are named. A folder with a model in it is
+/// one thing.
+fn files(named: &[PathBuf]) -> Outcome<Found> {
+    let mut files = Found::default();
+    for path in named {
+        match path.is_dir() && !has_model(path) {
+            true => files.append(crate::photos::collect(std::slice::from_ref(path), false)?),
+            false => files.photos.push(path.clone()),
+        }
+    }
+    Ok(files)
+}
+
+fn has_model(folder: &Path) -> bool {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).any(|path| {
+        let ending = path.extension().and_then(|ending| ending.to_str());
+        matches!(ending, Some("safetensors" | "bin" | "pt" | "pth")) || path.ends_with("config.json")
+    })
+}
+
+fn photo(path: &Path, input: Input, detector: Option<&FaceDetector>, args: &Args) -> Outcome<Finding> {
+    let format = input
+        .format()?
+        .map_or_else(|| "unknown".to_string(), |format| format.name().to_uppercase());
+    let decoded = input.into_photo().decode_with_notes(&args.limits.limits())?;
     let faces = match detector {
         Some(detector) => {
             let found = detector.detect(&decoded.image, &DetectOptions::default())?;
@@ -151,26 +175,21 @@ fn photo(path: &Path, detector: Option<&FaceDetector>, args: &Args) -> Outcome<F
         None => None,
     };
     Ok(Finding::Photo {
-        path: path.display().to_string(),
-        format: format.map_or_else(|| "unknown".to_string(), |format| format!("{format:?}").to_uppercase()),
+        path: input::name(path),
+        format,
         width: decoded.full_size.0,
         height: decoded.full_size.1,
         faces,
     })
 }
 
-fn file(path: &Path, args: &Args) -> Outcome<Finding> {
-    if path.is_dir() {
-        return Err(Failure::usage(format!(
-            "{} is a folder; inspect takes files",
-            path.display()
-        )));
-    }
+fn file(path: &Path, input: Input, args: &Args) -> Outcome<Finding> {
     let limits = args.limits.limits();
-    let checkpoint = Checkpoint::open(path, &limits)?;
+    let source = input.into_source();
+    let checkpoint = Checkpoint::open(source.clone(), &limits)?;
     let description = checkpoint.describe()?;
     if description.kind == Some(CheckpointKind::Identity) {
-        return Ok(identity(path, &Identity::load(path, &limits)?));
+        return Ok(identity(path, &Identity::load(source, &limits)?));
     }
     let line = |name: &str| {
         let info = checkpoint.info(name)?;
@@ -184,7 +203,7 @@ fn file(path: &Path, args: &Args) -> Outcome<Finding> {
     };
     if is_embeddings(&checkpoint) {
         return Ok(Finding::Embeddings {
-            path: path.display().to_string(),
+            path: input::name(path),
             container: checkpoint.container().name(),
             model: checkpoint.metadata().get("omniid.model").cloned(),
             tensors: checkpoint.names().filter_map(line).collect(),
@@ -207,7 +226,7 @@ fn is_embeddings(checkpoint: &Checkpoint) -> bool {
 fn identity(path: &Path, identity: &Identity) -> Finding {
     let provenance = identity.provenance();
     Finding::Identity {
-        path: path.display().to_string(),
+        path: input::name(path),
         label: provenance.label.clone(),
         encoder: identity.kind().name().to_string(),
         model: provenance.model.clone(),
@@ -229,7 +248,7 @@ fn identity(path: &Path, identity: &Identity) -> Finding {
 impl Finding {
     fn failed(path: &Path, error: &Error) -> Self {
         Self::Error {
-            path: path.display().to_string(),
+            path: input::name(path),
             kind: kind_name(error.kind()),
             message: error.message().to_string(),
         }

@@ -1,8 +1,9 @@
 //! `omniid render`: synthetic people with exact ground truth.
 
+use crate::args::Seed;
 use crate::failure::{Failure, Outcome};
-use crate::output;
-use crate::picture::save_png;
+use crate::output::{self, Target};
+use crate::picture::PictureTarget;
 use crate::progress::Bar;
 use crate::remedy;
 use clap::ValueEnum;
@@ -37,7 +38,8 @@ pub struct Args {
     /// Training set to write, for `omniid train`.
     #[arg(long, value_name = "FILE")]
     dataset: Option<PathBuf>,
-    /// Contact sheet to write: a row for each of the first people.
+    /// Contact sheet to write: a row for each of the first people. Its name says the format: PNG, JPEG, WebP, BMP or
+    /// TIFF.
     #[arg(long, value_name = "FILE")]
     sheet: Option<PathBuf>,
     #[command(flatten)]
@@ -46,8 +48,9 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     people: u32,
     /// Seed of the first person; the others follow. The shipped model is trained on seeds below a million.
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    seed: u64,
+    /// -1 stands for any, which is printed.
+    #[arg(long, value_name = "N", default_value_t = Seed::from(1), value_parser = Seed::parse)]
+    seed: Seed,
     /// Pictures per person in which everything varies.
     #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u32).range(0..=1000))]
     inputs: u32,
@@ -145,9 +148,17 @@ pub fn run(args: Args) -> Outcome {
     if args.inputs + args.targets == 0 {
         return Err(Failure::usage("--inputs 0 and --targets 0: no pictures"));
     }
-    for path in [&args.dataset, &args.sheet].into_iter().flatten() {
-        output::check_target(path, args.force)?;
-    }
+    let dataset_target = match &args.dataset {
+        Some(path) => {
+            output::no_standard_output(path)?;
+            Some(Target::new(path, args.force, args.json)?)
+        }
+        None => None,
+    };
+    let sheet_target = match &args.sheet {
+        Some(path) => Some(PictureTarget::new(path, args.force, args.json)?),
+        None => None,
+    };
     if let Some(folder) = &args.out {
         output::check_in_folder(folder, TRUTH_FILE, args.force)?;
     }
@@ -155,23 +166,24 @@ pub fn run(args: Args) -> Outcome {
     let start = Instant::now();
     let config = RenderConfig {
         people: args.people as usize,
-        first_seed: args.seed,
+        first_seed: args.seed.announced(),
         inputs_per_person: args.inputs as usize,
         targets_per_person: args.targets as usize,
         size: args.size,
         families: args.families.iter().copied().map(Family::from).collect(),
     };
     if let Some(folder) = &args.out {
+        let _claim = output::make_folder(folder)?;
         let bar = Bar::with_time_left(args.quiet);
         render_folder(&assets, &config, folder, &|done, all| {
             bar.show("rendering people", done as u64, all as u64).is_continue()
         })?;
     }
-    if let Some(path) = &args.dataset {
+    if let Some(target) = &dataset_target {
         let dataset = people(&assets, &config, "rendering people", args.quiet)?;
-        dataset.save(path)?;
+        dataset.save(target.path())?;
     }
-    if let Some(path) = &args.sheet {
+    if let Some(target) = &sheet_target {
         let some = RenderConfig {
             people: config.people.min(SHEET_PEOPLE),
             ..config.clone()
@@ -183,7 +195,7 @@ pub fn run(args: Args) -> Outcome {
             .flat_map(|person| &person.pictures)
             .filter_map(|picture| RgbImage::from_raw(args.size, args.size, picture.pixels.clone()))
             .collect();
-        save_png(&contact_sheet(&pictures, (args.inputs + args.targets) as usize), path)?;
+        target.write(&contact_sheet(&pictures, (args.inputs + args.targets) as usize))?;
     }
     let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
     let report = Report {

@@ -1,18 +1,19 @@
 //! `omniid train`: a run from a configuration, watched and resumable.
 
 use super::render::{people, AssetArgs};
-use crate::args::{device, parse_device, LimitArgs};
+use crate::args::{device, parse_device, LimitArgs, Seed};
+use crate::claim::Claim;
 use crate::detector;
+use crate::dropped;
 use crate::failure::{Failure, Outcome};
 use crate::output;
 use crate::progress::Bar;
 use crate::remedy;
 use crate::signals;
-use omniid::checkpoint::save_bytes_atomically;
 use omniid::engine::DeviceChoice;
 use omniid::{Error, ErrorKind};
 use omniid_training::config::{preset, RunConfig, PRESETS};
-use omniid_training::data::photos::{file_hash, load_photos, PhotoOptions, PhotoReport};
+use omniid_training::data::photos::{file_hash, load_photos, PhotoOptions};
 use omniid_training::render::{Assets, RenderConfig};
 use omniid_training::run::{load_data, run_on, RunOptions};
 use omniid_training::trainer::{Observer, Outcome as RunOutcome, TrainingProgress};
@@ -77,17 +78,13 @@ pub struct Args {
     /// Steps, instead of the configuration's.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     steps: Option<u64>,
-    /// Seed of weights and batches, instead of the configuration's.
-    #[arg(long, value_name = "N")]
-    seed: Option<u64>,
+    /// Seed of weights and batches, instead of the configuration's; -1 for any, which is printed.
+    #[arg(long, value_name = "N", value_parser = Seed::parse)]
+    seed: Option<Seed>,
     /// Where to compute: cpu, cuda or cuda:N.
     #[arg(long, value_name = "DEVICE", env = "OMNIID_DEVICE", hide_env_values = true, default_value = "cpu",
           value_parser = parse_device)]
     device: DeviceChoice,
-    /// Threads [default: one per processor].
-    #[arg(long, value_name = "N", env = "OMNIID_THREADS", hide_env_values = true,
-          value_parser = clap::value_parser!(u16).range(1..=1024))]
-    threads: Option<u16>,
     /// No progress bar; messages are still printed.
     #[arg(short, long)]
     quiet: bool,
@@ -119,18 +116,22 @@ pub fn run(args: Args) -> Outcome {
     let (Some(config), Some(out)) = (&args.config, &args.out) else {
         return Err(Failure::usage("a configuration and --out FOLDER are needed"));
     };
-    use_threads(args.threads);
     let mut config = RunConfig::open(config)?;
     if let Some(steps) = args.steps {
         config.steps = steps;
     }
     if let Some(seed) = args.seed {
-        config.seed = seed;
+        config.seed = seed.announced();
     }
     if let Some(start) = &args.start {
         config.start = Some(start.clone());
     }
-    gather(&mut config, out, &args, &Bar::with_time_left(args.quiet))?;
+    let mut folder = RunFolder { path: out, claim: None };
+    if out.is_dir() {
+        folder.make()?;
+    }
+    gather(&mut config, &mut folder, &args, &Bar::with_time_left(args.quiet))?;
+    folder.make()?;
     let options = RunOptions {
         resume: args.resume,
         allow_changes: args.allow_changes,
@@ -166,24 +167,32 @@ pub fn run(args: Args) -> Outcome {
     Ok(())
 }
 
-/// Bounds the threads of both pools of this process: they read these variables when they are first used.
-fn use_threads(threads: Option<u16>) {
-    if let Some(threads) = threads {
-        for name in ["OMNIID_THREADS", "RAYON_NUM_THREADS"] {
-            std::env::set_var(name, threads.to_string());
+/// The run's folder: one process at a time trains in it.
+struct RunFolder<'a> {
+    path: &'a Path,
+    claim: Option<Claim>,
+}
+
+impl RunFolder<'_> {
+    /// Makes the folder and claims it, once.
+    fn make(&mut self) -> Outcome {
+        if self.claim.is_none() {
+            self.claim = Some(output::make_folder(self.path)?);
         }
+        Ok(())
     }
 }
 
 /// Puts the data into the configuration: what was named, prepared photos, or people rendered for this run.
-fn gather(config: &mut RunConfig, out: &Path, args: &Args, bar: &Bar) -> Outcome {
+fn gather(config: &mut RunConfig, folder: &mut RunFolder<'_>, args: &Args, bar: &Bar) -> Outcome {
+    let out = folder.path;
     if !args.data.is_empty() {
         config.data.files.clone_from(&args.data);
     }
-    for (place, folder) in args.photos.iter().enumerate() {
-        output::make_folder(out)?;
+    for (place, photos) in args.photos.iter().enumerate() {
+        folder.make()?;
         let file = out.join(format!("photos-{}.safetensors", place + 1));
-        prepare_photos(folder, &file, config, args, bar)?;
+        prepare_photos(photos, &file, config, args, bar)?;
         if !config.data.files.contains(&file) {
             config.data.files.push(file);
         }
@@ -209,7 +218,7 @@ fn gather(config: &mut RunConfig, out: &Path, args: &Args, bar: &Bar) -> Outcome
             file.display()
         ));
         let assets: Assets = args.assets.open()?;
-        output::make_folder(out)?;
+        folder.make()?;
         people(&assets, &render, "rendering people", args.quiet)?.save(&file)?;
     }
     config.data.files.push(file);
@@ -260,7 +269,7 @@ fn prepare_photos(folder: &Path, file: &Path, config: &RunConfig, args: &Args, b
         bar.show("preparing photos", done as u64, all as u64)
     })?;
     bar.line(&format!("{}: {report}", folder.display()));
-    tell_dropped(&report, file, bar)?;
+    dropped::tell(&report, &file.with_extension("dropped.txt"), bar)?;
     if dataset.people.is_empty() {
         return Err(Failure::usage(format!(
             "{}: nobody to train on; every person needs {} usable photos",
@@ -269,41 +278,6 @@ fn prepare_photos(folder: &Path, file: &Path, config: &RunConfig, args: &Args, b
         )));
     }
     Ok(())
-}
-
-/// The first photos that were left out go to the terminal, all of them into a text beside the prepared ones.
-fn tell_dropped(report: &PhotoReport, file: &Path, bar: &Bar) -> Outcome {
-    const SHOWN: usize = 10;
-    if report.dropped.is_empty() {
-        return Ok(());
-    }
-    let lines: Vec<String> = report
-        .dropped
-        .iter()
-        .map(|dropped| {
-            let detail = match dropped.detail.as_str() {
-                "" => String::new(),
-                detail => format!(": {detail}"),
-            };
-            format!("{}: {}{detail}", dropped.path, dropped.reason.text())
-        })
-        .collect();
-    for line in lines.iter().take(SHOWN) {
-        bar.line(&format!("  left out {line}"));
-    }
-    let text = file.with_extension("dropped.txt");
-    if lines.len() > SHOWN {
-        bar.line(&format!("  and {} more, see {}", lines.len() - SHOWN, text.display()));
-    }
-    Ok(save_bytes_atomically(
-        &text,
-        (lines.join(
-            "
-",
-        ) + "
-")
-        .as_bytes(),
-    )?)
 }
 
 /// Shows a run.

@@ -108,7 +108,7 @@ fn everything_that_is_not_used_is_listed() {
         "left out  mine/IMG_1.HEIC: ",
         "mine/clip.MOV: a video",
         "2 other files, no photos: mine/data.json, mine/notes.txt",
-        "1 folder below not searched: --recursive",
+        "1 folder below not searched without --recursive",
         "(4 of 7 given)",
     ] {
         assert!(text.contains(part), "{part}: {text}");

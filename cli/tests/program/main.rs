@@ -1,5 +1,6 @@
 //! The built program on small random models, photos and folders.
 
+mod claims;
 mod commands;
 mod conversions;
 mod drawing;
@@ -8,5 +9,6 @@ mod folders;
 mod rendering;
 #[cfg(unix)]
 mod signals;
+mod streams;
 mod support;
 mod training;

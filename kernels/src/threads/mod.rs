@@ -1,9 +1,11 @@
 //! The worker pool under every kernel, and what its threads need.
 
+mod environment;
 mod pool;
 mod scoped;
 mod scratch;
 
+pub use environment::threads_asked_for;
 pub use pool::ThreadPool;
 #[cfg(any(feature = "gradients", test))]
 pub(crate) use scoped::scoped;

@@ -4,6 +4,7 @@
 //! threads at all. Jobs live on the callers' stacks and are listed in a table of fixed capacity: a run
 //! allocates nothing.
 
+use super::environment::threads_asked_for;
 use super::scoped::scoped;
 use std::any::Any;
 use std::cell::Cell;
@@ -104,14 +105,12 @@ impl ThreadPool {
     }
 
     /// The pool of the process: one thread per available processor, or as many as the environment variable
-    /// `OMNIID_THREADS` says when it is first used.
+    /// `OMNIID_THREADS` says when it is first used ([`threads_asked_for`]).
     pub fn global() -> &'static Self {
         static GLOBAL: OnceLock<ThreadPool> = OnceLock::new();
         GLOBAL.get_or_init(|| {
-            let asked = std::env::var("OMNIID_THREADS")
-                .ok()
-                .and_then(|text| text.trim().parse::<usize>().ok());
-            let threads = asked.filter(|&n| n > 0).map(|n| n.min(1024));
+            // Whoever opens an engine was told if it is no number.
+            let threads = threads_asked_for().ok().flatten();
             let available = || std::thread::available_parallelism().map_or(1, |n| n.get());
             Self::new(threads.unwrap_or_else(available))
         })

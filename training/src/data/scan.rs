@@ -1,8 +1,8 @@
 //! What a folder of photos holds: photos, and everything else with the reason why it is none.
 
+use omniid::photo::{recognise_file, PictureFormat};
 use omniid::{Error, ErrorKind, Result};
 use std::ffi::OsStr;
-use std::io::Read;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
@@ -51,9 +51,6 @@ const SYSTEM_NAMES: [&str; 20] = [
 /// Folders below a folder that are searched.
 const DEPTH: usize = 64;
 
-/// Bytes at the beginning of a file that tell its format.
-const START: usize = 64;
-
 /// Whether a name is that of a hidden file or folder, of a system file, or of a folder of thumbnails: `.DS_Store`,
 /// `._a.jpg`, `.thumbnails`, `@eaDir`, `Thumbs.db` and the like. They are nobody's photos.
 pub fn is_system_entry(name: &OsStr) -> bool {
@@ -101,14 +98,14 @@ impl NoPhoto {
 impl std::fmt::Display for NoPhoto {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            Self::Video => "a video: save a frame of it as JPEG or PNG",
+            Self::Video => "a video",
             Self::OtherFile => "no photo",
             Self::SpecialFile => "no file but a pipe, a socket or a device",
-            Self::LinkToFolder => "a link to a folder, not followed: name the folder itself",
+            Self::LinkToFolder => "a link to a folder, which is not followed",
             Self::BrokenLink => "a link to nothing",
-            Self::Library => "the library of a photo program: export the photos from it",
-            Self::Unreadable(message) => return write!(f, "cannot be read: {message}"),
-            Self::TooDeep => "too many folders deep: name it itself",
+            Self::Library => "the library of a photo program, which holds more thumbnails than photos",
+            Self::Unreadable(message) => return write!(f, "unreadable: {message}"),
+            Self::TooDeep => "too many folders deep",
         })
     }
 }
@@ -224,27 +221,28 @@ impl Scan {
     }
 }
 
-/// Why a file is no photo; `None` for photos, and for files that their name says are photos.
+/// Why a file is no photo; `None` for pictures, and for files that their name says are photos: their decoding tells what
+/// is wrong with them.
 fn no_photo(path: &Path) -> Option<NoPhoto> {
-    let named = ends_with(path, &ENDINGS) || ends_with(path, &OTHER_PICTURES);
-    if named {
-        return None;
-    }
-    if ends_with(path, &VIDEOS) {
-        return Some(NoPhoto::Video);
-    }
-    let mut start = Vec::with_capacity(START);
-    match std::fs::File::open(path).and_then(|file| file.take(START as u64).read_to_end(&mut start)) {
-        Ok(_) if is_picture(&start) => None,
+    use PictureFormat::*;
+    let named = is_named_like_photo(path);
+    match recognise_file(path) {
+        Ok(Some(Video)) => Some(NoPhoto::Video),
+        Ok(Some(
+            Jpeg | Png | WebP | Tiff | Heic | Avif | JpegXl | Jpeg2000 | JpegXr | Gif | Photoshop | CameraRaw(_),
+        )) => None,
+        // Two letters are no evidence without a header behind them.
+        Ok(Some(Bmp)) if std::fs::metadata(path).is_ok_and(|file| file.len() >= 54) => None,
+        _ if named => None,
+        _ if ends_with(path, &VIDEOS) => Some(NoPhoto::Video),
         Ok(_) => Some(NoPhoto::OtherFile),
         Err(error) => Some(NoPhoto::Unreadable(error.to_string())),
     }
 }
 
-/// Whether bytes begin like a picture's, beyond doubt: two letters, as in BMP and PNM, are also how texts begin.
-fn is_picture(start: &[u8]) -> bool {
-    use image::ImageFormat;
-    image::guess_format(start).is_ok_and(|format| !matches!(format, ImageFormat::Bmp | ImageFormat::Pnm))
+/// Whether a file's name ends like that of a photo, of a format that is read or not.
+pub fn is_named_like_photo(path: &Path) -> bool {
+    ends_with(path, &ENDINGS) || ends_with(path, &OTHER_PICTURES)
 }
 
 /// Whether a name has one of these endings, whatever their case.

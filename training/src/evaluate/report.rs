@@ -130,6 +130,12 @@ fn generation_section(text: &mut String, found: &GenerationReport) {
         "\n### Generated pictures\n\n{} people, {} pictures of {} px each time, {} steps, guidance {}.",
         found.people, found.pictures, found.size, found.steps, found.guidance
     );
+    if found.compared_with_drawn {
+        text.push_str(
+            "\nPeople have two photos: one is read, the other one drawn and also compared with. The true pictures are then \
+             alike themselves by 1, and what is drawn seems less alike than with a third photo.\n",
+        );
+    }
     if !found.truth[0].measured.is_empty() {
         for (place, title) in [
             (0, "Identity by the verifier, all views".to_string()),

@@ -10,7 +10,8 @@ pub(super) struct Subject<'a> {
     pub family: &'a str,
     /// What the encoder reads; of n photos it reads the first n.
     pub inputs: Vec<&'a Picture>,
-    /// A true picture as frontal as there is: another view to compare with. Neither read nor drawn.
+    /// A true picture as frontal as there is: another view to compare with. Neither read nor drawn, but for people
+    /// [with two pictures](Self::of_two).
     pub gallery: &'a Picture,
     /// What is drawn. Never read.
     pub targets: Vec<&'a Picture>,
@@ -22,10 +23,7 @@ impl<'a> Subject<'a> {
     pub fn of(dataset: &'a Dataset, inputs: usize, targets: usize) -> Vec<Self> {
         let subject = |person: &'a crate::data::PersonPictures| {
             let pictures = &person.pictures;
-            let gallery = person.targets().into_iter().min_by(|a, b| {
-                let turned = |place: &usize| angle(&pictures[*place].view, &FRONTAL);
-                turned(a).total_cmp(&turned(b))
-            })?;
+            let gallery = Self::most_frontal(person)?;
             let read: Vec<usize> = person
                 .inputs()
                 .into_iter()
@@ -47,6 +45,31 @@ impl<'a> Subject<'a> {
             })
         };
         dataset.people.iter().filter_map(subject).collect()
+    }
+
+    /// The people of a set who have at least two pictures: the more frontal one is drawn and also compared with, another
+    /// one is read. What is measured is then no other view: the true picture is alike itself by 1.
+    pub fn of_two(dataset: &'a Dataset) -> Vec<Self> {
+        let subject = |person: &'a crate::data::PersonPictures| {
+            let drawn = Self::most_frontal(person)?;
+            let read = person.inputs().into_iter().find(|place| *place != drawn)?;
+            let pictures = &person.pictures;
+            Some(Self {
+                family: &person.family,
+                inputs: vec![&pictures[read]],
+                gallery: &pictures[drawn],
+                targets: vec![&pictures[drawn]],
+            })
+        };
+        dataset.people.iter().filter_map(subject).collect()
+    }
+
+    /// The target that looks most into the camera.
+    fn most_frontal(person: &crate::data::PersonPictures) -> Option<usize> {
+        person.targets().into_iter().min_by(|a, b| {
+            let turned = |place: &usize| angle(&person.pictures[*place].view, &FRONTAL);
+            turned(a).total_cmp(&turned(b))
+        })
     }
 
     /// Degrees between a target and the nearest of the first `count` inputs.
@@ -114,6 +137,20 @@ mod tests {
         // Unit vectors (½, √½, ½) and (0, 0, 1).
         assert!((angle(&view(45.0, 45.0), &view(0.0, 0.0)) - 60.0).abs() < 1e-4);
         assert!((from_front(&view(-33.0, 0.0)) - 33.0).abs() < 1e-4);
+    }
+
+    #[test]
+    fn of_two_pictures_one_is_read_and_one_drawn() {
+        let mut dataset = toy_people(3, 2, 16, 1);
+        dataset.people[2].pictures.truncate(1);
+        let subjects = Subject::of_two(&dataset);
+        assert_eq!(subjects.len(), 2);
+        for subject in &subjects {
+            assert_eq!((subject.inputs.len(), subject.targets.len()), (1, 1));
+            assert!(std::ptr::eq(subject.gallery, subject.targets[0]));
+            assert!(!std::ptr::eq(subject.inputs[0], subject.targets[0]));
+            assert!(from_front(&subject.targets[0].view) <= from_front(&subject.inputs[0].view));
+        }
     }
 
     #[test]

@@ -292,9 +292,12 @@ pub fn start<'a, O: Objective, C: Configuration>(
         problems.iter().for_each(|problem| observer.message(problem));
         let before = C::parse(&state.config).map_err(|error| error.context("saved state"))?;
         if let Some(difference) = config.difference_to(&before) {
-            let text = format!("the run to be resumed was started otherwise: {difference}");
+            let text = format!(
+                "the run in {} has another configuration: {difference}",
+                folder.display()
+            );
             if !options.allow_changes {
-                return Err(Error::mismatch(text));
+                return Err(Error::mismatch(text).with_remedy(remedy::CHANGED_RUN));
             }
             observer.message(&text);
         }

@@ -7,7 +7,7 @@ use crate::failure::Outcome;
 use crate::memory;
 use crate::output::{self, bytes_text};
 use crate::photos::PassedOver;
-use crate::picture::{save_png, Cell, Sheet};
+use crate::picture::{save_png, Cell, PictureTarget, Sheet};
 use crate::progress::{cancelled, Bar};
 use crate::views::{self, NamedView};
 use image::RgbImage;
@@ -29,10 +29,11 @@ Examples:
 #[derive(clap::Args)]
 #[command(after_help = format!("{EXAMPLES}\n\n{}", views::help()))]
 pub struct Args {
-    /// Photos, folders of photos, and identities (.omniid).
+    /// Photos, folders of photos, and identities (.omniid); - for standard input.
     #[arg(required = true, value_name = "PHOTO")]
     inputs: Vec<PathBuf>,
-    /// The contact sheet to write: the photos as the model sees them, below them the generated views.
+    /// The contact sheet to write: the photos as the model sees them, below them the generated views. Its name says
+    /// the format: PNG, JPEG, WebP, BMP or TIFF; - is standard output.
     #[arg(short, long, visible_alias = "output", value_name = "FILE")]
     out: PathBuf,
     /// Views to draw, separated by commas, or "all" [default: eight poses and expressions].
@@ -108,12 +109,15 @@ struct PersonLine {
 
 pub fn run(args: Args) -> Outcome {
     let start = Instant::now();
-    output::check_target(&args.out, args.force)?;
+    let target = PictureTarget::new(&args.out, args.force, args.json)?;
     let views = views::parse(&args.views)?;
-    let sources = Sources::find(&args.inputs, args.photo.recursive, args.truth.as_deref())?;
-    if let Some(folder) = &args.separate {
-        output::make_folder(folder)?;
-    }
+    let sources = Sources::find(
+        &args.inputs,
+        args.photo.recursive,
+        args.truth.as_deref(),
+        &args.generator.model.limits.limits(),
+    )?;
+    let _claim = args.separate.as_deref().map(output::make_folder).transpose()?;
     let generator = args.generator.open(args.quiet)?;
     let opened = start.elapsed().as_secs_f64();
     let people = sources.identities(&generator, &views, &args)?;
@@ -142,9 +146,9 @@ pub fn run(args: Args) -> Outcome {
         });
     }
     let size = generator.host().config().size;
-    save_png(&sheet(&args, &options, size, &people, &drawn), &args.out)?;
+    target.write(&sheet(&args, &options, size, &people, &drawn))?;
     let report = Report {
-        sheet: args.out.display().to_string(),
+        sheet: target.target().name(),
         model: generator.engine().info().fingerprint.clone(),
         size,
         people: lines,
@@ -168,7 +172,7 @@ pub fn run(args: Args) -> Outcome {
         person.not_used.tell();
     }
     eprintln!("{}", report.cost());
-    output::print(format!(
+    target.target().report(format!(
         "{}: {} of {} px",
         report.sheet,
         report

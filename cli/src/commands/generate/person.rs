@@ -3,6 +3,7 @@
 use super::{Args, NamedView};
 use crate::crops;
 use crate::failure::{Failure, Outcome};
+use crate::input::Input;
 use crate::photos::{self, PassedOver};
 use crate::progress::with_bar;
 use image::RgbImage;
@@ -10,6 +11,7 @@ use omniid::engine::EncodeOptions;
 use omniid::face::CropMode;
 use omniid::identity::Identity;
 use omniid::photo::Photo;
+use omniid::Limits;
 use omniid_minihost::Generator;
 use omniid_training::render::{read_truth, TruthLine};
 use std::collections::HashMap;
@@ -32,10 +34,10 @@ pub struct Person {
 
 /// Where a person comes from.
 enum Source {
-    Identity(PathBuf),
+    Identity(PathBuf, Input),
     Photos {
         name: String,
-        files: Vec<PathBuf>,
+        files: Vec<Input>,
         passed_over: PassedOver,
     },
 }
@@ -49,7 +51,7 @@ pub struct Sources {
 
 impl Sources {
     /// Finds the files of every person.
-    pub fn find(inputs: &[PathBuf], recursive: bool, truth: Option<&Path>) -> Outcome<Self> {
+    pub fn find(inputs: &[PathBuf], recursive: bool, truth: Option<&Path>, limits: &Limits) -> Outcome<Self> {
         let truth = truth.map(known_pictures).transpose()?.unwrap_or_default();
         let mut people = Vec::new();
         let mut singles: Option<usize> = None;
@@ -58,22 +60,27 @@ impl Sources {
                 let found = photos::collect(std::slice::from_ref(path), recursive)?;
                 people.push(Source::Photos {
                     name: file_name(path),
-                    files: found.photos,
+                    files: found.photos.into_iter().map(Input::File).collect(),
                     passed_over: found.passed_over,
                 });
-            } else if is_identity(path) {
-                people.push(Source::Identity(path.clone()));
+                continue;
+            }
+            let input = Input::open(path, limits)?;
+            if is_identity(path, &input) {
+                people.push(Source::Identity(path.clone(), input));
             } else {
+                if let Input::File(path) = &input {
+                    std::fs::metadata(path).map_err(|error| omniid::Error::io(path, error))?;
+                }
                 // Photos that are named one by one are one person, where the first of them stands.
-                let files = photos::collect(std::slice::from_ref(path), recursive)?.photos;
                 match singles.and_then(|place| people.get_mut(place)) {
-                    Some(Source::Photos { files: known, .. }) => known.extend(files),
+                    Some(Source::Photos { files: known, .. }) => known.push(input),
                     _ => {
                         singles = Some(people.len());
                         let folder = path.parent().map(file_name).filter(|name| !name.is_empty());
                         people.push(Source::Photos {
                             name: folder.unwrap_or_else(|| "photos".to_string()),
-                            files,
+                            files: vec![input],
                             passed_over: PassedOver::default(),
                         });
                     }
@@ -84,13 +91,13 @@ impl Sources {
     }
 
     /// Reads or makes everybody's identity.
-    pub fn identities(&self, generator: &Generator, views: &[NamedView], args: &Args) -> Outcome<Vec<Person>> {
-        let make = |source: &Source| match source {
-            Source::Identity(path) => {
-                let identity = Identity::load(path, generator.engine().limits())?;
+    pub fn identities(self, generator: &Generator, views: &[NamedView], args: &Args) -> Outcome<Vec<Person>> {
+        let make = |source: Source| match source {
+            Source::Identity(path, input) => {
+                let identity = Identity::load(input.into_source(), generator.engine().limits())?;
                 let label = identity.provenance().label.clone();
                 Ok(Person {
-                    name: if label.is_empty() { file_name(path) } else { label },
+                    name: if label.is_empty() { file_name(&path) } else { label },
                     identity,
                     photos: Vec::new(),
                     left_out: Vec::new(),
@@ -105,54 +112,64 @@ impl Sources {
                 passed_over,
             } if self.truth.is_empty() => {
                 let options = args.photo.encode_options()?;
-                let photos = files.iter().map(|path| args.photo.photo(path.clone())).collect();
-                let person = from_photos(name, photos, options, generator, views.to_vec(), args)?;
+                let photos = files.into_iter().map(|input| args.photo.chosen(input.into_photo()));
+                let person = from_photos(&name, photos.collect(), options, generator, views.to_vec(), args)?;
                 Ok(Person {
-                    not_used: passed_over.clone(),
+                    not_used: passed_over,
                     ..person
                 })
             }
-            Source::Photos { name, files, .. } => self.rendered(name, files, generator, args),
+            Source::Photos { name, files, .. } => rendered(&self.truth, &name, files, generator, args),
         };
-        self.people.iter().map(make).collect()
+        self.people.into_iter().map(make).collect()
     }
+}
 
-    /// A rendered person: input pictures make the identity, studio pictures are the views.
-    fn rendered(&self, name: &str, files: &[PathBuf], generator: &Generator, args: &Args) -> Outcome<Person> {
-        let mut inputs = Vec::new();
-        let (mut views, mut truth) = (Vec::new(), Vec::new());
-        for file in files {
-            let full = std::fs::canonicalize(file).map_err(|error| omniid::Error::io(file, error))?;
-            let line = self
-                .truth
-                .get(&full)
-                .ok_or_else(|| Failure::usage(format!("{}: the truth file says nothing about it", file.display())))?;
-            if line.is_target() {
-                views.push(NamedView {
-                    name: format!(
-                        "yaw {:.0} pitch {:.0}",
-                        line.view.yaw.to_degrees(),
-                        line.view.pitch.to_degrees()
-                    ),
-                    view: line.view,
-                });
-                truth.push(Photo::from(file.as_path()).decode(generator.engine().limits())?);
-            } else {
-                inputs.push(Photo::from(file.clone()));
-            }
-        }
-        if inputs.is_empty() || views.is_empty() {
+/// A rendered person: input pictures make the identity, studio pictures are the views.
+fn rendered(
+    known: &HashMap<PathBuf, TruthLine>,
+    name: &str,
+    files: Vec<Input>,
+    generator: &Generator,
+    args: &Args,
+) -> Outcome<Person> {
+    let mut inputs = Vec::new();
+    let (mut views, mut truth) = (Vec::new(), Vec::new());
+    for input in files {
+        let Input::File(file) = input else {
             return Err(Failure::usage(format!(
-                "{name}: {} input and {} studio pictures; at least one of each is needed",
-                inputs.len(),
-                views.len()
+                "{name}: a pipe, expected files, which the truth is about"
             )));
+        };
+        let full = std::fs::canonicalize(&file).map_err(|error| omniid::Error::io(&file, error))?;
+        let line = known
+            .get(&full)
+            .ok_or_else(|| Failure::usage(format!("{}: the truth file says nothing about it", file.display())))?;
+        if line.is_target() {
+            views.push(NamedView {
+                name: format!(
+                    "yaw {:.0} pitch {:.0}",
+                    line.view.yaw.to_degrees(),
+                    line.view.pitch.to_degrees()
+                ),
+                view: line.view,
+            });
+            truth.push(Photo::from(file.as_path()).decode(generator.engine().limits())?);
+        } else {
+            inputs.push(Photo::from(file));
         }
-        // Rendered pictures are crops already.
-        let options = args.photo.encode_options()?.with_crop(CropMode::None);
-        let person = from_photos(name, inputs, options, generator, views, args)?;
-        Ok(Person { truth, ..person })
     }
+    if inputs.is_empty() || views.is_empty() {
+        return Err(Failure::usage(format!(
+            "{name}: {} input and {} studio pictures; at least one of each is needed",
+            inputs.len(),
+            views.len()
+        )));
+    }
+    // Rendered pictures are crops already.
+    let options = args.photo.encode_options()?.with_crop(CropMode::None);
+    let person = from_photos(name, inputs, options, generator, views, args)?;
+    Ok(Person { truth, ..person })
 }
 
 fn from_photos(
@@ -193,9 +210,13 @@ fn known_pictures(path: &Path) -> Outcome<HashMap<PathBuf, TruthLine>> {
     Ok(lines.into_iter().map(|line| (root.join(&line.path), line)).collect())
 }
 
-/// Whether a file is an identity: anything that is no picture and is called like one.
-fn is_identity(path: &Path) -> bool {
-    path.extension().is_some_and(|ending| ending == "omniid") && !photos::is_image(path)
+/// Whether an input is an identity: anything that is no picture, and is called like one if it has a name.
+fn is_identity(path: &Path, input: &Input) -> bool {
+    let called_so = match input {
+        Input::File(_) => path.extension().is_some_and(|ending| ending == "omniid"),
+        Input::Pipe { .. } => true,
+    };
+    called_so && !input.is_picture()
 }
 
 fn file_name(path: &Path) -> String {

@@ -25,7 +25,8 @@ use scoring::Scorer;
 
 /// Draws the people of a set from different identities and judges the pictures.
 ///
-/// Pictures of the set are crops of the generator's size. `verifier` judges who is shown; without it only pixels are
+/// Pictures of the set are crops of the generator's size. Where a single picture is read and nobody has a third one,
+/// the true picture of what is drawn is also the one that is compared with. `verifier` judges who is shown; without it only pixels are
 /// compared.
 ///
 /// # Errors
@@ -49,11 +50,24 @@ pub fn evaluate_generation(
             host.config().size
         )));
     }
-    let subjects = Subject::of(dataset, most, options.targets);
-    if most == 0 || subjects.len() < 2 {
+    if most == 0 {
+        return Err(Error::invalid("0 pictures to read, expected at least 1"));
+    }
+    let mut subjects = Subject::of(dataset, most, options.targets);
+    let few = subjects.len() < 2 && most == 1;
+    if few {
+        subjects = Subject::of_two(dataset);
+    }
+    if subjects.len() < 2 {
+        let needed = match most {
+            1 => "2 pictures, one to read and one to draw".to_string(),
+            most => format!(
+                "{} pictures, {most} to read, one to compare with and one to draw",
+                most + 2
+            ),
+        };
         return Err(Error::invalid(format!(
-            "{} of {} people have {most} pictures to read, one to compare with and one to draw; at least 2 people and 1 \
-             photo are needed",
+            "{} of {} people have at least {needed}; expected 2 people",
             subjects.len(),
             dataset.people.len()
         )));
@@ -84,7 +98,9 @@ pub fn evaluate_generation(
         }
         drawn.push((*kind, metrics));
     }
-    Ok((report::report(&subjects, &scorer, &drawn, host, options)?, examples))
+    let mut report = report::report(&subjects, &scorer, &drawn, host, options)?;
+    report.compared_with_drawn = few;
+    Ok((report, examples))
 }
 
 /// Every kind of identity with everybody's.

@@ -66,6 +66,9 @@ pub struct GenerationReport {
     pub steps: usize,
     /// Guidance.
     pub guidance: f64,
+    /// Whether people have two pictures only, so that no other view than the drawn one can be compared with.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub compared_with_drawn: bool,
     /// Each kind of identity.
     pub results: Vec<DrawnResult>,
     /// The true pictures themselves, metrics like generated ones: what the verifier can give at this size. Over all
@@ -200,6 +203,7 @@ pub(super) fn report(
         size: host.config().size as u32,
         steps: options.generate.steps,
         guidance: options.generate.guidance,
+        compared_with_drawn: false,
         results,
         truth: [means(&truth, &|_, _| true), means(&truth, &frontal)],
         angles,

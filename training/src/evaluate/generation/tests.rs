@@ -104,6 +104,32 @@ fn pictures_are_of_the_identity_that_they_are_said_to_be_of() -> Result<()> {
 }
 
 #[test]
+fn two_pictures_are_one_to_read_and_one_to_draw() -> Result<()> {
+    let (model, host) = test_model::generator(7);
+    let options = GenerationOptions {
+        counts: vec![1],
+        ..options()
+    };
+    let evaluate = |pictures| {
+        let people = toy_people(3, pictures, test_model::DRAWN, 1);
+        evaluate_generation(&model, &host, &people, None, &options, &mut Progress::silent())
+    };
+    let (two, examples) = evaluate(2)?;
+    assert_eq!((two.people, two.pictures, two.compared_with_drawn), (3, 3, true));
+    assert!(examples
+        .iter()
+        .all(|one| one.inputs.len() == 1 && one.truth.len() == 1 && one.inputs != one.truth));
+    assert!(two.results.iter().all(|result| result.all.pictures == 3));
+    assert!(!evaluate(3)?.0.compared_with_drawn);
+    let error = evaluate(1).expect_err("nothing to draw");
+    assert!(
+        error.message().contains("0 of 3 people have at least 2 pictures"),
+        "{error}"
+    );
+    Ok(())
+}
+
+#[test]
 fn what_cannot_be_evaluated_is_refused() {
     let (model, host) = test_model::generator(7);
     let evaluate = |people: &Dataset| {

@@ -32,6 +32,7 @@ fn evaluation() -> Evaluation {
         size: 64,
         steps: 8,
         guidance: 2.0,
+        compared_with_drawn: false,
         results: vec![DrawnResult {
             drawn: Drawn::Photos(3),
             all: drawn.clone(),
