@@ -228,6 +228,55 @@ fn prints(literal: &str, message: &str) -> bool {
     found && length >= 12 && length * 5 >= message.len()
 }
 
+/// The strings of a Python file between double quotes, those that stand beside one another joined.
+fn python_strings(source: &str) -> Vec<String> {
+    let mut strings: Vec<String> = Vec::new();
+    let (mut between, mut rest) = (source, source);
+    while let Some(start) = rest.find('"') {
+        let joined = rest[..start].trim();
+        let mut value = String::new();
+        let mut chars = rest[start + 1..].char_indices();
+        let end = loop {
+            match chars.next() {
+                Some((_, '\\')) => value.extend(chars.next().map(|(_, c)| c)),
+                Some((at, '"')) => break start + 1 + at + 1,
+                Some((_, c)) => value.push(c),
+                None => break rest.len(),
+            }
+        };
+        match strings
+            .last_mut()
+            .filter(|_| between.len() != source.len() && ["", "f"].contains(&joined))
+        {
+            Some(last) => last.push_str(&value),
+            None => strings.push(value),
+        }
+        rest = &rest[end..];
+        between = rest;
+    }
+    strings
+}
+
+/// The strings of the Python bindings.
+fn binding_strings() -> Vec<String> {
+    let mut folders = vec![
+        super::root().join("bindings/python/omniid"),
+        super::root().join("bindings/comfyui"),
+    ];
+    let mut strings = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("a folder of the bindings") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() && !path.ends_with("tests") {
+                folders.push(path);
+            } else if path.extension().is_some_and(|ending| ending == "py") {
+                strings.extend(python_strings(&std::fs::read_to_string(&path).expect("a source")));
+            }
+        }
+    }
+    strings
+}
+
 fn page() -> String {
     std::fs::read_to_string(super::root().join("docs/troubleshooting.md")).expect("the page")
 }
@@ -301,6 +350,12 @@ fn the_page_shows_messages_as_they_are_printed() {
     let texts = Texts::of(&super::workspace());
     let mut unknown = String::new();
     let messages = shown(&page());
+    let literals: Vec<String> = texts
+        .literals
+        .iter()
+        .map(|(_, literal)| literal.clone())
+        .chain(binding_strings())
+        .collect();
     assert!(messages.len() > 20);
     for whole in messages {
         // What a literal has to explain: the message without its kind and its remedy.
@@ -313,7 +368,7 @@ fn the_page_shows_messages_as_they_are_printed() {
             .iter()
             .filter_map(|remedy| message.strip_suffix(&*format!("; {}", remedy.text)));
         let message = remedy.min_by_key(|message| message.len()).unwrap_or(message);
-        if !texts.literals.iter().any(|(_, literal)| prints(literal, message)) {
+        if !literals.iter().any(|literal| prints(literal, message)) {
             unknown += &format!("{whole}\n");
         }
     }
@@ -364,6 +419,10 @@ fn a_planted_remedy_is_found() {
         "{}: crop {mode:?} is known",
         "a.jpg: crop Face { margin: 1 } is unknown"
     ));
+    assert_eq!(
+        python_strings(r#"f("a\"b" "c", f"d"\n f"e{x}")"#.replace("\\n", "\n").as_str()),
+        ["a\"bc", "de{x}"]
+    );
     assert_eq!(shown("a\n```text\nb\n    c\nd\n```\n"), ["b c", "d"]);
     let page = "# Page\n<a id=\"a\"></a>\n<a id=\"b\"></a>\n## Entry\nIt is\nbroken.\n## Other\n";
     let entry = (vec!["a".to_string(), "b".to_string()], "It is broken. ".to_string());
