@@ -2,7 +2,7 @@
 
 use super::jpeg::Jpeg;
 use super::profile::to_srgb;
-use super::recognise::{extra_sample, photo_in, recognise, ExtraSample, PhotoInTiff, PictureFormat};
+use super::recognise::{extra_sample, photo_in, recognise, tiff_profile, ExtraSample, PhotoInTiff, PictureFormat};
 use super::transparency::Opacity;
 use super::{check_bytes, check_size, Decoded};
 use crate::error::{Error, ErrorKind, Result};
@@ -149,7 +149,10 @@ fn decode_as(bytes: &[u8], format: ImageFormat, limits: &Limits, jpeg: Option<&J
         Some(jpeg) => (jpeg.orientation(), jpeg.profile()),
         None => (
             decoder.orientation().unwrap_or(Orientation::NoTransforms),
-            decoder.icc_profile().ok().flatten(),
+            match format {
+                ImageFormat::Tiff => tiff_profile(bytes),
+                _ => decoder.icc_profile().ok().flatten(),
+            },
         ),
     };
     check_bytes(peak_bytes(&decoder, format, orientation), width, height, limits)?;
@@ -186,7 +189,7 @@ fn opacity(image: &DynamicImage, bytes: &[u8], format: ImageFormat) -> (Option<O
         _ => false,
     };
     let opacity = Opacity::of(image);
-    if format == ImageFormat::Bmp && opacity.as_ref().is_some_and(Opacity::is_nothing) {
+    if matches!(format, ImageFormat::Bmp | ImageFormat::Tiff) && opacity.as_ref().is_some_and(Opacity::is_nothing) {
         // Programs that know no opacity leave its byte 0.
         return (None, false);
     }

@@ -68,7 +68,7 @@ pub(in crate::photo) enum ExtraSample {
     Associated,
     /// Opacity.
     Unassociated,
-    /// Something else, or nobody says.
+    /// Something else.
     Other,
 }
 
@@ -79,9 +79,20 @@ pub(in crate::photo) fn extra_sample(bytes: &[u8]) -> ExtraSample {
         .map(|directory| directory.extra);
     match extra {
         Ok(Some(1)) => ExtraSample::Associated,
-        Ok(Some(2)) => ExtraSample::Unassociated,
+        // Some writers say nothing of a fourth sample that they mean so.
+        Ok(Some(2) | None) => ExtraSample::Unassociated,
         _ => ExtraSample::Other,
     }
+}
+
+/// The colour profile of the first picture of a TIFF in memory. The decoder does not give it within limits.
+pub(in crate::photo) fn profile(bytes: &[u8]) -> Option<Vec<u8>> {
+    let mut cursor = Cursor::new(bytes);
+    let (mut tiff, first) = Tiff::open(&mut cursor).ok()?;
+    let (at, length) = tiff.directory(first).ok()?.profile?;
+    let start = usize::try_from(at).ok()?;
+    let end = start.checked_add(usize::try_from(length).ok()?)?;
+    bytes.get(start..end).map(<[u8]>::to_vec)
 }
 
 /// What a directory says about its picture, as far as it matters here.
@@ -97,6 +108,8 @@ struct Directory {
     next: u64,
     /// What the first sample beyond the colours is.
     extra: Option<u64>,
+    /// Where the colour profile lies, and its length.
+    profile: Option<(u64, u64)>,
 }
 
 fn inspect<R: Read + Seek>(reader: &mut R) -> PhotoInTiff {
@@ -248,6 +261,7 @@ impl<'r, R: Read + Seek> Tiff<'r, R> {
                 // CFARepeatPatternDim, CFAPattern.
                 33421 | 33422 => directory.raw = true,
                 338 => directory.extra = Some(value),
+                34675 => directory.profile = Some((self.value(field), count)),
                 50706 => directory.dng = true,
                 _ => {}
             }

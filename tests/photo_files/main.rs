@@ -1,7 +1,10 @@
-//! JPEG: damage is judged by the picture's data, and nothing else.
+//! Photo files as people have them: damaged, large, transparent, in other colour spaces.
 
+mod colour;
 mod damage;
+mod icc;
 mod large;
+mod transparency;
 mod writer;
 
 use omniid::photo::Decoded;
