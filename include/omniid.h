@@ -1131,6 +1131,22 @@ void omniid_identity_free(omniid_identity *identity);
 #define OMNIID_BAD_PHOTO_FAIL 1
 
 /**
+ * Use photos that look like somebody else than the others, and note it in the report. In photos with several faces the
+ * one is taken that looks like the other photos.
+ */
+#define OMNIID_STRANGERS_NOTE 0
+
+/**
+ * Leave out photos that look like somebody else than the others, and say so in the report.
+ */
+#define OMNIID_STRANGERS_LEAVE_OUT 1
+
+/**
+ * Do not compare the photos. Of several faces the largest is taken.
+ */
+#define OMNIID_STRANGERS_IGNORE 2
+
+/**
  * What became of each photo of a call. Immutable; may be used from any number of threads at once.
  */
 typedef struct omniid_report omniid_report;
@@ -1172,9 +1188,9 @@ typedef struct omniid_encode_options {
    */
   int32_t drop_features;
   /**
-   * Leave at 0.
+   * What to do with photos that look like somebody else than the others, OMNIID_STRANGERS_... Default: note it.
    */
-  uint32_t reserved;
+  int32_t strangers;
   /**
    * Human-readable label, stored with the identity. NULL and an empty text are the default: none; when extending,
    * the identity's own (omniid_identity_with_notes takes a label away).
@@ -1253,7 +1269,8 @@ typedef struct omniid_photo_report {
    */
   int32_t rotation;
   /**
-   * How alike the photo is to the others of its set, -1 to 1. NaN: there was nothing to compare it with.
+   * How alike the photo is to the others that were given, or of the identity that is extended, -1 to 1. NaN: there was
+   * nothing to compare it with.
    */
   float similarity;
 } omniid_photo_report;

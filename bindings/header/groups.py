@@ -43,6 +43,7 @@ GROUPS = [
     Group("FACE_HINT_", "FaceHint", "Which face of a photo is meant."),
     Group("CROP_", "Crop", "How photos are cropped."),
     Group("BAD_PHOTO_", "BadPhoto", "What to do with a photo that cannot be used."),
+    Group("STRANGERS_", "Strangers", "What to do with photos that look like somebody else than the others."),
     Group("WEIGHT_TYPE_", "WeightType", "How an identity's weight is spread over the layers of the host."),
     Group("STEP_RANGE_", "StepUnit", "What limits the steps at which an identity is injected."),
     Group("UNCONDITIONAL_", "Unconditional", "What unconditional rows see instead of the identity."),

@@ -4,12 +4,12 @@ use crate::dlpack::{omniid_managed_tensor, omniid_tensor};
 use crate::engine::omniid_engine;
 use crate::identity::omniid_identity;
 use crate::photo::{omniid_face, omniid_photo, photos};
-use crate::pointer::{self, flag, reserved, unused};
+use crate::pointer::{self, flag, unused};
 use crate::progress::{omniid_progress_fn, with_progress};
 use crate::status::{c_text, code, omniid_status, OMNIID_STATUS_OK};
 use crate::structs::{self, CStruct};
 use crate::tensor;
-use omniid::engine::{BadPhoto, EncodeOptions, Encoded, PhotoReport};
+use omniid::engine::{BadPhoto, EncodeOptions, Encoded, PhotoReport, Strangers};
 use omniid::face::crop::TEMPLATE_CENTER;
 use omniid::face::{CropMode, FaceBox};
 use omniid::photo::Photo;
@@ -35,6 +35,14 @@ const DEFAULT_STREAM: i64 = 1;
 pub const OMNIID_BAD_PHOTO_SKIP: i32 = 0;
 /// Fail the call.
 pub const OMNIID_BAD_PHOTO_FAIL: i32 = 1;
+
+/// Use photos that look like somebody else than the others, and note it in the report. In photos with several faces the
+/// one is taken that looks like the other photos.
+pub const OMNIID_STRANGERS_NOTE: i32 = 0;
+/// Leave out photos that look like somebody else than the others, and say so in the report.
+pub const OMNIID_STRANGERS_LEAVE_OUT: i32 = 1;
+/// Do not compare the photos. Of several faces the largest is taken.
+pub const OMNIID_STRANGERS_IGNORE: i32 = 2;
 
 /// What became of each photo of a call. Immutable; may be used from any number of threads at once.
 pub struct omniid_report {
@@ -73,8 +81,8 @@ pub struct omniid_encode_options {
     /// 1: do not keep the photos' features. The identity is smaller, but an Omni-ID identity cannot be extended then.
     /// Default: 0.
     pub drop_features: i32,
-    /// Leave at 0.
-    pub reserved: u32,
+    /// What to do with photos that look like somebody else than the others, OMNIID_STRANGERS_... Default: note it.
+    pub strangers: i32,
     /// Human-readable label, stored with the identity. NULL and an empty text are the default: none; when extending,
     /// the identity's own (omniid_identity_with_notes takes a label away).
     pub label: *const c_char,
@@ -121,7 +129,8 @@ pub struct omniid_photo_report {
     pub reserved: u32,
     /// Degrees clockwise by which the photo had to be turned for the face to be upright: 0, 90, 180 or 270.
     pub rotation: i32,
-    /// How alike the photo is to the others of its set, -1 to 1. NaN: there was nothing to compare it with.
+    /// How alike the photo is to the others that were given, or of the identity that is extended, -1 to 1. NaN: there was
+    /// nothing to compare it with.
     pub similarity: f32,
 }
 
@@ -231,7 +240,16 @@ unsafe fn read_options(options: *const omniid_encode_options) -> Result<Options>
         unsafe { pointer::out_handle(report, "report") }?;
     }
     encode.crop = crop(&raw)?;
-    reserved(raw.reserved, omniid_encode_options::NAME)?;
+    encode.strangers = match raw.strangers {
+        OMNIID_STRANGERS_NOTE => Strangers::Note,
+        OMNIID_STRANGERS_LEAVE_OUT => Strangers::LeaveOut,
+        OMNIID_STRANGERS_IGNORE => Strangers::Ignore,
+        other => {
+            return Err(Error::invalid(format!(
+                "strangers: {other}, expected 0 (note), 1 (leave out) or 2 (ignore)"
+            )))
+        }
+    };
     if raw.batch_size > 0 {
         encode.batch_size = raw.batch_size as usize;
     }

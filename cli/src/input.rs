@@ -2,7 +2,7 @@
 
 use crate::failure::{Failure, Outcome};
 use omniid::engine::Source;
-use omniid::photo::{recognise, recognise_file, Photo, PhotoSource, PictureFormat};
+use omniid::photo::{recognise, recognise_file, FaceHint, Photo, PhotoSource, PictureFormat};
 use omniid::{Error, Limits};
 use omniid_training::data::scan::is_named_like_photo;
 use std::borrow::Cow;
@@ -20,12 +20,28 @@ const MOST_BYTES: u64 = 4 << 30;
 /// A file, or what a pipe held. A pipe can be read only once, a file is left to those who know how to read it.
 pub enum Input {
     File(PathBuf),
-    Pipe { name: String, bytes: Vec<u8> },
+    /// A photo and the rank of a face in it, `photo.jpg#1`.
+    Face(PathBuf, usize),
+    Pipe {
+        name: String,
+        bytes: Vec<u8>,
+    },
 }
 
 /// Whether a path names standard input, or a pipe or device that can be read only once.
 pub fn is_pipe(path: &Path) -> bool {
     path == Path::new(STANDARD_INPUT) || std::fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir())
+}
+
+/// The file and the face that `photo.jpg#1` names: the face of that rank in size, 0 is the largest. `None` for anything
+/// else; a file whose name ends like that is meant itself.
+pub fn named_face(path: &Path) -> Option<(PathBuf, usize)> {
+    let (name, rank) = path.file_name()?.to_str()?.rsplit_once('#')?;
+    let file = path.with_file_name(name);
+    // `+1` is a number for `parse`.
+    let is_number = rank.bytes().all(|digit| digit.is_ascii_digit());
+    let rank = rank.parse().ok().filter(|_| is_number)?;
+    (!path.exists() && file.is_file()).then_some((file, rank))
 }
 
 /// What a path is called in messages.
@@ -44,14 +60,17 @@ impl Input {
                 name: name(path),
                 bytes: read(path, limits)?,
             }),
-            false => Ok(Self::File(path.to_path_buf())),
+            false => Ok(match named_face(path) {
+                Some((file, rank)) => Self::Face(file, rank),
+                None => Self::File(path.to_path_buf()),
+            }),
         }
     }
 
     /// Whether the content is that of a picture, read or not. A web page is one where a picture was expected.
     pub fn is_picture(&self) -> bool {
         match self {
-            Self::File(path) => match recognise_file(path) {
+            Self::File(path) | Self::Face(path, _) => match recognise_file(path) {
                 Ok(Some(PictureFormat::Html | PictureFormat::Svg | PictureFormat::Pdf)) => is_named_like_photo(path),
                 Ok(found) => found.is_some(),
                 Err(_) => false,
@@ -63,7 +82,7 @@ impl Input {
     /// The format of a picture; `None` for what is no picture.
     pub fn format(&self) -> Outcome<Option<PictureFormat>> {
         match self {
-            Self::File(path) => Ok(recognise_file(path)?),
+            Self::File(path) | Self::Face(path, _) => Ok(recognise_file(path)?),
             Self::Pipe { bytes, .. } => Ok(recognise(bytes)),
         }
     }
@@ -72,6 +91,7 @@ impl Input {
     pub fn into_photo(self) -> Photo<'static> {
         match self {
             Self::File(path) => Photo::from(path),
+            Self::Face(path, rank) => Photo::from(path).with_face(FaceHint::Index(rank)),
             Self::Pipe { name, bytes } => photo_of(name, bytes),
         }
     }
@@ -79,7 +99,7 @@ impl Input {
     /// As an identity or a checkpoint.
     pub fn into_source(self) -> Source {
         match self {
-            Self::File(path) => Source::from(path),
+            Self::File(path) | Self::Face(path, _) => Source::from(path),
             Self::Pipe { bytes, .. } => Source::from(bytes),
         }
     }

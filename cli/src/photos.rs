@@ -42,7 +42,7 @@ pub struct Entry {
 pub fn collect(paths: &[PathBuf], recursive: bool) -> Outcome<Found> {
     let mut all = Found::default();
     for path in paths {
-        if !input::is_pipe(path) {
+        if !input::is_pipe(path) && input::named_face(path).is_none() {
             std::fs::metadata(path).map_err(|error| Error::io(path, error))?;
         }
         if !path.is_dir() {

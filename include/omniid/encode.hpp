@@ -28,6 +28,13 @@ enum class Crop : std::int32_t {
     aligned = OMNIID_CROP_ALIGNED,       ///< The face on the ArcFace template.
 };
 
+/// What to do with photos that look like somebody else than the others.
+enum class Strangers : std::int32_t {
+    note = OMNIID_STRANGERS_NOTE,           ///< Use them, and note it in the report.
+    leave_out = OMNIID_STRANGERS_LEAVE_OUT, ///< Leave them out, and say so in the report.
+    ignore = OMNIID_STRANGERS_IGNORE,       ///< Do not compare the photos.
+};
+
 /// Options of encoding, with the library's defaults; see omniid_encode_options.
 class EncodeOptions {
   public:
@@ -42,6 +49,10 @@ class EncodeOptions {
     /// Fail if a photo cannot be used, instead of leaving it out.
     EncodeOptions &fail_on_bad_photo(bool on = true) noexcept {
         return c_.bad_photo = on ? OMNIID_BAD_PHOTO_FAIL : OMNIID_BAD_PHOTO_SKIP, *this;
+    }
+    /// What to do with photos that look like somebody else than the others.
+    EncodeOptions &strangers(Strangers what) noexcept {
+        return c_.strangers = static_cast<std::int32_t>(what), *this;
     }
     /// Do not keep the photos' features: the identity is smaller, but an Omni-ID identity cannot be extended then.
     EncodeOptions &drop_features(bool on = true) noexcept { return c_.drop_features = on ? 1 : 0, *this; }

@@ -24,6 +24,9 @@ namespace OmniID
         /// <summary>What to do with a photo that cannot be used. Default: leave it out.</summary>
         public BadPhoto BadPhoto { get; set; }
 
+        /// <summary>What to do with photos that look like somebody else than the others. Default: note it.</summary>
+        public Strangers Strangers { get; set; }
+
         /// <summary>Do not keep the photos' features: smaller, but an Omni-ID identity cannot be extended.</summary>
         public bool DropFeatures { get; set; }
 
@@ -44,6 +47,7 @@ namespace OmniID
             native.CropScale = CropScale ?? 0f;
             native.BatchSize = Convert.ToUInt32(BatchSize ?? 0);
             native.BadPhoto = (int)BadPhoto;
+            native.Strangers = (int)Strangers;
             native.DropFeatures = DropFeatures ? 1 : 0;
             native.Label = pins.Text(Label, nameof(Label));
             native.Consent = pins.Text(Consent, nameof(Consent));

@@ -179,6 +179,20 @@ namespace OmniID
         Fail = 1,
     }
 
+    /// <summary>What to do with photos that look like somebody else than the others.</summary>
+    public enum Strangers
+    {
+        /// <summary>
+        /// Use photos that look like somebody else than the others, and note it in the report. In photos with several
+        /// faces the one is taken that looks like the other photos.
+        /// </summary>
+        Note = 0,
+        /// <summary>Leave out photos that look like somebody else than the others, and say so in the report.</summary>
+        LeaveOut = 1,
+        /// <summary>Do not compare the photos. Of several faces the largest is taken.</summary>
+        Ignore = 2,
+    }
+
     /// <summary>How an identity's weight is spread over the layers of the host.</summary>
     public enum WeightType
     {

@@ -28,6 +28,7 @@ from .enums import (
     Role,
     Stage,
     Status,
+    Strangers,
     Unconditional,
     WeightType,
 )
@@ -92,6 +93,7 @@ __all__ = [
     "Stage",
     "Status",
     "Step",
+    "Strangers",
     "Tensor",
     "Unconditional",
     "UnsupportedError",

@@ -178,6 +178,16 @@ OMNIID_BAD_PHOTO_SKIP = 0
 #: Fail the call.
 OMNIID_BAD_PHOTO_FAIL = 1
 
+#: Use photos that look like somebody else than the others, and note it in the report. In photos with several faces the
+#: one is taken that looks like the other photos.
+OMNIID_STRANGERS_NOTE = 0
+
+#: Leave out photos that look like somebody else than the others, and say so in the report.
+OMNIID_STRANGERS_LEAVE_OUT = 1
+
+#: Do not compare the photos. Of several faces the largest is taken.
+OMNIID_STRANGERS_IGNORE = 2
+
 #: The identity's weight w in every layer.
 OMNIID_WEIGHT_TYPE_LINEAR = 0
 
@@ -813,8 +823,8 @@ class omniid_encode_options(ctypes.Structure):
     #: 1: do not keep the photos' features. The identity is smaller, but an Omni-ID identity cannot be extended then.
     #: Default: 0.
     drop_features: int
-    #: Leave at 0.
-    reserved: int
+    #: What to do with photos that look like somebody else than the others, OMNIID_STRANGERS_... Default: note it.
+    strangers: int
     #: Human-readable label, stored with the identity. NULL and an empty text are the default: none; when extending, the
     #: identity's own (omniid_identity_with_notes takes a label away).
     label: bytes | None
@@ -836,7 +846,7 @@ class omniid_encode_options(ctypes.Structure):
         ("batch_size", c_uint32),
         ("bad_photo", c_int32),
         ("drop_features", c_int32),
-        ("reserved", c_uint32),
+        ("strangers", c_int32),
         ("label", c_char_p),
         ("consent", c_char_p),
         ("report", POINTER(POINTER(omniid_report))),
@@ -879,7 +889,8 @@ class omniid_photo_report(ctypes.Structure):
     reserved: int
     #: Degrees clockwise by which the photo had to be turned for the face to be upright: 0, 90, 180 or 270.
     rotation: int
-    #: How alike the photo is to the others of its set, -1 to 1. NaN: there was nothing to compare it with.
+    #: How alike the photo is to the others that were given, or of the identity that is extended, -1 to 1. NaN: there
+    #: was nothing to compare it with.
     similarity: float
 
     _fields_ = [

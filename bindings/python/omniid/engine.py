@@ -16,7 +16,17 @@ from ._calls import CancelEvent, Progress, long_call
 from ._handle import Owner
 from ._library import c_path, c_text, check, choice, lib, text
 from .conditioning import Conditioning, ConditioningInput, HostLayer, Identities, layer_of, native_inputs
-from .enums import BadPhoto, Crop, DeviceType, EmbedsScaling, EncoderKind, MaskMode, Precision, WeightType
+from .enums import (
+    BadPhoto,
+    Crop,
+    DeviceType,
+    EmbedsScaling,
+    EncoderKind,
+    MaskMode,
+    Precision,
+    Strangers,
+    WeightType,
+)
 from .identity import Identity, handle_of
 from .photos import Face, Photo, PhotoReport, Photos, face_of, native_photos, report_of
 from .tensors import Slot, Tensor
@@ -232,6 +242,7 @@ class Engine(Owner):
         crop_scale: float = 0.0,
         batch_size: int = 0,
         bad_photo: BadPhoto | str = BadPhoto.SKIP,
+        strangers: Strangers | str = Strangers.NOTE,
         drop_features: bool = False,
         label: str | None = None,
         consent: str | None = None,
@@ -245,12 +256,16 @@ class Engine(Owner):
         used is left out and reported, unless `bad_photo="fail"`. Raises NoFaceError when no photo shows a face, and
         the first photo's own error when none could be used for other reasons.
 
+        The photos are compared with each other. One that looks like somebody else is used and noted in its report;
+        `strangers="leave_out"` leaves it out, and `"ignore"` does not compare. In photos with several faces the one is
+        taken that looks like the other photos, unless the `Photo` says which.
+
         `crop_margin` is the margin on each side for `crop="face"`, as a share of the face's longer side; `crop_scale`
         the size of the template for `crop="aligned"`: 0.5 shows twice as much as 1. `batch_size` photos pass the image
         encoder together (default 4). `drop_features` makes a smaller identity; one of Omni-ID cannot be extended then.
         """
-        return self._encode(None, photos, crop, crop_margin, crop_scale, batch_size, bad_photo, drop_features, label,
-                            consent, progress, cancel)  # fmt: skip
+        return self._encode(None, photos, crop, crop_margin, crop_scale, batch_size, bad_photo, strangers,
+                            drop_features, label, consent, progress, cancel)  # fmt: skip
 
     def extend(
         self,
@@ -262,6 +277,7 @@ class Engine(Owner):
         crop_scale: float = 0.0,
         batch_size: int = 0,
         bad_photo: BadPhoto | str = BadPhoto.SKIP,
+        strangers: Strangers | str = Strangers.NOTE,
         drop_features: bool = False,
         label: str | None = None,
         consent: str | None = None,
@@ -270,8 +286,8 @@ class Engine(Owner):
     ) -> Encoded:
         """Makes a new identity of an identity and more photos. Equal to encoding all photos at once, at the cost of
         the new ones. Arguments as for `encode`; label and consent are by default the identity's own."""
-        return self._encode(identity, photos, crop, crop_margin, crop_scale, batch_size, bad_photo, drop_features,
-                            label, consent, progress, cancel)  # fmt: skip
+        return self._encode(identity, photos, crop, crop_margin, crop_scale, batch_size, bad_photo, strangers,
+                            drop_features, label, consent, progress, cancel)  # fmt: skip
 
     def photo_features(
         self,
@@ -282,6 +298,7 @@ class Engine(Owner):
         crop_scale: float = 0.0,
         batch_size: int = 0,
         bad_photo: BadPhoto | str = BadPhoto.SKIP,
+        strangers: Strangers | str = Strangers.NOTE,
         progress: Progress | None = None,
         cancel: CancelEvent | None = None,
     ) -> PhotoFeatures:
@@ -292,7 +309,7 @@ class Engine(Owner):
         embedding, that as one token."""
         handle = self._held()
         array, keep = native_photos(photos)
-        options = _encode_options(crop, crop_margin, crop_scale, batch_size, bad_photo)
+        options = _encode_options(crop, crop_margin, crop_scale, batch_size, bad_photo, strangers)
         report = ctypes.POINTER(_abi.omniid_report)()
         options.report = ctypes.pointer(report)
 
@@ -341,6 +358,7 @@ class Engine(Owner):
         crop_scale: float,
         batch_size: int,
         bad_photo: BadPhoto | str,
+        strangers: Strangers | str,
         drop_features: bool,
         label: str | None,
         consent: str | None,
@@ -351,7 +369,7 @@ class Engine(Owner):
         extended = None if identity is None else handle_of(identity, "identity")
         array, keep = native_photos(photos)
         options = _encode_options(
-            crop, crop_margin, crop_scale, batch_size, bad_photo, drop_features, label=label, consent=consent
+            crop, crop_margin, crop_scale, batch_size, bad_photo, strangers, drop_features, label=label, consent=consent
         )
         report = ctypes.POINTER(_abi.omniid_report)()
         options.report = ctypes.pointer(report)
@@ -465,6 +483,7 @@ def _encode_options(
     crop_scale: float = 0.0,
     batch_size: int = 0,
     bad_photo: BadPhoto | str = BadPhoto.SKIP,
+    strangers: Strangers | str = Strangers.NOTE,
     drop_features: bool = False,
     label: str | None = None,
     consent: str | None = None,
@@ -480,6 +499,7 @@ def _encode_options(
     options.crop_scale = crop_scale
     options.batch_size = batch_size
     options.bad_photo = choice(BadPhoto, bad_photo, "bad_photo")
+    options.strangers = choice(Strangers, strangers, "strangers")
     options.drop_features = bool(drop_features)
     options.label, options.consent = c_text(label, "label"), c_text(consent, "consent")
     return options

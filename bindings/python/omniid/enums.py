@@ -161,6 +161,18 @@ class BadPhoto(enum.IntEnum):
     FAIL = 1
 
 
+class Strangers(enum.IntEnum):
+    """What to do with photos that look like somebody else than the others."""
+
+    #: Use photos that look like somebody else than the others, and note it in the report. In photos with several faces
+    #: the one is taken that looks like the other photos.
+    NOTE = 0
+    #: Leave out photos that look like somebody else than the others, and say so in the report.
+    LEAVE_OUT = 1
+    #: Do not compare the photos. Of several faces the largest is taken.
+    IGNORE = 2
+
+
 class WeightType(enum.IntEnum):
     """How an identity's weight is spread over the layers of the host."""
 

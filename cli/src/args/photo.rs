@@ -6,7 +6,7 @@ use crate::input::Input;
 use crate::photos::PassedOver;
 use crate::remedy;
 use clap::ValueEnum;
-use omniid::engine::{BadPhoto, EncodeOptions, Engine};
+use omniid::engine::{BadPhoto, EncodeOptions, Engine, Strangers};
 use omniid::face::CropMode;
 use omniid::photo::{FaceHint, Photo};
 use omniid::{Limits, Precision};
@@ -15,7 +15,8 @@ use std::path::{Path, PathBuf};
 /// Photos of one person, and the model that reads them.
 #[derive(clap::Args, Clone)]
 pub struct PersonArgs {
-    /// Photos of one person, and folders of them; - for standard input.
+    /// Photos of one person, and folders of them; - for standard input. `photo.jpg#1` is the second largest face in
+    /// photo.jpg.
     #[arg(required = true, value_name = "PHOTO")]
     photos: Vec<PathBuf>,
     /// Print a JSON report instead of text.
@@ -67,12 +68,16 @@ pub struct PhotoArgs {
     #[arg(long, value_name = "PART", requires = "crop")]
     margin: Option<f32>,
     /// Which face to take where there are several: 0 is the largest. With a model that takes whole photos, the photo is
-    /// cropped to that face.
+    /// cropped to that face. `photo.jpg#1` says it for one photo. Without either, the face that looks like the other
+    /// photos is taken, or else the largest.
     #[arg(long, value_name = "N")]
     face: Option<usize>,
     /// Photos that pass the image encoder together.
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=1024))]
     batch_size: u32,
+    /// What to do with photos that look like somebody else than the others.
+    #[arg(long, value_name = "WHAT", default_value = "note")]
+    strangers: StrangersArg,
     /// Stop at the first photo that cannot be used, instead of leaving it out.
     #[arg(long)]
     strict: bool,
@@ -94,6 +99,16 @@ pub struct NoteArgs {
     /// Number type in the file; f32 is exact.
     #[arg(long, value_name = "TYPE", default_value = "f32", value_parser = identity_precisions())]
     pub store: Precision,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum StrangersArg {
+    /// Use them, and say so; in group photos take the face that looks like the other photos.
+    Note,
+    /// Leave them out.
+    LeaveOut,
+    /// Do not compare the photos.
+    Ignore,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -124,8 +139,8 @@ impl PhotoArgs {
     /// A photo with the face that was asked for.
     pub fn chosen(&self, photo: Photo<'static>) -> Photo<'static> {
         match self.face {
-            Some(index) => photo.with_face(FaceHint::Index(index)),
-            None => photo,
+            Some(index) if photo.face == FaceHint::Detect => photo.with_face(FaceHint::Index(index)),
+            _ => photo,
         }
     }
 
@@ -134,6 +149,11 @@ impl PhotoArgs {
         Ok(EncodeOptions::default()
             .with_crop(self.crop()?)
             .with_batch_size(self.batch_size as usize)
+            .with_strangers(match self.strangers {
+                StrangersArg::Note => Strangers::Note,
+                StrangersArg::LeaveOut => Strangers::LeaveOut,
+                StrangersArg::Ignore => Strangers::Ignore,
+            })
             .with_bad_photo(if self.strict { BadPhoto::Fail } else { BadPhoto::Skip }))
     }
 

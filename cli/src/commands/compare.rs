@@ -190,6 +190,8 @@ fn identity(input: Input, args: &Args, engine: Option<&Engine>) -> Outcome<Ident
     for photo in &encoded.photos {
         if let Some(error) = &photo.error {
             eprintln!("left out  {error}");
+        } else if !photo.notes.is_empty() {
+            eprintln!("{}: {}", photo.name, photo.reason());
         }
     }
     Ok(encoded.identity)

@@ -425,8 +425,10 @@ namespace OmniID.Native
         /// then. Default: 0.
         /// </summary>
         public int DropFeatures;
-        /// <summary>Leave at 0.</summary>
-        public uint Reserved;
+        /// <summary>
+        /// What to do with photos that look like somebody else than the others, OMNIID_STRANGERS_... Default: note it.
+        /// </summary>
+        public int Strangers;
         /// <summary>
         /// Human-readable label, stored with the identity. NULL and an empty text are the default: none; when
         /// extending, the identity's own (omniid_identity_with_notes takes a label away).
@@ -490,7 +492,8 @@ namespace OmniID.Native
         /// </summary>
         public int Rotation;
         /// <summary>
-        /// How alike the photo is to the others of its set, -1 to 1. NaN: there was nothing to compare it with.
+        /// How alike the photo is to the others that were given, or of the identity that is extended, -1 to 1. NaN:
+        /// there was nothing to compare it with.
         /// </summary>
         public float Similarity;
 

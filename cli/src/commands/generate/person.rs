@@ -7,7 +7,7 @@ use crate::input::Input;
 use crate::photos::{self, PassedOver};
 use crate::progress::with_bar;
 use image::RgbImage;
-use omniid::engine::EncodeOptions;
+use omniid::engine::{EncodeOptions, Strangers};
 use omniid::face::CropMode;
 use omniid::identity::Identity;
 use omniid::photo::Photo;
@@ -167,7 +167,11 @@ fn rendered(
         )));
     }
     // Rendered pictures are crops already.
-    let options = args.photo.encode_options()?.with_crop(CropMode::None);
+    let options = args
+        .photo
+        .encode_options()?
+        .with_crop(CropMode::None)
+        .with_strangers(Strangers::Ignore);
     let person = from_photos(name, inputs, options, generator, views, args)?;
     Ok(Person { truth, ..person })
 }
