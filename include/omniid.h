@@ -1336,7 +1336,7 @@ omniid_status omniid_photo_features(const omniid_engine *engine,
  * on the CPU, as `omniid_photo_features` gives them; f32, f16 or bf16; any strides. Copied.
  *
  * The host may have run the same image encoder itself, or combined features: their mean is one photo that lies between
- * them. Of `options`, which may be NULL, `label`, `consent` and `drop_features` count; a crop is refused, and the report
+ * them. Of `options`, which may be NULL, `label`, `consent` and `drop_features` count; the others are refused, and the report
  * is empty.
  *
  * Fails with `OMNIID_STATUS_MISMATCH` for another shape than the model's, and with `OMNIID_STATUS_INVALID_ARGUMENT` for

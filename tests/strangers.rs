@@ -26,8 +26,11 @@ fn files(pictures: &[(usize, usize)]) -> Vec<PathBuf> {
         .collect()
 }
 
+/// A part of a montage: an example person, the number of the picture, and its size.
+type Part = (usize, usize, f32);
+
 /// Pictures beside each other, each `scale` times as large as the example, on grey.
-fn montage(parts: &[(usize, usize, f32)]) -> RgbImage {
+fn montage(parts: &[Part]) -> RgbImage {
     let parts: Vec<RgbImage> = parts
         .iter()
         .map(|(person, picture, scale)| {
@@ -183,8 +186,8 @@ fn photos_that_are_added_are_compared_with_those_of_the_identity() {
     }
 }
 
-/// Group photos as persons, pictures and sizes from the left, the person who is meant, and where they stand.
-const GROUPS: [(&[(usize, usize, f32)], usize, usize); 4] = [
+/// Group photos from the left, the person who is meant, and where they stand.
+const GROUPS: [(&[Part], usize, usize); 4] = [
     (&[(2, 1, 1.0), (1, 2, 0.6)], 1, 1),
     (&[(5, 5, 0.6), (6, 1, 1.0)], 5, 0),
     (&[(4, 1, 1.0), (6, 2, 0.55), (1, 1, 0.8)], 6, 1),
@@ -192,7 +195,7 @@ const GROUPS: [(&[(usize, usize, f32)], usize, usize); 4] = [
 ];
 
 /// Left and right edge of a part of a montage.
-fn place(parts: &[(usize, usize, f32)], which: usize) -> std::ops::Range<f32> {
+fn place(parts: &[Part], which: usize) -> std::ops::Range<f32> {
     let side = |part: &(usize, usize, f32)| (448.0 * part.2).floor();
     let left: f32 = parts[..which].iter().map(side).sum();
     left..left + side(&parts[which])
@@ -261,7 +264,7 @@ fn the_user_decides_which_face_is_meant() {
 #[test]
 fn of_group_photos_alone_the_person_in_all_of_them_is_taken() {
     let engine = engine();
-    let sets: [(&[&[(usize, usize, f32)]], &[usize]); 3] = [
+    let sets: [(&[&[Part]], &[usize]); 3] = [
         (&[&[(2, 1, 1.0), (1, 2, 0.7)], &[(1, 1, 0.7), (5, 2, 1.0)]], &[1, 0]),
         (
             &[

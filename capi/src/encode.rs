@@ -402,7 +402,7 @@ pub unsafe extern "C" fn omniid_photo_features(
 /// on the CPU, as `omniid_photo_features` gives them; f32, f16 or bf16; any strides. Copied.
 ///
 /// The host may have run the same image encoder itself, or combined features: their mean is one photo that lies between
-/// them. Of `options`, which may be NULL, `label`, `consent` and `drop_features` count; a crop is refused, and the report
+/// them. Of `options`, which may be NULL, `label`, `consent` and `drop_features` count; the others are refused, and the report
 /// is empty.
 ///
 /// Fails with `OMNIID_STATUS_MISMATCH` for another shape than the model's, and with `OMNIID_STATUS_INVALID_ARGUMENT` for
@@ -427,9 +427,11 @@ pub unsafe extern "C" fn omniid_identity_from_features(
             tensor::copied(features, "features")?,
         )
     };
-    if options.encode.crop.is_some() || options.encode.bad_photo != BadPhoto::default() {
+    let encode = &options.encode;
+    let photo_options = (encode.bad_photo, encode.strangers) != Default::default();
+    if encode.crop.is_some() || photo_options {
         return Err(Error::invalid(
-            "omniid_encode_options: crop or bad_photo is set, but features are no photos any more",
+            "omniid_encode_options: crop, bad_photo or strangers is set, but features are no photos any more",
         ));
     }
     let identity = engine.identity_from_features(&features, &options.encode)?;

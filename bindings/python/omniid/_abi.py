@@ -1437,7 +1437,7 @@ class Functions:
 
             The host may have run the same image encoder itself, or combined features: their mean is one photo
             that lies between them. Of `options`, which may be NULL, `label`, `consent` and `drop_features` count;
-            a crop is refused, and the report is empty.
+            the others are refused, and the report is empty.
 
             Fails with `OMNIID_STATUS_MISMATCH` for another shape than the model's, and with
             `OMNIID_STATUS_INVALID_ARGUMENT` for zero photos and values that are not finite.

@@ -284,7 +284,7 @@ fn encode_options_count_or_are_refused() {
         "batch_size": none => Counts;
         "bad_photo": |o| o.bad_photo = 2 => Refused("bad_photo: 2");
         "drop_features": |o| o.drop_features = 2 => Refused("drop_features: 2");
-        "reserved": |o| o.reserved = 4 => Refused("reserved is 4");
+        "strangers": |o| o.strangers = 3 => Refused("strangers: 3");
         "label": |o| o.label = c"".as_ptr() => Harmless("documented: as NULL");
         "consent": |o| o.consent = c"".as_ptr() => Harmless("documented: as NULL");
         "report": none => Counts;

@@ -332,7 +332,7 @@ namespace OmniID.Native
         ///
         /// The host may have run the same image encoder itself, or combined features: their mean is one photo that lies
         /// between them. Of <c>options</c>, which may be NULL, <c>label</c>, <c>consent</c> and <c>drop_features</c>
-        /// count; a crop is refused, and the report is empty.
+        /// count; the others are refused, and the report is empty.
         ///
         /// Fails with <c>OMNIID_STATUS_MISMATCH</c> for another shape than the model's, and with
         /// <c>OMNIID_STATUS_INVALID_ARGUMENT</c> for zero photos and values that are not finite.
