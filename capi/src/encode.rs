@@ -246,7 +246,7 @@ unsafe fn read_options(options: *const omniid_encode_options) -> Result<Options>
         OMNIID_STRANGERS_IGNORE => Strangers::Ignore,
         other => {
             return Err(Error::invalid(format!(
-                "strangers: {other}, expected 0 (note), 1 (leave out) or 2 (ignore)"
+                "strangers: {other}, expected 0 (noted), 1 (left out) or 2 (ignored)"
             )))
         }
     };

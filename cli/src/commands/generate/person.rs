@@ -217,7 +217,7 @@ fn known_pictures(path: &Path) -> Outcome<HashMap<PathBuf, TruthLine>> {
 /// Whether an input is an identity: anything that is no picture, and is called like one if it has a name.
 fn is_identity(path: &Path, input: &Input) -> bool {
     let called_so = match input {
-        Input::File(_) => path.extension().is_some_and(|ending| ending == "omniid"),
+        Input::File(_) | Input::Face(..) => path.extension().is_some_and(|ending| ending == "omniid"),
         Input::Pipe { .. } => true,
     };
     called_so && !input.is_picture()
