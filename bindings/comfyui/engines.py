@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 from comfy import model_management
-from omniid import Engine, UnsupportedError
+from omniid import EncoderKind, Engine, MismatchError, UnsupportedError
 
-from . import folders
+from . import embeds, folders
 from .progress import reporter
 
 AUTO, CPU, CUDA = "auto", "cpu", "cuda"
@@ -22,21 +22,41 @@ _without_cuda = False
 
 def paths(checkpoint: str, image_encoder: str, detector: str) -> list[str | None]:
     """The files of the names that a node was given; None where it was given none."""
-    chosen = (
-        (checkpoint, [folders.MODELS, "ipadapter"]),
-        (image_encoder, ["clip_vision", folders.MODELS]),
-        (detector, [folders.MODELS]),
-    )
-    return [None if name == folders.NONE else folders.find(name, places) for name, places in chosen]
+    return [
+        folders.find(checkpoint, [folders.MODELS, "ipadapter"]),
+        None if image_encoder == folders.NONE else folders.find(image_encoder, ["clip_vision", folders.MODELS]),
+        detector_path(detector),
+    ]
 
 
-def open_engine(checkpoint: str, image_encoder: str, detector: str, host: str, precision: str, device: str) -> Engine:
-    """The engine of these files: the one that is already open, if nothing has changed."""
+def detector_path(detector: str) -> str | None:
+    """The file of a face detector; None for the one in the checkpoint or in the library."""
+    return None if detector in (folders.BUILT_IN, folders.NONE) else folders.find(detector, [folders.MODELS])
+
+
+def open_engine(
+    checkpoint: str,
+    image_encoder: str,
+    detector: str,
+    host: str,
+    precision: str,
+    device: str,
+    clip_vision: Any = None,
+) -> Engine:
+    """The engine of these files: the one that is already open, if nothing has changed. With ComfyUI's CLIP vision model
+    its photos are seen by that."""
     files = paths(checkpoint, image_encoder, detector)
-    key = (folders.state(path for path in files if path), *files, host, precision, device)
+    key = (folders.state(path for path in files if path), *files, host, precision, device, id(clip_vision))
     engine = _open.get(key)
     if engine is None:
         engine = _open[key] = _opened(files, None if host == AUTO else host, precision, device)
+    if clip_vision is not None and engine.info.encoder == EncoderKind.OMNI_ID:
+        raise UnsupportedError(
+            f"{checkpoint} is a native checkpoint with its own image encoder: disconnect clip_vision"
+        )
+    embeds.use_clip_vision(engine, clip_vision)
+    if host != AUTO and engine.info.has_adapter and engine.info.host != host:
+        raise MismatchError(f"host is {host!r}; the adapter in {checkpoint} is for {engine.info.host!r}: choose auto")
     return engine
 
 
@@ -44,6 +64,8 @@ def _opened(files: list[str | None], host: str | None, precision: str, device: s
     checkpoint, image_encoder, detector = files
     keywords: dict[str, Any] = {
         "image_encoder": image_encoder,
+        # Workflows with stored identities never need it.
+        "defer_image_encoder": True,
         "detector": detector,
         "host": host,
         "precision": precision,

@@ -1,9 +1,11 @@
-"""Where models and identities are: ComfyUI's model folders `omniid`, `ipadapter`, `clip_vision`, and identities."""
+"""Where models, identities and photos are: ComfyUI's model folders `omniid`, `ipadapter`, `clip_vision`, identities,
+and the folders that photos may be taken from."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+import re
 from pathlib import Path
 from typing import Iterable
 
@@ -11,7 +13,9 @@ import folder_paths
 
 MODELS = "omniid"
 IDENTITIES = "omniid_identities"
+PHOTOS = "omniid_photos"
 NONE = "none"
+BUILT_IN = "built-in"
 
 _WEIGHTS = {".safetensors", ".bin", ".pt", ".pth", ".ckpt"}
 _PHOTOS = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
@@ -23,6 +27,7 @@ def register() -> None:
     _register(MODELS, [models / "omniid"], _WEIGHTS | {".onnx"})
     _register("ipadapter", [models / "ipadapter"], _WEIGHTS)
     output = Path(folder_paths.get_output_directory())
+    _register(PHOTOS, [], set())
     _register(IDENTITIES, [output / "omniid", models / "omniid" / "identities"], {".omniid"})
 
 
@@ -45,8 +50,8 @@ def image_encoders() -> list[str]:
 
 
 def detectors() -> list[str]:
-    """Names of face detectors, after NONE."""
-    return [NONE, *_names([MODELS], _WEIGHTS | {".onnx"})]
+    """Names of face detectors, after BUILT_IN."""
+    return [BUILT_IN, *_names([MODELS], _WEIGHTS | {".onnx"})]
 
 
 def identities() -> list[str]:
@@ -83,13 +88,58 @@ def state(paths: Iterable[str]) -> str:
 
 
 def photos_in(folder: str) -> list[str]:
-    """The photos in a folder, by name; a folder that is not absolute is below ComfyUI's input folder."""
-    path = Path(folder)
-    if not path.is_absolute():
-        path = Path(folder_paths.get_input_directory()) / path
-    if not path.is_dir():
-        raise NotADirectoryError(f"{str(path)!r} is no folder")
-    found = sorted(str(entry) for entry in path.iterdir() if entry.suffix.lower() in _PHOTOS and entry.is_file())
+    """The photos in a folder below ComfyUI's input folder, or below a folder that the user has listed; by name."""
+    roots = photo_roots()
+    path = below(folder, roots)
+    found = sorted(
+        str(entry)
+        for entry in path.iterdir()
+        if entry.suffix.lower() in _PHOTOS and not entry.name.startswith(".") and _inside(entry, roots)
+    )
     if not found:
-        raise FileNotFoundError(f"{str(path)!r} has no photos ({', '.join(sorted(_PHOTOS))})")
+        raise FileNotFoundError(f"the folder {folder!r} has no photos ({', '.join(sorted(_PHOTOS))})")
     return found
+
+
+def photo_roots() -> list[Path]:
+    """Where folders of photos may be: ComfyUI's input folder, those under `omniid_photos` in extra_model_paths.yaml,
+    and those in the environment variable OMNIID_PHOTO_FOLDERS."""
+    listed = os.environ.get("OMNIID_PHOTO_FOLDERS", "").split(os.pathsep)
+    known, _ = folder_paths.folder_names_and_paths.get(PHOTOS, ([], set()))
+    roots = [folder_paths.get_input_directory(), *known, *(path for path in listed if path)]
+    return [Path(path) for path in roots]
+
+
+def below(folder: str, roots: Iterable[Path]) -> Path:
+    """The folder of this name below one of the roots. The name comes from whoever can queue a prompt: it must not lead
+    anywhere else, nor tell what is there."""
+    refused = NotADirectoryError(
+        f"there is no folder {folder!r} below ComfyUI's input folder or a folder listed under omniid_photos in "
+        "extra_model_paths.yaml or in the environment variable OMNIID_PHOTO_FOLDERS; give the name of one of their "
+        "subfolders, such as anna"
+    )
+    parts = re.split(r"[\\/]", folder)
+    # A colon stands in drives and alternate streams of Windows, which also takes trailing dots and spaces away.
+    if any(not part.strip(" .") or ":" in part or not part.isprintable() for part in parts):
+        raise refused
+    for root in roots:
+        path = root.joinpath(*parts)
+        try:
+            if path.is_dir() and _inside(path, [root]):
+                return path
+        except (OSError, ValueError):
+            continue
+    raise refused
+
+
+def _inside(path: Path, roots: Iterable[Path]) -> bool:
+    """Whether a path, with its symbolic links followed, is below one of the roots."""
+    real = os.path.realpath(path)
+    return any(_common(real, os.path.realpath(root)) for root in roots)
+
+
+def _common(path: str, root: str) -> bool:
+    try:
+        return os.path.commonpath([path, root]) == root
+    except ValueError:  # another drive
+        return False

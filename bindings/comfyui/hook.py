@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
+from collections.abc import Sequence
 from typing import Any, Callable
 
 import torch
@@ -18,6 +19,7 @@ from comfy.ldm.modules import attention as comfy_attention
 from omniid import Conditioning, MismatchError, Role, Step
 from omniid.torch_attention import KeyStore
 
+from .frames import Frames, picture_numbers
 from .watch import KEY as WATCH
 from .watch import Watch
 
@@ -30,8 +32,10 @@ _ALWAYS = 999999999.9
 class Injection:
     """One conditioning in one model: what the hooks of all layers share."""
 
-    def __init__(self, conditioning: Conditioning) -> None:
+    def __init__(self, conditioning: Conditioning, frames: Sequence[Frames | None] = ()) -> None:
+        """`frames`: for each identity, what differs from picture to picture of the batch."""
         self.conditioning = conditioning
+        self.frames = frames if any(frames) else ()
         self.store = KeyStore(conditioning)
         self._sigmas: Any = None
         self._step: Step | None = None
@@ -48,8 +52,8 @@ class Injection:
         shape = options.get("original_shape")
         size = None if shape is None else (int(shape[-2]), int(shape[-1]))
         watch = options.get(WATCH)
-        if isinstance(watch, Watch):
-            return self._watched(layer, query, output, roles, step, size, watch, options)
+        if self.frames or isinstance(watch, Watch):
+            return self._one_by_one(layer, query, output, roles, step, size, options)
         same = output.dtype == query.dtype and output.shape == query.shape
         if same and self.store.can_inject(query, output):
             output = output if own else output.clone()
@@ -58,7 +62,7 @@ class Injection:
         delta = self.store.delta(layer, query, roles, 1.0, step, size)
         return output if delta is None else output + delta.to(output.dtype)
 
-    def _watched(
+    def _one_by_one(
         self,
         layer: int,
         query: torch.Tensor,
@@ -66,14 +70,19 @@ class Injection:
         roles: tuple[Role, ...],
         step: Step | None,
         size: tuple[int, int] | None,
-        watch: Watch,
         options: dict[str, Any],
     ) -> torch.Tensor:
-        """The same, and notes the share of each identity."""
-        watch.begin(_first_sigma(options))
+        """The same, with what differs from picture to picture, and notes the share of each identity."""
+        watch = options.get(WATCH)
+        if isinstance(watch, Watch):
+            watch.begin(_first_sigma(options))
         total = output
         for identity, part in self.store.contributions(layer, query, roles, 1.0, step, size):
-            watch.note(self, identity, output, part, roles, size)
+            frames = self.frames[identity] if self.frames else None
+            if frames is not None:
+                part = part * frames.factors(picture_numbers(query.shape[0], options), query.shape[1], size, part)
+            if isinstance(watch, Watch):
+                watch.note(self, identity, output, part, roles, size)
             total = total + part.to(output.dtype)
         return total
 

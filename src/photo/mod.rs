@@ -8,7 +8,6 @@ mod decoded;
 mod geometry;
 mod inks;
 mod jpeg;
-mod mend;
 mod note;
 mod pixels;
 mod processor;

@@ -5,7 +5,6 @@ mod damage;
 mod icc;
 mod large;
 mod transparency;
-mod truncated;
 mod writer;
 
 use omniid::photo::Decoded;

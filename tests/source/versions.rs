@@ -12,7 +12,10 @@ fn one_release_everywhere() {
             "bindings/comfyui/pyproject.toml",
             format!("\nversion = \"{release}\"\n"),
         ),
-        ("bindings/comfyui/requirements.txt", format!("omniid>={release}\n")),
+        (
+            "bindings/comfyui/pyproject.toml",
+            format!("\ndependencies = [\"omniid>={release}\"]\n"),
+        ),
         ("bindings/csharp/OmniID.csproj", format!("<Version>{release}</Version>")),
         (
             "bindings/unity/package/package.json",

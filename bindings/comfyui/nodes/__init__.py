@@ -3,16 +3,23 @@
 from ..folders import register
 from .apply import ApplyIdentity, ApplyOptions, ApplyPeople, PersonNode
 from .attention import PreviewAttention, WatchAttention
+from .embeds import CombineEmbeds, IdentityFromEmbeds, PhotoEmbeds
 from .identity import CompareIdentities, LoadIdentity, SaveIdentity
-from .model import LoadModel
+from .model import LoadIPAdapter, LoadModel
+from .noise import Noise
 from .photos import EncodePhotos, ExtendIdentity
+from .video import WeightSchedule
 
 register()
 
 _NODES = {
     "OmniIDLoadModel": (LoadModel, "Load Model (OmniID)"),
+    "OmniIDLoadIPAdapter": (LoadIPAdapter, "Load IP-Adapter (OmniID)"),
     "OmniIDEncodePhotos": (EncodePhotos, "Encode Photos (OmniID)"),
     "OmniIDExtendIdentity": (ExtendIdentity, "Extend Identity (OmniID)"),
+    "OmniIDPhotoEmbeds": (PhotoEmbeds, "Photo Embeds (OmniID)"),
+    "OmniIDCombineEmbeds": (CombineEmbeds, "Combine Embeds (OmniID)"),
+    "OmniIDIdentityFromEmbeds": (IdentityFromEmbeds, "Identity from Embeds (OmniID)"),
     "OmniIDLoadIdentity": (LoadIdentity, "Load Identity (OmniID)"),
     "OmniIDSaveIdentity": (SaveIdentity, "Save Identity (OmniID)"),
     "OmniIDCompareIdentities": (CompareIdentities, "Compare Identities (OmniID)"),
@@ -20,6 +27,8 @@ _NODES = {
     "OmniIDApplyIdentity": (ApplyIdentity, "Apply Identity (OmniID)"),
     "OmniIDApplyPeople": (ApplyPeople, "Apply People (OmniID)"),
     "OmniIDApplyOptions": (ApplyOptions, "Apply Options (OmniID)"),
+    "OmniIDWeightSchedule": (WeightSchedule, "Weight Schedule (OmniID)"),
+    "OmniIDNoise": (Noise, "Noise (OmniID)"),
     "OmniIDWatchAttention": (WatchAttention, "Watch Attention (OmniID)"),
     "OmniIDPreviewAttention": (PreviewAttention, "Preview Attention (OmniID)"),
 }

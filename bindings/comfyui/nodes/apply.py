@@ -9,6 +9,8 @@ from omniid import Engine, Identity
 from ..people import (
     EMBEDS_SCALING,
     INJECT,
+    IPADAPTER_PLUS,
+    OWN_RULES,
     SKIP,
     UNCONDITIONAL,
     WEIGHT_TYPES,
@@ -22,7 +24,14 @@ from ..people import (
 def _weight() -> Any:
     return (
         "FLOAT",
-        {"default": 1.0, "min": -1.0, "max": 5.0, "step": 0.05, "tooltip": "Weight of the identity; 0 leaves it out."},
+        {
+            "default": 1.0,
+            "min": -1.0,
+            "max": 5.0,
+            "step": 0.05,
+            "tooltip": "Weight of the identity; 0 leaves it out. From Weight Schedule, a weight for each picture of "
+            "the batch.",
+        },
     )
 
 
@@ -44,7 +53,10 @@ def _steps() -> dict[str, Any]:
 
 def _more() -> dict[str, Any]:
     return {
-        "mask": ("MASK", {"tooltip": "Where in the picture; without a mask, everywhere."}),
+        "mask": (
+            "MASK",
+            {"tooltip": "Where in the picture; without a mask, everywhere. A batch is a mask for each picture."},
+        ),
         "negative": ("OMNIID_IDENTITY", {"tooltip": "An identity for the side of the negative prompt."}),
         "composition": (
             "OMNIID_IDENTITY",
@@ -55,7 +67,7 @@ def _more() -> dict[str, Any]:
             {
                 "default": "default",
                 "tooltip": "What the side of the negative prompt sees if there is no negative identity; default: what "
-                "the checkpoint's own code does.",
+                "the checkpoint's own code does. IPAdapter_plus takes a black image.",
                 "advanced": True,
             },
         ),
@@ -79,6 +91,7 @@ class PersonNode:
         "One of several people for Apply People, with weight, mask and range of steps. Chain them by `people`."
     )
     CATEGORY = "OmniID"
+    SEARCH_ALIASES = ["ipadapter", "ip-adapter", "regional", "several people"]
     FUNCTION = "add"
     RETURN_TYPES = ("OMNIID_PEOPLE",)
     RETURN_NAMES = ("people",)
@@ -103,6 +116,7 @@ class _Apply:
     """What both Apply nodes have in common."""
 
     CATEGORY = "OmniID"
+    SEARCH_ALIASES = ["ipadapter", "ip-adapter", "face", "reference"]
     FUNCTION = "apply"
     RETURN_TYPES = ("MODEL",)
     OUTPUT_TOOLTIPS = ("The model with the people in it.",)
@@ -115,7 +129,6 @@ class ApplyIdentity(_Apply):
         "Puts one person into a model. More nodes of this kind and IPAdapter nodes may come before or after: they "
         "add up."
     )
-    SEARCH_ALIASES = ["ipadapter", "ip-adapter"]
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
@@ -161,7 +174,10 @@ class ApplyPeople(_Apply):
 class ApplyOptions:
     """Options that few workflows change."""
 
-    DESCRIPTION = "Options of Apply Identity and Apply People that few workflows change."
+    DESCRIPTION = (
+        "Options of Apply Identity and Apply People that few workflows change. With its defaults it changes nothing."
+    )
+    SEARCH_ALIASES = ["ipadapter", "embeds scaling", "style transfer"]
     CATEGORY = "OmniID"
     FUNCTION = "options"
     RETURN_TYPES = ("OMNIID_OPTIONS",)
@@ -183,10 +199,15 @@ class ApplyOptions:
                     },
                 ),
                 "composition_weight": boost(
-                    "Weight of the composition layers of the weight types style and composition."
+                    "Weight of the composition layers of the weight types style and composition, times the person's "
+                    "weight."
                 ),
-                "style_boost": boost("Weight of the swapped layers of style transfer precise."),
-                "composition_boost": boost("Weight of the swapped layers of composition precise."),
+                "style_boost": boost(
+                    "Weight of the swapped layers of style transfer precise, times the person's weight."
+                ),
+                "composition_boost": boost(
+                    "Weight of the swapped layers of composition precise, times the person's weight."
+                ),
                 "layer_weights": (
                     "STRING",
                     {
@@ -207,6 +228,15 @@ class ApplyOptions:
                 "precision": (
                     ["f32", "f16", "bf16"],
                     {"default": "f32", "tooltip": "Number type in which keys and values are kept."},
+                ),
+                "rules": (
+                    [OWN_RULES, IPADAPTER_PLUS],
+                    {
+                        "default": OWN_RULES,
+                        "tooltip": "like IPAdapter_plus: the middle block is left out, and where unconditional is "
+                        "default the side of the negative prompt sees a black image. The pictures are then those of "
+                        "IPAdapter_plus.",
+                    },
                 ),
             }
         }

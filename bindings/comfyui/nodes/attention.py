@@ -59,7 +59,7 @@ class PreviewAttention:
             }
         }
 
-    def preview(self, watch: Watch, samples: Any, scale: int) -> tuple[Any, str]:
+    def preview(self, watch: Watch, samples: Any, scale: int) -> dict[str, Any]:
         maps = watch.maps()
         if not maps:
             raise InvalidArgumentError(
@@ -67,4 +67,5 @@ class PreviewAttention:
                 "Apply Identity"
             )
         lines = [f"identity {i}: mean {float(m.mean()):.4f}, largest {float(m.max()):.4f}" for i, m in enumerate(maps)]
-        return picture(maps, scale), "\n".join(lines)
+        text = "\n".join(lines)
+        return {"ui": {"text": [text]}, "result": (picture(maps, scale), text)}

@@ -70,7 +70,12 @@ class SaveIdentity:
                 ),
                 "keep_features": (
                     "BOOLEAN",
-                    {"default": True, "tooltip": "Keep what Extend Identity needs of an Omni-ID identity."},
+                    {
+                        "default": True,
+                        "tooltip": "Keep what Extend Identity needs of an Omni-ID identity. Privacy: these numbers "
+                        "describe each photo in detail, clothes and surroundings too, and a likeness of the photo "
+                        "can be made of them. Turn it off for files that you pass on.",
+                    },
                 ),
             }
         }
@@ -89,6 +94,8 @@ class CompareIdentities:
 
     DESCRIPTION = "Cosine similarity of two identities of one model, -1 to 1."
     CATEGORY = "OmniID"
+    SEARCH_ALIASES = ["similarity", "same person", "face distance"]
+    OUTPUT_NODE = True
     FUNCTION = "compare"
     RETURN_TYPES = ("FLOAT",)
     RETURN_NAMES = ("similarity",)
@@ -104,5 +111,6 @@ class CompareIdentities:
             }
         }
 
-    def compare(self, omniid: Engine, first: Identity, second: Identity) -> tuple[float]:
-        return (omniid.similarity(first, second),)
+    def compare(self, omniid: Engine, first: Identity, second: Identity) -> dict[str, Any]:
+        similarity = omniid.similarity(first, second)
+        return {"ui": {"text": [f"similarity {similarity:.4f}"]}, "result": (similarity,)}

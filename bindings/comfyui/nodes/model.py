@@ -1,4 +1,4 @@
-"""Load Model."""
+"""Load Model, and Load IP-Adapter, which finds the files by itself."""
 
 from __future__ import annotations
 
@@ -6,7 +6,35 @@ from typing import Any
 
 from omniid import Engine
 
-from .. import engines, folders
+from .. import conventions, engines, folders, host
+
+
+def _precision() -> Any:
+    return (
+        ["f32", "bf16", "f16"],
+        {"tooltip": "Number type of the weights. bf16 and f16 need half the memory.", "advanced": True},
+    )
+
+
+def _device() -> Any:
+    return (
+        [engines.AUTO, engines.CPU, engines.CUDA],
+        {
+            "tooltip": "Where photos are encoded. auto: ComfyUI's GPU if the library was built for it.",
+            "advanced": True,
+        },
+    )
+
+
+def _clip_vision() -> Any:
+    return (
+        "CLIP_VISION",
+        {
+            "tooltip": "From Load CLIP Vision with the same file as image_encoder, if other nodes need it too: "
+            "connected images are then seen by that model, which is not loaded twice. Files in folders and crops "
+            "around faces need the library's own."
+        },
+    )
 
 
 class LoadModel:
@@ -21,7 +49,7 @@ class LoadModel:
     RETURN_TYPES = ("OMNIID_MODEL",)
     RETURN_NAMES = ("omniid",)
     OUTPUT_TOOLTIPS = ("The identity model.",)
-    SEARCH_ALIASES = ["ipadapter", "ip-adapter", "face", "identity"]
+    SEARCH_ALIASES = ["ipadapter model loader", "ip-adapter", "face", "identity"]
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
@@ -37,7 +65,10 @@ class LoadModel:
                 ),
                 "detector": (
                     folders.detectors(),
-                    {"tooltip": "Weights of a face detector, YuNet. none: the one in the checkpoint or in the library."},
+                    {
+                        "tooltip": "The face detector for photos that are cropped around the face: the one in the "
+                        "checkpoint or in the library, or a file with weights of YuNet."
+                    },
                 ),
                 "host": (
                     [engines.AUTO, "sd15", "sdxl"],
@@ -46,22 +77,76 @@ class LoadModel:
                         "advanced": True,
                     },
                 ),
-                "precision": (
-                    ["f32", "bf16", "f16"],
-                    {"tooltip": "Number type of the weights. bf16 and f16 need half the memory."},
-                ),
-                "device": (
-                    [engines.AUTO, engines.CPU, engines.CUDA],
-                    {"tooltip": "Where photos are encoded. auto: ComfyUI's GPU if the library was built for it."},
-                ),
-            }
+                "precision": _precision(),
+                "device": _device(),
+            },
+            "optional": {"clip_vision": _clip_vision()},
         }
 
     @classmethod
     def IS_CHANGED(cls, checkpoint: str, image_encoder: str, detector: str, **_: Any) -> str:
         return folders.state(path for path in engines.paths(checkpoint, image_encoder, detector) if path)
 
+    @classmethod
+    def VALIDATE_INPUTS(cls, detector: str = folders.BUILT_IN) -> bool | str:
+        # Instead of ComfyUI's own check against the list: workflows may hold the "none" of earlier versions.
+        try:
+            engines.detector_path(detector)
+        except OSError as error:
+            return str(error)
+        return True
+
     def load(
-        self, checkpoint: str, image_encoder: str, detector: str, host: str, precision: str, device: str
+        self,
+        checkpoint: str,
+        image_encoder: str,
+        detector: str,
+        host: str,
+        precision: str,
+        device: str,
+        clip_vision: Any = None,
     ) -> tuple[Engine]:
-        return (engines.open_engine(checkpoint, image_encoder, detector, host, precision, device),)
+        return (engines.open_engine(checkpoint, image_encoder, detector, host, precision, device, clip_vision),)
+
+
+class LoadIPAdapter:
+    """Opens an IP-Adapter that is found by its usual file name."""
+
+    DESCRIPTION = (
+        "Opens the IP-Adapter of a kind that fits the model, and the image encoder that goes with it, by the names "
+        "under which they are published. Load Model takes any other files."
+    )
+    CATEGORY = "OmniID"
+    FUNCTION = "load"
+    RETURN_TYPES = ("OMNIID_MODEL", "STRING")
+    RETURN_NAMES = ("omniid", "files")
+    OUTPUT_TOOLTIPS = ("The identity model.", "The files that were found.")
+    SEARCH_ALIASES = ["ipadapter unified loader", "ipadapter", "plus face"]
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {
+            "required": {
+                "model": ("MODEL", {"tooltip": "The UNet that identities are for: SD1.5 or SDXL."}),
+                "kind": (
+                    list(conventions.KINDS),
+                    {"default": "plus face", "tooltip": "Which IP-Adapter. plus face is for portraits."},
+                ),
+                "precision": _precision(),
+                "device": _device(),
+            },
+            "optional": {"clip_vision": _clip_vision()},
+        }
+
+    @classmethod
+    def IS_CHANGED(cls, kind: str, **_: Any) -> str:
+        return conventions.state()
+
+    def load(self, model: Any, kind: str, precision: str, device: str, clip_vision: Any = None) -> dict[str, Any]:
+        family = conventions.family(len(host.places(model)))
+        checkpoint, image_encoder = conventions.find(kind, family)
+        engine = engines.open_engine(
+            checkpoint, image_encoder, folders.BUILT_IN, engines.AUTO, precision, device, clip_vision
+        )
+        text = f"{checkpoint}, {image_encoder}"
+        return {"ui": {"text": [text]}, "result": (engine, text)}

@@ -27,6 +27,16 @@ class ProgressBar:
         self.shown.append((value, total or self.total))
 
 
+def clip_preprocess(image, size, mean, std, crop):
+    """Images `[photos, height, width, 3]` as a CLIP model reads them, `[photos, 3, size, size]`."""
+    mean, std = (torch.tensor(side, dtype=image.dtype)[:, None, None] for side in (mean, std))
+    side = min(image.shape[1:3])
+    top, left = (image.shape[1] - side) // 2, (image.shape[2] - side) // 2
+    square = image[:, top : top + side, left : left + side].movedim(-1, 1)
+    square = torch.nn.functional.interpolate(square, size=(size, size), mode="bicubic", antialias=True)
+    return (square.clamp(0, 1) - mean) / std
+
+
 def install(folder: Path) -> types.SimpleNamespace:
     """Puts the modules where `import` finds them; model, input and output folders are below `folder`. Gives what tests
     turn: `interrupt`, `device`."""
@@ -72,6 +82,7 @@ def install(folder: Path) -> types.SimpleNamespace:
     management.get_torch_device = lambda: switches.device
     management.free_memory = lambda size, device: switches.freed.append((size, device))
     management.soft_empty_cache = lambda: None
+    management.load_model_gpu = lambda patcher: None
 
     def throw_exception_if_processing_interrupted():
         if switches.interrupt:
@@ -84,11 +95,14 @@ def install(folder: Path) -> types.SimpleNamespace:
     utils.ProgressBar = ProgressBar
     attention = types.ModuleType("comfy.ldm.modules.attention")
     attention.optimized_attention = hook_contract.optimized_attention
+    vision = types.ModuleType("comfy.clip_vision")
+    vision.clip_preprocess = clip_preprocess
     modules = {"folder_paths": paths}
     for name in ("comfy", "comfy.ldm", "comfy.ldm.modules"):
         modules[name] = types.ModuleType(name)
         modules[name].__path__ = []
     modules |= {"comfy.model_management": management, "comfy.utils": utils, "comfy.ldm.modules.attention": attention}
+    modules["comfy.clip_vision"] = vision
     for name, module in modules.items():
         sys.modules[name] = module
         parent, _, child = name.rpartition(".")

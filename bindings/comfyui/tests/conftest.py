@@ -18,6 +18,13 @@ import hook_contract  # noqa: E402
 import native_model  # noqa: E402
 import torch  # noqa: E402
 
+# What the pack must have, for tests that need the names before it is imported.
+WEIGHT_TYPES = [
+    "linear", "ease in", "ease out", "ease in-out", "reverse in-out", "weak input", "weak output", "weak middle",
+    "strong middle", "style transfer", "composition", "strong style transfer", "style and composition",
+    "strong style and composition", "style transfer precise", "composition precise",
+]  # fmt: skip
+
 
 @pytest.fixture(scope="session")
 def comfy(tmp_path_factory):

@@ -14,6 +14,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 
 PACK = Path(__file__).resolve().parent.parent
+NOTES = {"Note", "MarkdownNote"}
 TITLE, SLOT, MARGIN, WIDTH = 30, 20, 40, 1200
 COLOURS = {"MODEL": "#b39ddb", "CLIP": "#ffd500", "VAE": "#ff6e6e", "CONDITIONING": "#ffa931", "LATENT": "#ff9cf9",
            "IMAGE": "#64b5f6", "MASK": "#81c784", "OMNIID_MODEL": "#4db6ac", "OMNIID_IDENTITY": "#ff8a65"}  # fmt: skip
@@ -23,6 +24,20 @@ def titles():
     """Display names of the pack's nodes, read without importing ComfyUI."""
     text = (PACK / "nodes" / "__init__.py").read_text(encoding="utf-8")
     return dict(re.findall(r'"(OmniID\w+)": \(\w+, "([^"]+)"\)', text))
+
+
+def write_note(pen, font, text, place):
+    """The words of a note, broken at the width of its node."""
+    x, y, width = place
+    for paragraph in text.split("\n"):
+        line = ""
+        for word in [*paragraph.split(" "), None]:
+            longer = f"{line} {word}".strip()
+            if word is None or pen.textlength(longer, font) > width:
+                pen.text((x, y), line, "#cccccc", font)
+                line, y = word or "", y + 18
+            else:
+                line = longer
 
 
 def draw(workflow, names):
@@ -53,6 +68,9 @@ def draw(workflow, names):
                 pen.text((a + shift, b), entry["name"], "#aaaaaa", font, anchor=anchor)
                 rows = max(rows, number + 1)
         line = y + 14 + SLOT * rows
+        if node["type"] in NOTES:
+            write_note(pen, font, node["widgets_values"][0], (x + 12, y + 10, width - 24))
+            continue
         for value in node.get("widgets_values") or []:
             if line + SLOT / 2 > y + height:
                 break
@@ -79,8 +97,7 @@ def draw(workflow, names):
 
 def main():
     for path in sorted((PACK / "example_workflows").glob("*.json")):
-        if not path.stem.endswith("_api"):
-            draw(json.loads(path.read_text(encoding="utf-8")), titles()).save(path.with_suffix(".jpg"), quality=88)
+        draw(json.loads(path.read_text(encoding="utf-8")), titles()).save(path.with_suffix(".jpg"), quality=88)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,9 @@ from __future__ import annotations
 import hook_contract
 import torch
 
+NOTES = {"Note", "MarkdownNote"}
+"""Nodes that only the page knows; they say something and do nothing."""
+
 SEED_CONTROL = ["fixed", "increment", "decrement", "randomize"]
 
 
@@ -120,7 +123,7 @@ def to_api(workflow, classes):
     assert len(nodes) == len(workflow["nodes"]) and len(links) == len(workflow["links"]), "ids are unique"
     assert workflow["last_node_id"] == max(nodes) and workflow["last_link_id"] == max(links)
     prompt = {}
-    for node in workflow["nodes"]:
+    for node in (node for node in workflow["nodes"] if node["type"] not in NOTES):
         cls = classes[node["type"]]
         known = widgets(cls)
         values = list(node.get("widgets_values", []))

@@ -379,8 +379,8 @@ def test_errors_say_what_does_not_fit(layout, unets, model, engine, anna, nodes,
             nodes("OmniIDApplyIdentity", model=hook_contract.patcher(wide), omniid=engine, identity=anna)
     with pytest.raises(omniid.InvalidArgumentError, match="start_at"):
         nodes("OmniIDApplyIdentity", model=model, omniid=engine, identity=anna, start_at=0.5, end_at=0.5)
-    with pytest.raises(omniid.InvalidArgumentError, match="3 masks"):
-        nodes("OmniIDApplyIdentity", model=model, omniid=engine, identity=anna, mask=torch.ones(3, 8, 8))
+    with pytest.raises(omniid.InvalidArgumentError, match=r"\[3, 1, 8, 8\]; it must be"):
+        nodes("OmniIDApplyIdentity", model=model, omniid=engine, identity=anna, mask=torch.ones(3, 1, 8, 8))
     patched = nodes("OmniIDApplyIdentity", model=model, omniid=engine, identity=anna)[0]
     hook = next(iter(patched.attn2.values()))
     rows = {"n_heads": 2, "cond_or_uncond": [0, 1], "sigmas": torch.ones(3)}

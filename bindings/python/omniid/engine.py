@@ -149,7 +149,9 @@ class Engine(Owner):
         names = ("max_pixels", "max_decoded_bytes", "max_photo_bytes", "max_header_bytes", "max_photos")
         for name, limit in zip(names, limits):
             if not 0 <= limit < 2**64:
-                raise errors.InvalidArgumentError(f"{name} is {limit}; it must be 1 to {2**64 - 1}, or 0 for the default")
+                raise errors.InvalidArgumentError(
+                    f"{name} is {limit}; it must be 1 to {2**64 - 1}, or 0 for the default"
+                )
             setattr(options, name, limit)
         out = ctypes.POINTER(_abi.omniid_engine)()
         with long_call(progress, cancel) as (callback, checked):

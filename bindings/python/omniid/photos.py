@@ -150,8 +150,8 @@ def _fill_source(native: _abi.omniid_photo, photo: Photo, what: str, keep: list[
         _fill_array(native, np.from_dlpack(cast(Any, source)), photo.channel_order, what, keep)
     else:
         raise errors.InvalidArgumentError(
-            f"{what} is of type {type(source).__name__}; it must be a path, the bytes of an image file, a Pillow image or an "
-            "array [height, width, channels]"
+            f"{what} is of type {type(source).__name__}; it must be a path, the bytes of an image file, a Pillow image "
+            "or an array [height, width, channels]"
         )
 
 

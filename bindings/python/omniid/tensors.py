@@ -210,7 +210,8 @@ class Slot:
         if hasattr(value, "__dlpack__"):
             return _borrow(cast(SupportsDLPack, value), what, writable, stream)
         raise errors.InvalidArgumentError(
-            f"{what} is of type {type(value).__name__}; it must be a NumPy array, a torch tensor or another DLPack tensor"
+            f"{what} is of type {type(value).__name__}; it must be a NumPy array, a torch tensor or another DLPack "
+            "tensor"
         )
 
     def _torch(self, torch: Any, value: Any, what: str) -> object:

@@ -87,7 +87,7 @@ def tiny_pipeline(folder):
 
 
 def sd15_adapter(folder):
-    """A base IP-Adapter of Stable Diffusion 1.5's real size, of zeros, and a small image encoder."""
+    """A base IP-Adapter of Stable Diffusion 1.5's real size, and a small image encoder."""
     widths = [320] * 2 + [640] * 2 + [1280] * 5 + [640] * 3 + [320] * 3 + [1280]
     random = np.random.default_rng(2)
     tensors = {
@@ -98,7 +98,9 @@ def sd15_adapter(folder):
     }
     for place, width in enumerate(widths):
         for side in "kv":
-            tensors[f"ip_adapter.{2 * place + 1}.to_{side}_ip.weight"] = np.zeros((width, 768), np.float16)
+            # A layer that is all zeros is refused: such files were not downloaded to their end.
+            layer = random.standard_normal((width, 768), np.float32) / 28
+            tensors[f"ip_adapter.{2 * place + 1}.to_{side}_ip.weight"] = layer.astype(np.float16)
     native_model.write_safetensors(folder / "ip-adapter_sd15.safetensors", tensors)
     from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 

@@ -42,7 +42,9 @@ class Attachment:
         mode: Mode,
     ) -> None:
         if not isinstance(conditioning, Conditioning):
-            raise errors.InvalidArgumentError(f"conditioning is of type {type(conditioning).__name__}, not a Conditioning")
+            raise errors.InvalidArgumentError(
+                f"conditioning is of type {type(conditioning).__name__}, not a Conditioning"
+            )
         if mode not in ("auto", "inject", "keys"):
             raise errors.InvalidArgumentError(f"mode is {mode!r}; it must be 'auto', 'inject' or 'keys'")
         self.model, self._pipeline = _layers.model_of(target)
