@@ -46,8 +46,10 @@ pub struct omniid_engine_options {
     pub struct_size: u32,
     /// The ABI version that the caller was built for; 0 is refused. OMNIID_ENGINE_OPTIONS_INIT sets OMNIID_ABI_VERSION.
     pub abi_version: u32,
-    /// The identity model: a native Omni-ID checkpoint or a public IP-Adapter or XLabs file, safetensors or PyTorch.
-    /// Recognised by its content. The file must not change while the engine lives. Default, when checkpoint_data is
+    /// The identity model: a native Omni-ID checkpoint or a public IP-Adapter or XLabs file, safetensors or PyTorch, or
+    /// a folder with one. Recognised by its content. The weights of its adapter are read at the first
+    /// omniid_conditioning_create, which fails with OMNIID_STATUS_IO if the file was written to or cut since it was
+    /// opened; one that was replaced by renaming, or deleted, goes on being used. Default, when checkpoint_data is
     /// NULL too: the small model inside the library, with its own face detector; the call fails with
     /// OMNIID_STATUS_UNSUPPORTED when the library was built without it.
     pub checkpoint_path: *const c_char,
@@ -55,7 +57,8 @@ pub struct omniid_engine_options {
     pub checkpoint_data: *const c_void,
     /// Bytes of checkpoint_data.
     pub checkpoint_size: usize,
-    /// The CLIP vision model that a public checkpoint needs; refused for a native one, which contains its own.
+    /// The CLIP vision model that a public checkpoint needs; refused for a native one, which contains its own. A file, an
+    /// index of shards (….index.json), or a folder as Hugging Face lays it out.
     pub image_encoder_path: *const c_char,
     /// The bytes of that file, instead of its path; copied.
     pub image_encoder_data: *const c_void,

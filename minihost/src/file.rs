@@ -121,6 +121,7 @@ impl Minihost {
                 .names()
                 .map(|name| (name, checkpoint.shape(name).unwrap_or_default())),
         )?;
+        checkpoint.check_written()?;
         let (vb, _) = checkpoint.var_builder(dtype, device);
         Self::load(&config, vb)
     }

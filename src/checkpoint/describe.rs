@@ -15,6 +15,13 @@ pub struct Description {
     pub path: Option<String>,
     /// Name of the container.
     pub container: &'static str,
+    /// Number of files: more than 1 for a model in shards.
+    pub files: usize,
+    /// What stands before the names of the model's tensors and was taken off, such as `module.`; empty for most files.
+    pub prefix: String,
+    /// Number of tensors in the file that are not part of the model: a text encoder beside the image encoder, the rest
+    /// of a UNet, the state of an optimiser.
+    pub left_out: usize,
     /// What it is: a display name.
     pub name: String,
     /// What it is, with sizes; `None` when it is not supported.
@@ -45,9 +52,23 @@ impl Checkpoint {
             Ok(kind) => (Some(kind), None),
             Err(error) => (None, Some(error.message().to_string())),
         };
+        // The part of the file that an engine would use.
+        let view = match &kind {
+            Some(CheckpointKind::IpAdapter { .. } | CheckpointKind::XlabsFlux { .. }) => {
+                let own = |name: &str| name.starts_with("image_proj.") || name.starts_with("ip_adapter.");
+                self.adapter_view()?
+                    .renamed(|name| own(name).then(|| name.to_string()))?
+            }
+            Some(CheckpointKind::ClipVision { .. }) => self.clip_vision_view()?,
+            _ => self.clone(),
+        };
+        let used = view.origins();
         Ok(Description {
             path: self.path().map(|path| path.display().to_string()),
             container: self.container().name(),
+            files: self.file_count(),
+            prefix: view.prefix().to_string(),
+            left_out: self.tensor_count_of_files().saturating_sub(used),
             name: kind.as_ref().map_or("not supported", CheckpointKind::name).to_string(),
             kind,
             problem,
@@ -121,7 +142,16 @@ impl fmt::Display for Description {
         if let Some(problem) = &self.problem {
             lines.push(("reason", problem.clone()));
         }
-        lines.push(("container", self.container.to_string()));
+        lines.push(match self.files {
+            1 => ("container", self.container.to_string()),
+            files => ("container", format!("{} in {files} files", self.container)),
+        });
+        if !self.prefix.is_empty() {
+            lines.push(("taken off", format!("{:?}, which stands before the names", self.prefix)));
+        }
+        if self.left_out > 0 {
+            lines.push(("left out", format!("{} tensors that are not part of it", self.left_out)));
+        }
         lines.extend(self.sizes());
         let types = self.elements.iter().map(|(name, count)| format!("{name} {count}"));
         lines.push(("elements", types.collect::<Vec<_>>().join(", ")));

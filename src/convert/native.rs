@@ -70,6 +70,7 @@ pub fn to_native_with_progress(
     progress: ProgressFn<'_>,
 ) -> Result<Converted> {
     let parts = Parts::find(source)?;
+    parts.check_written()?;
     let dtype = options.precision.map(Precision::dtype);
     let mut tensors = below("backbone", &parts.backbone, dtype)?;
     tensors.extend(below("encoder", &parts.encoder, dtype)?);

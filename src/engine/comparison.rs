@@ -31,7 +31,7 @@ pub(super) fn similarity_space(
         )))
         }
     };
-    let projection = part.tensor(PROJECTION, DType::F32, &Device::Cpu)?;
+    let projection = part.read_weights(PROJECTION, DType::F32, &Device::Cpu, false)?;
     SimilaritySpace::new(mean, directions, projection.flatten_all()?.to_vec1::<f32>()?)
         .map_err(|error| error.context(format!("tensor similarity.{PROJECTION}")))
 }

@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::identity::{Identity, Provenance};
 use crate::photo::Photo;
 use crate::progress::{self, ProgressFn};
+use crate::remedy;
 use candle_core::{DType, Device, Tensor};
 
 impl Engine {
@@ -123,6 +124,13 @@ impl Engine {
             Some(kept) if given.is_empty() => kept.to_string(),
             _ => given.to_string(),
         };
+        if values.iter().all(|&value| value == 0.0) {
+            return Err(Error::format(
+                "the model's output is unusable: all identity tokens are zero, so are weights that \
+                 make them",
+            )
+            .with_remedy(remedy::DAMAGED_WEIGHTS));
+        }
         let kept = old.map(Identity::provenance);
         let provenance = Provenance {
             model: self.inner.info.fingerprint.clone(),

@@ -111,13 +111,20 @@ impl HostConfig {
 impl HostTable {
     fn resolve(&self) -> Result<HostSpec> {
         let kind_of = |name: &str| {
-            KINDS
-                .into_iter()
-                .find(|kind| kind.name() == name)
-                .ok_or_else(|| Error::format(format!("host {:?}: unknown block kind {name:?}", self.name)))
+            KINDS.into_iter().find(|kind| kind.name() == name).ok_or_else(|| {
+                Error::format(format!(
+                    "host {:?}: unknown block kind {name:?}, expected one of {}",
+                    self.name,
+                    KINDS.map(BlockKind::name).join(", ")
+                ))
+            })
         };
-        let family = HostFamily::from_name(&self.family)
-            .ok_or_else(|| Error::format(format!("host {:?}: unknown family {:?}", self.name, self.family)))?;
+        let family = HostFamily::from_name(&self.family).ok_or_else(|| {
+            Error::format(format!(
+                "host {:?}: unknown family {:?}, expected sd15, sdxl, flux or other",
+                self.name, self.family
+            ))
+        })?;
         let layers = self
             .layers
             .iter()

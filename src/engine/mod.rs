@@ -130,11 +130,16 @@ struct Inner {
 }
 
 impl Engine {
-    /// Opens a checkpoint.
+    /// Opens a checkpoint: a file, the index of one in shards, or a folder with one; see
+    /// [`Checkpoint::open`](crate::checkpoint::Checkpoint::open).
+    ///
+    /// Image encoder, identity encoder and detector are read now. The layers of an adapter are read by the first
+    /// [`condition`](Self::condition), which fails with [`ErrorKind::Io`](crate::ErrorKind::Io) when the file was
+    /// changed meanwhile; now only samples of them are looked at.
     ///
     /// # Errors
     /// [`ErrorKind::Io`](crate::ErrorKind::Io) and [`ErrorKind::Format`](crate::ErrorKind::Format) for files that
-    /// cannot be read, [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for checkpoint families and
+    /// cannot be read or whose weights were never written, [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for checkpoint families and
     /// devices that this build cannot run, [`ErrorKind::Mismatch`](crate::ErrorKind::Mismatch) when image encoder,
     /// checkpoint and host do not belong together.
     pub fn open(options: EngineOptions) -> Result<Self> {

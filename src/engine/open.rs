@@ -67,6 +67,34 @@ impl Parts {
             ))),
         }
     }
+
+    /// Looks by samples whether the weights were written, for what is read later or not at all: the layers of the
+    /// adapter, the image encoder's last block. A file that ends in zeros is not the one that its maker published.
+    ///
+    /// Single layers of an adapter may be zero: some leave out those that do harm.
+    pub(crate) fn check_written(&self) -> Result<()> {
+        const WHY: &str = "the file was not downloaded or copied to its end, or the model was never trained";
+        let zero = self.backbone.sample_weights();
+        let zero = zero.map_err(|error| error.context("image encoder"))?;
+        if let Some(name) = zero.first() {
+            let file = self.backbone.label();
+            let text = format!("image encoder: {file}: tensor {name:?}: all of its weights are 0: {WHY}");
+            return Err(Error::format(text).with_remedy(remedy::DAMAGED_WEIGHTS));
+        }
+        let Some(adapter) = &self.adapter else {
+            return Ok(());
+        };
+        let zero = adapter.checkpoint.sample_weights()?;
+        let layers = adapter.layout.shapes.len();
+        for (side, what) in [(".to_k", "keys"), (".to_v", "values")] {
+            if zero.iter().filter(|name| name.contains(side)).count() >= layers {
+                let file = adapter.checkpoint.label();
+                let text = format!("{file}: the weights of all {layers} adapter layers for {what} are 0: {WHY}");
+                return Err(Error::format(text).with_remedy(remedy::DAMAGED_WEIGHTS));
+            }
+        }
+        Ok(())
+    }
 }
 
 pub(super) fn open(options: EngineOptions, progress: ProgressFn<'_>) -> Result<Engine> {
@@ -77,6 +105,7 @@ pub(super) fn open(options: EngineOptions, progress: ProgressFn<'_>) -> Result<E
     let parts = Parts::of(&checkpoint, &options)?;
     report(progress, Stage::Load, 0, STEPS)?;
     check_widths(&parts.encoder_config, &parts.backbone_config)?;
+    parts.check_written()?;
     let dtype = options.precision.dtype();
     let backbone = Backbone::deferred(
         parts.backbone.clone(),
@@ -109,9 +138,6 @@ pub(super) fn open(options: EngineOptions, progress: ProgressFn<'_>) -> Result<E
         log::info!("no face detector: only photos with a face box or landmarks can be cropped to the face");
     }
     report(progress, Stage::Load, 3, STEPS)?;
-    if let Some(adapter) = &parts.adapter {
-        check_filled(adapter)?;
-    }
     let host = options.host.or(parts.host);
     let token_mean = encoder.token_mean().map(super::encode::to_host).transpose()?;
     let tokens = encoder.tokens().of(1, parts.backbone_config.token_count());
@@ -240,25 +266,6 @@ fn adapter_source(checkpoint: &Checkpoint) -> Result<Option<AdapterSource>> {
         return Ok(None);
     };
     Ok(Some(AdapterSource { checkpoint, layout }))
-}
-
-/// The layers of an adapter are read when they are needed. That they were written at all is looked at before.
-///
-/// Single layers may be zero: some adapters leave out those that do harm.
-pub(crate) fn check_filled(adapter: &AdapterSource) -> Result<()> {
-    let zero = adapter.checkpoint.sample_weights()?;
-    let layers = adapter.layout.shapes.len();
-    for (side, what) in [(".to_k", "keys"), (".to_v", "values")] {
-        if zero.iter().filter(|name| name.contains(side)).count() >= layers {
-            return Err(Error::format(format!(
-                "{}: the weights of all {layers} adapter layers for {what} are zero: the file was not downloaded or \
-                 copied to its end, or the adapter was never trained",
-                adapter.checkpoint.label()
-            ))
-            .with_remedy(remedy::DAMAGED_WEIGHTS));
-        }
-    }
-    Ok(())
 }
 
 /// Takes a public checkpoint, under unified names, and the image encoder that goes with it.

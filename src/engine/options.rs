@@ -24,9 +24,10 @@ pub enum DeviceChoice {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct EngineOptions {
-    /// The identity model: a native Omni-ID checkpoint, or a public IP-Adapter or XLabs file.
+    /// The identity model: a native Omni-ID checkpoint, or a public IP-Adapter or XLabs file, or a folder with one.
     pub checkpoint: Source,
-    /// The CLIP vision model that a public checkpoint needs. A native checkpoint brings its own.
+    /// The CLIP vision model that a public checkpoint needs: a file, an index of shards, or a folder as Hugging Face lays
+    /// it out. A native checkpoint brings its own.
     pub image_encoder: Option<Source>,
     /// The text of the image encoder's `config.json`. Without it the file of that name beside
     /// `image_encoder` is read; without that, published models are known by their shapes.

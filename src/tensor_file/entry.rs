@@ -364,6 +364,26 @@ impl Entry {
         Ok(values)
     }
 
+    /// At most `count` elements of the row-major order from `start` on, as f32.
+    pub(super) fn run(&self, start: usize, count: usize) -> Result<Vec<f32>> {
+        let end = start.saturating_add(count).min(self.count());
+        let indices: Vec<usize> = (start..end).collect();
+        if !self.is_contiguous() || indices.is_empty() {
+            return self.scalars(&indices);
+        }
+        let size = self.element.size();
+        let place = (self.offset + start) * size..(self.offset + end) * size;
+        let bytes = self.storage.read(place).ok_or_else(|| self.outside())??;
+        let values = bytes.chunks_exact(size).zip(&indices).map(|(bytes, &index)| {
+            let value = element::scalar_f32(bytes, self.element).ok_or_else(|| self.outside())?;
+            Ok(self
+                .scale
+                .as_ref()
+                .map_or(value, |scale| value * scale.of(index, &self.shape)))
+        });
+        values.collect()
+    }
+
     /// [`Entry::f32_blocks`], whose raw elements `filling` sees.
     fn seen_f32_blocks(&self, filling: &mut Filling, mut sink: impl FnMut(&[f32]) -> Result<()>) -> Result<()> {
         let mut widening = Widening::new(self.element);

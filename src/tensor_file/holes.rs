@@ -21,7 +21,7 @@ struct Hole {
 
 /// Whether training would leave neither this tensor nor a large piece of it at zero: a matrix, or weights of more
 /// dimensions. Biases, gates, scales and norms have one; queries of a resampler have a leading 1.
-fn is_matrix(entry: &Entry) -> bool {
+pub(super) fn is_matrix(entry: &Entry) -> bool {
     let real = entry.shape.iter().filter(|&&side| side > 1).count();
     real >= 2 && super::element::is_float(entry.dtype())
 }
@@ -174,8 +174,7 @@ fn probe(entry: &Entry) -> Result<bool> {
     let last = count.saturating_sub(RUN);
     for place in 0..PLACES {
         let start = (last as u128 * place as u128 / (PLACES as u128 - 1)) as usize;
-        let run: Vec<usize> = (start..(start + RUN).min(count)).collect();
-        let values = entry.scalars(&run)?;
+        let values = entry.run(start, RUN)?;
         if values.iter().all(|&value| value == values[0]) || values.iter().any(|value| !value.is_finite()) {
             return Ok(true);
         }
@@ -197,11 +196,11 @@ fn fully(entry: &Entry) -> Result<Filling> {
 fn edge(entry: &Entry, from_end: bool) -> Result<Option<Hole>> {
     let size = entry.element.size();
     let count = entry.count();
-    let values = entry.scalars(
-        &(0..count.min(1 << 16))
-            .map(|i| if from_end { count - 1 - i } else { i })
-            .collect::<Vec<_>>(),
-    )?;
+    let looked = count.min(1 << 16);
+    let mut values = entry.run(if from_end { count - looked } else { 0 }, looked)?;
+    if from_end {
+        values.reverse();
+    }
     let zeros = values.iter().take_while(|&&value| value == 0.0).count();
     if zeros < FEW || (zeros * size).is_multiple_of(row_bytes(entry).max(1)) {
         return Ok(None);

@@ -40,13 +40,14 @@ pub use writer::{safetensors_to_bytes, write_safetensors, OutputTensor, Safetens
 
 use crate::error::{Error, Result};
 use crate::limits::Limits;
+use crate::remedy;
 use backing::Backing;
 use candle_core::{DType, Device, Tensor};
 use entry::Entry;
 use filling::Filling;
 pub(crate) use source::Content;
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -73,6 +74,8 @@ struct File {
     shard: Option<(usize, usize)>,
     /// Number of files that the tensors come from.
     files: usize,
+    /// Number of tensors in them.
+    tensors: usize,
 }
 
 /// Type and shape of a tensor in a checkpoint.
@@ -145,6 +148,7 @@ impl Checkpoint {
             metadata,
             shard,
             files: 1,
+            tensors: tensors.len(),
         };
         Self::named(file, tensors)
     }
@@ -182,6 +186,17 @@ impl Checkpoint {
     /// The number of this file and how many there are, when it is one of several that make up a model.
     pub fn shard(&self) -> Option<(usize, usize)> {
         self.file.shard
+    }
+
+    /// Number of tensors in the files, with those that were left out.
+    pub(crate) fn tensor_count_of_files(&self) -> usize {
+        self.file.tensors
+    }
+
+    /// How many tensors of the files this view shows, each counted once however many parts it was split into.
+    pub(crate) fn origins(&self) -> usize {
+        let origins: BTreeSet<&str> = self.tensors.values().map(|entry| &*entry.origin).collect();
+        origins.len()
     }
 
     /// What was taken off the front of the names, with its trailing dot, such as `module.`; empty for most files.
@@ -291,8 +306,18 @@ impl Checkpoint {
         tensor.map_err(|error| self.in_file(error))
     }
 
-    /// [`Checkpoint::tensor`] for the weights of a network, which must have been written; see [`holes::check`].
-    fn read_weights(&self, name: &str, dtype: DType, device: &Device, may_be_constant: bool) -> Result<Tensor> {
+    /// [`Checkpoint::tensor`] for weights, which must have been written; `may_be_constant` for those that a new network
+    /// does not draw at random.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::tensor`]; `Format` for weights that are zero throughout, have a hole of zeros or are not finite.
+    pub(crate) fn read_weights(
+        &self,
+        name: &str,
+        dtype: DType,
+        device: &Device,
+        may_be_constant: bool,
+    ) -> Result<Tensor> {
         let entry = self.entry(name)?;
         let mut seen = Filling::default();
         let tensor = entry
@@ -309,6 +334,26 @@ impl Checkpoint {
     pub(crate) fn sample_weights(&self) -> Result<Vec<String>> {
         let entries = self.tensors.iter().map(|(name, entry)| (name.as_str(), entry));
         holes::sample(entries, |name| self.quoted(name)).map_err(|error| self.in_file(error))
+    }
+
+    /// Looks by samples whether the weights were written at all: for networks whose new weights may be zero, so that
+    /// reading them tells nothing.
+    ///
+    /// # Errors
+    /// `Format` for holes of zeros, weights that are no numbers, and when most of the matrices are nothing but zeros;
+    /// `Io`.
+    pub fn check_written(&self) -> Result<()> {
+        let zero = self.sample_weights()?;
+        let matrices = self.tensors.values().filter(|entry| holes::is_matrix(entry)).count();
+        if zero.len() * 2 <= matrices {
+            return Ok(());
+        }
+        Err(Error::format(format!(
+            "{}: {} of {matrices} matrices are nothing but zeros: the file was not downloaded or copied to its end",
+            self.label(),
+            zero.len()
+        ))
+        .with_remedy(remedy::DAMAGED_WEIGHTS))
     }
 
     /// Names the file, unless the message does already.

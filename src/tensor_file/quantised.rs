@@ -20,12 +20,44 @@ fn scale_names(weight: &str) -> Vec<String> {
     names
 }
 
+/// Ends of names that only quantised weights have, and whose they are.
+const METHODS: [(&str, &str); 9] = [
+    (".absmax", "bitsandbytes, 4 bits"),
+    (".quant_map", "bitsandbytes, 4 bits"),
+    (".quant_state.bitsandbytes__nf4", "bitsandbytes, 4 bits (nf4)"),
+    (".quant_state.bitsandbytes__fp4", "bitsandbytes, 4 bits (fp4)"),
+    (".SCB", "bitsandbytes, 8 bits"),
+    (".qweight", "GPTQ or AWQ"),
+    (".qzeros", "GPTQ or AWQ"),
+    (".weight_packed", "compressed-tensors"),
+    (".wscales", "SVDQuant"),
+];
+
+/// Refuses weights that were quantised to whole numbers. They would be taken for the weights themselves, or for a model
+/// of other sizes.
+///
+/// # Errors
+/// `Unsupported` naming the method and the tensor.
+fn refuse_integers(tensors: &BTreeMap<String, Entry>) -> Result<()> {
+    for name in tensors.keys() {
+        if let Some((_, method)) = METHODS.iter().find(|(end, _)| name.ends_with(end)) {
+            return Err(Error::unsupported(format!(
+                "the weights were quantised to whole numbers ({method}), by tensor {name:?}; expected weights of type F32, \
+                 F16, BF16, F64, F8_E4M3 or F8_E5M2"
+            ))
+            .with_remedy(remedy::UNQUANTISED));
+        }
+    }
+    Ok(())
+}
+
 /// Puts the scales of 8-bit floats to their tensors and takes them out, together with what else belongs to the
 /// quantisation: scales of activations and markers.
 ///
 /// # Errors
 /// `Unsupported` for a scale of a shape that is not read.
 pub(super) fn attach(tensors: &mut BTreeMap<String, Entry>) -> Result<()> {
+    refuse_integers(tensors)?;
     let is_float8 = |entry: &Entry| matches!(entry.element, Element::Float8(_));
     if !tensors.values().any(is_float8) {
         return Ok(());

@@ -164,6 +164,7 @@ impl Index {
             metadata,
             shard: None,
             files: files.len(),
+            tensors: tensors.len(),
         };
         Checkpoint::named(file, tensors).map_err(named)
     }

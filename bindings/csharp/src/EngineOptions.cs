@@ -17,7 +17,7 @@ namespace OmniID
             this.data = data;
         }
 
-        /// <summary>A file on disk. It must not change while the engine lives.</summary>
+        /// <summary>A file on disk, or a folder with a model.</summary>
         public static ModelFile FromFile(string path)
         {
             return new ModelFile(path ?? throw new ArgumentNullException(nameof(path)), default);

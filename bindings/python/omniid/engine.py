@@ -116,11 +116,11 @@ class Engine(Owner):
         """Opens an identity model.
 
         `checkpoint` is a native Omni-ID checkpoint or a public IP-Adapter or XLabs file, safetensors or PyTorch,
-        recognised by its content; as a path, the file must not change while the engine lives. By default it is the
-        small model inside the library, which brings its own face detector. `image_encoder` is the
-        CLIP vision model that a public checkpoint needs; `image_encoder_config` is its config.json, as text or
-        dictionary, by default the file of that name beside it. With `defer_image_encoder` it is loaded when it is first
-        needed: for programs that work with stored identities, or with features that they have made themselves.
+        recognised by its content, or a folder with one. By default it is the small model inside the library, which
+        brings its own face detector. `image_encoder` is the CLIP vision model that a public checkpoint needs: a file,
+        an index of shards, or a folder as Hugging Face lays it out; `image_encoder_config` is its config.json, as text
+        or dictionary, by default the file of that name beside it. With `defer_image_encoder` it is loaded when it is
+        first needed: for programs that work with stored identities, or with features that they have made themselves.
         `detector` has the face detector's weights, by default the one in a native checkpoint, else the one inside the
         library.
 

@@ -14,7 +14,8 @@ use std::path::{Path, PathBuf};
 #[derive(clap::Args, Clone)]
 #[command(next_help_heading = "Model")]
 pub struct ModelArgs {
-    /// Identity model: a native Omni-ID, an IP-Adapter or an XLabs FLUX file [default: the one inside the program].
+    /// Identity model: a native Omni-ID, an IP-Adapter or an XLabs FLUX file, or a folder with one [default: the one
+    /// inside the program].
     #[arg(short, long, value_name = "FILE", env = "OMNIID_CHECKPOINT", hide_env_values = true)]
     pub checkpoint: Option<PathBuf>,
     #[command(flatten)]
@@ -36,7 +37,8 @@ pub struct ModelArgs {
 /// Files that complete a public checkpoint.
 #[derive(clap::Args, Clone)]
 pub struct PartArgs {
-    /// CLIP vision model; IP-Adapter and XLabs files need the one that they were trained with.
+    /// CLIP vision model; IP-Adapter and XLabs files need the one that they were trained with. A file, an index of
+    /// shards (.index.json), or a folder as Hugging Face lays it out.
     #[arg(long, value_name = "FILE", env = "OMNIID_IMAGE_ENCODER", hide_env_values = true)]
     pub image_encoder: Option<PathBuf>,
     /// Its config.json [default: the one beside it, else its shapes tell].

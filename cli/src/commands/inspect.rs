@@ -26,7 +26,8 @@ Examples:
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// Checkpoints, identities, embeddings or photos, and folders of photos; - for standard input.
+    /// Checkpoints (also folders and indices of shards), identities, embeddings, photos and folders of photos; - for
+    /// standard input.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     /// List every tensor with type and shape.

@@ -175,6 +175,11 @@ impl<'a> Machine<'a> {
 
     fn global(&mut self, module: &str, name: &str) -> Result<()> {
         let global = Global::named(module, name).ok_or_else(|| {
+            if module.starts_with("__torch__") {
+                return Error::unsupported("PyTorch file: a TorchScript program, expected a dictionary of tensors")
+                    .with_remedy(remedy::SAFETENSORS);
+            }
+
             let kind = name.strip_suffix("Storage").unwrap_or(name);
             let numeric = [
                 "int", "uint", "bits", "float", "Q", "Char", "complex", "Complex", "Float", "UInt",
