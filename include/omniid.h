@@ -469,8 +469,10 @@ typedef struct omniid_engine_options {
    */
   uint32_t abi_version;
   /**
-   * The identity model: a native Omni-ID checkpoint or a public IP-Adapter or XLabs file, safetensors or PyTorch.
-   * Recognised by its content. The file must not change while the engine lives. Default, when checkpoint_data is
+   * The identity model: a native Omni-ID checkpoint or a public IP-Adapter or XLabs file, safetensors or PyTorch, or
+   * a folder with one. Recognised by its content. The weights of its adapter are read at the first
+   * omniid_conditioning_create, which fails with OMNIID_STATUS_IO if the file was written to or cut since it was
+   * opened; one that was replaced by renaming, or deleted, goes on being used. Default, when checkpoint_data is
    * NULL too: the small model inside the library, with its own face detector; the call fails with
    * OMNIID_STATUS_UNSUPPORTED when the library was built without it.
    */
@@ -484,7 +486,8 @@ typedef struct omniid_engine_options {
    */
   size_t checkpoint_size;
   /**
-   * The CLIP vision model that a public checkpoint needs; refused for a native one, which contains its own.
+   * The CLIP vision model that a public checkpoint needs; refused for a native one, which contains its own. A file, an
+   * index of shards (….index.json), or a folder as Hugging Face lays it out.
    */
   const char *image_encoder_path;
   /**

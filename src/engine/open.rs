@@ -105,7 +105,6 @@ pub(super) fn open(options: EngineOptions, progress: ProgressFn<'_>) -> Result<E
     let parts = Parts::of(&checkpoint, &options)?;
     report(progress, Stage::Load, 0, STEPS)?;
     check_widths(&parts.encoder_config, &parts.backbone_config)?;
-    parts.check_written()?;
     let dtype = options.precision.dtype();
     let backbone = Backbone::deferred(
         parts.backbone.clone(),
@@ -137,6 +136,7 @@ pub(super) fn open(options: EngineOptions, progress: ProgressFn<'_>) -> Result<E
         // Saying so beats failing to open: photos that come with a box or landmarks need no detector.
         log::info!("no face detector: only photos with a face box or landmarks can be cropped to the face");
     }
+    parts.check_written()?;
     report(progress, Stage::Load, 3, STEPS)?;
     let host = options.host.or(parts.host);
     let token_mean = encoder.token_mean().map(super::encode::to_host).transpose()?;

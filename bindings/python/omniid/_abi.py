@@ -461,8 +461,10 @@ class omniid_engine_options(ctypes.Structure):
     struct_size: int
     #: The ABI version that the caller was built for; 0 is refused. OMNIID_ENGINE_OPTIONS_INIT sets OMNIID_ABI_VERSION.
     abi_version: int
-    #: The identity model: a native Omni-ID checkpoint or a public IP-Adapter or XLabs file, safetensors or PyTorch.
-    #: Recognised by its content. The file must not change while the engine lives. Default, when checkpoint_data is NULL
+    #: The identity model: a native Omni-ID checkpoint or a public IP-Adapter or XLabs file, safetensors or PyTorch, or
+    #: a folder with one. Recognised by its content. The weights of its adapter are read at the first
+    #: omniid_conditioning_create, which fails with OMNIID_STATUS_IO if the file was written to or cut since it was
+    #: opened; one that was replaced by renaming, or deleted, goes on being used. Default, when checkpoint_data is NULL
     #: too: the small model inside the library, with its own face detector; the call fails with
     #: OMNIID_STATUS_UNSUPPORTED when the library was built without it.
     checkpoint_path: bytes | None
@@ -470,7 +472,8 @@ class omniid_engine_options(ctypes.Structure):
     checkpoint_data: int | None
     #: Bytes of checkpoint_data.
     checkpoint_size: int
-    #: The CLIP vision model that a public checkpoint needs; refused for a native one, which contains its own.
+    #: The CLIP vision model that a public checkpoint needs; refused for a native one, which contains its own. A file,
+    #: an index of shards (….index.json), or a folder as Hugging Face lays it out.
     image_encoder_path: bytes | None
     #: The bytes of that file, instead of its path; copied.
     image_encoder_data: int | None
