@@ -4,7 +4,7 @@ use super::jpeg::Jpeg;
 use super::profile::to_srgb;
 use super::recognise::{extra_sample, photo_in, recognise, tiff_profile, ExtraSample, PhotoInTiff, PictureFormat};
 use super::transparency::Opacity;
-use super::{check_bytes, check_size, Decoded};
+use super::{check_bytes, check_size, mend, Decoded};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::Limits;
 use crate::remedy;
@@ -52,9 +52,28 @@ pub(super) fn decode_bytes(bytes: &[u8], limits: &Limits) -> Result<Decoded> {
     check_file_size(bytes.len() as u64, limits)?;
     match readable(bytes)? {
         ImageFormat::Jpeg => decode_jpeg(bytes, limits),
-        ImageFormat::Tiff => decode_as(&past_preview(bytes)?, ImageFormat::Tiff, limits, None),
-        format => decode_as(bytes, format, limits, None),
+        ImageFormat::Tiff => decode_or_mend(&past_preview(bytes)?, ImageFormat::Tiff, limits),
+        format => decode_or_mend(bytes, format, limits),
     }
+}
+
+/// Decodes a file, or what can be made of one that lacks a little.
+fn decode_or_mend(bytes: &[u8], format: ImageFormat, limits: &Limits) -> Result<Decoded> {
+    let error = match decode_as(bytes, format, limits, None) {
+        Ok(mut decoded) => {
+            decoded.notes.extend(mend::check(bytes, format)?);
+            return Ok(decoded);
+        }
+        Err(error) if error.kind() == ErrorKind::Format => error,
+        Err(error) => return Err(error),
+    };
+    let Some(mended) = mend::mend(bytes, format, limits)? else {
+        return Err(error);
+    };
+    // The first error is about the file itself.
+    let mut decoded = decode_as(&mended.bytes, format, limits, None).map_err(|_| error)?;
+    decoded.notes.extend(mended.note);
+    Ok(decoded)
 }
 
 fn decode_jpeg(bytes: &[u8], limits: &Limits) -> Result<Decoded> {

@@ -8,6 +8,7 @@ mod decoded;
 mod geometry;
 mod inks;
 mod jpeg;
+mod mend;
 mod note;
 mod pixels;
 mod processor;

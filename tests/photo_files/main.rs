@@ -5,6 +5,7 @@ mod damage;
 mod icc;
 mod large;
 mod transparency;
+mod truncated;
 mod writer;
 
 use omniid::photo::Decoded;

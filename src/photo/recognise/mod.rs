@@ -4,7 +4,9 @@ mod boxes;
 mod text;
 mod tiff;
 
-pub(super) use tiff::{extra_sample, photo_in, profile as tiff_profile, ExtraSample, PhotoInTiff};
+pub(super) use tiff::{
+    extra_sample, layout as tiff_layout, photo_in, profile as tiff_profile, ExtraSample, PhotoInTiff,
+};
 
 use crate::error::{Error, Result};
 use crate::remedy;

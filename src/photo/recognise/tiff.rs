@@ -10,6 +10,9 @@ use std::io::{Cursor, Read, Result, Seek, SeekFrom};
 /// Directories that are looked at. More pages than these do not change what the file is.
 const MAX_DIRECTORIES: usize = 64;
 
+/// Strips or tiles that are looked at.
+const MAX_PARTS: usize = 1 << 16;
+
 /// Entries of a directory that are looked at.
 const MAX_ENTRIES: u64 = 4096;
 
@@ -85,6 +88,32 @@ pub(in crate::photo) fn extra_sample(bytes: &[u8]) -> ExtraSample {
     }
 }
 
+/// Where the data of a picture lies.
+pub(in crate::photo) struct Layout {
+    pub rows: u32,
+    pub compressed: bool,
+    /// The first byte and the number of bytes of each strip or tile.
+    pub parts: Vec<(u64, u64)>,
+}
+
+/// Where the data of the first picture of a TIFF in memory lies.
+pub(in crate::photo) fn layout(bytes: &[u8]) -> Option<Layout> {
+    let mut cursor = Cursor::new(bytes);
+    let (mut tiff, first) = Tiff::open(&mut cursor).ok()?;
+    let directory = tiff.directory(first).ok()?;
+    let parts = directory
+        .places
+        .iter()
+        .copied()
+        .zip(directory.lengths.iter().copied())
+        .collect();
+    Some(Layout {
+        rows: u32::try_from(directory.rows).ok()?,
+        compressed: directory.compression > 1,
+        parts,
+    })
+}
+
 /// The colour profile of the first picture of a TIFF in memory. The decoder does not give it within limits.
 pub(in crate::photo) fn profile(bytes: &[u8]) -> Option<Vec<u8>> {
     let mut cursor = Cursor::new(bytes);
@@ -110,6 +139,11 @@ struct Directory {
     extra: Option<u64>,
     /// Where the colour profile lies, and its length.
     profile: Option<(u64, u64)>,
+    rows: u64,
+    compression: u64,
+    /// Where strips or tiles begin, and how long they are.
+    places: Vec<u64>,
+    lengths: Vec<u64>,
 }
 
 fn inspect<R: Read + Seek>(reader: &mut R) -> PhotoInTiff {
@@ -254,10 +288,22 @@ impl<'r, R: Read + Seek> Tiff<'r, R> {
                 }
                 // SubfileType, its predecessor.
                 255 => directory.reduced |= value == 2,
-                259 => directory.raw |= RAW_COMPRESSIONS.contains(&value),
+                257 => directory.rows = value,
+                259 => {
+                    directory.compression = value;
+                    directory.raw |= RAW_COMPRESSIONS.contains(&value);
+                }
                 262 => directory.raw |= RAW_PHOTOMETRICS.contains(&value),
                 271 => directory.make = self.text(field, count, word).to_ascii_uppercase(),
-                330 => directory.children = self.offsets(field, kind, count, word),
+                273 | 324 => directory.places = self.numbers(field, kind, count, word, MAX_PARTS),
+                279 | 325 => directory.lengths = self.numbers(field, kind, count, word, MAX_PARTS),
+                330 => {
+                    directory.children = self.numbers(field, kind, count, word, MAX_DIRECTORIES);
+                    if directory.children.is_empty() {
+                        // Leads nowhere, and is counted as that.
+                        directory.children.push(u64::MAX / 2);
+                    }
+                }
                 // CFARepeatPatternDim, CFAPattern.
                 33421 | 33422 => directory.raw = true,
                 338 => directory.extra = Some(value),
@@ -283,19 +329,20 @@ impl<'r, R: Read + Seek> Tiff<'r, R> {
         String::from_utf8_lossy(&bytes).trim_matches(['\0', ' ']).to_owned()
     }
 
-    fn offsets(&mut self, field: &[u8], kind: u64, count: u64, word: usize) -> Vec<u64> {
-        let width = if matches!(kind, 16 | 18) { 8 } else { 4 };
-        let length = count.min(MAX_DIRECTORIES as u64) as usize * width;
+    /// The numbers of a field: 16, 32 or 64 bits each. Empty when they cannot be read.
+    fn numbers(&mut self, field: &[u8], kind: u64, count: u64, word: usize, most: usize) -> Vec<u64> {
+        let width = match kind {
+            3 => 2,
+            16 | 18 => 8,
+            _ => 4,
+        };
+        let length = count.min(most as u64) as usize * width;
         let bytes = if length <= word {
             field[..length].to_vec()
         } else {
             let at = self.value(field);
             self.bytes(at, length).unwrap_or_default()
         };
-        // Offsets that cannot be read lead nowhere, and are counted as that.
-        if bytes.is_empty() && count > 0 {
-            return vec![u64::MAX / 2];
-        }
         bytes.chunks_exact(width).map(|bytes| self.value(bytes)).collect()
     }
 }
