@@ -299,6 +299,40 @@ fn threads_share_an_engine() {
     });
 }
 
+/// The variable is read once per process, so every value gets one of its own: this test, started again.
+#[test]
+fn a_number_of_threads_that_is_none_is_refused() {
+    const ASKED: &str = "OMNIID_TEST_OPENS_AN_ENGINE";
+    if std::env::var_os(ASKED).is_some() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.safetensors");
+        write_untrained(&path, &config(), 1).unwrap();
+        match Engine::open(EngineOptions::new(path)) {
+            Ok(_) => println!("opened"),
+            Err(error) => println!("{:?}: {error}", error.kind()),
+        }
+        return;
+    }
+    let open = |threads: &str| {
+        let output = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "--nocapture", "a_number_of_threads_that_is_none_is_refused"])
+            .env(ASKED, "1")
+            .env("OMNIID_THREADS", threads)
+            .output()
+            .unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    for threads in ["1", "2", "1024", ""] {
+        assert!(open(threads).contains("opened"), "{threads}");
+    }
+    for threads in ["0", "-1", "abc", "1000000000", "1.5"] {
+        let text = open(threads);
+        let expected =
+            format!("InvalidArgument: the environment variable OMNIID_THREADS is {threads:?}, expected 1 to 1024");
+        assert!(text.contains(&expected), "{threads}: {text}");
+    }
+}
+
 #[test]
 fn unknown_and_missing_tensors_are_named() {
     let folder = tempfile::tempdir().unwrap();

@@ -64,7 +64,7 @@ pub fn threads(text: &str) -> Result<u16, String> {
         .parse()
         .ok()
         .filter(|threads| (1..=MOST).contains(threads))
-        .ok_or_else(|| format!("expected 1 to {MOST} threads"))
+        .ok_or_else(|| format!("expected 1 to {MOST} threads, by --threads or OMNIID_THREADS"))
 }
 
 /// The same command, whose options take negative numbers: without, `--scale -5` is a mistake, and its message speaks of

@@ -102,7 +102,7 @@ pub fn run(args: Args) -> Outcome {
         ))?;
         for photo in &person.several.photos {
             if let Some(error) = &photo.error {
-                output::print(format!("      left out  {}: {error}", photo.name))?;
+                output::print(format!("      left out  {error}"))?;
             }
         }
     }

@@ -70,6 +70,55 @@ fn people_are_rendered_alike_every_time() {
     );
 }
 
+/// People with as many of the repository's example photos.
+fn people_with_photos(place: &Workplace, folder: &str, photos: usize) {
+    for person in 1..=3 {
+        let own = place.path(folder).join(format!("person-{person}"));
+        std::fs::create_dir_all(&own).unwrap();
+        for photo in 1..=photos {
+            let name = format!("person-{person}/{photo:02}.jpg");
+            let example = format!("{}/../examples/photos/{name}", env!("CARGO_MANIFEST_DIR"));
+            std::fs::copy(example, place.path(folder).join(name)).unwrap();
+        }
+    }
+}
+
+#[test]
+fn an_evaluation_needs_two_photos_per_person_and_says_so() {
+    let place = Workplace::new();
+    for (folder, photos) in [("two", 2), ("three", 3), ("four", 4), ("one", 1)] {
+        people_with_photos(&place, folder, photos);
+    }
+    let evaluate = |folder: &'static str| {
+        let common = "evaluate --people 0 --steps 1 --resamples 10 --json --photos";
+        [
+            common.split(' ').collect::<Vec<_>>(),
+            vec![folder, "--out", "evaluation", "--force"],
+        ]
+        .concat()
+    };
+    for (folder, pictures, compared) in [("two", 3, true), ("three", 3, false), ("four", 6, false)] {
+        let report = place.json(&evaluate(folder));
+        let generation = &report["people"][0]["generation"];
+        assert_eq!(generation["people"], 3, "{report}");
+        assert_eq!(generation["pictures"], pictures, "{folder}: {report}");
+        assert_eq!(
+            generation["compared_with_drawn"].as_bool().unwrap_or(false),
+            compared,
+            "{folder}"
+        );
+        assert!(place.path(&format!("evaluation/photos-{folder}.png")).is_file());
+    }
+    let run = place.run(&evaluate("one"));
+    assert_eq!(run.code, 2, "{}", run.stderr);
+    for part in [
+        "0 people with at least 2 usable photos",
+        "left out person-1: person with too few photos",
+    ] {
+        assert!(run.stderr.contains(part), "{}", run.stderr);
+    }
+}
+
 #[test]
 fn an_evaluation_writes_tables_with_its_seed_and_models() {
     let place = Workplace::new();

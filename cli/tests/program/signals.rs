@@ -81,7 +81,35 @@ fn work() -> (Workplace, Vec<Vec<String>>) {
             ]
             .concat(),
         ),
+        many(&["extend", "mine.omniid"], "me.jpg", photos, &["-o", "more.omniid"]),
+        many(&["demo", "--steps", "1000", "--out", "shown"], "", 0, &[]),
+        many(
+            &[
+                "evaluate",
+                "--people",
+                "0",
+                "--photos",
+                "people",
+                "--steps",
+                "1000",
+                "--out",
+                "evaluated",
+            ],
+            "",
+            0,
+            &[],
+        ),
     ];
+    for folder in ["shown", "evaluated"] {
+        std::fs::create_dir(place.path(folder)).unwrap();
+    }
+    for person in ["people/one", "people/two"] {
+        std::fs::create_dir_all(place.path(person)).unwrap();
+        for number in 0..1000 {
+            std::fs::copy(place.path("me.jpg"), place.path(&format!("{person}/{number}.jpg"))).unwrap();
+        }
+    }
+    place.ok(&["encode", "me.jpg", "-o", "mine.omniid"]);
     (place, commands)
 }
 
