@@ -848,7 +848,8 @@ typedef struct omniid_detect_options {
    */
   int32_t exhaustive;
   /**
-   * 1: do not search again in the photo turned by 90, 180 and 270 degrees when no face was found. Default: 0.
+   * 1: take the photo as upright. Otherwise it is compared with itself turned by 90, 180 and 270 degrees, unless it
+   * is upright beyond doubt. Default: 0.
    */
   int32_t upright_only;
   /**

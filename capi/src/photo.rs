@@ -99,7 +99,8 @@ pub struct omniid_detect_options {
     pub fine_side: u32,
     /// 1: do the second search even if the first has found faces. Default: 0.
     pub exhaustive: i32,
-    /// 1: do not search again in the photo turned by 90, 180 and 270 degrees when no face was found. Default: 0.
+    /// 1: take the photo as upright. Otherwise it is compared with itself turned by 90, 180 and 270 degrees, unless it
+    /// is upright beyond doubt. Default: 0.
     pub upright_only: i32,
     /// Leave at 0.
     pub reserved: u32,

@@ -5,7 +5,8 @@ use crate::remedy;
 use candle_core::{DType, Device};
 use omniid::checkpoint::Checkpoint;
 use omniid::engine::Source;
-use omniid::face::FaceDetector;
+use omniid::face::{Detection, FaceDetector};
+use omniid::photo::PhotoNote;
 use omniid::{ErrorKind, Limits};
 use std::path::Path;
 
@@ -30,4 +31,14 @@ pub fn named_or_built_in(file: Option<&Path>, limits: &Limits) -> Outcome<FaceDe
             _ => error.into(),
         }),
     }
+}
+
+/// What is to be said about how the faces of a photo lie.
+pub fn notes(detection: &Detection) -> Vec<String> {
+    let (rotation, score) = (detection.rotation, detection.faces.first().map(|face| face.score));
+    let turned = (rotation != 0).then_some(PhotoNote::Turned { rotation });
+    let doubtful = score
+        .filter(|_| detection.doubtful)
+        .map(|score| PhotoNote::DoubtfulFace { score });
+    [turned, doubtful].iter().flatten().map(ToString::to_string).collect()
 }

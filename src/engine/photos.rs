@@ -130,6 +130,8 @@ impl Engine {
         let (image, report) =
             cut_face(&decoded, &before.candidates[rank], &crop).map_err(|error| error.context(photo.name()))?;
         let mut notes = decoded.notes;
+        let turned = |note: &&PhotoNote| matches!(note, PhotoNote::Turned { .. });
+        notes.extend(before.notes.iter().filter(turned).cloned());
         notes.push(PhotoNote::SeveralFaces {
             found: before.candidates.len(),
             used: rank,

@@ -9,9 +9,6 @@ use image::{imageops, RgbImage};
 use omniid_kernels::layers::{TensorSpec, Weights};
 use std::sync::Arc;
 
-/// A face that is only found in a turned copy must be surer by this than a doubtful one in the photo as it is.
-const TURNED_SURPLUS: f32 = 0.2;
-
 /// Longest side, in working pixels, of a face that the network was made to find.
 const LARGEST_FACE: f32 = 300.0;
 
@@ -30,7 +27,8 @@ pub struct DetectOptions {
     pub fine_side: u32,
     /// Make the second search even if the first found faces. Default false.
     pub exhaustive: bool,
-    /// When no search found a face, turn the photo by 90, 180 and 270 degrees and try again. Default true.
+    /// Unless the photo is upright beyond doubt, compare it with itself turned by 90, 180 and 270 degrees, and take the
+    /// orientation that shows faces best. Default true.
     pub turn: bool,
 }
 
@@ -77,6 +75,18 @@ setters!(DetectOptions {
     with_turn: turn = plain bool,
 });
 
+/// What [`FaceDetector::detect_oriented`] finds.
+#[derive(Debug, Clone, PartialEq, Default)]
+#[non_exhaustive]
+pub struct Detection {
+    /// The faces, largest first, in pixels of the image as it is.
+    pub faces: Vec<Face>,
+    /// Degrees clockwise by which the image has to be turned for these faces to be upright: 0, 90, 180 or 270.
+    pub rotation: u32,
+    /// Whether another orientation is nearly as likely, or what was found hardly looks like a face.
+    pub doubtful: bool,
+}
+
 /// The YuNet face detector. Immutable; may be used from any number of threads at once. Clones share the weights.
 #[derive(Debug, Clone)]
 pub struct FaceDetector {
@@ -104,26 +114,38 @@ impl FaceDetector {
         Weights::list(Network::build)
     }
 
-    /// Finds the faces of an image, largest first (by the longer side of the box).
+    /// Finds the faces of an image, largest first (by the longer side of the box): those of
+    /// [`FaceDetector::detect_oriented`].
+    ///
+    /// # Errors
+    /// As [`FaceDetector::detect_oriented`].
+    pub fn detect(&self, image: &RgbImage, options: &DetectOptions) -> Result<Vec<Face>> {
+        Ok(self.detect_oriented(image, options)?.faces)
+    }
+
+    /// Finds the faces of an image, and which way up it is.
     ///
     /// YuNet finds faces of about 10 to 300 pixels. The image is therefore searched at several scales; it is never
     /// enlarged:
     /// 1. scaled down so that the longer side is at most `options.side`;
     /// 2. at half that scale, of which only faces that would be larger than 300 pixels in search 1 count;
     /// 3. with the longer side at most `options.fine_side`, if that is larger, when nothing was found or
-    ///    `options.exhaustive` asks for it;
-    /// 4. when nothing was found and `options.turn` allows it: searches 1 to 3 with the image turned by 90, 180 and
-    ///    270 degrees, until one finds a face. The result is mapped back; the landmarks keep their meaning for the
-    ///    upright face, so that their order shows how the face is turned. Most photos are upright: when the image as it
-    ///    is has a face of at least half the score threshold that is nearly as sure, that one counts.
+    ///    `options.exhaustive` asks for it.
+    ///
+    /// A face that lies on its side or on its head may be found, too, with landmarks that are not where eyes and mouth
+    /// are. If `options.turn` allows it, the surest face is therefore looked at again in all four orientations, at a
+    /// small size. Unless the upright one leads beyond doubt, searches 1 to 3 are made with the image turned by 90,
+    /// 180 and 270 degrees as well. The orientation in which all places that look like a face are surest counts for
+    /// the whole image: its faces are mapped back; the landmarks keep their meaning for the upright face, so that
+    /// their order shows how the face is turned. Somebody who hangs upside down looks like a photo that does.
     ///
     /// # Errors
     /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for options out of range; failures of the device.
-    pub fn detect(&self, image: &RgbImage, options: &DetectOptions) -> Result<Vec<Face>> {
+    pub fn detect_oriented(&self, image: &RgbImage, options: &DetectOptions) -> Result<Detection> {
         options.check()?;
         let longer = image.width().max(image.height());
         if image.width() == 0 || image.height() == 0 {
-            return Ok(Vec::new());
+            return Ok(Detection::default());
         }
         // All searches start from what the finest one needs; turning a 100 megapixel photo would be a waste.
         let finest = options.side.max(options.fine_side);
@@ -135,38 +157,56 @@ impl FaceDetector {
         } else {
             image
         };
-        let mut faces = self.search(base, options)?;
-        if faces.is_empty() && options.turn {
-            for quarter_turns in 1..4 {
-                let turned = turn(base, quarter_turns);
-                faces = self.search(&turned, options)?;
-                if !faces.is_empty() {
-                    let (width, height) = (base.width() as f32, base.height() as f32);
-                    faces
-                        .iter_mut()
-                        .for_each(|face| *face = turn_back(face, quarter_turns, width, height));
-                    break;
-                }
-            }
-            if !faces.is_empty() {
-                let doubtful = DetectOptions {
-                    score_threshold: 0.5 * options.score_threshold,
-                    ..*options
-                };
-                let upright = self.search(base, &doubtful)?;
-                if best_score(&upright) + TURNED_SURPLUS >= best_score(&faces) {
-                    faces = upright;
-                }
-            }
+        let mut detection = Detection {
+            faces: self.search(base, options)?,
+            ..Detection::default()
+        };
+        if options.turn && !self.beyond_doubt(base, &detection.faces)? {
+            detection = self.best_orientation(base, detection.faces, options)?;
         }
         let x = image.width() as f32 / base.width() as f32;
         let y = image.height() as f32 / base.height() as f32;
-        let mut faces: Vec<Face> = faces
-            .iter()
-            .map(|face| map(face, |[px, py]| [px * x, py * y]))
-            .collect();
-        faces.sort_by(|a, b| b.bounds.side().total_cmp(&a.bounds.side()));
-        Ok(faces)
+        for face in &mut detection.faces {
+            *face = map(face, |[px, py]| [px * x, py * y]);
+        }
+        detection
+            .faces
+            .sort_by(|a, b| b.bounds.side().total_cmp(&a.bounds.side()));
+        Ok(detection)
+    }
+
+    /// Searches the turned image as well; `upright` was found in it as it is.
+    fn best_orientation(&self, image: &RgbImage, upright: Vec<Face>, options: &DetectOptions) -> Result<Detection> {
+        let (width, height) = (image.width() as f32, image.height() as f32);
+        let mut found = [upright, Vec::new(), Vec::new(), Vec::new()];
+        for quarter_turns in 1..4 {
+            let faces = self.search(&turn(image, quarter_turns), options)?;
+            found[quarter_turns as usize] = faces
+                .iter()
+                .map(|face| turn_back(face, quarter_turns, width, height))
+                .collect();
+        }
+        let faint = found[0].is_empty();
+        if faint && found.iter().any(|faces| !faces.is_empty()) {
+            // Most photos are upright: there, a doubtful face counts as well.
+            let doubtful = DetectOptions {
+                score_threshold: 0.5 * options.score_threshold,
+                ..*options
+            };
+            found[0] = self.search(image, &doubtful)?;
+        }
+        Ok(match self.judge(image, &found, faint)? {
+            None => Detection::default(),
+            Some(verdict) => Detection {
+                faces: std::mem::take(&mut found[verdict.turns as usize]),
+                rotation: 90 * verdict.turns,
+                doubtful: verdict.doubtful,
+            },
+        })
+    }
+
+    pub(super) fn network(&self) -> &Network {
+        &self.network
     }
 
     /// Searches 1 to 3 of [`FaceDetector::detect`].
@@ -221,13 +261,13 @@ fn scale_to(longer: u32, side: u32) -> f64 {
     (f64::from(side) / f64::from(longer)).min(1.0)
 }
 
-fn scaled(image: &RgbImage, factor: f64) -> RgbImage {
+pub(super) fn scaled(image: &RgbImage, factor: f64) -> RgbImage {
     let side = |side: u32| ((f64::from(side) * factor).round() as u32).max(1);
     resize(image, side(image.width()), side(image.height()), Filter::Bilinear)
 }
 
 /// Planes B, G, R with sides padded by zeros, right and below, to multiples of 32.
-fn to_planes(image: &RgbImage) -> (Vec<f32>, usize, usize) {
+pub(super) fn to_planes(image: &RgbImage) -> (Vec<f32>, usize, usize) {
     let width = (image.width() as usize).next_multiple_of(32);
     let height = (image.height() as usize).next_multiple_of(32);
     let mut planes = vec![0f32; 3 * width * height];
@@ -243,7 +283,7 @@ fn to_planes(image: &RgbImage) -> (Vec<f32>, usize, usize) {
 }
 
 /// Faces of one level with at least the given score.
-fn decode(level: &Level, threshold: f32) -> Vec<Face> {
+pub(super) fn decode(level: &Level, threshold: f32) -> Vec<Face> {
     let stride = level.stride as f32;
     let mut faces = Vec::new();
     let scores = level
@@ -321,13 +361,8 @@ pub(super) fn turn(image: &RgbImage, quarter_turns: u32) -> RgbImage {
     }
 }
 
-/// The highest score; below any when there is no face.
-fn best_score(faces: &[Face]) -> f32 {
-    faces.iter().map(|face| face.score).fold(f32::NEG_INFINITY, f32::max)
-}
-
 /// From the turned image to the one before turning, which has `width` × `height` pixels.
-fn turn_back(face: &Face, quarter_turns: u32, width: f32, height: f32) -> Face {
+pub(super) fn turn_back(face: &Face, quarter_turns: u32, width: f32, height: f32) -> Face {
     map(face, |[x, y]| match quarter_turns % 4 {
         1 => [y, height - x],
         2 => [width - x, height - y],

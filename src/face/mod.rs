@@ -10,11 +10,12 @@ mod file;
 mod mode;
 mod network;
 mod onnx;
+mod orientation;
 mod report;
 mod select;
 
 pub use crate::photo::{Face, FaceBox, Landmarks};
-pub use detector::{DetectOptions, FaceDetector};
+pub use detector::{DetectOptions, Detection, FaceDetector};
 pub use mode::CropMode;
 pub use report::PhotoReport;
 pub use select::{cut, prepare, CropOptions};

@@ -1,7 +1,7 @@
 //! From a photo to the square picture that the encoder sees.
 
 use super::crop::{box_of_landmarks, crop_aligned, crop_box, crop_center, quarter_turns};
-use super::detector::{turn, DetectOptions, FaceDetector};
+use super::detector::{turn, DetectOptions, Detection, FaceDetector};
 use super::mode::CropMode;
 use super::report::PhotoReport;
 use crate::error::{Error, ErrorKind, Result};
@@ -289,25 +289,35 @@ fn detected(
     detector: Option<&FaceDetector>,
 ) -> Result<(FaceBox, PhotoReport)> {
     let detector = detector.ok_or_else(|| no_detector(options.mode))?;
-    let mut faces = detector.detect(image, &options.detect)?;
-    if index >= faces.len() && !faces.is_empty() && !options.detect.exhaustive {
+    let mut detection = detector.detect_oriented(image, &options.detect)?;
+    if index >= detection.faces.len() && !detection.faces.is_empty() && !options.detect.exhaustive {
         // The first searches may have passed over small faces, and one of those is asked for.
         let exhaustive = DetectOptions {
             exhaustive: true,
             ..options.detect
         };
-        faces = detector.detect(image, &exhaustive)?;
+        detection = detector.detect_oriented(image, &exhaustive)?;
     }
+    let Detection {
+        mut faces,
+        rotation,
+        doubtful,
+    } = detection;
     let largest = faces.first().map(|face| face.bounds);
     faces.retain(|face| face.bounds.side() >= options.min_face);
     let found = faces.len();
     let message = match (faces.get(index), largest) {
         (Some(face), _) => {
+            let notes = [
+                (rotation != 0).then_some(PhotoNote::Turned { rotation }),
+                doubtful.then_some(PhotoNote::DoubtfulFace { score: face.score }),
+                (found > 1).then_some(PhotoNote::SeveralFaces { found, used: index }),
+            ];
             let report = PhotoReport {
                 face: Some(*face),
                 faces_found: Some(found),
                 candidates: faces.clone(),
-                notes: Vec::from_iter((found > 1).then_some(PhotoNote::SeveralFaces { found, used: index })),
+                notes: notes.into_iter().flatten().collect(),
                 ..PhotoReport::new(options.mode)
             };
             return Ok((face.bounds, report));

@@ -15,6 +15,16 @@ pub enum PhotoNote {
         /// Rank in size of the one that was used; 0 is the largest.
         used: usize,
     },
+    /// The photo lies on its side or its head, and was turned.
+    Turned {
+        /// By how many degrees clockwise: 90, 180 or 270.
+        rotation: u32,
+    },
+    /// What was taken for a face may be none, or lie another way.
+    DoubtfulFace {
+        /// The detector's confidence, 0 to 1.
+        score: f32,
+    },
     /// The file ends before the picture does: its last rows are missing and are grey.
     Incomplete {
         /// Share of the picture that is missing, 0 to 1.
@@ -75,6 +85,8 @@ impl fmt::Display for PhotoNote {
             Self::NoLandmarks => {
                 f.write_str("aligned crop needs landmarks; only a box was given, so a face crop was made")
             }
+            Self::Turned { rotation } => write!(f, "turned by {rotation} degrees clockwise to be upright"),
+            Self::DoubtfulFace { score } => write!(f, "may be no upright face (score {score:.2})"),
             Self::Incomplete { missing } => {
                 write!(f, "damaged: about {} % of the picture is missing", percent(*missing))
             }

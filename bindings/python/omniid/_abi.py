@@ -700,7 +700,8 @@ class omniid_detect_options(ctypes.Structure):
     fine_side: int
     #: 1: do the second search even if the first has found faces. Default: 0.
     exhaustive: int
-    #: 1: do not search again in the photo turned by 90, 180 and 270 degrees when no face was found. Default: 0.
+    #: 1: take the photo as upright. Otherwise it is compared with itself turned by 90, 180 and 270 degrees, unless it
+    #: is upright beyond doubt. Default: 0.
     upright_only: int
     #: Leave at 0.
     reserved: int

@@ -67,6 +67,10 @@ struct Report {
     height: u32,
     /// The largest first.
     faces: Vec<FaceLine>,
+    /// Degrees clockwise by which the photo has to be turned for the faces to be upright.
+    rotation: u32,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    notes: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     picture: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -208,15 +212,18 @@ fn look(
     limits: &Limits,
 ) -> Outcome<Report> {
     let decoded = Input::open(path, limits)?.into_photo().decode_with_notes(limits)?;
-    let found = detector.detect(&decoded.image, options)?;
+    let detection = detector.detect_oriented(&decoded.image, options)?;
+    let notes = crate::detector::notes(&detection);
     let (width, height) = decoded.full_size;
-    let faces: Vec<Face> = found.iter().map(|face| decoded.full_face(face)).collect();
+    let faces: Vec<Face> = detection.faces.iter().map(|face| decoded.full_face(face)).collect();
     Ok(Report {
         photo: input::name(path),
         width,
         height,
         faces: faces.iter().map(FaceLine::from).collect(),
-        picture: pictures.draw(index, decoded.image, &found)?,
+        rotation: detection.rotation,
+        notes,
+        picture: pictures.draw(index, decoded.image, &detection.faces)?,
         error: None,
         not_used: None,
     })
@@ -254,6 +261,8 @@ impl Report {
             width: 0,
             height: 0,
             faces: Vec::new(),
+            rotation: 0,
+            notes: Vec::new(),
             picture: None,
             error: None,
             not_used: None,
@@ -288,6 +297,9 @@ impl Report {
         let mut text = format!("{}: {} face(s)\n", self.photo, self.faces.len());
         for (index, face) in self.faces.iter().enumerate() {
             text.push_str(&format!("  {index}  {}\n", face.text()));
+        }
+        for note in &self.notes {
+            text.push_str(&format!("  {note}\n"));
         }
         if let Some(picture) = &self.picture {
             text.push_str(&format!("  drawn into {picture}\n"));

@@ -84,6 +84,11 @@ enum Finding {
         height: u32,
         #[serde(skip_serializing_if = "Option::is_none")]
         faces: Option<Vec<FaceLine>>,
+        /// Degrees clockwise by which the photo has to be turned for the faces to be upright.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        rotation: Option<u32>,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        notes: Vec<String>,
     },
     Error {
         path: String,
@@ -167,20 +172,19 @@ fn photo(path: &Path, input: Input, detector: Option<&FaceDetector>, args: &Args
         .format()?
         .map_or_else(|| "unknown".to_string(), |format| format.name().to_uppercase());
     let decoded = input.into_photo().decode_with_notes(&args.limits.limits())?;
-    let faces = match detector {
-        Some(detector) => {
-            let found = detector.detect(&decoded.image, &DetectOptions::default())?;
-            let faces = found.iter().map(|face| decoded.full_face(face));
-            Some(faces.map(|face| FaceLine::from(&face)).collect())
-        }
-        None => None,
-    };
+    let detect = |detector: &FaceDetector| detector.detect_oriented(&decoded.image, &DetectOptions::default());
+    let detection = detector.map(detect).transpose()?;
     Ok(Finding::Photo {
         path: input::name(path),
         format,
         width: decoded.full_size.0,
         height: decoded.full_size.1,
-        faces,
+        faces: detection.as_ref().map(|detection| {
+            let faces = detection.faces.iter().map(|face| decoded.full_face(face));
+            faces.map(|face| FaceLine::from(&face)).collect()
+        }),
+        rotation: detection.as_ref().map(|detection| detection.rotation),
+        notes: detection.as_ref().map(crate::detector::notes).unwrap_or_default(),
     })
 }
 
@@ -323,6 +327,8 @@ impl Finding {
                 width,
                 height,
                 faces,
+                notes,
+                ..
             } => {
                 let mut text = format!("{path}: photo, {format}, {width}×{height} pixels upright\n");
                 match faces {
@@ -336,6 +342,9 @@ impl Finding {
                         "  faces not looked for: this program has no face detector of its own; {}\n",
                         remedy::DETECTOR
                     )),
+                }
+                for note in notes {
+                    text.push_str(&format!("  {note}\n"));
                 }
                 text
             }

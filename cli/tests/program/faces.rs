@@ -104,3 +104,37 @@ fn photos_are_inspected_with_the_detector_inside_the_program() {
     assert_eq!(same[0]["faces"], seen[0]["faces"]);
     place.fails(&["inspect", "group.png", "--detector", "a.png"], 1, "a.png");
 }
+
+#[test]
+fn the_turn_of_a_photo_is_shown() {
+    let place = Workplace::new();
+    place.add_public();
+    let upright = example("person-3/02.jpg");
+    upright.save(place.path("0.png")).unwrap();
+    imageops::rotate90(&upright).save(place.path("90.png")).unwrap();
+    imageops::rotate180(&upright).save(place.path("180.png")).unwrap();
+    imageops::rotate270(&upright).save(place.path("270.png")).unwrap();
+    let files = ["0.png", "90.png", "180.png", "270.png"];
+    for command in ["faces", "inspect"] {
+        let seen = place.json(&[&[command, "--json"], &files[..]].concat());
+        let rotations: Vec<u64> = (0..4).map(|photo| seen[photo]["rotation"].as_u64().unwrap()).collect();
+        assert_eq!(rotations, [0, 270, 180, 90], "{command}");
+        let text = place.ok(&[command, "90.png"]);
+        assert!(text.contains("turned by 270 degrees clockwise"), "{text}");
+    }
+    for file in files {
+        place.ok(&["encode", file, "-o", &format!("{file}.omniid")]);
+    }
+    let identities = files.map(|file| format!("{file}.omniid"));
+    let args: Vec<&str> = ["compare", "--json"]
+        .into_iter()
+        .chain(identities.iter().map(String::as_str))
+        .collect();
+    let matrix = place.json(&args);
+    for other in 1..4 {
+        let similarity = matrix["similarity"][0][other].as_f64().unwrap();
+        assert!(similarity > 0.9, "{other}: {similarity}");
+    }
+    let report = place.json(&["encode", "180.png", "-o", "x.omniid", "--json"]);
+    assert_eq!(report["photos"][0]["rotation"], 180);
+}

@@ -324,7 +324,8 @@ namespace OmniID.Native
         /// <summary>1: do the second search even if the first has found faces. Default: 0.</summary>
         public int Exhaustive;
         /// <summary>
-        /// 1: do not search again in the photo turned by 90, 180 and 270 degrees when no face was found. Default: 0.
+        /// 1: take the photo as upright. Otherwise it is compared with itself turned by 90, 180 and 270 degrees, unless
+        /// it is upright beyond doubt. Default: 0.
         /// </summary>
         public int UprightOnly;
         /// <summary>Leave at 0.</summary>
