@@ -118,7 +118,7 @@ def below(folder: str, roots: Iterable[Path]) -> Path:
         "extra_model_paths.yaml or in the environment variable OMNIID_PHOTO_FOLDERS; give the name of one of their "
         "subfolders, such as anna"
     )
-    parts = re.split(r"[\\/]", folder)
+    parts = re.split(r"[\\/]", folder.rstrip("/\\"))
     # A colon stands in drives and alternate streams of Windows, which also takes trailing dots and spaces away.
     if any(not part.strip(" .") or ":" in part or not part.isprintable() for part in parts):
         raise refused

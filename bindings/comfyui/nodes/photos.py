@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from typing import Any
 
 import torch
@@ -63,7 +64,9 @@ def photos_of(images: Any, folder: str) -> list[Any]:
         for image, name in zip(images, image_names(images)):
             photos.append(Photo(image.detach().cpu().float().numpy(), name=name))
     if folder.strip():
-        photos += folders.photos_in(folder.strip())
+        # Reports reach whoever queued the prompt: they name the folder as it was given, not where it is on the disk.
+        name = folder.strip().rstrip("/\\")
+        photos += [Photo(path, name=f"{name}/{os.path.basename(path)}") for path in folders.photos_in(folder.strip())]
     if not photos:
         raise InvalidArgumentError("no photos: connect images, or name a folder")
     return photos

@@ -94,6 +94,7 @@ def test_folders_below_input_are(places, comfy):
     anna = comfy.folder / "input" / "people" / "anna"
     # A photo that is a link to somewhere else stays out.
     assert places.photos_in("people/anna") == [str(anna / "1.jpg")]
+    assert places.photos_in("people/anna/") == [str(anna / "1.jpg")]
     assert places.photos_in("people\\anna") == [str(anna / "1.jpg")]
     if sys.platform != "win32":
         assert places.photos_in("link-in") == [str(comfy.folder / "input" / "link-in" / "1.jpg")]
