@@ -9,7 +9,8 @@ use crate::setters::setters;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Most pixels (width × height) of one photo. Default 100 million.
+    /// Most pixels (width × height) of one photo. Default 100 million. A JPEG with more is read at 1/2, 1/4 or 1/8 of
+    /// its size, as long as two million pixels remain.
     pub max_pixels: u64,
     /// Most bytes that decoding one photo may allocate, and most bytes that the compressed entries of one PyTorch
     /// checkpoint may unpack to, all together. (Entries stored without compression, as `torch.save` writes them,

@@ -95,10 +95,11 @@ fn decode_jpeg(bytes: &[u8], limits: &Limits) -> Result<Decoded> {
         }
     }
     let complete = || opened.completeness();
-    let (complete, decoded) = if bytes.len() < PARALLEL_BYTES {
-        (complete(), decode(bytes))
+    let (decoded, complete) = if bytes.len() < PARALLEL_BYTES {
+        (decode(bytes), complete())
     } else {
-        both(complete, || decode(bytes))
+        // The longer work first: this thread begins with it while the other one wakes.
+        both(|| decode(bytes), complete)
     };
     // What is damaged and too large should be called too large: another copy would not help.
     if let Err(error) = &decoded {

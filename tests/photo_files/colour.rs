@@ -256,3 +256,37 @@ fn inks_follow_their_profile() {
         [PhotoNote::ProfileIgnored { .. }]
     ));
 }
+
+#[test]
+fn mutated_profiles_never_panic() {
+    let plain = &files(None)[0].1;
+    for profile in [
+        DISPLAY_P3.profile(),
+        icc::ink_profile(),
+        icc::grey_profile(Curve::Gamma(1.8)),
+    ] {
+        for at in 0..profile.len() {
+            for value in [0, 0xFF, profile[at] ^ 0x41] {
+                let mut mutated = profile.clone();
+                mutated[at] = value;
+                // Whatever becomes of the colours, the picture is there.
+                assert_eq!(
+                    read(&with_profile(plain, &mutated, 60_000, false)).unwrap().full_size,
+                    (192, 16)
+                );
+            }
+        }
+    }
+    let picture = inks(Some(0), false);
+    let profile = icc::ink_profile();
+    for at in 0..profile.len() {
+        let mut mutated = profile.clone();
+        mutated[at] ^= 0x21;
+        assert_eq!(
+            read(&with_profile(&picture, &mutated, 60_000, false))
+                .unwrap()
+                .full_size,
+            (128, 16)
+        );
+    }
+}

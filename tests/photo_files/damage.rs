@@ -176,3 +176,19 @@ fn a_progressive_picture_that_lacks_only_detail_is_used_with_a_note() {
         assert_eq!(error.kind(), ErrorKind::Format, "{error}");
     }
 }
+
+#[test]
+fn mutated_files_never_panic() {
+    for (name, components, kind) in kinds() {
+        let whole = writer::write(61, 47, components, kind, sample);
+        for at in (0..whole.len()).step_by(whole.len() / 150 + 1) {
+            for value in [0x00, 0xFF, whole[at] ^ 0x40] {
+                let mut mutated = whole.clone();
+                mutated[at] = value;
+                if let Ok(photo) = read(&mutated) {
+                    assert!(photo.image.width() > 0, "{name} at {at}");
+                }
+            }
+        }
+    }
+}

@@ -7,6 +7,9 @@ use super::Jpeg;
 /// Scans that are read. Files made to keep decoders busy have thousands.
 const MAX_SCANS: usize = 200;
 
+/// Blocks that are visited in all scans together: enough for 60 scans of a photo of 400 megapixels.
+const MAX_VISITS: usize = 1 << 30;
+
 /// Zeros at the end of a file that no encoder writes: the rest of a download that stopped.
 const ZERO_TAIL: usize = 16;
 
@@ -54,9 +57,18 @@ pub(super) fn walk<S: Sink>(jpeg: &Jpeg<'_>, sink: &mut S) -> Option<(Walk, Head
         left_over: 0,
         ended: false,
     };
+    let mut visits = 0;
     for _ in 0..=MAX_SCANS {
         match next {
             Next::Scan(scan, at) => {
+                let blocks = scan
+                    .components
+                    .iter()
+                    .map(|&(index, ..)| frame.components[index].blocks());
+                visits += blocks.sum::<usize>();
+                if visits > MAX_VISITS {
+                    return None;
+                }
                 // Another scan follows data that ended early.
                 walk.breaks |= walk.short;
                 let end = scan::read(bytes, at, &header, &scan, &mut history, sink)?;

@@ -187,7 +187,8 @@ impl Shape {
 fn inflate(data: &[u8], whole: usize) -> Option<(Vec<u8>, Option<bool>)> {
     let packed = data.get(2..)?;
     let mut unpack = Decompress::new(false);
-    let mut out = Vec::with_capacity(whole);
+    // No stream grows more than 1032 times: a header alone takes no memory.
+    let mut out = Vec::with_capacity(whole.min(packed.len().saturating_mul(1032)));
     loop {
         let (read, written) = (unpack.total_in(), out.len());
         let status = unpack
