@@ -198,10 +198,14 @@ impl Engine {
             Unconditional::ZeroPixels => Synthetic::ZeroPixels,
             Unconditional::BlackImage => Synthetic::BlackImage,
             other => {
+                let name = match other {
+                    Unconditional::ZeroEmbedding => "zero embedding",
+                    _ => "zero features",
+                };
                 return Err(Error::unsupported(format!(
-                    "unconditional variant {other:?} does not exist for the {} encoder",
+                    "unconditional {name:?} does not exist for the {} encoder",
                     kind.name()
-                )))
+                )));
             }
         };
         self.synthetic(synthetic).map(Some)

@@ -274,7 +274,7 @@ fn public(checkpoint: &Checkpoint, kind: &CheckpointKind, options: &EngineOption
     let encoder_config = EncoderConfig::infer(&encoder)?;
     let source = options.image_encoder.as_ref().ok_or_else(|| {
         Error::invalid(format!(
-            "{} is a {} checkpoint, which reads the features of an image encoder",
+            "{}: checkpoints of the kind {} read the features of an image encoder",
             checkpoint.label(),
             kind.name()
         ))
