@@ -255,6 +255,8 @@ fn the_user_decides_which_face_is_meant() {
             let mut photos: Vec<Photo<'_>> = alone.iter().map(Photo::from).collect();
             photos.push(pixels(&group).with_face(hint));
             let encoded = engine.encode(&photos, &options).unwrap();
+            let several = &encoded.photos[2].notes[0];
+            assert!(matches!(several, PhotoNote::SeveralFaces { used: 0, .. }), "{several}");
             let middle = middle(&encoded, 2);
             assert!(!place(parts, place_of_person).contains(&middle), "{parts:?}: {middle}");
         }

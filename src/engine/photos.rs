@@ -216,7 +216,7 @@ impl Set<'_> {
         for (photo, verdict) in self.used.iter().zip(verdicts) {
             let Some(verdict) = verdict else { continue };
             let report = &mut self.reports[photo.index];
-            verdict.tell(report);
+            verdict.tell(report, photo.faces.choice);
             if !verdict.is_stranger() {
                 continue;
             }

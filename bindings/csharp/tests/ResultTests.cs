@@ -22,6 +22,7 @@ namespace OmniID.Tests
             yield return new Test("results: comparison vectors have the similarity as their product", Comparison);
             yield return new Test("results: extending equals encoding at once", Extend);
             yield return new Test("results: reports name the photos left out", Reports);
+            yield return new Test("results: reports note strangers", StrangerReports);
             yield return new Test("results: models from memory with a host table", FromMemory);
         }
 
@@ -322,6 +323,36 @@ namespace OmniID.Tests
                     Check.Equal(2, extended.Identity.Info.Photos, "photos of the extended identity");
                 }
                 identity.Dispose();
+            }
+        }
+
+        private static void StrangerReports()
+        {
+            string first = File.ReadAllLines(Path.Combine(Inputs.Folder, "photos.txt"))[0];
+            using (Engine engine = Engine.OpenBuiltIn())
+            {
+                foreach (int[] set in new[] { new[] { 1, 4 }, new[] { 2, 5 }, new[] { 6, 2 } })
+                {
+                    Func<int, int, Photo> photo = (person, number) => Photo.FromFile(
+                        first.Replace("person-1", "person-" + person).Replace("01.jpg", "0" + number + ".jpg"));
+                    Photo[] photos = { photo(set[0], 1), photo(set[1], 1), photo(set[0], 2), photo(set[0], 4) };
+                    using (Encoded encoded = engine.Encode(photos))
+                    {
+                        for (int i = 0; i < photos.Length; i++)
+                        {
+                            PhotoReport report = encoded.Photos[i];
+                            Check.Equal(i == 1, report.Reason.Contains("looks like somebody else"), report.Reason);
+                            Check.True(report.Used && report.Rotation == 0, "the photo was not used as it is");
+                            Check.True(i == 1 || report.Similarity > encoded.Photos[1].Similarity, "similarity");
+                        }
+                    }
+                    var leaveOut = new EncodeOptions { Strangers = Strangers.LeaveOut };
+                    using (Encoded encoded = engine.Encode(photos, leaveOut))
+                        Check.Equal(Status.Mismatch, encoded.Photos[1].Status, "status of the stranger");
+                    var ignore = new EncodeOptions { Strangers = Strangers.Ignore };
+                    using (Encoded encoded = engine.Encode(photos, ignore))
+                        Check.True(encoded.Photos.All(r => r.Used && !r.Similarity.HasValue), "compared");
+                }
             }
         }
 

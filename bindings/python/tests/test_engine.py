@@ -2,6 +2,7 @@
 
 import io
 import json
+from pathlib import Path
 
 import native_model
 import numpy as np
@@ -90,6 +91,26 @@ def test_reports_name_what_was_left_out(engine, photos, tmp_path):
     assert reports[1].status == omniid.Status.FORMAT and identity.info.photos == 2
     with pytest.raises(omniid.FormatError, match="broken.jpg"):
         engine.encode([photos[0], tmp_path / "broken.jpg"], bad_photo="fail")
+
+
+@pytest.mark.parametrize(("person", "other", "place"), [(1, 4, 0), (2, 5, 1), (6, 2, 3)])
+def test_strangers_are_in_the_reports(person, other, place):
+    engine = omniid.Engine.open()
+    folder = Path(__file__).resolve().parents[3] / "examples" / "photos"
+    photos = [folder / f"person-{person}" / f"0{number}.jpg" for number in (1, 2, 4)]
+    photos.insert(place, folder / f"person-{other}" / "01.jpg")
+    identity, reports = engine.encode(photos)
+    for index, report in enumerate(reports):
+        assert ("looks like somebody else" in report.reason) == (index == place), report
+        assert report.used and -1 <= report.similarity <= 1 and report.rotation == 0
+    assert min(range(4), key=lambda index: reports[index].similarity) == place
+    assert identity.info.photos == 4
+    fewer, reports = engine.encode(photos, strangers="leave_out")
+    assert fewer.info.photos == 3 and reports[place].status == omniid.Status.MISMATCH
+    _, reports = engine.encode(photos, strangers=omniid.Strangers.IGNORE)
+    assert all(report.used and report.similarity is None for report in reports)
+    with pytest.raises(omniid.InvalidArgumentError, match="strangers"):
+        engine.encode(photos, strangers="eject")
 
 
 def test_extending_equals_encoding_all_at_once(engine, photos):

@@ -9,6 +9,7 @@ mod folders;
 mod rendering;
 #[cfg(unix)]
 mod signals;
+mod strangers;
 mod streams;
 mod support;
 mod training;

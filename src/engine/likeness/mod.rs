@@ -59,8 +59,8 @@ impl Verdict {
         !self.fits && !self.undecided
     }
 
-    /// Writes the verdict into the report on the photo.
-    pub(super) fn tell(&self, report: &mut PhotoReport) {
+    /// Writes the verdict into the report on the photo, whose face was chosen by likeness if there was a `choice`.
+    pub(super) fn tell(&self, report: &mut PhotoReport, choice: bool) {
         report.similarity = Some(self.similarity);
         let (similarity, threshold) = (self.similarity, self.threshold);
         let source = self.source.to_string();
@@ -76,7 +76,7 @@ impl Verdict {
                 threshold,
                 source,
             });
-        } else {
+        } else if choice {
             for note in &mut report.notes {
                 if let PhotoNote::SeveralFaces { found, used } = *note {
                     *note = PhotoNote::FittingFace {
