@@ -4,6 +4,7 @@ use crate::failure::{Failure, Outcome};
 use crate::input;
 use crate::remedy;
 use crate::signals;
+use omniid::face::PhotoReport;
 use omniid::Error;
 use omniid_training::data::scan::{NoPhoto, Scan, ENDINGS};
 use serde::Serialize;
@@ -40,11 +41,18 @@ pub struct Entry {
 ///
 /// With `recursive`, folders below a folder are searched too; links to folders are not followed.
 pub fn collect(paths: &[PathBuf], recursive: bool) -> Outcome<Found> {
-    let mut all = Found::default();
     for path in paths {
         if !input::is_pipe(path) && input::named_face(path).is_none() {
             std::fs::metadata(path).map_err(|error| Error::io(path, error))?;
         }
+    }
+    collect_named(paths, recursive)
+}
+
+/// As [`collect`], also of files that are not there: for commands that report each and go on.
+pub fn collect_named(paths: &[PathBuf], recursive: bool) -> Outcome<Found> {
+    let mut all = Found::default();
+    for path in paths {
         if !path.is_dir() {
             all.photos.push(path.clone());
             continue;
@@ -87,6 +95,14 @@ fn nothing_in(folder: &Path, passed_over: &PassedOver) -> Failure {
         text.push_str(&format!("; {}", seen.join("; ")));
     }
     Failure::usage(text)
+}
+
+/// What should be known about photos that were used, a line for each.
+pub fn notes<'a>(reports: impl IntoIterator<Item = &'a PhotoReport>) -> Vec<String> {
+    let noted = reports.into_iter().filter(|report| !report.notes.is_empty());
+    noted
+        .map(|report| format!("{}: {}", report.name, report.reason()))
+        .collect()
 }
 
 impl Found {

@@ -1,5 +1,6 @@
 //! The identity model: its files, its limits, and where it runs.
 
+use super::numbers::whole;
 use crate::failure::{Failure, Outcome};
 use crate::input::Input;
 use crate::progress::with_bar;
@@ -55,16 +56,16 @@ pub struct PartArgs {
 #[command(next_help_heading = "Limits")]
 pub struct LimitArgs {
     /// Most pixels of a photo [default: 100 million].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<u64>)]
     max_pixels: Option<u64>,
     /// Most bytes of an encoded photo [default: 256 MiB].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<u64>)]
     max_photo_bytes: Option<u64>,
     /// Most bytes that decoding a photo may take [default: 1 GiB].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<u64>)]
     max_decoded_bytes: Option<u64>,
     /// Most photos of an identity [default: 4096].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<u64>)]
     max_photos: Option<u64>,
 }
 
@@ -180,7 +181,11 @@ fn host(text: &str) -> Outcome<HostSpec> {
         return Ok(host);
     }
     let path = Path::new(text);
-    let json = std::fs::read_to_string(path).map_err(|error| Error::io(path, error))?;
+    let json = std::fs::read_to_string(path).map_err(|error| {
+        Failure::usage(format!(
+            "--host {text}: {error}; expected sd15, sdxl, flux or a JSON file with a layer table"
+        ))
+    })?;
     let config: HostConfig = serde_json::from_str(&json)
         .map_err(|error| Error::new(ErrorKind::Format, format!("{text}: no layer table: {error}")))?;
     Ok(config.resolve().map_err(|error| error.context(text))?)

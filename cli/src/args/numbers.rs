@@ -57,6 +57,12 @@ pub fn finite<T: FromStr + Copy + Into<f64>>(text: &str) -> Result<T, String> {
         .ok_or_else(|| "expected a finite number".to_string())
 }
 
+/// Reads a whole number that is not negative.
+pub fn whole<T: FromStr>(text: &str) -> Result<T, String> {
+    text.parse()
+        .map_err(|_| "expected a whole number, 0 or more".to_string())
+}
+
 /// Reads a number of threads.
 pub fn threads(text: &str) -> Result<u16, String> {
     const MOST: u16 = 1024;

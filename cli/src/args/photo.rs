@@ -1,5 +1,6 @@
 //! Photos of one person, and how they become an identity.
 
+use super::numbers::{finite, whole};
 use super::{identity_precisions, ModelArgs};
 use crate::failure::{Failure, Outcome};
 use crate::input::Input;
@@ -65,12 +66,12 @@ pub struct PhotoArgs {
     #[arg(long)]
     crop: Option<CropArg>,
     /// Room around the face with --crop face, as a part of its size.
-    #[arg(long, value_name = "PART", requires = "crop")]
+    #[arg(long, value_name = "PART", requires = "crop", value_parser = finite::<f32>)]
     margin: Option<f32>,
     /// Which face to take where there are several: 0 is the largest. With a model that takes whole photos, the photo is
     /// cropped to that face. `photo.jpg#1` says it for one photo. Without either, the face that looks like the other
     /// photos is taken, or else the largest.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<usize>)]
     face: Option<usize>,
     /// Photos that pass the image encoder together.
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=1024))]

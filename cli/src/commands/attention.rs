@@ -1,9 +1,9 @@
 //! `omniid attention`
 
-use crate::args::{Person, PersonArgs};
+use crate::args::{whole, Person, PersonArgs};
 use crate::failure::{Failure, Outcome};
 use crate::output;
-use crate::photos::PassedOver;
+use crate::photos::{notes, PassedOver};
 use crate::picture::{overlay_heat, Canvas, PictureTarget};
 use crate::progress::with_bar;
 use image::imageops::{resize, FilterType};
@@ -26,10 +26,10 @@ pub struct Args {
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
     /// Block of the encoder to look at, from 0 [default: the last].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<usize>)]
     block: Option<usize>,
     /// Query to show, from 0; may be given several times [default: the ones that look at the most different places].
-    #[arg(long = "query", value_name = "N")]
+    #[arg(long = "query", value_name = "N", value_parser = whole::<usize>)]
     queries: Vec<usize>,
     /// How many queries to choose when none is given.
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(0..=64))]
@@ -51,6 +51,9 @@ struct Report {
     /// Patches along a side of the crop.
     side: usize,
     photos: Vec<String>,
+    /// What should be known about photos that were used.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    notes: Vec<String>,
     /// Photos that could not be used, and why.
     left_out: Vec<String>,
     /// What lay beside the photos in folders.
@@ -111,6 +114,7 @@ pub fn run(args: Args) -> Outcome {
         queries: maps.queries,
         side: maps.side,
         photos: maps.photos.iter().map(|photo| photo.report.name.clone()).collect(),
+        notes: notes(maps.photos.iter().map(|photo| &photo.report)),
         left_out: maps
             .left_out
             .iter()
@@ -122,6 +126,9 @@ pub fn run(args: Args) -> Outcome {
     };
     if args.person.json {
         return output::print_json(&report);
+    }
+    for line in &report.notes {
+        eprintln!("{line}");
     }
     for line in &report.left_out {
         eprintln!("left out  {line}");

@@ -4,6 +4,7 @@ use crate::args::{ModelArgs, PhotoArgs};
 use crate::failure::{kind_name, Failure, Outcome};
 use crate::input::{self, Input};
 use crate::output;
+use crate::photos::notes;
 use crate::progress::{with_bar, Bar};
 use omniid::engine::Engine;
 use omniid::identity::similarity::{cosine, SimilaritySpace};
@@ -190,9 +191,10 @@ fn identity(input: Input, args: &Args, engine: Option<&Engine>) -> Outcome<Ident
     for photo in &encoded.photos {
         if let Some(error) = &photo.error {
             eprintln!("left out  {error}");
-        } else if !photo.notes.is_empty() {
-            eprintln!("{}: {}", photo.name, photo.reason());
         }
+    }
+    for line in notes(&encoded.photos) {
+        eprintln!("{line}");
     }
     Ok(encoded.identity)
 }

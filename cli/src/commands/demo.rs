@@ -8,7 +8,7 @@ use crate::picture::{matrix_picture, save_png, Cell, Sheet};
 use crate::progress::{cancelled, with_bar, Bar};
 use crate::remedy;
 use crate::views::{self, NamedView};
-use crate::{crops, examples, memory};
+use crate::{crops, examples, memory, photos};
 use image::RgbImage;
 use omniid::engine::{EncodeOptions, Encoded, Engine};
 use omniid::identity::Identity;
@@ -100,6 +100,9 @@ pub fn run(args: Args) -> Outcome {
             person.several.photos.len(),
             args.out.join(format!("{}.omniid", person.name)).display()
         ))?;
+        for line in photos::notes(&person.several.photos) {
+            output::print(format!("      {line}"))?;
+        }
         for photo in &person.several.photos {
             if let Some(error) = &photo.error {
                 output::print(format!("      left out  {error}"))?;
@@ -163,7 +166,7 @@ fn find_people(root: &Path) -> Outcome<Vec<(String, Vec<Photo<'static>>)>> {
     let mut people = Vec::new();
     for folder in folders {
         let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        match crate::photos::search(&folder, false)? {
+        match photos::search(&folder, false)? {
             found if found.photos.is_empty() => eprintln!("not used  {}: no photos", folder.display()),
             found => {
                 found.passed_over.tell();

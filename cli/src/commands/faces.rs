@@ -89,7 +89,7 @@ fn parse_score(text: &str) -> Result<f32, String> {
 
 pub fn run(args: Args) -> Outcome {
     let limits = args.limits.limits();
-    let Found { photos, passed_over } = crate::photos::collect(&args.photos, args.recursive)?;
+    let Found { photos, passed_over } = crate::photos::collect_named(&args.photos, args.recursive)?;
     let pictures = Pictures::check(&photos, &args)?;
     let detector = crate::detector::named_or_built_in(args.detector.as_deref(), &limits)?;
     let mut options = DetectOptions::default();

@@ -182,6 +182,9 @@ fn numbers_may_be_negative_and_are_refused_with_what_is_right() {
         (&["--guidance", "inf"], "finite number"),
         (&["--threads", "-1"], "1 to 1024"),
         (&["--cell", "-5"], "16..=1024"),
+        (&["--face", "-1"], "0 or more"),
+        (&["--max-pixels", "many"], "0 or more"),
+        (&["--host", "sd2"], "sd15, sdxl, flux"),
     ] {
         let run = place.run(&generate(more));
         assert!(run.code == 2 && run.stderr.contains(part), "{more:?}: {}", run.stderr);
@@ -309,9 +312,9 @@ fn one_bad_file_does_not_lose_the_others() {
         run.stdout
     );
     assert!(run.stderr.contains("3 of 6 files could not be used"), "{}", run.stderr);
-    let run = place.run(&["faces", "a.png", "broken.png", "c.png", "--json"]);
+    let run = place.run(&["faces", "a.png", "broken.png", "nothing.jpg", "c.png", "--json"]);
     let list: Value = serde_json::from_str(&run.stdout).unwrap();
-    assert_eq!((run.code, list.as_array().unwrap().len()), (1, 3));
+    assert_eq!((run.code, list.as_array().unwrap().len()), (1, 4));
     // An identity of another model is named by its file, whatever its label is.
     place.add_generator();
     place.ok(&["encode", "a.png", "-c", "mini.safetensors", "-o", "other.omniid"]);

@@ -98,6 +98,9 @@ struct PersonLine {
     name: String,
     /// Photos in the identity.
     photos: usize,
+    /// What should be known about photos that were used.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    notes: Vec<String>,
     /// Photos that could not be used, and why.
     left_out: Vec<String>,
     /// What lay beside the photos in their folder.
@@ -139,6 +142,7 @@ pub fn run(args: Args) -> Outcome {
         lines.push(PersonLine {
             name: person.name.clone(),
             photos: person.identity.provenance().photos,
+            notes: person.notes.clone(),
             left_out: person.left_out.clone(),
             not_used: person.not_used.clone(),
             views: person.views.iter().map(|view| view.name.clone()).collect(),
@@ -166,6 +170,9 @@ pub fn run(args: Args) -> Outcome {
         return output::print_json(&report);
     }
     for person in &report.people {
+        for line in &person.notes {
+            eprintln!("{line}");
+        }
         for line in &person.left_out {
             eprintln!("left out  {line}");
         }

@@ -25,6 +25,8 @@ pub struct Person {
     pub photos: Vec<(String, RgbImage)>,
     /// Photos that could not be used, and why.
     pub left_out: Vec<String>,
+    /// What should be known about photos that were used.
+    pub notes: Vec<String>,
     /// What lay beside the photos in their folder.
     pub not_used: PassedOver,
     pub views: Vec<NamedView>,
@@ -101,6 +103,7 @@ impl Sources {
                     identity,
                     photos: Vec::new(),
                     left_out: Vec::new(),
+                    notes: Vec::new(),
                     not_used: PassedOver::default(),
                     views: views.to_vec(),
                     truth: Vec::new(),
@@ -195,6 +198,7 @@ fn from_photos(
     Ok(Person {
         name: name.to_string(),
         left_out: left_out.collect(),
+        notes: photos::notes(&encoded.photos),
         not_used: PassedOver::default(),
         identity: encoded.identity,
         photos: crops,
