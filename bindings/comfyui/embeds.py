@@ -19,10 +19,14 @@ from omniid import EncoderKind, Engine, Identity, InvalidArgumentError, Mismatch
 METHODS = ["concat", "average", "norm average", "add", "subtract", "max", "min"]
 
 _clip_vision: weakref.WeakKeyDictionary[Engine, Any] = weakref.WeakKeyDictionary()
+_of_one_colour: weakref.WeakKeyDictionary[Engine, dict[bool, Identity]] = weakref.WeakKeyDictionary()
+"""What `of_one_colour` has made: each costs a pass through the image encoder."""
 
 
 def use_clip_vision(engine: Engine, clip_vision: Any) -> None:
     """Photos of this engine are seen by ComfyUI's CLIP vision model from now on; None: by the engine's own."""
+    if clip_vision is not _clip_vision.get(engine):
+        _of_one_colour.pop(engine, None)
     if clip_vision is None:
         _clip_vision.pop(engine, None)
     else:
@@ -56,12 +60,17 @@ def by_clip_vision(engine: Engine, clip_vision: Any, images: torch.Tensor) -> to
     return torch.cat(features)
 
 
-def of_one_colour(engine: Engine, clip_vision: Any, black: bool) -> torch.Tensor:
-    """The features of a black picture, or of one whose values are zero after normalisation: the mean colour."""
-    size = clip_vision.image_size
-    if black:
-        return by_clip_vision(engine, clip_vision, torch.zeros(1, size, size, 3))
-    return _output(engine, clip_vision, torch.zeros(1, 3, size, size, device=clip_vision.load_device))
+def of_one_colour(engine: Engine, clip_vision: Any, black: bool) -> Identity:
+    """The identity of a black picture, or of one whose values are zero after normalisation: the mean colour."""
+    known = _of_one_colour.setdefault(engine, {})
+    if black not in known:
+        size = clip_vision.image_size
+        if black:
+            features = by_clip_vision(engine, clip_vision, torch.zeros(1, size, size, 3))
+        else:
+            features = _output(engine, clip_vision, torch.zeros(1, 3, size, size, device=clip_vision.load_device))
+        known[black] = identity(engine, features)
+    return known[black]
 
 
 def _output(engine: Engine, clip_vision: Any, pixels: torch.Tensor) -> torch.Tensor:

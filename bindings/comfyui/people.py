@@ -180,8 +180,7 @@ def _seen(person: Person, engine: Engine, options: Options) -> Person:
     mean = person.unconditional in ["zero pixels", *by_default]
     if clip_vision is None or person.negative is not None or not (black or mean):
         return person
-    features = embeds.of_one_colour(engine, clip_vision, black)
-    return replace(person, negative=embeds.identity(engine, features))
+    return replace(person, negative=embeds.of_one_colour(engine, clip_vision, black))
 
 
 def _unconditional(person: Person, engine: Engine, options: Options) -> str:
