@@ -133,6 +133,18 @@ pub(super) fn read<S: Sink>(
     Some(end)
 }
 
+/// The DC coefficient: what was predicted, and the difference that was coded.
+#[inline(always)]
+fn dc_value(bits: &mut Bits<'_>, prediction: &mut i32, table: &Huffman) -> Option<i32> {
+    let size = u32::from(table.next(bits)?);
+    // Samples of 8 bits give differences of at most 11 bits and values well within 2048.
+    if size > 11 {
+        return None;
+    }
+    *prediction += bits.signed(size);
+    (prediction.abs() <= 2048).then_some(*prediction)
+}
+
 /// Where a long row of equal bytes begins, if there is one.
 fn blank(data: &[u8]) -> Option<usize> {
     let mut start = 0;
@@ -230,8 +242,45 @@ impl<'r, S: Sink> Reader<'r, S> {
         Ok(())
     }
 
+    /// Looks through a unit of a sequential scan, whose values nobody wants.
+    #[inline(always)]
+    fn pass_unit(&mut self, bits: &mut Bits<'_>) -> Option<()> {
+        for part in 0..self.parts.len() {
+            let (component, Some(dc), Some(ac)) = self.parts[part] else {
+                return None;
+            };
+            let shape = &self.frame.components[component];
+            // A unit of a scan of one component is a block.
+            let blocks = if self.parts.len() == 1 { 1 } else { shape.h * shape.v };
+            let runs = self.runs[component].as_deref()?;
+            for _ in 0..blocks {
+                dc_value(bits, &mut self.predictions[component], dc)?;
+                let (mut k, mut ended) = runs.pass(bits, 1);
+                while !ended {
+                    // A code too long for the look, or one that would leave the block.
+                    let code = ac.next(bits)?;
+                    let (run, size) = (usize::from(code >> 4), u32::from(code & 15));
+                    match size {
+                        0 if run < 15 => break,
+                        0 => k += 16,
+                        _ => k += run + 1,
+                    }
+                    bits.pass(size);
+                    if k > 64 {
+                        return None;
+                    }
+                    (k, ended) = if k == 64 { (k, true) } else { runs.pass(bits, k) };
+                }
+            }
+        }
+        Some(())
+    }
+
     #[inline(always)]
     fn unit(&mut self, bits: &mut Bits<'_>, unit: usize) -> Option<()> {
+        if !S::WANTED && !self.frame.progressive {
+            return self.pass_unit(bits);
+        }
         if let [(component, dc, ac)] = self.parts[..] {
             let shape = &self.frame.components[component];
             let block = unit / shape.wide * shape.padded_wide + unit % shape.wide;
@@ -261,13 +310,13 @@ impl<'r, S: Sink> Reader<'r, S> {
         ac: Option<&Huffman>,
     ) -> Option<()> {
         if !self.frame.progressive {
-            let value = self.dc_difference(bits, component, dc?)?;
+            let value = dc_value(bits, &mut self.predictions[component], dc?)?;
             self.sink.add(component, block, 0, value);
             return self.sequential_ac(bits, component, block, ac?);
         }
         match (self.scan.first, self.scan.high) {
             (0, 0) => {
-                let value = self.dc_difference(bits, component, dc?)?;
+                let value = dc_value(bits, &mut self.predictions[component], dc?)?;
                 self.sink.add(component, block, 0, value << self.scan.low);
             }
             (0, _) => {
@@ -281,32 +330,10 @@ impl<'r, S: Sink> Reader<'r, S> {
         Some(())
     }
 
-    /// The DC coefficient: what was predicted, and the difference that was coded.
-    #[inline(always)]
-    fn dc_difference(&mut self, bits: &mut Bits<'_>, component: usize, table: &Huffman) -> Option<i32> {
-        let size = u32::from(table.next(bits)?);
-        // Samples of 8 bits give differences of at most 11 bits and values well within 2048.
-        if size > 11 {
-            return None;
-        }
-        let value = self.predictions[component] + bits.signed(size);
-        self.predictions[component] = value;
-        (value.abs() <= 2048).then_some(value)
-    }
-
     #[inline(always)]
     fn sequential_ac(&mut self, bits: &mut Bits<'_>, component: usize, block: usize, table: &Huffman) -> Option<()> {
         let mut k = 1;
         while k < 64 {
-            if !S::WANTED {
-                if let Some(runs) = &self.runs[component] {
-                    let ended;
-                    (k, ended) = runs.pass(bits, k);
-                    if ended {
-                        return Some(());
-                    }
-                }
-            }
             let code = table.next(bits)?;
             let (run, size) = (usize::from(code >> 4), u32::from(code & 15));
             if size == 0 {
@@ -320,12 +347,8 @@ impl<'r, S: Sink> Reader<'r, S> {
             if k > 63 {
                 return None;
             }
-            if S::WANTED {
-                let value = bits.signed(size);
-                self.sink.add(component, block, k, value);
-            } else {
-                bits.pass(size);
-            }
+            let value = bits.signed(size);
+            self.sink.add(component, block, k, value);
             k += 1;
         }
         (k == 64).then_some(())
