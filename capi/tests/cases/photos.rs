@@ -10,6 +10,37 @@ fn engine() -> Engine {
 }
 
 #[test]
+fn photos_that_lie_on_their_side_or_head_are_turned_or_noted() {
+    let engine = engine();
+    let mut right_ones = 0;
+    for (person, number) in [(1, 2), (2, 1), (4, 3), (6, 2)] {
+        let upright = example(person, number);
+        let known = engine.encode(&[pixels(&upright)], |_| {}).unwrap();
+        assert_eq!(known.photos[0].rotation, 0, "{:?}", known.photos);
+        // How the photo was turned clockwise, and how it has to be turned to stand upright.
+        let turned = [
+            (imageops::rotate90(&upright), 270),
+            (imageops::rotate180(&upright), 180),
+            (imageops::rotate270(&upright), 90),
+        ];
+        for (turned, rotation) in turned {
+            let found = engine.encode(&[pixels(&turned)], |_| {}).unwrap();
+            let report = &found.photos[0];
+            let similarity = engine.similarity(&known.identity, &found.identity);
+            let right = similarity > 0.9 && report.rotation == rotation;
+            let noted = report.reason.contains("upright");
+            assert!(
+                right || noted,
+                "person {person}, to be turned {rotation}: similarity {similarity}, {report:?}"
+            );
+            right_ones += usize::from(right);
+        }
+    }
+    // A doubtful one may be noted instead, but not as a rule.
+    assert!(right_ones >= 10, "only {right_ones} of 12 were turned upright");
+}
+
+#[test]
 fn hidden_colour_is_not_seen() {
     let engine = engine();
     for (person, number) in [(1, 1), (3, 2), (5, 1)] {
