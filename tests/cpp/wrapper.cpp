@@ -157,7 +157,7 @@ void photos(const omniid::Engine &engine, const std::vector<std::uint8_t> &pixel
     EXPECT(encoded.photos[1].name.find("no-such-photo.jpg") != std::string::npos && !encoded.photos[1].bounds);
     EXPECT(encoded.identity.describe()->label == "Ada" && encoded.identity.describe()->consent == "yes");
     omniid::Photo boxed = plain;
-    boxed.face_box({20.0F, 10.0F, 50.0F, 40.0F});
+    boxed.face_index(7).face_box({20.0F, 10.0F, 50.0F, 40.0F});
     const omniid::Encoded more =
         engine.extend(encoded.identity, {boxed}, omniid::EncodeOptions().crop(omniid::Crop::face)).value();
     EXPECT(more.photos.size() == 1 && more.photos[0].bounds->top == 10.0F && more.photos[0].bounds->right == 50.0F);

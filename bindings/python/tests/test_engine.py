@@ -222,7 +222,7 @@ def test_wrong_values_are_refused_with_their_name(engine, photos, identity, tmp_
         (lambda: Engine.open(b"x", precision="f8"), omniid.InvalidArgumentError, "'bf16'"),
         (lambda: Engine.open("a\0b"), omniid.InvalidArgumentError, "NUL"),
         (lambda: engine.encode([]), omniid.InvalidArgumentError, "photo"),
-        (lambda: engine.encode(7), omniid.InvalidArgumentError, "int"),
+        (lambda: engine.encode(7), omniid.InvalidArgumentError, "of type int"),
         (lambda: engine.encode("nowhere.jpg"), OSError, "nowhere.jpg"),
         (lambda: engine.encode(np.zeros((4, 4, 5), np.uint8)), omniid.InvalidArgumentError, "(4, 4, 5)"),
         (lambda: engine.encode(np.zeros((4, 4, 3), np.int32)), omniid.InvalidArgumentError, "int32"),
@@ -231,6 +231,9 @@ def test_wrong_values_are_refused_with_their_name(engine, photos, identity, tmp_
         (lambda: engine.encode(Photo(photos[0], face=(1, 2, 3))), omniid.InvalidArgumentError, "3 numbers"),
         (lambda: engine.encode(photos[0], crop="oval"), omniid.InvalidArgumentError, "'aligned'"),
         (lambda: engine.encode(photos[0], label="a\0b"), omniid.InvalidArgumentError, "label"),
+        (lambda: engine.encode(photos[0], batch_size=2**40), omniid.InvalidArgumentError, f"1 to {2**32 - 1}"),
+        (lambda: engine.encode(photos[0], crop="none", crop_margin=0.3), omniid.InvalidArgumentError, "CROP_FACE"),
+        (lambda: engine.encode(photos[0], crop_scale=0.5), omniid.InvalidArgumentError, "CROP_ALIGNED"),
         (lambda: engine.extend("Anna", photos), omniid.InvalidArgumentError, "str"),
         (lambda: engine.condition([]), omniid.InvalidArgumentError, ""),
         (lambda: engine.condition(engine), omniid.InvalidArgumentError, "Engine"),
@@ -238,6 +241,8 @@ def test_wrong_values_are_refused_with_their_name(engine, photos, identity, tmp_
         (lambda: engine.condition(identity, weight_type="none"), omniid.InvalidArgumentError, "'linear'"),
         (lambda: engine.condition(identity, weight_type="composition"), omniid.UnsupportedError, ""),
         (lambda: engine.condition(identity, layer_scales=[1.0]), omniid.OmniIdError, ""),
+        (lambda: engine.condition(identity, layer_scales=[]), omniid.InvalidArgumentError, "layer_scales is set"),
+        (lambda: engine.condition(identity, style_boost=0.5), omniid.InvalidArgumentError, "style transfer precise"),
     ]
     for call, kind, words in wrong:
         with pytest.raises(kind) as caught:

@@ -159,6 +159,10 @@ class KeyValues {
           values_data_(conditioning.values(layer, identity, role).value()),
           factor_(conditioning.factor(layer, identity).value()) {
         if (!keys_data_) return; // nothing is injected here
+        if (keys_data_.floats().empty()) {
+            throw omniid::Error(omniid::Status::unsupported, "KeyValues uploads keys and values of f32: make the "
+                                                             "conditioning with omniid::Precision::f32");
+        }
         tokens_ = keys_data_.shape()[0], heads_ = keys_data_.shape()[1], width_ = keys_data_.shape()[2];
         keys_ = ggml_new_tensor_3d(context, GGML_TYPE_F32, width_, tokens_, heads_);
         values_ = ggml_new_tensor_3d(context, GGML_TYPE_F32, tokens_, width_, heads_);
