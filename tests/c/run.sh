@@ -46,6 +46,7 @@ run_all() { # runner..., programs from $work/$kind
   "$@" "$work/$kind-inject" "$model" "$photo"
   "$@" "$work/$kind-abi" "$model" "$work"
   "$@" "$work/$kind-threads" "$model"
+  "$@" "$work/$kind-changed" "$model" "$work"
 }
 
 # Runs a program that must end with this status.
@@ -56,7 +57,8 @@ ends_with() { # status, command...
   [[ $status == "$expected" ]] || { echo "$*: status $status, expected $expected" >&2; exit 1; }
 }
 
-sources=(examples/c/identity.c examples/c/inject.c tests/c/abi.c tests/c/threads.c tests/c/leaks.c tests/c/exit.c)
+sources=(examples/c/identity.c examples/c/inject.c tests/c/abi.c tests/c/threads.c tests/c/changed.c tests/c/leaks.c
+  tests/c/exit.c)
 
 echo "AddressSanitizer"
 for source in "${sources[@]}"; do
