@@ -136,9 +136,11 @@ impl Checkpoint {
             None => self.clone(),
         };
         // The training script knows the same tensors as modules of its own and as parts of the UNet.
-        let numbered = view
-            .names()
-            .any(|name| name.starts_with("adapter_modules.") || name.starts_with("ip_adapter."));
+        let is_numbered = |name: &str| {
+            let rest = LAYERS.iter().find_map(|begin| name.strip_prefix(begin));
+            rest.is_some_and(|rest| rest.starts_with(|first: char| first.is_ascii_digit()))
+        };
+        let numbered = view.names().any(is_numbered);
         let processors: BTreeSet<Processor> = match numbered {
             true => BTreeSet::new(),
             false => view
@@ -176,7 +178,8 @@ struct Processor {
 impl Processor {
     /// The layer and the part of it that a tensor is, such as `to_k_ip.weight`.
     fn of(name: &str) -> Option<(Self, String)> {
-        let name = name.strip_prefix("unet.").unwrap_or(name);
+        let roots = ["unet.", "ip_adapter.", "adapter_modules."];
+        let name = roots.iter().find_map(|root| name.strip_prefix(root)).unwrap_or(name);
         let (group, rest) = if let Some(rest) = name.strip_prefix("down_blocks.") {
             (0, rest)
         } else if let Some(rest) = name.strip_prefix("up_blocks.") {
@@ -190,7 +193,8 @@ impl Processor {
         };
         let (attention, rest) = number(rest.strip_prefix("attentions.")?)?;
         let (transformer, rest) = number(rest.strip_prefix("transformer_blocks.")?)?;
-        let part = rest.strip_prefix("attn2.processor.")?;
+        let part = rest.strip_prefix("attn2.")?;
+        let part = part.strip_prefix("processor.").unwrap_or(part);
         // diffusers keeps a list with one projection for each adapter.
         let part = part.replace("_ip.0.", "_ip.");
         let known = ["to_k_ip.weight", "to_v_ip.weight", "to_k_ip.bias", "to_v_ip.bias"];

@@ -56,7 +56,10 @@ impl Parts {
                 ))
                 .with_remedy(remedy::OWN_IMAGE_ENCODER))
             }
-            CheckpointKind::Native => native(checkpoint),
+            CheckpointKind::Native => match checkpoint.prefixes_before(&["backbone.vision_model."]).as_slice() {
+                [prefix] => native(&checkpoint.unwrapped(prefix)),
+                _ => native(checkpoint),
+            },
             kind @ (CheckpointKind::IpAdapter { .. } | CheckpointKind::XlabsFlux { .. }) => {
                 public(&checkpoint.adapter_view()?, &kind, options)
             }

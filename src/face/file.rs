@@ -107,7 +107,12 @@ impl FaceDetector {
 /// The detector's tensors of a safetensors file: all of them, or those in a native checkpoint.
 fn part_of(file: &Checkpoint) -> Result<Checkpoint> {
     let inside = file.sub(PREFIX);
-    let part = if inside.is_empty() { file } else { &inside };
+    let bare = match file.prefixes_before(&["backbone.stem.weight"]).as_slice() {
+        [prefix] => file.unwrapped(prefix),
+        _ => file.clone(),
+    };
+    let part = if inside.is_empty() { &bare } else { &inside };
+
     let specs = FaceDetector::tensors()?;
     if specs.iter().all(|spec| part.info(&spec.name).is_none()) {
         return Err(Error::format(

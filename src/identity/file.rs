@@ -148,8 +148,13 @@ fn read(file: &Checkpoint, limits: &Limits) -> Result<Identity> {
         )));
     }
     let kind_name = text("omniid.encoder")?;
-    let kind = EncoderKind::from_name(kind_name)
-        .ok_or_else(|| Error::format(format!("identity: unknown encoder kind {kind_name:?}")))?;
+    let kind = EncoderKind::from_name(kind_name).ok_or_else(|| {
+        let known: Vec<&str> = EncoderKind::ALL.iter().map(|kind| kind.name()).collect();
+        let known = known.join(", ");
+        Error::format(format!(
+            "identity: unknown encoder kind {kind_name:?}, expected one of {known}"
+        ))
+    })?;
     let photos: usize = text("omniid.photos")?.parse().map_err(|_| {
         Error::format(format!(
             "identity: {:?} is no number of photos",

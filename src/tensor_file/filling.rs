@@ -1,6 +1,7 @@
 //! What can be seen of a tensor's filling while its elements are read.
 
 use super::element::Element;
+use candle_core::DType;
 
 /// Granularity of the search for holes. A hole of a memory page holds seven such pieces wherever it begins.
 const PIECE: usize = 512;
@@ -10,6 +11,17 @@ const SUSPICIOUS: usize = 7 * PIECE;
 
 /// So many equal weights in a row are no chance.
 pub(super) const FEW: usize = 32;
+
+/// Whether the exponent of a value is so large that the value may be infinite or no number: a cheap first question.
+fn has_top_exponent(value: &[u8], element: Element) -> bool {
+    let mask = match element {
+        Element::Plain(DType::F16) => 0x7c,
+        Element::Plain(DType::BF16 | DType::F32 | DType::F64) => 0x7f,
+        Element::Plain(_) => return false,
+        Element::Float8(_) => 0x7c,
+    };
+    value.last().is_some_and(|top| top & mask == mask)
+}
 
 /// What was seen of the elements of a tensor while they were read.
 #[derive(Debug, Clone, Default)]
@@ -41,10 +53,9 @@ impl Filling {
                 self.longest = self.longest.max(self.zeros);
             } else {
                 self.zeros = 0;
-                let value = piece
-                    .get(..size)
-                    .and_then(|value| super::element::scalar_f32(value, element));
-                self.not_finite |= value.is_some_and(|value| !value.is_finite());
+                let value = piece.get(..size).unwrap_or_default();
+                self.not_finite |= has_top_exponent(value, element)
+                    && super::element::scalar_f32(value, element).is_some_and(|value| !value.is_finite());
             }
         }
     }

@@ -116,6 +116,9 @@ fn find(folder: &Path, role: Role) -> Result<PathBuf> {
     if let Some(path) = standard(folder) {
         return Ok(path);
     }
+    if let Some(snapshot) = snapshot(folder) {
+        return find(&snapshot, role);
+    }
     if role == Role::ImageEncoder {
         let found: Vec<PathBuf> = ENCODER_FOLDERS
             .iter()
@@ -139,6 +142,14 @@ fn find(folder: &Path, role: Role) -> Result<PathBuf> {
         }
     }
     let models = models(folder)?;
+    if let (true, Some((shard, count))) = (models.is_empty(), lonely_shard(folder)) {
+        return Err(Error::invalid(format!(
+            "{}: is a folder with files of a model in {count} files, such as {shard}, without their index \
+             (model.safetensors.index.json)",
+            folder.display()
+        ))
+        .with_remedy(remedy::MISSING_SHARDS));
+    }
     match models.as_slice() {
         [one] => Ok(folder.join(one)),
         [] => Err(Error::invalid(format!(
@@ -156,6 +167,24 @@ fn find(folder: &Path, role: Role) -> Result<PathBuf> {
         ))
         .with_remedy(remedy::MODEL_FILE)),
     }
+}
+
+/// The version of a model that a cache of Hugging Face holds, by the folder of the repository in it.
+fn snapshot(folder: &Path) -> Option<PathBuf> {
+    let main = std::fs::read_to_string(folder.join("refs/main")).ok()?;
+    let name = main.trim();
+    let plain = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    Some(folder.join("snapshots").join(name)).filter(|path| plain && path.is_dir())
+}
+
+/// A shard in a folder, and how many there should be.
+fn lonely_shard(folder: &Path) -> Option<(String, usize)> {
+    let entries = std::fs::read_dir(folder).ok()?.take(MOST);
+    let mut names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    names.find_map(|name| {
+        let (_, count) = shards::shard_of(Path::new(&name))?;
+        Some((name, count))
+    })
 }
 
 /// The first of [`NAMES`] in a folder.

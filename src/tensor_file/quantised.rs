@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 
 /// The name of the scale that `name` may have, for the tensor `weight`.
 fn scale_names(weight: &str) -> Vec<String> {
-    let mut names = vec![format!("{weight}_scale")];
+    let mut names = vec![format!("{weight}_scale"), format!("{weight}_scale_inv")];
     if let Some(layer) = weight.strip_suffix("weight") {
         names.push(format!("{layer}scale_weight"));
     }

@@ -52,6 +52,15 @@ fn folders_with_one_model_are_opened() {
         let root = folder.path().join(&layout[..1]);
         assert_eq!(results(&engine(root).unwrap()).unwrap(), reference(), "{layout}");
     }
+    // A cache of Hugging Face, by the folder of the repository.
+    let cache = folder.path().join("models--a--b");
+    let snapshot = cache.join("snapshots/0123abcd");
+    std::fs::create_dir_all(&snapshot).unwrap();
+    std::fs::create_dir_all(cache.join("refs")).unwrap();
+    std::fs::write(cache.join("refs/main"), "0123abcd").unwrap();
+    save(&snapshot.join("model.safetensors"), &clip());
+    std::fs::write(snapshot.join("config.json"), &config).unwrap();
+    assert_eq!(results(&engine(cache).unwrap()).unwrap(), reference());
     // The output of accelerate: the model beside the state of the optimiser.
     let run = folder.path().join("checkpoint-1000");
     std::fs::create_dir(&run).unwrap();
@@ -83,6 +92,16 @@ fn shards_are_one_model() {
         let words = [format!("1 of {count} shards"), ".index.json".to_string()];
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         refused(name, engine(root.join(&shards[0])), ErrorKind::Unsupported, &words);
+        // All of them without the index.
+        let text = std::fs::read(root.join(index)).unwrap();
+        std::fs::remove_file(root.join(index)).unwrap();
+        refused(
+            name,
+            engine(root.clone()),
+            ErrorKind::InvalidArgument,
+            &[&shards[0][..5], "without their index"],
+        );
+        std::fs::write(root.join(index), text).unwrap();
         // One of them missing.
         std::fs::remove_file(root.join(&shards[1])).unwrap();
         let words = [shards[1].as_str(), &format!("1 of {count} files")];

@@ -12,6 +12,7 @@ use candle_core::{DType, Device, Tensor};
 use omniid::checkpoint::{safetensors_to_bytes, Checkpoint};
 use omniid::conditioning::Role;
 use omniid::engine::{EncodeOptions, Engine, EngineOptions};
+use omniid::face::CropMode;
 use omniid::host::{HostFamily, HostLayer, HostSpec};
 use omniid::photo::{ChannelOrder, Photo, PixelBuffer};
 use omniid::vit::{VisionConfig, VisionTransformer};
@@ -124,7 +125,10 @@ fn options(adapter: impl Into<omniid::engine::Source>, encoder: impl Into<omniid
 fn results(engine: &Engine) -> omniid::Result<Vec<f32>> {
     let data: Vec<u8> = (0..60 * 60 * 3).map(|i| (i * 37 % 251) as u8).collect();
     let pixels = PixelBuffer::new(data, 60, 60, 0, ChannelOrder::Rgb).unwrap();
-    let encoded = engine.encode([Photo::from_pixels(pixels)], &EncodeOptions::default())?;
+    let encoded = engine.encode(
+        [Photo::from_pixels(pixels)],
+        &EncodeOptions::default().with_crop(CropMode::None),
+    )?;
     let mut values = encoded.identity.values().to_vec();
     let conditioning = engine.condition([&encoded.identity], &Default::default())?;
     let pair = [

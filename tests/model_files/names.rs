@@ -72,6 +72,33 @@ fn a_model_is_found_beside_the_rest_of_a_training() {
 }
 
 #[test]
+fn native_checkpoints_and_detectors_may_be_wrapped_too() {
+    let sound = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/models/omniid-mini.safetensors")).unwrap();
+    let plain = Checkpoint::open(sound.clone(), &Limits::default()).unwrap();
+    let read = |name: &str| {
+        plain
+            .tensor(name, plain.info(name).unwrap().dtype, &Device::Cpu)
+            .unwrap()
+    };
+    let tensors: Tensors = plain.names().map(|name| (name.to_string(), read(name))).collect();
+    let expected = results(&Engine::open(EngineOptions::new(sound)).unwrap()).unwrap();
+    for wrapper in ["module.", "state_dict.model.", "mine.own."] {
+        let wrapped = renamed(&tensors, |name| format!("{wrapper}{name}"));
+        let file = safetensors_to_bytes(&wrapped, plain.metadata()).unwrap();
+        let engine = Engine::open(EngineOptions::new(file)).unwrap_or_else(|error| panic!("{wrapper}: {error}"));
+        assert_eq!(results(&engine).unwrap(), expected, "{wrapper}");
+        let detector = plain.sub("detector");
+        let detector: Tensors = detector
+            .names()
+            .map(|name| (format!("{wrapper}{name}"), read(&format!("detector.{name}"))))
+            .collect();
+        if !detector.is_empty() {
+            omniid::face::FaceDetector::from_bytes(&bytes(&detector), &Limits::default()).unwrap();
+        }
+    }
+}
+
+#[test]
 fn two_models_in_one_file_are_an_error_that_names_both() {
     let mut file = renamed(&clip(), |name| format!("first.{name}"));
     file.extend(renamed(&clip(), |name| format!("second.{name}")));
@@ -118,6 +145,12 @@ fn what_training_scripts_save_is_read() {
         }
         None => script(name),
     };
+    let bare = |name: &str| {
+        processor(name)
+            .replacen("unet.", "ip_adapter.", 1)
+            .replace(".processor.", ".")
+    };
+    same("processors under ip_adapter", renamed(&adapter(), bare), clip());
     let mut file = renamed(&adapter(), processor);
     file.push(unet);
     same("processors", file.clone(), clip());
