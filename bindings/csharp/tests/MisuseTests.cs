@@ -172,7 +172,6 @@ namespace OmniID.Tests
                 Check.Throws<ArgumentException>(() => engine.Encode(new Photo[] { null }), "Photo 0 is null");
                 Check.Throws<OmniIdInvalidArgumentException>(() =>
                     engine.Encode(new[] { Inputs.Pixels() }, new EncodeOptions { Crop = (Crop)99 }));
-                Check.Throws<OmniIdUnsupportedException>(() => engine.DetectFaces(Inputs.Pixels()));
                 Check.Throws<OmniIdInvalidArgumentException>(() => engine.Condition(new ConditioningInput[0]));
                 Check.Throws<ArgumentException>(() => engine.Condition(new ConditioningInput[] { null }),
                     "Identity 0 is null");
