@@ -57,8 +57,8 @@ impl Parts {
                 .with_remedy(remedy::OWN_IMAGE_ENCODER))
             }
             CheckpointKind::Native => match checkpoint.prefixes_before(&["backbone.vision_model."]).as_slice() {
-                [prefix] => native(&checkpoint.unwrapped(prefix)),
-                _ => native(checkpoint),
+                [prefix] => native(&checkpoint.unwrapped(prefix), options),
+                _ => native(checkpoint, options),
             },
             kind @ (CheckpointKind::IpAdapter { .. } | CheckpointKind::XlabsFlux { .. }) => {
                 public(&checkpoint.adapter_view()?, &kind, options)
@@ -221,7 +221,7 @@ fn vision_config(backbone: &Checkpoint, config_json: Option<&str>) -> Result<Vis
 }
 
 /// Takes a native checkpoint apart.
-fn native(checkpoint: &Checkpoint) -> Result<Parts> {
+fn native(checkpoint: &Checkpoint, options: &EngineOptions) -> Result<Parts> {
     const PREFIXES: [&str; 5] = ["backbone.", "encoder.", "similarity.", "adapter.", "detector."];
     if let Some(name) = checkpoint
         .names()
@@ -244,7 +244,11 @@ fn native(checkpoint: &Checkpoint) -> Result<Parts> {
     } else {
         None
     };
-    let host = config.host.as_ref().map(HostConfig::resolve).transpose()?;
+    let own = config.host.as_ref().map(HostConfig::resolve).transpose()?;
+    let host = options.host.clone().or(own);
+    if let (Some(adapter), Some(host)) = (&adapter, &host) {
+        adapter.layout.check_host(host)?;
+    }
     Ok(Parts {
         name: config.name,
         backbone: checkpoint.sub("backbone"),

@@ -1,7 +1,7 @@
 //! Photos of one person, and how they become an identity.
 
 use super::numbers::{finite, whole};
-use super::{identity_precisions, ModelArgs};
+use super::{first_named, identity_precisions, ModelArgs};
 use crate::failure::{Failure, Outcome};
 use crate::input::Input;
 use crate::photos::PassedOver;
@@ -37,11 +37,13 @@ impl PersonArgs {
     pub fn open(&self) -> Outcome<Person> {
         let (photos, passed_over) = self.photo.collect(&self.photos, &self.model.limits.limits())?;
         let options = self.photo.encode_options()?;
+        let engine = self.model.open(self.quiet)?;
+        self.photo.check_detector(&photos, &engine)?;
         Ok(Person {
             photos,
             passed_over,
             options,
-            engine: self.model.open(self.quiet)?,
+            engine,
         })
     }
 }
@@ -125,6 +127,29 @@ enum CropArg {
 }
 
 impl PhotoArgs {
+    /// The first option on the command line that only photos give a meaning.
+    pub fn first_named() -> Option<&'static str> {
+        first_named(&[
+            "--crop",
+            "--margin",
+            "--face",
+            "--strangers",
+            "--strict",
+            "--batch-size",
+            "--detector",
+        ])
+    }
+
+    /// Fails for a detector that was asked for, when no photo is searched for faces.
+    fn check_detector(&self, photos: &[Photo<'_>], engine: &Engine) -> Outcome {
+        let whole = self.crop.is_none() && !engine.info().crop.needs_face();
+        let unnamed = |photo: &Photo<'_>| photo.face == FaceHint::Detect;
+        match whole && photos.iter().all(unnamed) && first_named(&["--detector"]).is_some() {
+            true => Err(unused_detector()),
+            false => Ok(()),
+        }
+    }
+
     /// The photos behind `paths`, with the face that was asked for, and what lay beside them.
     pub fn collect(&self, paths: &[PathBuf], limits: &Limits) -> Outcome<(Vec<Photo<'static>>, PassedOver)> {
         let found = crate::photos::collect(paths, self.recursive)?;
@@ -160,6 +185,9 @@ impl PhotoArgs {
 
     fn crop(&self) -> Outcome<Option<CropMode>> {
         let whole = matches!(self.crop, Some(CropArg::None | CropArg::Center));
+        if whole && first_named(&["--detector"]).is_some() {
+            return Err(unused_detector());
+        }
         if let (true, Some(face)) = (whole, self.face) {
             let what = format!("--face {face} chooses what is cropped, and this --crop takes no notice of faces");
             return Err(Failure::usage(what).with_remedy(remedy::FACE_CROP));
@@ -176,6 +204,10 @@ impl PhotoArgs {
         };
         Ok(Some(crop))
     }
+}
+
+fn unused_detector() -> Failure {
+    Failure::usage("--detector finds faces, and the photos are taken whole").with_remedy(remedy::FACE_CROP)
 }
 
 /// Room around the face that shows the whole head.

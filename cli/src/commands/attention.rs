@@ -29,7 +29,7 @@ pub struct Args {
     #[arg(long, value_name = "N", value_parser = whole::<usize>)]
     block: Option<usize>,
     /// Query to show, from 0; may be given several times [default: the ones that look at the most different places].
-    #[arg(long = "query", value_name = "N", value_parser = whole::<usize>)]
+    #[arg(long = "query", value_name = "N", value_parser = whole::<usize>, conflicts_with = "columns")]
     queries: Vec<usize>,
     /// How many queries to choose when none is given.
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(0..=64))]

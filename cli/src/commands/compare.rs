@@ -72,6 +72,11 @@ pub fn run(args: Args) -> Outcome {
         true => Some(args.model.open(args.quiet)?),
         false => None,
     };
+    if let (false, Some(option)) = (args.inputs.iter().zip(&inputs).any(is_photos), PhotoArgs::first_named()) {
+        return Err(Failure::usage(format!(
+            "{option} is about photos, and all inputs are identities"
+        )));
+    }
     let mut rows = Rows::default();
     let bar = Bar::new(args.quiet);
     for (index, (path, input)) in args.inputs.iter().zip(inputs).enumerate() {

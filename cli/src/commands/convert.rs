@@ -1,6 +1,6 @@
 //! `omniid convert`
 
-use crate::args::{identity_precisions, precisions, LimitArgs, ModelArgs};
+use crate::args::{first_named, identity_precisions, precisions, LimitArgs, ModelArgs};
 use crate::failure::{Failure, Outcome};
 use crate::input::{self, Input};
 use crate::output::{self, bytes_text, Target};
@@ -191,7 +191,18 @@ impl OutputArgs {
     }
 }
 
+/// Fails for options on the command line that a conversion to `target` does not read.
+fn refuse(options: &[&str], target: &str) -> Outcome {
+    match first_named(options) {
+        Some(option) => Err(Failure::usage(format!(
+            "{option} has no effect: a conversion to {target} computes nothing and takes nothing from there"
+        ))),
+        None => Ok(()),
+    }
+}
+
 fn native(args: NativeArgs) -> Outcome {
+    refuse(&["--device", "--precision"], "a native file")?;
     let _target = args.output.check()?;
     let source = args.model.engine_options()?;
     let options = NativeOptions::default().with_name(args.name).with_precision(args.dtype);
@@ -203,6 +214,7 @@ fn native(args: NativeArgs) -> Outcome {
 }
 
 fn full_face(args: FullFaceArgs) -> Outcome {
+    refuse(&["--device", "--precision", "--detector"], "a full-face file")?;
     let _target = args.output.check()?;
     let source = args.model.engine_options()?;
     let target = &args.output.output;

@@ -1,7 +1,7 @@
 //! `omniid evaluate`: what a model can and cannot do, in tables.
 
 use super::render::{people, AssetArgs};
-use crate::args::{GeneratorArgs, SamplingArgs, Seed};
+use crate::args::{first_named, GeneratorArgs, SamplingArgs, Seed};
 use crate::detector;
 use crate::dropped;
 use crate::failure::{Failure, Outcome};
@@ -103,6 +103,32 @@ pub fn run(args: Args) -> Outcome {
         return Err(Failure::usage(
             "nobody to evaluate on: --people 0 and no --photos FOLDER",
         ));
+    }
+    let unused: [(bool, &[&str], &str); 3] = [
+        (
+            args.no_pictures,
+            &[
+                "--drawn",
+                "--targets",
+                "--minihost",
+                "--steps",
+                "--guidance",
+                "--scale",
+                "--seed",
+            ],
+            "no picture is drawn (--no-pictures)",
+        ),
+        (args.people == 0, &["--first-seed"], "nobody is rendered (--people 0)"),
+        (
+            args.photos.is_empty(),
+            &["--detector"],
+            "there are no photos (--photos FOLDER)",
+        ),
+    ];
+    for (is_unused, options, why) in unused {
+        if let (true, Some(option)) = (is_unused, first_named(options)) {
+            return Err(Failure::usage(format!("{option} has no effect: {why}")));
+        }
     }
     output::check_in_folder(&args.out, JSON, args.force)?;
     let limits = args.generator.model.limits.limits();

@@ -1,7 +1,7 @@
 //! `omniid train`: a run from a configuration, watched and resumable.
 
 use super::render::{people, AssetArgs};
-use crate::args::{device, parse_device, LimitArgs, Seed};
+use crate::args::{device, first_named, parse_device, LimitArgs, Seed};
 use crate::claim::Claim;
 use crate::detector;
 use crate::dropped;
@@ -49,7 +49,7 @@ pub struct Args {
     #[arg(short, long, value_name = "FOLDER", required_unless_present = "print_preset")]
     out: Option<PathBuf>,
     /// Print a preset's configuration and stop.
-    #[arg(long, value_name = "NAME", conflicts_with_all = ["config", "out"])]
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["config", "out", "resume", "data", "photos", "people", "start", "steps", "seed"])]
     print_preset: Option<String>,
     /// Continue the run in the folder where it stopped.
     #[arg(long)]
@@ -69,7 +69,8 @@ pub struct Args {
     #[command(flatten)]
     assets: AssetArgs,
     /// People to render where there is no other data [default: what the run's length can use].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=10_000_000))]
+    #[arg(long, value_name = "N", conflicts_with_all = ["data", "photos"],
+          value_parser = clap::value_parser!(u32).range(2..=10_000_000))]
     people: Option<u32>,
     /// Checkpoint or state whose tensors replace the random start, such as the model of a masked run for a flow run;
     /// instead of the configuration's.
@@ -117,6 +118,16 @@ pub fn run(args: Args) -> Outcome {
         return Err(Failure::usage("a configuration and --out FOLDER are needed"));
     };
     let mut config = RunConfig::open(config)?;
+    if args.people.is_some() && !config.data.files.is_empty() {
+        return Err(Failure::usage(
+            "--people has no effect: nobody is rendered, the configuration names data",
+        ));
+    }
+    if args.photos.is_empty() && first_named(&["--detector"]).is_some() {
+        return Err(Failure::usage(
+            "--detector has no effect: there are no photos (--photos FOLDER)",
+        ));
+    }
     if let Some(steps) = args.steps {
         config.steps = steps;
     }

@@ -6,6 +6,7 @@ mod conversions;
 mod drawing;
 mod faces;
 mod folders;
+mod options;
 mod rendering;
 #[cfg(unix)]
 mod signals;

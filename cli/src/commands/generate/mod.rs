@@ -41,7 +41,7 @@ pub struct Args {
     views: Vec<String>,
     /// The truth of rendered people (truth.jsonl of `omniid render`): their studio pictures become the views, and stand
     /// below what was generated. The inputs must be folders of these people.
-    #[arg(long, value_name = "FILE", conflicts_with = "views")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["views", "crop", "margin", "face"])]
     truth: Option<PathBuf>,
     /// Also write every generated picture into this folder, in its own size; it is made if it is missing.
     #[arg(long, value_name = "FOLDER")]

@@ -1,6 +1,7 @@
 //! Who is drawn: identities, from files or from photos, with what is shown beside the result.
 
 use super::{Args, NamedView};
+use crate::args::PhotoArgs;
 use crate::crops;
 use crate::failure::{Failure, Outcome};
 use crate::input::Input;
@@ -89,7 +90,13 @@ impl Sources {
                 }
             }
         }
-        Ok(Self { people, truth })
+        let is_identity = |source: &Source| matches!(source, Source::Identity(..));
+        match PhotoArgs::first_named() {
+            Some(option) if people.iter().all(is_identity) => Err(Failure::usage(format!(
+                "{option} is about photos, and all inputs are identities"
+            ))),
+            _ => Ok(Self { people, truth }),
+        }
     }
 
     /// Reads or makes everybody's identity.
