@@ -117,7 +117,7 @@ impl Description {
                 tokens,
                 projection,
             }) => vec![
-                ("names", format!("{naming:?}")),
+                ("names", naming.name().to_string()),
                 ("width", hidden.to_string()),
                 ("layers", layers.to_string()),
                 ("patch", format!("{patch} pixels")),

@@ -341,8 +341,10 @@ fn check_family(name: &str, family: HostFamily, layers: &[HostLayer]) -> Result<
     };
     match layers.iter().find(|layer| layer.execution >= expected) {
         Some(layer) => Err(Error::invalid(format!(
-            "host {name:?}: layer {:?} has execution index {}, but a host of family {family:?} has {expected} transformers",
-            layer.name, layer.execution
+            "host {name:?}: layer {:?} has execution index {}, but a host of family {} has {expected} transformers",
+            layer.name,
+            layer.execution,
+            family.name()
         ))),
         None => Ok(()),
     }

@@ -30,6 +30,16 @@ impl ChannelOrder {
         }
     }
 
+    /// The name that people know.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Rgb => "RGB",
+            Self::Rgba => "RGBA",
+            Self::Bgr => "BGR",
+            Self::Bgra => "BGRA",
+        }
+    }
+
     /// Where red, green and blue are within a pixel.
     fn positions(self) -> [usize; 3] {
         match self {
@@ -132,7 +142,8 @@ impl<'a> PixelBuffer<'a> {
         let row_stride = if row_stride == 0 { row_bytes } else { row_stride };
         if row_stride < row_bytes {
             return Err(Error::invalid(format!(
-                "row stride of {row_stride} bytes is shorter than a row of {width} {order:?} pixels, {row_bytes} bytes"
+                "row stride of {row_stride} bytes is shorter than a row of {width} {} pixels, {row_bytes} bytes",
+                order.name()
             )));
         }
         if row_stride % element != 0 {
@@ -147,8 +158,9 @@ impl<'a> PixelBuffer<'a> {
             .ok_or_else(too_large)?;
         if data.len_bytes() < needed {
             return Err(Error::invalid(format!(
-                "pixel buffer holds {} bytes; {width}x{height} {order:?} pixels with a row stride of {row_stride} need {needed}",
-                data.len_bytes()
+                "pixel buffer holds {} bytes; {width}x{height} {} pixels with a row stride of {row_stride} need {needed}",
+                data.len_bytes(),
+                order.name()
             )));
         }
         Ok(Self {

@@ -19,6 +19,18 @@ pub enum ClipNaming {
     OpenClipTower,
 }
 
+impl ClipNaming {
+    /// Whose names they are, for people.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::HuggingFace => "Hugging Face",
+            Self::OpenClip => "OpenCLIP",
+            Self::HuggingFaceFlat => "Hugging Face, without vision_model.",
+            Self::OpenClipTower => "OpenCLIP, without visual.",
+        }
+    }
+}
+
 const PATCHES: &str = "vision_model.embeddings.patch_embedding.weight";
 
 /// OpenCLIP names below `visual.` and their Hugging Face equals, outside of the blocks.

@@ -39,7 +39,7 @@ const REFUSED: &[(&str, &str)] = &[
         "the photos are taken whole",
     ),
     (
-        "attention a.png -o x -c model.safetensors --detector DETECTOR",
+        "attention a.png -o x.png -c model.safetensors --detector DETECTOR",
         "the photos are taken whole",
     ),
     // Parts of a model that the model has itself, or does not have.
