@@ -16,7 +16,7 @@ const EXAMPLES: &str = "\
 Examples:
   omniid encode -c omniid.safetensors anna-1.jpg anna-2.jpg -o anna.omniid --label Anna
   omniid encode -c ip-adapter-plus-face_sd15.safetensors --image-encoder clip-vit-h/model.safetensors \\
-      --detector yunet.onnx photos/anna -r -o anna.omniid --json";
+      --crop face --detector yunet.onnx photos/anna -r -o anna.omniid --json";
 
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]

@@ -107,15 +107,7 @@ pub fn run(args: Args) -> Outcome {
     let unused: [(bool, &[&str], &str); 3] = [
         (
             args.no_pictures,
-            &[
-                "--drawn",
-                "--targets",
-                "--minihost",
-                "--steps",
-                "--guidance",
-                "--scale",
-                "--seed",
-            ],
+            &["--drawn", "--minihost", "--steps", "--guidance", "--scale", "--seed"],
             "no picture is drawn (--no-pictures)",
         ),
         (args.people == 0, &["--first-seed"], "nobody is rendered (--people 0)"),

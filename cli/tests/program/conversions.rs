@@ -211,7 +211,7 @@ fn directions_of_comparison_are_kept_and_identities_stay_valid() {
         .reshape((1, 144))
         .unwrap();
     save_with(&place, "similarity.projection", &projection, "projected.safetensors");
-    let convert = ["convert", "native", "-c", "projected.safetensors", "--precision", "f16"];
+    let convert = ["convert", "native", "-c", "projected.safetensors", "--dtype", "f16"];
     place.ok(&[&convert[..], &["-o", "small.safetensors"]].concat());
     let kept = open(&place, "small.safetensors")
         .tensor("similarity.projection", DType::F32, &Device::Cpu)
