@@ -231,6 +231,8 @@ mod tests {
         b.provenance.model = "n".into();
         let error = cosine(&a, &b, &SimilaritySpace::default()).unwrap_err();
         assert_eq!(error.kind(), crate::ErrorKind::Mismatch);
-        assert!(error.message().contains("\"\" was made by model n") && error.message().contains("model m"));
+        let text = error.message();
+        assert!(text.contains("(it has no label) was made by model n"), "{text}");
+        assert!(text.contains("this engine holds model m"), "{text}");
     }
 }
