@@ -6,7 +6,7 @@ use candle_core::{DType, Device};
 use omniid::checkpoint::Checkpoint;
 use omniid::engine::Source;
 use omniid::face::{Detection, FaceDetector};
-use omniid::photo::PhotoNote;
+use omniid::photo::{Decoded, PhotoNote};
 use omniid::{ErrorKind, Limits};
 use std::path::Path;
 
@@ -33,12 +33,16 @@ pub fn named_or_built_in(file: Option<&Path>, limits: &Limits) -> Outcome<FaceDe
     }
 }
 
-/// What is to be said about how the faces of a photo lie.
-pub fn notes(detection: &Detection) -> Vec<String> {
-    let (rotation, score) = (detection.rotation, detection.faces.first().map(|face| face.score));
-    let turned = (rotation != 0).then_some(PhotoNote::Turned { rotation });
-    let doubtful = score
-        .filter(|_| detection.doubtful)
-        .map(|score| PhotoNote::DoubtfulFace { score });
-    [turned, doubtful].iter().flatten().map(ToString::to_string).collect()
+/// What is to be said about a photo that was read, and about how its faces lie if they were looked for.
+pub fn notes(decoded: &Decoded, detection: Option<&Detection>) -> Vec<String> {
+    let turned = detection.and_then(|found| match found.rotation {
+        0 => None,
+        rotation => Some(PhotoNote::Turned { rotation }),
+    });
+    let doubtful = detection.filter(|found| found.doubtful).and_then(|found| {
+        let score = found.faces.first()?.score;
+        Some(PhotoNote::DoubtfulFace { score })
+    });
+    let notes = decoded.notes.iter().chain(&turned).chain(&doubtful);
+    notes.map(ToString::to_string).collect()
 }

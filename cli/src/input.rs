@@ -87,6 +87,14 @@ impl Input {
         }
     }
 
+    /// Size of the content in bytes; 0 for a file that cannot be read.
+    pub fn byte_count(&self) -> u64 {
+        match self {
+            Self::File(path) | Self::Face(path, _) => std::fs::metadata(path).map_or(0, |file| file.len()),
+            Self::Pipe { bytes, .. } => bytes.len() as u64,
+        }
+    }
+
     /// As a photo.
     pub fn into_photo(self) -> Photo<'static> {
         match self {

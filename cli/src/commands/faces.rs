@@ -213,7 +213,7 @@ fn look(
 ) -> Outcome<Report> {
     let decoded = Input::open(path, limits)?.into_photo().decode_with_notes(limits)?;
     let detection = detector.detect_oriented(&decoded.image, options)?;
-    let notes = crate::detector::notes(&detection);
+    let notes = crate::detector::notes(&decoded, Some(&detection));
     let (width, height) = decoded.full_size;
     let faces: Vec<Face> = detection.faces.iter().map(|face| decoded.full_face(face)).collect();
     Ok(Report {

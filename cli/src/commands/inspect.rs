@@ -69,6 +69,8 @@ enum Finding {
         created: String,
         consent: String,
         norm: f64,
+        /// Size of the file.
+        bytes: u64,
     },
     Embeddings {
         path: String,
@@ -184,17 +186,18 @@ fn photo(path: &Path, input: Input, detector: Option<&FaceDetector>, args: &Args
             faces.map(|face| FaceLine::from(&face)).collect()
         }),
         rotation: detection.as_ref().map(|detection| detection.rotation),
-        notes: detection.as_ref().map(crate::detector::notes).unwrap_or_default(),
+        notes: crate::detector::notes(&decoded, detection.as_ref()),
     })
 }
 
 fn file(path: &Path, input: Input, args: &Args) -> Outcome<Finding> {
     let limits = args.limits.limits();
+    let bytes = input.byte_count();
     let source = input.into_source();
     let checkpoint = Checkpoint::open(source.clone(), &limits)?;
     let description = checkpoint.describe()?;
     if description.kind == Some(CheckpointKind::Identity) {
-        return Ok(identity(path, &Identity::load(source, &limits)?));
+        return Ok(identity(path, bytes, &Identity::load(source, &limits)?));
     }
     let line = |name: &str| {
         let info = checkpoint.info(name)?;
@@ -228,7 +231,7 @@ fn is_embeddings(checkpoint: &Checkpoint) -> bool {
         || (checkpoint.container() == Container::Torch && checkpoint.names().all(nameless))
 }
 
-fn identity(path: &Path, identity: &Identity) -> Finding {
+fn identity(path: &Path, bytes: u64, identity: &Identity) -> Finding {
     let provenance = identity.provenance();
     Finding::Identity {
         path: input::name(path),
@@ -247,6 +250,7 @@ fn identity(path: &Path, identity: &Identity) -> Finding {
             .map(|value| f64::from(*value).powi(2))
             .sum::<f64>()
             .sqrt(),
+        bytes,
     }
 }
 
@@ -294,8 +298,8 @@ impl Finding {
                 created,
                 consent,
                 norm,
+                bytes,
             } => {
-                let size = std::fs::metadata(path).map_or(0, |file| file.len());
                 let kept = if *features > 0 {
                     "features kept, can be extended"
                 } else {
@@ -305,7 +309,7 @@ impl Finding {
                     "{path}: OmniID identity, {}\n  label        {label}\n  encoder      {encoder}\n  \
                      model        {model}\n  tokens       {tokens} of width {width}, norm {norm:.3}\n  \
                      photos       {photos} ({kept})\n  created      {created}\n  consent      {consent}\n",
-                    bytes_text(size)
+                    bytes_text(*bytes)
                 )
             }
             Self::Embeddings {

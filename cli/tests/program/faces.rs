@@ -138,3 +138,36 @@ fn the_turn_of_a_photo_is_shown() {
     let report = place.json(&["encode", "180.png", "-o", "x.omniid", "--json"]);
     assert_eq!(report["photos"][0]["rotation"], 180);
 }
+
+#[test]
+fn what_reading_a_photo_noted_is_shown() {
+    let place = Workplace::new();
+    // A bitmap that ends early, a PNG with a profile that is none, and a photo with nothing to say about.
+    let photo = example("person-3/02.jpg");
+    photo.save(place.path("cut.bmp")).unwrap();
+    let bytes = std::fs::read(place.path("cut.bmp")).unwrap();
+    std::fs::write(place.path("cut.bmp"), &bytes[..bytes.len() * 99 / 100]).unwrap();
+    let mut png = std::io::Cursor::new(Vec::new());
+    let mut encoder = image::codecs::png::PngEncoder::new(&mut png);
+    image::ImageEncoder::set_icc_profile(&mut encoder, b"no profile".to_vec()).unwrap();
+    photo.write_with_encoder(encoder).unwrap();
+    std::fs::write(place.path("profile.png"), png.into_inner()).unwrap();
+    photo.save(place.path("whole.png")).unwrap();
+    for (file, part) in [
+        ("cut.bmp", Some("damaged: about ")),
+        ("profile.png", Some("the colour profile cannot be used")),
+        ("whole.png", None),
+    ] {
+        for command in ["faces", "inspect"] {
+            let seen = place.json(&[command, "--json", file]);
+            let note = seen[0]["notes"][0].as_str();
+            assert_eq!(note.is_some(), part.is_some(), "{command} {file}: {note:?}");
+            let (Some(note), Some(part)) = (note, part) else {
+                continue;
+            };
+            assert!(note.starts_with(part), "{command} {file}: {note}");
+            let text = place.ok(&[command, file]);
+            assert!(text.contains(note), "{command} {file}: {text}");
+        }
+    }
+}

@@ -79,6 +79,12 @@ fn every_kind_of_file_comes_from_a_pipe() {
             text(&output.stdout)
         );
     }
+    let output = piped(&place, &["inspect", "-", "--json"], &identity);
+    let seen: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(seen[0]["bytes"], identity.len());
+    let as_file = place.ok(&["inspect", "a.omniid"]);
+    let as_pipe = text(&piped(&place, &["inspect", "-"], &identity).stdout);
+    assert_eq!(as_pipe, as_file.replacen("a.omniid", "standard input", 1));
     let output = piped(
         &place,
         &[&["extend", "-", "b.png", "-o", "ab.omniid"], &MODEL[..]].concat(),
