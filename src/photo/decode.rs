@@ -2,7 +2,9 @@
 
 use super::jpeg::Jpeg;
 use super::profile::to_srgb;
-use super::recognise::{extra_sample, photo_in, recognise, tiff_profile, ExtraSample, PhotoInTiff, PictureFormat};
+use super::recognise::{
+    extra_sample, photo_in, recognise, text_refusal, tiff_profile, ExtraSample, PhotoInTiff, PictureFormat,
+};
 use super::transparency::Opacity;
 use super::{check_bytes, check_size, mend, Decoded};
 use crate::error::{Error, ErrorKind, Result};
@@ -282,9 +284,8 @@ fn readable(bytes: &[u8]) -> Result<ImageFormat> {
             "the photo holds nothing but zeros: its content never arrived",
         )
         .with_remedy(remedy::DAMAGED_PHOTO)),
-        None => Err(Error::format(
-            "not an image that can be read: JPEG, PNG, WebP, BMP and TIFF are read",
-        )),
+        None => Err(text_refusal(bytes)
+            .unwrap_or_else(|| Error::format("not an image that can be read: JPEG, PNG, WebP, BMP and TIFF are read"))),
     }
 }
 

@@ -4,6 +4,7 @@ mod boxes;
 mod text;
 mod tiff;
 
+pub(super) use text::refusal as text_refusal;
 pub(super) use tiff::{
     extra_sample, layout as tiff_layout, photo_in, profile as tiff_profile, ExtraSample, PhotoInTiff,
 };

@@ -146,3 +146,42 @@ fn raw_files_are_told_from_pictures_in_tiff() {
     circle[22..26].copy_from_slice(&8u32.to_le_bytes());
     assert_eq!(raw(&circle), None);
 }
+
+#[test]
+fn texts_in_a_photo_s_place_are_shown() {
+    use crate::remedy::{DAMAGED_PHOTO, FAILED_DOWNLOAD, GIT_LFS};
+    let pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n";
+    let long = "Gr\u{fc}\u{df}e. ".repeat(2000);
+    for (bytes, part, remedy) in [
+        (
+            &b"{\"error\":\n \"Repository not found\"}\n"[..],
+            "text: {\"error\": \"Repository not found\"}",
+            FAILED_DOWNLOAD,
+        ),
+        (
+            b"<Error><Code>AccessDenied</Code></Error>",
+            "<Code>AccessDenied",
+            FAILED_DOWNLOAD,
+        ),
+        (b"404: Not Found", "text: 404: Not Found", FAILED_DOWNLOAD),
+        (pointer, "a Git LFS pointer", GIT_LFS),
+        (b"\xEF\xBB\xBFdear diary", "text: dear diary", DAMAGED_PHOTO),
+        (long.as_bytes(), "Gr\u{fc}\u{df}e.\u{2026}", DAMAGED_PHOTO),
+    ] {
+        let error = crate::photo::Photo::from_bytes(bytes)
+            .decode(&Default::default())
+            .unwrap_err();
+        let message = error.message();
+        assert!(
+            message.contains("not a picture but") && message.contains(part),
+            "{message}"
+        );
+        assert!(message.ends_with(remedy.text()) && message.len() < 400, "{message}");
+    }
+    for bytes in [&b"\x01\x02error"[..], b"\xE9t\xE9", b"text \x00"] {
+        let error = crate::photo::Photo::from_bytes(bytes)
+            .decode(&Default::default())
+            .unwrap_err();
+        assert!(error.message().contains("not an image"), "{error}");
+    }
+}
