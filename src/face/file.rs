@@ -6,7 +6,7 @@ use crate::default_model::default_model;
 use crate::error::{Error, Result};
 use crate::limits::Limits;
 use crate::remedy;
-use crate::tensor_file::Checkpoint;
+use crate::tensor_file::{instead_of, Checkpoint, Expected};
 use candle_core::{DType, Device};
 use std::io::Read;
 use std::path::Path;
@@ -87,13 +87,15 @@ impl FaceDetector {
     /// As [`FaceDetector::read`], from memory.
     pub(crate) fn read_bytes(bytes: &[u8], limits: &Limits) -> Result<Checkpoint> {
         let is_safetensors = Checkpoint::is_safetensors(bytes);
-        if bytes.len() as u64 > MAX_FILE_BYTES && !is_safetensors {
-            return Err(Error::limit(format!(
-                "face detector file has more than {MAX_FILE_BYTES} bytes"
-            )));
-        }
         if !is_safetensors {
-            return onnx::read(bytes, &Self::tensors()?);
+            let outcome = match bytes.len() as u64 > MAX_FILE_BYTES {
+                true => Err(Error::limit(format!(
+                    "face detector file has more than {MAX_FILE_BYTES} bytes"
+                ))),
+                false => onnx::read(bytes, &Self::tensors()?),
+            };
+            // ONNX files have no mark of their own, so what else it is is asked only afterwards.
+            return outcome.map_err(|error| instead_of(Expected::Detector, bytes, bytes.len()).unwrap_or(error));
         }
         part_of(&Checkpoint::open(bytes.to_vec(), limits)?)
     }

@@ -83,15 +83,11 @@ const OTHERS: [(usize, &[u8], &str, Option<Remedy>); 28] = [
 /// # Errors
 /// `Format` or `Unsupported`, saying what the file is instead.
 pub(super) fn of(head: &[u8], length: usize) -> Result<Container> {
-    if length == 0 {
-        return Err(Error::format("the file is empty (0 bytes)").with_remedy(remedy::FAILED_DOWNLOAD));
-    }
     if head.starts_with(b"PK\x03\x04") {
         return Ok(Container::Torch);
     }
-    let text = text(head, length);
     // A text with a brace at the right place would claim a header of exabytes.
-    if safetensors::looks_like(head) && text.is_none() {
+    if safetensors::looks_like(head) && text(head, length).is_none() {
         return Ok(Container::Safetensors);
     }
     if head.starts_with(b"\x80") && head.get(1).is_some_and(|&protocol| (1..=5).contains(&protocol)) {
@@ -99,23 +95,8 @@ pub(super) fn of(head: &[u8], length: usize) -> Result<Container> {
             Error::unsupported("a PyTorch file in the old format (before 1.6)").with_remedy(remedy::OLD_PYTORCH_FILE)
         );
     }
-    if let Some((_, _, what, remedy)) = OTHERS
-        .iter()
-        .find(|(at, magic, _, _)| head.get(*at..).is_some_and(|rest| rest.starts_with(magic)))
-    {
-        let error = Error::format(format!(
-            "not a checkpoint but {what}, expected safetensors or a PyTorch file"
-        ));
-        return Err(error.with_remedy(remedy.unwrap_or(remedy::WEIGHTS_FILE)));
-    }
-    if let Some(text) = text {
-        return Err(text_error(&text));
-    }
-    if head.iter().all(|&byte| byte == 0) {
-        return Err(Error::format(format!(
-            "the file of {length} bytes begins with nothing but zeros: a download reserved its space and stopped"
-        ))
-        .with_remedy(remedy::UNFINISHED_DOWNLOAD));
+    if let Some(error) = instead_of(Expected::Checkpoint, head, length) {
+        return Err(error);
     }
     let shown = head
         .iter()
@@ -127,6 +108,69 @@ pub(super) fn of(head: &[u8], length: usize) -> Result<Container> {
         "neither safetensors nor a PyTorch zip archive: {length} bytes, beginning with {shown:?}"
     ))
     .with_remedy(remedy::WEIGHTS_FILE))
+}
+
+/// What a file that is something else was given as.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Expected {
+    /// Weights, as safetensors or of PyTorch.
+    Checkpoint,
+    /// A face detector, as safetensors or ONNX.
+    Detector,
+}
+
+impl Expected {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Checkpoint => "a checkpoint",
+            Self::Detector => "a face detector",
+        }
+    }
+
+    fn formats(self) -> &'static str {
+        match self {
+            Self::Checkpoint => "safetensors or a PyTorch file",
+            Self::Detector => "YuNet as safetensors or ONNX",
+        }
+    }
+
+    /// `error` with `remedy`, or else with the advice which file to give.
+    fn advise(self, error: Error, remedy: Option<Remedy>) -> Error {
+        match (remedy, self) {
+            (Some(remedy), _) => error.with_remedy(remedy),
+            (None, Self::Checkpoint) => error.with_remedy(remedy::WEIGHTS_FILE),
+            (None, Self::Detector) => error,
+        }
+    }
+}
+
+/// What to say of a file of `length` bytes that begins with `head` and is known to be something else than `expected`;
+/// `None` when the begin does not tell.
+pub(crate) fn instead_of(expected: Expected, head: &[u8], length: usize) -> Option<Error> {
+    let head = head.get(..HEAD).unwrap_or(head);
+    if length == 0 {
+        return Some(Error::format("the file is empty (0 bytes)").with_remedy(remedy::FAILED_DOWNLOAD));
+    }
+    let zip: (usize, &[u8], &str, Option<Remedy>) = (0, b"PK\x03\x04", "a PyTorch file or another zip archive", None);
+    let known = OTHERS.iter().chain([&zip]);
+    let found = known
+        .filter(|(_, _, what, _)| expected == Expected::Checkpoint || !what.contains("ONNX"))
+        .find(|(at, magic, _, _)| head.get(*at..).is_some_and(|rest| rest.starts_with(magic)));
+    if let Some((_, _, what, remedy)) = found {
+        let (name, formats) = (expected.name(), expected.formats());
+        let error = Error::format(format!("not {name} but {what}, expected {formats}"));
+        return Some(expected.advise(error, *remedy));
+    }
+    if let Some(text) = text(head, length) {
+        return Some(text_error(expected, &text));
+    }
+    let zeros = head.iter().all(|&byte| byte == 0);
+    zeros.then(|| {
+        Error::format(format!(
+            "the file of {length} bytes begins with nothing but zeros: a download reserved its space and stopped"
+        ))
+        .with_remedy(remedy::UNFINISHED_DOWNLOAD)
+    })
 }
 
 /// The begin of a text file on one line; `None` for binary content.
@@ -147,8 +191,8 @@ fn text(head: &[u8], length: usize) -> Option<String> {
     Some(valid.split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
-/// What a text file given as a checkpoint probably is.
-fn text_error(text: &str) -> Error {
+/// What a text file given as `expected` probably is.
+fn text_error(expected: Expected, text: &str) -> Error {
     let begin: String = text.chars().take(SHOWN).collect();
     let more = if begin.len() < text.len() { "…" } else { "" };
     let lower = begin.to_ascii_lowercase();
@@ -168,11 +212,13 @@ fn text_error(text: &str) -> Error {
         "forbidden",
     ];
     let next = if refused.iter().any(|word| has(word)) {
-        remedy::REFUSED_DOWNLOAD
+        Some(remedy::REFUSED_DOWNLOAD)
     } else if has("not found") || has("notfound") || has("\"error\"") || has("<error") || what == "an HTML page" {
-        remedy::DOWNLOAD_ADDRESS
+        Some(remedy::DOWNLOAD_ADDRESS)
     } else {
-        remedy::WEIGHTS_FILE
+        None
     };
-    Error::format(format!("not a checkpoint, the file is {what}: {begin}{more}")).with_remedy(next)
+    let name = expected.name();
+    let error = Error::format(format!("not {name}, the file is {what}: {begin}{more}"));
+    expected.advise(error, next)
 }

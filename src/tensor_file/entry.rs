@@ -1,6 +1,7 @@
 //! One tensor of a checkpoint: where its elements lie, and how they are read.
 
 use super::backing::Backing;
+use super::checksum::Checksum;
 use super::element::{self, Element, Widening};
 use super::filling::Filling;
 use super::scales::Scale;
@@ -16,8 +17,8 @@ use std::sync::Arc;
 /// Where the elements of a storage lie. Several tensors may share one.
 #[derive(Clone)]
 pub(super) enum Storage {
-    /// A range of a container's bytes.
-    Range(Arc<Backing>, Range<usize>),
+    /// A range of a container's bytes, and what they sum up to if the container tells.
+    Range(Arc<Backing>, Range<usize>, Option<Arc<Checksum>>),
     /// Bytes that had to be unpacked.
     Owned(Arc<Vec<u8>>),
 }
@@ -26,7 +27,7 @@ impl Storage {
     /// Number of bytes.
     pub(super) fn len(&self) -> usize {
         match self {
-            Self::Range(_, range) => range.len(),
+            Self::Range(_, range, _) => range.len(),
             Self::Owned(bytes) => bytes.len(),
         }
     }
@@ -34,17 +35,25 @@ impl Storage {
     /// The bytes of `range` of the storage.
     fn read(&self, range: Range<usize>) -> Option<Result<Cow<'_, [u8]>>> {
         match self {
-            Self::Range(backing, whole) => {
+            Self::Range(backing, whole, _) => {
                 (range.end <= whole.len()).then(|| backing.read(whole.start + range.start..whole.start + range.end))
             }
             Self::Owned(bytes) => bytes.get(range).map(|bytes| Ok(Cow::Borrowed(bytes))),
         }
     }
 
+    /// Fails when its bytes do not sum up to what the container tells.
+    fn check_sum(&self) -> Result<()> {
+        match self {
+            Self::Range(backing, range, Some(checksum)) => checksum.check_range(backing, range.clone()),
+            _ => Ok(()),
+        }
+    }
+
     /// Fails when the file behind it was changed since it was opened.
     fn check_unchanged(&self) -> Result<()> {
         match self {
-            Self::Range(backing, _) => backing.check_unchanged(),
+            Self::Range(backing, ..) => backing.check_unchanged(),
             Self::Owned(_) => Ok(()),
         }
     }
@@ -157,7 +166,7 @@ impl Entry {
     /// Where the elements begin in the container, for a view of a range of it.
     pub(super) fn place(&self) -> Option<usize> {
         match &self.storage {
-            Storage::Range(_, range) => Some(range.start + self.offset * self.element.size()),
+            Storage::Range(_, range, _) => Some(range.start + self.offset * self.element.size()),
             Storage::Owned(_) => None,
         }
     }
@@ -183,9 +192,23 @@ impl Entry {
         }
         let start = self.offset * size;
         match &self.storage {
-            Storage::Range(backing, range) => {
-                let at = range.start + start;
-                backing.blocks(at..at + count * size, size, sink)?;
+            Storage::Range(backing, range, checksum) => {
+                let part = range.start + start..range.start + start + count * size;
+                match checksum.as_ref().filter(|checksum| !checksum.is_checked()) {
+                    // The bytes pass by anyway.
+                    Some(checksum) if part == *range => {
+                        let mut sum = flate2::Crc::new();
+                        backing.blocks(part, size, &mut |block| {
+                            sum.update(block);
+                            sink(block)
+                        })?;
+                        backing.check_unchanged()?;
+                        return checksum.check(sum.sum());
+                    }
+                    Some(_) => self.storage.check_sum()?,
+                    None => {}
+                }
+                backing.blocks(part, size, sink)?;
                 backing.check_unchanged()
             }
             Storage::Owned(bytes) => sink(bytes.get(start..start + count * size).ok_or_else(|| self.outside())?),
@@ -194,6 +217,7 @@ impl Entry {
 
     /// The elements of a view that does not lie in one piece.
     fn gathered(&self) -> Result<Vec<u8>> {
+        self.storage.check_sum()?;
         let size = self.element.size();
         let end = reach(&self.shape, &self.strides, self.offset).ok_or_else(|| self.outside())?;
         let read = self.storage.read(self.offset * size..end * size);
@@ -234,6 +258,7 @@ impl Entry {
         if !self.is_contiguous() {
             return self.gathered().map(Cow::Owned);
         }
+        self.storage.check_sum()?;
         let start = self.offset * size;
         let read = self.storage.read(start..start + count * size);
         let bytes = read.ok_or_else(|| self.outside())??;

@@ -5,6 +5,7 @@
 mod atomic;
 mod backing;
 mod builder;
+mod checksum;
 mod container;
 mod element;
 mod entry;
@@ -29,6 +30,7 @@ mod writer;
 pub use atomic::{save_atomically, save_bytes_atomically};
 pub use builder::UsageTracker;
 pub use container::Container;
+pub(crate) use container::{instead_of, Expected};
 pub use fingerprint::FINGERPRINT_KEY;
 pub(crate) use folder::Role;
 pub use shapes::Shapes;

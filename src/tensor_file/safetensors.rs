@@ -63,7 +63,7 @@ pub(super) fn parse(backing: &Arc<Backing>, limits: &Limits) -> Result<Parsed> {
             .map_err(|error| error.context(format!("safetensors: tensor {name:?}")))?;
         let (start, end) = info.data_offsets;
         let range = data.saturating_add(start)..data.saturating_add(end);
-        let storage = Storage::Range(backing.clone(), range);
+        let storage = Storage::Range(backing.clone(), range, None);
         let entry = Entry::contiguous(&name, element, info.shape.clone(), storage)?;
         tensors.insert(name, entry);
     }

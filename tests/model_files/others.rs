@@ -1,6 +1,7 @@
 //! Files that are no models: the message shows what they are and says what to do.
 
 use super::*;
+use omniid::face::FaceDetector;
 use std::io::Write;
 
 fn opened(bytes: &[u8]) -> omniid::Result<Checkpoint> {
@@ -151,13 +152,137 @@ fn downloads_that_are_not_finished_say_how_much_is_missing() {
     );
 }
 
+/// The adapter as `torch.save` writes it.
+fn torch_adapter() -> Vec<u8> {
+    super::float8::torch_file(&adapter(), "FloatStorage", None, |tensor| {
+        let values = tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        values.iter().flat_map(|value| value.to_le_bytes()).collect()
+    })
+}
+
+/// Where the bytes of the largest storage begin, and how many there are.
+fn largest_storage(file: &[u8]) -> (usize, usize) {
+    let mut archive = zip::ZipArchive::new(std::io::Cursor::new(file)).unwrap();
+    let places = (0..archive.len()).map(|index| {
+        let entry = archive.by_index_raw(index).unwrap();
+        (entry.size() as usize, entry.data_start().unwrap() as usize)
+    });
+    let (size, start) = places.max().unwrap();
+    (start, size)
+}
+
+#[test]
+fn damaged_pytorch_files_are_refused_by_their_checksums() {
+    let whole = torch_adapter();
+    let (start, size) = largest_storage(&whole);
+    let healthy = Engine::open(options(whole.clone(), bytes(&clip()))).unwrap();
+    assert_eq!(results(&healthy).unwrap(), reference());
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("adapter.bin");
+    for (at, length) in [(start + 4099, 4096), (start + size - 1, 1), (start, 3)] {
+        let mut damaged = whole.clone();
+        for byte in &mut damaged[at..at + length] {
+            *byte = if length > 3 { 0 } else { *byte ^ 1 };
+        }
+        let words = ["checksum", "download or copy the whole file again"];
+        let outcome = Engine::open(options(damaged.clone(), bytes(&clip()))).and_then(|engine| results(&engine));
+        refused("memory", outcome, ErrorKind::Format, &words);
+        std::fs::write(&path, &damaged).unwrap();
+        let outcome = Engine::open(options(path.as_path(), bytes(&clip()))).and_then(|engine| results(&engine));
+        refused("file", outcome, ErrorKind::Format, &words);
+    }
+}
+
+/// `torch.save` writes 0 for each checksum when it is told not to compute them.
+#[test]
+fn checksums_of_zero_are_not_looked_at() {
+    let mut file = torch_adapter();
+    for (mark, place) in [(b"PK\x01\x02", 16), (b"PK\x03\x04", 14)] {
+        let found: Vec<usize> = (0..file.len() - 4).filter(|&at| file[at..].starts_with(mark)).collect();
+        assert!(found.len() > 10);
+        for at in found {
+            file[at + place..at + place + 4].fill(0);
+        }
+    }
+    let engine = Engine::open(options(file, bytes(&clip()))).unwrap();
+    assert_eq!(results(&engine).unwrap(), reference());
+}
+
+#[test]
+fn pytorch_files_without_their_end_are_called_truncated() {
+    let whole = torch_adapter();
+    assert!(opened(&whole).is_ok());
+    for left in [
+        whole.len() / 5,
+        whole.len() / 2,
+        whole.len() * 4 / 5,
+        whole.len() - 30,
+        whole.len() - 1,
+    ] {
+        let words = [
+            &format!("ends too early, after {left} bytes"),
+            "download the file again",
+        ];
+        refused("cut", opened(&whole[..left]), ErrorKind::Format, &words);
+        let padded = [&whole[..left], &[0; 100_000]].concat();
+        let words = ["nothing but zeros", "let the download finish"];
+        refused("padded", opened(&padded), ErrorKind::Format, &words);
+    }
+}
+
+#[test]
+fn files_that_are_no_face_detectors_are_named() {
+    let files: [(&[u8], &str, &str); 10] = [
+        (b"", "empty (0 bytes)", "download the file again"),
+        (b"\x1f\x8b\x08\0\0\0\0\0", "a gzip archive", "unpack it first"),
+        (
+            b"<!DOCTYPE html><html>\n<title>Login</title>",
+            "an HTML page: <!DOCTYPE html>",
+            "/resolve/",
+        ),
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 232589\n",
+            "a Git LFS pointer",
+            "git lfs pull",
+        ),
+        (
+            b"{\"error\":\"Repository not found\"}",
+            "Repository not found",
+            "/resolve/",
+        ),
+        (
+            b"<?xml version=\"1.0\"?><Error><Code>AccessDenied</Code></Error>",
+            "AccessDenied",
+            "access token",
+        ),
+        (&[0; 4096], "nothing but zeros", "let the download finish"),
+        (b"PK\x03\x04\x14\0\0\0", "zip archive", "YuNet as safetensors or ONNX"),
+        (
+            b"\x89PNG\r\n\x1a\n\0\0",
+            "a PNG picture",
+            "YuNet as safetensors or ONNX",
+        ),
+        (b"\x08\x07\x12\x07pytorch", "no graph", "ONNX"),
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("detector.onnx");
+    for (bytes, what, next) in files {
+        let from_memory = FaceDetector::from_bytes(bytes, &Limits::default());
+        let error = refused(what, from_memory, ErrorKind::Format, &[what, next]);
+        assert!(!error.message().contains("Protobuf"), "{error}");
+        std::fs::write(&path, bytes).unwrap();
+        let from_file = FaceDetector::open(&path, &Limits::default());
+        refused(what, from_file, ErrorKind::Format, &[what, next, "detector.onnx"]);
+    }
+    let large = [&b"\x1f\x8b\x08"[..], &vec![7; 17 << 20]].concat();
+    let outcome = FaceDetector::from_bytes(&large, &Limits::default());
+    refused("large", outcome, ErrorKind::Format, &["a gzip archive"]);
+}
+
 #[test]
 fn what_lightning_keeps_beside_the_weights_is_passed_over() {
     // A dictionary with settings of classes that are never made, and the tensors under "state_dict".
-    let inner = super::float8::torch_file(&adapter(), "FloatStorage", None, |tensor| {
-        let values = tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
-        values.iter().flat_map(|value| value.to_le_bytes()).collect()
-    });
+    let inner = torch_adapter();
     let mut archive = zip::ZipArchive::new(std::io::Cursor::new(inner)).unwrap();
     let mut program = Vec::new();
     std::io::Read::read_to_end(&mut archive.by_name("archive/data.pkl").unwrap(), &mut program).unwrap();

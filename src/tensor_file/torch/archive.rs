@@ -1,6 +1,7 @@
 //! The zip archive around a PyTorch file.
 
 use super::super::backing::{Backing, BackingReader};
+use super::super::checksum::Checksum;
 use super::super::entry::Storage;
 use crate::error::{Error, Result};
 use crate::limits::Limits;
@@ -35,10 +36,41 @@ fn damaged(error: zip::result::ZipError) -> Error {
     Error::format(format!("PyTorch file: zip archive: {error}"))
 }
 
+/// What to say of an archive without its end, where the directory stands; `None` when the end is there.
+fn cut_short(backing: &Backing) -> Result<Option<Error>> {
+    /// The record that ends an archive, and the longest comment that may follow it.
+    const END: &[u8] = b"PK\x05\x06";
+    const END_BYTES: usize = 22;
+    const MOST_COMMENT: usize = 0xffff;
+    let length = backing.len();
+    let tail = backing.read(length.saturating_sub(END_BYTES + MOST_COMMENT)..length)?;
+    if tail.windows(END_BYTES).any(|record| record.starts_with(END)) {
+        return Ok(None);
+    }
+    // A stopped download that had reserved its space is zeros from there on.
+    let zeros = tail.iter().rev().take_while(|&&byte| byte == 0).count();
+    Ok(Some(if zeros >= 4096 {
+        Error::format(format!(
+            "PyTorch file: the file of {length} bytes ends with nothing but zeros: a download reserved its space and \
+             stopped"
+        ))
+        .with_remedy(remedy::UNFINISHED_DOWNLOAD)
+    } else {
+        Error::format(format!(
+            "PyTorch file: the file ends too early, after {length} bytes: the directory at the end of the zip archive \
+             is missing (truncated)"
+        ))
+        .with_remedy(remedy::FAILED_DOWNLOAD)
+    }))
+}
+
 impl<'a> Archive<'a> {
     /// Reads the archive's directory and finds the pickle program in it.
     pub(super) fn open(backing: &'a Arc<Backing>, limits: &Limits) -> Result<Self> {
-        let zip = ZipArchive::new(BackingReader::new(backing)).map_err(damaged)?;
+        let zip = match ZipArchive::new(BackingReader::new(backing)) {
+            Ok(zip) => zip,
+            Err(error) => return Err(cut_short(backing)?.unwrap_or_else(|| damaged(error))),
+        };
         let mut root = None;
         for name in zip.file_names() {
             let name = name.map_err(damaged)?;
@@ -148,24 +180,23 @@ impl<'a> Archive<'a> {
                 raw.size
             )));
         }
-        let mut checksum = flate2::Crc::new();
-        checksum.update(&contents);
-        if checksum.sum() != raw.checksum {
-            return Err(Error::format(format!(
-                "PyTorch file: the checksum of {name:?} does not fit: it is damaged"
-            )));
+        if let Some(expected) = Checksum::new(name.to_owned(), raw.checksum) {
+            let mut sum = flate2::Crc::new();
+            sum.update(&contents);
+            expected.check(sum.sum())?;
         }
         Ok(contents)
     }
 
     /// The elements of the storage `key`: a range of the file, or unpacked when the archive compresses them.
     ///
-    /// The checksum of a range is not computed: that would read a file of gigabytes only to check it.
+    /// The checksum of a range is computed when it is read: a file of gigabytes is not read only to check it.
     pub(super) fn storage(&mut self, key: &str) -> Result<Storage> {
         let name = format!("{}data/{key}", self.root);
         let raw = self.raw(&name)?;
         if !raw.deflated {
-            return Ok(Storage::Range(self.backing.clone(), raw.range));
+            let checksum = Checksum::new(name, raw.checksum).map(Arc::new);
+            return Ok(Storage::Range(self.backing.clone(), raw.range, checksum));
         }
         let contents = self.contents(&name, self.unpack)?;
         self.unpack = self.unpack.saturating_sub(contents.len() as u64);
