@@ -218,7 +218,10 @@ fn text_error(expected: Expected, text: &str) -> Error {
     } else {
         None
     };
-    let name = expected.name();
-    let error = Error::format(format!("not {name}, the file is {what}: {begin}{more}"));
-    expected.advise(error, next)
+    // Two whole messages, so that the page of messages can be compared with them.
+    let message = match expected {
+        Expected::Checkpoint => format!("not a checkpoint, the file is {what}: {begin}{more}"),
+        Expected::Detector => format!("not a face detector, the file is {what}: {begin}{more}"),
+    };
+    expected.advise(Error::format(message), next)
 }
