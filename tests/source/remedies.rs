@@ -48,9 +48,13 @@ const IMPERATIVES: [&str; 36] = [
 ];
 
 /// Texts that begin like a remedy and are none, each with the reason.
-const ALLOWED: [(&str, &str); 4] = [
+const ALLOWED: [(&str, &str); 5] = [
     ("run configuration", "a context"),
     ("run configuration: {error}", "a context"),
+    (
+        "--detector finds faces, and the photos are taken whole",
+        "what an option does",
+    ),
     (
         "set {index} is selected, but there are only {sets}",
         "a set of keys and values",
