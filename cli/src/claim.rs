@@ -44,7 +44,7 @@ impl Claim {
                 return Ok(claim);
             }
             if !told {
-                eprintln!("waiting for another process that writes {}", path.display());
+                tell!("waiting for another process that writes {}", path.display());
                 told = true;
             }
             if signals::is_interrupted() {

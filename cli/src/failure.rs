@@ -125,7 +125,7 @@ fn say(kind: &str, message: &str, remedy: Option<Remedy>) {
     if REPORTED.swap(true, Ordering::Relaxed) {
         return;
     }
-    eprintln!("error[{kind}]: {message}");
+    tell!("error[{kind}]: {message}");
     if JSON.load(Ordering::Relaxed) {
         use std::io::Write;
         // Nobody is left to be told that this fails.

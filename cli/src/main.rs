@@ -2,6 +2,15 @@
 //!
 //! Results go to standard output, everything else to standard error. Exit codes are in [`failure`].
 
+/// Prints a line to standard error. One that is closed or full, where `eprintln!` panics, stops nothing: nobody reads
+/// it.
+macro_rules! tell {
+    ($($text:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stderr(), $($text)*);
+    }};
+}
+
 mod args;
 mod claim;
 mod commands;

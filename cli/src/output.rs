@@ -102,10 +102,7 @@ impl Target {
     pub fn report(&self, text: impl AsRef<str>) -> Outcome {
         match self.place {
             Place::StandardOutput => {
-                eprint!("{}", text.as_ref());
-                if !text.as_ref().ends_with('\n') {
-                    eprintln!();
-                }
+                tell!("{}", text.as_ref().strip_suffix('\n').unwrap_or(text.as_ref()));
                 Ok(())
             }
             _ => print(text),

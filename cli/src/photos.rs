@@ -151,7 +151,7 @@ impl PassedOver {
     /// Prints the lines to standard error, for commands whose standard output is a table or JSON.
     pub fn tell(&self) {
         for line in self.lines() {
-            eprintln!("not used  {line}");
+            tell!("not used  {line}");
         }
     }
 }

@@ -77,7 +77,7 @@ impl Bar {
 
     /// Writes a line to standard error without spoiling the bar.
     pub fn line(&self, text: &str) {
-        self.pause(|| eprintln!("{text}"));
+        self.pause(|| tell!("{text}"));
     }
 
     /// Does something, such as printing a result, while the bar is off the screen.

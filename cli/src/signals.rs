@@ -78,7 +78,7 @@ fn received(number: i32) {
         end();
     }
     if FINISHES.load(Ordering::Relaxed) {
-        eprintln!(
+        tell!(
             "\n{}: the running step is finished and the state saved; once more ends the program at once",
             cause()
         );
@@ -132,7 +132,7 @@ pub fn watch(report: fn()) {
             .map_err(|_| nix::errno::Errno::EAGAIN)
     });
     if let Err(error) = listening {
-        eprintln!("warning: Ctrl-C may leave temporary files: {error}");
+        tell!("warning: Ctrl-C may leave temporary files: {error}");
     }
 }
 
@@ -150,6 +150,6 @@ fn ignores_hangup() -> bool {
 pub fn watch(report: fn()) {
     REPORT.get_or_init(|| report);
     if let Err(error) = ctrlc::set_handler(|| received(INTERRUPT)) {
-        eprintln!("warning: Ctrl-C may leave temporary files: {error}");
+        tell!("warning: Ctrl-C may leave temporary files: {error}");
     }
 }

@@ -56,8 +56,19 @@ impl FaceDetector {
         if face.score < SURE_SCORE {
             return Ok(false);
         }
-        let evidence = self.evidence(image, &face.bounds, SQUARES[0])?;
-        Ok(lead(&evidence, 0) >= BEYOND_DOUBT && evidence[0] >= odds(DOUBTFUL_SCORE))
+        // The first look settles most photos; the mean of several settles most of the rest, for a fraction of what
+        // searching all orientations costs.
+        let mut mean = [0.0; 4];
+        for (looks, square) in SQUARES.into_iter().enumerate() {
+            let evidence = self.evidence(image, &face.bounds, square)?;
+            for (mean, evidence) in mean.iter_mut().zip(evidence) {
+                *mean += (evidence - *mean) / (looks + 1) as f32;
+            }
+            if lead(&mean, 0) >= BEYOND_DOUBT && mean[0] >= odds(DOUBTFUL_SCORE) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Compares the orientations by all faces that were found in any of them, `found[turns]` in pixels of the photo as

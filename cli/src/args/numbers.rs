@@ -31,7 +31,7 @@ impl Seed {
     /// The seed; says which one it is, on standard error, if this program chose it.
     pub fn announced(self) -> u64 {
         if self.chosen {
-            eprintln!("seed: {}", self.value);
+            tell!("seed: {}", self.value);
         }
         self.value
     }

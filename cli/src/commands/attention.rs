@@ -128,10 +128,10 @@ pub fn run(args: Args) -> Outcome {
         return output::print_json(&report);
     }
     for line in &report.notes {
-        eprintln!("{line}");
+        tell!("{line}");
     }
     for line in &report.left_out {
-        eprintln!("left out  {line}");
+        tell!("left out  {line}");
     }
     report.not_used.tell();
     let shown: Vec<_> = report.shown.iter().map(usize::to_string).collect();

@@ -133,7 +133,7 @@ impl Rows {
             .strip_prefix(&format!("{name}: "))
             .unwrap_or(message)
             .to_string();
-        eprintln!("left out  {name}: {kind}: {reason}");
+        tell!("left out  {name}: {kind}: {reason}");
         self.errors.push(error.kind());
         self.left_out.push(LeftOut { name, kind, reason });
         self.first_error.get_or_insert(error.into());
@@ -195,11 +195,11 @@ fn identity(input: Input, args: &Args, engine: Option<&Engine>) -> Outcome<Ident
     })?;
     for photo in &encoded.photos {
         if let Some(error) = &photo.error {
-            eprintln!("left out  {error}");
+            tell!("left out  {error}");
         }
     }
     for line in notes(&encoded.photos) {
-        eprintln!("{line}");
+        tell!("{line}");
     }
     Ok(encoded.identity)
 }

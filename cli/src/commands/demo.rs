@@ -167,7 +167,7 @@ fn find_people(root: &Path) -> Outcome<Vec<(String, Vec<Photo<'static>>)>> {
     for folder in folders {
         let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
         match photos::search(&folder, false)? {
-            found if found.photos.is_empty() => eprintln!("not used  {}: no photos", folder.display()),
+            found if found.photos.is_empty() => tell!("not used  {}: no photos", folder.display()),
             found => {
                 found.passed_over.tell();
                 people.push((name, found.photos.into_iter().map(Photo::from).collect()));

@@ -266,7 +266,7 @@ impl Finding {
     /// Prints the text, unless JSON is asked for; errors go to standard error in any case.
     fn tell(&self, json: bool) -> Outcome {
         match self {
-            Self::Error { kind, message, .. } => eprintln!("error[{kind}]: {message}"),
+            Self::Error { kind, message, .. } => tell!("error[{kind}]: {message}"),
             _ if json => {}
             finding => output::print(finding.text())?,
         }

@@ -101,7 +101,7 @@ impl AssetArgs {
             .ok_or_else(|| Failure::usage("no head models to render people with").with_remedy(remedy::ASSETS))?;
         let assets = Assets::open(folder)?;
         for line in assets.report() {
-            eprintln!("note: {line}");
+            tell!("note: {line}");
         }
         Ok(assets)
     }

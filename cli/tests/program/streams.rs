@@ -336,3 +336,34 @@ fn one_bad_file_does_not_lose_the_others() {
         "other.omniid: ",
     );
 }
+
+#[test]
+fn a_closed_or_full_standard_error_stops_nothing() {
+    let place = Workplace::new();
+    let run = |args: &[&str], stderr: Stdio| {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_omniid"))
+            .args(args)
+            .current_dir(place.path(""))
+            .env_clear()
+            .stdout(Stdio::null())
+            .stderr(stderr)
+            .spawn()
+            .unwrap();
+        // The reader, where there is one, goes away before a word is read.
+        drop(child.stderr.take());
+        child.wait().unwrap().code()
+    };
+    for args in [
+        &["inspect", "nobody.jpg", "a.png"][..],
+        &["compare", "nobody.jpg", "a.png"],
+        &["faces", "nobody.jpg"],
+    ] {
+        let heard = place.run(args).code;
+        assert_eq!(run(args, Stdio::piped()), Some(heard), "{args:?}");
+        #[cfg(target_os = "linux")]
+        {
+            let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+            assert_eq!(run(args, full.into()), Some(heard), "{args:?}");
+        }
+    }
+}

@@ -171,14 +171,14 @@ pub fn run(args: Args) -> Outcome {
     }
     for person in &report.people {
         for line in &person.notes {
-            eprintln!("{line}");
+            tell!("{line}");
         }
         for line in &person.left_out {
-            eprintln!("left out  {line}");
+            tell!("left out  {line}");
         }
         person.not_used.tell();
     }
-    eprintln!("{}", report.cost());
+    tell!("{}", report.cost());
     target.target().report(format!(
         "{}: {} of {} px",
         report.sheet,
