@@ -132,7 +132,7 @@ void ModelOpens()
 	EXPECT(!Heard.Progress.empty() && Heard.Progress.back().Fraction == 1.0f
 		&& Heard.Progress.back().Stage == EOmniIDStage::Load);
 	EXPECT(Utf8(Model->GetModelName()) == "untrained" && !Model->GetFingerprint().IsEmpty());
-	EXPECT(Model->HasAdapter() && !Model->HasDetector() && Model->GetHostLayerCount() == 2);
+	EXPECT(Model->HasAdapter() && Model->HasDetector() && Model->GetHostLayerCount() == 2);
 	UOmniIDModel Empty;
 	EXPECT(!Empty.HasAdapter() && Empty.GetHostLayerCount() == 0 && Empty.GetModelName().IsEmpty());
 }
