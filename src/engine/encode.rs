@@ -15,9 +15,9 @@ impl Engine {
     /// A photo that cannot be used is left out and reported, unless [`EncodeOptions::bad_photo`] says otherwise.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidArgument`] for zero photos, [`ErrorKind::NoFace`] when no photo shows a face, the
-    /// first photo's own error when none could be used for other reasons, [`ErrorKind::LimitExceeded`] for too
-    /// many photos.
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for zero photos, [`NoFace`](crate::ErrorKind::NoFace) when
+    /// no photo shows a face, the first photo's own error when none could be used for other reasons,
+    /// [`LimitExceeded`](crate::ErrorKind::LimitExceeded) for too many photos.
     pub fn encode<'p, P: Into<Photo<'p>>>(
         &self,
         photos: impl IntoIterator<Item = P>,
@@ -29,7 +29,7 @@ impl Engine {
     /// [`Engine::encode`], with a callback that is told about each photo and can cancel between two.
     ///
     /// # Errors
-    /// As [`Engine::encode`]; [`ErrorKind::Cancelled`].
+    /// As [`Engine::encode`]; [`Cancelled`](crate::ErrorKind::Cancelled).
     pub fn encode_with_progress<'p, P: Into<Photo<'p>>>(
         &self,
         photos: impl IntoIterator<Item = P>,
@@ -48,8 +48,8 @@ impl Engine {
     /// Label and consent note of `identity` stay unless `options` gives new ones.
     ///
     /// # Errors
-    /// As [`Engine::encode`]; [`ErrorKind::Mismatch`] when another model made the identity,
-    /// [`ErrorKind::Unsupported`] when an Omni-ID identity was kept without its photos' features.
+    /// As [`Engine::encode`]; [`Mismatch`](crate::ErrorKind::Mismatch) when another model made the identity,
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) when an Omni-ID identity was kept without its photos' features.
     pub fn extend<'p, P: Into<Photo<'p>>>(
         &self,
         identity: &Identity,
@@ -62,7 +62,7 @@ impl Engine {
     /// [`Engine::extend`], with a callback that is told about each photo and can cancel between two.
     ///
     /// # Errors
-    /// As [`Engine::extend`]; [`ErrorKind::Cancelled`].
+    /// As [`Engine::extend`]; [`Cancelled`](crate::ErrorKind::Cancelled).
     pub fn extend_with_progress<'p, P: Into<Photo<'p>>>(
         &self,
         identity: &Identity,
