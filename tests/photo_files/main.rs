@@ -4,6 +4,7 @@ mod colour;
 mod damage;
 mod icc;
 mod large;
+mod tiff;
 mod transparency;
 mod truncated;
 mod writer;

@@ -1,5 +1,6 @@
 //! The colour under transparency never counts.
 
+use super::tiff::uncompressed;
 use super::{icc, read};
 use image::{DynamicImage, ImageBuffer, ImageEncoder, ImageFormat, LumaA, Rgba, RgbaImage};
 use omniid::photo::{ChannelOrder, PixelBuffer};
@@ -147,31 +148,7 @@ fn colour_keys_of_png_are_transparency() {
 
 /// A TIFF of 6 × 6 pixels of four samples, the fourth of which is what `extra` says.
 fn tiff(pixels: &[u8], extra: u16) -> Vec<u8> {
-    let entries: [(u16, u16, u32, u32); 10] = [
-        (256, 3, 1, 6),
-        (257, 3, 1, 6),
-        // Four times 8 bits, behind the directory.
-        (258, 3, 4, 8 + 2 + 12 * 10 + 4),
-        (259, 3, 1, 1),
-        (262, 3, 1, 2),
-        (273, 4, 1, 8 + 2 + 12 * 10 + 4 + 8),
-        (277, 3, 1, 4),
-        (278, 3, 1, 6),
-        (279, 4, 1, 6 * 6 * 4),
-        (338, 3, 1, u32::from(extra)),
-    ];
-    let mut out = b"II\x2A\0\x08\0\0\0".to_vec();
-    out.extend(10u16.to_le_bytes());
-    for (tag, kind, count, value) in entries {
-        out.extend(tag.to_le_bytes());
-        out.extend(kind.to_le_bytes());
-        out.extend(count.to_le_bytes());
-        out.extend(value.to_le_bytes());
-    }
-    out.extend([0; 4]);
-    out.extend([8, 0, 8, 0, 8, 0, 8, 0]);
-    out.extend(pixels);
-    out
+    uncompressed(6, 6, Some(extra), pixels)
 }
 
 #[test]

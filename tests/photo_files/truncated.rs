@@ -1,6 +1,7 @@
 //! PNG, WebP, BMP and TIFF of which a little, or more, is missing at the end.
 
 use super::read;
+use super::tiff::uncompressed;
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::{DynamicImage, ExtendedColorType, ImageEncoder, ImageFormat, RgbImage};
 use omniid::photo::PhotoNote;
@@ -163,29 +164,7 @@ fn directory_first(tiff: &[u8]) -> Vec<u8> {
     let parts: Vec<&[u8]> = (0..number(places + 4))
         .map(|index| &tiff[one(places, index)..one(places, index) + one(lengths, index)])
         .collect();
-    let pixels = parts.concat();
-    let entries: [(u16, u16, u32, u32); 9] = [
-        (256, 3, 1, 301),
-        (257, 3, 1, 203),
-        (258, 3, 3, 8 + 2 + 12 * 9 + 4),
-        (259, 3, 1, 1),
-        (262, 3, 1, 2),
-        (273, 4, 1, 8 + 2 + 12 * 9 + 4 + 6),
-        (277, 3, 1, 3),
-        (278, 3, 1, 203),
-        (279, 4, 1, pixels.len() as u32),
-    ];
-    let mut out = b"II\x2A\0\x08\0\0\0\x09\0".to_vec();
-    for (tag, kind, count, value) in entries {
-        out.extend(tag.to_le_bytes());
-        out.extend(kind.to_le_bytes());
-        out.extend(count.to_le_bytes());
-        out.extend(value.to_le_bytes());
-    }
-    out.extend([0; 4]);
-    out.extend([8, 0, 8, 0, 8, 0]);
-    out.extend(pixels);
-    out
+    uncompressed(301, 203, None, &parts.concat())
 }
 
 #[test]
