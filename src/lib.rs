@@ -31,6 +31,7 @@ mod limits;
 pub mod photo;
 mod precision;
 mod progress;
+pub mod recogniser;
 #[doc(hidden)]
 pub mod remedy;
 mod setters;
@@ -66,6 +67,7 @@ const _: () = {
     shared::<host::HostSpec>();
     shared::<identity::Identity>();
     shared::<photo::Photo<'_>>();
+    shared::<recogniser::FaceEmbedding>();
     shared::<Error>();
 };
 
