@@ -1551,6 +1551,21 @@ void omniid_report_free(omniid_report *report);
 #define OMNIID_MASK_MODE_DIFFUSERS 1
 
 /**
+ * The identity's attention is added to the output.
+ */
+#define OMNIID_INJECTION_ADD 0
+
+/**
+ * PuLID's ORTHO: without its part that points the way of the output, for each channel over all image tokens.
+ */
+#define OMNIID_INJECTION_ORTHOGONAL 1
+
+/**
+ * PuLID's ORTHO_v2: that part is kept where image tokens look at the identity's first five tokens.
+ */
+#define OMNIID_INJECTION_ORTHOGONAL_V2 2
+
+/**
  * Keys and values of identities for every layer of a host. Immutable; may be used from any number of threads at once.
  */
 typedef struct omniid_conditioning omniid_conditioning;
@@ -1672,11 +1687,26 @@ typedef struct omniid_conditioning_options {
    * Passed to progress; not looked at without one.
    */
   void *progress_user_data;
+  /**
+   * Number of further tokens with zero keys and values that take part in each softmax, at most 65536. They need no
+   * memory. PuLID: 8 for fidelity, with OMNIID_INJECTION_ORTHOGONAL_V2; 16 for style, with
+   * OMNIID_INJECTION_ORTHOGONAL; 0 for neutral, with OMNIID_INJECTION_ADD. Default: 0.
+   */
+  size_t zero_tokens;
+  /**
+   * How an identity's attention joins the layer's output, OMNIID_INJECTION_... Default: it is added.
+   */
+  int32_t injection;
+  /**
+   * 1: the values of InstantX's FLUX adapter are normalised like its keys, as some ComfyUI nodes do and the authors'
+   * code does not. Other adapters refuse it. Default: 0.
+   */
+  int32_t normalise_values;
 } omniid_conditioning_options;
 
 /** Initialises an omniid_conditioning_options. */
 #define OMNIID_CONDITIONING_OPTIONS_INIT { sizeof(omniid_conditioning_options), 0, NULL, 0, 0, 0, 0, 0, NULL, \
-  NULL, NULL, NULL, NULL }
+  NULL, NULL, NULL, NULL, 0, 0, 0 }
 
 /**
  * Projects one or more identities to the keys and values of every layer of the engine's host. Each identity has a

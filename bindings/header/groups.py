@@ -49,6 +49,7 @@ GROUPS = [
     Group("UNCONDITIONAL_", "Unconditional", "What unconditional rows see instead of the identity."),
     Group("EMBEDS_SCALING_", "EmbedsScaling", "How the weight acts on keys and values."),
     Group("MASK_MODE_", "MaskMode", "Whose rules for placing masks are followed."),
+    Group("INJECTION_", "Injection", "How an identity's attention joins the layer's output."),
     Group("ROLE_", "Role", "The side of guidance that a batch row belongs to."),
     Group("LAYOUT_", "Layout", "The order of the dimensions of query and output."),
     Group("INJECT_FLAG_", "InjectFlag", "Flags of an injection, to be added up."),

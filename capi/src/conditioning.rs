@@ -3,12 +3,13 @@
 use crate::engine::{omniid_engine, precision};
 use crate::host::HostTexts;
 use crate::identity::omniid_identity;
-use crate::pointer::{self, reserved, unused};
+use crate::pointer::{self, flag, reserved, unused};
 use crate::progress::{omniid_progress_fn, with_progress};
 use crate::status::omniid_status;
 use crate::structs::{self, CStruct};
 use omniid::conditioning::{
-    Conditioning, ConditioningOptions, EmbedsScaling, LayerScales, Mask, MaskMode, StepRange, Unconditional, WeightType,
+    Conditioning, ConditioningOptions, EmbedsScaling, Injection, LayerScales, Mask, MaskMode, StepRange, Unconditional,
+    WeightType,
 };
 use omniid::engine::ConditioningInput;
 use omniid::host::HostSpec;
@@ -87,6 +88,13 @@ pub const OMNIID_MASK_MODE_COMFYUI: i32 = 0;
 /// As in diffusers: grid from the mask's proportions, bicubic.
 pub const OMNIID_MASK_MODE_DIFFUSERS: i32 = 1;
 
+/// The identity's attention is added to the output.
+pub const OMNIID_INJECTION_ADD: i32 = 0;
+/// PuLID's ORTHO: without its part that points the way of the output, for each channel over all image tokens.
+pub const OMNIID_INJECTION_ORTHOGONAL: i32 = 1;
+/// PuLID's ORTHO_v2: that part is kept where image tokens look at the identity's first five tokens.
+pub const OMNIID_INJECTION_ORTHOGONAL_V2: i32 = 2;
+
 /// Keys and values of identities for every layer of a host. Immutable; may be used from any number of threads at once.
 pub struct omniid_conditioning {
     pub(crate) conditioning: Conditioning,
@@ -161,11 +169,21 @@ pub struct omniid_conditioning_options {
     pub progress: omniid_progress_fn,
     /// Passed to progress; not looked at without one.
     pub progress_user_data: *mut c_void,
+    /// Number of further tokens with zero keys and values that take part in each softmax, at most 65536. They need no
+    /// memory. PuLID: 8 for fidelity, with OMNIID_INJECTION_ORTHOGONAL_V2; 16 for style, with
+    /// OMNIID_INJECTION_ORTHOGONAL; 0 for neutral, with OMNIID_INJECTION_ADD. Default: 0.
+    pub zero_tokens: usize,
+    /// How an identity's attention joins the layer's output, OMNIID_INJECTION_... Default: it is added.
+    pub injection: i32,
+    /// 1: the values of InstantX's FLUX adapter are normalised like its keys, as some ComfyUI nodes do and the authors'
+    /// code does not. Other adapters refuse it. Default: 0.
+    pub normalise_values: i32,
 }
 
 // SAFETY: `repr(C)`, size first, no padding, integers, pointers and an optional function.
 unsafe impl CStruct for omniid_conditioning_options {
     const NAME: &'static str = "omniid_conditioning_options";
+    const EARLIER_SIZES: &'static [usize] = &[std::mem::offset_of!(omniid_conditioning_options, zero_tokens)];
 }
 
 /// # Safety
@@ -287,7 +305,15 @@ unsafe fn options(raw: &omniid_conditioning_options, host: Option<&HostSpec>) ->
                 )))
             }
         })
-        .with_dtype(precision(raw.precision, "precision")?.dtype());
+        .with_dtype(precision(raw.precision, "precision")?.dtype())
+        .with_injection(Injection::from_number(raw.injection).ok_or_else(|| {
+            Error::invalid(format!(
+                "injection: {}, expected 0 to 2 (OMNIID_INJECTION_...)",
+                raw.injection
+            ))
+        })?)
+        .with_zero_tokens(raw.zero_tokens)
+        .with_normalise_values(flag(raw.normalise_values, "normalise_values")?);
     // SAFETY: the caller's promise, here and below.
     unsafe {
         options.composition_scale = number(raw.composition_scale, "composition_scale")?;
@@ -407,6 +433,13 @@ mod tests {
             WeightType::StyleAndComposition as i32,
             OMNIID_WEIGHT_TYPE_STYLE_AND_COMPOSITION
         );
+        for (number, mode) in [
+            (OMNIID_INJECTION_ADD, Injection::Add),
+            (OMNIID_INJECTION_ORTHOGONAL, Injection::Orthogonal),
+            (OMNIID_INJECTION_ORTHOGONAL_V2, Injection::OrthogonalV2),
+        ] {
+            assert_eq!(Injection::from_number(number), Some(mode));
+        }
         assert!(unconditional(8).is_err() && unconditional(-1).is_err());
     }
 }

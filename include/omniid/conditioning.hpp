@@ -66,6 +66,20 @@ enum class MaskMode : std::int32_t {
     diffusers = OMNIID_MASK_MODE_DIFFUSERS, ///< diffusers: grid from the mask's proportions, bicubic.
 };
 
+/// How an identity's attention joins the layer's output; the constants of omniid.h say more.
+enum class Injection : std::int32_t {
+    add = OMNIID_INJECTION_ADD,                     ///< It is added.
+    orthogonal = OMNIID_INJECTION_ORTHOGONAL,       ///< PuLID's ORTHO.
+    orthogonal_v2 = OMNIID_INJECTION_ORTHOGONAL_V2, ///< PuLID's ORTHO_v2.
+};
+
+/// PuLID's published combinations of zero tokens and injection; for ConditioningOptions::pulid.
+enum class PulidMode {
+    fidelity, ///< 8 zero tokens, Injection::orthogonal_v2: most like the person.
+    style,    ///< 16 zero tokens, Injection::orthogonal: most like the picture without the identity.
+    neutral,  ///< No zero tokens, Injection::add.
+};
+
 /// The side of guidance of a batch row.
 enum class Role : std::int32_t {
     conditional = OMNIID_ROLE_CONDITIONAL,     ///< Conditioned on the prompt.
@@ -128,6 +142,16 @@ struct ConditioningInput {
 /// Options of a conditioning, for all its identities, with the library's defaults; see omniid_conditioning_options.
 class ConditioningOptions {
   public:
+    /// The default options with PuLID's zero tokens and injection. PuLID's own weight is 0.8.
+    [[nodiscard]] static ConditioningOptions pulid(PulidMode mode) noexcept {
+        ConditioningOptions options;
+        switch (mode) {
+        case PulidMode::fidelity: return options.zero_tokens(8).injection(Injection::orthogonal_v2);
+        case PulidMode::style: return options.zero_tokens(16).injection(Injection::orthogonal);
+        case PulidMode::neutral: break;
+        }
+        return options;
+    }
     /// How an identity's weight is spread over the layers.
     ConditioningOptions &weight_type(WeightType type) noexcept {
         return c_.weight_type = static_cast<std::int32_t>(type), *this;
@@ -141,6 +165,16 @@ class ConditioningOptions {
     /// Whose rules for placing masks are followed.
     ConditioningOptions &mask_mode(MaskMode mode) noexcept {
         return c_.mask_mode = static_cast<std::int32_t>(mode), *this;
+    }
+    /// How an identity's attention joins the layer's output.
+    ConditioningOptions &injection(Injection how) noexcept {
+        return c_.injection = static_cast<std::int32_t>(how), *this;
+    }
+    /// Number of further tokens with zero keys and values that take part in each softmax.
+    ConditioningOptions &zero_tokens(std::size_t count) noexcept { return c_.zero_tokens = count, *this; }
+    /// Whether the values of InstantX's FLUX adapter are normalised like its keys.
+    ConditioningOptions &normalise_values(bool normalise) noexcept {
+        return c_.normalise_values = normalise ? 1 : 0, *this;
     }
     /// Number type of the stored keys and values.
     ConditioningOptions &precision(Precision precision) noexcept {

@@ -54,6 +54,7 @@ fn attention_layers(c: &mut Criterion) {
             key_values: &set,
             select: None,
             scale: None,
+            zero_tokens: 0,
         };
         group.throughput(Throughput::Elements((4 * batch * rows * heads * dim * TOKENS) as u64));
         group.bench_function(format!("B{batch} S{rows} H{heads} D{dim} T{TOKENS}"), |b| {

@@ -25,7 +25,7 @@ mod simd;
 mod threads;
 mod view;
 
-pub use attention::{attention, AttentionInput, KeyValue, OutputMode};
+pub use attention::{attention, AttentionInput, KeyValue, OutputMode, LEADING_TOKENS};
 pub use element::{Element, Scalar};
 pub use elementwise::{layer_norm, Activation};
 pub use error::{Error, ErrorKind, Remedy, Result};

@@ -51,6 +51,7 @@ fn calls_allocate_nothing_after_warm_up() {
             key_values: &set,
             select: None,
             scale: None,
+            zero_tokens: 0,
         };
         let mut view = TensorViewMut::contiguous(&mut output, shape).unwrap();
         let mode = OutputMode::Add {

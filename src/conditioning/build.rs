@@ -2,7 +2,7 @@
 
 use super::{
     layer_weight, ConditionedIdentity, ConditionedLayer, Conditioning, ConditioningOptions, EmbedsScaling,
-    IdentityInput, Inner, MaskGrids, TokenSource, WeightType, Weights,
+    IdentityInput, Injection, Inner, MaskGrids, TokenSource, WeightType, Weights,
 };
 use crate::adapter::{Adapter, AdapterLayer};
 use crate::error::{Error, Result};
@@ -63,6 +63,8 @@ pub(super) fn build(
         device_state: crate::cuda::DeviceState::new(&device)?,
         host: host.clone(),
         dtype: options.dtype,
+        injection: options.injection,
+        zero_tokens: options.zero_tokens,
         device,
         identities: conditioned,
     };
@@ -75,6 +77,25 @@ fn check_options(options: &ConditioningOptions, host: &HostSpec) -> Result<()> {
             "keys and values of type {:?}; they can be f32, f16 or bf16",
             options.dtype
         )));
+    }
+    if options.zero_tokens > ConditioningOptions::MOST_ZERO_TOKENS {
+        return Err(Error::invalid(format!(
+            "{} zero tokens; at most {} are taken",
+            options.zero_tokens,
+            ConditioningOptions::MOST_ZERO_TOKENS
+        )));
+    }
+    // Until the kernel that does it is there.
+    if options.injection != Injection::Add {
+        return Err(Error::unsupported(format!(
+            "{} injection is not there yet",
+            options.injection.name()
+        )));
+    }
+    if options.normalise_values {
+        return Err(Error::invalid(
+            "normalise_values is set, but this adapter has no normalisation of keys that values could share",
+        ));
     }
     let numbers = [
         ("composition scale", options.composition_scale),

@@ -5,6 +5,7 @@
 //! ([`Conditioning::keys`], [`Conditioning::values`]) into its own attention kernel.
 
 mod build;
+mod injection;
 mod layer_scales;
 mod mask;
 mod options;
@@ -17,6 +18,7 @@ mod property_tests;
 #[cfg(test)]
 mod tests;
 
+pub use injection::{Injection, PulidMode};
 pub use layer_scales::LayerScales;
 pub use mask::{Mask, MaskMode};
 pub use options::{ConditioningOptions, EmbedsScaling, IdentityInput, Role, Unconditional};
@@ -47,6 +49,8 @@ struct Inner {
     device_state: Option<crate::cuda::DeviceState>,
     host: HostSpec,
     dtype: DType,
+    injection: Injection,
+    zero_tokens: usize,
     device: Device,
     identities: Vec<ConditionedIdentity>,
 }
@@ -115,6 +119,17 @@ impl Conditioning {
         self.inner.dtype
     }
 
+    /// How an identity's attention joins the layer's output.
+    pub fn injection(&self) -> Injection {
+        self.inner.injection
+    }
+
+    /// Number of further tokens with zero keys and values in each softmax. They are not part of
+    /// [`keys`](Self::keys) and [`values`](Self::values).
+    pub fn zero_tokens(&self) -> usize {
+        self.inner.zero_tokens
+    }
+
     /// Where the keys and values are.
     pub fn device(&self) -> &Device {
         &self.inner.device
@@ -165,7 +180,8 @@ impl Conditioning {
     /// memory of this conditioning.
     ///
     /// A host that runs its own attention adds `factor × softmax(q Kᵀ / √head_dim) V`, with
-    /// [`factor`](Self::factor).
+    /// [`factor`](Self::factor); it has to heed [`injection`](Self::injection) and
+    /// [`zero_tokens`](Self::zero_tokens) where they are not the defaults.
     ///
     /// # Errors
     /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) when there is no such layer or identity.

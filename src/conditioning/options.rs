@@ -1,6 +1,6 @@
 //! What can be chosen when identities are conditioned for a host.
 
-use super::{LayerScales, Mask, MaskMode, StepRange, WeightType};
+use super::{Injection, LayerScales, Mask, MaskMode, PulidMode, StepRange, WeightType};
 use crate::setters::setters;
 use candle_core::{DType, Tensor};
 
@@ -114,6 +114,31 @@ pub struct ConditioningOptions {
     pub dtype: DType,
     /// Whose way of placing masks is followed.
     pub mask_mode: MaskMode,
+    /// How an identity's attention joins the layer's output.
+    pub injection: Injection,
+    /// Number of further tokens with zero keys and values that take part in each softmax: the more, the weaker the
+    /// identity where the layer's queries do not ask for it. PuLID calls them `NUM_ZERO`. They need no memory. At most
+    /// [`MOST_ZERO_TOKENS`](Self::MOST_ZERO_TOKENS).
+    pub zero_tokens: usize,
+    /// InstantX's FLUX adapter: whether its values are normalised like its keys. The authors' code does not do so, some
+    /// ComfyUI nodes do. Other adapters refuse it.
+    pub normalise_values: bool,
+}
+
+impl ConditioningOptions {
+    /// Most [`zero_tokens`](Self::zero_tokens).
+    pub const MOST_ZERO_TOKENS: usize = 1 << 16;
+
+    /// The default options with PuLID's zero tokens and injection. PuLID's own weight is 0.8.
+    #[must_use]
+    pub fn pulid(mode: PulidMode) -> Self {
+        let (zero_tokens, injection) = match mode {
+            PulidMode::Fidelity => (8, Injection::OrthogonalV2),
+            PulidMode::Style => (16, Injection::Orthogonal),
+            PulidMode::Neutral => (0, Injection::Add),
+        };
+        Self::default().with_zero_tokens(zero_tokens).with_injection(injection)
+    }
 }
 
 impl Default for ConditioningOptions {
@@ -127,6 +152,9 @@ impl Default for ConditioningOptions {
             embeds_scaling: EmbedsScaling::ValuesOnly,
             dtype: DType::F32,
             mask_mode: MaskMode::ComfyUi,
+            injection: Injection::Add,
+            zero_tokens: 0,
+            normalise_values: false,
         }
     }
 }
@@ -148,4 +176,7 @@ setters!(ConditioningOptions {
     with_embeds_scaling: embeds_scaling = plain EmbedsScaling,
     with_dtype: dtype = plain DType,
     with_mask_mode: mask_mode = plain MaskMode,
+    with_injection: injection = plain Injection,
+    with_zero_tokens: zero_tokens = plain usize,
+    with_normalise_values: normalise_values = plain bool,
 });

@@ -16,7 +16,13 @@ pub(super) fn inject(conditioning: &Conditioning, mut call: InjectCall<'_>) -> R
         if std::mem::take(&mut unchecked) {
             check_finite(&call.query)?;
         }
-        attend(call.query, &mut call.output, call.roles, &pass?)?;
+        attend(
+            call.query,
+            &mut call.output,
+            call.roles,
+            &pass?,
+            conditioning.zero_tokens(),
+        )?;
     }
     Ok(())
 }
@@ -32,7 +38,13 @@ fn check_finite(query: &TensorView<'_>) -> Result<()> {
 }
 
 /// out[b, s] += factor · mask[s] · softmax(q Kᵀ / √d) V for the batch rows that have keys in their role.
-fn attend(query: TensorView<'_>, output: &mut TensorViewMut<'_>, roles: &[Role], pass: &Pass<'_>) -> Result<()> {
+fn attend(
+    query: TensorView<'_>,
+    output: &mut TensorViewMut<'_>,
+    roles: &[Role],
+    pass: &Pass<'_>,
+    zero_tokens: usize,
+) -> Result<()> {
     let batch = query.shape()[0];
     let (mut few_rows, mut few_factors) = ([None; USUAL_BATCH], [0.0; USUAL_BATCH]);
     let (mut many_rows, mut many_factors);
@@ -59,6 +71,7 @@ fn attend(query: TensorView<'_>, output: &mut TensorViewMut<'_>, roles: &[Role],
             key_values: sets,
             select: Some(rows),
             scale: None,
+            zero_tokens,
         };
         attention(
             ThreadPool::global(),

@@ -432,3 +432,15 @@ fn large_batches_work() {
         assert_close(&output[row * 48..][..48], &alone, 1e-6);
     }
 }
+
+#[test]
+fn zero_tokens_are_further_tokens_of_zeros() {
+    let (tokens, query) = (random(&[7, CONTEXT], 1), noise(COUNT, 3));
+    let zeros = Tensor::zeros((9, CONTEXT), DType::F32, &Device::Cpu).unwrap();
+    let longer = Tensor::cat(&[&tokens, &zeros], 0).unwrap();
+    let expected = added(&plain(&[IdentityInput::new(&longer)]), &query, |_| {});
+    let options = ConditioningOptions::default().with_zero_tokens(9);
+    let conditioning = condition(&[IdentityInput::new(&tokens)], &options);
+    assert_close(&added(&conditioning, &query, |_| {}), &expected, 1e-6);
+    assert_eq!(conditioning.zero_tokens(), 9);
+}

@@ -4,11 +4,44 @@ using OmniID.Native;
 
 namespace OmniID
 {
+    /// <summary>PuLID's published combinations of zero tokens and injection.</summary>
+    public enum PulidMode
+    {
+        /// <summary>8 zero tokens, <see cref="Injection.OrthogonalV2"/>: most like the person.</summary>
+        Fidelity,
+
+        /// <summary>
+        /// 16 zero tokens, <see cref="Injection.Orthogonal"/>: most like the picture without the identity.
+        /// </summary>
+        Style,
+
+        /// <summary>No zero tokens, <see cref="Injection.Add"/>.</summary>
+        Neutral,
+    }
+
     /// <summary>
     /// Options for all identities of a conditioning. Properties that are not set have the library's defaults.
     /// </summary>
     public sealed class ConditioningOptions
     {
+        /// <summary>
+        /// The default options with PuLID's zero tokens and injection. PuLID's own weight is 0.8.
+        /// </summary>
+        public static ConditioningOptions Pulid(PulidMode mode)
+        {
+            switch (mode)
+            {
+                case PulidMode.Fidelity:
+                    return new ConditioningOptions { ZeroTokens = 8, Injection = Injection.OrthogonalV2 };
+                case PulidMode.Style:
+                    return new ConditioningOptions { ZeroTokens = 16, Injection = Injection.Orthogonal };
+                case PulidMode.Neutral:
+                    return new ConditioningOptions();
+                default:
+                    throw new ArgumentOutOfRangeException(nameof(mode));
+            }
+        }
+
         /// <summary>How weights are spread over the layers.</summary>
         public WeightType WeightType { get; set; }
 
@@ -20,6 +53,17 @@ namespace OmniID
 
         /// <summary>Whose rules for placing masks are followed.</summary>
         public MaskMode MaskMode { get; set; }
+
+        /// <summary>How an identity's attention joins the layer's output.</summary>
+        public Injection Injection { get; set; }
+
+        /// <summary>
+        /// Number of further tokens with zero keys and values that take part in each softmax, up to 65536.
+        /// </summary>
+        public int ZeroTokens { get; set; }
+
+        /// <summary>Whether the values of InstantX's FLUX adapter are normalised like its keys.</summary>
+        public bool NormaliseValues { get; set; }
 
         /// <summary>Number type of the stored keys and values.</summary>
         public Precision Precision { get; set; }
@@ -39,6 +83,8 @@ namespace OmniID
         {
             if (LayerScales?.Length == 0)
                 throw new ArgumentException("There must be one for each layer, or null.", nameof(LayerScales));
+            if (ZeroTokens < 0)
+                throw new ArgumentOutOfRangeException(nameof(ZeroTokens), ZeroTokens, "There cannot be fewer than 0.");
             NativeConditioningOptions native = NativeConditioningOptions.Create();
             native.WeightType = (int)WeightType;
             native.LayerScales = (float*)pins.Array(LayerScales);
@@ -46,6 +92,9 @@ namespace OmniID
             native.EmbedsScaling = (int)EmbedsScaling;
             native.MaskMode = (int)MaskMode;
             native.Precision = (int)Precision;
+            native.Injection = (int)Injection;
+            native.ZeroTokens = (UIntPtr)ZeroTokens;
+            native.NormaliseValues = NormaliseValues ? 1 : 0;
             native.CompositionScale = Number(pins, CompositionScale);
             native.StyleBoost = Number(pins, StyleBoost);
             native.CompositionBoost = Number(pins, CompositionBoost);

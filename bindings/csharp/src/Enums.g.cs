@@ -286,6 +286,21 @@ namespace OmniID
         Diffusers = 1,
     }
 
+    /// <summary>How an identity's attention joins the layer's output.</summary>
+    public enum Injection
+    {
+        /// <summary>The identity's attention is added to the output.</summary>
+        Add = 0,
+        /// <summary>
+        /// PuLID's ORTHO: without its part that points the way of the output, for each channel over all image tokens.
+        /// </summary>
+        Orthogonal = 1,
+        /// <summary>
+        /// PuLID's ORTHO_v2: that part is kept where image tokens look at the identity's first five tokens.
+        /// </summary>
+        OrthogonalV2 = 2,
+    }
+
     /// <summary>The side of guidance that a batch row belongs to.</summary>
     public enum Role
     {

@@ -21,6 +21,7 @@ from .enums import (
     Crop,
     EmbedsScaling,
     EncoderKind,
+    Injection,
     Layout,
     LogLevel,
     MaskMode,
@@ -50,6 +51,7 @@ from .errors import (
 from .identity import Identity, IdentityInfo
 from .paths import cmake_prefix, include_folder, library_path
 from .photos import Face, Photo, PhotoReport
+from .pulid import pulid
 from .tensors import Tensor
 
 __version__: str = lib.omniid_version().decode()
@@ -74,6 +76,7 @@ __all__ = [
     "HostLayer",
     "Identity",
     "IdentityInfo",
+    "Injection",
     "InternalError",
     "InvalidArgumentError",
     "IoError",
@@ -102,5 +105,6 @@ __all__ = [
     "cmake_prefix",
     "include_folder",
     "library_path",
+    "pulid",
     "set_log",
 ]

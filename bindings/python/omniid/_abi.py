@@ -287,6 +287,15 @@ OMNIID_MASK_MODE_COMFYUI = 0
 #: As in diffusers: grid from the mask's proportions, bicubic.
 OMNIID_MASK_MODE_DIFFUSERS = 1
 
+#: The identity's attention is added to the output.
+OMNIID_INJECTION_ADD = 0
+
+#: PuLID's ORTHO: without its part that points the way of the output, for each channel over all image tokens.
+OMNIID_INJECTION_ORTHOGONAL = 1
+
+#: PuLID's ORTHO_v2: that part is kept where image tokens look at the identity's first five tokens.
+OMNIID_INJECTION_ORTHOGONAL_V2 = 2
+
 #: A row that is conditioned on the prompt.
 OMNIID_ROLE_CONDITIONAL = 0
 
@@ -1012,6 +1021,15 @@ class omniid_conditioning_options(ctypes.Structure):
     progress: CFuncPtr
     #: Passed to progress; not looked at without one.
     progress_user_data: int | None
+    #: Number of further tokens with zero keys and values that take part in each softmax, at most 65536. They need no
+    #: memory. PuLID: 8 for fidelity, with OMNIID_INJECTION_ORTHOGONAL_V2; 16 for style, with
+    #: OMNIID_INJECTION_ORTHOGONAL; 0 for neutral, with OMNIID_INJECTION_ADD. Default: 0.
+    zero_tokens: int
+    #: How an identity's attention joins the layer's output, OMNIID_INJECTION_... Default: it is added.
+    injection: int
+    #: 1: the values of InstantX's FLUX adapter are normalised like its keys, as some ComfyUI nodes do and the authors'
+    #: code does not. Other adapters refuse it. Default: 0.
+    normalise_values: int
 
     _fields_ = [
         ("struct_size", c_uint32),
@@ -1027,6 +1045,9 @@ class omniid_conditioning_options(ctypes.Structure):
         ("composition_boost", POINTER(c_float)),
         ("progress", omniid_progress_fn),
         ("progress_user_data", c_void_p),
+        ("zero_tokens", c_size_t),
+        ("injection", c_int32),
+        ("normalise_values", c_int32),
     ]
 
     @classmethod

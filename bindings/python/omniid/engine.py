@@ -22,6 +22,7 @@ from .enums import (
     DeviceType,
     EmbedsScaling,
     EncoderKind,
+    Injection,
     MaskMode,
     Precision,
     Strangers,
@@ -400,6 +401,9 @@ class Engine(Owner):
         layer_scales: Sequence[float] | None = None,
         embeds_scaling: EmbedsScaling | str = EmbedsScaling.VALUES,
         mask_mode: MaskMode | str = MaskMode.COMFYUI,
+        injection: Injection | str = Injection.ADD,
+        zero_tokens: int = 0,
+        normalise_values: bool = False,
         precision: Precision | str = Precision.F32,
         composition_scale: float | None = None,
         style_boost: float | None = None,
@@ -412,7 +416,9 @@ class Engine(Owner):
         `identities` is an Identity, a ConditioningInput, or a list of them. Each has its own softmax; their
         contributions are added. `weight_type` says how weights are spread over the layers, `layer_scales` is one more
         factor for each layer in the order of `host_layers`. `mask_mode` is whose rules for placing masks are followed,
-        "comfyui" or "diffusers". `precision` is the number type of the stored keys and values. `composition_scale`,
+        "comfyui" or "diffusers". `injection` is how an identity's attention joins the layer's output, `zero_tokens` the
+        number of further tokens with zero keys and values in each softmax; `**omniid.pulid("fidelity")` sets both as
+        PuLID does. `normalise_values` normalises the values of InstantX's FLUX adapter like its keys. `precision` is the number type of the stored keys and values. `composition_scale`,
         `style_boost` and `composition_boost` are weights of the weight types that know them; default: the identity's
         scale.
         """
@@ -422,6 +428,9 @@ class Engine(Owner):
         options.weight_type = choice(WeightType, weight_type, "weight_type")
         options.embeds_scaling = choice(EmbedsScaling, embeds_scaling, "embeds_scaling")
         options.mask_mode = choice(MaskMode, mask_mode, "mask_mode")
+        options.injection = choice(Injection, injection, "injection")
+        options.zero_tokens = int(zero_tokens)
+        options.normalise_values = int(bool(normalise_values))
         options.precision = choice(Precision, precision, "precision")
         if layer_scales is not None:
             scales = np.ascontiguousarray(layer_scales, dtype=np.float32).reshape(-1)

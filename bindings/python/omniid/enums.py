@@ -264,6 +264,17 @@ class MaskMode(enum.IntEnum):
     DIFFUSERS = 1
 
 
+class Injection(enum.IntEnum):
+    """How an identity's attention joins the layer's output."""
+
+    #: The identity's attention is added to the output.
+    ADD = 0
+    #: PuLID's ORTHO: without its part that points the way of the output, for each channel over all image tokens.
+    ORTHOGONAL = 1
+    #: PuLID's ORTHO_v2: that part is kept where image tokens look at the identity's first five tokens.
+    ORTHOGONAL_V2 = 2
+
+
 class Role(enum.IntEnum):
     """The side of guidance that a batch row belongs to."""
 

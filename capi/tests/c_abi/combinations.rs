@@ -385,6 +385,11 @@ fn conditioning_options_count_or_are_refused() {
         "progress": none => Counts;
         "progress_user_data": |o| o.progress_user_data = (&raw const NUMBERS).cast_mut().cast()
             => Harmless("documented: not looked at without progress");
+        "zero_tokens": |o| o.zero_tokens = 65_537 => Refused("65537 zero tokens");
+        "zero_tokens": |o| o.zero_tokens = 8 => Counts;
+        "injection": |o| o.injection = 3 => Refused("injection: 3");
+        "normalise_values": |o| o.normalise_values = 2 => Refused("normalise_values: 2");
+        "normalise_values": |o| o.normalise_values = 1 => Refused("normalise");
     ];
     check("omniid_conditioning_options", conditioning_options, rows, |options| {
         objects.condition(&objects.input(), options)
@@ -513,6 +518,17 @@ fn sizes_of_the_first_release_are_accepted() {
         let status = objects.encode(&photo, &encode_options());
         assert_eq!(status == OMNIID_STATUS_OK, accepted, "photo of {size} bytes");
     }
+    // Conditioning options without what came with PuLID, as in the first release.
+    for (size, accepted) in [(80, true), (88, false), (96, true), (104, true)] {
+        let mut options = conditioning_options();
+        options.struct_size = size;
+        let status = objects.condition(&objects.input(), &options);
+        assert_eq!(
+            status == OMNIID_STATUS_OK,
+            accepted,
+            "conditioning options of {size} bytes"
+        );
+    }
     for (name, size, first) in [
         ("omniid_engine_options", size_of::<omniid_engine_options>(), 184),
         ("omniid_encode_options", size_of::<omniid_encode_options>(), 72),
@@ -520,11 +536,6 @@ fn sizes_of_the_first_release_are_accepted() {
         ("omniid_face", size_of::<omniid_face>(), 64),
         ("omniid_host_layer", size_of::<omniid_host_layer>(), 24),
         ("omniid_conditioning_input", size_of::<omniid_conditioning_input>(), 72),
-        (
-            "omniid_conditioning_options",
-            size_of::<omniid_conditioning_options>(),
-            80,
-        ),
         ("omniid_inject_call", size_of::<omniid_inject_call>(), 88),
     ] {
         assert_eq!(

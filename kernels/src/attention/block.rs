@@ -37,6 +37,8 @@ pub(super) struct Block<'a> {
     pub(super) head_dim: usize,
     /// Factor on the scores.
     pub(super) scale: f32,
+    /// Number of further tokens with zero keys and values.
+    pub(super) zero_tokens: f32,
     pub(super) write: Write<'a>,
     /// Working memory of [`scratch_len`] values.
     pub(super) scratch: *mut f32,
@@ -157,6 +159,12 @@ impl Block<'_> {
         }
     }
 
+    /// The greatest score before the first token: that of zero tokens is 0.
+    #[inline(always)]
+    fn start(&self) -> Option<f32> {
+        (self.zero_tokens > 0.0).then_some(0.0)
+    }
+
     /// Brings tokens `start..start + len` into the layout of the products.
     #[inline(always)]
     unsafe fn pack<L: Lanes>(&self, scratch: &Scratch, start: usize, len: usize) {
@@ -224,10 +232,11 @@ impl Block<'_> {
             for r in 0..rows.len() {
                 let state = index + r;
                 let (greatest, total) = (scratch.greatest.add(state), scratch.total.add(state));
-                let before = if first { None } else { Some(*greatest) };
+                let before = if first { self.start() } else { Some(*greatest) };
                 let (now, sum) = softmax::<L>(scratch.scores.add(r * STRIDE), len, before);
                 match before {
                     None => *total = sum,
+                    Some(before) if first => *total = self.zero_tokens * (before - now).exp2() + sum,
                     Some(before) => {
                         // What was summed so far had another maximum.
                         let correction = (before - now).exp2();

@@ -23,6 +23,9 @@ use rows::head_rows;
 /// Query rows below which a head is not split further among threads.
 const SMALLEST_CHUNK: usize = 96;
 
+/// Number of tokens, from the first on, whose share of the attention PuLID's second orthogonal mode looks at.
+pub const LEADING_TOKENS: usize = 5;
+
 /// Multiply-adds below which waking the other threads costs more than it brings.
 const SERIAL_WORK: usize = 1 << 18;
 
@@ -48,6 +51,9 @@ pub struct AttentionInput<'a> {
     pub select: Option<&'a [Option<usize>]>,
     /// Factor on the scores; by default 1/√head_dim.
     pub scale: Option<f32>,
+    /// Further tokens whose keys and values are zero. They take part in the softmax: each adds exp(0) to its
+    /// denominator. They need no memory.
+    pub zero_tokens: usize,
 }
 
 /// What [`attention`] does with its result.
@@ -145,6 +151,7 @@ pub fn attention(
                 tokens,
                 head_dim,
                 scale,
+                zero_tokens: input.zero_tokens as f32,
                 write,
                 scratch,
             };

@@ -61,6 +61,7 @@ fn largest_error<T: Scalar>(pool: &ThreadPool, case: &Case, seed: u64) -> f64 {
         key_values: &[set],
         select: None,
         scale: None,
+        zero_tokens: 0,
     };
     let mut view = TensorViewMut::contiguous(&mut output, shape).unwrap();
     attention(pool, &input, &mut view, OutputMode::Overwrite).unwrap();
@@ -186,6 +187,7 @@ impl Small {
             key_values: &[self.set()],
             select: None,
             scale: None,
+            zero_tokens: 0,
         };
         attention(
             &ThreadPool::new(2),
@@ -243,6 +245,7 @@ fn strides_do_not_change_the_result() {
             key_values: &[set],
             select: None,
             scale: None,
+            zero_tokens: 0,
         };
         let mut view = TensorViewMut::new(&mut output, SHAPE, strides).unwrap();
         attention(&ThreadPool::new(2), &input, &mut view, OutputMode::Overwrite).unwrap();
@@ -297,6 +300,7 @@ fn half_precision_outputs_are_rounded_once() {
         key_values: &[small.set()],
         select: None,
         scale: None,
+        zero_tokens: 0,
     };
     let mut view = TensorViewMut::contiguous(&mut output, SHAPE).unwrap();
     let mode = OutputMode::Add {
@@ -331,6 +335,7 @@ fn each_batch_row_takes_its_own_set() {
             key_values: &sets,
             select: Some(select),
             scale: None,
+            zero_tokens: 0,
         };
         let mut view = TensorViewMut::contiguous(&mut output, SHAPE).unwrap();
         attention(&ThreadPool::new(2), &input, &mut view, OutputMode::Overwrite).unwrap();
@@ -369,6 +374,7 @@ fn permuted_or_repeated_tokens_change_nothing() {
         key_values: &[set],
         select: None,
         scale: None,
+        zero_tokens: 0,
     };
     let mut output = vec![0.0; expected.len()];
     let mut view = TensorViewMut::contiguous(&mut output, SHAPE).unwrap();
@@ -435,6 +441,7 @@ fn what_does_not_fit_is_refused() {
             key_values,
             select,
             scale: None,
+            zero_tokens: 0,
         };
         let mut view = TensorViewMut::contiguous(output, SHAPE).unwrap();
         attention(&ThreadPool::new(1), &input, &mut view, OutputMode::Overwrite)
@@ -447,4 +454,58 @@ fn what_does_not_fit_is_refused() {
     output.fill(5.0);
     run(&none, None, &mut output).unwrap();
     assert!(output.iter().all(|&x| x == 0.0));
+}
+
+#[test]
+fn zero_tokens_are_those_of_keys_and_values_of_zeros() {
+    let pool = ThreadPool::new(2);
+    let mut random = StdRng::seed_from_u64(21);
+    for isa in Isa::available() {
+        isa.with(|| {
+            // The sign decides on which side of a zero token's score the others lie; 600 tokens are two blocks.
+            for (tokens, zeros, sign) in [(6, 8, 1.0), (6, 8, -1.0), (600, 16, -1.0), (1, 70_000, 1.0)] {
+                let (rows, dim) = (29, 20);
+                let query: Vec<f32> = normal::<f32>(&mut random, rows * dim).iter().map(|x| x.abs()).collect();
+                let keys = normal::<f32>(&mut random, tokens * dim)
+                    .iter()
+                    .map(|x| sign * x.abs())
+                    .collect::<Vec<_>>();
+                let values: Vec<f32> = normal(&mut random, tokens * dim);
+                let mut output = vec![0.5; rows * dim];
+                let set = KeyValue {
+                    keys: TensorView::contiguous(&keys, [1, tokens, 1, dim]).unwrap(),
+                    values: TensorView::contiguous(&values, [1, tokens, 1, dim]).unwrap(),
+                };
+                let input = AttentionInput {
+                    query: TensorView::contiguous(&query, [1, rows, 1, dim]).unwrap(),
+                    key_values: &[set],
+                    select: None,
+                    scale: Some(0.7),
+                    zero_tokens: zeros,
+                };
+                let weights: Vec<f32> = (0..rows).map(|row| (row % 3) as f32).collect();
+                let mode = OutputMode::Add {
+                    factors: &[2.0],
+                    row_weights: Some(&weights),
+                };
+                let mut view = TensorViewMut::contiguous(&mut output, [1, rows, 1, dim]).unwrap();
+                attention(&pool, &input, &mut view, mode).unwrap();
+                let with_zeros = |data: &[f32]| -> Vec<Vec<f64>> {
+                    let zeros = std::iter::repeat_n(vec![0.0; dim], zeros);
+                    (0..tokens).map(|t| row(data, t * dim, dim)).chain(zeros).collect()
+                };
+                let (keys, values) = (with_zeros(&keys), with_zeros(&values));
+                for (r, weight) in weights.iter().enumerate() {
+                    let expected = reference(&row(&query, r * dim, dim), &keys, &values, 0.7);
+                    for (x, y) in expected.iter().zip(&output[r * dim..]) {
+                        let wanted = 0.5 + 2.0 * f64::from(*weight) * x;
+                        assert!(
+                            (wanted - f64::from(*y)).abs() < 1e-5,
+                            "{isa:?} {tokens} {zeros}: {wanted} {y}"
+                        );
+                    }
+                }
+            }
+        });
+    }
 }

@@ -56,6 +56,7 @@ pub(super) fn attend(
         key_values: std::slice::from_ref(&set),
         select: None,
         scale: None,
+        zero_tokens: 0,
     };
     let mut output = vec![0.0_f32; query.1.shape().elem_count()];
     let mut target = TensorViewMut::contiguous(&mut output, input.query.shape())?;

@@ -605,6 +605,21 @@ namespace OmniID.Native
         public IntPtr Progress;
         /// <summary>Passed to progress; not looked at without one.</summary>
         public void* ProgressUserData;
+        /// <summary>
+        /// Number of further tokens with zero keys and values that take part in each softmax, at most 65536. They need
+        /// no memory. PuLID: 8 for fidelity, with OMNIID_INJECTION_ORTHOGONAL_V2; 16 for style, with
+        /// OMNIID_INJECTION_ORTHOGONAL; 0 for neutral, with OMNIID_INJECTION_ADD. Default: 0.
+        /// </summary>
+        public UIntPtr ZeroTokens;
+        /// <summary>
+        /// How an identity's attention joins the layer's output, OMNIID_INJECTION_... Default: it is added.
+        /// </summary>
+        public int Injection;
+        /// <summary>
+        /// 1: the values of InstantX's FLUX adapter are normalised like its keys, as some ComfyUI nodes do and the
+        /// authors' code does not. Other adapters refuse it. Default: 0.
+        /// </summary>
+        public int NormaliseValues;
 
         /// <summary>What OMNIID_CONDITIONING_OPTIONS_INIT is in C.</summary>
         public static NativeConditioningOptions Create()

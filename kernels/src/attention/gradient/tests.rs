@@ -38,6 +38,7 @@ impl Case {
             key_values: &[set],
             select: None,
             scale: None,
+            zero_tokens: 0,
         };
         let mut view = TensorViewMut::contiguous(&mut output, self.shape).unwrap();
         attention(pool, &input, &mut view, OutputMode::Overwrite).unwrap();
