@@ -15,6 +15,11 @@ pub const IMAGE_ENCODER: Remedy = Remedy::new(
     "image-encoder",
     "give the CLIP vision model that it was trained with as image encoder",
 );
+/// A normalised face embedding where the raw one is needed.
+pub const RAW_EMBEDDING: Remedy = Remedy::new(
+    "raw-embedding",
+    "give the embedding as the network makes it (insightface: face.embedding, not face.normed_embedding), or the photo",
+);
 /// An image encoder beside a checkpoint that has one.
 pub const OWN_IMAGE_ENCODER: Remedy =
     Remedy::new("own-image-encoder", "leave the image encoder and its configuration out");

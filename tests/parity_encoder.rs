@@ -5,7 +5,7 @@
 
 use candle_core::{DType, Device, Tensor};
 use omniid::checkpoint::Checkpoint;
-use omniid::encoder::{Encoder, EncoderConfig, EncoderInput, EncoderKind, OmniIdConfig};
+use omniid::encoder::{Encoder, EncoderConfig, EncoderInput, EncoderKind, Features, OmniIdConfig};
 use omniid::vit::{VisionConfig, VisionTransformer};
 use omniid::Limits;
 use omniid_kernels::layers::Activation;
@@ -152,13 +152,13 @@ fn projections_equal_diffusers() -> Outcome {
             let encoder = Encoder::load(&config, builder)?;
             assert_eq!(usage.unused(), Vec::<String>::new());
             // Two photos: their tokens one after the other.
-            let photos = [features.get(0)?, features.get(1)?];
+            let photos = [0, 1].map(|n| Features::of_image(features.get(n).expect("two photos")));
             let rank = if encoder.input() == EncoderInput::ImageEmbeds {
                 1
             } else {
                 2
             };
-            assert_eq!(photos[0].rank(), rank);
+            assert_eq!(photos[0].image()?.rank(), rank);
             let got = encoder.encode(&photos)?;
             check(&case, "tokens", dtype, limit, &got, &tokens.flatten(0, 1)?)?;
         }
@@ -177,8 +177,8 @@ fn omni_id_equals_the_reference() -> Outcome {
         let checkpoint = open(&case.join("encoder.safetensors"))?;
         let photos = expected(&case, "photos")?;
         let list = (0..photos.dim(0)?)
-            .map(|n| photos.get(n))
-            .collect::<Result<Vec<_>, _>>()?;
+            .map(|n| Ok(photos.get(n)?.into()))
+            .collect::<omniid::Result<Vec<Features>>>()?;
         for (dtype, limit) in PRECISIONS {
             let (builder, usage) = checkpoint.var_builder(dtype, &Device::Cpu);
             let encoder = Encoder::load(&EncoderConfig::OmniId(config.clone()), builder)?;

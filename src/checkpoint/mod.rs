@@ -14,6 +14,7 @@ mod describe;
 mod families;
 mod kind;
 
+pub use crate::encoder::Variant;
 pub use crate::tensor_file::{
     remove_unfinished, safetensors_to_bytes, save_atomically, save_bytes_atomically, write_safetensors, Checkpoint,
     Container, OutputTensor, SafetensorsWriter, Shapes, Source, TensorInfo, Unfinished, UsageTracker, FINGERPRINT_KEY,

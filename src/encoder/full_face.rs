@@ -3,6 +3,7 @@
 use super::block::EPSILON;
 use super::check::{check_features, check_sizes};
 use super::kind::{Description, EncoderInput, Interface, Network, TokenCount};
+use super::{EncodeSettings, Features};
 use crate::error::Result;
 use crate::tensor_file::Shapes;
 use candle_core::{DType, Tensor};
@@ -74,12 +75,13 @@ impl Description for FullFace {
     }
 
     fn interface(config: &FullFaceConfig) -> Interface {
-        Interface {
-            input: EncoderInput::Penultimate,
-            input_width: config.feature_width,
-            tokens: TokenCount::PerFeatureToken,
-            token_width: config.token_width,
-        }
+        let tokens = TokenCount::PerFeatureToken;
+        Interface::of_image(
+            EncoderInput::Penultimate,
+            config.feature_width,
+            tokens,
+            config.token_width,
+        )
     }
 
     fn detail(config: &FullFaceConfig) -> Option<(&'static str, String)> {
@@ -104,8 +106,8 @@ impl Description for FullFace {
 }
 
 impl Network for FullFace {
-    fn encode_photo(&self, features: &Tensor) -> Result<Tensor> {
-        Ok(self.forward(&features.unsqueeze(0)?)?.squeeze(0)?)
+    fn encode_photo(&self, photo: &Features, _: &EncodeSettings) -> Result<Tensor> {
+        Ok(self.forward(&photo.image()?.unsqueeze(0)?)?.squeeze(0)?)
     }
 }
 

@@ -1,6 +1,8 @@
 //! What a kind of encoder says about itself.
 
-use crate::error::Result;
+use super::{EncodeSettings, Features};
+use crate::error::{Error, Result};
+use crate::recogniser::{EmbeddingForm, FaceArchitecture};
 use crate::tensor_file::Shapes;
 use candle_core::Tensor;
 use omniid_kernels::layers::Weights;
@@ -43,15 +45,16 @@ pub(super) trait Description: Network + Sized {
 
 /// An encoder at work.
 pub(super) trait Network {
-    /// Tokens `[tokens, token width]` of one photo, whose features are `[feature tokens, feature width]`.
-    fn encode_photo(&self, features: &Tensor) -> Result<Tensor>;
+    /// Tokens `[tokens, token width]` of one photo, which brings what the [`Interface`] asks for, the embedding in the
+    /// form that it says.
+    fn encode_photo(&self, photo: &Features, settings: &EncodeSettings) -> Result<Tensor>;
 
     /// Tokens `[tokens, token width]` of the photos of one person; one after the other unless the kind reads them
     /// together.
-    fn encode(&self, photos: &[Tensor]) -> Result<Tensor> {
+    fn encode(&self, photos: &[Features], settings: &EncodeSettings) -> Result<Tensor> {
         let tokens = photos
             .iter()
-            .map(|photo| self.encode_photo(photo))
+            .map(|photo| self.encode_photo(photo, settings))
             .collect::<Result<Vec<_>>>()?;
         Ok(Tensor::cat(&tokens, 0)?)
     }
@@ -67,21 +70,116 @@ pub(super) trait Network {
 pub(super) struct Interface {
     /// What it reads from the image encoder.
     pub input: EncoderInput,
-    /// Width of what it reads.
+    /// Width of what it reads; 0 for [`EncoderInput::Nothing`].
     pub input_width: usize,
+    /// The face embedding that it reads, if it reads one.
+    pub face: Option<FaceInput>,
+    /// Whether [`EncodeSettings::shortcut_scale`] has an effect.
+    pub shortcut: bool,
+    /// Whether the tokens depend on [`EncodeSettings::timestep`].
+    pub timestep: bool,
     /// How many tokens come out.
     pub tokens: TokenCount,
     /// Width of a token.
     pub token_width: usize,
 }
 
+impl Interface {
+    /// The interface of an encoder that reads an image encoder and nothing else.
+    pub(super) fn of_image(input: EncoderInput, input_width: usize, tokens: TokenCount, token_width: usize) -> Self {
+        Self {
+            input,
+            input_width,
+            face: None,
+            shortcut: false,
+            timestep: false,
+            tokens,
+            token_width,
+        }
+    }
+
+    /// The interface of an encoder that reads a face embedding and nothing else.
+    #[allow(dead_code)]
+    pub(super) fn of_face(face: FaceInput, tokens: TokenCount, token_width: usize) -> Self {
+        Self {
+            face: Some(face),
+            ..Self::of_image(EncoderInput::Nothing, 0, tokens, token_width)
+        }
+    }
+}
+
 /// What an encoder reads from the image encoder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum EncoderInput {
     /// Hidden state −2, class token first: `[tokens, width]` per photo.
     Penultimate,
     /// The projected class token: `[projection]` per photo.
     ImageEmbeds,
+    /// The inputs of blocks 4, 8, 12, 16 and 20 of PuLID's EVA02-CLIP-L/14-336, one after the other, each with its class
+    /// token first: `[5 · tokens, width]` per photo. The L2-normalised class embedding of the last layer follows the
+    /// face embedding, see [`FaceInput::dimension`].
+    HiddenStates,
+    /// Nothing: the encoder reads a face embedding only.
+    Nothing,
+}
+
+/// The face embedding that an encoder reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct FaceInput {
+    /// Values of [`Features::embedding`]. For [`EncoderInput::HiddenStates`] the raw embedding and the class embedding
+    /// of the image encoder, one after the other: 512 + 768 = 1280 for PuLID.
+    pub dimension: usize,
+    /// The form that the encoder was trained on, and in which its network gets it.
+    pub form: EmbeddingForm,
+    /// The architecture of the network that the encoder was trained with.
+    pub network: FaceArchitecture,
+}
+
+impl FaceInput {
+    /// Fails unless `embedding` is `[dimension]`.
+    pub(super) fn check(&self, embedding: &Tensor) -> Result<()> {
+        match *embedding.dims() {
+            [dimension] if dimension == self.dimension => Ok(()),
+            _ => Err(Error::mismatch(format!(
+                "the identity encoder takes a face embedding of shape [{}], got {:?}",
+                self.dimension,
+                embedding.dims()
+            ))),
+        }
+    }
+}
+
+impl EncodeSettings {
+    /// Fails for settings that are not finite or do nothing to an encoder of this kind.
+    pub(super) fn check(&self, interface: &Interface, kind: super::EncoderKind) -> Result<()> {
+        let no_effect = |what: &str| {
+            Err(Error::invalid(format!(
+                "{what} has no effect on the {} encoder",
+                kind.name()
+            )))
+        };
+        if !self.shortcut_scale.is_finite() {
+            return Err(Error::invalid(format!(
+                "shortcut scale {}, expected a finite number",
+                self.shortcut_scale
+            )));
+        }
+        if self.shortcut_scale != 1.0 && !interface.shortcut {
+            return no_effect(&format!("shortcut scale {}", self.shortcut_scale));
+        }
+        match self.timestep {
+            None if interface.timestep => Err(Error::invalid(format!(
+                "tokens of the {} encoder depend on the denoising timestep, got none",
+                kind.name()
+            ))),
+            Some(timestep) if !interface.timestep => no_effect(&format!("timestep {timestep}")),
+            Some(timestep) if !timestep.is_finite() => {
+                Err(Error::invalid(format!("timestep {timestep}, expected a finite number")))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// How many tokens come out.

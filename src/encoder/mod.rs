@@ -12,6 +12,7 @@
 mod attention_maps;
 mod block;
 mod check;
+mod features;
 mod full_face;
 mod kind;
 mod omni_id;
@@ -19,15 +20,19 @@ mod omni_id_config;
 mod omni_id_places;
 mod projection;
 mod resampler;
+mod variant;
 
+pub use features::{EncodeSettings, Features};
 pub use full_face::{FullFace, FullFaceConfig};
-pub use kind::{EncoderInput, TokenCount};
+pub use kind::{EncoderInput, FaceInput, TokenCount};
 pub use omni_id::OmniId;
 pub use omni_id_config::OmniIdConfig;
 pub use projection::{Projection, ProjectionConfig};
 pub use resampler::{Resampler, ResamplerConfig};
+pub use variant::Variant;
 
 use crate::error::{Error, Result};
+use crate::recogniser::EmbeddingForm;
 use crate::tensor_file::Shapes;
 use candle_core::{DType, Device, Tensor};
 use kind::{Description, Interface, Network};
@@ -204,6 +209,21 @@ impl EncoderConfig {
         self.interface().input_width
     }
 
+    /// The face embedding that the encoder reads, if it reads one.
+    pub fn face(&self) -> Option<FaceInput> {
+        self.interface().face
+    }
+
+    /// Whether [`EncodeSettings::shortcut_scale`] has an effect.
+    pub fn has_shortcut(&self) -> bool {
+        self.interface().shortcut
+    }
+
+    /// Whether the tokens depend on [`EncodeSettings::timestep`].
+    pub fn needs_timestep(&self) -> bool {
+        self.interface().timestep
+    }
+
     /// How many tokens come out.
     pub fn tokens(&self) -> TokenCount {
         self.interface().tokens
@@ -224,9 +244,17 @@ impl EncoderConfig {
         let which = match self.input() {
             EncoderInput::Penultimate => "all patches",
             EncoderInput::ImageEmbeds => "pooled",
+            EncoderInput::HiddenStates => "all patches of five layers",
+            EncoderInput::Nothing => "",
         };
-        let features = format!("{} wide, {which}", self.input_width());
-        let mut details = vec![("tokens", tokens), ("image features", features)];
+        let mut details = vec![("tokens", tokens)];
+        if self.input() != EncoderInput::Nothing {
+            details.push(("image features", format!("{} wide, {which}", self.input_width())));
+        }
+        if let Some(face) = self.face() {
+            let FaceInput { network, form, .. } = face;
+            details.push(("face network", format!("{network}, {form} embedding")));
+        }
         details.extend(self.detail());
         details
     }
@@ -256,6 +284,11 @@ impl Encoder {
         self.config().input_width()
     }
 
+    /// The face embedding that the encoder reads, if it reads one.
+    pub fn face(&self) -> Option<FaceInput> {
+        self.config().face()
+    }
+
     /// How many tokens come out.
     pub fn tokens(&self) -> TokenCount {
         self.config().tokens()
@@ -268,38 +301,80 @@ impl Encoder {
 
     /// Identity tokens `[tokens, token width]` from the features of one person's photos.
     ///
-    /// Features are `[feature tokens, feature width]` per photo for [`EncoderInput::Penultimate`], and
-    /// `[feature width]` or `[1, feature width]` for [`EncoderInput::ImageEmbeds`]. Kinds other than Omni-ID
-    /// concatenate the tokens of the photos in the order given.
+    /// Each photo brings what [`EncoderConfig::input`] and [`EncoderConfig::face`] ask for. Kinds that do not read
+    /// all photos together concatenate their tokens in the order given.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) for no photos;
-    /// [`ErrorKind::Mismatch`](crate::ErrorKind::Mismatch) when features have another shape.
-    pub fn encode(&self, features: &[Tensor]) -> Result<Tensor> {
-        if features.is_empty() {
+    /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) for no photos, and for a photo without
+    /// features or embedding that the encoder reads;
+    /// [`ErrorKind::Mismatch`](crate::ErrorKind::Mismatch) when features have another shape, and for a normalised
+    /// embedding where the raw one is needed.
+    pub fn encode(&self, photos: &[Features]) -> Result<Tensor> {
+        self.encode_with(photos, &EncodeSettings::default())
+    }
+
+    /// [`Encoder::encode`] at a denoising timestep, 0 to 1000, for encoders whose tokens depend on it.
+    ///
+    /// # Errors
+    /// As [`Encoder::encode_with`].
+    pub fn encode_at(&self, photos: &[Features], timestep: f32) -> Result<Tensor> {
+        let settings = EncodeSettings {
+            timestep: Some(timestep),
+            ..EncodeSettings::default()
+        };
+        self.encode_with(photos, &settings)
+    }
+
+    /// [`Encoder::encode`] with settings.
+    ///
+    /// # Errors
+    /// As [`Encoder::encode`]; [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) for settings that are
+    /// not finite or have no effect on this kind, and for a missing timestep.
+    pub fn encode_with(&self, photos: &[Features], settings: &EncodeSettings) -> Result<Tensor> {
+        if photos.is_empty() {
             return Err(Error::invalid(
                 "an identity needs the features of at least one photo, got none",
             ));
         }
-        self.network().encode(features)
+        let interface = self.config().interface();
+        settings.check(&interface, self.kind())?;
+        let checked = |photo: &Features| -> Result<Features> {
+            if interface.input != EncoderInput::Nothing {
+                photo.image()?;
+            }
+            let Some(face) = interface.face else {
+                return Ok(photo.clone());
+            };
+            face.check(photo.embedding()?)?;
+            photo.clone().in_form(face.form)
+        };
+        let photos = photos.iter().map(checked).collect::<Result<Vec<_>>>()?;
+        self.network().encode(&photos, settings)
     }
 
     /// Tokens `[tokens, token width]` of features that are all zero.
     ///
     /// This is "no identity" of the base projection (a zero embedding **through** the projection, as the original,
     /// diffusers and ComfyUI do) and of the Resampler in stable-diffusion.cpp (zero hidden states).
-    /// `feature_tokens` is the number of feature tokens of one photo; a base projection ignores it.
+    /// A face embedding that the encoder reads is zero too. `feature_tokens` is the number of feature tokens of one
+    /// photo; encoders that read an image embedding or no image ignore it.
     ///
     /// # Errors
     /// As [`Encoder::encode`].
     pub fn encode_zeros(&self, feature_tokens: usize, device: &Device) -> Result<Tensor> {
-        let config = self.config();
-        let width = config.input_width();
-        let zeros = match config.input() {
-            EncoderInput::Penultimate => Tensor::zeros((feature_tokens, width), DType::F32, device)?,
-            EncoderInput::ImageEmbeds => Tensor::zeros(width, DType::F32, device)?,
+        let interface = self.config().interface();
+        let width = interface.input_width;
+        let image = match interface.input {
+            EncoderInput::Penultimate | EncoderInput::HiddenStates => {
+                Some(Tensor::zeros((feature_tokens, width), DType::F32, device)?)
+            }
+            EncoderInput::ImageEmbeds => Some(Tensor::zeros(width, DType::F32, device)?),
+            EncoderInput::Nothing => None,
         };
-        self.encode(&[zeros])
+        let zeros = |face: FaceInput| Tensor::zeros(face.dimension, DType::F32, device);
+        let embedding = interface.face.map(zeros).transpose()?;
+        let form = interface.face.map_or(EmbeddingForm::Raw, |face| face.form);
+        self.encode(&[Features { image, embedding, form }])
     }
 
     /// The mean identity `[tokens, token width]`: "no identity" for an Omni-ID encoder, and subtracted before two

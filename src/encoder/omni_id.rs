@@ -3,7 +3,7 @@
 use super::block::{FeedForward, EPSILON};
 use super::kind::{Description, EncoderInput, Interface, Network, TokenCount};
 use super::omni_id_places::{grid, place_code};
-use super::OmniIdConfig;
+use super::{EncodeSettings, Features, OmniIdConfig};
 use crate::error::{Error, Result};
 use crate::tensor_file::Shapes;
 use candle_core::{DType, Tensor};
@@ -72,12 +72,13 @@ impl Description for OmniId {
     }
 
     fn interface(config: &OmniIdConfig) -> Interface {
-        Interface {
-            input: EncoderInput::Penultimate,
-            input_width: config.feature_width,
-            tokens: TokenCount::PerIdentity(config.queries),
-            token_width: config.token_width,
-        }
+        let tokens = TokenCount::PerIdentity(config.queries);
+        Interface::of_image(
+            EncoderInput::Penultimate,
+            config.feature_width,
+            tokens,
+            config.token_width,
+        )
     }
 
     /// Queries start with standard deviation 1: smaller ones stay one and the same vector in training. With
@@ -123,12 +124,13 @@ impl Description for OmniId {
 }
 
 impl Network for OmniId {
-    fn encode_photo(&self, features: &Tensor) -> Result<Tensor> {
-        self.forward(std::slice::from_ref(features))
+    fn encode_photo(&self, photo: &Features, _: &EncodeSettings) -> Result<Tensor> {
+        self.forward(std::slice::from_ref(photo.image()?))
     }
 
-    fn encode(&self, photos: &[Tensor]) -> Result<Tensor> {
-        self.forward(photos)
+    fn encode(&self, photos: &[Features], _: &EncodeSettings) -> Result<Tensor> {
+        let images = photos.iter().map(|photo| photo.image().cloned());
+        self.forward(&images.collect::<Result<Vec<_>>>()?)
     }
 
     fn token_mean(&self) -> Option<&Tensor> {

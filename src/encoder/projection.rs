@@ -3,6 +3,7 @@
 use super::block::EPSILON;
 use super::check::check_sizes;
 use super::kind::{Description, EncoderInput, Interface, Network, TokenCount};
+use super::{EncodeSettings, Features};
 use crate::error::{Error, Result};
 use crate::tensor_file::Shapes;
 use candle_core::{DType, Tensor};
@@ -69,12 +70,13 @@ impl Description for Projection {
     }
 
     fn interface(config: &ProjectionConfig) -> Interface {
-        Interface {
-            input: EncoderInput::ImageEmbeds,
-            input_width: config.feature_width,
-            tokens: TokenCount::PerPhoto(config.tokens),
-            token_width: config.token_width,
-        }
+        let tokens = TokenCount::PerPhoto(config.tokens);
+        Interface::of_image(
+            EncoderInput::ImageEmbeds,
+            config.feature_width,
+            tokens,
+            config.token_width,
+        )
     }
 
     fn build(config: &ProjectionConfig, weights: &Weights) -> Result<Self> {
@@ -94,7 +96,8 @@ impl Description for Projection {
 }
 
 impl Network for Projection {
-    fn encode_photo(&self, features: &Tensor) -> Result<Tensor> {
+    fn encode_photo(&self, photo: &Features, _: &EncodeSettings) -> Result<Tensor> {
+        let features = photo.image()?;
         let embeds = match features.rank() {
             1 => features.unsqueeze(0)?,
             _ => features.clone(),

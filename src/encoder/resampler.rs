@@ -3,6 +3,7 @@
 use super::block::{FeedForward, EPSILON};
 use super::check::{check_features, check_sizes};
 use super::kind::{Description, EncoderInput, Interface, Network, TokenCount};
+use super::{EncodeSettings, Features};
 use crate::error::{Error, Result};
 use crate::tensor_file::Shapes;
 use candle_core::{DType, Tensor};
@@ -123,12 +124,13 @@ impl Description for Resampler {
     }
 
     fn interface(config: &ResamplerConfig) -> Interface {
-        Interface {
-            input: EncoderInput::Penultimate,
-            input_width: config.feature_width,
-            tokens: TokenCount::PerPhoto(config.tokens),
-            token_width: config.token_width,
-        }
+        let tokens = TokenCount::PerPhoto(config.tokens);
+        Interface::of_image(
+            EncoderInput::Penultimate,
+            config.feature_width,
+            tokens,
+            config.token_width,
+        )
     }
 
     fn detail(config: &ResamplerConfig) -> Option<(&'static str, String)> {
@@ -175,8 +177,8 @@ impl Description for Resampler {
 }
 
 impl Network for Resampler {
-    fn encode_photo(&self, features: &Tensor) -> Result<Tensor> {
-        Ok(self.forward(&features.unsqueeze(0)?)?.squeeze(0)?)
+    fn encode_photo(&self, photo: &Features, _: &EncodeSettings) -> Result<Tensor> {
+        Ok(self.forward(&photo.image()?.unsqueeze(0)?)?.squeeze(0)?)
     }
 }
 

@@ -223,8 +223,9 @@ impl Engine {
         }
         Some(match self.inner.encoder.input() {
             EncoderInput::ImageEmbeds if flux => Synthetic::BlackImage,
-            EncoderInput::ImageEmbeds => Synthetic::ZeroEmbedding,
+            EncoderInput::ImageEmbeds | EncoderInput::Nothing => Synthetic::ZeroEmbedding,
             EncoderInput::Penultimate => Synthetic::ZeroPixels,
+            EncoderInput::HiddenStates => Synthetic::ZeroFeatures,
         })
     }
 
@@ -256,7 +257,7 @@ impl Engine {
             Synthetic::ZeroEmbedding | Synthetic::ZeroFeatures => {
                 encoder.encode_zeros(self.inner.info.backbone.token_count(), &self.inner.device)?
             }
-            Synthetic::ZeroPixels | Synthetic::BlackImage => encoder.encode(&[self.plain_picture(which)?])?,
+            Synthetic::ZeroPixels | Synthetic::BlackImage => encoder.encode(&[self.plain_picture(which)?.into()])?,
         };
         Ok(kept.get_or_init(|| tokens).clone())
     }

@@ -151,7 +151,7 @@ impl Engine {
     pub(super) fn encode_features(&self, photos: &[Tensor]) -> Result<Vec<f32>> {
         let features = photos
             .iter()
-            .map(|photo| self.place(photo))
+            .map(|photo| Ok(self.place(photo)?.into()))
             .collect::<Result<Vec<_>>>()?;
         to_host(&self.inner.encoder.encode(&features)?)
     }

@@ -71,6 +71,7 @@ impl Engine {
         let tokens = match encoder.input() {
             EncoderInput::Penultimate => self.inner.info.backbone.token_count(),
             EncoderInput::ImageEmbeds => 1,
+            input => return Err(Error::unsupported(format!("features of an image encoder: {input:?}"))),
         };
         let expected = [tokens, self.inner.info.encoder.input_width()];
         if features.rank() != 3 || features.dims().get(1..) != Some(&expected[..]) {

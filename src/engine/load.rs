@@ -2,7 +2,7 @@
 
 use crate::checkpoint::{Checkpoint, Weights};
 use crate::encoder::EncoderInput;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::vit::{VisionConfig, VisionTransformer};
 use candle_core::{DType, Device};
 use std::sync::OnceLock;
@@ -63,6 +63,7 @@ impl Backbone {
             |weights| match self.input {
                 EncoderInput::ImageEmbeds => VisionTransformer::load(&self.config, weights),
                 EncoderInput::Penultimate => VisionTransformer::load_for_penultimate(&self.config, weights),
+                input => Err(Error::unsupported(format!("an image encoder for {input:?}"))),
             },
         )?;
         Ok(self.loaded.get_or_init(|| loaded))

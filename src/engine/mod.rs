@@ -8,6 +8,7 @@
 //! [`Engine::extend`] adds photos to one, [`Engine::condition`] projects keys and values for a host, once.
 
 mod attention;
+mod combine;
 mod comparison;
 mod condition;
 mod config;
@@ -23,13 +24,14 @@ mod untrained;
 
 pub use crate::checkpoint::Source;
 pub use crate::encoder::{
-    EncoderConfig, EncoderInput, EncoderKind, FullFaceConfig, OmniIdConfig, ProjectionConfig, ResamplerConfig,
-    TokenCount,
+    EncoderConfig, EncoderInput, EncoderKind, FaceInput, FullFaceConfig, OmniIdConfig, ProjectionConfig,
+    ResamplerConfig, TokenCount, Variant,
 };
 pub use crate::face::PhotoReport;
 pub use crate::photo::PhotoNote;
 pub use crate::vit::VisionConfig;
 pub use attention::{AttentionMaps, PhotoAttention};
+pub use combine::Combine;
 pub use condition::ConditioningInput;
 pub use config::{NativeConfig, PixelConfig, FORMAT_VERSION};
 pub use features::PhotoFeatures;

@@ -102,6 +102,7 @@ impl Parts {
 
 pub(super) fn open(options: EngineOptions, progress: ProgressFn<'_>) -> Result<Engine> {
     omniid_kernels::threads_asked_for()?;
+    refuse_options(&options)?;
     let device = open_device(options.device)?;
     let limits = options.limits;
     let checkpoint = read(&options.checkpoint, &limits)?;
@@ -179,6 +180,21 @@ pub(super) fn open(options: EngineOptions, progress: ProgressFn<'_>) -> Result<E
     };
     report(progress, Stage::Load, STEPS, STEPS)?;
     Ok(Engine { inner: Arc::new(inner) })
+}
+
+/// Refuses what no model reads yet.
+fn refuse_options(options: &EngineOptions) -> Result<()> {
+    let given = [
+        ("face recogniser", options.face_recogniser.is_some()),
+        ("face parser", options.face_parser.is_some()),
+        ("variant", options.variant.is_some()),
+    ];
+    match given.iter().find(|(_, given)| *given) {
+        Some((what, _)) => Err(Error::unsupported(format!(
+            "a {what} is given, which has no effect on this model"
+        ))),
+        None => Ok(()),
+    }
 }
 
 fn open_device(choice: DeviceChoice) -> Result<Device> {
@@ -369,6 +385,8 @@ fn check_widths(encoder: &EncoderConfig, backbone: &VisionConfig) -> Result<()> 
     let (what, found) = match encoder.input() {
         EncoderInput::Penultimate => ("hidden states", Some(backbone.hidden_size)),
         EncoderInput::ImageEmbeds => ("image embeddings", backbone.projection_dim),
+        EncoderInput::HiddenStates => ("hidden states of five layers", Some(backbone.hidden_size)),
+        EncoderInput::Nothing => return Ok(()),
     };
     if let EncoderConfig::OmniId(config) = encoder {
         if config.feature_tokens != backbone.token_count() {

@@ -1,7 +1,9 @@
 //! What an engine is opened with, and what a call to it may choose.
 
+use super::combine::Combine;
 use crate::checkpoint::Source;
 use crate::default_model::default_model;
+use crate::encoder::Variant;
 use crate::error::Result;
 use crate::face::{CropMode, CropOptions, DetectOptions, PhotoReport};
 use crate::host::HostSpec;
@@ -41,6 +43,17 @@ pub struct EngineOptions {
     /// inside a native checkpoint finds the faces, else
     /// [the built-in one](crate::face::FaceDetector::built_in).
     pub detector: Option<Source>,
+    /// The face recognition network: insightface's `w600k_r50.onnx` and `glintr100.onnx`, AuraFace, OpenCV's SFace,
+    /// facexlib's IR-SE50, each as ONNX or safetensors. Models of the FaceID family, InstantID and PuLID make their
+    /// tokens from its embeddings and need the one that they were trained with; with any other model it compares
+    /// identities with photos, see [`Engine::likeness`](super::Engine::likeness).
+    pub face_recogniser: Option<Source>,
+    /// The face parsing network (BiSeNet, facexlib's `parsing_bisenet.pth`) that makes the grey background of PuLID's
+    /// crop. Without it PuLID gets the plain crop. Refused for other models.
+    pub face_parser: Option<Source>,
+    /// Which published model the checkpoint is, where two share all tensors: FaceID-Plus for SD1.5 or its version 2,
+    /// which is the default; InstantID or Portrait-unnorm. Refused where the tensors say otherwise.
+    pub variant: Option<Variant>,
     /// The host's layer table. Without it, it is taken from the checkpoint: SD1.5, SDXL and FLUX by their
     /// shapes. Anything else needs it here before [`Engine::condition`](super::Engine::condition).
     pub host: Option<HostSpec>,
@@ -61,6 +74,9 @@ impl EngineOptions {
             image_encoder_config: None,
             defer_image_encoder: false,
             detector: None,
+            face_recogniser: None,
+            face_parser: None,
+            variant: None,
             host: None,
             device: DeviceChoice::Cpu,
             precision: Precision::F32,
@@ -120,6 +136,11 @@ pub struct EncodeOptions {
     pub bad_photo: BadPhoto,
     /// What to do with photos that look like somebody else than the others.
     pub strangers: Strangers,
+    /// How several photos go into encoders that read each photo by itself. Default: their tokens one after the other.
+    pub combine: Combine,
+    /// Weight of the image features of FaceID-PlusV2 beside the face embedding (`s_scale`). Default 1; another number is
+    /// refused for models without it.
+    pub shortcut_scale: f32,
     /// A display name, stored with the identity.
     pub label: String,
     /// What the person agreed to, stored with the identity.
@@ -136,6 +157,8 @@ impl Default for EncodeOptions {
             keep_features: true,
             bad_photo: BadPhoto::Skip,
             strangers: Strangers::Note,
+            combine: Combine::Concatenate,
+            shortcut_scale: 1.0,
             label: String::new(),
             consent: String::new(),
         }
@@ -157,6 +180,9 @@ setters!(EngineOptions {
     with_image_encoder_config: image_encoder_config = some String,
     with_defer_image_encoder: defer_image_encoder = plain bool,
     with_detector: detector = some Source,
+    with_face_recogniser: face_recogniser = some Source,
+    with_face_parser: face_parser = some Source,
+    with_variant: variant = option Variant,
     with_host: host = option HostSpec,
     with_device: device = plain DeviceChoice,
     with_precision: precision = plain Precision,
@@ -171,6 +197,8 @@ setters!(EncodeOptions {
     with_keep_features: keep_features = plain bool,
     with_bad_photo: bad_photo = plain BadPhoto,
     with_strangers: strangers = plain Strangers,
+    with_combine: combine = plain Combine,
+    with_shortcut_scale: shortcut_scale = plain f32,
     with_label: label = into String,
     with_consent: consent = into String,
 });

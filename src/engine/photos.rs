@@ -1,5 +1,6 @@
 //! Photos to features: reading, cutting, the image encoder, and the comparison of the photos with each other.
 
+use super::combine::Combine;
 use super::likeness::{verdicts, Judge, PhotoFaces};
 use super::options::{BadPhoto, EncodeOptions, Strangers};
 use super::Engine;
@@ -46,6 +47,11 @@ impl Engine {
     ) -> Result<(Vec<Tensor>, Vec<PhotoReport>)> {
         if options.batch_size == 0 {
             return Err(Error::invalid("encoding: batch size 0, expected at least 1"));
+        }
+        if options.combine != Combine::Concatenate || options.shortcut_scale != 1.0 {
+            return Err(Error::unsupported(
+                "encoding: combining photos and the shortcut scale have no effect on this model",
+            ));
         }
         // What is wrong with every photo is no photo's fault.
         let crop = self.crop_options(options);
@@ -173,6 +179,7 @@ impl Engine {
         match self.inner.encoder.input() {
             EncoderInput::Penultimate => self.inner.backbone.get()?.penultimate(pixels),
             EncoderInput::ImageEmbeds => Ok(self.inner.backbone.get()?.image_embeds(pixels)?.unsqueeze(1)?),
+            input => Err(Error::unsupported(format!("features of an image encoder: {input:?}"))),
         }
     }
 }
