@@ -24,6 +24,7 @@ mod default_model;
 pub mod encoder;
 pub mod engine;
 pub mod face;
+mod face_embedding;
 pub mod host;
 pub mod identity;
 pub mod inject;

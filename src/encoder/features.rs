@@ -1,7 +1,7 @@
 //! What an encoder takes from one photo.
 
 use crate::error::{Error, Result};
-use crate::recogniser::EmbeddingForm;
+use crate::face_embedding::EmbeddingForm;
 use crate::remedy;
 use candle_core::{DType, Tensor};
 

@@ -2,7 +2,7 @@
 
 use super::{EncodeSettings, Features};
 use crate::error::{Error, Result};
-use crate::recogniser::{EmbeddingForm, FaceArchitecture};
+use crate::face_embedding::{EmbeddingForm, FaceArchitecture};
 use crate::tensor_file::Shapes;
 use candle_core::Tensor;
 use omniid_kernels::layers::Weights;

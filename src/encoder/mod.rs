@@ -32,7 +32,7 @@ pub use resampler::{Resampler, ResamplerConfig};
 pub use variant::Variant;
 
 use crate::error::{Error, Result};
-use crate::recogniser::EmbeddingForm;
+use crate::face_embedding::EmbeddingForm;
 use crate::tensor_file::Shapes;
 use candle_core::{DType, Device, Tensor};
 use kind::{Description, Interface, Network};

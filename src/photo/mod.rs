@@ -25,6 +25,7 @@ pub use processor::ImageProcessor;
 pub use recognise::{recognise, recognise_file, PictureFormat};
 
 use crate::error::{Error, Result};
+use crate::face_embedding::FaceEmbedding;
 use crate::limits::Limits;
 use crate::remedy;
 use image::RgbImage;
@@ -47,6 +48,9 @@ pub struct Photo<'a> {
     pub face: FaceHint,
     /// What to call it in messages and reports instead of its path, or of `photo in memory`.
     pub name: Option<Cow<'a, str>>,
+    /// The embedding of the face that is meant, where the host has it: models that read face embeddings take this one
+    /// and run no recognition network on the photo.
+    pub embedding: Option<Cow<'a, FaceEmbedding>>,
 }
 
 /// Where a photo's pixels come from.
@@ -58,6 +62,9 @@ pub enum PhotoSource<'a> {
     Encoded(Cow<'a, [u8]>),
     /// Raw pixels.
     Pixels(PixelBuffer<'a>),
+    /// No picture: only [`Photo::embedding`]. Enough for models that read nothing else (FaceID, FaceID Portrait,
+    /// InstantID).
+    Nothing,
 }
 
 /// Which face of a photo is meant.
@@ -83,7 +90,13 @@ impl<'a> Photo<'a> {
             source,
             face: FaceHint::Detect,
             name: None,
+            embedding: None,
         }
+    }
+
+    /// A photo of which only the face embedding is known.
+    pub fn from_embedding(embedding: FaceEmbedding) -> Self {
+        Self::new(PhotoSource::Nothing).with_embedding(embedding)
     }
 
     /// A photo from the bytes of a JPEG, PNG, WebP, BMP or TIFF file.
@@ -102,6 +115,12 @@ impl<'a> Photo<'a> {
         self
     }
 
+    /// The same photo with the embedding of the face that is meant, which the host has computed.
+    pub fn with_embedding(mut self, embedding: FaceEmbedding) -> Self {
+        self.embedding = Some(Cow::Owned(embedding));
+        self
+    }
+
     /// The same photo under a name for messages and reports, such as `image 3 of the batch`.
     pub fn with_name(mut self, name: impl Into<Cow<'a, str>>) -> Self {
         self.name = Some(name.into());
@@ -114,6 +133,7 @@ impl<'a> Photo<'a> {
             (Some(name), _) => name.to_string(),
             (None, PhotoSource::Path(path)) => path.display().to_string(),
             (None, PhotoSource::Encoded(_) | PhotoSource::Pixels(_)) => "photo in memory".to_owned(),
+            (None, PhotoSource::Nothing) => "face embedding".to_owned(),
         }
     }
 
@@ -129,8 +149,8 @@ impl<'a> Photo<'a> {
     /// [`Io`](crate::ErrorKind::Io) when the file cannot be read, [`Format`](crate::ErrorKind::Format) when it is
     /// damaged or truncated, [`Unsupported`](crate::ErrorKind::Unsupported) for another format or an exotic variant,
     /// [`LimitExceeded`](crate::ErrorKind::LimitExceeded) when it is larger than `limits` or [`MAX_SIDE`] admit,
-    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) when a raw buffer holds a NaN. The message begins with
-    /// [`Photo::name`].
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) when a raw buffer holds a NaN, and for a photo of which
+    /// only the embedding is known. The message begins with [`Photo::name`].
     pub fn decode(&self, limits: &Limits) -> Result<RgbImage> {
         Ok(self.decode_with_notes(limits)?.image)
     }
@@ -146,6 +166,9 @@ impl<'a> Photo<'a> {
             }
             PhotoSource::Encoded(bytes) => decode::decode_bytes(bytes, limits),
             PhotoSource::Pixels(pixels) => pixels.to_rgb(limits).map(Decoded::whole),
+            PhotoSource::Nothing => Err(Error::invalid(
+                "a picture is needed, and there is only a face embedding",
+            )),
         };
         decoded.map_err(|error| error.context(self.name()))
     }
@@ -182,11 +205,13 @@ impl<'a> From<&'a Photo<'_>> for Photo<'a> {
             PhotoSource::Path(path) => PhotoSource::Path(Cow::Borrowed(path)),
             PhotoSource::Encoded(bytes) => PhotoSource::Encoded(Cow::Borrowed(bytes)),
             PhotoSource::Pixels(pixels) => PhotoSource::Pixels(pixels.borrowed()),
+            PhotoSource::Nothing => PhotoSource::Nothing,
         };
         Self {
             source,
             face: photo.face,
             name: photo.name.as_deref().map(Cow::Borrowed),
+            embedding: photo.embedding.as_deref().map(Cow::Borrowed),
         }
     }
 }

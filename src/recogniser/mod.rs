@@ -4,8 +4,4 @@
 //! that was trained to tell people apart. A [`FaceEmbedding`] says which network it comes from and whether its length
 //! was kept, since these adapters differ in both. The networks are the users' own files; none is part of OmniID.
 
-mod embedding;
-mod network;
-
-pub use embedding::{EmbeddingForm, FaceEmbedding};
-pub use network::{FaceArchitecture, FaceNetwork};
+pub use crate::face_embedding::{EmbeddingForm, FaceArchitecture, FaceEmbedding, FaceNetwork};

@@ -64,7 +64,7 @@ impl FromStr for FaceArchitecture {
 }
 
 /// Numbers of layers that IResNet comes with.
-pub(super) const LAYERS: [usize; 5] = [18, 34, 50, 100, 200];
+pub(crate) const LAYERS: [usize; 5] = [18, 34, 50, 100, 200];
 
 /// A face recognition network: what its embeddings are tagged with.
 #[derive(Debug, Clone, PartialEq, Eq)]
