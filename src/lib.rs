@@ -29,6 +29,7 @@ pub mod host;
 pub mod identity;
 pub mod inject;
 mod limits;
+pub mod lora;
 pub mod photo;
 mod precision;
 mod progress;

@@ -127,6 +127,12 @@ impl Description {
                     projection.map_or("none".to_string(), |width| width.to_string()),
                 ),
             ],
+            Some(CheckpointKind::Lora(lora)) => vec![
+                ("names", lora.naming.name().to_string()),
+                ("host", lora.host.title().to_string()),
+                ("layers", format!("{} linear layers", lora.layers)),
+                ("rank", lora.rank.map_or("differs".to_string(), |rank| rank.to_string())),
+            ],
             _ => Vec::new(),
         }
     }

@@ -8,6 +8,7 @@ use crate::adapter::AdapterLayout;
 use crate::encoder::EncoderConfig;
 use crate::error::{Error, Result};
 use crate::host::{HostFamily, HostSpec};
+use crate::lora::PublishedLora;
 use crate::remedy;
 use crate::tensor_file::{Checkpoint, Shapes};
 use crate::vit::{ClipNaming, VisionSizes};
@@ -63,6 +64,8 @@ pub enum CheckpointKind {
         /// Width of the projected image embedding; `None` without a projection.
         projection: Option<usize>,
     },
+    /// A LoRA in a file of its own, which the host loads itself.
+    Lora(PublishedLora),
     /// The YuNet face detector.
     YuNet,
     /// An identity file (`.omniid`).
@@ -77,6 +80,8 @@ impl CheckpointKind {
             Self::IpAdapter { projection, .. } => projection.kind().title(),
             Self::XlabsFlux { .. } => "XLabs FLUX IP-Adapter",
             Self::ClipVision { .. } => "CLIP image encoder",
+            Self::Lora(lora) if lora.like_face_id => "LoRA of an IP-Adapter FaceID",
+            Self::Lora(_) => "LoRA",
             Self::YuNet => "YuNet face detector",
             Self::Identity => "OmniID identity",
         }
@@ -127,6 +132,9 @@ fn by_keys(checkpoint: &Checkpoint) -> Result<CheckpointKind> {
     if checkpoint.contains("backbone.stem.weight") && checkpoint.contains("head.kps0.pointwise.weight") {
         return Ok(CheckpointKind::YuNet);
     }
+    if let Some(lora) = PublishedLora::of(checkpoint) {
+        return Ok(CheckpointKind::Lora(lora));
+    }
     refuse_known_family(checkpoint)?;
     if let Some(naming) = checkpoint.clip_naming()? {
         return clip_kind(&checkpoint.clip_vision_view()?, naming);
@@ -139,7 +147,7 @@ fn by_keys(checkpoint: &Checkpoint) -> Result<CheckpointKind> {
         .join(", ");
     Err(Error::unsupported(format!(
         "unknown layout: {} tensors, beginning with {shown}. Known are OmniID, IP-Adapter, XLabs FLUX, CLIP image \
-         encoder, YuNet and .omniid files",
+         encoder, LoRA, YuNet and .omniid files",
         checkpoint.len()
     )))
 }

@@ -18,6 +18,11 @@ pub(super) trait Description: Network + Sized {
     /// Whether an identity has the same number of tokens however many photos it is made of.
     const FIXED_SIZE: bool = false;
 
+    /// Whether a public file that has the kind's key is of this kind: for kinds whose key others have too.
+    fn recognises(_: &Shapes) -> bool {
+        true
+    }
+
     /// Reads the sizes off the tensors of a public file.
     ///
     /// # Errors
@@ -99,7 +104,6 @@ impl Interface {
     }
 
     /// The interface of an encoder that reads a face embedding and nothing else.
-    #[allow(dead_code)]
     pub(super) fn of_face(face: FaceInput, tokens: TokenCount, token_width: usize) -> Self {
         Self {
             face: Some(face),

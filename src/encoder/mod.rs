@@ -12,18 +12,28 @@
 mod attention_maps;
 mod block;
 mod check;
+mod embedding_mlp;
+mod face_id;
+mod face_id_plus;
+mod face_resampler;
 mod features;
 mod full_face;
+mod instant_x;
 mod kind;
 mod omni_id;
 mod omni_id_config;
 mod omni_id_places;
+mod perceiver;
 mod projection;
 mod resampler;
 mod variant;
 
+pub use face_id::{FaceId, FaceIdConfig};
+pub use face_id_plus::{FaceIdPlus, FaceIdPlusConfig};
+pub use face_resampler::{FaceIdPortraitUnnorm, InstantId};
 pub use features::{EncodeSettings, Features};
 pub use full_face::{FullFace, FullFaceConfig};
+pub use instant_x::{InstantXFlux, InstantXFluxConfig};
 pub use kind::{EncoderInput, FaceInput, TokenCount};
 pub use omni_id::OmniId;
 pub use omni_id_config::OmniIdConfig;
@@ -73,7 +83,11 @@ macro_rules! encoders {
                 match self { $(Self::$kind => $key),* }
             }
 
-            fn infer(self, shapes: &Shapes) -> Result<EncoderConfig> {
+            fn recognises(self, shapes: &Shapes) -> bool {
+                match self { $(Self::$kind => $kind::recognises(shapes)),* }
+            }
+
+            pub(crate) fn infer(self, shapes: &Shapes) -> Result<EncoderConfig> {
                 match self { $(Self::$kind => $kind::infer(shapes).map(EncoderConfig::$kind)),* }
             }
         }
@@ -160,12 +174,22 @@ macro_rules! encoders {
 encoders! {
     /// The native encoder: all photos at once, a fixed number of tokens.
     OmniId(OmniIdConfig) = 0, "omni_id", None;
+    /// InstantID.
+    InstantId(ResamplerConfig) = 6, "instant_id", Some("latents");
+    /// IP-Adapter FaceID Portrait (unnorm), which has all tensors of InstantID.
+    FaceIdPortraitUnnorm(ResamplerConfig) = 7, "face_id_portrait_unnorm", None;
     /// IP-Adapter Plus and Plus-Face.
     Resampler(ResamplerConfig) = 1, "resampler", Some("latents");
+    /// IP-Adapter FaceID-Plus and PlusV2.
+    FaceIdPlus(FaceIdPlusConfig) = 5, "face_id_plus", Some("perceiver_resampler.proj_in.weight");
     /// IP-Adapter full-face.
     FullFace(FullFaceConfig) = 2, "full_face", Some("proj.3.weight");
     /// Base IP-Adapter and XLabs FLUX.
     Projection(ProjectionConfig) = 3, "projection", Some("proj.weight");
+    /// InstantX FLUX.
+    InstantXFlux(InstantXFluxConfig) = 15, "instant_x_flux", Some("proj.2.weight");
+    /// IP-Adapter FaceID and FaceID Portrait.
+    FaceId(FaceIdConfig) = 4, "face_id", Some("proj.2.weight");
 }
 
 impl EncoderKind {
@@ -187,7 +211,7 @@ impl EncoderConfig {
     pub fn infer(shapes: impl Into<Shapes>) -> Result<Self> {
         let shapes = shapes.into();
         let keys = || EncoderKind::ALL.iter().filter_map(|kind| Some((*kind, kind.key()?)));
-        if let Some((kind, _)) = keys().find(|(_, key)| shapes.has(key)) {
+        if let Some((kind, _)) = keys().find(|(kind, key)| shapes.has(key) && kind.recognises(&shapes)) {
             return kind.infer(&shapes);
         }
         let known = keys().map(|(_, key)| format!("{key:?}")).collect::<Vec<_>>();

@@ -1,13 +1,13 @@
 //! The Resampler of IP-Adapter Plus.
 
-use super::block::{FeedForward, EPSILON};
 use super::check::{check_features, check_sizes};
 use super::kind::{Description, EncoderInput, Interface, Network, TokenCount};
+use super::perceiver::{Perceiver, PerceiverSizes};
 use super::{EncodeSettings, Features};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::tensor_file::Shapes;
 use candle_core::{DType, Tensor};
-use omniid_kernels::layers::{attention, Initial, LayerNorm, Linear, Weights};
+use omniid_kernels::layers::{Initial, Weights};
 use serde::{Deserialize, Serialize};
 
 /// Sizes of a [`Resampler`].
@@ -46,7 +46,34 @@ impl ResamplerConfig {
         }
     }
 
-    fn validate(&self) -> Result<()> {
+    /// Reads the sizes off the tensors of a public file. Shapes do not tell the width of a head; it is 64 by
+    /// convention.
+    pub(super) fn infer(shapes: &Shapes) -> Result<Self> {
+        let [_, tokens, width] = shapes.dims("latents")?;
+        let sizes = PerceiverSizes::infer(shapes)?;
+        let config = Self {
+            feature_width: sizes.feature_width,
+            width,
+            depth: sizes.depth,
+            heads: sizes.heads,
+            head_width: sizes.head_width,
+            inner_width: sizes.inner_width,
+            tokens,
+            token_width: sizes.token_width,
+        };
+        config.validate()?;
+        Ok(config)
+    }
+
+    /// What a summary says about the sizes.
+    pub(super) fn detail(&self) -> (&'static str, String) {
+        let Self {
+            width, heads, depth, ..
+        } = self;
+        ("resampler", format!("width {width}, {heads} heads, depth {depth}"))
+    }
+
+    pub(super) fn validate(&self) -> Result<()> {
         check_sizes(
             "Resampler",
             &[
@@ -72,22 +99,8 @@ impl ResamplerConfig {
 pub struct Resampler {
     config: ResamplerConfig,
     latents: Tensor,
-    proj_in: Linear,
-    layers: Vec<Layer>,
-    proj_out: Linear,
-    norm_out: LayerNorm,
+    perceiver: Perceiver,
     dtype: DType,
-}
-
-#[derive(Debug)]
-struct Layer {
-    norm_features: LayerNorm,
-    norm_latents: LayerNorm,
-    to_q: Linear,
-    /// Rows: all keys, then all values.
-    to_kv: Linear,
-    to_out: Linear,
-    feed_forward: FeedForward,
 }
 
 impl Description for Resampler {
@@ -95,32 +108,8 @@ impl Description for Resampler {
 
     const TITLE: &'static str = "IP-Adapter Plus";
 
-    /// Shapes do not tell the width of a head; it is 64 by convention.
     fn infer(shapes: &Shapes) -> Result<ResamplerConfig> {
-        let head_width = 64;
-        let [_, tokens, width] = shapes.dims("latents")?;
-        let [_, feature_width] = shapes.dims("proj_in.weight")?;
-        let [token_width] = shapes.dims("norm_out.weight")?;
-        let [rows, _] = shapes.dims("layers.0.0.to_q.weight")?;
-        let [inner_width, _] = shapes.dims("layers.0.1.1.weight")?;
-        if rows % head_width != 0 {
-            return Err(Error::format(format!(
-                "tensor {} has {rows} rows; a Resampler has heads of {head_width}",
-                shapes.quoted("layers.0.0.to_q.weight")
-            )));
-        }
-        let config = ResamplerConfig {
-            feature_width,
-            width,
-            depth: shapes.count(|d| format!("layers.{d}.0.to_q.weight")),
-            heads: rows / head_width,
-            head_width,
-            inner_width,
-            tokens,
-            token_width,
-        };
-        config.validate()?;
-        Ok(config)
+        ResamplerConfig::infer(shapes)
     }
 
     fn interface(config: &ResamplerConfig) -> Interface {
@@ -134,38 +123,27 @@ impl Description for Resampler {
     }
 
     fn detail(config: &ResamplerConfig) -> Option<(&'static str, String)> {
-        let ResamplerConfig {
-            width, heads, depth, ..
-        } = config;
-        Some(("resampler", format!("width {width}, {heads} heads, depth {depth}")))
+        Some(config.detail())
     }
 
     fn build(config: &ResamplerConfig, weights: &Weights) -> Result<Self> {
         config.validate()?;
-        let (width, inner) = (config.width, config.heads * config.head_width);
-        let layer = |d: usize| -> Result<Layer> {
-            let layer = weights.pp("layers").pp(d);
-            let attention = layer.pp("0");
-            let linear = |name: &str, input, output| attention.linear(name, input, output, false);
-            Ok(Layer {
-                norm_features: attention.layer_norm("norm1", width, EPSILON)?,
-                norm_latents: attention.layer_norm("norm2", width, EPSILON)?,
-                to_q: linear("to_q", width, inner)?,
-                to_kv: linear("to_kv", width, 2 * inner)?,
-                to_out: linear("to_out", inner, width)?,
-                feed_forward: FeedForward::build(width, config.inner_width, ["0", "1", "3"], &layer.pp("1"))?,
-            })
+        let sizes = PerceiverSizes {
+            feature_width: config.feature_width,
+            width: config.width,
+            depth: config.depth,
+            heads: config.heads,
+            head_width: config.head_width,
+            inner_width: config.inner_width,
+            token_width: config.token_width,
         };
         Ok(Self {
             latents: weights.parameter(
                 "latents",
-                &[1, config.tokens, width],
-                Initial::Normal(1.0 / (width as f32).sqrt()),
+                &[1, config.tokens, config.width],
+                Initial::Normal(1.0 / (config.width as f32).sqrt()),
             )?,
-            proj_in: weights.linear("proj_in", config.feature_width, width, true)?,
-            layers: (0..config.depth).map(layer).collect::<Result<_>>()?,
-            proj_out: weights.linear("proj_out", width, config.token_width, true)?,
-            norm_out: weights.layer_norm("norm_out", config.token_width, EPSILON)?,
+            perceiver: Perceiver::build(sizes, weights)?,
             dtype: weights.activation_dtype(),
             config: config.clone(),
         })
@@ -190,21 +168,7 @@ impl Resampler {
     pub fn forward(&self, features: &Tensor) -> Result<Tensor> {
         check_features(features, self.config.feature_width, "Resampler")?;
         let photos = features.dim(0)?;
-        let inner = self.config.heads * self.config.head_width;
-        let x = self.proj_in.forward(&features.to_dtype(self.dtype)?)?;
-        let mut z = self.latents.repeat((photos, 1, 1))?;
-        for layer in &self.layers {
-            let latents = layer.norm_latents.forward(&z)?;
-            let all = Tensor::cat(&[&layer.norm_features.forward(&x)?, &latents], 1)?;
-            let q = layer.to_q.forward(&latents)?;
-            let kv = layer.to_kv.forward(&all)?;
-            let k = kv.narrow(2, 0, inner)?;
-            let v = kv.narrow(2, inner, inner)?;
-            z = layer
-                .to_out
-                .forward_add(&attention(&q, &k, &v, self.config.heads)?, &z)?;
-            z = layer.feed_forward.forward(&z)?;
-        }
-        self.norm_out.forward(&self.proj_out.forward(&z)?)
+        let latents = self.latents.repeat((photos, 1, 1))?;
+        self.perceiver.forward(latents, &features.to_dtype(self.dtype)?)
     }
 }

@@ -1,0 +1,126 @@
+//! The stack of attention layers that the Resampler and FaceID-Plus share.
+
+use super::block::{FeedForward, EPSILON};
+use crate::error::{Error, Result};
+use crate::tensor_file::Shapes;
+use candle_core::Tensor;
+use omniid_kernels::layers::{attention, LayerNorm, Linear, Weights};
+
+/// Width of an attention head in every published file. Shapes do not tell it.
+pub(super) const HEAD_WIDTH: usize = 64;
+
+/// Sizes of a [`Perceiver`].
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PerceiverSizes {
+    /// Width of a feature token.
+    pub feature_width: usize,
+    /// Width of the latents.
+    pub width: usize,
+    /// Number of layers.
+    pub depth: usize,
+    /// Attention heads.
+    pub heads: usize,
+    /// Width of a head.
+    pub head_width: usize,
+    /// Width inside the feed-forward part.
+    pub inner_width: usize,
+    /// Width of what comes out.
+    pub token_width: usize,
+}
+
+impl PerceiverSizes {
+    /// Reads the sizes off the tensors below the perceiver's prefix.
+    pub fn infer(shapes: &Shapes) -> Result<Self> {
+        let [width, feature_width] = shapes.dims("proj_in.weight")?;
+        let [token_width] = shapes.dims("norm_out.weight")?;
+        let [rows, _] = shapes.dims("layers.0.0.to_q.weight")?;
+        let [inner_width, _] = shapes.dims("layers.0.1.1.weight")?;
+        if rows % HEAD_WIDTH != 0 {
+            return Err(Error::format(format!(
+                "tensor {} has {rows} rows; a Resampler has heads of {HEAD_WIDTH}",
+                shapes.quoted("layers.0.0.to_q.weight")
+            )));
+        }
+        Ok(Self {
+            feature_width,
+            width,
+            depth: shapes.count(|d| format!("layers.{d}.0.to_q.weight")),
+            heads: rows / HEAD_WIDTH,
+            head_width: HEAD_WIDTH,
+            inner_width,
+            token_width,
+        })
+    }
+}
+
+/// Latents that read image features, layer by layer, and are projected to tokens.
+///
+/// In each layer one softmax spans the features and the latents themselves. The features never change; there is no
+/// position embedding, so any number of feature tokens is legal and their order does not matter. The keys are those of
+/// the public files: `proj_in`, `layers.{d}.0` (attention), `layers.{d}.1` (feed-forward), `proj_out`, `norm_out`.
+#[derive(Debug)]
+pub(super) struct Perceiver {
+    proj_in: Linear,
+    layers: Vec<Layer>,
+    proj_out: Linear,
+    norm_out: LayerNorm,
+    heads: usize,
+    inner: usize,
+}
+
+#[derive(Debug)]
+struct Layer {
+    norm_features: LayerNorm,
+    norm_latents: LayerNorm,
+    to_q: Linear,
+    /// Rows: all keys, then all values.
+    to_kv: Linear,
+    to_out: Linear,
+    feed_forward: FeedForward,
+}
+
+impl Perceiver {
+    /// Takes every tensor from `weights`.
+    pub fn build(sizes: PerceiverSizes, weights: &Weights) -> Result<Self> {
+        let (width, inner) = (sizes.width, sizes.heads * sizes.head_width);
+        let layer = |d: usize| -> Result<Layer> {
+            let layer = weights.pp("layers").pp(d);
+            let attention = layer.pp("0");
+            let linear = |name: &str, input, output| attention.linear(name, input, output, false);
+            Ok(Layer {
+                norm_features: attention.layer_norm("norm1", width, EPSILON)?,
+                norm_latents: attention.layer_norm("norm2", width, EPSILON)?,
+                to_q: linear("to_q", width, inner)?,
+                to_kv: linear("to_kv", width, 2 * inner)?,
+                to_out: linear("to_out", inner, width)?,
+                feed_forward: FeedForward::build(width, sizes.inner_width, ["0", "1", "3"], &layer.pp("1"))?,
+            })
+        };
+        Ok(Self {
+            proj_in: weights.linear("proj_in", sizes.feature_width, width, true)?,
+            layers: (0..sizes.depth).map(layer).collect::<Result<_>>()?,
+            proj_out: weights.linear("proj_out", width, sizes.token_width, true)?,
+            norm_out: weights.layer_norm("norm_out", sizes.token_width, EPSILON)?,
+            heads: sizes.heads,
+            inner,
+        })
+    }
+
+    /// `latents` `[photos, tokens, width]` and `features` `[photos, feature tokens, feature width]` to
+    /// `[photos, tokens, token width]`. Both must have the dtype of the activations.
+    pub fn forward(&self, latents: Tensor, features: &Tensor) -> Result<Tensor> {
+        let x = self.proj_in.forward(features)?;
+        let mut z = latents;
+        for layer in &self.layers {
+            let latents = layer.norm_latents.forward(&z)?;
+            let all = Tensor::cat(&[&layer.norm_features.forward(&x)?, &latents], 1)?;
+            let q = layer.to_q.forward(&latents)?;
+            let kv = layer.to_kv.forward(&all)?;
+            let k = kv.narrow(2, 0, self.inner)?;
+            let v = kv.narrow(2, self.inner, self.inner)?;
+            z = layer.to_out.forward_add(&attention(&q, &k, &v, self.heads)?, &z)?;
+            z = layer.feed_forward.forward(&z)?;
+        }
+        self.norm_out.forward(&self.proj_out.forward(&z)?)
+    }
+}
