@@ -53,9 +53,7 @@ impl Description for InstantXFlux {
     const TITLE: &'static str = "InstantX FLUX IP-Adapter";
 
     fn recognises(shapes: &Shapes) -> bool {
-        shapes
-            .get("norm.weight")
-            .is_some_and(|shape| *shape == [FLUX_CONTEXT])
+        shapes.get("norm.weight").is_some_and(|shape| *shape == [FLUX_CONTEXT])
     }
 
     fn infer(shapes: &Shapes) -> Result<InstantXFluxConfig> {

@@ -1,6 +1,7 @@
-//! Identity encoders: from image features of a person's photos to identity tokens.
+//! Identity encoders: from image features and face embeddings of a person's photos to identity tokens.
 //!
-//! Which one a checkpoint needs follows from its keys, never from its file name.
+//! Which one a checkpoint needs follows from its keys, never from its file name. Where two published models have the
+//! same tensors, [`Variant`] tells them apart.
 //!
 //! | encoder | reads | tokens | several photos |
 //! |---|---|---|---|
@@ -8,6 +9,11 @@
 //! | [`Resampler`] (IP-Adapter Plus, Plus-Face) | hidden state −2 | fixed number per photo | concatenated |
 //! | [`FullFace`] (IP-Adapter full-face) | hidden state −2 | one per feature token and photo | concatenated |
 //! | [`Projection`] (base IP-Adapter, XLabs FLUX) | `image_embeds` | fixed number per photo | concatenated |
+//! | [`FaceId`] (IP-Adapter FaceID, FaceID Portrait) | face embedding | fixed number per photo | concatenated |
+//! | [`FaceIdPlus`] (FaceID-Plus, PlusV2) | face embedding, hidden state −2 | fixed number per photo | concatenated |
+//! | [`InstantId`] | raw face embedding | fixed number per photo | concatenated |
+//! | [`FaceIdPortraitUnnorm`] | raw face embeddings | fixed number per identity | read together |
+//! | [`InstantXFlux`] | pooled image embedding | fixed number per photo | concatenated |
 
 mod attention_maps;
 mod block;

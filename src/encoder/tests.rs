@@ -1,4 +1,5 @@
 use super::*;
+use crate::recogniser::EmbeddingForm;
 use crate::ErrorKind;
 use candle_core::Var;
 use candle_nn::{VarBuilder, VarMap};
@@ -41,7 +42,29 @@ fn configs() -> Vec<EncoderConfig> {
             tokens: 4,
             token_width: 20,
         }),
+        EncoderConfig::FaceId(FaceIdConfig {
+            inner_width: 40,
+            ..FaceIdConfig::new(4, 20)
+        }),
+        EncoderConfig::FaceIdPlus(FaceIdPlusConfig {
+            projection_width: 40,
+            feature_width: 24,
+            depth: 2,
+            heads: 1,
+            ..FaceIdPlusConfig::new(20, true)
+        }),
+        EncoderConfig::InstantId(face_resampler()),
+        EncoderConfig::FaceIdPortraitUnnorm(face_resampler()),
     ]
+}
+
+fn face_resampler() -> ResamplerConfig {
+    ResamplerConfig {
+        feature_width: 512,
+        heads: 1,
+        inner_width: 128,
+        ..ResamplerConfig::plus(32, 4, 20)
+    }
 }
 
 fn load(config: &EncoderConfig) -> Result<Encoder> {
@@ -51,14 +74,22 @@ fn load(config: &EncoderConfig) -> Result<Encoder> {
 
 /// The features of photo `n`.
 fn photo(config: &EncoderConfig, n: usize) -> Result<Features> {
-    let shape: &[usize] = match config.input() {
-        EncoderInput::Penultimate => &[10, 24],
-        EncoderInput::ImageEmbeds => &[24],
+    let random = |what, shape| TensorSpec::new(format!("{what} {n}"), shape, Initial::Normal(1.0)).tensor(12);
+    let image = match config.input() {
+        EncoderInput::Penultimate => Some(random("photo", &[10, 24])?),
+        EncoderInput::ImageEmbeds => Some(random("photo", &[24])?),
+        EncoderInput::Nothing => None,
         input => panic!("no test reads {input:?}"),
     };
-    Ok(TensorSpec::new(format!("photo {n}"), shape, Initial::Normal(1.0))
-        .tensor(12)?
-        .into())
+    let embedding = match config.face() {
+        Some(face) => Some(random("embedding", &[face.dimension])?),
+        None => None,
+    };
+    Ok(Features {
+        image,
+        embedding,
+        ..Features::default()
+    })
 }
 
 fn stack(photos: &[Features]) -> Result<Tensor> {
@@ -128,17 +159,18 @@ fn a_resampler_takes_a_batch_of_photos() -> Result<()> {
 
 #[test]
 fn public_kinds_are_found_by_their_tensors() -> Result<()> {
-    for config in configs().into_iter().filter(|config| !config.kind().is_fixed_size()) {
+    // Portrait (unnorm) has the tensors of InstantID; an option tells them apart.
+    for config in configs().into_iter().filter(|config| config.kind().key().is_some()) {
         let prefixed = |spec: TensorSpec| (format!("image_proj.{}", spec.name), spec.shape);
         let shapes: Shapes = config.tensors()?.into_iter().map(prefixed).collect();
         assert_eq!(EncoderConfig::infer(shapes.sub("image_proj"))?, config);
     }
     let error = EncoderConfig::infer(Shapes::default()).expect_err("nothing is there");
     assert_eq!(error.kind(), ErrorKind::Unsupported);
-    let face_id = [("perceiver_resampler.proj_in.weight".to_string(), vec![8, 8])];
-    let error = EncoderConfig::infer(Shapes::from_iter(face_id)).expect_err("FaceID-Plus is not supported");
-    assert_eq!(error.kind(), ErrorKind::Unsupported);
-    assert!(error.message().contains("perceiver_resampler"), "{error}");
+    let partial = [("perceiver_resampler.proj_in.weight".to_string(), vec![8, 8])];
+    let error = EncoderConfig::infer(Shapes::from_iter(partial)).expect_err("the rest is missing");
+    assert_eq!(error.kind(), ErrorKind::Format);
+    assert!(error.message().contains("proj.0.weight"), "{error}");
     Ok(())
 }
 
@@ -161,6 +193,15 @@ fn sizes_of_the_published_files() -> Result<()> {
         (base(1024, 768), 3_150_336),
         (base(1280, 2048), 10_498_048),
         (EncoderConfig::FullFace(FullFaceConfig::new(1280, 768)), 2_625_024),
+        (EncoderConfig::FaceId(FaceIdConfig::new(4, 768)), 3_675_648),
+        (EncoderConfig::FaceId(FaceIdConfig::new(4, 2048)), 8_926_208),
+        (EncoderConfig::FaceId(FaceIdConfig::new(16, 768)), 13_122_048),
+        (EncoderConfig::FaceId(FaceIdConfig::new(16, 2048)), 34_116_608),
+        (EncoderConfig::FaceIdPlus(FaceIdPlusConfig::new(768, true)), 33_581_568),
+        (
+            EncoderConfig::FaceIdPlus(FaceIdPlusConfig::new(2048, true)),
+            217_125_888,
+        ),
     ] {
         let specs = config.tensors()?;
         let count: usize = specs.iter().map(|spec| spec.shape.iter().product::<usize>()).sum();
@@ -247,10 +288,32 @@ fn wrong_features_are_refused() -> Result<()> {
             ErrorKind::InvalidArgument
         );
         let wide = Tensor::zeros((10, 25), DType::F32, &Device::Cpu)?;
-        assert_eq!(
-            encoder.encode(&[wide.into()]).expect_err("width 25").kind(),
-            ErrorKind::Mismatch
-        );
+        let mut photos = Vec::new();
+        if config.input() != EncoderInput::Nothing {
+            let image = Some(wide);
+            photos.push(Features {
+                image,
+                ..photo(&config, 0)?
+            });
+        }
+        if config.face().is_some() {
+            let embedding = Some(Tensor::zeros(511, DType::F32, &Device::Cpu)?);
+            photos.push(Features {
+                embedding,
+                ..photo(&config, 0)?
+            });
+            let image = photo(&config, 0)?.image;
+            let alone = Features {
+                image,
+                ..Features::default()
+            };
+            let error = encoder.encode(&[alone]).expect_err("no embedding");
+            assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+        }
+        for wrong in photos {
+            let error = encoder.encode(&[wrong]).expect_err("width 25 or 511");
+            assert_eq!(error.kind(), ErrorKind::Mismatch);
+        }
         let scalar = Tensor::zeros((), DType::F32, &Device::Cpu)?;
         assert!(encoder.encode(&[scalar.into()]).is_err());
         let short = Tensor::zeros((9, 24), DType::F32, &Device::Cpu)?;
@@ -313,4 +376,32 @@ fn impossible_sizes_are_refused() {
             ..OmniIdConfig::default()
         }
     );
+}
+
+#[test]
+fn the_form_of_an_embedding_is_the_one_that_an_encoder_was_trained_on() -> Result<()> {
+    for config in configs().into_iter().filter(|config| config.face().is_some()) {
+        let encoder = load(&config)?;
+        let first = photo(&config, 0)?;
+        // So much shorter that a layer norm does not hide it: new networks have no biases.
+        let shorter = Features {
+            embedding: Some((first.embedding()? * 1e-3)?),
+            ..first.clone()
+        };
+        let tokens = encoder.encode(std::slice::from_ref(&first))?;
+        let same = difference(&tokens, &encoder.encode(&[shorter])?)?;
+        let normalised = Features {
+            form: EmbeddingForm::Normalised,
+            ..first
+        };
+        match config.face().map(|face| face.form) {
+            Some(EmbeddingForm::Normalised) => assert!(same <= 1e-5, "{:?}: {same}", config.kind()),
+            _ => {
+                assert!(same > 1e-3, "{:?}: {same}", config.kind());
+                let error = encoder.encode(&[normalised]).expect_err("the length is lost");
+                assert_eq!(error.kind(), ErrorKind::Mismatch);
+            }
+        }
+    }
+    Ok(())
 }
