@@ -1,5 +1,5 @@
 """The areas of the parity fixtures, one module each."""
 
-from . import injection, minihost, omni_id, projections, vision
+from . import faceid, injection, minihost, omni_id, projections, vision
 
-AREAS = [vision, projections, omni_id, injection, minihost]
+AREAS = [vision, projections, faceid, omni_id, injection, minihost]
