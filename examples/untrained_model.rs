@@ -5,13 +5,14 @@ use omniid::encoder::{EncoderConfig, OmniIdConfig};
 use omniid::engine::{write_untrained, HostConfig, NativeConfig};
 use omniid::face::CropMode;
 use omniid::host::{HostLayer, HostSpec};
-use omniid::vit::VisionConfig;
+use omniid::vit::{VisionConfig, VisionFamily};
 use omniid_kernels::layers::Activation;
 use std::path::Path;
 
 /// An image encoder of 56 pixels, 6 identity tokens of width 24, and a host with two attention layers.
 pub fn config() -> omniid::Result<NativeConfig> {
     let backbone = VisionConfig {
+        family: VisionFamily::Clip,
         hidden_size: 32,
         intermediate_size: 64,
         num_hidden_layers: 3,

@@ -14,6 +14,7 @@
 
 #[doc(hidden)]
 pub mod adapter;
+mod bicubic;
 pub mod checkpoint;
 pub mod conditioning;
 pub mod convert;

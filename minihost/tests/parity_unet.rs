@@ -56,7 +56,10 @@ fn load(case: &str) -> Case {
             let name = format!("ip_adapter.{}.to_{side}_ip", layer.key);
             weights.linear(&name, layer.context, layer.inner, false).unwrap()
         };
-        AdapterLayer::new(side("k"), side("v"))
+        AdapterLayer {
+            to_k: side("k"),
+            to_v: side("v"),
+        }
     });
     let adapter = Adapter::new(Some(projection), layers.collect());
     Case {

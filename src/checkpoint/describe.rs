@@ -59,7 +59,7 @@ impl Checkpoint {
                 self.adapter_view()?
                     .renamed(|name| own(name).then(|| name.to_string()))?
             }
-            Some(CheckpointKind::ClipVision { .. }) => self.clip_vision_view()?,
+            Some(CheckpointKind::ClipVision { .. } | CheckpointKind::ImageEncoder { .. }) => self.vision_view()?,
             _ => self.clone(),
         };
         let used = view.origins();
@@ -116,17 +116,16 @@ impl Description {
                 patch,
                 tokens,
                 projection,
-            }) => vec![
-                ("names", naming.name().to_string()),
-                ("width", hidden.to_string()),
-                ("layers", layers.to_string()),
-                ("patch", format!("{patch} pixels")),
-                ("tokens", tokens.to_string()),
-                (
-                    "projection",
-                    projection.map_or("none".to_string(), |width| width.to_string()),
-                ),
-            ],
+            }) => vision_sizes(naming.name(), [*hidden, *layers, *patch, *tokens], *projection),
+            Some(CheckpointKind::ImageEncoder {
+                naming,
+                hidden,
+                layers,
+                patch,
+                tokens,
+                projection,
+                ..
+            }) => vision_sizes(naming.name(), [*hidden, *layers, *patch, *tokens], *projection),
             Some(CheckpointKind::Lora(lora)) => vec![
                 ("names", lora.naming.name().to_string()),
                 ("host", lora.host.title().to_string()),
@@ -136,6 +135,23 @@ impl Description {
             _ => Vec::new(),
         }
     }
+}
+
+/// The sizes of an image encoder: width, layers, patch and tokens, and the width of its image embedding.
+fn vision_sizes(
+    naming: &str,
+    [hidden, layers, patch, tokens]: [usize; 4],
+    projection: Option<usize>,
+) -> Vec<(&'static str, String)> {
+    let projection = projection.map_or("none".to_string(), |width| width.to_string());
+    vec![
+        ("names", naming.to_string()),
+        ("width", hidden.to_string()),
+        ("layers", layers.to_string()),
+        ("patch", format!("{patch} pixels")),
+        ("tokens", tokens.to_string()),
+        ("projection", projection),
+    ]
 }
 
 impl fmt::Display for Description {

@@ -21,7 +21,7 @@ fn family(checkpoint: &Checkpoint) -> Option<(&'static str, &'static str)> {
     let has = |name: &str| checkpoint.contains(name);
     let rows = |name: &str| checkpoint.shape(name).and_then(|shape| shape.first().copied());
     let columns = |name: &str| checkpoint.shape(name).and_then(|shape| shape.get(1).copied());
-    if begins("pulid_ca.") || begins("image_proj.id_embedding_mapping.") || begins("image_proj.mapping_patch_0.") {
+    if begins("pulid_encoder.") || begins("pulid_ca.") || begins("id_adapter_attn_layers.") {
         return Some((
             "a PuLID checkpoint",
             "it needs ArcFace and EVA-CLIP features and its own attention layers",
@@ -83,9 +83,12 @@ fn family(checkpoint: &Checkpoint) -> Option<(&'static str, &'static str)> {
         };
         return Some((name, FACE_RECOGNISER));
     }
-    let patch_bias = "vision_model.embeddings.patch_embedding.bias";
-    if has(patch_bias) && !has("vision_model.embeddings.class_embedding") {
-        return Some(("a SigLIP image encoder", "no supported adapter reads its features"));
+    let embeddings = "vision_model.embeddings.patch_embedding";
+    if has(&format!("{embeddings}.bias"))
+        && !has("vision_model.embeddings.class_embedding")
+        && !has("vision_model.encoder.layers.0.layer_norm1.weight")
+    {
+        return Some(("a part of a SigLIP image encoder", "its blocks are missing"));
     }
     None
 }

@@ -11,7 +11,7 @@ use crate::host::{HostFamily, HostSpec};
 use crate::lora::PublishedLora;
 use crate::remedy;
 use crate::tensor_file::{Checkpoint, Shapes};
-use crate::vit::{ClipNaming, VisionSizes};
+use crate::vit::{ClipNaming, VisionFamily, VisionNaming, VisionSizes};
 use serde::Serialize;
 
 /// Metadata key of a native checkpoint's format version.
@@ -66,6 +66,24 @@ pub enum CheckpointKind {
     },
     /// A LoRA in a file of its own, which the host loads itself.
     Lora(PublishedLora),
+    /// An image encoder of another family than CLIP: SigLIP, DINOv2 or EVA02-CLIP. Read it through
+    /// [`Checkpoint::vision_view`].
+    ImageEncoder {
+        /// Which network it is.
+        family: VisionFamily,
+        /// Whose key names the file has.
+        naming: VisionNaming,
+        /// Width of the tokens.
+        hidden: usize,
+        /// Number of transformer blocks.
+        layers: usize,
+        /// Side of a patch in pixels.
+        patch: usize,
+        /// Tokens per image, class token and registers included.
+        tokens: usize,
+        /// Width of the image embedding; `None` without the layers that make it.
+        projection: Option<usize>,
+    },
     /// The YuNet face detector.
     YuNet,
     /// An identity file (`.omniid`).
@@ -82,6 +100,12 @@ impl CheckpointKind {
             Self::ClipVision { .. } => "CLIP image encoder",
             Self::Lora(lora) if lora.like_face_id => "LoRA of an IP-Adapter FaceID",
             Self::Lora(_) => "LoRA",
+            Self::ImageEncoder { family, .. } => match family {
+                VisionFamily::Clip => "CLIP image encoder",
+                VisionFamily::Siglip => "SigLIP image encoder",
+                VisionFamily::Dinov2 { .. } => "DINOv2 image encoder",
+                VisionFamily::Eva02 => "EVA02-CLIP image encoder",
+            },
             Self::YuNet => "YuNet face detector",
             Self::Identity => "OmniID identity",
         }
@@ -136,6 +160,9 @@ fn by_keys(checkpoint: &Checkpoint) -> Result<CheckpointKind> {
         return Ok(CheckpointKind::Lora(lora));
     }
     refuse_known_family(checkpoint)?;
+    if let Some(naming) = checkpoint.vision_naming()? {
+        return image_encoder_kind(&checkpoint.vision_view()?, naming);
+    }
     if let Some(naming) = checkpoint.clip_naming()? {
         return clip_kind(&checkpoint.clip_vision_view()?, naming);
     }
@@ -146,8 +173,8 @@ fn by_keys(checkpoint: &Checkpoint) -> Result<CheckpointKind> {
         .collect::<Vec<_>>()
         .join(", ");
     Err(Error::unsupported(format!(
-        "unknown layout: {} tensors, beginning with {shown}. Known are OmniID, IP-Adapter, XLabs FLUX, CLIP image \
-         encoder, LoRA, YuNet and .omniid files",
+        "unknown layout: {} tensors, beginning with {shown}. Known are OmniID, IP-Adapter, XLabs FLUX, image encoders, \
+         LoRA, YuNet and .omniid files",
         checkpoint.len()
     )))
 }
@@ -199,6 +226,20 @@ fn adapter_kind(adapter: &Checkpoint, xlabs: bool) -> Result<CheckpointKind> {
             layers,
             context,
         },
+    })
+}
+
+/// An image encoder of another family, under the names of this library.
+fn image_encoder_kind(view: &Checkpoint, naming: VisionNaming) -> Result<CheckpointKind> {
+    let sizes = VisionSizes::read(&view.into())?;
+    Ok(CheckpointKind::ImageEncoder {
+        family: sizes.family,
+        naming,
+        hidden: sizes.hidden,
+        layers: sizes.layers,
+        patch: sizes.patch,
+        tokens: sizes.tokens(),
+        projection: sizes.projection,
     })
 }
 

@@ -5,7 +5,8 @@ use crate::encoder::EncoderConfig;
 use crate::error::{Error, Result};
 use crate::face::crop::TEMPLATE_CENTER;
 use crate::face::CropMode;
-use crate::vit::VisionConfig;
+use crate::photo::ImageProcessor;
+use crate::vit::{VisionConfig, VisionFamily};
 use serde::{Deserialize, Serialize};
 
 /// Version of the native format, in metadata under `omniid.format`.
@@ -20,7 +21,7 @@ pub struct NativeConfig {
     pub name: String,
     /// The image encoder, tensors under `backbone.`.
     pub backbone: VisionConfig,
-    /// Preparation of pixels for the backbone.
+    /// Preparation of pixels for the backbone. Left out of a file, the constants of the backbone's family.
     #[serde(default)]
     pub pixels: PixelConfig,
     /// The crop that the model was trained on.
@@ -78,14 +79,28 @@ impl PixelConfig {
     }
 }
 
+impl From<&ImageProcessor> for PixelConfig {
+    fn from(processor: &ImageProcessor) -> Self {
+        Self {
+            mean: processor.mean,
+            std: processor.std,
+        }
+    }
+}
+
+/// The preparation that a family of image encoders was trained with, for pictures of `size` × `size` pixels.
+pub(super) fn processor_of(family: VisionFamily, size: u32) -> ImageProcessor {
+    match family {
+        VisionFamily::Siglip => ImageProcessor::siglip(size),
+        VisionFamily::Dinov2 { .. } => ImageProcessor::imagenet(size),
+        _ => ImageProcessor::clip(size),
+    }
+}
+
 impl Default for PixelConfig {
     /// CLIP's constants.
     fn default() -> Self {
-        let clip = crate::photo::ImageProcessor::clip(1);
-        Self {
-            mean: clip.mean,
-            std: clip.std,
-        }
+        (&ImageProcessor::clip(1)).into()
     }
 }
 
@@ -106,7 +121,11 @@ impl NativeConfig {
             .get("omniid.config")
             .ok_or_else(|| Error::format("native checkpoint: metadata has no \"omniid.config\""))?;
         let wrong = |error: &dyn std::fmt::Display| Error::format(format!("native checkpoint: omniid.config: {error}"));
-        let config: Self = serde_json::from_str(text).map_err(|error| wrong(&error))?;
+        let mut config: Self = serde_json::from_str(text).map_err(|error| wrong(&error))?;
+        let written: serde_json::Value = serde_json::from_str(text).map_err(|error| wrong(&error))?;
+        if written.get("pixels").is_none() {
+            config.pixels = (&processor_of(config.backbone.family, 1)).into();
+        }
         config.backbone.validate()?;
         config.pixels.check()?;
         config.crop.check().map_err(|error| wrong(&error))?;

@@ -4,7 +4,7 @@ use crate::checkpoint::{Checkpoint, Weights};
 use crate::encoder::EncoderInput;
 use crate::error::{Error, Result};
 use crate::vit::{VisionConfig, VisionTransformer};
-use candle_core::{DType, Device};
+use candle_core::{DType, Device, Tensor};
 use std::sync::OnceLock;
 
 /// Loads one part and refuses tensors that it does not know: a misspelt key must not go unnoticed.
@@ -18,6 +18,18 @@ pub(super) fn load<T>(
     checkpoint
         .build(dtype, device, build)
         .map_err(|error| error.context(what))
+}
+
+/// The part of an image encoder's network at which PuLID looks: the inputs of every sixth's first block, blocks 4, 8,
+/// 12, 16 and 20 of 24.
+const LEVELS: usize = 5;
+
+/// What an image encoder makes of pictures.
+pub(super) struct ImageFeatures {
+    /// `[photos, tokens, width]`
+    pub(super) tokens: Tensor,
+    /// `[photos, width]`: the L2-normalised image embedding, for an encoder that reads hidden states.
+    pub(super) embedding: Option<Tensor>,
 }
 
 /// An image encoder and what it takes to load it.
@@ -61,11 +73,38 @@ impl Backbone {
             self.dtype,
             &self.device,
             |weights| match self.input {
-                EncoderInput::ImageEmbeds => VisionTransformer::load(&self.config, weights),
+                EncoderInput::ImageEmbeds | EncoderInput::HiddenStates => {
+                    VisionTransformer::load(&self.config, weights)
+                }
                 EncoderInput::Penultimate => VisionTransformer::load_for_penultimate(&self.config, weights),
                 input => Err(Error::unsupported(format!("an image encoder for {input:?}"))),
             },
         )?;
         Ok(self.loaded.get_or_init(|| loaded))
+    }
+
+    /// What the identity encoder reads of pictures `[photos, 3, size, size]`: see [`EncoderInput`].
+    pub(super) fn features(&self, pixels: &Tensor) -> Result<ImageFeatures> {
+        let model = self.get()?;
+        let tokens = match self.input {
+            EncoderInput::Penultimate => model.penultimate(pixels)?,
+            EncoderInput::ImageEmbeds => model.image_embeds(pixels)?.unsqueeze(1)?,
+            EncoderInput::HiddenStates => {
+                let layers = self.config.num_hidden_layers;
+                let levels: Vec<usize> = (1..=LEVELS).map(|level| level * layers / (LEVELS + 1)).collect();
+                let (states, embeds) = model.levels_and_embeds(pixels, &levels)?;
+                let length = embeds.to_dtype(DType::F32)?.sqr()?.sum_keepdim(1)?.sqrt()?;
+                let embedding = embeds.broadcast_div(&length.to_dtype(embeds.dtype())?)?;
+                return Ok(ImageFeatures {
+                    tokens: Tensor::cat(&states, 1)?,
+                    embedding: Some(embedding),
+                });
+            }
+            EncoderInput::Nothing => return Err(Error::internal("an image encoder that nothing is read from")),
+        };
+        Ok(ImageFeatures {
+            tokens,
+            embedding: None,
+        })
     }
 }

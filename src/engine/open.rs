@@ -1,7 +1,7 @@
 //! Opening a checkpoint: recognise it, find its parts, load them, check that they fit together.
 
 use super::comparison::similarity_space;
-use super::config::{NativeConfig, PixelConfig};
+use super::config::{processor_of, NativeConfig, PixelConfig};
 use super::host_config::HostConfig;
 use super::load::{load, Backbone};
 use super::options::{DeviceChoice, EngineOptions};
@@ -13,7 +13,6 @@ use crate::error::{Error, Result};
 use crate::face::{CropMode, FaceDetector};
 use crate::host::HostSpec;
 use crate::limits::Limits;
-use crate::photo::ImageProcessor;
 use crate::progress::{report, ProgressFn, Stage};
 use crate::remedy;
 use crate::vit::VisionConfig;
@@ -147,7 +146,8 @@ pub(super) fn open(options: EngineOptions, progress: ProgressFn<'_>) -> Result<E
     let tokens = encoder.tokens().of(1, parts.backbone_config.token_count());
     let values = tokens * encoder.token_width();
     let similarity_space = similarity_space(parts.similarity.as_ref(), token_mean, values)?;
-    let mut processor = ImageProcessor::clip(parts.backbone_config.image_size as u32);
+    let backbone_config = &parts.backbone_config;
+    let mut processor = processor_of(backbone_config.family, backbone_config.image_size as u32);
     processor.mean = parts.pixels.mean;
     processor.std = parts.pixels.std;
     let info = EngineInfo {
@@ -304,21 +304,22 @@ fn public(checkpoint: &Checkpoint, kind: &CheckpointKind, options: &EngineOption
         .with_remedy(remedy::IMAGE_ENCODER)
     })?;
     let file = read_as(source, Role::ImageEncoder, &options.limits)?;
-    let whole = file.shard().is_none() && file.clip_naming()?.is_some();
+    let whole = file.shard().is_none() && file.has_image_encoder()?;
     if !whole {
         let found = recognise(&file).map_err(|error| error.context("image encoder"))?;
         return Err(Error::mismatch(format!(
-            "image encoder {}: expected a CLIP vision model, found: {}",
+            "image encoder {}: expected a vision model, found: {}",
             file.label(),
             found.name()
         )));
     }
-    let backbone = file.clip_vision_view()?;
+    let backbone = file.vision_view()?;
     let config_text = match &options.image_encoder_config {
         Some(text) => Some(text.clone()),
         None => config_beside(&file, &options.limits)?,
     };
     let backbone_config = vision_config(&backbone, config_text.as_deref())?;
+    let family = backbone_config.family;
     // Half of each part's fingerprint: a pair is another model when either part is.
     let fingerprint = format!(
         "{}{}",
@@ -343,7 +344,7 @@ fn public(checkpoint: &Checkpoint, kind: &CheckpointKind, options: &EngineOption
         detector: None,
         adapter,
         host,
-        pixels: PixelConfig::default(),
+        pixels: (&processor_of(family, 1)).into(),
         crop: CropMode::None,
         fingerprint,
     })

@@ -4,7 +4,6 @@ use super::combine::Combine;
 use super::likeness::{verdicts, Judge, PhotoFaces};
 use super::options::{BadPhoto, EncodeOptions, Strangers};
 use super::Engine;
-use crate::encoder::EncoderInput;
 use crate::error::{Error, ErrorKind, Result};
 use crate::face::{cut_face, prepare_photo, CropMode, CropOptions, FaceDetector, PhotoReport, Prepared};
 use crate::photo::{FaceHint, Photo, PhotoNote};
@@ -113,6 +112,7 @@ impl Engine {
         CropOptions {
             min_face: options.min_face,
             detect: options.detect,
+            fit: self.inner.processor.fit,
             ..CropOptions::new(options.crop.unwrap_or(self.inner.info.crop), self.inner.processor.size)
         }
     }
@@ -176,10 +176,12 @@ impl Engine {
 
     /// What the encoder takes of pictures `[photos, 3, size, size]`: `[photos, tokens, width]`.
     pub(super) fn backbone_features(&self, pixels: &Tensor) -> Result<Tensor> {
-        match self.inner.encoder.input() {
-            EncoderInput::Penultimate => self.inner.backbone.get()?.penultimate(pixels),
-            EncoderInput::ImageEmbeds => Ok(self.inner.backbone.get()?.image_embeds(pixels)?.unsqueeze(1)?),
-            input => Err(Error::unsupported(format!("features of an image encoder: {input:?}"))),
+        let features = self.inner.backbone.features(pixels)?;
+        match features.embedding {
+            None => Ok(features.tokens),
+            Some(_) => Err(Error::unsupported(
+                "an encoder that reads a face embedding beside hidden states",
+            )),
         }
     }
 }

@@ -6,7 +6,7 @@ use super::mode::CropMode;
 use super::report::PhotoReport;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::Limits;
-use crate::photo::{Decoded, Face, FaceBox, FaceHint, ImageProcessor, Landmarks, Photo, PhotoNote};
+use crate::photo::{Decoded, Face, FaceBox, FaceHint, ImageProcessor, Landmarks, Photo, PhotoFit, PhotoNote};
 use crate::remedy;
 use crate::setters::setters;
 use image::RgbImage;
@@ -26,6 +26,8 @@ pub struct CropOptions {
     pub min_face: f32,
     /// How faces are searched.
     pub detect: DetectOptions,
+    /// How the whole photo becomes a square in mode [`CropMode::None`]. Default: the centre is cut out.
+    pub fit: PhotoFit,
 }
 
 impl CropOptions {
@@ -36,6 +38,7 @@ impl CropOptions {
             size,
             min_face: 24.0,
             detect: DetectOptions::default(),
+            fit: PhotoFit::Centre,
         }
     }
 
@@ -61,6 +64,7 @@ impl CropOptions {
 setters!(CropOptions {
     with_min_face: min_face = plain f32,
     with_detect: detect = plain DetectOptions,
+    with_fit: fit = plain PhotoFit,
 });
 
 /// Decodes a photo and cuts it for the encoder: `size` × `size` pixels, and how that was done.
@@ -181,7 +185,13 @@ fn cut_around(image: &RgbImage, mut report: PhotoReport, options: &CropOptions) 
     let size = options.size;
     let missing = || Error::internal(format!("crop mode {} without a face", options.mode));
     let cut = match options.mode {
-        CropMode::None => ImageProcessor::clip(size).resize_crop(image),
+        CropMode::None => {
+            let processor = ImageProcessor {
+                fit: options.fit,
+                ..ImageProcessor::clip(size)
+            };
+            processor.resize_crop(image)
+        }
         CropMode::Center => crop_center(image, size),
         CropMode::Face { margin } => {
             let cut = crop_box(image, &report.bounds.ok_or_else(missing)?, margin, size);

@@ -1,7 +1,7 @@
-//! Photos: where they come from, how they become upright 8-bit RGB, and how CLIP wants them prepared.
+//! Photos: where they come from, how they become upright 8-bit RGB, and how image encoders want them prepared.
 //!
 //! A [`Photo`] names its source and says which face is meant. [`Photo::decode`] gives the upright image within the
-//! caller's [`Limits`]; [`ImageProcessor`] turns an image into the numbers that a CLIP image encoder reads.
+//! caller's [`Limits`]; [`ImageProcessor`] turns an image into the numbers that an image encoder reads.
 
 mod decode;
 mod decoded;
@@ -21,7 +21,7 @@ pub use decoded::Decoded;
 pub use geometry::{Face, FaceBox, Landmarks};
 pub use note::PhotoNote;
 pub use pixels::{ChannelOrder, PixelBuffer, PixelData};
-pub use processor::ImageProcessor;
+pub use processor::{ImageProcessor, PhotoFit};
 pub use recognise::{recognise, recognise_file, PictureFormat};
 
 use crate::error::{Error, Result};

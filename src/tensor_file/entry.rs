@@ -463,6 +463,19 @@ impl Entry {
         other.scale = other.scale.map(Scale::transposed);
         Some(other)
     }
+
+    /// The same elements without the leading dimensions of size 1, down to `rank` dimensions; `None` when more would
+    /// have to go, or when a scale belongs to the rows.
+    pub(super) fn squeezed(&self, rank: usize) -> Option<Self> {
+        let drop = self.shape.len().checked_sub(rank)?;
+        if self.shape.iter().take(drop).any(|&size| size != 1) || (drop > 0 && self.scale.is_some()) {
+            return None;
+        }
+        let mut other = self.clone();
+        other.shape.drain(..drop);
+        other.strides.drain(..drop);
+        Some(other)
+    }
 }
 
 #[cfg(test)]

@@ -83,6 +83,7 @@ impl Checkpoint {
                     Part::Whole => Some(entry.clone()),
                     Part::Rows(rows) => entry.rows(rows.start, rows.len()),
                     Part::Transposed => entry.transposed(),
+                    Part::Squeezed(rank) => entry.squeezed(rank),
                 };
                 let entry = entry.ok_or_else(|| {
                     Error::format(format!(
@@ -106,4 +107,6 @@ pub(crate) enum Part {
     Rows(Range<usize>),
     /// A matrix with rows and columns exchanged.
     Transposed,
+    /// All of it with this many dimensions; those that go come first and have size 1.
+    Squeezed(usize),
 }

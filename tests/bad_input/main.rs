@@ -16,7 +16,7 @@ use omniid::face::CropMode;
 use omniid::host::{HostLayer, HostSpec};
 use omniid::identity::Identity;
 use omniid::photo::{ChannelOrder, Photo, PixelBuffer};
-use omniid::vit::VisionConfig;
+use omniid::vit::{VisionConfig, VisionFamily};
 use omniid::{Error, ErrorKind};
 use omniid_kernels::layers::Activation;
 use std::collections::BTreeMap;
@@ -24,6 +24,7 @@ use std::collections::BTreeMap;
 /// A model of a few thousand weights: 28-pixel photos, 5 feature tokens, 3 identity tokens of width 12.
 fn config() -> NativeConfig {
     let backbone = VisionConfig {
+        family: VisionFamily::Clip,
         hidden_size: 16,
         intermediate_size: 32,
         num_hidden_layers: 2,

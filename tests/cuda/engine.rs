@@ -12,7 +12,7 @@ use omniid::host::{HostLayer, HostSpec};
 use omniid::identity::Identity;
 use omniid::inject::InjectCall;
 use omniid::photo::{ChannelOrder, Photo, PixelBuffer};
-use omniid::vit::VisionConfig;
+use omniid::vit::{VisionConfig, VisionFamily};
 use omniid::Precision;
 use omniid_kernels::layers::Activation;
 use std::path::Path;
@@ -23,6 +23,7 @@ fn config() -> NativeConfig {
     NativeConfig {
         name: "test".into(),
         backbone: VisionConfig {
+            family: VisionFamily::Clip,
             hidden_size: 32,
             intermediate_size: 64,
             num_hidden_layers: 3,

@@ -15,7 +15,7 @@ use omniid::engine::{EncodeOptions, Engine, EngineOptions};
 use omniid::face::CropMode;
 use omniid::host::{HostFamily, HostLayer, HostSpec};
 use omniid::photo::{ChannelOrder, Photo, PixelBuffer};
-use omniid::vit::{VisionConfig, VisionTransformer};
+use omniid::vit::{VisionConfig, VisionFamily, VisionTransformer};
 use omniid::{Error, ErrorKind, Limits};
 use omniid_kernels::layers::{random_tensors, Activation};
 use std::path::Path;
@@ -24,6 +24,7 @@ type Tensors = Vec<(String, Tensor)>;
 
 fn vision() -> VisionConfig {
     VisionConfig {
+        family: VisionFamily::Clip,
         hidden_size: 64,
         intermediate_size: 64,
         num_hidden_layers: 1,

@@ -7,7 +7,7 @@
 
 use candle_core::{DType, Device, Result, Tensor, Var, D};
 use candle_nn::{VarBuilder, VarMap};
-use omniid::vit::{VisionConfig, VisionTransformer};
+use omniid::vit::{VisionConfig, VisionFamily, VisionTransformer};
 use omniid_kernels::layers::{autocast, ops, Activation};
 use omniid_kernels::Element;
 use std::time::{Duration, Instant};
@@ -133,6 +133,7 @@ fn attention_layers() -> Result<()> {
 fn transformer() -> omniid::Result<()> {
     let (batch, width, inner, layers, heads, patch) = (96, 128, 512, 4, 4, 8);
     let config = VisionConfig {
+        family: VisionFamily::Clip,
         hidden_size: width,
         intermediate_size: inner,
         num_hidden_layers: layers,

@@ -5,7 +5,7 @@ use omniid::encoder::{EncoderConfig, OmniIdConfig, ResamplerConfig};
 use omniid::engine::{write_untrained, HostConfig, NativeConfig};
 use omniid::face::CropMode;
 use omniid::host::{HostSpec, UnetConfig};
-use omniid::vit::{VisionConfig, VisionTransformer};
+use omniid::vit::{VisionConfig, VisionFamily, VisionTransformer};
 use omniid::Limits;
 use omniid_kernels::layers::{random_tensors, Activation, Initial, TensorSpec};
 use omniid_minihost::flow::Prediction;
@@ -164,6 +164,7 @@ fn picture(seed: u32) -> image::RgbImage {
 
 fn vision() -> VisionConfig {
     VisionConfig {
+        family: VisionFamily::Clip,
         hidden_size: 32,
         intermediate_size: 64,
         num_hidden_layers: 3,

@@ -2,7 +2,6 @@
 
 mod finite;
 mod readable;
-mod rows;
 #[cfg(test)]
 mod tests;
 mod writable;

@@ -1,4 +1,5 @@
 use super::*;
+use crate::tensor_file::Shapes;
 use crate::vit::VisionTransformer;
 use crate::ErrorKind;
 
@@ -56,6 +57,45 @@ fn published_models_are_known_by_their_shapes() -> Result<()> {
         ..VisionConfig::clip_h14()
     };
     assert_eq!(infer(&shapes(&headless), None)?, headless);
+    Ok(())
+}
+
+#[test]
+fn other_families_have_the_published_parameter_counts() -> Result<()> {
+    // Counted with transformers 5.23 (mask tokens left out) and timm 1.0.31 at these sizes.
+    for (config, expected) in [
+        (VisionConfig::siglip_b16(256), 92_930_304),
+        (VisionConfig::siglip_so400m14(384), 428_225_600),
+        (VisionConfig::dinov2_small(0), 22_056_192),
+        (VisionConfig::dinov2_giant(4), 1_136_485_376),
+        (VisionConfig::eva02_clip_l14_336(), 304_432_832),
+    ] {
+        let specs = VisionTransformer::tensors(&config)?;
+        let count: usize = specs.iter().map(|s| s.shape.iter().product::<usize>()).sum();
+        assert_eq!(count, expected, "{config:?}");
+        assert_eq!(infer(&shapes(&config), None)?, config);
+    }
+    Ok(())
+}
+
+#[test]
+fn config_json_of_other_families_is_read() -> Result<()> {
+    let siglip = r#"{"model_type": "siglip", "vision_config": {"hidden_size": 1152, "image_size": 384,
+        "intermediate_size": 4304, "model_type": "siglip_vision_model", "num_attention_heads": 16,
+        "num_hidden_layers": 27, "patch_size": 14}}"#;
+    assert_eq!(
+        VisionConfig::from_config_json(siglip)?,
+        VisionConfig::siglip_so400m14(384)
+    );
+    let dinov2 = r#"{"model_type": "dinov2", "hidden_size": 1536, "image_size": 518, "mlp_ratio": 4, "patch_size": 14,
+        "num_attention_heads": 24, "num_hidden_layers": 40, "use_swiglu_ffn": true}"#;
+    assert_eq!(VisionConfig::from_config_json(dinov2)?, VisionConfig::dinov2_giant(0));
+    // timm's names an architecture; the shapes decide.
+    let timm = r#"{"architecture": "vit_so400m_patch14_siglip_384", "num_classes": 0}"#;
+    let preset = VisionConfig::siglip_so400m14(384);
+    assert_eq!(infer(&shapes(&preset), Some(timm))?, preset);
+    let error = infer(&shapes(&preset), Some(dinov2)).expect_err("another family");
+    assert!(error.message().contains("describes DINOv2"), "{error}");
     Ok(())
 }
 

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 
 fn tiny() -> VisionConfig {
     VisionConfig {
+        family: VisionFamily::Clip,
         hidden_size: 16,
         intermediate_size: 32,
         num_hidden_layers: 3,

@@ -238,6 +238,7 @@ mod tests {
             size: 8,
             mean: crate::config::ModelConfig::PIXELS.mean,
             std: crate::config::ModelConfig::PIXELS.std,
+            ..ImageProcessor::clip(8)
         };
         let image = image::RgbImage::from_raw(8, 8, picture.pixels.clone()).expect("64 pixels");
         assert_eq!(out, processor.normalise(&image));

@@ -5,7 +5,7 @@ use crate::data::CropTemplate;
 use omniid::encoder::OmniIdConfig;
 use omniid::engine::PixelConfig;
 use omniid::face::CropMode;
-use omniid::vit::VisionConfig;
+use omniid::vit::{VisionConfig, VisionFamily};
 use omniid::Result;
 use omniid_kernels::layers::Activation;
 use serde::{Deserialize, Serialize};
@@ -107,6 +107,7 @@ impl ModelConfig {
     /// Sizes of the image encoder.
     pub fn backbone(&self) -> VisionConfig {
         VisionConfig {
+            family: VisionFamily::Clip,
             hidden_size: self.width,
             intermediate_size: self.feed_forward * self.width,
             num_hidden_layers: self.blocks + 1,

@@ -8,7 +8,7 @@ use omniid::checkpoint::safetensors_to_bytes;
 use omniid::encoder::{EncoderConfig, OmniIdConfig};
 use omniid::engine::{untrained_tensors, DeviceChoice, HostConfig, NativeConfig};
 use omniid::face::CropMode;
-use omniid::vit::VisionConfig;
+use omniid::vit::{VisionConfig, VisionFamily};
 use omniid_kernels::layers::{random_tensors, Activation, Initial};
 use omniid_minihost::flow::Prediction;
 use omniid_minihost::{Minihost, MinihostConfig, MinihostSizes};
@@ -25,6 +25,7 @@ fn config() -> NativeConfig {
     NativeConfig {
         name: "test".into(),
         backbone: VisionConfig {
+            family: VisionFamily::Clip,
             hidden_size: 16,
             intermediate_size: 32,
             num_hidden_layers: 2,

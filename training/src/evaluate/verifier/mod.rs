@@ -92,8 +92,7 @@ impl Verifier {
         }
         let normalise = ImageProcessor {
             size: SIDE,
-            mean: [0.485, 0.456, 0.406],
-            std: [0.229, 0.224, 0.225],
+            ..ImageProcessor::imagenet(SIDE)
         };
         let planes = faces.iter().map(|face| normalise.normalise(face)).collect::<Vec<_>>();
         self.network.forward(&planes, SIDE as usize)

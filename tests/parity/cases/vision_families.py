@@ -1,0 +1,154 @@
+"""SigLIP, DINOv2 and EVA02-CLIP under the names that their files have: hidden states, last state, image embedding."""
+
+import timm
+import torch
+import transformers
+from timm.models.eva import Eva
+from timm.models.vision_transformer import VisionTransformer
+
+from .common import randomise, save, start
+
+NAME = "vision_families"
+
+
+def add_options(group):
+    group.add_argument("--families-width", type=int, default=16, help="a multiple of 16")
+    group.add_argument("--families-layers", type=int, default=2)
+
+
+def generate(folder, options):
+    width, layers = options.families_width, options.families_layers
+    sizes = dict(hidden_size=width, num_hidden_layers=layers, num_attention_heads=4, image_size=30, patch_size=7)
+    start(NAME, "siglip", options)
+    config = transformers.SiglipVisionConfig(intermediate_size=3 * width, **sizes)
+    siglip = randomise(transformers.SiglipVisionModel(config))
+    transformers_case(folder / "siglip", siglip, 30)
+
+    # The whole model with its text encoder.
+    start(NAME, "siglip_text", options)
+    text = dict(hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2, vocab_size=9)
+    text |= dict(bos_token_id=1, eos_token_id=2)
+    both = transformers.SiglipModel(transformers.SiglipConfig(text_config=text, vision_config=config.to_dict()))
+    both = randomise(both)
+    both.save_pretrained(folder / "siglip_text")
+    save(folder / "siglip_text" / "expected.safetensors", outputs(both.vision_model, pictures(30)))
+
+    for case, extra, kind in [
+        ("dinov2", {}, "Dinov2"),
+        ("dinov2_swiglu", {"use_swiglu_ffn": True}, "Dinov2"),
+        ("dinov2_registers", {"num_register_tokens": 3}, "Dinov2WithRegisters"),
+    ]:
+        start(NAME, case, options)
+        config = getattr(transformers, f"{kind}Config")(mlp_ratio=2, **sizes, **extra)
+        model = randomise(getattr(transformers, f"{kind}Model")(config))
+        transformers_case(folder / case, model, 30)
+        # A picture of another size: positions are resampled.
+        for name, size in [("larger", (42, 35)), ("smaller", (14, 21))]:
+            pixels = torch.randn(1, 3, *size)
+            save(folder / case / f"{name}.safetensors", outputs(model, pixels))
+
+    start(NAME, "siglip_open_clip", options)
+    model = VisionTransformer(
+        img_size=28,
+        patch_size=7,
+        embed_dim=width,
+        depth=layers,
+        num_heads=4,
+        mlp_ratio=2,
+        class_token=False,
+        global_pool="map",
+        num_classes=0,
+        act_layer="gelu_tanh",
+    )
+    # timm passes the activation of blocks to the pooling's feed-forward part only by name.
+    model.attn_pool.mlp.act = torch.nn.GELU(approximate="tanh")
+    timm_case(folder / "siglip_open_clip", model, "visual.trunk.", 28, options)
+
+    for case, prefix, names in [("eva02_timm", "", timm_names), ("eva02", "visual.", original_names)]:
+        start(NAME, case, options)
+        model = Eva(
+            img_size=28,
+            patch_size=7,
+            embed_dim=width,
+            depth=layers,
+            num_heads=2,
+            mlp_ratio=8 / 3,
+            qkv_fused=False,
+            swiglu_mlp=True,
+            scale_mlp=True,
+            scale_attn_inner=True,
+            use_rot_pos_emb=True,
+            ref_feat_shape=(16, 16),
+            global_pool="token",
+            num_classes=12,
+        )
+        timm_case(folder / case, model, prefix, 28, options, names)
+
+
+def pictures(size):
+    return torch.randn(2, 3, size, size)
+
+
+def outputs(model, pixels):
+    with torch.no_grad():
+        output = model(pixels, output_hidden_states=True)
+    states = {f"hidden_states.{i}": state for i, state in enumerate(output.hidden_states)}
+    return {
+        "pixels": pixels,
+        **states,
+        "last_hidden_state": output.last_hidden_state,
+        "image_embeds": output.pooler_output,
+    }
+
+
+def transformers_case(folder, model, size):
+    model.save_pretrained(folder)
+    save(folder / "expected.safetensors", outputs(model, pictures(size)))
+
+
+def timm_names(name):
+    return name
+
+
+# How the EVA-CLIP repository calls what timm calls otherwise.
+ORIGINAL = [
+    ("attn.q_proj.bias", "attn.q_bias"),
+    ("attn.v_proj.bias", "attn.v_bias"),
+    ("attn.norm.", "attn.inner_attn_ln."),
+    ("mlp.fc1_g.", "mlp.w1."),
+    ("mlp.fc1_x.", "mlp.w2."),
+    ("mlp.norm.", "mlp.ffn_ln."),
+    ("mlp.fc2.", "mlp.w3."),
+]
+
+
+def original_names(name):
+    for timm_name, original in ORIGINAL:
+        name = name.replace(timm_name, original)
+    return name
+
+
+def timm_case(folder, model, prefix, size, options, names=timm_names):
+    model = randomise(model)
+    pixels = pictures(size)
+    states = []
+    hooks = [block.register_forward_pre_hook(lambda _, inputs: states.append(inputs[0])) for block in model.blocks]
+    with torch.no_grad():
+        last = model.forward_features(pixels)
+        embeds = model.forward_head(last)
+    for hook in hooks:
+        hook.remove()
+    tensors = {prefix + names(name): tensor for name, tensor in model.state_dict().items()}
+    if prefix:
+        # What stands beside the image tower in such files.
+        tensors["logit_scale"] = torch.ones([])
+        tensors["text.token_embedding.weight"] = torch.ones(3, 4)
+    if names is original_names:
+        tensors[f"{prefix}rope.freqs_cos"] = torch.ones(16, 16)
+        tensors[f"{prefix}blocks.0.attn.rope.freqs_sin"] = torch.ones(16, 16)
+    save(folder / "model.safetensors", tensors)
+    expected = {f"hidden_states.{i}": state for i, state in enumerate(states)}
+    save(
+        folder / "expected.safetensors",
+        {"pixels": pixels, **expected, "last_hidden_state": last, "image_embeds": embeds},
+    )
