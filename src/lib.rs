@@ -71,6 +71,7 @@ const _: () = {
     shared::<identity::Identity>();
     shared::<photo::Photo<'_>>();
     shared::<recogniser::FaceEmbedding>();
+    shared::<recogniser::FaceRecogniser>();
     shared::<Error>();
 };
 

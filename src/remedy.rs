@@ -120,3 +120,10 @@ pub const LARGE_PHOTO: Remedy = Remedy::new(
 );
 /// A photo with a side longer than any picture may have.
 pub const SMALLER_PHOTO: Remedy = Remedy::new("long-side", "scale it down");
+/// A file that is no face recognition network, or none of those that are read.
+pub const FACE_RECOGNISER_FILE: Remedy = Remedy::new(
+    "face-recogniser-file",
+    "give an IResNet of insightface, SFace of OpenCV or IR-SE50 of facexlib, all in one file",
+);
+/// Embeddings of two networks.
+pub const SAME_FACE_NETWORK: Remedy = Remedy::new("same-face-network", "embed both photos with the same network");

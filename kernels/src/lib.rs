@@ -2,7 +2,7 @@
 //!
 //! A part of [OmniID](https://docs.rs/omniid) that its own crates share. It has no stable interface: use `omniid`.
 //!
-//! The kernels are a worker pool, strided attention, linear layers with fused activation and layer normalisation. They
+//! The kernels are a worker pool, strided attention, linear layers with fused activation, convolutions and layer normalisation. They
 //! work on slices and strided views and know nothing of any tensor library; [`layers`] puts them behind candle tensors.
 //! Each is written once over vector lanes and compiled for AVX-512 (with bf16 dot products where present), AVX2 and
 //! portable code; which one runs is decided at run time. The environment variable `OMNIID_ISA` (`portable`, `avx2`,
@@ -15,6 +15,7 @@
 #![deny(unsafe_op_in_unsafe_fn)]
 
 mod attention;
+mod convolution;
 mod element;
 mod elementwise;
 pub mod error;
@@ -26,6 +27,7 @@ mod threads;
 mod view;
 
 pub use attention::{attention, AttentionInput, KeyValue, OutputMode, LEADING_TOKENS};
+pub use convolution::{Convolution, ConvolutionShape, DepthwiseConvolution, Finish};
 pub use element::{Element, Scalar};
 pub use elementwise::{layer_norm, Activation};
 pub use error::{Error, ErrorKind, Remedy, Result};

@@ -6,7 +6,7 @@
 
 use crate::error::{Error, Result};
 use crate::limits::Limits;
-use crate::tensor_file::onnx::{Convolution, OnnxWeights};
+use crate::tensor_file::onnx::{Convolution, OnnxGraph};
 use crate::tensor_file::{safetensors_to_bytes, Checkpoint};
 use candle_core::{Device, Tensor};
 use omniid_kernels::layers::TensorSpec;
@@ -18,18 +18,18 @@ use std::collections::{BTreeMap, HashMap};
 /// [`Format`](crate::ErrorKind::Format) when the bytes are no ONNX file or not YuNet's.
 pub(super) fn read(bytes: &[u8], specs: &[TensorSpec]) -> Result<Checkpoint> {
     let not_yunet = |why: String| Error::format(format!("not a YuNet face detector (safetensors or ONNX): {why}"));
-    let file = OnnxWeights::read(bytes).map_err(not_yunet)?;
-    let convolutions = &file.convolutions;
-    let by_weight: HashMap<&str, &Convolution> = convolutions.iter().map(|conv| (conv.weight.as_str(), conv)).collect();
-    let by_input: HashMap<&str, &Convolution> = convolutions.iter().map(|conv| (conv.input.as_str(), conv)).collect();
+    let file = OnnxGraph::read(bytes).map_err(not_yunet)?;
+    let convolutions = file.convolutions();
+    let by_weight: HashMap<&str, &Convolution> = convolutions.iter().map(|conv| (conv.weight, conv)).collect();
+    let by_input: HashMap<&str, &Convolution> = convolutions.iter().map(|conv| (conv.input, conv)).collect();
 
     let mut sources: HashMap<String, &str> = HashMap::new();
     // The stem is the first convolution of the graph, and the only one whose name is folded away without a 1×1 before.
     let stem = convolutions
         .first()
         .ok_or_else(|| not_yunet("the ONNX graph has no convolution".to_owned()))?;
-    sources.insert("backbone.stem.weight".to_owned(), &stem.weight);
-    sources.insert("backbone.stem.bias".to_owned(), &stem.bias);
+    sources.insert("backbone.stem.weight".to_owned(), stem.weight);
+    sources.insert("backbone.stem.bias".to_owned(), stem.bias);
     for name in specs
         .iter()
         .filter_map(|spec| spec.name.strip_suffix(".pointwise.weight"))
@@ -40,12 +40,12 @@ pub(super) fn read(bytes: &[u8], specs: &[TensorSpec]) -> Result<Checkpoint> {
             .get(upstream.as_str())
             .ok_or_else(|| missing("1x1 convolution"))?;
         let depthwise = by_input
-            .get(pointwise.output.as_str())
+            .get(pointwise.output)
             .ok_or_else(|| missing("depthwise convolution"))?;
-        sources.insert(format!("{name}.pointwise.weight"), &pointwise.weight);
-        sources.insert(format!("{name}.pointwise.bias"), &pointwise.bias);
-        sources.insert(format!("{name}.depthwise.weight"), &depthwise.weight);
-        sources.insert(format!("{name}.depthwise.bias"), &depthwise.bias);
+        sources.insert(format!("{name}.pointwise.weight"), pointwise.weight);
+        sources.insert(format!("{name}.pointwise.bias"), pointwise.bias);
+        sources.insert(format!("{name}.depthwise.weight"), depthwise.weight);
+        sources.insert(format!("{name}.depthwise.bias"), depthwise.bias);
     }
 
     let mut tensors = Vec::new();

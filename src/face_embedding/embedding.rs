@@ -2,6 +2,7 @@
 
 use super::network::FaceArchitecture;
 use crate::error::{Error, Result};
+use crate::remedy;
 
 /// Whether an embedding still has the length that the network gave it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -67,7 +68,7 @@ impl FaceEmbedding {
         }
         if form == EmbeddingForm::Normalised && (length - 1.0).abs() > LENGTH_TOLERANCE {
             return Err(Error::invalid(format!(
-                "a normalised face embedding of length {length:.4}, expected 1: hand it in as raw"
+                "a normalised face embedding of length {length:.4}, expected 1"
             )));
         }
         Ok(Self {
@@ -115,10 +116,10 @@ impl FaceEmbedding {
         match self.form {
             EmbeddingForm::Raw => Ok(&self.values),
             EmbeddingForm::Normalised => Err(Error::mismatch(format!(
-                "the embedding of {} is normalised, but the raw one is needed: hand in the network's output before it \
-                 is divided by its length (`embedding` of insightface, not `normed_embedding`)",
+                "the embedding of {} is normalised, but the raw one is needed",
                 self.network
-            ))),
+            ))
+            .with_remedy(remedy::RAW_EMBEDDING)),
         }
     }
 
@@ -143,13 +144,13 @@ impl FaceEmbedding {
     pub fn similarity(&self, other: &Self) -> Result<f32> {
         if self.network != other.network || self.dimension() != other.dimension() {
             return Err(Error::mismatch(format!(
-                "an embedding of {} values by {} cannot be compared with one of {} values by {}: embed both photos \
-                 with the same network",
+                "an embedding of {} values by {} cannot be compared with one of {} values by {}",
                 self.dimension(),
                 self.network,
                 other.dimension(),
                 other.network
-            )));
+            ))
+            .with_remedy(remedy::SAME_FACE_NETWORK));
         }
         let dot: f64 = self
             .values

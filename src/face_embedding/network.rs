@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 /// The kind of a face recognition network. Embeddings of different kinds cannot be compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(into = "String", try_from = "String")]
 #[non_exhaustive]
 pub enum FaceArchitecture {
     /// The residual network of ArcFace (Deng et al. 2019; `iresnet.py` of insightface), with 18, 34, 50, 100 or 200
@@ -29,6 +29,20 @@ impl fmt::Display for FaceArchitecture {
             Self::SFace => f.write_str("SFace"),
             Self::IrSe50 => f.write_str("IR-SE50"),
         }
+    }
+}
+
+impl From<FaceArchitecture> for String {
+    fn from(architecture: FaceArchitecture) -> Self {
+        architecture.to_string()
+    }
+}
+
+impl TryFrom<String> for FaceArchitecture {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self> {
+        text.parse()
     }
 }
 

@@ -67,13 +67,13 @@ const OTHERS: [(usize, &[u8], &str, Option<Remedy>); 28] = [
     (
         0,
         b"\x08\x07\x12",
-        "an ONNX graph (only face detectors are read from ONNX)",
+        "an ONNX graph (only face detectors and face recognisers are read from ONNX)",
         None,
     ),
     (
         0,
         b"\x08\x08\x12",
-        "an ONNX graph (only face detectors are read from ONNX)",
+        "an ONNX graph (only face detectors and face recognisers are read from ONNX)",
         None,
     ),
 ];
@@ -117,6 +117,8 @@ pub(crate) enum Expected {
     Checkpoint,
     /// A face detector, as safetensors or ONNX.
     Detector,
+    /// A face recognition network, as ONNX, safetensors or of PyTorch.
+    Recogniser,
 }
 
 impl Expected {
@@ -124,6 +126,7 @@ impl Expected {
         match self {
             Self::Checkpoint => "a checkpoint",
             Self::Detector => "a face detector",
+            Self::Recogniser => "a face recognition network",
         }
     }
 
@@ -131,6 +134,7 @@ impl Expected {
         match self {
             Self::Checkpoint => "safetensors or a PyTorch file",
             Self::Detector => "YuNet as safetensors or ONNX",
+            Self::Recogniser => "IResNet, SFace or IR-SE50 as ONNX, safetensors or a PyTorch file",
         }
     }
 
@@ -139,7 +143,7 @@ impl Expected {
         match (remedy, self) {
             (Some(remedy), _) => error.with_remedy(remedy),
             (None, Self::Checkpoint) => error.with_remedy(remedy::WEIGHTS_FILE),
-            (None, Self::Detector) => error,
+            (None, Self::Detector | Self::Recogniser) => error,
         }
     }
 }
@@ -222,6 +226,7 @@ fn text_error(expected: Expected, text: &str) -> Error {
     let message = match expected {
         Expected::Checkpoint => format!("not a checkpoint, the file is {what}: {begin}{more}"),
         Expected::Detector => format!("not a face detector, the file is {what}: {begin}{more}"),
+        Expected::Recogniser => format!("not a face recognition network, the file is {what}: {begin}{more}"),
     };
     expected.advise(Error::format(message), next)
 }

@@ -14,4 +14,4 @@ pub(crate) use gradient::{transposed_product, TransposedProduct};
 pub use linear::PackedMatrix;
 #[cfg(feature = "gradients")]
 pub(crate) use tile::product_transposed;
-pub(crate) use tile::{product, COLUMNS, DEPTH, ROWS, STRIDE};
+pub(crate) use tile::{product, product_in_rows, COLUMNS, DEPTH, ROWS, STRIDE};

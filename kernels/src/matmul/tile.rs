@@ -125,6 +125,24 @@ pub(crate) unsafe fn product<L: Lanes, F: Factor<L>, const N: usize>(
     unsafe { tiles::<L, F, N, STRIDE>(rows, depth, a, 1, b, b_stride, c, c_stride, accumulate) }
 }
 
+/// [`product`] that overwrites `c`, with `a` in rows of `ROW` values.
+///
+/// # Safety
+/// As [`product`].
+#[inline(always)]
+pub(crate) unsafe fn product_in_rows<L: Lanes, F: Factor<L>, const N: usize, const ROW: usize>(
+    rows: usize,
+    depth: usize,
+    a: *const F,
+    b: *const F,
+    b_stride: usize,
+    c: *mut f32,
+    c_stride: usize,
+) {
+    // SAFETY: the caller vouches for the memory and the instructions.
+    unsafe { tiles::<L, F, N, ROW>(rows, depth, a, 1, b, b_stride, c, c_stride, false) }
+}
+
 /// [`product`] with a transposed left operand: step `i` of row `r` lies at `a[i * a_step + r]`.
 ///
 /// # Safety
