@@ -327,9 +327,10 @@ fn public(checkpoint: &Checkpoint, kind: &CheckpointKind, options: &EngineOption
         &encoder.fingerprint(&[])?[..16]
     );
     let adapter = adapter_source(checkpoint)?;
-    let host = match &options.host {
-        Some(host) => Some(host.clone()),
-        None => adapter.as_ref().and_then(|adapter| adapter.layout.host()),
+    let host = match (&options.host, &adapter) {
+        (Some(host), Some(adapter)) => Some(host.clone().numbered_as(&adapter.layout.shapes)),
+        (Some(host), None) => Some(host.clone()),
+        (None, _) => adapter.as_ref().and_then(|adapter| adapter.layout.host()),
     };
     if let (Some(adapter), Some(host)) = (&adapter, &host) {
         adapter.layout.check_host(host)?;

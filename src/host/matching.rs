@@ -76,6 +76,20 @@ impl HostSpec {
         Self::from_layers(name, HostFamily::Other, layers.collect::<Result<_>>()?)
     }
 
+    /// The table under the numbers of a checkpoint. A [custom](Self::custom) table counts its layers from 0; public
+    /// adapters of UNets count attention processors, so that cross-attention has the odd numbers 1, 3, 5, … Where a
+    /// checkpoint of as many layers is numbered that way, the table takes its numbers. Any other table stays as it is.
+    pub(crate) fn numbered_as(mut self, shapes: &[LayerShape]) -> Self {
+        let counts_layers = self.layers.iter().enumerate().all(|(i, layer)| layer.key == i);
+        let odd = |i: usize| shapes.iter().any(|shape| shape.key == 2 * i + 1);
+        if counts_layers && shapes.len() == self.layers.len() && (0..shapes.len()).all(odd) {
+            for (i, layer) in self.layers.iter_mut().enumerate() {
+                layer.key = 2 * i + 1;
+            }
+        }
+        self
+    }
+
     /// Checks that a checkpoint's projections are exactly those that this host needs.
     ///
     /// # Errors

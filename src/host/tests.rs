@@ -242,3 +242,23 @@ fn unequal_lists_and_odd_widths_are_refused() {
         ErrorKind::InvalidArgument
     );
 }
+
+#[test]
+fn a_custom_table_takes_the_numbers_of_attention_processors() {
+    let layers = |names: &[&str]| names.iter().map(|name| HostLayer::new(*name, 2, 4, 6)).collect();
+    let host = HostSpec::custom("custom", layers(&["a.attn2", "b.attn2"])).unwrap();
+    let shape = |key| LayerShape {
+        key,
+        inner: 8,
+        context: 6,
+    };
+    let keys = |host: &HostSpec| host.layers().iter().map(|layer| layer.key).collect::<Vec<_>>();
+    let published = host.clone().numbered_as(&[shape(3), shape(1)]);
+    assert_eq!(keys(&published), [1, 3]);
+    published.check_shapes(&[shape(1), shape(3)]).unwrap();
+    for other in [&[0, 1][..], &[1, 2], &[1], &[1, 3, 5]] {
+        let shapes: Vec<_> = other.iter().map(|key| shape(*key)).collect();
+        assert_eq!(keys(&host.clone().numbered_as(&shapes)), [0, 1], "{other:?}");
+    }
+    assert_eq!(HostSpec::sd15().numbered_as(&[]), HostSpec::sd15());
+}

@@ -136,12 +136,15 @@ impl Lora {
         }
         let native = checkpoint.names().any(|name| name.starts_with("lora."));
         let mut layers = Vec::new();
+        // A custom table counts its own layers; the LoRA is on every attention, two for each of them.
+        let counts_layers = host.layers().iter().any(|layer| layer.key == 0);
         for (place, layer) in host.layers().iter().enumerate() {
+            let cross = if counts_layers { 2 * place + 1 } else { layer.key };
             for attention in Attention::ALL {
                 for projection in Projection::ALL {
                     let name = |side| match native {
                         true => Some(names::native(place, attention, projection, side)),
-                        false => names::face_id(layer, attention, projection, side),
+                        false => names::face_id(cross, attention, projection, side),
                     };
                     let [Some(down), Some(up)] = [Side::Down, Side::Up].map(name) else {
                         return Err(no_unet(host));

@@ -4,11 +4,11 @@ use super::{Attention, Projection, Side};
 use crate::host::{HostFamily, HostLayer, HostSpec};
 
 /// Name of a tensor in an IP-Adapter FaceID file, whose numbers are those of the UNet's attention processors: the
-/// self-attention of a transformer block comes right before its cross-attention.
-pub(super) fn face_id(layer: &HostLayer, attention: Attention, projection: Projection, side: Side) -> Option<String> {
+/// self-attention of a transformer block comes right before its cross-attention. `cross` is the number of the latter.
+pub(super) fn face_id(cross: usize, attention: Attention, projection: Projection, side: Side) -> Option<String> {
     let number = match attention {
-        Attention::Itself => layer.key.checked_sub(1)?,
-        Attention::Cross => layer.key,
+        Attention::Itself => cross.checked_sub(1)?,
+        Attention::Cross => cross,
     };
     let (projection, side) = (projection.name(), side.name());
     Some(format!("ip_adapter.{number}.{projection}_lora.{side}.weight"))

@@ -69,6 +69,23 @@ fn each_matrix_goes_to_its_layer() {
 }
 
 #[test]
+fn a_table_that_counts_its_layers_finds_them_too() {
+    let (host, tensors) = (host(), face_id(&host(), 3));
+    let layers = host.layers().iter().map(|layer| {
+        let (heads, head_dim) = (layer.heads, layer.head_dim);
+        crate::host::HostLayer::new(layer.name.clone(), heads, head_dim, layer.context)
+    });
+    let custom = HostSpec::custom("custom", layers.collect()).unwrap();
+    let (lora, expected) = (
+        Lora::find(&open(&tensors), &custom).unwrap().unwrap(),
+        Lora::find(&open(&tensors), &host).unwrap().unwrap(),
+    );
+    for (found, layer) in lora.layers().iter().zip(expected.layers()) {
+        assert_eq!((&found.module, &found.found), (&layer.module, &layer.found));
+    }
+}
+
+#[test]
 fn files_for_other_programs_have_their_names() {
     let host = host();
     let lora = Lora::find(&open(&face_id(&host, 3)), &host).unwrap().unwrap();
