@@ -59,7 +59,7 @@ class Injection:
             output = output if own else output.clone()
             self.conditioning.inject(layer, query, output, roles=roles, step=step, latent_size=size)
             return output
-        delta = self.store.delta(layer, query, roles, 1.0, step, size)
+        delta = self.store.delta(layer, query, roles, 1.0, step, size, output)
         return output if delta is None else output + delta.to(output.dtype)
 
     def _one_by_one(
@@ -77,10 +77,14 @@ class Injection:
         if isinstance(watch, Watch):
             watch.begin(_first_sigma(options))
         total = output
-        for identity, part in self.store.contributions(layer, query, roles, 1.0, step, size):
+
+        def weigh(identity: int, part: torch.Tensor) -> torch.Tensor:
             frames = self.frames[identity] if self.frames else None
-            if frames is not None:
-                part = part * frames.factors(picture_numbers(query.shape[0], options), query.shape[1], size, part)
+            if frames is None:
+                return part
+            return part * frames.factors(picture_numbers(query.shape[0], options), query.shape[1], size, part)
+
+        for identity, part in self.store.contributions(layer, query, roles, 1.0, step, size, output, weigh):
             if isinstance(watch, Watch):
                 watch.note(self, identity, output, part, roles, size)
             total = total + part.to(output.dtype)

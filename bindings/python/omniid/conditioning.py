@@ -15,7 +15,7 @@ import numpy as np
 from . import _abi, errors
 from ._handle import Owner
 from ._library import c_text, check, choice, failure, lib, text
-from .enums import Layout, Role, StepUnit, Unconditional
+from .enums import Injection, Layout, Role, StepUnit, Unconditional
 from .identity import Identity, handle_of
 from .tensors import Slot, Tensor, torch_stream
 from .types import ArrayLike, TensorLike
@@ -81,7 +81,7 @@ class Conditioning(Owner):
     Made by `Engine.condition`. It no longer needs the engine and the identities.
     """
 
-    __slots__ = ("layers", "identity_count", "has_masks", "has_step_ranges")
+    __slots__ = ("layers", "identity_count", "has_masks", "has_step_ranges", "injection", "zero_tokens")
 
     layers: tuple[HostLayer, ...]
     """The host's layers, in the order of the adapter."""
@@ -91,14 +91,25 @@ class Conditioning(Owner):
     """Whether an identity has a mask, so that `inject` needs the latent picture's size."""
     has_step_ranges: bool
     """Whether an identity is limited to a range of steps, so that `inject` needs the step."""
+    injection: Injection
+    """How an identity's attention joins the layer's output."""
+    zero_tokens: int
+    """Number of further tokens with zero keys and values in each softmax; `keys` and `values` leave them out."""
 
     @classmethod
-    def _of(cls, pointer: ctypes._Pointer[Any], inputs: Sequence[ConditioningInput]) -> Conditioning:
+    def _of(
+        cls,
+        pointer: ctypes._Pointer[Any],
+        inputs: Sequence[ConditioningInput],
+        injection: Injection,
+        zero_tokens: int,
+    ) -> Conditioning:
         self = cls._adopt(pointer, lib.omniid_conditioning_free)
         self.layers = _layers(pointer)
         self.identity_count = len(inputs)
         self.has_masks = any(item.mask is not None for item in inputs)
         self.has_step_ranges = any(item.fraction is not None or item.sigma is not None for item in inputs)
+        self.injection, self.zero_tokens = injection, zero_tokens
         return self
 
     @property

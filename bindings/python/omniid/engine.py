@@ -418,9 +418,9 @@ class Engine(Owner):
         factor for each layer in the order of `host_layers`. `mask_mode` is whose rules for placing masks are followed,
         "comfyui" or "diffusers". `injection` is how an identity's attention joins the layer's output, `zero_tokens` the
         number of further tokens with zero keys and values in each softmax; `**omniid.pulid("fidelity")` sets both as
-        PuLID does. `normalise_values` normalises the values of InstantX's FLUX adapter like its keys. `precision` is the number type of the stored keys and values. `composition_scale`,
-        `style_boost` and `composition_boost` are weights of the weight types that know them; default: the identity's
-        scale.
+        PuLID does. `normalise_values` normalises the values of InstantX's FLUX adapter like its keys. `precision` is
+        the number type of the stored keys and values. `composition_scale`, `style_boost` and `composition_boost` are
+        weights of the weight types that know them; default: the identity's scale.
         """
         handle = self._held()
         array, inputs, keep = native_inputs(identities)
@@ -452,7 +452,7 @@ class Engine(Owner):
             )
             checked(status)
             del keep
-            return Conditioning._of(out, inputs)
+            return Conditioning._of(out, inputs, Injection(options.injection), options.zero_tokens)
 
     def similarity(self, first: Identity, second: Identity) -> float:
         """Compares two identities of this engine's model: cosine similarity, -1 to 1, centred on the model's average

@@ -8,7 +8,7 @@ import torch
 
 from .. import errors
 from ..conditioning import Conditioning, Step
-from ..enums import Role
+from ..enums import Injection, Role
 from ..torch_attention import KeyStore
 from . import _layers, _sampling, _watch
 from ._layers import Target
@@ -51,6 +51,11 @@ class Attachment:
         self._unet = _layers.is_unet(self.model)
         if guidance is None and self._unet and self._pipeline is None:
             _sampling.chunk_roles(guidance, None, None, 1, True)  # says what is missing
+        if conditioning.injection != Injection.ADD and not self._unet:
+            raise errors.UnsupportedError(
+                f"injection {conditioning.injection.name.lower()!r} needs the output of the attention to the text, which "
+                "only the cross-attention layers of UNets have; condition with injection='add' for this model"
+            )
         self.conditioning = conditioning
         self.scale = scale
         self._step_function: Callable[[Timestep], Step] | None = step if callable(step) else None
@@ -132,7 +137,7 @@ class Attachment:
                 index, query, output, scale=self.scale, roles=roles, step=self._now, latent_size=self._latent_size
             )
             return output
-        delta = self._store.delta(index, query, roles, self.scale, self._now, self._latent_size)
+        delta = self._store.delta(index, query, roles, self.scale, self._now, self._latent_size, output)
         return output if delta is None else output + delta.to(output.dtype)
 
     def _injects(self, query: torch.Tensor, output: torch.Tensor) -> bool:
