@@ -176,10 +176,10 @@ fn conditioning(host: &HostSpec, dtype: DType) -> Outcome<Conditioning> {
         .iter()
         .map(|layer| {
             let weight = Tensor::randn(0f32, 0.03, (layer.inner, layer.context), &Device::Cpu)?;
-            Ok(AdapterLayer {
-                to_k: Linear::stored(weight.clone(), None)?,
-                to_v: Linear::stored(weight, None)?,
-            })
+            Ok(AdapterLayer::new(
+                Linear::stored(weight.clone(), None)?,
+                Linear::stored(weight, None)?,
+            ))
         })
         .collect::<Outcome<Vec<_>>>()?;
     let input = IdentityInput::new(&tokens).with_unconditional(&tokens);

@@ -44,6 +44,13 @@ pub const OLD_PYTORCH_FILE: Remedy = Remedy::new(
 );
 /// Tensors on another device than the engine.
 pub const TENSOR_PLACE: Remedy = Remedy::new("tensor-place", "copy the tensor there or open the engine where it is");
+/// A query for an adapter of the residual stream.
+pub const INJECT_RESIDUAL: Remedy = Remedy::new(
+    "residual-adapter",
+    "hand the image's hidden state over after the block, with inject_residual",
+);
+/// A hidden state for an adapter inside the attention.
+pub const INJECT: Remedy = Remedy::new("attention-adapter", "hand the layer's queries over, with inject");
 /// A stream number that two streams have.
 pub const CUDA_STREAM: Remedy = Remedy::new(
     "cuda-stream",

@@ -36,13 +36,7 @@ fn the_second_call_and_all_later_ones_do_not_allocate() {
     let random = |rows: usize, columns: usize| Tensor::randn(0f32, 0.3, (rows, columns), &Device::Cpu).unwrap();
     let affine = || Linear::stored(random(inner, context), None).unwrap();
     let host = HostSpec::custom("one", vec![HostLayer::new("layer", heads, width, context)]).unwrap();
-    let adapter = Adapter::new(
-        None,
-        vec![AdapterLayer {
-            to_k: affine(),
-            to_v: affine(),
-        }],
-    );
+    let adapter = Adapter::new(None, vec![AdapterLayer::new(affine(), affine())]);
     let (identity, negative) = (random(tokens, context), random(tokens, context));
     let input = IdentityInput::new(&identity)
         .with_unconditional(&negative)

@@ -56,10 +56,7 @@ fn load(case: &str) -> Case {
             let name = format!("ip_adapter.{}.to_{side}_ip", layer.key);
             weights.linear(&name, layer.context, layer.inner, false).unwrap()
         };
-        AdapterLayer {
-            to_k: side("k"),
-            to_v: side("v"),
-        }
+        AdapterLayer::new(side("k"), side("v"))
     });
     let adapter = Adapter::new(Some(projection), layers.collect());
     Case {

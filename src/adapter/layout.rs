@@ -1,8 +1,8 @@
 //! What a checkpoint says about its adapter.
 
-use super::{Adapter, AdapterSpelling};
+use super::{Adapter, AdapterSpelling, ResidualLayout};
 use crate::error::{Error, Result};
-use crate::host::{HostLayer, HostSpec, LayerShape};
+use crate::host::{BlockKind, HostLayer, HostSpec, LayerShape};
 use crate::tensor_file::Shapes;
 
 /// What a checkpoint says about its adapter: spelling, shapes, biases, token projection.
@@ -17,6 +17,11 @@ pub struct AdapterLayout {
     pub token_width: Option<usize>,
     /// Shapes of the layers, by ascending number.
     pub shapes: Vec<LayerShape>,
+    /// Whether keys pass a normalisation without weights, per head, as in InstantX' adapter for FLUX. The shapes do not
+    /// say it; a host with single blocks and an adapter without biases imply it ([`normalises_keys`](Self::normalises_keys)).
+    pub key_norm: bool,
+    /// What layers that add to the residual stream need besides; `None` for layers inside the host's attention.
+    pub residual: Option<ResidualLayout>,
 }
 
 impl AdapterLayout {
@@ -40,7 +45,16 @@ impl AdapterLayout {
             bias: false,
             token_width: None,
             shapes: host.layers().iter().enumerate().map(shape).collect(),
+            key_norm: false,
+            residual: None,
         }
+    }
+
+    /// Whether keys pass a normalisation without weights, per head: what the layout says, and so it is for every adapter
+    /// without biases that hooks the single blocks of a transformer, of which InstantX' is the only published one.
+    pub fn normalises_keys(&self, host: &HostSpec) -> bool {
+        let single = || host.layers().iter().any(|layer| layer.kind == BlockKind::Single);
+        self.residual.is_none() && (self.key_norm || (!self.bias && self.token_width.is_none() && single()))
     }
 
     /// Reads the layout off a checkpoint's tensor names and shapes; `None` when there is no adapter in it.
@@ -53,7 +67,14 @@ impl AdapterLayout {
             .into_iter()
             .find(|spelling| found.iter().any(|(name, _)| spelling.number(name).is_some()));
         let Some(spelling) = spelling else {
-            return Ok(None);
+            return Ok(ResidualLayout::infer(&found)?.map(|(spelling, residual, shapes)| Self {
+                spelling,
+                bias: false,
+                token_width: None,
+                shapes,
+                key_norm: false,
+                residual: Some(residual),
+            }));
         };
         let mut shapes = Vec::new();
         let mut biased = 0;
@@ -98,6 +119,8 @@ impl AdapterLayout {
             bias: biased != 0,
             token_width,
             shapes,
+            key_norm: false,
+            residual: None,
         }))
     }
 
@@ -109,6 +132,8 @@ impl AdapterLayout {
         let other = Self {
             bias: self.bias,
             token_width: self.token_width,
+            key_norm: self.key_norm,
+            residual: self.residual.clone(),
             ..Self::of_host(host, to)
         };
         let names = |layout: &Self| -> Result<Vec<String>> {
@@ -130,6 +155,22 @@ impl AdapterLayout {
     /// # Errors
     /// [`Mismatch`](crate::ErrorKind::Mismatch) naming the layer, the expected and the found shape.
     pub fn check_host(&self, host: &HostSpec) -> Result<()> {
+        for layer in host.layers() {
+            let found = self.residual.as_ref().map(|residual| residual.hidden);
+            // A table that was handed in may leave the width of the hidden state to the checkpoint.
+            let fits = match (layer.hidden, found) {
+                (Some(wanted), found) => found == Some(wanted),
+                (None, _) => true,
+            };
+            if !fits {
+                return Err(Error::mismatch(format!(
+                    "host {:?}, layer {:?}: expected a layer for a hidden state of width {:?}, found {found:?}",
+                    host.name(),
+                    layer.name,
+                    layer.hidden
+                )));
+            }
+        }
         if self.spelling != AdapterSpelling::Native {
             return host.check_shapes(&self.shapes);
         }

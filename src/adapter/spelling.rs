@@ -8,57 +8,93 @@ use std::collections::BTreeSet;
 
 /// Which of the known spellings a checkpoint uses.
 ///
-/// XLabs' own names are those of IP-Adapter after [`Checkpoint::adapter_view`].
+/// XLabs' own names are those of IP-Adapter after [`Checkpoint::adapter_view`], and so are those of PuLID for SDXL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum AdapterSpelling {
-    /// OmniID: `adapter.layers.{place}.to_k.weight`, with the token projection under `adapter.proj.`.
+    /// OmniID: `adapter.layers.{place}.to_k.weight`, with the token projection under `adapter.proj.`. Layers of the
+    /// residual stream: `adapter.layers.{place}.to_kv.weight` and so on; with two token sets `adapter.arc.{place}.…` and
+    /// `adapter.sig.{place}.…`.
     Native,
-    /// IP-Adapter: `ip_adapter.{key}.to_k_ip.weight`. FLUX files in this spelling have biases. A token projection, as
-    /// in a full-face file, is under `image_proj.proj.`.
+    /// IP-Adapter: `ip_adapter.{key}.to_k_ip.weight`. FLUX files of XLabs in this spelling have biases. A token
+    /// projection, as in a full-face file, is under `image_proj.proj.`.
     IpAdapter,
+    /// PuLID-FLUX: `pulid_ca.{key}.to_kv.weight` and so on.
+    PulidFlux,
+    /// WithAnyone: `ipa_arc.{key}.to_kv.weight` and `ipa_sig.{key}.to_kv.weight` and so on.
+    WithAnyone,
 }
 
 impl AdapterSpelling {
-    pub(super) const ALL: [Self; 2] = [Self::Native, Self::IpAdapter];
+    pub(super) const ALL: [Self; 4] = [Self::Native, Self::IpAdapter, Self::PulidFlux, Self::WithAnyone];
 
     /// Prefix of the token projection, whose names begin with `proj.`.
     pub(super) fn projection(self) -> &'static str {
         match self {
             Self::Native => "adapter",
-            Self::IpAdapter => "image_proj",
+            _ => "image_proj",
         }
     }
 
-    /// What stands before and after the layer's number, for keys (`k`) or values (`v`).
-    fn parts(self, side: char) -> (&'static str, String) {
-        match self {
-            Self::Native => ("adapter.layers.", format!(".to_{side}")),
-            Self::IpAdapter => ("ip_adapter.", format!(".to_{side}_ip")),
+    /// What stands before a layer's number. `set` names one of several token sets.
+    fn beginning(self, set: Option<&str>) -> String {
+        match (self, set) {
+            (Self::Native, None) => "adapter.layers.".into(),
+            (Self::Native, Some(set)) => format!("adapter.{set}."),
+            (Self::IpAdapter, _) => "ip_adapter.".into(),
+            (Self::PulidFlux, _) => "pulid_ca.".into(),
+            (Self::WithAnyone, set) => format!("ipa_{}.", set.unwrap_or("arc")),
         }
+    }
+
+    /// Name of the projection to keys (`k`) or values (`v`) within a layer.
+    fn projection_of(self, side: char) -> String {
+        match self {
+            Self::IpAdapter => format!("to_{side}_ip"),
+            _ => format!("to_{side}"),
+        }
+    }
+
+    /// Prefix of the tensors of layer `number` of one of the token sets.
+    pub(super) fn layer(self, set: Option<&str>, number: usize) -> String {
+        format!("{}{number}", self.beginning(set))
     }
 
     /// Prefix of the tensors `weight` and `bias` of layer `number`; `side` is `k` or `v`.
     pub(super) fn prefix(self, number: usize, side: char) -> String {
-        let (before, after) = self.parts(side);
-        format!("{before}{number}{after}")
+        format!("{}.{}", self.layer(None, number), self.projection_of(side))
     }
 
     /// The number of a host's layer at `place` of its table.
     pub(super) fn number_of(self, place: usize, layer: &HostLayer) -> usize {
         match self {
             Self::Native => place,
-            Self::IpAdapter => layer.key,
+            _ => layer.key,
         }
     }
 
     /// The layer number in `name` if it is the weight of a projection to keys.
     pub(super) fn number(self, name: &str) -> Option<usize> {
-        let (before, after) = self.parts('k');
+        match self {
+            Self::Native | Self::IpAdapter => self.number_before(name, None, &self.projection_of('k')),
+            Self::PulidFlux | Self::WithAnyone => None,
+        }
+    }
+
+    /// The layer number in `name` if it is the joint projection to keys and values of a layer of the residual stream.
+    pub(super) fn residual_number(self, name: &str, set: Option<&str>) -> Option<usize> {
+        match self {
+            Self::IpAdapter => None,
+            _ => self.number_before(name, set, "to_kv"),
+        }
+    }
+
+    fn number_before(self, name: &str, set: Option<&str>, projection: &str) -> Option<usize> {
         let number = name
-            .strip_prefix(before)?
+            .strip_prefix(&self.beginning(set))?
             .strip_suffix(".weight")?
-            .strip_suffix(after.as_str())?;
+            .strip_suffix(projection)?
+            .strip_suffix('.')?;
         // "+1" and "01" are numbers to the parser, but no layer is called that.
         number.parse().ok().filter(|value: &usize| value.to_string() == number)
     }
@@ -70,6 +106,22 @@ const PROJECTIONS: [&str; 3] = ["image_proj.", "image_proj_model.", "ip_adapter_
 /// Beginnings of the names of an adapter's layers.
 const LAYERS: [&str; 2] = ["ip_adapter.", "adapter_modules."];
 
+/// Beginnings of names that only files of PuLID and WithAnyone have, each with what it becomes in the view: what makes
+/// tokens is the `image_proj` of an IP-Adapter, and PuLID's layers for SDXL are those of one. Layers of the residual
+/// stream keep their names. Sources: `ToTheBeginning/PuLID` (`pulid/pipeline_v1_1.py`, `pulid/pipeline_flux.py`),
+/// `Doby-Xu/WithAnyone` (`withanyone/flux/model.py`).
+const OTHER_FAMILIES: [(&str, &str); 9] = [
+    ("id_adapter_attn_layers.", "ip_adapter."),
+    ("id_adapter.", "image_proj."),
+    ("pulid_encoder.", "image_proj."),
+    ("pulid_ca.", "pulid_ca."),
+    ("ipa_arc.", "ipa_arc."),
+    ("ipa_sig.", "ipa_sig."),
+    ("arcface_in_arc.", "image_proj.arcface_in_arc."),
+    ("arcface_in_sig.", "image_proj.arcface_in_sig."),
+    ("siglip_in_sig.", "image_proj.siglip_in_sig."),
+];
+
 impl Checkpoint {
     /// Where in this checkpoint an IP-Adapter is: what stands before its tensors' names. `None` when there is none.
     fn adapter_prefix(&self) -> Result<Option<String>> {
@@ -78,7 +130,9 @@ impl Checkpoint {
         let found = match whole_file {
             true => {
                 let has = |begin: &str| self.names().any(|name| name.starts_with(begin));
-                let found = LAYERS.into_iter().chain(PROJECTIONS).any(has) || self.names().any(is_layer);
+                let others = OTHER_FAMILIES.iter().map(|(begin, _)| *begin);
+                let mut begins = LAYERS.into_iter().chain(PROJECTIONS).chain(others);
+                let found = begins.any(has) || self.names().any(is_layer);
                 return Ok(found.then(String::new));
             }
             // A word like "image_proj" alone says too little when it stands deep in other names.
@@ -122,7 +176,11 @@ impl Checkpoint {
     /// - XLabs' own names: `ip_adapter_proj_model.…`, `double_blocks.{i}.processor.ip_adapter_double_stream_k_proj.…`;
     /// - those of IP-Adapter's training script: `image_proj_model.…`, `adapter_modules.{i}.…`, and the attention
     ///   processors of the UNet, `unet.….attn2.processor.to_k_ip.weight`, which are counted in the order of diffusers:
-    ///   `down_blocks`, `up_blocks`, `mid_block`, two for each transformer block. The rest of the UNet is left out.
+    ///   `down_blocks`, `up_blocks`, `mid_block`, two for each transformer block. The rest of the UNet is left out;
+    /// - those of PuLID: `id_adapter.…` or `pulid_encoder.…` becomes `image_proj.…`,
+    ///   `id_adapter_attn_layers.{i}.id_to_k.weight` becomes `ip_adapter.{i}.to_k_ip.weight`, and `pulid_ca.…` stays;
+    /// - those of WithAnyone: `arcface_in_arc.…`, `arcface_in_sig.…` and `siglip_in_sig.…` stand below `image_proj.`, and
+    ///   `ipa_arc.…` and `ipa_sig.…` stay.
     ///
     /// What stands before all of these names (`model.ip.`) is taken off; what has another beginning is left out then.
     /// All other tensors keep their names.
@@ -214,7 +272,7 @@ fn number(text: &str) -> Option<(usize, &str)> {
     Some((digits.parse().ok()?, rest))
 }
 
-/// The name of an XLabs tensor, or of one of a training script, in the spelling of the other IP-Adapters.
+/// The name of an XLabs or PuLID tensor, or of one of a training script, in the spelling of the other IP-Adapters.
 pub(super) fn ip_adapter_name(name: &str) -> String {
     for (found, used) in [
         ("ip_adapter_proj_model.", "image_proj."),
@@ -224,6 +282,13 @@ pub(super) fn ip_adapter_name(name: &str) -> String {
         if let Some(rest) = name.strip_prefix(found) {
             return format!("{used}{rest}");
         }
+    }
+    if let Some((rest, used)) = OTHER_FAMILIES
+        .iter()
+        .find_map(|(found, used)| name.strip_prefix(found).map(|rest| (rest, *used)))
+    {
+        let rest = rest.replace(".id_to_k.", ".to_k_ip.").replace(".id_to_v.", ".to_v_ip.");
+        return format!("{used}{rest}");
     }
     match name
         .strip_prefix("double_blocks.")

@@ -21,7 +21,7 @@ fn family(checkpoint: &Checkpoint) -> Option<(&'static str, &'static str)> {
     let has = |name: &str| checkpoint.contains(name);
     let rows = |name: &str| checkpoint.shape(name).and_then(|shape| shape.first().copied());
     let columns = |name: &str| checkpoint.shape(name).and_then(|shape| shape.get(1).copied());
-    if begins("pulid_encoder.") || begins("pulid_ca.") || begins("id_adapter_attn_layers.") {
+    if begins("pulid_ca.") || begins("image_proj.id_embedding_mapping.") || begins("image_proj.mapping_patch_0.") {
         return Some((
             "a PuLID checkpoint",
             "it needs ArcFace and EVA-CLIP features and its own attention layers",

@@ -1,19 +1,23 @@
 //! Projection of identities to the keys and values of every layer.
 
+use super::residual::Residual;
 use super::{
     layer_weight, ConditionedIdentity, ConditionedLayer, Conditioning, ConditioningOptions, EmbedsScaling,
     IdentityInput, Injection, Inner, MaskGrids, TokenSource, WeightType, Weights,
 };
-use crate::adapter::{Adapter, AdapterLayer};
+use crate::adapter::{Adapter, AdapterLayer, TokenSet};
 use crate::error::{Error, Result};
 use crate::host::HostSpec;
 use crate::progress::{report, ProgressFn, Stage};
-use candle_core::{DType, Tensor};
+use candle_core::{DType, Tensor, D};
 use omniid_kernels::KeyValue;
 use std::sync::Arc;
 
 /// Width that the "C penalty" takes as 1: the widest layers of SD1.5 and SDXL.
 const PENALTY_WIDTH: f32 = 1280.0;
+
+/// Epsilon of the normalisation of keys without weights (InstantX' adapter for FLUX).
+const KEY_NORM_EPSILON: f64 = 1e-5;
 
 /// Most tokens of one identity. 4096 photos of 257 tokens are beyond it; keys and values would fill terabytes.
 const MAX_TOKENS: usize = 1 << 17;
@@ -27,10 +31,23 @@ pub(super) fn build(
 ) -> Result<Conditioning> {
     adapter.check_host(host)?;
     check_options(options, host)?;
+    if options.normalise_values && !adapter.normalises_keys() {
+        return Err(Error::invalid(
+            "normalise_values is set, but this adapter has no normalisation of keys that values could share",
+        ));
+    }
+    if adapter.is_residual() && options.injection != Injection::Add {
+        return Err(Error::unsupported(format!(
+            "{} injection compares with the output of an attention, but this adapter adds to the residual stream",
+            options.injection.name()
+        )));
+    }
     if identities.is_empty() {
         return Err(Error::invalid("conditioning needs at least one identity"));
     }
-    let total = identities.len().saturating_mul(host.layer_count());
+    let total = identities
+        .len()
+        .saturating_mul(host.layer_count() * adapter.sets().len());
     let mut done = 0;
     let mut conditioned = Vec::with_capacity(identities.len());
     for (number, input) in identities.iter().enumerate() {
@@ -43,18 +60,33 @@ pub(super) fn build(
             );
             return Err(name(error));
         }
-        let contexts = Contexts::new(adapter, input).map_err(name)?;
-        let mut layers = Vec::with_capacity(host.layer_count());
-        for (index, weights) in adapter.layers().iter().enumerate() {
-            layers.push(condition_layer(host, index, weights, input, &contexts, options).map_err(name)?);
-            done += 1;
-            report(progress, Stage::Condition, done, total)?;
+        let whole = Contexts::new(adapter, input).map_err(name)?;
+        let mut sets = Vec::with_capacity(adapter.sets().len());
+        for (number, set) in adapter.sets().iter().enumerate() {
+            let contexts = whole.of_set(adapter.sets(), number).map_err(name)?;
+            let factor = options.set_factor(number, adapter.sets().len());
+            let mut layers = Vec::with_capacity(host.layer_count());
+            for (index, weights) in set.layers.iter().enumerate() {
+                let plan = Plan {
+                    host,
+                    index,
+                    factor,
+                    normalises_keys: adapter.normalises_keys(),
+                };
+                layers.push(condition_layer(&plan, weights, input, &contexts, options).map_err(name)?);
+                done += 1;
+                report(progress, Stage::Condition, done, total)?;
+            }
+            sets.push(layers);
         }
+        let mut sets = sets.into_iter();
+        let layers = sets.next().unwrap_or_default();
         let mask = input.mask.clone().map(|mask| MaskGrids::new(mask, options.mask_mode));
         conditioned.push(ConditionedIdentity {
             steps: input.steps,
             mask,
             layers,
+            further_sets: sets.collect(),
         });
     }
     let device = adapter.device().clone();
@@ -67,6 +99,7 @@ pub(super) fn build(
         zero_tokens: options.zero_tokens,
         device,
         identities: conditioned,
+        residual: Residual::of(adapter),
     };
     Ok(Conditioning { inner: Arc::new(inner) })
 }
@@ -92,15 +125,11 @@ fn check_options(options: &ConditioningOptions, host: &HostSpec) -> Result<()> {
             options.injection.name()
         )));
     }
-    if options.normalise_values {
-        return Err(Error::invalid(
-            "normalise_values is set, but this adapter has no normalisation of keys that values could share",
-        ));
-    }
     let numbers = [
         ("composition scale", options.composition_scale),
         ("style boost", options.style_boost),
         ("composition boost", options.composition_boost),
+        ("SigLIP weight", options.siglip_weight),
     ];
     for (name, number) in numbers {
         if let Some(number) = number.filter(|number| !number.is_finite()) {
@@ -182,6 +211,45 @@ impl Contexts {
     }
 }
 
+impl Contexts {
+    /// The tokens of token set `number`: of every photo's tokens those that are the set's. One set has all of them.
+    fn of_set(&self, sets: &[TokenSet], number: usize) -> Result<Self> {
+        let photo: usize = sets.iter().map(|set| set.tokens).sum();
+        let first: usize = sets.iter().take(number).map(|set| set.tokens).sum();
+        let own = sets.get(number).map_or(0, |set| set.tokens);
+        let pick = |tokens: &Tensor| -> Result<Tensor> {
+            if sets.len() < 2 {
+                return Ok(tokens.clone());
+            }
+            let (count, width) = tokens.dims2()?;
+            if photo == 0 || own == 0 || !count.is_multiple_of(photo) {
+                let each: Vec<usize> = sets.iter().map(|set| set.tokens).collect();
+                return Err(Error::mismatch(format!(
+                    "{count} tokens; the adapter's token sets take {each:?} of each photo, one after the other, \
+                     {photo} together"
+                )));
+            }
+            let photos = count / photo;
+            let tokens = tokens.reshape((photos, photo, width))?.narrow(1, first, own)?;
+            Ok(tokens.contiguous()?.reshape((photos * own, width))?)
+        };
+        Ok(Self {
+            conditional: pick(&self.conditional)?,
+            unconditional: self.unconditional.as_ref().map(pick).transpose()?,
+            composition: self.composition.as_ref().map(pick).transpose()?,
+        })
+    }
+}
+
+/// x / √(mean x² + ε) of each head of `[tokens, heads · head_dim]`: a root-mean-square normalisation without weights.
+fn normalise_heads(x: &Tensor, heads: usize) -> Result<Tensor> {
+    let (tokens, inner) = x.dims2()?;
+    let split = x.reshape((tokens, heads, inner / heads.max(1)))?;
+    let mean = split.sqr()?.mean_keepdim(D::Minus1)?;
+    let normal = split.broadcast_div(&(mean + KEY_NORM_EPSILON)?.sqrt()?)?;
+    Ok(normal.reshape((tokens, inner))?)
+}
+
 fn context(adapter: &Adapter, what: &str, tokens: &Tensor) -> Result<Tensor> {
     let width = adapter.token_width().unwrap_or(0);
     match *tokens.dims() {
@@ -195,14 +263,23 @@ fn context(adapter: &Adapter, what: &str, tokens: &Tensor) -> Result<Tensor> {
     adapter.context(&tokens.to_device(adapter.device())?.to_dtype(DType::F32)?)
 }
 
-fn condition_layer(
-    host: &HostSpec,
+/// One layer of one token set.
+struct Plan<'a> {
+    host: &'a HostSpec,
     index: usize,
+    /// Share of the token set.
+    factor: f32,
+    normalises_keys: bool,
+}
+
+fn condition_layer(
+    place: &Plan<'_>,
     weights: &AdapterLayer,
     input: &IdentityInput<'_>,
     contexts: &Contexts,
     options: &ConditioningOptions,
 ) -> Result<Option<ConditionedLayer>> {
+    let (host, index) = (place.host, place.index);
     let layer = host.layer(index)?;
     let spread = Weights {
         identity: input.scale,
@@ -218,7 +295,11 @@ fn condition_layer(
         .copied()
         .unwrap_or(1.0);
     // A scale of 0 leaves the identity out, even where a boost would give a layer its own weight.
-    let weight = if input.scale == 0.0 { 0.0 } else { plan.weight * scale };
+    let weight = if input.scale == 0.0 {
+        0.0
+    } else {
+        plan.weight * scale * place.factor
+    };
     if weight == 0.0 {
         return Ok(None);
     }
@@ -234,9 +315,10 @@ fn condition_layer(
             (&zero, Some(&contexts.conditional))
         }
     };
-    let project = |context: &Tensor| project(weights, context, weight, options, layer.inner);
+    let heads = place.normalises_keys.then_some(layer.heads);
+    let project = |context: &Tensor| project(weights, context, weight, options, layer.inner, heads);
     // Without biases, zero tokens have zero values: their attention adds nothing.
-    let silent = plan.source == TokenSource::Swapped && !weights.to_v.has_bias();
+    let silent = plan.source == TokenSource::Swapped && !weights.to_v.has_bias() && weights.token_norm.is_none();
     Ok(Some(ConditionedLayer {
         factor: if options.embeds_scaling == EmbedsScaling::ValuesOnly {
             weight
@@ -254,9 +336,20 @@ fn project(
     weight: f32,
     options: &ConditioningOptions,
     inner: usize,
+    normalised_heads: Option<usize>,
 ) -> Result<KeyValue<Tensor>> {
+    let context = match &layer.token_norm {
+        Some(norm) => &norm.forward(context)?,
+        None => context,
+    };
     let mut keys = layer.to_k.forward(context)?;
     let mut values = layer.to_v.forward(context)?;
+    if let Some(heads) = normalised_heads {
+        keys = normalise_heads(&keys, heads)?;
+        if options.normalise_values {
+            values = normalise_heads(&values, heads)?;
+        }
+    }
     let penalised = f64::from(weight * inner as f32 / PENALTY_WIDTH);
     match options.embeds_scaling {
         EmbedsScaling::ValuesOnly => {}

@@ -10,6 +10,7 @@ mod layer_scales;
 mod mask;
 mod options;
 mod resample;
+mod residual;
 mod steps;
 mod weights;
 
@@ -22,6 +23,7 @@ pub use injection::{Injection, PulidMode};
 pub use layer_scales::LayerScales;
 pub use mask::{Mask, MaskMode};
 pub use options::{ConditioningOptions, EmbedsScaling, IdentityInput, Role, Unconditional};
+pub(crate) use residual::Residual;
 pub use steps::{NoiseSchedule, Step, StepRange};
 pub use weights::{layer_weight, LayerWeight, TokenSource, WeightType, Weights};
 
@@ -53,6 +55,8 @@ struct Inner {
     zero_tokens: usize,
     device: Device,
     identities: Vec<ConditionedIdentity>,
+    /// What runs at every step for layers of the residual stream; `None` for layers inside the host's attention.
+    residual: Option<Residual>,
 }
 
 /// One identity, ready for injection.
@@ -62,6 +66,8 @@ pub(crate) struct ConditionedIdentity {
     pub(crate) mask: Option<MaskGrids>,
     /// One entry per host layer; `None` where the identity has no weight.
     pub(crate) layers: Vec<Option<ConditionedLayer>>,
+    /// The same for the adapter's token sets after the first.
+    pub(crate) further_sets: Vec<Vec<Option<ConditionedLayer>>>,
 }
 
 /// One identity in one layer.
@@ -177,7 +183,7 @@ impl Conditioning {
     }
 
     /// Keys of one identity in one layer, `[tokens, heads, head_dim]`; `None` where nothing is injected. Shares the
-    /// memory of this conditioning.
+    /// memory of this conditioning. With an adapter of several token sets (WithAnyone) these are those of the first.
     ///
     /// A host that runs its own attention adds `factor × softmax(q Kᵀ / √head_dim) V`, with
     /// [`factor`](Self::factor); it has to heed [`injection`](Self::injection) and
@@ -234,11 +240,13 @@ impl Conditioning {
 
     /// Bytes that all keys and values occupy.
     pub fn byte_size(&self) -> usize {
-        let layers = self
-            .inner
-            .identities
-            .iter()
-            .flat_map(|identity| identity.layers.iter().flatten());
+        let layers = self.inner.identities.iter().flat_map(|identity| {
+            identity
+                .layers
+                .iter()
+                .chain(identity.further_sets.iter().flatten())
+                .flatten()
+        });
         let pairs = layers.flat_map(|layer| layer.conditional.iter().chain(&layer.unconditional));
         let bytes = |tensor: &Tensor| tensor.elem_count() * tensor.dtype().size_in_bytes();
         pairs.map(|pair| bytes(&pair.keys) + bytes(&pair.values)).sum()
@@ -248,6 +256,17 @@ impl Conditioning {
     #[cfg(feature = "cuda")]
     pub(crate) fn device_state(&self) -> Option<&crate::cuda::DeviceState> {
         self.inner.device_state.as_ref()
+    }
+
+    /// Whether its layers add to the host's residual stream, by [`inject_residual`](Self::inject_residual), and not to
+    /// an attention, by [`inject`](Self::inject).
+    pub fn is_residual(&self) -> bool {
+        self.inner.residual.is_some()
+    }
+
+    /// What runs at every step for layers of the residual stream.
+    pub(crate) fn residual(&self) -> Option<&Residual> {
+        self.inner.residual.as_ref()
     }
 
     pub(crate) fn identities(&self) -> &[ConditionedIdentity] {

@@ -123,6 +123,9 @@ pub struct ConditioningOptions {
     /// InstantX's FLUX adapter: whether its values are normalised like its keys. The authors' code does not do so, some
     /// ComfyUI nodes do. Other adapters refuse it.
     pub normalise_values: bool,
+    /// Share of the second token set of adapters that have two (WithAnyone's `siglip_weight`), 0 to 1; the first one has
+    /// the rest. `None`: both count in full, as the reference code has it by default. Without effect on other adapters.
+    pub siglip_weight: Option<f32>,
 }
 
 impl ConditioningOptions {
@@ -138,6 +141,15 @@ impl ConditioningOptions {
             PulidMode::Neutral => (0, Injection::Add),
         };
         Self::default().with_zero_tokens(zero_tokens).with_injection(injection)
+    }
+
+    /// Factor of a token set by its number, of `sets`.
+    pub(super) fn set_factor(&self, number: usize, sets: usize) -> f32 {
+        match self.siglip_weight {
+            Some(weight) if sets == 2 && number == 0 => 1.0 - weight,
+            Some(weight) if sets == 2 => weight,
+            _ => 1.0,
+        }
     }
 }
 
@@ -155,6 +167,7 @@ impl Default for ConditioningOptions {
             injection: Injection::Add,
             zero_tokens: 0,
             normalise_values: false,
+            siglip_weight: None,
         }
     }
 }
@@ -179,4 +192,5 @@ setters!(ConditioningOptions {
     with_injection: injection = plain Injection,
     with_zero_tokens: zero_tokens = plain usize,
     with_normalise_values: normalise_values = plain bool,
+    with_siglip_weight: siglip_weight = option f32,
 });

@@ -29,10 +29,7 @@ fn adapter(bias: bool) -> Adapter {
     let affine =
         |seed: usize| Linear::stored(random(&[8, CONTEXT], seed), bias.then(|| random(&[8], seed + 50))).unwrap();
     let layers = (0..11)
-        .map(|t| AdapterLayer {
-            to_k: affine(2 * t),
-            to_v: affine(2 * t + 1),
-        })
+        .map(|t| AdapterLayer::new(affine(2 * t), affine(2 * t + 1)))
         .collect();
     Adapter::new(None, layers)
 }

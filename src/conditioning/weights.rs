@@ -184,7 +184,7 @@ fn weakened(
     match layer.kind {
         BlockKind::Input | BlockKind::Middle | BlockKind::Output if weak(layer.kind) => Ok(0.2 * w),
         BlockKind::Input | BlockKind::Middle | BlockKind::Output => Ok(w),
-        BlockKind::Double | BlockKind::Other => Err(Error::unsupported(format!(
+        BlockKind::Double | BlockKind::Single | BlockKind::Other => Err(Error::unsupported(format!(
             "weight type {:?}: layer {:?} of host {:?} is not known to be an input, middle or output block of a UNet",
             kind.name(),
             layer.name,
@@ -217,7 +217,7 @@ fn by_role(kind: WeightType, host: &HostSpec, t: usize, weights: &Weights) -> Re
             6 => Place::Style,
             _ => Place::Rest,
         },
-        HostFamily::Flux | HostFamily::Other => {
+        HostFamily::Flux | HostFamily::Sd35 | HostFamily::Other => {
             return Err(Error::unsupported(format!(
                 "weight type {:?} addresses layers of SD1.5 and SDXL; host {:?} is neither",
                 kind.name(),

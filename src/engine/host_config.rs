@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum HostConfig {
-    /// `sd15`, `sdxl` or `flux`.
+    /// A built-in host: `sd15`, `sdxl`, `flux` and the other names of [`HostSpec::built_in`].
     Named(String),
     /// Every layer written out.
     Table(HostTable),
@@ -20,7 +20,7 @@ pub enum HostConfig {
 pub struct HostTable {
     /// What its maker calls it.
     pub name: String,
-    /// `sd15`, `sdxl`, `flux` or `other`: what the layers mean to weight types.
+    /// `sd15`, `sdxl`, `flux`, `sd35` or `other`: what the layers mean to weight types.
     pub family: String,
     /// The layers in the adapter's order.
     pub layers: Vec<LayerConfig>,
@@ -38,7 +38,7 @@ pub struct LayerConfig {
     /// ComfyUI's address: block kind, block number, transformer index.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hook: Option<(String, usize, usize)>,
-    /// `input`, `middle`, `output`, `double_block` or `other`.
+    /// `input`, `middle`, `output`, `double_block`, `single_block` or `other`.
     pub kind: String,
     /// Index in the checkpoint.
     pub key: usize,
@@ -48,15 +48,19 @@ pub struct LayerConfig {
     pub head_dim: usize,
     /// Width of the tokens that keys and values are projected from.
     pub context: usize,
+    /// Width of the image hidden state, for a layer of the residual stream.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hidden: Option<usize>,
     /// Place in execution order.
     pub execution: usize,
 }
 
-const KINDS: [BlockKind; 5] = [
+const KINDS: [BlockKind; 6] = [
     BlockKind::Input,
     BlockKind::Middle,
     BlockKind::Output,
     BlockKind::Double,
+    BlockKind::Single,
     BlockKind::Other,
 ];
 
@@ -79,6 +83,7 @@ impl From<&HostSpec> for HostConfig {
                 heads: layer.heads,
                 head_dim: layer.head_dim,
                 context: layer.context,
+                hidden: layer.hidden,
                 execution: layer.execution,
             })
             .collect();
@@ -99,8 +104,9 @@ impl HostConfig {
     pub fn resolve(&self) -> Result<HostSpec> {
         match self {
             Self::Named(name) => HostSpec::named(name).ok_or_else(|| {
+                let known = HostSpec::built_in().map(|host| host.name().to_string()).join(", ");
                 Error::format(format!(
-                    "configuration: unknown host {name:?}, expected sd15, sdxl, flux or a table"
+                    "configuration: unknown host {name:?}, expected {known} or a table"
                 ))
             }),
             Self::Table(table) => table.resolve(),
@@ -121,8 +127,10 @@ impl HostTable {
         };
         let family = HostFamily::from_name(&self.family).ok_or_else(|| {
             Error::format(format!(
-                "host {:?}: unknown family {:?}, expected sd15, sdxl, flux or other",
-                self.name, self.family
+                "host {:?}: unknown family {:?}, expected {}",
+                self.name,
+                self.family,
+                HostFamily::ALL.map(HostFamily::name).join(", ")
             ))
         })?;
         let layers = self
@@ -142,6 +150,7 @@ impl HostTable {
                     hook,
                     kind: kind_of(&layer.kind)?,
                     key: layer.key,
+                    hidden: layer.hidden,
                     execution: layer.execution,
                     ..HostLayer::new(layer.name.clone(), layer.heads, layer.head_dim, layer.context)
                 })
@@ -158,16 +167,17 @@ mod tests {
 
     #[test]
     fn round_trip() {
-        for host in [HostSpec::sd15(), HostSpec::sdxl(), HostSpec::flux()] {
+        for host in HostSpec::built_in() {
             let config = HostConfig::from(&host);
             assert_eq!(config, HostConfig::Named(host.name().to_string()));
             assert_eq!(config.resolve().unwrap(), host);
         }
-        let sdxl = HostSpec::sdxl();
-        let other = HostSpec::from_layers("mine", sdxl.family(), sdxl.layers().to_vec()).unwrap();
-        let text = serde_json::to_string(&HostConfig::from(&other)).unwrap();
-        let read: HostConfig = serde_json::from_str(&text).unwrap();
-        assert_eq!(read.resolve().unwrap(), other);
+        for known in HostSpec::built_in() {
+            let other = HostSpec::from_layers("mine", known.family(), known.layers().to_vec()).unwrap();
+            let text = serde_json::to_string(&HostConfig::from(&other)).unwrap();
+            let read: HostConfig = serde_json::from_str(&text).unwrap();
+            assert_eq!(read.resolve().unwrap(), other);
+        }
     }
 
     #[test]

@@ -4,14 +4,18 @@
 //! registration order of the `diffusers` UNet, that is down blocks, up blocks, **then** the middle block. The
 //! place of a layer in execution order is kept beside it, because weight types count in execution order.
 //!
-//! Tables of Stable Diffusion 1.5, SDXL and FLUX are built in ([`HostSpec::sd15`], [`HostSpec::sdxl`],
-//! [`HostSpec::flux`]); UNets of the same design but another size come from [`HostSpec::unet`]; any other host
-//! hands in its own table with [`HostSpec::from_layers`].
+//! Tables of Stable Diffusion 1.5, SDXL, FLUX and Stable Diffusion 3.5 Large are built in ([`HostSpec::built_in`]);
+//! UNets of the same design but another size come from [`HostSpec::unet`]; any other host hands in its own table with
+//! [`HostSpec::from_layers`].
+//!
+//! A transformer may have several tables, because adapters differ in where they add: FLUX has [`HostSpec::flux`]
+//! (XLabs), [`HostSpec::flux_all`] (InstantX), [`HostSpec::pulid_flux`] and [`HostSpec::with_anyone`].
 
 mod diffusers;
 mod flux;
 mod lookup;
 mod matching;
+mod sd3;
 mod unet;
 
 #[cfg(test)]
@@ -40,22 +44,25 @@ pub enum HostFamily {
     Sd15,
     /// The UNet of Stable Diffusion XL: 11 transformers, 70 layers.
     Sdxl,
-    /// FLUX.1: 19 double blocks (the single blocks are not hooked by the published adapters).
+    /// FLUX.1: 19 double and 38 single blocks. An adapter hooks some or all of them.
     Flux,
+    /// Stable Diffusion 3.5 Large: 38 joint blocks.
+    Sd35,
     /// Any other host. Weight types that address roles are not defined for it.
     Other,
 }
 
 impl HostFamily {
     /// All families.
-    pub const ALL: [Self; 4] = [Self::Sd15, Self::Sdxl, Self::Flux, Self::Other];
+    pub const ALL: [Self; 5] = [Self::Sd15, Self::Sdxl, Self::Flux, Self::Sd35, Self::Other];
 
-    /// The name in files: `sd15`, `sdxl`, `flux` or `other`.
+    /// The name in files: `sd15`, `sdxl`, `flux`, `sd35` or `other`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Sd15 => "sd15",
             Self::Sdxl => "sdxl",
             Self::Flux => "flux",
+            Self::Sd35 => "sd35",
             Self::Other => "other",
         }
     }
@@ -71,6 +78,7 @@ impl HostFamily {
             Self::Sd15 => "SD 1.5",
             Self::Sdxl => "SDXL",
             Self::Flux => "FLUX.1",
+            Self::Sd35 => "SD 3.5 Large",
             Self::Other => "other",
         }
     }
@@ -88,6 +96,8 @@ pub enum BlockKind {
     Output,
     /// Double (joint) block of a diffusion transformer.
     Double,
+    /// Single block of a diffusion transformer: text and image tokens are one sequence.
+    Single,
     /// Anything else.
     Other,
 }
@@ -100,16 +110,17 @@ impl BlockKind {
             Self::Middle => "middle",
             Self::Output => "output",
             Self::Double => "double_block",
+            Self::Single => "single_block",
             Self::Other => "other",
         }
     }
 }
 
 /// The address of a layer in ComfyUI: `transformer_options["patches_replace"]["attn2"][(name, number, index)]`, for
-/// diffusion transformers `["dit"][("double_block", number)]`.
+/// diffusion transformers `["dit"][("double_block", number)]` or `["dit"][("single_block", number)]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct HookAddress {
-    /// `input`, `middle`, `output` or `double_block`.
+    /// `input`, `middle`, `output`, `double_block` or `single_block`.
     pub kind: BlockKind,
     /// Number of the block within its kind. The middle block is number 0.
     pub number: usize,
@@ -145,6 +156,10 @@ pub struct HostLayer {
     pub head_dim: usize,
     /// Width of the tokens that keys and values are projected from.
     pub context: usize,
+    /// Width of the image hidden state, for a layer that reads and adds to the residual stream
+    /// ([`inject_residual`](crate::conditioning::Conditioning::inject_residual)); `None` for a layer inside an attention,
+    /// which takes the host's queries.
+    pub hidden: Option<usize>,
     /// Index of the layer's transformer in execution order (ComfyUI's `transformer_index`). Layers of one transformer
     /// share it.
     pub execution: usize,
@@ -152,18 +167,22 @@ pub struct HostLayer {
 
 impl HostLayer {
     /// A layer of a host's own table, with only what injection needs. `key` and `execution` become the layer's
-    /// place in the table when it is passed to [`HostSpec::from_layers`] through [`HostSpec::custom`].
+    /// place in the table when it is passed to [`HostSpec::from_layers`] through [`HostSpec::custom`]. A layer with the
+    /// name of a single block (`single_transformer_blocks.…`, `single_blocks.…`) is one.
     pub fn new(name: impl Into<String>, heads: usize, head_dim: usize, context: usize) -> Self {
+        let name = name.into();
+        let is_single = flux::SINGLE_BLOCKS.iter().any(|begin| name.starts_with(begin));
         Self {
-            name: name.into(),
+            name,
             ldm_name: None,
             hook: None,
-            kind: BlockKind::Other,
+            kind: if is_single { BlockKind::Single } else { BlockKind::Other },
             key: 0,
             inner: heads.saturating_mul(head_dim),
             heads,
             head_dim,
             context,
+            hidden: None,
             execution: 0,
         }
     }
@@ -191,6 +210,9 @@ impl HostLayer {
                 self.inner, self.context
             ));
         }
+        if let Some(hidden) = self.hidden.filter(|hidden| !(1..=MAX_WIDTH).contains(hidden)) {
+            return fail(format!("hidden width {hidden}; it must be 1 to {MAX_WIDTH}"));
+        }
         Ok(())
     }
 }
@@ -215,9 +237,40 @@ impl HostSpec {
         unet::sdxl()
     }
 
-    /// FLUX.1: 19 double blocks, 24 heads of width 128, joint width 4096.
+    /// FLUX.1 as XLabs' adapters hook it: 19 double blocks, 24 heads of width 128, joint width 4096. The query is the
+    /// image tokens' after `norm_q` and before the rotary embedding; the identity's attention is added to the image
+    /// tokens after the block's feed-forward, without output projection.
     pub fn flux() -> Self {
         flux::flux()
+    }
+
+    /// FLUX.1 as InstantX' IP-Adapter hooks it: 19 double blocks (checkpoint keys 0 to 18) and 38 single blocks (19 to
+    /// 56), 24 heads of width 128, joint width 4096.
+    ///
+    /// The query is taken after `norm_q` and before the rotary embedding: in double blocks that of the image tokens, in
+    /// single blocks that of the whole sequence of text and image tokens. The identity's attention is added to the
+    /// attention output of the same tokens before the projection behind it (`to_out` of double blocks, `proj_out` of
+    /// single ones). Source: `InstantX/FLUX.1-dev-IP-Adapter`, `attention_processor.py`.
+    pub fn flux_all() -> Self {
+        flux::flux_all()
+    }
+
+    /// FLUX.1 as PuLID-FLUX adds to it: 20 places of the residual stream, after the double blocks 0, 2, …, 18 and the
+    /// single blocks 0, 4, …, 36, hidden width 3072; 16 heads of width 128, tokens of width 2048. Image tokens only.
+    /// Source: `ToTheBeginning/PuLID`, `flux/model.py`.
+    pub fn pulid_flux() -> Self {
+        flux::pulid_flux()
+    }
+
+    /// FLUX.1 as WithAnyone adds to it: after each of the 57 blocks, hidden width 3072; 24 heads of width 64, tokens of
+    /// width 3072. Image tokens only. Source: `Doby-Xu/WithAnyone`, `withanyone/flux/model.py`.
+    pub fn with_anyone() -> Self {
+        flux::with_anyone()
+    }
+
+    /// Stable Diffusion 3.5 Large as InstantX' IP-Adapter hooks it: 38 joint blocks, 38 heads of width 64, context 2432.
+    pub fn sd35_large() -> Self {
+        sd3::sd35_large()
     }
 
     /// A UNet of Stable Diffusion's design in any size.
@@ -230,11 +283,19 @@ impl HostSpec {
     }
 
     /// The built-in hosts.
-    pub fn built_in() -> [Self; 3] {
-        [Self::sd15(), Self::sdxl(), Self::flux()]
+    pub fn built_in() -> [Self; 7] {
+        [
+            Self::sd15(),
+            Self::sdxl(),
+            Self::flux(),
+            Self::flux_all(),
+            Self::pulid_flux(),
+            Self::with_anyone(),
+            Self::sd35_large(),
+        ]
     }
 
-    /// A built-in host by its name: `sd15`, `sdxl` or `flux`.
+    /// A built-in host by its name: `sd15`, `sdxl`, `flux`, `flux_all`, `pulid_flux`, `with_anyone` or `sd35_large`.
     pub fn named(name: &str) -> Option<Self> {
         Self::built_in().into_iter().find(|host| host.name() == name)
     }
@@ -283,7 +344,7 @@ impl HostSpec {
         Self::from_layers(name, HostFamily::Other, layers)
     }
 
-    /// Name of the host: `sd15`, `sdxl`, `flux`, or what its maker called it.
+    /// Name of the host: that of a built-in one (`sd15`), or what its maker called it.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -331,12 +392,13 @@ impl HostSpec {
     }
 }
 
-/// A table may claim to be SD1.5, SDXL or FLUX only with as many transformers as that model has.
+/// A table may claim to be a known model only with at most as many transformers as that model has.
 fn check_family(name: &str, family: HostFamily, layers: &[HostLayer]) -> Result<()> {
     let expected = match family {
         HostFamily::Sd15 => 16,
         HostFamily::Sdxl => 11,
-        HostFamily::Flux => 19,
+        HostFamily::Flux => 57,
+        HostFamily::Sd35 => 38,
         HostFamily::Other => return limit_execution(name, layers),
     };
     match layers.iter().find(|layer| layer.execution >= expected) {

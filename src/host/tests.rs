@@ -126,6 +126,65 @@ fn flux_is_19_double_blocks() {
     }
 }
 
+/// Every layer's number, name and ComfyUI block, spelt out; `heads × head_dim`, context and hidden width are uniform.
+fn assert_transformer(host: &HostSpec, blocks: &[(String, String, String)], sizes: [usize; 3], hidden: Option<usize>) {
+    assert_eq!(host.layer_count(), blocks.len());
+    let [heads, head_dim, context] = sizes;
+    for (i, (layer, (name, ldm, hook))) in host.layers().iter().zip(blocks).enumerate() {
+        assert_eq!((layer.key, layer.execution), (i, i), "{name}");
+        assert_eq!(
+            (layer.heads, layer.head_dim, layer.inner, layer.context, layer.hidden),
+            (heads, head_dim, heads * head_dim, context, hidden)
+        );
+        assert_eq!((&layer.name, layer.ldm_name.as_ref()), (name, Some(ldm)));
+        assert_eq!(layer.hook.unwrap().to_string(), *hook);
+        for spelling in [name.clone(), ldm.clone(), hook.replace(',', " ")] {
+            assert_eq!(host.find_layer(&spelling), Some(i), "{spelling}");
+        }
+    }
+}
+
+fn double(i: usize, ending: &str) -> (String, String, String) {
+    let name = format!("transformer_blocks.{i}{ending}");
+    (name, format!("double_blocks.{i}"), format!("double_block,{i},0"))
+}
+
+fn single(i: usize, ending: &str) -> (String, String, String) {
+    let name = format!("single_transformer_blocks.{i}{ending}");
+    (name, format!("single_blocks.{i}"), format!("single_block,{i},0"))
+}
+
+#[test]
+fn transformers_are_the_published_tables() {
+    let all = |ending: &'static str| {
+        let double = (0..19).map(move |i| double(i, ending));
+        double
+            .chain((0..38).map(move |i| single(i, ending)))
+            .collect::<Vec<_>>()
+    };
+    let host = HostSpec::flux_all();
+    assert_transformer(&host, &all(".attn"), [24, 128, 4096], None);
+    assert_eq!(
+        host.layers()
+            .iter()
+            .filter(|layer| layer.kind == BlockKind::Single)
+            .count(),
+        38
+    );
+    assert_transformer(&HostSpec::with_anyone(), &all(""), [24, 64, 3072], Some(3072));
+    let doubles = [0, 2, 4, 6, 8, 10, 12, 14, 16, 18].map(|i| double(i, ""));
+    let singles = [0, 4, 8, 12, 16, 20, 24, 28, 32, 36].map(|i| single(i, ""));
+    let places = [doubles, singles].concat();
+    assert_transformer(&HostSpec::pulid_flux(), &places, [16, 128, 2048], Some(3072));
+    let joint = |i: usize| (double(i, ".attn").0, format!("joint_blocks.{i}"), double(i, "").2);
+    let blocks: Vec<_> = (0..38).map(joint).collect();
+    assert_transformer(&HostSpec::sd35_large(), &blocks, [38, 64, 2432], None);
+    assert_eq!(
+        HostLayer::new("single_transformer_blocks.3.attn", 2, 8, 16).kind,
+        BlockKind::Single
+    );
+}
+
 #[test]
 fn a_malformed_table_is_refused_by_name() {
     let layer = |name: &str| HostLayer::new(name, 2, 8, 16);
@@ -169,7 +228,7 @@ fn shapes(host: &HostSpec) -> Vec<LayerShape> {
 
 #[test]
 fn shapes_tell_the_hosts_apart_and_a_mismatch_names_the_layer() {
-    for host in [HostSpec::sd15(), HostSpec::sdxl(), HostSpec::flux()] {
+    for host in HostSpec::built_in() {
         let mut shapes = shapes(&host);
         assert_eq!(HostSpec::recognise(&shapes).as_ref(), Some(&host));
         shapes[3].context = 5;

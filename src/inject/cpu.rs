@@ -90,7 +90,7 @@ fn attend(
     }
 }
 
-fn with_set<R>(
+pub(super) fn with_set<R>(
     pair: &KeyValue<Tensor>,
     query_shape: [usize; 4],
     run: impl FnOnce(KeyValue<TensorView<'_>>) -> Result<R>,

@@ -8,12 +8,14 @@
 mod cpu;
 #[cfg(feature = "cuda")]
 mod cuda;
+mod residual;
 
 #[cfg(test)]
 mod tests;
 
 pub use crate::cuda::HostStream;
 pub use omniid_kernels::{Element, Place, Scalar, TensorView, TensorViewMut};
+pub use residual::ResidualCall;
 
 use crate::conditioning::{ConditionedIdentity, ConditionedLayer, Conditioning, Role, Step};
 use crate::error::{Error, Result};
@@ -190,6 +192,13 @@ impl Conditioning {
     /// where the keys and values are.
     pub fn inject(&self, call: InjectCall<'_>) -> Result<()> {
         let layer = self.host().layer(call.layer)?;
+        if self.is_residual() {
+            return Err(Error::mismatch(format!(
+                "the adapter for host {:?} adds to the residual stream, not to the attention of a layer",
+                self.host().name()
+            ))
+            .with_remedy(remedy::INJECT_RESIDUAL));
+        }
         let call = call.split_heads(layer)?;
         call.check(layer, self.place())?;
         #[cfg(feature = "cuda")]

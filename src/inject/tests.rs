@@ -44,12 +44,7 @@ fn adapter() -> Adapter {
     let affine = |seed| Linear::stored(random(&[24, CONTEXT], seed), None).unwrap();
     Adapter::new(
         None,
-        (0..2)
-            .map(|i| AdapterLayer {
-                to_k: affine(i),
-                to_v: affine(i + 10),
-            })
-            .collect(),
+        (0..2).map(|i| AdapterLayer::new(affine(i), affine(i + 10))).collect(),
     )
 }
 

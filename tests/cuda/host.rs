@@ -125,9 +125,9 @@ pub fn adapter(host: &HostSpec, device: &Device) -> Adapter {
         let weight = Tensor::from_vec(noise(inner * CONTEXT, seed as u64), (inner, CONTEXT), device).unwrap();
         Linear::stored(weight, None).unwrap()
     };
-    let layers = host.layers().iter().enumerate().map(|(place, layer)| AdapterLayer {
-        to_k: affine(layer.inner, 2 * place + 1),
-        to_v: affine(layer.inner, 2 * place + 2),
+    let layers = host.layers().iter().enumerate().map(|(place, layer)| {
+        let (to_k, to_v) = (affine(layer.inner, 2 * place + 1), affine(layer.inner, 2 * place + 2));
+        AdapterLayer::new(to_k, to_v)
     });
     Adapter::new(None, layers.collect())
 }

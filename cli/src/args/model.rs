@@ -21,7 +21,8 @@ pub struct ModelArgs {
     pub checkpoint: Option<PathBuf>,
     #[command(flatten)]
     pub parts: PartArgs,
-    /// Host of an adapter that is for none of the known ones: sd15, sdxl, flux, or a JSON file with its layer table.
+    /// Host of an adapter that is for none of the known ones: sd15, sdxl, flux, flux_all, pulid_flux, with_anyone,
+    /// sd35_large, or a JSON file with its layer table.
     #[arg(long, value_name = "HOST")]
     pub host: Option<String>,
     /// Where to compute: cpu, cuda or cuda:N.
@@ -183,7 +184,8 @@ fn host(text: &str) -> Outcome<HostSpec> {
     let path = Path::new(text);
     let json = std::fs::read_to_string(path).map_err(|error| {
         Failure::usage(format!(
-            "--host {text}: {error}; expected sd15, sdxl, flux or a JSON file with a layer table"
+            "--host {text}: {error}; expected {} or a JSON file with a layer table",
+            HostSpec::built_in().map(|host| host.name().to_string()).join(", ")
         ))
     })?;
     let config: HostConfig = serde_json::from_str(&json)

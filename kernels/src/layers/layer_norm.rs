@@ -72,6 +72,20 @@ impl LayerNorm {
             .to_dtype(x.dtype())?)
     }
 
+    /// Normalises rows `[rows, width]` into `output` of the same length, in the caller's memory.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) when a length does not fit;
+    /// [`ErrorKind::Mismatch`](crate::ErrorKind::Mismatch) for weights on another device.
+    pub fn forward_rows(&self, input: &[f32], output: &mut [f32]) -> Result<()> {
+        cpu::with_values(&self.weight, |weight| {
+            cpu::with_values(&self.bias, |bias| {
+                let pool = ThreadPool::global();
+                kernel::layer_norm(pool, input, weight, Some(bias), self.epsilon as f32, output)
+            })
+        })
+    }
+
     fn forward_cpu(&self, x: &Tensor) -> Result<Tensor> {
         let mut output = vec![0f32; x.elem_count()];
         cpu::with_values(x, |input| {

@@ -3,7 +3,7 @@
 use super::{cpu, Activation};
 use crate::error::{Error, Result};
 use crate::{Element, Epilogue, PackedMatrix, ThreadPool};
-use candle_core::{DType, Tensor};
+use candle_core::{DType, Device, Tensor};
 use std::sync::Arc;
 
 /// y = activation(x Wᵀ + b), with the bias and the activation optional.
@@ -123,6 +123,40 @@ impl Linear {
     /// As [`Linear::forward`]; also when `residual` has another shape than the result.
     pub fn forward_add(&self, x: &Tensor, residual: &Tensor) -> Result<Tensor> {
         self.run(x, Some(residual))
+    }
+
+    /// Rows `[rows, input]` to `output` `[rows, output]`, plus `residual` `[rows, output]` if there is one, in the
+    /// caller's memory. Nothing is allocated where the weight is packed; other weights on the CPU take the long way.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) when a length does not fit;
+    /// [`ErrorKind::Mismatch`](crate::ErrorKind::Mismatch) for weights on another device.
+    pub fn forward_rows(&self, input: &[f32], output: &mut [f32], residual: Option<&[f32]>) -> Result<()> {
+        if let Weight::Packed(packed) = &self.weight {
+            let epilogue = Epilogue {
+                bias: packed.bias.as_deref(),
+                activation: self.activation,
+                residual,
+            };
+            return packed.weight.forward(ThreadPool::global(), input, output, epilogue);
+        }
+        let rows = input.len() / self.input.max(1);
+        let x = Tensor::from_slice(input, (rows, self.input), &Device::Cpu)?;
+        let y = self.forward(&x)?.to_dtype(DType::F32)?;
+        cpu::with_values::<f32, _>(&y, |values| {
+            if values.len() != output.len() || residual.is_some_and(|residual| residual.len() != output.len()) {
+                return Err(Error::invalid(format!(
+                    "{} values of a linear layer into {}",
+                    values.len(),
+                    output.len()
+                )));
+            }
+            output.copy_from_slice(values);
+            for (sum, value) in output.iter_mut().zip(residual.unwrap_or_default()) {
+                *sum += value;
+            }
+            Ok(())
+        })
     }
 
     fn run(&self, x: &Tensor, residual: Option<&Tensor>) -> Result<Tensor> {

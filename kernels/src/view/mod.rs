@@ -2,6 +2,7 @@
 
 mod finite;
 mod readable;
+mod rows;
 #[cfg(test)]
 mod tests;
 mod writable;

@@ -1,5 +1,5 @@
 """The areas of the parity fixtures, one module each."""
 
-from . import injection, minihost, omni_id, projections, vision, vision_families
+from . import faceid, injection, minihost, omni_id, projections, vision, vision_families
 
-AREAS = [vision, vision_families, projections, omni_id, injection, minihost]
+AREAS = [vision, vision_families, projections, faceid, omni_id, injection, minihost]
