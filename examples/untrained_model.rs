@@ -42,7 +42,7 @@ pub fn config() -> omniid::Result<NativeConfig> {
     ];
     Ok(NativeConfig {
         name: "untrained".into(),
-        backbone,
+        backbone: Some(backbone),
         pixels: Default::default(),
         crop: CropMode::None,
         encoder: EncoderConfig::OmniId(encoder),

@@ -20,6 +20,16 @@ pub const RAW_EMBEDDING: Remedy = Remedy::new(
     "raw-embedding",
     "give the embedding as the network makes it (insightface: face.embedding, not face.normed_embedding), or the photo",
 );
+/// An adapter that reads face embeddings, without a network that makes them.
+pub const FACE_RECOGNISER: Remedy = Remedy::new(
+    "face-recogniser",
+    "give the face recognition network that it was trained with as face recogniser, or the face embedding with each photo",
+);
+/// A face recognition network that an adapter was not trained with.
+pub const FACE_NETWORK: Remedy = Remedy::new(
+    "face-network",
+    "give the network that it was trained with; embeddings of different networks have nothing in common",
+);
 /// An image encoder beside a checkpoint that has one.
 pub const OWN_IMAGE_ENCODER: Remedy =
     Remedy::new("own-image-encoder", "leave the image encoder and its configuration out");

@@ -132,9 +132,9 @@ fn spoiled_files_are_refused_by_name() {
     let cases: &[(&str, Spoil, ErrorKind, &[&str])] = &[
         (
             "unknown version",
-            |p| p.set("omniid.identity", "2"),
+            |p| p.set("omniid.identity", "3"),
             ErrorKind::Unsupported,
-            &["\"2\"", "format 1"],
+            &["\"3\"", "formats 1 and 2"],
         ),
         (
             "unknown encoder",

@@ -359,7 +359,7 @@ pub unsafe extern "C" fn omniid_engine_describe(
         host_layer_count: handle.host.as_ref().map_or(0, |host| host.layers.len() as u64),
         tokens: info.tokens as u64,
         token_width: info.token_width as u64,
-        image_size: info.backbone.image_size as u32,
+        image_size: info.backbone.as_ref().map_or(0, |backbone| backbone.image_size as u32),
         has_detector: i32::from(info.has_detector),
         has_adapter: i32::from(info.has_adapter),
         device_type,

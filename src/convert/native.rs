@@ -72,7 +72,10 @@ pub fn to_native_with_progress(
     let parts = Parts::find(source)?;
     parts.check_written()?;
     let dtype = options.precision.map(Precision::dtype);
-    let mut tensors = below("backbone", &parts.backbone, dtype)?;
+    let mut tensors = match &parts.backbone {
+        Some((backbone, _)) => below("backbone", backbone, dtype)?,
+        None => Vec::new(),
+    };
     tensors.extend(below("encoder", &parts.encoder, dtype)?);
     if let Some(part) = &parts.similarity {
         tensors.extend(below("similarity", part, dtype)?);
@@ -91,7 +94,7 @@ pub fn to_native_with_progress(
     }
     let config = NativeConfig {
         name: options.name.clone().unwrap_or(parts.name),
-        backbone: parts.backbone_config,
+        backbone: parts.backbone.map(|(_, config)| config),
         pixels: parts.pixels,
         crop: parts.crop,
         encoder: parts.encoder_config,

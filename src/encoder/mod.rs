@@ -392,6 +392,19 @@ impl Encoder {
     /// # Errors
     /// As [`Encoder::encode`].
     pub fn encode_zeros(&self, feature_tokens: usize, device: &Device) -> Result<Tensor> {
+        self.encode_zeros_with(feature_tokens, device, &EncodeSettings::default())
+    }
+
+    /// [`Encoder::encode_zeros`] with settings.
+    ///
+    /// # Errors
+    /// As [`Encoder::encode_with`].
+    pub fn encode_zeros_with(
+        &self,
+        feature_tokens: usize,
+        device: &Device,
+        settings: &EncodeSettings,
+    ) -> Result<Tensor> {
         let interface = self.config().interface();
         let width = interface.input_width;
         let image = match interface.input {
@@ -404,7 +417,7 @@ impl Encoder {
         let zeros = |face: FaceInput| Tensor::zeros(face.dimension, DType::F32, device);
         let embedding = interface.face.map(zeros).transpose()?;
         let form = interface.face.map_or(EmbeddingForm::Raw, |face| face.form);
-        self.encode(&[Features { image, embedding, form }])
+        self.encode_with(&[Features { image, embedding, form }], settings)
     }
 
     /// The mean identity `[tokens, token width]`: "no identity" for an Omni-ID encoder, and subtracted before two

@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 use crate::face::PhotoReport;
 use crate::photo::Photo;
 use crate::progress::{self, ProgressFn};
+use crate::vit::VisionConfig;
 use image::RgbImage;
 
 /// Which query of an Omni-ID encoder looks where in each photo.
@@ -103,12 +104,18 @@ impl Engine {
             ..options.clone()
         };
         let mut crops = vec![RgbImage::default(); photos.len()];
-        let (features, reports) = self.features(&photos, &[], &options, progress, |index, crop| crops[index] = crop)?;
+        let (records, reports) = self.records(&photos, &[], &options, progress, |index, crop| crops[index] = crop)?;
+        let features: Vec<_> = records.into_iter().filter_map(|record| record.image).collect();
         let maps = encoder.attention_maps(&features)?;
         let told = crops.into_iter().zip(reports);
         let (used, left_out): (Vec<_>, Vec<_>) = told.partition(|(_, report)| report.is_used());
         let config = encoder.config();
-        let side = self.inner.info.backbone.patches_per_side();
+        let side = self
+            .inner
+            .info
+            .backbone
+            .as_ref()
+            .map_or(0, VisionConfig::patches_per_side);
         let patches = side * side;
         // The class token, where it is read, is the first key.
         let skip = usize::from(config.include_class_token);

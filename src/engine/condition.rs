@@ -3,14 +3,16 @@
 use super::Engine;
 use crate::adapter::Adapter;
 use crate::conditioning::{Conditioning, ConditioningOptions, IdentityInput, Mask, StepRange, Unconditional};
-use crate::encoder::{EncoderInput, EncoderKind};
+use crate::encoder::{EncodeSettings, EncoderInput, EncoderKind, Features};
 use crate::error::{Error, Result};
 use crate::host::HostFamily;
 use crate::identity::Identity;
 use crate::progress::{self, ProgressFn};
 use crate::remedy;
 use crate::setters::setters;
+use crate::vit::VisionConfig;
 use candle_core::{DType, Device, Tensor};
+use std::sync::OnceLock;
 
 /// One identity for [`Engine::condition`], and how it acts.
 #[derive(Debug, Clone)]
@@ -62,6 +64,9 @@ impl<'a> From<&'a Identity> for ConditioningInput<'a> {
     }
 }
 
+/// Layers of PuLID's image encoder that are read.
+const LEVELS: usize = 5;
+
 /// Unconditional tokens that cost a pass through a network, so that they are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Synthetic {
@@ -110,8 +115,7 @@ impl Engine {
                 .into_iter()
                 .flatten()
             {
-                identity
-                    .check_model(&self.inner.info.fingerprint)
+                self.check_identity(identity)
                     .map_err(|error| error.context(format!("conditioning, identity {index}")))?;
             }
         }
@@ -179,6 +183,10 @@ impl Engine {
     /// Tokens for unconditional rows, or `None` to leave them alone.
     fn unconditional(&self, variant: &Unconditional<'_>, identity: &Identity) -> Result<Option<Tensor>> {
         let kind = self.inner.info.kind;
+        let input = self.inner.encoder.input();
+        let reads_patches = matches!(input, EncoderInput::Penultimate | EncoderInput::HiddenStates);
+        // Levels of an image encoder and its class embedding come from a face, never from a picture of one colour.
+        let is_plain = matches!(input, EncoderInput::Penultimate | EncoderInput::ImageEmbeds);
         let synthetic = match variant {
             Unconditional::Default => match self.default_unconditional() {
                 Some(synthetic) => synthetic,
@@ -189,17 +197,15 @@ impl Engine {
             Unconditional::ZeroTokens => return self.zero_tokens(identity).map(Some),
             Unconditional::MeanTokens => return self.mean_tokens().map(Some),
             Unconditional::Tokens(tokens) => return self.place(tokens).map(Some),
-            Unconditional::ZeroEmbedding if self.inner.encoder.input() == EncoderInput::ImageEmbeds => {
-                Synthetic::ZeroEmbedding
-            }
-            Unconditional::ZeroFeatures if self.inner.encoder.input() == EncoderInput::Penultimate => {
-                Synthetic::ZeroFeatures
-            }
-            Unconditional::ZeroPixels => Synthetic::ZeroPixels,
-            Unconditional::BlackImage => Synthetic::BlackImage,
+            Unconditional::ZeroEmbedding if !reads_patches => Synthetic::ZeroEmbedding,
+            Unconditional::ZeroFeatures if reads_patches => Synthetic::ZeroFeatures,
+            Unconditional::ZeroPixels if is_plain => Synthetic::ZeroPixels,
+            Unconditional::BlackImage if is_plain => Synthetic::BlackImage,
             other => {
                 let name = match other {
                     Unconditional::ZeroEmbedding => "zero embedding",
+                    Unconditional::ZeroPixels => "zero pixels",
+                    Unconditional::BlackImage => "black image",
                     _ => "zero features",
                 };
                 return Err(Error::unsupported(format!(
@@ -208,7 +214,7 @@ impl Engine {
                 )));
             }
         };
-        self.synthetic(synthetic).map(Some)
+        self.synthetic(synthetic, identity).map(Some)
     }
 
     /// What the reference code of this checkpoint's family does; `None` for Omni-ID, which has no public one.
@@ -222,10 +228,13 @@ impl Engine {
             return None;
         }
         Some(match self.inner.encoder.input() {
-            EncoderInput::ImageEmbeds if flux => Synthetic::BlackImage,
-            EncoderInput::ImageEmbeds | EncoderInput::Nothing => Synthetic::ZeroEmbedding,
+            // XLabs; InstantX projects zeros.
+            EncoderInput::ImageEmbeds if flux && self.inner.info.kind == EncoderKind::Projection => {
+                Synthetic::BlackImage
+            }
             EncoderInput::Penultimate => Synthetic::ZeroPixels,
             EncoderInput::HiddenStates => Synthetic::ZeroFeatures,
+            _ => Synthetic::ZeroEmbedding,
         })
     }
 
@@ -246,20 +255,42 @@ impl Engine {
     }
 
     /// Runs a synthetic picture or feature through the model, or takes the result of an earlier run. As for
-    /// [`Engine::adapter`], no lock is held meanwhile.
-    fn synthetic(&self, which: Synthetic) -> Result<Tensor> {
-        let kept = &self.inner.synthetic[which as usize];
-        if let Some(tokens) = kept.get() {
+    /// [`Engine::adapter`], no lock is held meanwhile. A face embedding is zero then.
+    ///
+    /// The tokens depend on the shortcut scale of the identity; only those for the usual one are kept.
+    fn synthetic(&self, which: Synthetic, identity: &Identity) -> Result<Tensor> {
+        let settings = self.settings(identity.making())?;
+        let kept = (settings == EncodeSettings::default()).then(|| &self.inner.synthetic[which as usize]);
+        if let Some(tokens) = kept.and_then(OnceLock::get) {
             return Ok(tokens.clone());
         }
         let encoder = &self.inner.encoder;
         let tokens = match which {
             Synthetic::ZeroEmbedding | Synthetic::ZeroFeatures => {
-                encoder.encode_zeros(self.inner.info.backbone.token_count(), &self.inner.device)?
+                encoder.encode_zeros_with(self.feature_tokens(), &self.inner.device, &settings)?
             }
-            Synthetic::ZeroPixels | Synthetic::BlackImage => encoder.encode(&[self.plain_picture(which)?.into()])?,
+            Synthetic::ZeroPixels | Synthetic::BlackImage => {
+                let mut features = Features::of_image(self.plain_picture(which)?);
+                if let Some(face) = encoder.face() {
+                    features.embedding = Some(self.place(&Tensor::zeros(face.dimension, DType::F32, &Device::Cpu)?)?);
+                    features.form = face.form;
+                }
+                encoder.encode_with(&[features], &settings)?
+            }
         };
-        Ok(kept.get_or_init(|| tokens).clone())
+        Ok(match kept {
+            Some(kept) => kept.get_or_init(|| tokens).clone(),
+            None => tokens,
+        })
+    }
+
+    /// Feature tokens that the image encoder gives for a photo; 0 without one.
+    pub(super) fn feature_tokens(&self) -> usize {
+        let tokens = self.inner.info.backbone.as_ref().map_or(0, VisionConfig::token_count);
+        match self.inner.encoder.input() {
+            EncoderInput::HiddenStates => LEVELS * tokens,
+            _ => tokens,
+        }
     }
 
     /// The backbone's features of a picture of one colour.
@@ -275,7 +306,6 @@ impl Engine {
             .collect();
         let size = processor.size as usize;
         let pixels = self.place(&Tensor::from_vec(pixels, (1, 3, size, size), &Device::Cpu)?)?;
-        let output = self.backbone_features(&pixels)?;
-        Ok(output.squeeze(0)?)
+        Ok(self.backbone_features(&pixels)?.tokens.squeeze(0)?)
     }
 }

@@ -1,7 +1,7 @@
 //! The JSON configuration inside a native checkpoint, metadata key `omniid.config`.
 
 use super::host_config::HostConfig;
-use crate::encoder::EncoderConfig;
+use crate::encoder::{EncoderConfig, EncoderInput};
 use crate::error::{Error, Result};
 use crate::face::crop::TEMPLATE_CENTER;
 use crate::face::CropMode;
@@ -19,8 +19,9 @@ pub struct NativeConfig {
     /// A display name.
     #[serde(default)]
     pub name: String,
-    /// The image encoder, tensors under `backbone.`.
-    pub backbone: VisionConfig,
+    /// The image encoder, tensors under `backbone.`. Absent for models that read face embeddings only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backbone: Option<VisionConfig>,
     /// Preparation of pixels for the backbone. Left out of a file, the constants of the backbone's family.
     #[serde(default)]
     pub pixels: PixelConfig,
@@ -123,10 +124,16 @@ impl NativeConfig {
         let wrong = |error: &dyn std::fmt::Display| Error::format(format!("native checkpoint: omniid.config: {error}"));
         let mut config: Self = serde_json::from_str(text).map_err(|error| wrong(&error))?;
         let written: serde_json::Value = serde_json::from_str(text).map_err(|error| wrong(&error))?;
-        if written.get("pixels").is_none() {
-            config.pixels = (&processor_of(config.backbone.family, 1)).into();
+        match &config.backbone {
+            Some(backbone) => {
+                if written.get("pixels").is_none() {
+                    config.pixels = (&processor_of(backbone.family, 1)).into();
+                }
+                backbone.validate()?;
+            }
+            None if config.encoder.input() == EncoderInput::Nothing => {}
+            None => return Err(wrong(&"missing field `backbone`")),
         }
-        config.backbone.validate()?;
         config.pixels.check()?;
         config.crop.check().map_err(|error| wrong(&error))?;
         Ok(config)

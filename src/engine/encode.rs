@@ -1,9 +1,11 @@
 //! Photos to an identity, and more photos to an identity that exists.
 
 use super::options::{EncodeOptions, Encoded};
+use super::record::PhotoRecord;
 use super::Engine;
+use crate::encoder::{EncodeSettings, EncoderInput, Features};
 use crate::error::{Error, Result};
-use crate::identity::{Identity, Provenance};
+use crate::identity::{Combine, Identity, Making, Provenance};
 use crate::photo::Photo;
 use crate::progress::{self, ProgressFn};
 use crate::remedy;
@@ -38,18 +40,20 @@ impl Engine {
     ) -> Result<Encoded> {
         let photos: Vec<Photo<'p>> = photos.into_iter().map(P::into).collect();
         self.check_photo_count(photos.len(), 0)?;
-        let (features, photos) = self.features(&photos, &[], options, progress, |_, _| {})?;
-        let identity = self.assemble(features, None, options)?;
+        let (records, photos) = self.records(&photos, &[], options, progress, |_, _| {})?;
+        let identity = self.assemble(records, None, options)?;
         Ok(Encoded { identity, photos })
     }
 
     /// Adds photos to an identity. Equal to encoding all photos at once, at the price of the new ones.
     ///
-    /// Label and consent note of `identity` stay unless `options` gives new ones.
+    /// Label and consent note of `identity` stay unless `options` gives new ones. How its photos were combined and their
+    /// shortcut scale stay too: options that say otherwise are refused.
     ///
     /// # Errors
     /// As [`Engine::encode`]; [`Mismatch`](crate::ErrorKind::Mismatch) when another model made the identity,
-    /// [`Unsupported`](crate::ErrorKind::Unsupported) when an Omni-ID identity was kept without its photos' features.
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) when its model reads all photos at once, or its photos are combined,
+    /// and it was kept without what that needs of them.
     pub fn extend<'p, P: Into<Photo<'p>>>(
         &self,
         identity: &Identity,
@@ -71,18 +75,15 @@ impl Engine {
         progress: ProgressFn<'_>,
     ) -> Result<Encoded> {
         let photos: Vec<Photo<'p>> = photos.into_iter().map(P::into).collect();
-        identity.check_model(&self.inner.info.fingerprint)?;
+        self.check_identity(identity)?;
         let had = identity.provenance().photos;
         self.check_photo_count(photos.len(), had)?;
-        if identity.kind().is_fixed_size() && identity.features().len() != had {
-            return Err(Error::unsupported(format!(
-                "extending {}: the features of its {had} photos were not kept; encode all photos again \
-                 with features kept",
-                identity.title()
-            )));
+        let making = self.making(options, Some(identity))?;
+        if self.reads_together(making) {
+            self.check_kept(identity)?;
         }
-        let (features, photos) = self.features(&photos, identity.features(), options, progress, |_, _| {})?;
-        let identity = self.assemble(features, Some(identity), options)?;
+        let (records, photos) = self.records(&photos, identity.features(), options, progress, |_, _| {})?;
+        let identity = self.assemble(records, Some(identity), options)?;
         Ok(Encoded { identity, photos })
     }
 
@@ -100,24 +101,102 @@ impl Engine {
         Ok(())
     }
 
-    /// Runs the encoder on the photos' features and puts the identity together.
+    /// Whether all photos go through the identity encoder together, so that extending needs those of before.
+    fn reads_together(&self, making: Making) -> bool {
+        self.inner.info.kind.is_fixed_size() || making.combine != Combine::Concatenate
+    }
+
+    /// How photos are made into an identity, or added to one that exists.
+    fn making(&self, options: &EncodeOptions, old: Option<&Identity>) -> Result<Making> {
+        let making = Making {
+            combine: options.combine,
+            shortcut_scale: options.shortcut_scale,
+        };
+        let Some(old) = old else {
+            self.settings(making)?;
+            return Ok(making);
+        };
+        let (given, own, default) = (making, old.making(), Making::default());
+        if given.combine != default.combine && given.combine != own.combine {
+            return Err(Error::invalid(format!(
+                "extending {}: its photos were combined by {}, the new ones shall be by {}",
+                old.title(),
+                own.combine.name(),
+                given.combine.name()
+            )));
+        }
+        if given.shortcut_scale != default.shortcut_scale && given.shortcut_scale != own.shortcut_scale {
+            return Err(Error::invalid(format!(
+                "extending {}: it was made with shortcut scale {}, the new photos shall have {}",
+                old.title(),
+                own.shortcut_scale,
+                given.shortcut_scale
+            )));
+        }
+        Ok(own)
+    }
+
+    /// The encoder's settings, refused where they have no effect.
+    pub(super) fn settings(&self, making: Making) -> Result<EncodeSettings> {
+        let scale = making.shortcut_scale;
+        if !scale.is_finite() {
+            return Err(Error::invalid(format!(
+                "encoding: shortcut scale {scale}, expected a finite number"
+            )));
+        }
+        if scale != 1.0 && !self.inner.info.encoder.has_shortcut() {
+            return Err(Error::invalid(format!(
+                "encoding: shortcut scale {scale} has no effect on the {} encoder: only FaceID-PlusV2 has a shortcut",
+                self.inner.info.kind.name()
+            )));
+        }
+        Ok(EncodeSettings {
+            shortcut_scale: scale,
+            ..EncodeSettings::default()
+        })
+    }
+
+    /// Fails unless an identity kept what the encoder reads of its photos.
+    fn check_kept(&self, identity: &Identity) -> Result<()> {
+        let (had, kept, encoder) = (identity.provenance().photos, identity.kept(), &self.inner.encoder);
+        let image = encoder.input() == EncoderInput::Nothing || kept.features.len() == had;
+        let class = encoder.input() != EncoderInput::HiddenStates || kept.class_embeddings.len() == had;
+        let faces = kept.embeddings.iter().flatten().count();
+        if image && class && (encoder.face().is_none() || faces == had) {
+            return Ok(());
+        }
+        Err(Error::unsupported(format!(
+            "extending {}: the features of its {had} photos were not kept; encode all photos again \
+             with features kept",
+            identity.title()
+        )))
+    }
+
+    /// Runs the encoder on what the networks made of the photos and puts the identity together.
     pub(super) fn assemble(
         &self,
-        new: Vec<Tensor>,
+        new: Vec<PhotoRecord>,
         old: Option<&Identity>,
         options: &EncodeOptions,
     ) -> Result<Identity> {
         let kind = self.inner.info.kind;
-        let photos = new.len() + old.map_or(0, |old| old.provenance().photos);
-        let (values, features) = if kind.is_fixed_size() {
-            let mut all = old.map_or_else(Vec::new, |old| old.features().to_vec());
+        let making = self.making(options, old)?;
+        let had = old.map_or(0, |old| old.provenance().photos);
+        let photos = new.len() + had;
+        let mut all = old.map_or_else(Vec::new, |old| PhotoRecord::of_kept(old.kept(), had));
+        let together = self.reads_together(making);
+        let values = if together {
             all.extend(new);
-            let values = self.encode_features(&all)?;
-            (values, if options.keep_features { all } else { Vec::new() })
+            self.encode_records(&all, making)?
         } else {
             let mut values = old.map_or_else(Vec::new, |old| old.values().to_vec());
-            values.extend(self.encode_features(&new)?);
-            (values, Vec::new())
+            values.extend(self.encode_records(&new, making)?);
+            all.extend(new);
+            values
+        };
+        let kept = match options.keep_features {
+            true => PhotoRecord::keep(&all, together),
+            false => Default::default(),
         };
         let width = self.inner.info.token_width;
         let note = |given: &str, kept: Option<&str>| match kept {
@@ -131,15 +210,16 @@ impl Engine {
             )
             .with_remedy(remedy::DAMAGED_WEIGHTS));
         }
-        let kept = old.map(Identity::provenance);
+        let before = old.map(Identity::provenance);
         let provenance = Provenance {
             model: self.inner.info.fingerprint.clone(),
             photos,
-            label: note(&options.label, kept.map(|kept| kept.label.as_str())),
+            label: note(&options.label, before.map(|before| before.label.as_str())),
             created: crate::identity::now(),
-            consent: note(&options.consent, kept.map(|kept| kept.consent.as_str())),
+            consent: note(&options.consent, before.map(|before| before.consent.as_str())),
         };
-        Identity::new(kind, [values.len() / width, width], values, features, provenance).map_err(|error| {
+        let shape = [values.len() / width, width];
+        Identity::with_kept(kind, shape, values, kept, making, provenance).map_err(|error| {
             // Photos cannot make the model's output infinite or empty: only its weights can.
             Error::format(format!(
                 "the model's output is unusable, are its weights intact? {error}"
@@ -147,13 +227,23 @@ impl Engine {
         })
     }
 
-    /// Identity tokens `[tokens, token width]` of photos' features.
-    pub(super) fn encode_features(&self, photos: &[Tensor]) -> Result<Vec<f32>> {
+    /// Identity tokens `[tokens, token width]` of what the networks made of photos.
+    fn encode_records(&self, photos: &[PhotoRecord], making: Making) -> Result<Vec<f32>> {
         let features = photos
             .iter()
-            .map(|photo| Ok(self.place(photo)?.into()))
+            .map(|photo| self.features_of(photo))
             .collect::<Result<Vec<_>>>()?;
-        to_host(&self.inner.encoder.encode(&features)?)
+        let features = match making.combine {
+            Combine::Concatenate => features,
+            combine => vec![self.combined(&features, combine)?],
+        };
+        to_host(&self.inner.encoder.encode_with(&features, &self.settings(making)?)?)
+    }
+
+    /// Identity tokens `[tokens, token width]` of one photo's features of an image encoder.
+    pub(super) fn encode_image(&self, image: &Tensor) -> Result<Vec<f32>> {
+        let features = Features::of_image(self.place(image)?);
+        to_host(&self.inner.encoder.encode(&[features])?)
     }
 
     /// Moves a tensor to the engine's device, in the type of its activations: f32 on the CPU, whatever the weights

@@ -3,6 +3,7 @@
 
 use super::encode::to_host;
 use super::options::EncodeOptions;
+use super::record::PhotoRecord;
 use super::Engine;
 use crate::encoder::EncoderInput;
 use crate::error::{Error, Result};
@@ -49,7 +50,14 @@ impl Engine {
     ) -> Result<PhotoFeatures> {
         let photos: Vec<Photo<'p>> = photos.into_iter().map(P::into).collect();
         self.check_photo_count(photos.len(), 0)?;
-        let (features, photos) = self.features(&photos, &[], options, progress, |_, _| ())?;
+        if !self.reads_image() {
+            return Err(Error::unsupported(format!(
+                "features of photos: {} reads face embeddings and no image encoder",
+                self.title()
+            )));
+        }
+        let (records, photos) = self.records(&photos, &[], options, progress, |_, _| ())?;
+        let features: Vec<Tensor> = records.into_iter().filter_map(|record| record.image).collect();
         let features = Tensor::stack(&features, 0)?
             .to_dtype(DType::F32)?
             .to_device(&Device::Cpu)?;
@@ -68,10 +76,15 @@ impl Engine {
     /// [`ErrorKind::LimitExceeded`](crate::ErrorKind::LimitExceeded) for too many photos.
     pub fn identity_from_features(&self, features: &Tensor, options: &EncodeOptions) -> Result<Identity> {
         let encoder = &self.inner.encoder;
+        if encoder.face().is_some() {
+            return Err(Error::unsupported(format!(
+                "an identity from features of an image encoder: {} reads face embeddings too",
+                self.title()
+            )));
+        }
         let tokens = match encoder.input() {
-            EncoderInput::Penultimate => self.inner.info.backbone.token_count(),
             EncoderInput::ImageEmbeds => 1,
-            input => return Err(Error::unsupported(format!("features of an image encoder: {input:?}"))),
+            _ => self.feature_tokens(),
         };
         let expected = [tokens, self.inner.info.encoder.input_width()];
         if features.rank() != 3 || features.dims().get(1..) != Some(&expected[..]) {
@@ -93,7 +106,7 @@ impl Engine {
             )));
         }
         let photos = (0..photos)
-            .map(|photo| Ok(features.get(photo)?))
+            .map(|photo| Ok(PhotoRecord::of_image(features.get(photo)?)))
             .collect::<Result<Vec<_>>>()?;
         self.assemble(photos, None, options)
     }

@@ -8,19 +8,22 @@
 //! [`Engine::extend`] adds photos to one, [`Engine::condition`] projects keys and values for a host, once.
 
 mod attention;
-mod combine;
 mod comparison;
 mod condition;
 mod config;
 mod encode;
+mod face_networks;
 mod features;
+mod fingerprint;
 mod host_config;
 mod likeness;
 mod load;
 mod open;
 mod options;
 mod photos;
+mod record;
 mod untrained;
+mod variant;
 
 pub use crate::checkpoint::Source;
 pub use crate::encoder::{
@@ -28,10 +31,10 @@ pub use crate::encoder::{
     ResamplerConfig, TokenCount, Variant,
 };
 pub use crate::face::PhotoReport;
+pub use crate::identity::Combine;
 pub use crate::photo::PhotoNote;
 pub use crate::vit::VisionConfig;
 pub use attention::{AttentionMaps, PhotoAttention};
-pub use combine::Combine;
 pub use condition::ConditioningInput;
 pub use config::{NativeConfig, PixelConfig, FORMAT_VERSION};
 pub use features::PhotoFeatures;
@@ -54,6 +57,7 @@ use crate::precision::Precision;
 use crate::progress::{self, ProgressFn};
 use candle_core::{Device, Tensor};
 use condition::Synthetic;
+use face_networks::FaceNeed;
 use load::Backbone;
 use std::sync::{Arc, OnceLock};
 
@@ -73,8 +77,10 @@ pub struct EngineInfo {
     pub token_width: usize,
     /// Kind and sizes of the identity encoder.
     pub encoder: EncoderConfig,
-    /// The image encoder's sizes.
-    pub backbone: VisionConfig,
+    /// The face embedding that the identity encoder reads, if it reads one.
+    pub face: Option<FaceInput>,
+    /// The image encoder's sizes; `None` for models that read face embeddings only.
+    pub backbone: Option<VisionConfig>,
     /// How photos are cropped when [`EncodeOptions::crop`] does not say.
     pub crop: CropMode,
     /// Whether faces can be detected: by the detector of this engine, or by the one that is built into the library.
@@ -117,8 +123,11 @@ struct Inner {
     device: Device,
     limits: Limits,
     processor: ImageProcessor,
-    backbone: Backbone,
+    /// `None` for models that read face embeddings only.
+    backbone: Option<Backbone>,
     encoder: Encoder,
+    /// The face embedding that the encoder reads, if it reads one.
+    face: Option<FaceNeed>,
     /// The model's average identity, `[tokens, token width]`, and the directions that count, if the checkpoint brings
     /// them.
     similarity_space: SimilaritySpace,
@@ -183,6 +192,15 @@ impl Engine {
             .detect(image, options)
     }
 
+    /// Fails unless the identity was made by this model.
+    fn check_identity(&self, identity: &Identity) -> Result<()> {
+        let own = &self.inner.info.fingerprint;
+        if self.inner.face.is_some() && fingerprint::agree(&identity.provenance().model, own) {
+            return Ok(());
+        }
+        identity.check_model(own)
+    }
+
     /// The detector that finds faces in photos.
     fn detector(&self) -> Result<FaceDetector> {
         match &self.inner.detector {
@@ -197,8 +215,8 @@ impl Engine {
     /// # Errors
     /// [`ErrorKind::Mismatch`](crate::ErrorKind::Mismatch) when either belongs to another model.
     pub fn similarity(&self, a: &Identity, b: &Identity) -> Result<f32> {
-        a.check_model(&self.inner.info.fingerprint)?;
-        b.check_model(&self.inner.info.fingerprint)?;
+        self.check_identity(a)?;
+        self.check_identity(b)?;
         cosine(a, b, &self.inner.similarity_space)
     }
 
@@ -210,7 +228,7 @@ impl Engine {
     /// # Errors
     /// [`ErrorKind::Mismatch`](crate::ErrorKind::Mismatch) when the identity belongs to another model.
     pub fn comparison_vector(&self, identity: &Identity) -> Result<Vec<f32>> {
-        identity.check_model(&self.inner.info.fingerprint)?;
+        self.check_identity(identity)?;
         self.inner.similarity_space.embed(identity)
     }
 

@@ -2,9 +2,12 @@
 
 use super::comparison::similarity_space;
 use super::config::{processor_of, NativeConfig, PixelConfig};
+use super::face_networks::FaceNeed;
+use super::fingerprint;
 use super::host_config::HostConfig;
 use super::load::{load, Backbone};
 use super::options::{DeviceChoice, EngineOptions};
+use super::variant;
 use super::{AdapterSource, Engine, EngineInfo, Inner};
 use crate::adapter::AdapterLayout;
 use crate::checkpoint::{recognise, Checkpoint, CheckpointKind, Content, Role, Source};
@@ -13,6 +16,7 @@ use crate::error::{Error, Result};
 use crate::face::{CropMode, FaceDetector};
 use crate::host::HostSpec;
 use crate::limits::Limits;
+use crate::photo::ImageProcessor;
 use crate::progress::{report, ProgressFn, Stage};
 use crate::remedy;
 use crate::vit::VisionConfig;
@@ -21,14 +25,17 @@ use std::io::Read;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
+/// Side of the picture that face recognisers see, in pixels.
+const FACE_SIDE: u32 = 112;
+
 /// Loading steps that are reported: backbone, encoder, detector, adapter table.
 const STEPS: usize = 4;
 
 /// The parts of an identity model, still unread, whatever files they come from.
 pub(crate) struct Parts {
     pub(crate) name: String,
-    pub(crate) backbone: Checkpoint,
-    pub(crate) backbone_config: VisionConfig,
+    /// The image encoder and its sizes; `None` for models that read face embeddings only.
+    pub(crate) backbone: Option<(Checkpoint, VisionConfig)>,
     pub(crate) encoder: Checkpoint,
     pub(crate) encoder_config: EncoderConfig,
     pub(crate) similarity: Option<Checkpoint>,
@@ -76,12 +83,14 @@ impl Parts {
     /// Single layers of an adapter may be zero: some leave out those that do harm.
     pub(crate) fn check_written(&self) -> Result<()> {
         const WHY: &str = "the file was not downloaded or copied to its end, or the model was never trained";
-        let zero = self.backbone.sample_weights();
-        let zero = zero.map_err(|error| error.context("image encoder"))?;
-        if let Some(name) = zero.first() {
-            let file = self.backbone.label();
-            let text = format!("image encoder: {file}: tensor {name:?}: all of its weights are 0: {WHY}");
-            return Err(Error::format(text).with_remedy(remedy::DAMAGED_WEIGHTS));
+        if let Some((backbone, _)) = &self.backbone {
+            let zero = backbone.sample_weights();
+            let zero = zero.map_err(|error| error.context("image encoder"))?;
+            if let Some(name) = zero.first() {
+                let file = backbone.label();
+                let text = format!("image encoder: {file}: tensor {name:?}: all of its weights are 0: {WHY}");
+                return Err(Error::format(text).with_remedy(remedy::DAMAGED_WEIGHTS));
+            }
         }
         let Some(adapter) = &self.adapter else {
             return Ok(());
@@ -107,18 +116,19 @@ pub(super) fn open(options: EngineOptions, progress: ProgressFn<'_>) -> Result<E
     let checkpoint = read(&options.checkpoint, &limits)?;
     let parts = Parts::of(&checkpoint, &options)?;
     report(progress, Stage::Load, 0, STEPS)?;
-    check_widths(&parts.encoder_config, &parts.backbone_config)?;
     let dtype = options.precision.dtype();
-    let backbone = Backbone::deferred(
-        parts.backbone.clone(),
-        parts.backbone_config.clone(),
-        parts.encoder_config.input(),
-        dtype,
-        device.clone(),
-    );
-    if !options.defer_image_encoder {
-        backbone.get()?;
-    }
+    let backbone = match &parts.backbone {
+        Some((checkpoint, config)) => {
+            check_widths(&parts.encoder_config, config)?;
+            let input = parts.encoder_config.input();
+            let backbone = Backbone::deferred(checkpoint.clone(), config.clone(), input, dtype, device.clone());
+            if !options.defer_image_encoder {
+                backbone.get()?;
+            }
+            Some(backbone)
+        }
+        None => None,
+    };
     report(progress, Stage::Load, 1, STEPS)?;
     let encoder = load(&parts.encoder, "encoder", dtype, &device, |vb| {
         Encoder::load(&parts.encoder_config, vb)
@@ -143,11 +153,20 @@ pub(super) fn open(options: EngineOptions, progress: ProgressFn<'_>) -> Result<E
     report(progress, Stage::Load, 3, STEPS)?;
     let host = options.host.or(parts.host);
     let token_mean = encoder.token_mean().map(super::encode::to_host).transpose()?;
-    let tokens = encoder.tokens().of(1, parts.backbone_config.token_count());
+    let backbone_config = parts.backbone.map(|(_, config)| config);
+    let face = encoder.face().map(|input| FaceNeed {
+        input,
+        dimension: input.dimension - class_width(encoder.input(), backbone_config.as_ref()).min(input.dimension),
+    });
+    let feature_tokens = backbone_config.as_ref().map_or(1, VisionConfig::token_count);
+    let tokens = encoder.tokens().of(1, feature_tokens);
     let values = tokens * encoder.token_width();
     let similarity_space = similarity_space(parts.similarity.as_ref(), token_mean, values)?;
-    let backbone_config = &parts.backbone_config;
-    let mut processor = processor_of(backbone_config.family, backbone_config.image_size as u32);
+    let mut processor = match &backbone_config {
+        Some(config) => processor_of(config.family, config.image_size as u32),
+        // Photos are cut for the face recogniser only.
+        None => ImageProcessor::clip(FACE_SIDE),
+    };
     processor.mean = parts.pixels.mean;
     processor.std = parts.pixels.std;
     let info = EngineInfo {
@@ -157,7 +176,8 @@ pub(super) fn open(options: EngineOptions, progress: ProgressFn<'_>) -> Result<E
         tokens,
         token_width: encoder.token_width(),
         encoder: parts.encoder_config,
-        backbone: parts.backbone_config,
+        face: encoder.face(),
+        backbone: backbone_config,
         crop: parts.crop,
         has_detector,
         has_adapter: parts.adapter.is_some(),
@@ -171,6 +191,7 @@ pub(super) fn open(options: EngineOptions, progress: ProgressFn<'_>) -> Result<E
         processor,
         backbone,
         encoder,
+        face,
         similarity_space,
         detector,
         host,
@@ -182,12 +203,19 @@ pub(super) fn open(options: EngineOptions, progress: ProgressFn<'_>) -> Result<E
     Ok(Engine { inner: Arc::new(inner) })
 }
 
+/// Values of the image encoder that follow the face embedding.
+fn class_width(input: EncoderInput, backbone: Option<&VisionConfig>) -> usize {
+    match input {
+        EncoderInput::HiddenStates => backbone.and_then(|config| config.projection_dim).unwrap_or(0),
+        _ => 0,
+    }
+}
+
 /// Refuses what no model reads yet.
 fn refuse_options(options: &EngineOptions) -> Result<()> {
     let given = [
         ("face recogniser", options.face_recogniser.is_some()),
         ("face parser", options.face_parser.is_some()),
-        ("variant", options.variant.is_some()),
     ];
     match given.iter().find(|(_, given)| *given) {
         Some((what, _)) => Err(Error::unsupported(format!(
@@ -265,10 +293,16 @@ fn native(checkpoint: &Checkpoint, options: &EngineOptions) -> Result<Parts> {
     if let (Some(adapter), Some(host)) = (&adapter, &host) {
         adapter.layout.check_host(host)?;
     }
+    if let Some(chosen) = options.variant {
+        return Err(Error::invalid(format!(
+            "native checkpoint: variant {} is chosen, but the file says itself what it is",
+            chosen.name()
+        )));
+    }
+    let crop = default_crop(config.crop, &config.encoder);
     Ok(Parts {
         name: config.name,
-        backbone: checkpoint.sub("backbone"),
-        backbone_config: config.backbone,
+        backbone: config.backbone.map(|config| (checkpoint.sub("backbone"), config)),
         encoder: checkpoint.sub("encoder"),
         encoder_config: config.encoder,
         similarity: has("similarity.").then(|| checkpoint.sub("similarity")),
@@ -276,7 +310,7 @@ fn native(checkpoint: &Checkpoint, options: &EngineOptions) -> Result<Parts> {
         adapter,
         host,
         pixels: config.pixels,
-        crop: config.crop,
+        crop,
         fingerprint: checkpoint.fingerprint(&["backbone.", "encoder."])?,
     })
 }
@@ -294,7 +328,74 @@ fn adapter_source(checkpoint: &Checkpoint) -> Result<Option<AdapterSource>> {
 /// Takes a public checkpoint, under unified names, and the image encoder that goes with it.
 fn public(checkpoint: &Checkpoint, kind: &CheckpointKind, options: &EngineOptions) -> Result<Parts> {
     let encoder = checkpoint.sub("image_proj");
-    let encoder_config = EncoderConfig::infer(&encoder)?;
+    let encoder_config = variant::resolve(EncoderConfig::infer(&encoder)?, options.variant, None)?;
+    let backbone = match encoder_config.input() {
+        EncoderInput::Nothing => {
+            if options.image_encoder.is_some() || options.image_encoder_config.is_some() {
+                return Err(Error::invalid(format!(
+                    "{}: an image encoder is given, but {} reads face embeddings only",
+                    checkpoint.label(),
+                    encoder_config.kind().title()
+                ))
+                .with_remedy(remedy::OWN_IMAGE_ENCODER));
+            }
+            None
+        }
+        _ => Some(image_encoder(checkpoint, kind, options)?),
+    };
+    let fingerprint = match &backbone {
+        // Half of each part's fingerprint: a pair is another model when either part is.
+        Some((backbone, _)) if encoder_config.face().is_none() => format!(
+            "{}{}",
+            &backbone.fingerprint(&[])?[..16],
+            &encoder.fingerprint(&[])?[..16]
+        ),
+        backbone => {
+            let backbone = backbone.as_ref().map(|(backbone, _)| backbone);
+            fingerprint::of_faces(&encoder, &encoder_config, backbone)?
+        }
+    };
+    let pixels = backbone.as_ref().map_or_else(PixelConfig::default, |(_, config)| {
+        (&processor_of(config.family, 1)).into()
+    });
+    let adapter = adapter_source(checkpoint)?;
+    let host = match (&options.host, &adapter) {
+        (Some(host), Some(adapter)) => Some(host.clone().numbered_as(&adapter.layout.shapes)),
+        (Some(host), None) => Some(host.clone()),
+        (None, _) => adapter.as_ref().and_then(|adapter| adapter.layout.host()),
+    };
+    if let (Some(adapter), Some(host)) = (&adapter, &host) {
+        adapter.layout.check_host(host)?;
+    }
+    Ok(Parts {
+        name: String::new(),
+        backbone,
+        crop: default_crop(CropMode::None, &encoder_config),
+        encoder,
+        encoder_config,
+        similarity: None,
+        detector: None,
+        adapter,
+        host,
+        pixels,
+        fingerprint,
+    })
+}
+
+/// Models that read face embeddings see the aligned face, whatever else they read.
+fn default_crop(crop: CropMode, encoder: &EncoderConfig) -> CropMode {
+    match (crop, encoder.face()) {
+        (CropMode::None, Some(_)) => CropMode::aligned(),
+        _ => crop,
+    }
+}
+
+/// The image encoder that goes with a public checkpoint, and its sizes.
+fn image_encoder(
+    checkpoint: &Checkpoint,
+    kind: &CheckpointKind,
+    options: &EngineOptions,
+) -> Result<(Checkpoint, VisionConfig)> {
     let source = options.image_encoder.as_ref().ok_or_else(|| {
         Error::invalid(format!(
             "{}: checkpoints of the kind {} read the features of an image encoder",
@@ -319,36 +420,7 @@ fn public(checkpoint: &Checkpoint, kind: &CheckpointKind, options: &EngineOption
         None => config_beside(&file, &options.limits)?,
     };
     let backbone_config = vision_config(&backbone, config_text.as_deref())?;
-    let family = backbone_config.family;
-    // Half of each part's fingerprint: a pair is another model when either part is.
-    let fingerprint = format!(
-        "{}{}",
-        &backbone.fingerprint(&[])?[..16],
-        &encoder.fingerprint(&[])?[..16]
-    );
-    let adapter = adapter_source(checkpoint)?;
-    let host = match (&options.host, &adapter) {
-        (Some(host), Some(adapter)) => Some(host.clone().numbered_as(&adapter.layout.shapes)),
-        (Some(host), None) => Some(host.clone()),
-        (None, _) => adapter.as_ref().and_then(|adapter| adapter.layout.host()),
-    };
-    if let (Some(adapter), Some(host)) = (&adapter, &host) {
-        adapter.layout.check_host(host)?;
-    }
-    Ok(Parts {
-        name: String::new(),
-        backbone,
-        backbone_config,
-        encoder,
-        encoder_config,
-        similarity: None,
-        detector: None,
-        adapter,
-        host,
-        pixels: (&processor_of(family, 1)).into(),
-        crop: CropMode::None,
-        fingerprint,
-    })
+    Ok((backbone, backbone_config))
 }
 
 /// The `config.json` in the folder of a file, if there is one.

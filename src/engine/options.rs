@@ -1,13 +1,12 @@
 //! What an engine is opened with, and what a call to it may choose.
 
-use super::combine::Combine;
 use crate::checkpoint::Source;
 use crate::default_model::default_model;
 use crate::encoder::Variant;
 use crate::error::Result;
 use crate::face::{CropMode, CropOptions, DetectOptions, PhotoReport};
 use crate::host::HostSpec;
-use crate::identity::Identity;
+use crate::identity::{Combine, Identity};
 use crate::limits::Limits;
 use crate::precision::Precision;
 use crate::setters::setters;

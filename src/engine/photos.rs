@@ -1,13 +1,16 @@
 //! Photos to features: reading, cutting, the image encoder, and the comparison of the photos with each other.
 
-use super::combine::Combine;
 use super::likeness::{verdicts, Judge, PhotoFaces};
+use super::load::ImageFeatures;
 use super::options::{BadPhoto, EncodeOptions, Strangers};
+use super::record::PhotoRecord;
 use super::Engine;
 use crate::error::{Error, ErrorKind, Result};
 use crate::face::{cut_face, prepare_photo, CropMode, CropOptions, FaceDetector, PhotoReport, Prepared};
-use crate::photo::{FaceHint, Photo, PhotoNote};
+use crate::face_embedding::FaceEmbedding;
+use crate::photo::{Decoded, FaceHint, Photo, PhotoNote, PhotoSource};
 use crate::progress::{report, ProgressFn, Stage};
+use crate::remedy;
 use candle_core::{Device, Tensor};
 use image::RgbImage;
 
@@ -15,10 +18,27 @@ use image::RgbImage;
 struct Used {
     /// Its place among the photos handed in.
     index: usize,
-    /// `[feature tokens, feature width]`.
-    features: Tensor,
+    /// What the networks made of it.
+    record: PhotoRecord,
     /// What it is compared by.
     faces: PhotoFaces,
+}
+
+/// What the networks get of a photo.
+#[derive(Default)]
+struct PhotoInput {
+    /// `[3, size, size]`, normalised for the image encoder.
+    pixels: Option<Vec<f32>>,
+    /// The face embedding that the host has.
+    embedding: Option<FaceEmbedding>,
+}
+
+/// A photo that was read.
+struct Taken {
+    input: PhotoInput,
+    report: PhotoReport,
+    /// The crop and what it was cut from; `None` for a photo whose picture nobody needs.
+    picture: Option<(RgbImage, Decoded)>,
 }
 
 /// The photos of one call on their way.
@@ -35,26 +55,27 @@ impl Engine {
     /// compares them with each other and with `known`, the features of an identity's photos. The crop of every photo
     /// that can be used goes to `keep`, with its place among `photos`; another one for the same photo replaces it.
     ///
-    /// Gives the features `[feature tokens, feature width]` of those photos, and a report on each photo.
-    pub(super) fn features(
+    /// Gives what the networks make of those photos, and a report on each photo.
+    pub(super) fn records(
         &self,
         photos: &[Photo<'_>],
         known: &[Tensor],
         options: &EncodeOptions,
         progress: ProgressFn<'_>,
         mut keep: impl FnMut(usize, RgbImage),
-    ) -> Result<(Vec<Tensor>, Vec<PhotoReport>)> {
+    ) -> Result<(Vec<PhotoRecord>, Vec<PhotoReport>)> {
         if options.batch_size == 0 {
             return Err(Error::invalid("encoding: batch size 0, expected at least 1"));
-        }
-        if options.combine != Combine::Concatenate || options.shortcut_scale != 1.0 {
-            return Err(Error::unsupported(
-                "encoding: combining photos and the shortcut scale have no effect on this model",
-            ));
         }
         // What is wrong with every photo is no photo's fault.
         let crop = self.crop_options(options);
         crop.check()?;
+        if let (Some(mode), false) = (options.crop, self.reads_image()) {
+            return Err(Error::invalid(format!(
+                "encoding: crop mode {mode} has no effect on {}, which reads face embeddings only",
+                self.title()
+            )));
+        }
         let judge = Judge::of(self, options, known.len() + photos.len());
         let mut set = Set {
             engine: self,
@@ -66,16 +87,18 @@ impl Engine {
         let (mut batch, mut waiting) = (Vec::new(), Vec::new());
         report(progress, Stage::Photos, 0, photos.len())?;
         for (index, photo) in photos.iter().enumerate() {
-            match self.read(photo, options) {
-                Ok(Prepared { image, report, decoded }) => {
-                    let faces = match &judge {
-                        Some(judge) => judge.faces(photo.face, &report, &decoded)?,
-                        None => PhotoFaces::default(),
+            match self.take(photo, options) {
+                Ok(Taken { input, report, picture }) => {
+                    let faces = match (&judge, &picture) {
+                        (Some(judge), Some((_, decoded))) => judge.faces(photo.face, &report, decoded)?,
+                        _ => PhotoFaces::default(),
                     };
-                    batch.push(self.inner.processor.normalise(&image));
+                    batch.push(input);
                     waiting.push((index, faces));
                     set.reports.push(report);
-                    keep(index, image);
+                    if let Some((image, _)) = picture {
+                        keep(index, image);
+                    }
                 }
                 Err(error) if options.bad_photo == BadPhoto::Fail => return Err(error),
                 Err(error) => {
@@ -84,11 +107,10 @@ impl Engine {
                 }
             }
             if batch.len() == options.batch_size || (index + 1 == photos.len() && !batch.is_empty()) {
-                let features = self.encode_batch(&batch)?;
-                let new = features.into_iter().zip(waiting.drain(..));
+                let records = self.encode_inputs(std::mem::take(&mut batch))?;
+                let new = records.into_iter().zip(waiting.drain(..));
                 set.used
-                    .extend(new.map(|(features, (index, faces))| Used { index, features, faces }));
-                batch.clear();
+                    .extend(new.map(|(record, (index, faces))| Used { index, record, faces }));
                 report(progress, Stage::Encode, index + 1, photos.len())?;
             }
             report(progress, Stage::Photos, index + 1, photos.len())?;
@@ -96,7 +118,9 @@ impl Engine {
         if let Some(judge) = judge {
             let known = judge.known(known)?;
             for photo in &mut set.used {
-                judge.complete(&mut photo.faces, &photo.features)?;
+                if let Some(image) = &photo.record.image {
+                    judge.complete(&mut photo.faces, image)?;
+                }
             }
             let chosen = set.choose_faces(&judge, &known, progress, &mut keep)?;
             set.compare(&judge, &known, &chosen)?;
@@ -105,7 +129,58 @@ impl Engine {
         if used.is_empty() {
             return Err(none_usable(&reports));
         }
-        Ok((used.into_iter().map(|photo| photo.features).collect(), reports))
+        Ok((used.into_iter().map(|photo| photo.record).collect(), reports))
+    }
+
+    /// Reads as much of a photo as the model needs.
+    fn take(&self, photo: &Photo<'_>, options: &EncodeOptions) -> Result<Taken> {
+        let named = |error: Error| error.context(photo.name());
+        let embedding = self.given_embedding(photo).map_err(named)?;
+        if embedding.is_some() && !self.reads_image() {
+            let input = PhotoInput {
+                embedding,
+                ..PhotoInput::default()
+            };
+            return Ok(Taken {
+                input,
+                report: PhotoReport::of_embedding(photo.name()),
+                picture: None,
+            });
+        }
+        if matches!(photo.source, PhotoSource::Nothing) {
+            let besides = if embedding.is_some() {
+                " besides the face embedding"
+            } else {
+                ""
+            };
+            return Err(named(Error::invalid(format!(
+                "{} reads a picture of the person{besides}, and there is none",
+                self.title()
+            ))));
+        }
+        let Prepared { image, report, decoded } = self.read(photo, options)?;
+        let input = self.input_of(&image, embedding).map_err(named)?;
+        Ok(Taken {
+            input,
+            report,
+            picture: Some((image, decoded)),
+        })
+    }
+
+    /// What the networks get of a photo that was cut to `image`.
+    fn input_of(&self, image: &RgbImage, embedding: Option<FaceEmbedding>) -> Result<PhotoInput> {
+        if let (Some(need), None) = (&self.inner.face, &embedding) {
+            return Err(Error::invalid(format!(
+                "{} makes its tokens from embeddings of {}, and the engine has no face recognition network",
+                self.title(),
+                need.network()
+            ))
+            .with_remedy(remedy::FACE_RECOGNISER));
+        }
+        Ok(PhotoInput {
+            pixels: self.reads_image().then(|| self.inner.processor.normalise(image)),
+            embedding,
+        })
     }
 
     fn crop_options(&self, options: &EncodeOptions) -> CropOptions {
@@ -165,24 +240,47 @@ impl Engine {
         (crop, detector)
     }
 
-    /// The features of crops `[3, size, size]`, normalised for the backbone.
-    pub(super) fn encode_batch(&self, batch: &[Vec<f32>]) -> Result<Vec<Tensor>> {
+    /// Runs the networks on the photos of a batch.
+    fn encode_inputs(&self, batch: Vec<PhotoInput>) -> Result<Vec<PhotoRecord>> {
+        let (mut pixels, mut records) = (Vec::new(), Vec::with_capacity(batch.len()));
+        for input in batch {
+            pixels.extend(input.pixels);
+            records.push(PhotoRecord {
+                embedding: input.embedding,
+                ..PhotoRecord::default()
+            });
+        }
+        if self.reads_image() {
+            for (record, image) in records.iter_mut().zip(self.encode_batch(&pixels)?) {
+                record.image = image.image;
+                record.class_embedding = image.class_embedding;
+            }
+        }
+        Ok(records)
+    }
+
+    /// What the image encoder makes of crops `[3, size, size]`, normalised for it.
+    pub(super) fn encode_batch(&self, batch: &[Vec<f32>]) -> Result<Vec<PhotoRecord>> {
         let size = self.inner.processor.size as usize;
         let shape = (batch.len(), 3, size, size);
         let pixels = self.place(&Tensor::from_vec(batch.concat(), shape, &Device::Cpu)?)?;
-        let output = self.backbone_features(&pixels)?;
-        (0..batch.len()).map(|photo| Ok(output.get(photo)?)).collect()
+        let features = self.backbone_features(&pixels)?;
+        let record = |photo: usize| -> Result<PhotoRecord> {
+            let class = features.embedding.as_ref();
+            Ok(PhotoRecord {
+                image: Some(features.tokens.get(photo)?),
+                class_embedding: class.map(|all| all.narrow(0, photo, 1)).transpose()?,
+                embedding: None,
+            })
+        };
+        (0..batch.len()).map(record).collect()
     }
 
-    /// What the encoder takes of pictures `[photos, 3, size, size]`: `[photos, tokens, width]`.
-    pub(super) fn backbone_features(&self, pixels: &Tensor) -> Result<Tensor> {
-        let features = self.inner.backbone.features(pixels)?;
-        match features.embedding {
-            None => Ok(features.tokens),
-            Some(_) => Err(Error::unsupported(
-                "an encoder that reads a face embedding beside hidden states",
-            )),
-        }
+    /// What the encoder takes of pictures `[photos, 3, size, size]`.
+    pub(super) fn backbone_features(&self, pixels: &Tensor) -> Result<ImageFeatures> {
+        let backbone = self.inner.backbone.as_ref();
+        let backbone = backbone.ok_or_else(|| Error::internal("a model without an image encoder"))?;
+        backbone.features(pixels)
     }
 }
 
@@ -206,8 +304,8 @@ impl Set<'_> {
                 let (source, told) = (&self.photos[photo.index], &mut self.reports[photo.index]);
                 let (image, report) = self.engine.read_face(source, told, rank, self.options)?;
                 *told = report;
-                let batch = [self.engine.inner.processor.normalise(&image)];
-                photo.features = self.engine.encode_batch(&batch)?.remove(0);
+                let batch = vec![self.engine.input_of(&image, source.embedding.as_deref().cloned())?];
+                photo.record = self.engine.encode_inputs(batch)?.remove(0);
                 keep(photo.index, image);
             }
         }

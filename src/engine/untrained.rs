@@ -24,7 +24,10 @@ pub fn untrained_tensors(config: &NativeConfig, seed: u64) -> Result<Vec<(String
             })
             .collect::<Vec<_>>()
     };
-    let mut specs = under("backbone", VisionTransformer::tensors(&config.backbone)?);
+    let mut specs = match &config.backbone {
+        Some(backbone) => under("backbone", VisionTransformer::tensors(backbone)?),
+        None => Vec::new(),
+    };
     specs.extend(under("encoder", config.encoder.tensors()?));
     if let Some(host) = &config.host {
         let host = host.resolve()?;

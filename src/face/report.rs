@@ -46,6 +46,14 @@ impl PhotoReport {
         }
     }
 
+    /// The report on a photo of which only the face embedding is used.
+    pub(crate) fn of_embedding(name: String) -> Self {
+        Self {
+            name,
+            ..Self::new(CropMode::None)
+        }
+    }
+
     /// The report on a photo that was left out.
     pub(crate) fn left_out(name: String, crop: CropMode, error: Error) -> Self {
         Self {

@@ -3,11 +3,17 @@
 //! An [`Identity`] is what the encoder makes of one person's photos. It lives in host memory in f32, is
 //! immutable, and can be shared between threads. [`mod@file`] stores it without pickle, [`similarity`] compares two.
 
+mod combine;
 pub mod file;
+mod kept;
 pub mod similarity;
+
+pub use combine::Combine;
+pub use kept::{Kept, Making};
 
 use crate::encoder::EncoderKind;
 use crate::error::{Error, Result};
+use crate::face_embedding::FaceEmbedding;
 use candle_core::{DType, Device, Storage, Tensor};
 use std::time::{Duration, SystemTime};
 
@@ -36,7 +42,8 @@ pub struct Identity {
     tokens: usize,
     width: usize,
     values: Vec<f32>,
-    features: Vec<Tensor>,
+    kept: Kept,
+    making: Making,
     provenance: Provenance,
 }
 
@@ -49,11 +56,14 @@ impl PartialEq for Identity {
                     .flatten()
                     .unwrap_or(false)
         };
-        let all = |a: &Self| (a.kind, a.tokens, a.width, a.features.len());
+        let same_all = |a: &[Tensor], b: &[Tensor]| a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b));
+        let all = |a: &Self| (a.kind, a.tokens, a.width, a.making);
         all(self) == all(other)
             && self.provenance == other.provenance
             && self.values == other.values
-            && self.features.iter().zip(&other.features).all(|(a, b)| same(a, b))
+            && self.kept.embeddings == other.kept.embeddings
+            && same_all(&self.kept.features, &other.kept.features)
+            && same_all(&self.kept.class_embeddings, &other.kept.class_embeddings)
     }
 }
 
@@ -66,9 +76,28 @@ impl Identity {
     /// `[tokens, width]`, are not finite, or the features do not belong to the photos.
     pub fn new(
         kind: EncoderKind,
-        [tokens, width]: [usize; 2],
+        shape: [usize; 2],
         values: Vec<f32>,
         features: Vec<Tensor>,
+        provenance: Provenance,
+    ) -> Result<Self> {
+        let kept = Kept {
+            features,
+            ..Kept::default()
+        };
+        Self::with_kept(kind, shape, values, kept, Making::default(), provenance)
+    }
+
+    /// [`Identity::new`] with everything that may be kept of the photos, and how they were made into an identity.
+    ///
+    /// # Errors
+    /// As [`Identity::new`].
+    pub fn with_kept(
+        kind: EncoderKind,
+        [tokens, width]: [usize; 2],
+        values: Vec<f32>,
+        kept: Kept,
+        making: Making,
         provenance: Provenance,
     ) -> Result<Self> {
         let expected = tokens.checked_mul(width).filter(|&count| count > 0);
@@ -89,34 +118,28 @@ impl Identity {
         if provenance.photos == 0 {
             return Err(Error::invalid("identity: made of 0 photos, expected at least 1"));
         }
-        if !kind.is_fixed_size() && tokens % provenance.photos != 0 {
+        if !making.shortcut_scale.is_finite() {
             return Err(Error::invalid(format!(
-                "identity: {tokens} tokens cannot be divided among {} photos",
-                provenance.photos
+                "identity: shortcut scale {}, expected a finite number",
+                making.shortcut_scale
             )));
         }
-        if !features.is_empty() && features.len() != provenance.photos {
-            return Err(Error::invalid(format!(
-                "identity: features of {} photos, but made of {} photos",
-                features.len(),
-                provenance.photos
-            )));
-        }
-        let features = features
-            .into_iter()
-            .enumerate()
-            .map(|(index, photo)| {
-                check_features(photo).map_err(|error| error.context(format!("identity: features.{index}")))
-            })
-            .collect::<Result<Vec<_>>>()?;
-        Ok(Self {
+        let identity = Self {
             kind,
             tokens,
             width,
             values,
-            features,
+            kept: kept.checked(provenance.photos)?,
+            making,
             provenance,
-        })
+        };
+        if tokens % identity.groups() != 0 {
+            return Err(Error::invalid(format!(
+                "identity: {tokens} tokens cannot be divided among {} photos",
+                identity.provenance.photos
+            )));
+        }
+        Ok(identity)
     }
 
     /// The encoder that made it.
@@ -144,7 +167,31 @@ impl Identity {
     ///
     /// With them photos can be added later at the price of one backbone pass each.
     pub fn features(&self) -> &[Tensor] {
-        &self.features
+        &self.kept.features
+    }
+
+    /// Face embeddings of each photo, in the order of the photos; `None` for a photo of which there is none. Empty when
+    /// none were kept.
+    pub fn embeddings(&self) -> &[Option<FaceEmbedding>] {
+        &self.kept.embeddings
+    }
+
+    /// Everything that is kept of the photos.
+    pub fn kept(&self) -> &Kept {
+        &self.kept
+    }
+
+    /// How the photos were made into the identity.
+    pub fn making(&self) -> Making {
+        self.making
+    }
+
+    /// Groups of tokens: one for each photo, or one for all.
+    pub(crate) fn groups(&self) -> usize {
+        match self.kind.is_fixed_size() || self.making.combine != Combine::Concatenate {
+            true => 1,
+            false => self.provenance.photos,
+        }
     }
 
     /// Where it came from.
@@ -152,9 +199,10 @@ impl Identity {
         &self.provenance
     }
 
-    /// The same identity without the photos' features: smaller, cannot be extended by an Omni-ID model.
+    /// The same identity without the photos' features and face embeddings: smaller, cannot be extended by models that
+    /// read all photos at once, nor compared by a face recognition network.
     pub fn without_features(mut self) -> Self {
-        self.features.clear();
+        self.kept = Kept::default();
         self
     }
 

@@ -128,11 +128,7 @@ pub fn cosine(a: &Identity, b: &Identity, space: &SimilaritySpace) -> Result<f32
 
 /// Tokens averaged over the photos' groups, `[tokens per photo × width]`.
 fn pooled(identity: &Identity) -> Vec<f64> {
-    let groups = if identity.kind.is_fixed_size() {
-        1
-    } else {
-        identity.provenance.photos
-    };
+    let groups = identity.groups();
     let size = identity.values.len() / groups;
     let mut sum = vec![0f64; size];
     for group in identity.values.chunks_exact(size) {

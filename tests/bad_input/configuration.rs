@@ -71,8 +71,9 @@ fn image_encoder_and_encoder_must_fit() {
 #[test]
 fn a_small_file_cannot_ask_for_a_picture_of_any_size() {
     let mut config = config();
-    (config.backbone.hidden_size, config.backbone.num_attention_heads) = (1, 1);
-    (config.backbone.image_size, config.backbone.patch_size) = (1 << 20, 1 << 10);
+    let backbone = config.backbone.as_mut().expect("the model reads pictures");
+    (backbone.hidden_size, backbone.num_attention_heads) = (1, 1);
+    (backbone.image_size, backbone.patch_size) = (1 << 20, 1 << 10);
     let mut parts = Parts::sound(1);
     parts.metadata = config.to_metadata().unwrap();
     refused(

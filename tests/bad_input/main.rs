@@ -50,7 +50,7 @@ fn config() -> NativeConfig {
     };
     NativeConfig {
         name: "small".into(),
-        backbone,
+        backbone: Some(backbone),
         pixels: Default::default(),
         crop: CropMode::None,
         encoder: EncoderConfig::OmniId(encoder),

@@ -258,7 +258,7 @@ fn parts_that_do_not_belong_together_are_named() {
 fn the_configuration_beside_an_image_encoder_is_bounded() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.safetensors");
-    let clip = omniid::vit::VisionTransformer::tensors(&config().backbone).unwrap();
+    let clip = omniid::vit::VisionTransformer::tensors(&config().backbone.unwrap()).unwrap();
     let tensors: Vec<_> = clip.into_iter().map(|spec| (spec.name, zeros(&spec.shape))).collect();
     omniid::checkpoint::write_safetensors(&path, &tensors, &Default::default()).unwrap();
     let open = |text: &str, limits: Limits| {

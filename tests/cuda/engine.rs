@@ -22,7 +22,7 @@ const SIZE: u32 = 56;
 fn config() -> NativeConfig {
     NativeConfig {
         name: "test".into(),
-        backbone: VisionConfig {
+        backbone: Some(VisionConfig {
             family: VisionFamily::Clip,
             hidden_size: 32,
             intermediate_size: 64,
@@ -33,7 +33,7 @@ fn config() -> NativeConfig {
             hidden_act: Activation::Gelu,
             layer_norm_eps: 1e-5,
             projection_dim: None,
-        },
+        }),
         pixels: Default::default(),
         crop: CropMode::None,
         encoder: EncoderConfig::OmniId(OmniIdConfig {

@@ -139,7 +139,11 @@ pub fn run(args: Args) -> Outcome {
     let _claim = output::make_folder(&args.out)?;
     let size = match &host {
         Some((host, _)) => host.config().size as u32,
-        None => model.config().backbone.image_size as u32,
+        None => model
+            .config()
+            .backbone
+            .as_ref()
+            .map_or(0, |backbone| backbone.image_size as u32),
     };
     let mut people = Vec::new();
     let bar = Bar::with_time_left(args.quiet);

@@ -216,7 +216,7 @@ pub fn assets(file: &str) -> Option<String> {
 fn native() -> NativeConfig {
     NativeConfig {
         name: "test".into(),
-        backbone: vision(),
+        backbone: Some(vision()),
         pixels: Default::default(),
         crop: CropMode::None,
         encoder: EncoderConfig::OmniId(OmniIdConfig {

@@ -137,11 +137,9 @@ impl<'e> Judge<'e> {
         let Ok((image, _)) = cut_face(decoded, face, &crop) else {
             return Ok(None);
         };
-        let features = engine.encode_batch(&[engine.inner.processor.normalise(&image)])?;
-        features
-            .first()
-            .map(|features| engine.photo_vector(features))
-            .transpose()
+        let records = engine.encode_batch(&[engine.inner.processor.normalise(&image)])?;
+        let image = records.first().and_then(|record| record.image.as_ref());
+        image.map(|image| engine.photo_vector(image)).transpose()
     }
 }
 
@@ -164,7 +162,7 @@ impl Engine {
 
     /// The unit vector of an identity of one photo, by its features `[feature tokens, feature width]`.
     fn photo_vector(&self, features: &Tensor) -> Result<Vec<f32>> {
-        let values = self.encode_features(std::slice::from_ref(features))?;
+        let values = self.encode_image(features)?;
         self.inner.similarity_space.embed_values(&values)
     }
 }

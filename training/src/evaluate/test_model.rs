@@ -24,7 +24,7 @@ pub fn model(seed: u64) -> EvaluatedModel {
 fn config() -> NativeConfig {
     NativeConfig {
         name: "test".into(),
-        backbone: VisionConfig {
+        backbone: Some(VisionConfig {
             family: VisionFamily::Clip,
             hidden_size: 16,
             intermediate_size: 32,
@@ -35,7 +35,7 @@ fn config() -> NativeConfig {
             hidden_act: Activation::Gelu,
             layer_norm_eps: 1e-5,
             projection_dim: None,
-        },
+        }),
         pixels: Default::default(),
         crop: CropMode::Aligned {
             scale: 0.98,

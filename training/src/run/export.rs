@@ -47,7 +47,7 @@ pub fn export(
         .collect::<Result<Vec<_>>>()?;
     let native = NativeConfig {
         name: config.name.clone(),
-        backbone: config.model.backbone(),
+        backbone: Some(config.model.backbone()),
         pixels: crate::config::ModelConfig::PIXELS,
         crop: config.model.crop(),
         encoder: EncoderConfig::OmniId(config.model.encoder()),

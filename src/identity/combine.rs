@@ -61,8 +61,7 @@ impl Combine {
 
     /// Makes one of tensors of one shape. One alone stays as it is, whatever the way, and
     /// [`Concatenate`](Self::Concatenate) takes the first.
-    #[allow(dead_code)]
-    pub(super) fn apply(self, photos: &[Tensor]) -> Result<Tensor> {
+    pub(crate) fn apply(self, photos: &[Tensor]) -> Result<Tensor> {
         if photos.len() == 1 || self == Self::Concatenate {
             return Ok(photos[0].clone());
         }

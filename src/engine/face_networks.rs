@@ -1,0 +1,154 @@
+//! Which face recognition network an identity encoder was trained with, and whether an embedding comes from it.
+
+use super::Engine;
+use crate::encoder::{EncoderInput, FaceInput};
+use crate::error::{Error, Result};
+use crate::face_embedding::{EmbeddingForm, FaceArchitecture, FaceEmbedding};
+use crate::photo::Photo;
+use crate::remedy;
+
+/// The published network of an architecture that adapters were trained with, and the pack that it comes in.
+const PUBLISHED: [(FaceArchitecture, &str, &str); 3] = [
+    (
+        FaceArchitecture::IResNet { layers: 50 },
+        "w600k_r50",
+        "insightface's buffalo_l",
+    ),
+    (
+        FaceArchitecture::IResNet { layers: 100 },
+        "glintr100",
+        "insightface's antelopev2",
+    ),
+    (FaceArchitecture::IrSe50, "recognition_arcface_ir_se50", "facexlib"),
+];
+
+/// The face embedding that an engine's identity encoder reads.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct FaceNeed {
+    /// What the encoder says.
+    pub(super) input: FaceInput,
+    /// Values of the network's own embedding.
+    pub(super) dimension: usize,
+}
+
+impl FaceNeed {
+    /// The network as people know it: `IResNet-50 (w600k_r50 of insightface's buffalo_l)`.
+    pub(super) fn network(&self) -> String {
+        let network = self.input.network;
+        match PUBLISHED.iter().find(|(known, ..)| *known == network) {
+            Some((_, name, pack)) => format!("{network} ({name} of {pack})"),
+            None => network.to_string(),
+        }
+    }
+
+    /// Whether the network that `tag` names may be the one that the encoder was trained with: architectures must be the
+    /// same, and a name that is given must not be that of another network.
+    fn fits(&self, architecture: Option<FaceArchitecture>, tag: &str) -> bool {
+        let tag = tag.to_ascii_lowercase();
+        // Apache-2.0 weights of glintr100's architecture and file name; their space is another one.
+        architecture == Some(self.input.network) && !tag.contains("auraface")
+    }
+
+    /// Fails unless `embedding` is what the encoder `title` reads.
+    pub(super) fn check(&self, embedding: &FaceEmbedding, title: &str) -> Result<()> {
+        if !self.fits(embedding.architecture(), embedding.network()) {
+            let network = match embedding.network() {
+                "" => "an unknown network",
+                network => network,
+            };
+            return Err(Error::mismatch(format!(
+                "the face embedding is by {network}, but {title} was trained with {}",
+                self.network()
+            ))
+            .with_remedy(remedy::FACE_NETWORK));
+        }
+        if embedding.dimension() != self.dimension {
+            return Err(Error::mismatch(format!(
+                "the face embedding has {} values, {title} reads {}",
+                embedding.dimension(),
+                self.dimension
+            )));
+        }
+        if self.input.form == EmbeddingForm::Raw && embedding.form() == EmbeddingForm::Normalised {
+            return Err(Error::mismatch(format!(
+                "the face embedding is normalised, but {title} was trained on raw ones, whose length counts"
+            ))
+            .with_remedy(remedy::RAW_EMBEDDING));
+        }
+        Ok(())
+    }
+}
+
+impl Engine {
+    /// What people call the model.
+    pub(super) fn title(&self) -> &'static str {
+        self.inner.info.kind.title()
+    }
+
+    /// Whether the identity encoder reads an image encoder.
+    pub(super) fn reads_image(&self) -> bool {
+        self.inner.encoder.input() != EncoderInput::Nothing
+    }
+
+    /// The embedding that a photo brings, checked.
+    pub(super) fn given_embedding(&self, photo: &Photo<'_>) -> Result<Option<FaceEmbedding>> {
+        let Some(embedding) = photo.embedding.as_deref() else {
+            return Ok(None);
+        };
+        match &self.inner.face {
+            Some(need) => need.check(embedding, self.title())?,
+            None => {
+                return Err(Error::invalid(format!(
+                    "a face embedding has no effect on {}, which reads photos",
+                    self.title()
+                )))
+            }
+        }
+        Ok(Some(embedding.clone()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ErrorKind;
+
+    #[test]
+    fn embeddings_of_other_networks_are_refused() {
+        let need = FaceNeed {
+            input: FaceInput {
+                dimension: 4,
+                form: EmbeddingForm::Raw,
+                network: FaceArchitecture::IResNet { layers: 100 },
+            },
+            dimension: 4,
+        };
+        let embedding =
+            |network: &str, form, values: &[f32]| FaceEmbedding::new(network, form, values.to_vec()).unwrap();
+        let raw = |network: &str| embedding(network, EmbeddingForm::Raw, &[1.0, 2.0, 3.0, 4.0]);
+        for network in ["antelopev2", "glintr100", "IResNet-100", "IResNet-100 (glintr100)"] {
+            need.check(&raw(network), "InstantID").unwrap();
+        }
+        for network in ["buffalo_l", "sface", "auraface", "IResNet-100 (AuraFace v1)", ""] {
+            let error = need.check(&raw(network), "InstantID").unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Mismatch);
+            let text = error.to_string();
+            assert!(
+                text.contains("InstantID") && text.contains("glintr100 of insightface's antelopev2"),
+                "{text}"
+            );
+        }
+        let normalised = embedding("glintr100", EmbeddingForm::Normalised, &[0.5; 4]);
+        assert!(need
+            .check(&normalised, "InstantID")
+            .unwrap_err()
+            .message()
+            .contains("raw"));
+        let short = embedding("glintr100", EmbeddingForm::Raw, &[0.5; 3]);
+        assert!(need
+            .check(&short, "InstantID")
+            .unwrap_err()
+            .message()
+            .contains("3 values"));
+    }
+}

@@ -1,0 +1,74 @@
+//! Which of two published models a checkpoint is, where they share all tensors.
+
+use crate::encoder::{EncoderConfig, EncoderKind, Variant};
+use crate::error::{Error, Result};
+use crate::face_embedding::FaceArchitecture;
+
+/// The model that the tensors of `config` are, as `chosen` says where two have the same tensors: FaceID-Plus or PlusV2,
+/// InstantID or Portrait-unnorm. Without a choice it is PlusV2; InstantID, unless the face recogniser is the network of
+/// Portrait-unnorm.
+///
+/// # Errors
+/// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) for a variant that the tensors cannot be.
+pub(super) fn resolve(
+    config: EncoderConfig,
+    chosen: Option<Variant>,
+    recogniser: Option<FaceArchitecture>,
+) -> Result<EncoderConfig> {
+    let is_possible = match chosen {
+        None => true,
+        Some(Variant::Base | Variant::XlabsFlux) => config.kind() == EncoderKind::Projection,
+        Some(Variant::Plus) => config.kind() == EncoderKind::Resampler,
+        Some(Variant::FullFace) => config.kind() == EncoderKind::FullFace,
+        Some(Variant::FaceId | Variant::FaceIdPortrait) => config.kind() == EncoderKind::FaceId,
+        // SDXL has PlusV2 only.
+        Some(Variant::FaceIdPlus) => config.kind() == EncoderKind::FaceIdPlus && config.token_width() <= 1024,
+        Some(Variant::FaceIdPlusV2) => config.kind() == EncoderKind::FaceIdPlus,
+        Some(Variant::InstantId | Variant::FaceIdPortraitUnnorm) => {
+            matches!(
+                config.kind(),
+                EncoderKind::InstantId | EncoderKind::FaceIdPortraitUnnorm
+            )
+        }
+        Some(Variant::InstantXFlux) => config.kind() == EncoderKind::InstantXFlux,
+        // Their tensors are those of no other model.
+        Some(_) => true,
+    };
+    if let (Some(chosen), false) = (chosen, is_possible) {
+        return Err(Error::invalid(format!(
+            "variant {} is chosen, but the tensors are those of {}",
+            chosen.name(),
+            config.kind().title()
+        )));
+    }
+    Ok(match config {
+        EncoderConfig::FaceIdPlus(mut plus) => {
+            plus.shortcut = chosen != Some(Variant::FaceIdPlus);
+            if chosen.is_none() && plus.token_width <= 1024 {
+                log::info!("taken for FaceID PlusV2; FaceID Plus has the same tensors: variant faceid-plus");
+            }
+            EncoderConfig::FaceIdPlus(plus)
+        }
+        EncoderConfig::InstantId(sizes) | EncoderConfig::FaceIdPortraitUnnorm(sizes) => {
+            let portrait = match chosen {
+                Some(chosen) => chosen == Variant::FaceIdPortraitUnnorm,
+                None => recogniser == Some(FaceArchitecture::IResNet { layers: 50 }),
+            };
+            if chosen.is_none() {
+                let (taken, other) = match portrait {
+                    true => (Variant::FaceIdPortraitUnnorm, Variant::InstantId),
+                    false => (Variant::InstantId, Variant::FaceIdPortraitUnnorm),
+                };
+                log::info!(
+                    "taken for {taken}; {other} has the same tensors: variant {}",
+                    other.name()
+                );
+            }
+            match portrait {
+                true => EncoderConfig::FaceIdPortraitUnnorm(sizes),
+                false => EncoderConfig::InstantId(sizes),
+            }
+        }
+        config => config,
+    })
+}
