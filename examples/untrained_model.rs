@@ -1,10 +1,11 @@
 //! Writes a small checkpoint in the native format with random weights, for trying the machinery out:
-//! `cargo run -p omniid --example untrained_model -- model.safetensors`. It knows nobody: its identities are noise.
+//! `cargo run -p omniid --example untrained_model -- model.safetensors`. It knows nobody: its identities are noise. With
+//! a second argument, `residual`, its adapter adds to a transformer's residual stream.
 
 use omniid::encoder::{EncoderConfig, OmniIdConfig};
 use omniid::engine::{write_untrained, HostConfig, NativeConfig};
 use omniid::face::CropMode;
-use omniid::host::{HostLayer, HostSpec};
+use omniid::host::{HostFamily, HostLayer, HostSpec};
 use omniid::vit::{VisionConfig, VisionFamily};
 use omniid_kernels::layers::Activation;
 use std::path::Path;
@@ -55,11 +56,36 @@ pub fn write(path: &Path) -> omniid::Result<()> {
     write_untrained(path, &config()?, 7)
 }
 
+/// The same for a host with two places in the residual stream, hidden width 40.
+pub fn residual_config() -> omniid::Result<NativeConfig> {
+    let place = |name: &str| HostLayer {
+        hidden: Some(40),
+        ..HostLayer::new(name, 2, 8, 24)
+    };
+    let mut layers = vec![place("transformer_blocks.0"), place("single_transformer_blocks.0")];
+    for (place, layer) in layers.iter_mut().enumerate() {
+        (layer.key, layer.execution) = (place, place);
+    }
+    let host = HostSpec::from_layers("two places", HostFamily::Other, layers)?;
+    Ok(NativeConfig {
+        host: Some(HostConfig::from(&host)),
+        ..config()?
+    })
+}
+
+/// Writes the checkpoint of [`residual_config`]; the same numbers every time.
+pub fn write_residual(path: &Path) -> omniid::Result<()> {
+    write_untrained(path, &residual_config()?, 8)
+}
+
 fn main() {
-    let Some(path) = std::env::args_os().nth(1) else {
-        eprintln!("usage: untrained_model PATH");
+    let mut arguments = std::env::args_os().skip(1);
+    let (path, kind) = (arguments.next(), arguments.next());
+    let (Some(path), true) = (path, kind.as_ref().is_none_or(|kind| kind == "residual")) else {
+        eprintln!("usage: untrained_model PATH [residual]");
         std::process::exit(2);
     };
+    let write = if kind.is_some() { write_residual } else { write };
     if let Err(error) = write(Path::new(&path)) {
         eprintln!("{error}");
         std::process::exit(1);

@@ -21,8 +21,9 @@
  *
  * Structs. Start every struct with its OMNIID_..._INIT macro; no other start is supported. The macro sets struct_size
  * and the default of every field. Most defaults are 0 or NULL. The others are omniid_engine_options.abi_version,
- * omniid_encode_options.crop_margin, omniid_conditioning_input.scale, omniid_inject_call.scale and
- * omniid_inject_call.stream: there 0 has a meaning of its own or is refused, as the field's comment says.
+ * omniid_encode_options.crop_margin, omniid_conditioning_input.scale, omniid_inject_call.scale,
+ * omniid_inject_call.stream, omniid_residual_call.scale and omniid_residual_call.stream: there 0 has a meaning of its
+ * own or is refused, as the field's comment says.
  *
  * Compatibility. A program built with an older header works with a newer library of the same ABI major version:
  * fields that its structs lack count as 0, which is the default of every field that is added later. A program built
@@ -407,10 +408,20 @@ typedef struct omniid_host_layer {
    * The host's own name of the layer; must be unique.
    */
   const char *name;
+  /**
+   * Width of the image's hidden state, for a layer that adds to the residual stream (omniid_inject_residual); 0 for a
+   * layer inside an attention (omniid_inject), and in a table that is handed in also for a width that the checkpoint
+   * says.
+   */
+  uint32_t hidden;
+  /**
+   * Leave at 0.
+   */
+  uint32_t reserved;
 } omniid_host_layer;
 
 /** Initialises an omniid_host_layer. */
-#define OMNIID_HOST_LAYER_INIT { sizeof(omniid_host_layer), 0, 0, 0, NULL }
+#define OMNIID_HOST_LAYER_INIT { sizeof(omniid_host_layer), 0, 0, 0, NULL, 0, 0 }
 
 /*
  * Engines: an identity model, opened once and used from any number of threads.
@@ -517,7 +528,8 @@ typedef struct omniid_engine_options {
    */
   size_t detector_size;
   /**
-   * "sd15", "sdxl" or "flux"; with host_layers, any name for the host's own table. Default: the host that the
+   * "sd15", "sdxl", "flux", "flux_all", "pulid_flux", "with_anyone" or "sd35_large"; with host_layers, any name for
+   * the host's own table. Default: the host that the
    * checkpoint is for.
    */
   const char *host;
@@ -1702,11 +1714,16 @@ typedef struct omniid_conditioning_options {
    * code does not. Other adapters refuse it. Default: 0.
    */
   int32_t normalise_values;
+  /**
+   * Share of the second token set of adapters that have two (WithAnyone), 0 to 1; the first one has the rest. Others
+   * do not look at it. Default: both count in full.
+   */
+  const float *siglip_weight;
 } omniid_conditioning_options;
 
 /** Initialises an omniid_conditioning_options. */
 #define OMNIID_CONDITIONING_OPTIONS_INIT { sizeof(omniid_conditioning_options), 0, NULL, 0, 0, 0, 0, 0, NULL, \
-  NULL, NULL, NULL, NULL, 0, 0, 0 }
+  NULL, NULL, NULL, NULL, 0, 0, 0, NULL }
 
 /**
  * Projects one or more identities to the keys and values of every layer of the engine's host. Each identity has a
@@ -1902,7 +1919,8 @@ omniid_status omniid_conditioning_mask_factors(const omniid_conditioning *condit
 #define OMNIID_INJECT_FLAG_FRACTION 2
 
 /**
- * The query is not searched for values that are not finite. The search costs less than one percent of the attention.
+ * The query or hidden state is not searched for values that are not finite. The search costs less than one percent of
+ * the attention.
  */
 #define OMNIID_INJECT_FLAG_UNCHECKED 4
 
@@ -1990,8 +2008,8 @@ typedef struct omniid_inject_call {
  * of it; the graph must not outlive the conditioning. Otherwise the conditioning may be freed as soon as the call
  * returns.
  *
- * Fails with `OMNIID_STATUS_MISMATCH` when shapes or number types of query, output and layer differ, with
- * `OMNIID_STATUS_INVALID_ARGUMENT` for a layer that does not exist or a query that is not finite (naming its row), and
+ * Fails with `OMNIID_STATUS_MISMATCH` when shapes or number types of query, output and layer differ and for an adapter
+ * of the residual stream (omniid_inject_residual), with `OMNIID_STATUS_INVALID_ARGUMENT` for a layer that does not exist or a query that is not finite (naming its row), and
  * with `OMNIID_STATUS_UNSUPPORTED` when the tensors are not where the keys and values are.
  *
  * The caller's part:
@@ -2000,6 +2018,107 @@ typedef struct omniid_inject_call {
  */
 omniid_status omniid_inject(const omniid_conditioning *conditioning,
                             const omniid_inject_call *call);
+
+/*
+ * Injection into the residual stream: between two blocks of a transformer the host hands over the image's hidden state,
+ * and the identities are added to it, in the host's own memory. For PuLID-FLUX and WithAnyone.
+ */
+
+/**
+ * One place of the residual stream at one step, with the defaults that OMNIID_RESIDUAL_CALL_INIT sets.
+ */
+typedef struct omniid_residual_call {
+  /**
+   * Set by OMNIID_RESIDUAL_CALL_INIT.
+   */
+  uint32_t struct_size;
+  /**
+   * Multiplies every identity's weight; 0 leaves the output as it is. OMNIID_RESIDUAL_CALL_INIT sets 1.0f.
+   */
+  float scale;
+  /**
+   * Index of the layer in the host's table.
+   */
+  size_t layer;
+  /**
+   * The image's hidden state after the block, `[batch, image tokens, hidden]`: f32, f16 or bf16, with any strides that
+   * are not negative. Default: the output itself is read. Otherwise it has the shape, number type and device of the
+   * output and is either the very same tensor or does not overlap it.
+   */
+  const omniid_tensor *hidden;
+  /**
+   * What is added to, usually the hidden state itself. Text tokens are not part of it: a host whose single blocks have
+   * one sequence of text and image tokens describes the image's part.
+   */
+  omniid_tensor *output;
+  /**
+   * The side of guidance of each batch row, OMNIID_ROLE_..., in any order. Default: all rows are conditional.
+   */
+  const int32_t *roles;
+  /**
+   * Number of roles: 0 or the batch size.
+   */
+  size_t role_count;
+  /**
+   * Noise level of the step; not looked at without OMNIID_INJECT_FLAG_SIGMA. Needed by identities that are limited to
+   * a range of it.
+   */
+  double sigma;
+  /**
+   * Fraction of sampling that is done, 0 to 1; not looked at without OMNIID_INJECT_FLAG_FRACTION. Needed likewise.
+   */
+  double fraction;
+  /**
+   * Height of the latent image, here of the grid of image tokens or a multiple of it. Needed by identities with a
+   * mask; others do not look at it.
+   */
+  uint32_t latent_height;
+  /**
+   * Width of the latent image. As latent_height; both or none.
+   */
+  uint32_t latent_width;
+  /**
+   * The CUDA stream of the tensors in DLPack's numbering, as in omniid_inject_call. Ignored on the CPU.
+   * OMNIID_RESIDUAL_CALL_INIT sets 1.
+   */
+  int64_t stream;
+  /**
+   * Sum of OMNIID_INJECT_FLAG_... Default: none.
+   */
+  uint32_t flags;
+  /**
+   * Leave at 0.
+   */
+  uint32_t reserved;
+} omniid_residual_call;
+
+/** Initialises an omniid_residual_call. */
+#define OMNIID_RESIDUAL_CALL_INIT { sizeof(omniid_residual_call), 1.0f, 0, NULL, NULL, NULL, 0, 0.0f, 0.0f, 0, \
+  0, 1, 0, 0 }
+
+/**
+ * Adds the identities to the image's hidden state between two blocks of a transformer, in place:
+ * output += sum over identities of scale x mask x to_out(softmax(q Kt / sqrt(head_dim)) V), q = to_q(norm(hidden)).
+ *
+ * For adapters that add to the residual stream, PuLID-FLUX and WithAnyone: those whose layers have a `hidden` width
+ * (omniid_conditioning_layer). Normalisation and projections run inside. PuLID: after the double blocks 0, 2, ..., 18
+ * and the single blocks 0, 4, ..., 36; WithAnyone: after every block.
+ *
+ * Sums are computed in f32 and added once. What is read is read before it is written. Layers without weight, identities
+ * outside their step range, rows to which nothing is injected, and errors leave the output as it is, bit for bit. After
+ * the first calls with each shape nothing is allocated. On a GPU the hidden state is copied and the work runs on the
+ * engine's stream, in order with the call's stream.
+ *
+ * Fails with `OMNIID_STATUS_MISMATCH` when widths or number types differ and for an adapter inside the attention
+ * (omniid_inject), with `OMNIID_STATUS_INVALID_ARGUMENT` for a layer that does not exist or a hidden state that is not
+ * finite (naming its row), and with `OMNIID_STATUS_UNSUPPORTED` when the tensors are not where the keys and values are.
+ *
+ * The caller's part:
+ * `conditioning` is a live conditioning; `call` is initialised with OMNIID_RESIDUAL_CALL_INIT; hidden and output
+ * describe memory that is readable and, for output, writable, and that no other thread writes during the call.
+ */
+omniid_status omniid_inject_residual(const omniid_conditioning *conditioning,
+                                     const omniid_residual_call *call);
 
 #ifdef __cplusplus
 }

@@ -178,6 +178,9 @@ pub struct omniid_conditioning_options {
     /// 1: the values of InstantX's FLUX adapter are normalised like its keys, as some ComfyUI nodes do and the authors'
     /// code does not. Other adapters refuse it. Default: 0.
     pub normalise_values: i32,
+    /// Share of the second token set of adapters that have two (WithAnyone), 0 to 1; the first one has the rest. Others
+    /// do not look at it. Default: both count in full.
+    pub siglip_weight: *const f32,
 }
 
 // SAFETY: `repr(C)`, size first, no padding, integers, pointers and an optional function.
@@ -319,6 +322,7 @@ unsafe fn options(raw: &omniid_conditioning_options, host: Option<&HostSpec>) ->
         options.composition_scale = number(raw.composition_scale, "composition_scale")?;
         options.style_boost = number(raw.style_boost, "style_boost")?;
         options.composition_boost = number(raw.composition_boost, "composition_boost")?;
+        options.siglip_weight = number(raw.siglip_weight, "siglip_weight")?;
         if raw.layer_scale_count > 0 {
             let host = host.ok_or_else(|| {
                 Error::unsupported("layer_scales: the engine's host is not known").with_remedy(remedy::HOST_TABLE)

@@ -105,7 +105,8 @@ pub unsafe extern "C" fn omniid_conditioning_layer(
 ) -> omniid_status {
     // SAFETY: the caller's promise.
     let handle = unsafe { pointer::handle(conditioning, "conditioning") }?;
-    let described = host_layer(handle.conditioning.host(), &handle.texts, layer)?;
+    let mut described = host_layer(handle.conditioning.host(), &handle.texts, layer)?;
+    described.hidden = handle.conditioning.hidden_width(layer)?.unwrap_or(0) as u32;
     // SAFETY: the caller's promise.
     unsafe { structs::write(out, &described) }
 }

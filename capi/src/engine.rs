@@ -74,7 +74,8 @@ pub struct omniid_engine_options {
     pub detector_data: *const c_void,
     /// Bytes of detector_data.
     pub detector_size: usize,
-    /// "sd15", "sdxl" or "flux"; with host_layers, any name for the host's own table. Default: the host that the
+    /// "sd15", "sdxl", "flux", "flux_all", "pulid_flux", "with_anyone" or "sd35_large"; with host_layers, any name for
+    /// the host's own table. Default: the host that the
     /// checkpoint is for.
     pub host: *const c_char,
     /// The host's own layer table, in the order of the adapter in the checkpoint. Default: the host's built-in one.

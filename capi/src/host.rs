@@ -1,6 +1,6 @@
 //! Hosts: the attention layers of the diffusion model that identities are injected into.
 
-use crate::pointer::{self, unused};
+use crate::pointer::{self, reserved, unused};
 use crate::status::c_text;
 use crate::structs::{self, CStruct};
 use omniid::host::{HostLayer, HostSpec};
@@ -21,11 +21,18 @@ pub struct omniid_host_layer {
     pub context: u32,
     /// The host's own name of the layer; must be unique.
     pub name: *const c_char,
+    /// Width of the image's hidden state, for a layer that adds to the residual stream (omniid_inject_residual); 0 for a
+    /// layer inside an attention (omniid_inject), and in a table that is handed in also for a width that the checkpoint
+    /// says.
+    pub hidden: u32,
+    /// Leave at 0.
+    pub reserved: u32,
 }
 
-// SAFETY: `repr(C)`, size first, 24 bytes without padding, integers and a pointer.
+// SAFETY: `repr(C)`, size first, 32 bytes without padding, integers and a pointer.
 unsafe impl CStruct for omniid_host_layer {
     const NAME: &'static str = "omniid_host_layer";
+    const EARLIER_SIZES: &'static [usize] = &[std::mem::offset_of!(omniid_host_layer, hidden)];
 }
 
 /// Names of a host and its layers, NUL-terminated.
@@ -77,12 +84,12 @@ pub(crate) unsafe fn host(
     let layers = layers.iter().map(|layer| {
         // SAFETY: the caller's promise.
         let name = unsafe { pointer::text(layer.name, "host layer name") }?;
-        Ok(HostLayer::new(
-            name,
-            layer.heads as usize,
-            layer.head_dim as usize,
-            layer.context as usize,
-        ))
+        reserved(layer.reserved, "host layer")?;
+        let [heads, head_dim, context] = [layer.heads, layer.head_dim, layer.context].map(|size| size as usize);
+        Ok(HostLayer {
+            hidden: (layer.hidden != 0).then_some(layer.hidden as usize),
+            ..HostLayer::new(name, heads, head_dim, context)
+        })
     });
     let name = if name.is_empty() { "custom" } else { name };
     HostSpec::custom(name, layers.collect::<Result<_>>()?).map(Some)
@@ -101,5 +108,7 @@ pub(crate) fn host_layer(host: &HostSpec, texts: &HostTexts, layer: usize) -> Re
         head_dim: described.head_dim as u32,
         context: described.context as u32,
         name: name.as_ptr(),
+        hidden: described.hidden.unwrap_or(0) as u32,
+        reserved: 0,
     })
 }

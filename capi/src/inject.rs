@@ -22,7 +22,8 @@ pub const OMNIID_LAYOUT_HEADS_FIRST: i32 = 1;
 pub const OMNIID_INJECT_FLAG_SIGMA: u32 = 1;
 /// The call's fraction is set.
 pub const OMNIID_INJECT_FLAG_FRACTION: u32 = 2;
-/// The query is not searched for values that are not finite. The search costs less than one percent of the attention.
+/// The query or hidden state is not searched for values that are not finite. The search costs less than one percent of
+/// the attention.
 pub const OMNIID_INJECT_FLAG_UNCHECKED: u32 = 4;
 
 /// One attention layer at one step, with the defaults that OMNIID_INJECT_CALL_INIT sets.
@@ -86,19 +87,14 @@ fn rows_first<'a>(view: TensorView<'a>, layout: i32, name: &str) -> Result<Tenso
 /// The roles of a call, without a copy.
 ///
 /// # Safety
-/// `raw.roles` is NULL or points to `raw.role_count` numbers valid for `'a`.
-unsafe fn roles<'a>(raw: &omniid_inject_call) -> Result<&'a [Role]> {
-    unused(
-        !raw.roles.is_null() && raw.role_count == 0,
-        "set",
-        "roles",
-        "a role_count above 0",
-    )?;
-    if raw.role_count == 0 {
+/// `roles` is NULL or points to `count` numbers valid for `'a`.
+pub(crate) unsafe fn roles<'a>(roles: *const i32, count: usize) -> Result<&'a [Role]> {
+    unused(!roles.is_null() && count == 0, "set", "roles", "a role_count above 0")?;
+    if count == 0 {
         return Ok(&[]);
     }
     // SAFETY: the caller's promise.
-    let numbers = unsafe { pointer::slice(raw.roles, raw.role_count, "roles") }?;
+    let numbers = unsafe { pointer::slice(roles, count, "roles") }?;
     for (row, number) in numbers.iter().enumerate() {
         role(*number, "roles").map_err(|error| error.context(format!("batch row {row}")))?;
     }
@@ -107,19 +103,26 @@ unsafe fn roles<'a>(raw: &omniid_inject_call) -> Result<&'a [Role]> {
 }
 
 /// Position of the call in sampling.
-fn step(raw: &omniid_inject_call) -> Result<Step> {
+pub(crate) fn step(flags: u32, sigma: f64, fraction: f64) -> Result<Step> {
     let known = OMNIID_INJECT_FLAG_SIGMA | OMNIID_INJECT_FLAG_FRACTION | OMNIID_INJECT_FLAG_UNCHECKED;
-    if raw.flags & !known != 0 {
+    if flags & !known != 0 {
         return Err(Error::unsupported(format!(
-            "flags: {:#x}, this release knows {known:#x}",
-            raw.flags
+            "flags: {flags:#x}, this release knows {known:#x}"
         )));
     }
-    let given = |flag: u32, value: f64| (raw.flags & flag != 0).then_some(value);
+    let given = |flag: u32, value: f64| (flags & flag != 0).then_some(value);
     Ok(Step {
-        sigma: given(OMNIID_INJECT_FLAG_SIGMA, raw.sigma),
-        fraction: given(OMNIID_INJECT_FLAG_FRACTION, raw.fraction),
+        sigma: given(OMNIID_INJECT_FLAG_SIGMA, sigma),
+        fraction: given(OMNIID_INJECT_FLAG_FRACTION, fraction),
     })
+}
+
+/// The stream of a call whose tensors are at `place`.
+pub(crate) fn stream(number: i64, place: Place) -> Result<HostStream> {
+    match place {
+        Place::Cpu => Ok(HostStream::default()),
+        Place::Cuda(_) => HostStream::from_dlpack(Some(number)),
+    }
 }
 
 /// Adds the identities' attention to a layer's output, in place:
@@ -135,8 +138,8 @@ fn step(raw: &omniid_inject_call) -> Result<Step> {
 /// of it; the graph must not outlive the conditioning. Otherwise the conditioning may be freed as soon as the call
 /// returns.
 ///
-/// Fails with `OMNIID_STATUS_MISMATCH` when shapes or number types of query, output and layer differ, with
-/// `OMNIID_STATUS_INVALID_ARGUMENT` for a layer that does not exist or a query that is not finite (naming its row), and
+/// Fails with `OMNIID_STATUS_MISMATCH` when shapes or number types of query, output and layer differ and for an adapter
+/// of the residual stream (omniid_inject_residual), with `OMNIID_STATUS_INVALID_ARGUMENT` for a layer that does not exist or a query that is not finite (naming its row), and
 /// with `OMNIID_STATUS_UNSUPPORTED` when the tensors are not where the keys and values are.
 ///
 /// # Safety
@@ -160,14 +163,11 @@ pub unsafe extern "C" fn omniid_inject(
     let output = rows_first(output, call.layout, "output")?;
     // SAFETY: as above; the two do not overlap, so that the output is used by nobody else.
     let output = unsafe { output.writable() }.map_err(|error| error.context("output"))?;
-    let stream = match query.place() {
-        Place::Cpu => HostStream::default(),
-        Place::Cuda(_) => HostStream::from_dlpack(Some(call.stream))?,
-    };
+    let stream = stream(call.stream, query.place())?;
     let call = InjectCall::new(call.layer, query, output)
-        .with_step(step(&call)?)
+        .with_step(step(call.flags, call.sigma, call.fraction)?)
         // SAFETY: as above.
-        .with_roles(unsafe { roles(&call) }?)
+        .with_roles(unsafe { roles(call.roles, call.role_count) }?)
         .with_latent(latent_size(call.latent_height, call.latent_width)?)
         .with_scale(call.scale)
         .with_check_query(call.flags & OMNIID_INJECT_FLAG_UNCHECKED == 0)

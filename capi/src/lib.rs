@@ -20,8 +20,9 @@
 //!
 //! Structs. Start every struct with its OMNIID_..._INIT macro; no other start is supported. The macro sets struct_size
 //! and the default of every field. Most defaults are 0 or NULL. The others are omniid_engine_options.abi_version,
-//! omniid_encode_options.crop_margin, omniid_conditioning_input.scale, omniid_inject_call.scale and
-//! omniid_inject_call.stream: there 0 has a meaning of its own or is refused, as the field's comment says.
+//! omniid_encode_options.crop_margin, omniid_conditioning_input.scale, omniid_inject_call.scale,
+//! omniid_inject_call.stream, omniid_residual_call.scale and omniid_residual_call.stream: there 0 has a meaning of its
+//! own or is refused, as the field's comment says.
 //!
 //! Compatibility. A program built with an older header works with a newer library of the same ABI major version:
 //! fields that its structs lack count as 0, which is the default of every field that is added later. A program built
@@ -46,6 +47,7 @@ mod photo;
 mod pointer;
 mod progress;
 mod remedy;
+mod residual;
 mod status;
 mod structs;
 mod tensor;
@@ -62,6 +64,7 @@ pub use self::inject::*;
 pub use self::log::*;
 pub use self::photo::*;
 pub use self::progress::*;
+pub use self::residual::*;
 pub use self::status::*;
 pub use self::tensor::*;
 pub use self::version::*;

@@ -14,6 +14,8 @@ mod hostile;
 mod null;
 #[path = "c_abi/programs.rs"]
 mod programs;
+#[path = "c_abi/residual.rs"]
+mod residual;
 #[path = "c_abi/structs.rs"]
 mod structs;
 #[path = "c_abi/support.rs"]

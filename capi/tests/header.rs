@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 /// The header's sections: files of `capi/src/`, in an order in which every type comes before its use.
-const SECTIONS: [&str; 13] = [
+const SECTIONS: [&str; 14] = [
     "version",
     "status",
     "log",
@@ -21,6 +21,7 @@ const SECTIONS: [&str; 13] = [
     "conditioning",
     "conditioning_contents",
     "inject",
+    "residual",
 ];
 
 const OPENING: &str = "\

@@ -186,6 +186,8 @@ class ConditioningOptions {
     ConditioningOptions &style_boost(float scale) noexcept { return style_boost_ = scale, *this; }
     /// Weight of the swapped layers of WeightType::composition_precise.
     ConditioningOptions &composition_boost(float scale) noexcept { return composition_boost_ = scale, *this; }
+    /// Share of WithAnyone's second token set, 0 to 1; the first one has the rest.
+    ConditioningOptions &siglip_weight(float weight) noexcept { return siglip_weight_ = weight, *this; }
 
     /// As the C ABI takes them; valid while these options live and stay as they are.
     [[nodiscard]] omniid_conditioning_options c() const noexcept {
@@ -195,6 +197,7 @@ class ConditioningOptions {
         options.composition_scale = address(composition_scale_);
         options.style_boost = address(style_boost_);
         options.composition_boost = address(composition_boost_);
+        options.siglip_weight = address(siglip_weight_);
         return options;
     }
 
@@ -205,7 +208,7 @@ class ConditioningOptions {
 
     omniid_conditioning_options c_ = OMNIID_CONDITIONING_OPTIONS_INIT;
     std::vector<float> layer_scales_;
-    std::optional<float> composition_scale_, style_boost_, composition_boost_;
+    std::optional<float> composition_scale_, style_boost_, composition_boost_, siglip_weight_;
 };
 
 /// One attention layer of a host.
@@ -214,6 +217,7 @@ struct HostLayer {
     std::uint32_t head_dim = 0; ///< Width of one head.
     std::uint32_t context = 0;  ///< Width of the tokens that keys and values are projected from.
     std::string name;           ///< The host's own name of the layer.
+    std::uint32_t hidden = 0;   ///< Width of the image's hidden state, for a layer of the residual stream; otherwise 0.
 };
 
 /// One attention layer at one step. `roles` must live until inject() returns.
@@ -236,12 +240,30 @@ struct InjectCall {
         : layer(layer_), query(query_), output(output_) {}
 };
 
+/// One place of the residual stream at one step. `roles` must live until inject_residual() returns.
+struct ResidualCall {
+    std::size_t layer;                ///< Index in the host's table.
+    TensorView output;                ///< What is added to, `[batch, image tokens, hidden]`; read, too, without `hidden`.
+    std::optional<TensorView> hidden; ///< The hidden state, if not the output: the same tensor, or one without overlap.
+    float scale = 1.0F;               ///< Multiplies every identity's weight.
+    span<const Role> roles{};         ///< Of each batch row; empty: all are conditional.
+    std::optional<double> sigma{};    ///< Noise level of the step, for identities limited to a range of it.
+    std::optional<double> fraction{}; ///< Fraction of sampling that is done, likewise.
+    std::uint32_t latent_height = 0;  ///< Height of the latent image, for identities with a mask.
+    std::uint32_t latent_width = 0;   ///< Width of the latent image, likewise.
+    std::int64_t stream = 1;          ///< CUDA stream in DLPack's numbering; ignored on the CPU.
+    bool unchecked = false;           ///< Do not look for values in the hidden state that are not finite.
+
+    /// A call in place with the defaults above.
+    ResidualCall(std::size_t layer_, const TensorView &output_) noexcept : layer(layer_), output(output_) {}
+};
+
 namespace detail {
 
 /// A layer from the C struct; an empty one after a failure.
 [[nodiscard]] inline Result<HostLayer> host_layer(omniid_status status, const omniid_host_layer &c) {
     HostLayer layer;
-    if (status == OMNIID_STATUS_OK) layer = {c.heads, c.head_dim, c.context, c.name};
+    if (status == OMNIID_STATUS_OK) layer = {c.heads, c.head_dim, c.context, c.name, c.hidden};
     return finish(status, std::move(layer));
 }
 
@@ -266,19 +288,27 @@ class Conditioning : public detail::Handle<omniid_conditioning, omniid_condition
         // An enumeration with this underlying type has its representation.
         c.roles = call.roles.empty() ? nullptr : reinterpret_cast<const std::int32_t *>(call.roles.data());
         c.role_count = call.roles.size();
-        if (call.sigma.has_value()) {
-            c.sigma = *call.sigma;
-            c.flags |= static_cast<std::uint32_t>(OMNIID_INJECT_FLAG_SIGMA);
-        }
-        if (call.fraction.has_value()) {
-            c.fraction = *call.fraction;
-            c.flags |= static_cast<std::uint32_t>(OMNIID_INJECT_FLAG_FRACTION);
-        }
-        if (call.unchecked) c.flags |= static_cast<std::uint32_t>(OMNIID_INJECT_FLAG_UNCHECKED);
-        c.latent_height = call.latent_height;
-        c.latent_width = call.latent_width;
-        c.stream = call.stream;
+        place(call, c);
         return detail::finish(omniid_inject(get(), &c));
+    }
+
+    /// Adds the identities to the image's hidden state between two blocks of a transformer, in place, for adapters of the
+    /// residual stream (PuLID-FLUX, WithAnyone): those whose layers have a `hidden` width.
+    Result<void> inject_residual(const ResidualCall &call) const {
+        omniid_tensor output = call.output.c();
+        omniid_tensor hidden{};
+        omniid_residual_call c = OMNIID_RESIDUAL_CALL_INIT;
+        if (call.hidden.has_value()) {
+            hidden = call.hidden->c();
+            c.hidden = &hidden;
+        }
+        c.scale = call.scale;
+        c.layer = call.layer;
+        c.output = &output;
+        c.roles = call.roles.empty() ? nullptr : reinterpret_cast<const std::int32_t *>(call.roles.data());
+        c.role_count = call.roles.size();
+        place(call, c);
+        return detail::finish(omniid_inject_residual(get(), &c));
     }
 
     /// Number of layers of the host.
@@ -345,6 +375,22 @@ class Conditioning : public detail::Handle<omniid_conditioning, omniid_condition
     }
 
   private:
+    /// Step, latent size, stream and flags of a call.
+    template <typename Call, typename C> static void place(const Call &call, C &c) noexcept {
+        if (call.sigma.has_value()) {
+            c.sigma = *call.sigma;
+            c.flags |= static_cast<std::uint32_t>(OMNIID_INJECT_FLAG_SIGMA);
+        }
+        if (call.fraction.has_value()) {
+            c.fraction = *call.fraction;
+            c.flags |= static_cast<std::uint32_t>(OMNIID_INJECT_FLAG_FRACTION);
+        }
+        if (call.unchecked) c.flags |= static_cast<std::uint32_t>(OMNIID_INJECT_FLAG_UNCHECKED);
+        c.latent_height = call.latent_height;
+        c.latent_width = call.latent_width;
+        c.stream = call.stream;
+    }
+
     Result<std::size_t> number(omniid_status (*ask)(const omniid_conditioning *, std::size_t *)) const {
         std::size_t out = 0;
         const omniid_status status = ask(get(), &out);

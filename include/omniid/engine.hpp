@@ -99,6 +99,7 @@ class EngineOptions {
             layers[i].heads = layers_[i].heads;
             layers[i].head_dim = layers_[i].head_dim;
             layers[i].context = layers_[i].context;
+            layers[i].hidden = layers_[i].hidden;
             layers[i].name = layers_[i].name.c_str();
         }
         return layers;

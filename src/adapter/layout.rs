@@ -25,8 +25,19 @@ pub struct AdapterLayout {
 }
 
 impl AdapterLayout {
-    /// The layout that a native adapter for `host` has, for a new adapter that is going to be trained.
+    /// The layout that a native adapter for `host` has, for a new adapter that is going to be trained. One of the residual
+    /// stream takes the tokens as they are.
     pub fn native(host: &HostSpec, token_width: usize) -> Self {
+        if let Some(hidden) = host.layers().first().and_then(|layer| layer.hidden) {
+            let residual = ResidualLayout {
+                hidden,
+                token_sets: Vec::new(),
+            };
+            return Self {
+                residual: Some(residual),
+                ..Self::of_host(host, AdapterSpelling::Native)
+            };
+        }
         Self {
             token_width: Some(token_width),
             ..Self::of_host(host, AdapterSpelling::Native)

@@ -264,6 +264,17 @@ impl Conditioning {
         self.inner.residual.is_some()
     }
 
+    /// Width of the image hidden state that a layer of the residual stream reads and adds to; `None` for a layer inside
+    /// an attention.
+    ///
+    /// # Errors
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) when there is no such layer.
+    pub fn hidden_width(&self, layer: usize) -> Result<Option<usize>> {
+        self.inner.host.layer(layer)?;
+        let first = self.residual().and_then(|residual| residual.layers(layer).next());
+        Ok(first.map(|layer| layer.norm.width()))
+    }
+
     /// What runs at every step for layers of the residual stream.
     pub(crate) fn residual(&self) -> Option<&Residual> {
         self.inner.residual.as_ref()

@@ -79,6 +79,11 @@ namespace OmniID
         /// <summary>Weight of the swapped layers of "composition precise". Default: the identity's scale.</summary>
         public float? CompositionBoost { get; set; }
 
+        /// <summary>
+        /// Share of WithAnyone's second token set, 0 to 1; the first one has the rest. Default: both count in full.
+        /// </summary>
+        public float? SiglipWeight { get; set; }
+
         internal unsafe NativeConditioningOptions ToNative(Pins pins)
         {
             if (LayerScales?.Length == 0)
@@ -98,6 +103,7 @@ namespace OmniID
             native.CompositionScale = Number(pins, CompositionScale);
             native.StyleBoost = Number(pins, StyleBoost);
             native.CompositionBoost = Number(pins, CompositionBoost);
+            native.SiglipWeight = Number(pins, SiglipWeight);
             return native;
         }
 

@@ -327,8 +327,8 @@ namespace OmniID
         /// <summary>The call's fraction is set.</summary>
         Fraction = 2,
         /// <summary>
-        /// The query is not searched for values that are not finite. The search costs less than one percent of the
-        /// attention.
+        /// The query or hidden state is not searched for values that are not finite. The search costs less than one
+        /// percent of the attention.
         /// </summary>
         Unchecked = 4,
     }

@@ -21,7 +21,17 @@ namespace OmniID
         }
 
         internal unsafe HostLayer(in NativeHostLayer native)
-            : this(NativeText.Read(native.Name), (int)native.Heads, (int)native.HeadDim, (int)native.Context) { }
+            : this(NativeText.Read(native.Name), (int)native.Heads, (int)native.HeadDim, (int)native.Context)
+        {
+            Hidden = (int)native.Hidden;
+        }
+
+        /// <summary>
+        /// Width of the image's hidden state, for a layer that adds to the residual stream
+        /// (<see cref="Conditioning.InjectResidual(in ResidualCall, System.Span{float}, int, System.ReadOnlySpan{Role})"/>);
+        /// 0 for a layer inside an attention, and for a width that the checkpoint says.
+        /// </summary>
+        public int Hidden { get; set; }
 
         /// <summary>The host's own name of the layer.</summary>
         public string Name { get; }
@@ -44,6 +54,7 @@ namespace OmniID
             native.Heads = Convert.ToUInt32(Heads);
             native.HeadDim = Convert.ToUInt32(HeadDim);
             native.Context = Convert.ToUInt32(Context);
+            native.Hidden = Convert.ToUInt32(Hidden);
             native.Name = pins.Text(Name, nameof(Name));
             return native;
         }

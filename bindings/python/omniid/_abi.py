@@ -314,7 +314,8 @@ OMNIID_INJECT_FLAG_SIGMA = 1
 #: The call's fraction is set.
 OMNIID_INJECT_FLAG_FRACTION = 2
 
-#: The query is not searched for values that are not finite. The search costs less than one percent of the attention.
+#: The query or hidden state is not searched for values that are not finite. The search costs less than one percent of
+#: the attention.
 OMNIID_INJECT_FLAG_UNCHECKED = 4
 
 
@@ -442,6 +443,12 @@ class omniid_host_layer(ctypes.Structure):
     context: int
     #: The host's own name of the layer; must be unique.
     name: bytes | None
+    #: Width of the image's hidden state, for a layer that adds to the residual stream (omniid_inject_residual); 0 for a
+    #: layer inside an attention (omniid_inject), and in a table that is handed in also for a width that the checkpoint
+    #: says.
+    hidden: int
+    #: Leave at 0.
+    reserved: int
 
     _fields_ = [
         ("struct_size", c_uint32),
@@ -449,6 +456,8 @@ class omniid_host_layer(ctypes.Structure):
         ("head_dim", c_uint32),
         ("context", c_uint32),
         ("name", c_char_p),
+        ("hidden", c_uint32),
+        ("reserved", c_uint32),
     ]
 
     @classmethod
@@ -498,8 +507,8 @@ class omniid_engine_options(ctypes.Structure):
     detector_data: int | None
     #: Bytes of detector_data.
     detector_size: int
-    #: "sd15", "sdxl" or "flux"; with host_layers, any name for the host's own table. Default: the host that the
-    #: checkpoint is for.
+    #: "sd15", "sdxl", "flux", "flux_all", "pulid_flux", "with_anyone" or "sd35_large"; with host_layers, any name for
+    #: the host's own table. Default: the host that the checkpoint is for.
     host: bytes | None
     #: The host's own layer table, in the order of the adapter in the checkpoint. Default: the host's built-in one.
     host_layers: ctypes._Pointer[omniid_host_layer] | ctypes.Array[omniid_host_layer] | None
@@ -1030,6 +1039,9 @@ class omniid_conditioning_options(ctypes.Structure):
     #: 1: the values of InstantX's FLUX adapter are normalised like its keys, as some ComfyUI nodes do and the authors'
     #: code does not. Other adapters refuse it. Default: 0.
     normalise_values: int
+    #: Share of the second token set of adapters that have two (WithAnyone), 0 to 1; the first one has the rest. Others
+    #: do not look at it. Default: both count in full.
+    siglip_weight: ctypes._Pointer[c_float] | ctypes.Array[c_float] | None
 
     _fields_ = [
         ("struct_size", c_uint32),
@@ -1048,6 +1060,7 @@ class omniid_conditioning_options(ctypes.Structure):
         ("zero_tokens", c_size_t),
         ("injection", c_int32),
         ("normalise_values", c_int32),
+        ("siglip_weight", POINTER(c_float)),
     ]
 
     @classmethod
@@ -1114,6 +1127,71 @@ class omniid_inject_call(ctypes.Structure):
     @classmethod
     def new(cls) -> omniid_inject_call:
         """The values of OMNIID_INJECT_CALL_INIT."""
+        value = cls()
+        value.struct_size = ctypes.sizeof(cls)
+        value.scale = 1.0
+        value.stream = 1
+        return value
+
+
+class omniid_residual_call(ctypes.Structure):
+    """One place of the residual stream at one step, with the defaults that OMNIID_RESIDUAL_CALL_INIT sets."""
+
+    #: Set by OMNIID_RESIDUAL_CALL_INIT.
+    struct_size: int
+    #: Multiplies every identity's weight; 0 leaves the output as it is. OMNIID_RESIDUAL_CALL_INIT sets 1.0f.
+    scale: float
+    #: Index of the layer in the host's table.
+    layer: int
+    #: The image's hidden state after the block, `[batch, image tokens, hidden]`: f32, f16 or bf16, with any strides
+    #: that are not negative. Default: the output itself is read. Otherwise it has the shape, number type and device of
+    #: the output and is either the very same tensor or does not overlap it.
+    hidden: ctypes._Pointer[omniid_tensor] | ctypes.Array[omniid_tensor] | None
+    #: What is added to, usually the hidden state itself. Text tokens are not part of it: a host whose single blocks
+    #: have one sequence of text and image tokens describes the image's part.
+    output: ctypes._Pointer[omniid_tensor] | ctypes.Array[omniid_tensor] | None
+    #: The side of guidance of each batch row, OMNIID_ROLE_..., in any order. Default: all rows are conditional.
+    roles: ctypes._Pointer[c_int32] | ctypes.Array[c_int32] | None
+    #: Number of roles: 0 or the batch size.
+    role_count: int
+    #: Noise level of the step; not looked at without OMNIID_INJECT_FLAG_SIGMA. Needed by identities that are limited to
+    #: a range of it.
+    sigma: float
+    #: Fraction of sampling that is done, 0 to 1; not looked at without OMNIID_INJECT_FLAG_FRACTION. Needed likewise.
+    fraction: float
+    #: Height of the latent image, here of the grid of image tokens or a multiple of it. Needed by identities with a
+    #: mask; others do not look at it.
+    latent_height: int
+    #: Width of the latent image. As latent_height; both or none.
+    latent_width: int
+    #: The CUDA stream of the tensors in DLPack's numbering, as in omniid_inject_call. Ignored on the CPU.
+    #: OMNIID_RESIDUAL_CALL_INIT sets 1.
+    stream: int
+    #: Sum of OMNIID_INJECT_FLAG_... Default: none.
+    flags: int
+    #: Leave at 0.
+    reserved: int
+
+    _fields_ = [
+        ("struct_size", c_uint32),
+        ("scale", c_float),
+        ("layer", c_size_t),
+        ("hidden", POINTER(omniid_tensor)),
+        ("output", POINTER(omniid_tensor)),
+        ("roles", POINTER(c_int32)),
+        ("role_count", c_size_t),
+        ("sigma", c_double),
+        ("fraction", c_double),
+        ("latent_height", c_uint32),
+        ("latent_width", c_uint32),
+        ("stream", c_int64),
+        ("flags", c_uint32),
+        ("reserved", c_uint32),
+    ]
+
+    @classmethod
+    def new(cls) -> omniid_residual_call:
+        """The values of OMNIID_RESIDUAL_CALL_INIT."""
         value = cls()
         value.struct_size = ctypes.sizeof(cls)
         value.scale = 1.0
@@ -1674,14 +1752,42 @@ class Functions:
             into a CUDA graph, make one call outside of it; the graph must not outlive the conditioning. Otherwise
             the conditioning may be freed as soon as the call returns.
 
-            Fails with `OMNIID_STATUS_MISMATCH` when shapes or number types of query, output and layer differ,
-            with `OMNIID_STATUS_INVALID_ARGUMENT` for a layer that does not exist or a query that is not finite
-            (naming its row), and with `OMNIID_STATUS_UNSUPPORTED` when the tensors are not where the keys and
-            values are.
+            Fails with `OMNIID_STATUS_MISMATCH` when shapes or number types of query, output and layer differ and
+            for an adapter of the residual stream (omniid_inject_residual), with `OMNIID_STATUS_INVALID_ARGUMENT`
+            for a layer that does not exist or a query that is not finite (naming its row), and with
+            `OMNIID_STATUS_UNSUPPORTED` when the tensors are not where the keys and values are.
 
             The caller's part:
             `conditioning` is a live conditioning; `call` is initialised with OMNIID_INJECT_CALL_INIT; query and
             output describe memory that is readable and, for output, writable, and that no other thread writes
+            during the call.
+            """,
+        )
+        self.omniid_inject_residual: Callable[..., int] = _bind(
+            library, "omniid_inject_residual", c_int32,
+            [POINTER(omniid_conditioning), POINTER(omniid_residual_call)],
+            ["conditioning", "call"],
+            """Adds the identities to the image's hidden state between two blocks of a transformer, in place:
+            output += sum over identities of scale x mask x to_out(softmax(q Kt / sqrt(head_dim)) V), q =
+            to_q(norm(hidden)).
+
+            For adapters that add to the residual stream, PuLID-FLUX and WithAnyone: those whose layers have a
+            `hidden` width (omniid_conditioning_layer). Normalisation and projections run inside. PuLID: after the
+            double blocks 0, 2, ..., 18 and the single blocks 0, 4, ..., 36; WithAnyone: after every block.
+
+            Sums are computed in f32 and added once. What is read is read before it is written. Layers without
+            weight, identities outside their step range, rows to which nothing is injected, and errors leave the
+            output as it is, bit for bit. After the first calls with each shape nothing is allocated. On a GPU the
+            hidden state is copied and the work runs on the engine's stream, in order with the call's stream.
+
+            Fails with `OMNIID_STATUS_MISMATCH` when widths or number types differ and for an adapter inside the
+            attention (omniid_inject), with `OMNIID_STATUS_INVALID_ARGUMENT` for a layer that does not exist or a
+            hidden state that is not finite (naming its row), and with `OMNIID_STATUS_UNSUPPORTED` when the
+            tensors are not where the keys and values are.
+
+            The caller's part:
+            `conditioning` is a live conditioning; `call` is initialised with OMNIID_RESIDUAL_CALL_INIT; hidden
+            and output describe memory that is readable and, for output, writable, and that no other thread writes
             during the call.
             """,
         )

@@ -45,6 +45,9 @@ class HostLayer:
     """Width of one head."""
     context: int
     """Width of the tokens that keys and values are projected from: 768 in SD1.5, 2048 in SDXL, 4096 in FLUX."""
+    hidden: int = 0
+    """Width of the image's hidden state, for a layer that adds to the residual stream (`inject_residual`); 0 for a layer
+    inside an attention, and in a table that is handed in also for a width that the checkpoint says."""
 
 
 @dataclass(frozen=True)
@@ -250,20 +253,61 @@ class Conditioning(Owner):
             call.roles, call.role_count = None, 0
         else:
             call.roles, call.role_count = _native_roles(tuple(roles))
-        flags = _abi.OMNIID_INJECT_FLAG_UNCHECKED if unchecked else 0
-        if step is not None:
-            if step.fraction is not None:
-                flags |= _abi.OMNIID_INJECT_FLAG_FRACTION
-                call.fraction = step.fraction
-            if step.sigma is not None:
-                flags |= _abi.OMNIID_INJECT_FLAG_SIGMA
-                call.sigma = step.sigma
-        call.flags = flags
+        call.flags = _flags(call, step, unchecked)
         call.latent_height, call.latent_width = (0, 0) if latent_size is None else _size(latent_size)
         status = lib.omniid_inject(handle.pointer, scratch.pointer)
         if status:
             raise failure(status)
         del keep_query, keep_output
+
+    @property
+    def is_residual(self) -> bool:
+        """Whether the layers add to the residual stream, by `inject_residual`, and not to an attention, by `inject`."""
+        return bool(self.layers) and self.layers[0].hidden > 0
+
+    def inject_residual(
+        self,
+        layer: int | str,
+        output: TensorLike,
+        *,
+        hidden: TensorLike | None = None,
+        scale: float = 1.0,
+        roles: Sequence[Role | str | int] | None = None,
+        step: Step | None = None,
+        latent_size: tuple[int, int] | None = None,
+        stream: int | None = None,
+        unchecked: bool = False,
+    ) -> None:
+        """Adds the identities to the image's hidden state between two blocks of a transformer, in its own memory:
+        output += sum over identities of scale x mask x to_out(softmax(q Kt / sqrt(head_dim)) V), q = to_q(norm(hidden)).
+
+        For adapters of the residual stream (`is_residual`), PuLID-FLUX and WithAnyone. `output` is the hidden state
+        `[batch, image tokens, hidden]` after the block, without text tokens; it is read, too, unless `hidden` is given:
+        another tensor of the same shape and type that does not overlap it. The other arguments are those of `inject`.
+        """
+        handle = self._held()
+        scratch = _scratch()
+        call = scratch.residual
+        call.layer = layer if type(layer) is int and 0 <= layer else self._index(layer)
+        if stream is None:
+            stream = torch_stream(output)
+        keep_hidden = None
+        call.hidden = None
+        if hidden is not None:
+            call.hidden, keep_hidden = scratch.query.describe(hidden, "hidden", False, stream)
+        call.output, keep_output = scratch.output.describe(output, "output", True, stream)
+        call.scale = scale
+        call.stream = stream
+        if roles is None:
+            call.roles, call.role_count = None, 0
+        else:
+            call.roles, call.role_count = _native_roles(tuple(roles))
+        call.flags = _flags(call, step, unchecked)
+        call.latent_height, call.latent_width = (0, 0) if latent_size is None else _size(latent_size)
+        status = lib.omniid_inject_residual(handle.pointer, scratch.residual_pointer)
+        if status:
+            raise failure(status)
+        del keep_hidden, keep_output
 
     def _index(self, layer: int | str) -> int:
         if isinstance(layer, str):
@@ -276,12 +320,27 @@ class Conditioning(Owner):
         return f"Conditioning({self.identity_count} identities, {self.layer_count} layers, {self.byte_size} bytes)"
 
 
+def _flags(call: _abi.omniid_inject_call | _abi.omniid_residual_call, step: Step | None, unchecked: bool) -> int:
+    """The flags of a call, whose step is filled in."""
+    flags = _abi.OMNIID_INJECT_FLAG_UNCHECKED if unchecked else 0
+    if step is not None:
+        if step.fraction is not None:
+            flags |= _abi.OMNIID_INJECT_FLAG_FRACTION
+            call.fraction = step.fraction
+        if step.sigma is not None:
+            flags |= _abi.OMNIID_INJECT_FLAG_SIGMA
+            call.sigma = step.sigma
+    return flags
+
+
 class _Scratch(threading.local):
     """The structs of an inject call, one set for each thread, filled anew for each call."""
 
     def __init__(self) -> None:
         self.call = _abi.omniid_inject_call.new()
         self.pointer = ctypes.pointer(self.call)
+        self.residual = _abi.omniid_residual_call.new()
+        self.residual_pointer = ctypes.pointer(self.residual)
         self.query, self.output = Slot(), Slot()
 
 
@@ -331,7 +390,7 @@ def _layers(pointer: ctypes._Pointer[Any]) -> tuple[HostLayer, ...]:
 
 
 def layer_of(native: _abi.omniid_host_layer) -> HostLayer:
-    return HostLayer(text(native.name), native.heads, native.head_dim, native.context)
+    return HostLayer(text(native.name), native.heads, native.head_dim, native.context, native.hidden)
 
 
 def native_inputs(

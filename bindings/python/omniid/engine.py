@@ -125,8 +125,9 @@ class Engine(Owner):
         `detector` has the face detector's weights, by default the one in a native checkpoint, else the one inside the
         library.
 
-        `host` is "sd15", "sdxl" or "flux", by default what the checkpoint is for; `host_layers` is the table of
-        another host, in the order of the adapter in the checkpoint. `device` is "cpu", "cuda" or "cuda:N".
+        `host` is "sd15", "sdxl", "flux", "flux_all", "pulid_flux", "with_anyone" or "sd35_large", by default what the
+        checkpoint is for; `host_layers` is the table of another host, in the order of the adapter in the checkpoint.
+        `device` is "cpu", "cuda" or "cuda:N".
 
         The limits refuse files that are too large; 0 is the library's default: 100 million pixels and 1 GiB for a
         decoded photo, 256 MiB for an encoded one, 100 MB for a checkpoint's header, 4096 photos for an identity.
@@ -408,6 +409,7 @@ class Engine(Owner):
         composition_scale: float | None = None,
         style_boost: float | None = None,
         composition_boost: float | None = None,
+        siglip_weight: float | None = None,
         progress: Progress | None = None,
         cancel: CancelEvent | None = None,
     ) -> Conditioning:
@@ -420,7 +422,8 @@ class Engine(Owner):
         number of further tokens with zero keys and values in each softmax; `**omniid.pulid("fidelity")` sets both as
         PuLID does. `normalise_values` normalises the values of InstantX's FLUX adapter like its keys. `precision` is
         the number type of the stored keys and values. `composition_scale`, `style_boost` and `composition_boost` are
-        weights of the weight types that know them; default: the identity's scale.
+        weights of the weight types that know them; default: the identity's scale. `siglip_weight` is the share of
+        WithAnyone's second token set, 0 to 1, the first one has the rest; default: both count in full.
         """
         handle = self._held()
         array, inputs, keep = native_inputs(identities)
@@ -441,6 +444,7 @@ class Engine(Owner):
             ("composition_scale", composition_scale),
             ("style_boost", style_boost),
             ("composition_boost", composition_boost),
+            ("siglip_weight", siglip_weight),
         ):
             if weight is not None:
                 setattr(options, name, ctypes.pointer(ctypes.c_float(weight)))
@@ -536,6 +540,7 @@ def _native_layers(layers: Iterable[HostLayer]) -> ctypes.Array[_abi.omniid_host
     for native, layer in zip(array, table):
         native.struct_size = ctypes.sizeof(_abi.omniid_host_layer)
         native.heads, native.head_dim, native.context = layer.heads, layer.head_dim, layer.context
+        native.hidden = layer.hidden
         native.name = c_text(layer.name, "the name of a host layer")
     return array
 

@@ -126,6 +126,7 @@ fn sizes_agree() {
         ("omniid_conditioning_input", size_of::<omniid_conditioning_input>()),
         ("omniid_conditioning_options", size_of::<omniid_conditioning_options>()),
         ("omniid_inject_call", size_of::<omniid_inject_call>()),
+        ("omniid_residual_call", size_of::<omniid_residual_call>()),
         ("omniid_tensor", size_of::<omniid_tensor>()),
         ("omniid_managed_tensor", size_of::<omniid_managed_tensor>()),
     ];

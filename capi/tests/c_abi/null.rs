@@ -36,6 +36,7 @@ fn argument(kind: &str, name: &str) -> &'static str {
         ("const omniid_conditioning_options *", _) => "&condition",
         ("const omniid_detect_options *", _) => "&detect",
         ("const omniid_inject_call *", _) => "&call",
+        ("const omniid_residual_call *", _) => "&residual",
         ("const omniid_tensor *", _) => "&tokens",
         ("omniid_engine **", _) => "&out_engine",
         ("omniid_identity **", _) => "&out_identity",

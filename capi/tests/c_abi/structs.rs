@@ -264,6 +264,7 @@ impl Session {
             }
             let mut number = || if bytes.flag() { numbers.as_ptr() } else { null() };
             ((*raw).composition_scale, (*raw).style_boost, (*raw).composition_boost) = (number(), number(), number());
+            (*raw).siglip_weight = number();
             ((*raw).progress, (*raw).progress_user_data) = (None, null_mut());
             let options = if bytes.flag() { raw } else { null_mut() };
             let status = omniid_conditioning_create(self.engine, input, 1, options, &mut out);

@@ -16,6 +16,8 @@ fn layers() -> Vec<omniid_host_layer> {
             head_dim: 16,
             context: 32,
             name: c_text(name),
+            hidden: 0,
+            reserved: 0,
         })
         .to_vec()
 }

@@ -531,9 +531,10 @@ namespace OmniID.Native
         /// graph, make one call outside of it; the graph must not outlive the conditioning. Otherwise the conditioning
         /// may be freed as soon as the call returns.
         ///
-        /// Fails with <c>OMNIID_STATUS_MISMATCH</c> when shapes or number types of query, output and layer differ, with
-        /// <c>OMNIID_STATUS_INVALID_ARGUMENT</c> for a layer that does not exist or a query that is not finite (naming
-        /// its row), and with <c>OMNIID_STATUS_UNSUPPORTED</c> when the tensors are not where the keys and values are.
+        /// Fails with <c>OMNIID_STATUS_MISMATCH</c> when shapes or number types of query, output and layer differ and
+        /// for an adapter of the residual stream (omniid_inject_residual), with <c>OMNIID_STATUS_INVALID_ARGUMENT</c>
+        /// for a layer that does not exist or a query that is not finite (naming its row), and with
+        /// <c>OMNIID_STATUS_UNSUPPORTED</c> when the tensors are not where the keys and values are.
         ///
         /// The caller's part:
         /// <c>conditioning</c> is a live conditioning; <c>call</c> is initialised with OMNIID_INJECT_CALL_INIT; query
@@ -542,5 +543,32 @@ namespace OmniID.Native
         /// </summary>
         [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
         public static extern int omniid_inject(IntPtr conditioning, NativeInjectCall* call);
+
+        /// <summary>
+        /// Adds the identities to the image's hidden state between two blocks of a transformer, in place:
+        /// output += sum over identities of scale x mask x to_out(softmax(q Kt / sqrt(head_dim)) V), q =
+        /// to_q(norm(hidden)).
+        ///
+        /// For adapters that add to the residual stream, PuLID-FLUX and WithAnyone: those whose layers have a
+        /// <c>hidden</c> width (omniid_conditioning_layer). Normalisation and projections run inside. PuLID: after the
+        /// double blocks 0, 2, ..., 18 and the single blocks 0, 4, ..., 36; WithAnyone: after every block.
+        ///
+        /// Sums are computed in f32 and added once. What is read is read before it is written. Layers without weight,
+        /// identities outside their step range, rows to which nothing is injected, and errors leave the output as it
+        /// is, bit for bit. After the first calls with each shape nothing is allocated. On a GPU the hidden state is
+        /// copied and the work runs on the engine's stream, in order with the call's stream.
+        ///
+        /// Fails with <c>OMNIID_STATUS_MISMATCH</c> when widths or number types differ and for an adapter inside the
+        /// attention (omniid_inject), with <c>OMNIID_STATUS_INVALID_ARGUMENT</c> for a layer that does not exist or a
+        /// hidden state that is not finite (naming its row), and with <c>OMNIID_STATUS_UNSUPPORTED</c> when the tensors
+        /// are not where the keys and values are.
+        ///
+        /// The caller's part:
+        /// <c>conditioning</c> is a live conditioning; <c>call</c> is initialised with OMNIID_RESIDUAL_CALL_INIT;
+        /// hidden and output describe memory that is readable and, for output, writable, and that no other thread
+        /// writes during the call.
+        /// </summary>
+        [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+        public static extern int omniid_inject_residual(IntPtr conditioning, NativeResidualCall* call);
     }
 }

@@ -91,6 +91,14 @@ namespace OmniID.Native
         public uint Context;
         /// <summary>The host's own name of the layer; must be unique.</summary>
         public byte* Name;
+        /// <summary>
+        /// Width of the image's hidden state, for a layer that adds to the residual stream (omniid_inject_residual); 0
+        /// for a layer inside an attention (omniid_inject), and in a table that is handed in also for a width that the
+        /// checkpoint says.
+        /// </summary>
+        public uint Hidden;
+        /// <summary>Leave at 0.</summary>
+        public uint Reserved;
 
         /// <summary>What OMNIID_HOST_LAYER_INIT is in C.</summary>
         public static NativeHostLayer Create()
@@ -149,8 +157,8 @@ namespace OmniID.Native
         /// <summary>Bytes of detector_data.</summary>
         public UIntPtr DetectorSize;
         /// <summary>
-        /// "sd15", "sdxl" or "flux"; with host_layers, any name for the host's own table. Default: the host that the
-        /// checkpoint is for.
+        /// "sd15", "sdxl", "flux", "flux_all", "pulid_flux", "with_anyone" or "sd35_large"; with host_layers, any name
+        /// for the host's own table. Default: the host that the checkpoint is for.
         /// </summary>
         public byte* Host;
         /// <summary>
@@ -620,6 +628,11 @@ namespace OmniID.Native
         /// authors' code does not. Other adapters refuse it. Default: 0.
         /// </summary>
         public int NormaliseValues;
+        /// <summary>
+        /// Share of the second token set of adapters that have two (WithAnyone), 0 to 1; the first one has the rest.
+        /// Others do not look at it. Default: both count in full.
+        /// </summary>
+        public float* SiglipWeight;
 
         /// <summary>What OMNIID_CONDITIONING_OPTIONS_INIT is in C.</summary>
         public static NativeConditioningOptions Create()
@@ -685,6 +698,75 @@ namespace OmniID.Native
         {
             NativeInjectCall value = default;
             value.StructSize = (uint)sizeof(NativeInjectCall);
+            value.Scale = 1.0f;
+            value.Stream = 1;
+            return value;
+        }
+    }
+
+    /// <summary>
+    /// One place of the residual stream at one step, with the defaults that OMNIID_RESIDUAL_CALL_INIT sets.
+    /// </summary>
+    [StructLayout(LayoutKind.Sequential)]
+    internal unsafe struct NativeResidualCall
+    {
+        /// <summary>Set by OMNIID_RESIDUAL_CALL_INIT.</summary>
+        public uint StructSize;
+        /// <summary>
+        /// Multiplies every identity's weight; 0 leaves the output as it is. OMNIID_RESIDUAL_CALL_INIT sets 1.0f.
+        /// </summary>
+        public float Scale;
+        /// <summary>Index of the layer in the host's table.</summary>
+        public UIntPtr Layer;
+        /// <summary>
+        /// The image's hidden state after the block, <c>[batch, image tokens, hidden]</c>: f32, f16 or bf16, with any
+        /// strides that are not negative. Default: the output itself is read. Otherwise it has the shape, number type
+        /// and device of the output and is either the very same tensor or does not overlap it.
+        /// </summary>
+        public NativeTensor* Hidden;
+        /// <summary>
+        /// What is added to, usually the hidden state itself. Text tokens are not part of it: a host whose single
+        /// blocks have one sequence of text and image tokens describes the image's part.
+        /// </summary>
+        public NativeTensor* Output;
+        /// <summary>
+        /// The side of guidance of each batch row, OMNIID_ROLE_..., in any order. Default: all rows are conditional.
+        /// </summary>
+        public int* Roles;
+        /// <summary>Number of roles: 0 or the batch size.</summary>
+        public UIntPtr RoleCount;
+        /// <summary>
+        /// Noise level of the step; not looked at without OMNIID_INJECT_FLAG_SIGMA. Needed by identities that are
+        /// limited to a range of it.
+        /// </summary>
+        public double Sigma;
+        /// <summary>
+        /// Fraction of sampling that is done, 0 to 1; not looked at without OMNIID_INJECT_FLAG_FRACTION. Needed
+        /// likewise.
+        /// </summary>
+        public double Fraction;
+        /// <summary>
+        /// Height of the latent image, here of the grid of image tokens or a multiple of it. Needed by identities with
+        /// a mask; others do not look at it.
+        /// </summary>
+        public uint LatentHeight;
+        /// <summary>Width of the latent image. As latent_height; both or none.</summary>
+        public uint LatentWidth;
+        /// <summary>
+        /// The CUDA stream of the tensors in DLPack's numbering, as in omniid_inject_call. Ignored on the CPU.
+        /// OMNIID_RESIDUAL_CALL_INIT sets 1.
+        /// </summary>
+        public long Stream;
+        /// <summary>Sum of OMNIID_INJECT_FLAG_... Default: none.</summary>
+        public uint Flags;
+        /// <summary>Leave at 0.</summary>
+        public uint Reserved;
+
+        /// <summary>What OMNIID_RESIDUAL_CALL_INIT is in C.</summary>
+        public static NativeResidualCall Create()
+        {
+            NativeResidualCall value = default;
+            value.StructSize = (uint)sizeof(NativeResidualCall);
             value.Scale = 1.0f;
             value.Stream = 1;
             return value;
