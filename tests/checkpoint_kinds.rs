@@ -234,46 +234,22 @@ fn xlabs_flux_is_recognised_in_both_spellings() {
 #[test]
 fn families_that_do_not_run_are_named() {
     let face: [(&str, &[usize]); 3] = [
-        ("norm.weight", &[768]),
+        ("norm.weight", &[4096]),
         ("proj.0.weight", &[4, 512]),
         ("proj.2.weight", &[8, 4]),
     ];
     let face = named("image_proj.", &face);
-    let unet = layers("ip_adapter.", 16, 768);
-    let lora = named("ip_adapter.", &[("0.to_q_lora.down.weight", &[128, 4])]);
-    let perceiver = |rows: usize| {
-        named(
-            "image_proj.perceiver_resampler.",
-            &[("proj_in.weight", &[8, 4]), ("layers.0.0.to_out.weight", &[rows, 4])],
-        )
-    };
-    let cases: [(&str, Shapes); 12] = [
-        ("IP-Adapter FaceID,", [face.clone(), unet.clone(), lora].concat()),
-        ("FaceID Portrait,", [face.clone(), unet.clone()].concat()),
-        (
-            "IP-Adapter FaceID Plus",
-            [face.clone(), perceiver(768), unet.clone()].concat(),
-        ),
-        ("Kolors IP-Adapter FaceID Plus", [face, perceiver(4096), unet].concat()),
-        (
-            "InstantID",
-            [resampler(2, 64, 1, 1, 512, 2048), layers("ip_adapter.", 70, 2048)].concat(),
-        ),
+    let kolors = named(
+        "image_proj.perceiver_resampler.",
+        &[("proj_in.weight", &[8, 4]), ("layers.0.0.to_out.weight", &[4096, 4])],
+    );
+    let kolors = [face, kolors, layers("ip_adapter.", 16, 768)].concat();
+    let cases: [(&str, Shapes); 9] = [
+        ("Kolors IP-Adapter FaceID Plus", kolors),
         ("InfiniteYou", resampler(2, 64, 1, 1, 512, 4096)),
         (
             "a Kolors IP-Adapter,",
             [resampler(2, 2048, 1, 1, 1024, 2048), layers("ip_adapter.", 2, 2048)].concat(),
-        ),
-        (
-            "InstantX FLUX",
-            named(
-                "image_proj.",
-                &[
-                    ("proj.0.weight", &[2304, 1152]),
-                    ("proj.2.weight", &[4, 2304]),
-                    ("norm.weight", &[4]),
-                ],
-            ),
         ),
         (
             "SD3.5",
@@ -283,6 +259,17 @@ fn families_that_do_not_run_are_named() {
             ),
         ),
         ("PuLID", named("pulid_ca.", &[("0.norm1.weight", &[4])])),
+        (
+            "Lynx",
+            named(
+                "",
+                &[("0.to_k_ip.weight", &[5120, 2]), ("0.to_v_ip.weight", &[5120, 2])],
+            ),
+        ),
+        (
+            "Resampler of Lynx",
+            named("", &[("latents", &[1, 16, 8]), ("proj_in.weight", &[8, 512])]),
+        ),
         (
             "PhotoMaker",
             named("id_encoder.", &[("visual_projection_2.weight", &[4, 4])]),

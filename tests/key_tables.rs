@@ -2,7 +2,9 @@
 
 use omniid::adapter::{Adapter, AdapterLayout};
 use omniid::checkpoint::TensorSpec;
-use omniid::encoder::{EncoderConfig, FullFaceConfig, OmniIdConfig, ProjectionConfig, ResamplerConfig};
+use omniid::encoder::{
+    EncoderConfig, FaceIdConfig, FaceIdPlusConfig, FullFaceConfig, OmniIdConfig, ProjectionConfig, ResamplerConfig,
+};
 use omniid::face::FaceDetector;
 use omniid::host::{HostLayer, HostSpec};
 use omniid::vit::{VisionConfig, VisionTransformer};
@@ -34,6 +36,16 @@ const PROJECTION: Sizes = &[
     (13, "inner width"),
     (17, "tokens"),
     (19, "token width"),
+];
+const FACE_ID: Sizes = &[
+    (11, "embedding width"),
+    (13, "projection width"),
+    (17, "feature width"),
+    (19, "heads"),
+    (23, "head width"),
+    (29, "inner width"),
+    (31, "tokens"),
+    (37, "token width"),
 ];
 const VISION: Sizes = &[
     (5, "patch"),
@@ -148,12 +160,32 @@ fn the_tables_of_keys_are_the_descriptions() {
         tokens: 17,
         token_width: 19,
     });
+    let face_id = EncoderConfig::FaceId(FaceIdConfig {
+        embedding_width: 11,
+        inner_width: 13,
+        tokens: 31,
+        token_width: 37,
+    });
+    let face_id_plus = EncoderConfig::FaceIdPlus(FaceIdPlusConfig {
+        embedding_width: 11,
+        projection_width: 13,
+        feature_width: 17,
+        depth: 1,
+        heads: 19,
+        head_width: 23,
+        inner_width: 29,
+        tokens: 31,
+        token_width: 37,
+        shortcut: true,
+    });
     let tables = [
         ("vision", table(&VisionTransformer::tensors(&vision()).unwrap(), VISION)),
         ("omni_id", table(&encoder(omni_id()), OMNI_ID)),
         ("resampler", table(&encoder(resampler()), RESAMPLER)),
         ("full_face", table(&encoder(full_face), PROJECTION)),
         ("projection", table(&encoder(projection), PROJECTION)),
+        ("face_id", table(&encoder(face_id), FACE_ID)),
+        ("face_id_plus", table(&encoder(face_id_plus), FACE_ID)),
         ("adapter", table(&adapter(), ADAPTER)),
     ];
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/formats.md");

@@ -176,7 +176,8 @@ impl Checkpoint {
     /// - XLabs' own names: `ip_adapter_proj_model.…`, `double_blocks.{i}.processor.ip_adapter_double_stream_k_proj.…`;
     /// - those of IP-Adapter's training script: `image_proj_model.…`, `adapter_modules.{i}.…`, and the attention
     ///   processors of the UNet, `unet.….attn2.processor.to_k_ip.weight`, which are counted in the order of diffusers:
-    ///   `down_blocks`, `up_blocks`, `mid_block`, two for each transformer block. The rest of the UNet is left out;
+    ///   `down_blocks`, `up_blocks`, `mid_block`, two for each transformer block. The LoRA of FaceID is in them too,
+    ///   `unet.….attn1.processor.to_q_lora.down.weight`. The rest of the UNet is left out;
     /// - those of PuLID: `id_adapter.…` or `pulid_encoder.…` becomes `image_proj.…`,
     ///   `id_adapter_attn_layers.{i}.id_to_k.weight` becomes `ip_adapter.{i}.to_k_ip.weight`, and `pulid_ca.…` stays;
     /// - those of WithAnyone: `arcface_in_arc.…`, `arcface_in_sig.…` and `siglip_in_sig.…` stand below `image_proj.`, and
@@ -204,13 +205,13 @@ impl Checkpoint {
             false => view
                 .names()
                 .filter_map(Processor::of)
-                .map(|(processor, _)| processor)
+                .map(|(processor, ..)| processor)
                 .collect(),
         };
         view.renamed(|name| match Processor::of(name) {
-            Some((processor, part)) => {
+            Some((processor, cross, part)) => {
                 let place = processors.iter().position(|other| *other == processor)?;
-                Some(format!("ip_adapter.{}.{part}", 2 * place + 1))
+                Some(format!("ip_adapter.{}.{part}", 2 * place + usize::from(cross)))
             }
             None if name.starts_with("unet.") => None,
             None => Some(ip_adapter_name(name)),
@@ -218,12 +219,14 @@ impl Checkpoint {
     }
 }
 
-/// Whether `name` is that of an adapter's layer in the names of a host.
+/// Whether `name` is that of an adapter's layer in the names of a host. A LoRA alone is no adapter.
 fn is_layer(name: &str) -> bool {
-    Processor::of(name).is_some() || name.contains(".processor.ip_adapter_double_stream_k_proj.")
+    Processor::of(name).is_some_and(|(.., part)| !part.contains("_lora."))
+        || name.contains(".processor.ip_adapter_double_stream_k_proj.")
 }
 
-/// A cross-attention layer by its place in the UNet of diffusers; ordered as diffusers counts its attention processors.
+/// A transformer block by its place in the UNet of diffusers; ordered as diffusers counts its attention processors, of
+/// which each block has two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Processor {
     /// 0 for `down_blocks`, 1 for `up_blocks`, 2 for `mid_block`.
@@ -234,8 +237,9 @@ struct Processor {
 }
 
 impl Processor {
-    /// The layer and the part of it that a tensor is, such as `to_k_ip.weight`.
-    fn of(name: &str) -> Option<(Self, String)> {
+    /// The block, whether it is its cross-attention, and the part of the layer that a tensor is, such as
+    /// `to_k_ip.weight` or `to_q_lora.down.weight`.
+    fn of(name: &str) -> Option<(Self, bool, String)> {
         let roots = ["unet.", "ip_adapter.", "adapter_modules."];
         let name = roots.iter().find_map(|root| name.strip_prefix(root)).unwrap_or(name);
         let (group, rest) = if let Some(rest) = name.strip_prefix("down_blocks.") {
@@ -251,18 +255,31 @@ impl Processor {
         };
         let (attention, rest) = number(rest.strip_prefix("attentions.")?)?;
         let (transformer, rest) = number(rest.strip_prefix("transformer_blocks.")?)?;
-        let part = rest.strip_prefix("attn2.")?;
+        let (attention_name, part) = rest.split_once('.')?;
+        let cross = match attention_name {
+            "attn1" => false,
+            "attn2" => true,
+            _ => return None,
+        };
         let part = part.strip_prefix("processor.").unwrap_or(part);
         // diffusers keeps a list with one projection for each adapter.
         let part = part.replace("_ip.0.", "_ip.");
         let known = ["to_k_ip.weight", "to_v_ip.weight", "to_k_ip.bias", "to_v_ip.bias"];
+        // FaceID's LoRA is trained in the same processors.
+        let lora = || {
+            let projections = ["to_q_lora", "to_k_lora", "to_v_lora", "to_out_lora"];
+            let sides = ["down.weight", "up.weight"];
+            let parts = part.split_once('.');
+            parts.is_some_and(|(projection, side)| projections.contains(&projection) && sides.contains(&side))
+        };
         let place = Self {
             group,
             block,
             attention,
             transformer,
         };
-        known.contains(&part.as_str()).then_some((place, part))
+        let is_part = (cross && known.contains(&part.as_str())) || lora();
+        is_part.then_some((place, cross, part))
     }
 }
 

@@ -1,8 +1,11 @@
 //! A summary of a checkpoint, as text and as data.
 
 use super::kind::{recognise, CheckpointKind};
+use super::licence::Licence;
+use super::model::{title, Model};
 use super::Checkpoint;
-use crate::error::Result;
+use crate::encoder::Variant;
+use crate::error::{Error, Result};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -28,6 +31,8 @@ pub struct Description {
     pub kind: Option<CheckpointKind>,
     /// Why it is not supported.
     pub problem: Option<String>,
+    /// Which published identity adapter it is and what that needs; `None` for anything else.
+    pub model: Option<Model>,
     /// Number of tensors.
     pub tensors: usize,
     /// Number of floating-point elements.
@@ -48,6 +53,25 @@ impl Checkpoint {
     /// # Errors
     /// `Io` when the file cannot be read any more.
     pub fn describe(&self) -> Result<Description> {
+        self.describe_as(None)
+    }
+
+    /// [`Checkpoint::describe`]; `chosen` says which of two published models with the same tensors it is.
+    ///
+    /// # Errors
+    /// `Io` when the file cannot be read any more; `Mismatch` when the tensors are not those of the chosen variant.
+    pub fn describe_as(&self, chosen: Option<Variant>) -> Result<Description> {
+        let model = match (Model::of(self, chosen), chosen) {
+            (Ok(None), Some(variant)) => {
+                return Err(Error::mismatch(format!(
+                    "{}: the variant {:?} is asked for, but the file is no identity adapter",
+                    self.label(),
+                    variant.name()
+                )))
+            }
+            (Err(error), Some(_)) => return Err(error),
+            (model, _) => model.unwrap_or(None),
+        };
         let (kind, problem) = match recognise(self) {
             Ok(kind) => (Some(kind), None),
             Err(error) => (None, Some(error.message().to_string())),
@@ -55,7 +79,8 @@ impl Checkpoint {
         // The part of the file that an engine would use.
         let view = match &kind {
             Some(CheckpointKind::IpAdapter { .. } | CheckpointKind::XlabsFlux { .. }) => {
-                let own = |name: &str| name.starts_with("image_proj.") || name.starts_with("ip_adapter.");
+                const OWN: [&str; 5] = ["image_proj.", "ip_adapter.", "pulid_ca.", "ipa_arc.", "ipa_sig."];
+                let own = |name: &str| OWN.iter().any(|begin| name.starts_with(begin));
                 self.adapter_view()?
                     .renamed(|name| own(name).then(|| name.to_string()))?
             }
@@ -69,9 +94,10 @@ impl Checkpoint {
             files: self.file_count(),
             prefix: view.prefix().to_string(),
             left_out: self.tensor_count_of_files().saturating_sub(used),
-            name: kind.as_ref().map_or("not supported", CheckpointKind::name).to_string(),
+            name: title(kind.as_ref(), model.as_ref()),
             kind,
             problem,
+            model,
             tensors: self.len(),
             parameters: self.parameter_count(),
             bytes: self.byte_count(),
@@ -163,6 +189,18 @@ impl fmt::Display for Description {
         lines.push(("kind", self.name.clone()));
         if let Some(problem) = &self.problem {
             lines.push(("reason", problem.clone()));
+        }
+        if let Some(model) = &self.model {
+            lines.extend(model.details());
+        }
+        if let Some(CheckpointKind::Lora(lora)) = &self.kind {
+            if lora.like_face_id {
+                let Licence { name, repository, .. } = Licence::FACE_ID_LORA;
+                lines.push((
+                    "licence",
+                    format!("{name} ({repository}), if it is the LoRA of a FaceID"),
+                ));
+            }
         }
         lines.push(match self.files {
             1 => ("container", self.container.to_string()),

@@ -1,10 +1,10 @@
-//! Published families that look like an IP-Adapter and that OmniID does not run. Each is named with the reason.
+//! Published families that OmniID knows and does not run. Each is named with the reason.
 
 use super::Checkpoint;
 use crate::error::{Error, Result};
 
-const FACE_RECOGNISER: &str =
-    "its input is the embedding of an ArcFace face recogniser, whose published weights are for non-commercial use only";
+/// Why a PuLID cannot be opened yet.
+const PULID: &str = "its encoder of EVA-CLIP features is not supported yet";
 
 /// Refuses a checkpoint of a family that is known not to run. Names are unified (`image_proj.`, `ip_adapter.`).
 pub(super) fn refuse_known_family(checkpoint: &Checkpoint) -> Result<()> {
@@ -21,10 +21,19 @@ fn family(checkpoint: &Checkpoint) -> Option<(&'static str, &'static str)> {
     let has = |name: &str| checkpoint.contains(name);
     let rows = |name: &str| checkpoint.shape(name).and_then(|shape| shape.first().copied());
     let columns = |name: &str| checkpoint.shape(name).and_then(|shape| shape.get(1).copied());
-    if begins("pulid_ca.") || begins("image_proj.id_embedding_mapping.") || begins("image_proj.mapping_patch_0.") {
+    if begins("pulid_ca.") {
+        return Some(("a PuLID for FLUX", PULID));
+    }
+    if begins("image_proj.id_embedding_mapping.") || begins("image_proj.mapping_patch_0.") {
+        return Some(("a PuLID for SDXL", PULID));
+    }
+    if begins("ipa_arc.") || begins("ipa_sig.") {
+        return Some(("a WithAnyone checkpoint", "its encoder is not supported yet"));
+    }
+    if begins("id_former.") && (begins("double_ca.") || begins("single_ca.")) {
         return Some((
-            "a PuLID checkpoint",
-            "it needs ArcFace and EVA-CLIP features and its own attention layers",
+            "a community PuLID for FLUX.2",
+            "its host FLUX.2 is not supported, and the program that it is for leaves part of the weights to chance",
         ));
     }
     if begins("id_encoder.") {
@@ -36,24 +45,27 @@ fn family(checkpoint: &Checkpoint) -> Option<(&'static str, &'static str)> {
     if has("image_proj.time_embedding.linear_1.weight") {
         return Some((
             "an InstantX SD3.5 IP-Adapter",
-            "its tokens depend on the denoising step, so keys and values cannot be computed once",
+            "its encoder, whose tokens depend on the denoising step, is not supported yet",
         ));
     }
-    if has("image_proj.perceiver_resampler.proj_in.weight") {
-        return Some(match rows("image_proj.perceiver_resampler.layers.0.0.to_out.weight") {
-            Some(4096) => ("a Kolors IP-Adapter FaceID Plus", FACE_RECOGNISER),
-            _ => ("an IP-Adapter FaceID Plus", FACE_RECOGNISER),
-        });
+    if has("ip_adapter.0.norm_ip_q.scale") {
+        return Some((
+            "an InstantCharacter checkpoint",
+            "its tokens depend on the denoising step and need the features of SigLIP and DINOv2 together",
+        ));
+    }
+    if has("image_proj.perceiver_resampler.proj_in.weight") && rows("image_proj.norm.weight") == Some(4096) {
+        return Some((
+            "a Kolors IP-Adapter FaceID Plus",
+            "its tokens pass the text projection of the host Kolors, which is not in the file, and its CLIP-L/14-336 and \
+             256-pixel face crop are not supported",
+        ));
     }
     if has("image_proj.latents") {
-        let face = columns("image_proj.proj_in.weight") == Some(512);
-        if face && rows("image_proj.proj_out.weight") == Some(4096) {
-            return Some(("an InfiniteYou projection", FACE_RECOGNISER));
-        }
-        if face {
+        if columns("image_proj.proj_in.weight") == Some(512) && rows("image_proj.proj_out.weight") == Some(4096) {
             return Some((
-                "an InstantID or IP-Adapter FaceID Portrait (unnorm) checkpoint",
-                FACE_RECOGNISER,
+                "an InfiniteYou projection",
+                "its tokens are the text of a ControlNet for FLUX, and there are no attention layers of its own",
             ));
         }
         if rows("image_proj.layers.0.0.to_out.weight") == Some(2048)
@@ -66,22 +78,19 @@ fn family(checkpoint: &Checkpoint) -> Option<(&'static str, &'static str)> {
         }
         return None;
     }
-    if checkpoint.shape("image_proj.proj.0.weight") == Some(&[2304, 1152]) {
+    // Files of one half each, without prefixes.
+    if rows("0.to_k_ip.weight") == Some(5120) {
         return Some((
-            "an InstantX FLUX IP-Adapter",
-            "it needs SigLIP features, normalises keys and values and adds to the single blocks",
+            "the attention layers of Lynx (lite) for Wan 2.1",
+            "its host Wan, whose keys are normalised over all heads at once, is not supported; its Resampler is another \
+             file",
         ));
     }
-    if has("image_proj.norm.weight") && has("image_proj.proj.0.weight") && has("image_proj.proj.2.weight") {
-        let lora = checkpoint
-            .names()
-            .any(|name| name.starts_with("ip_adapter.") && name.contains("_lora."));
-        let name = if lora {
-            "an IP-Adapter FaceID"
-        } else {
-            "an IP-Adapter FaceID Portrait"
-        };
-        return Some((name, FACE_RECOGNISER));
+    if has("latents") && columns("proj_in.weight") == Some(512) {
+        return Some((
+            "the Resampler of Lynx for Wan 2.1, or of another adapter for face embeddings",
+            "its attention layers are another file; of Lynx' host Wan nothing is supported",
+        ));
     }
     let embeddings = "vision_model.embeddings.patch_embedding";
     if has(&format!("{embeddings}.bias"))

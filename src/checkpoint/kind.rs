@@ -5,7 +5,7 @@
 
 use super::families::refuse_known_family;
 use crate::adapter::AdapterLayout;
-use crate::encoder::EncoderConfig;
+use crate::encoder::{EncoderConfig, EncoderKind};
 use crate::error::{Error, Result};
 use crate::host::{HostFamily, HostSpec};
 use crate::lora::PublishedLora;
@@ -27,9 +27,11 @@ pub const IDENTITY_KEY: &str = "omniid.identity";
 pub enum CheckpointKind {
     /// OmniID's own format: everything in one file, configured by metadata `omniid.config`.
     Native,
-    /// An IP-Adapter for a UNet host. Read it through [`Checkpoint::adapter_view`].
+    /// An IP-Adapter, or another adapter in its form. Read it through [`Checkpoint::adapter_view`]. Which published model
+    /// it is says [`Model::of`](super::Model::of).
     IpAdapter {
-        /// How image features become identity tokens.
+        /// How image features and face embeddings become identity tokens. Where two models have the same tensors, the
+        /// sizes of the one that is taken unless an option says otherwise: FaceID-PlusV2, InstantID.
         projection: EncoderConfig,
         /// The host that the layers belong to.
         host: HostFamily,
@@ -181,7 +183,13 @@ fn by_keys(checkpoint: &Checkpoint) -> Result<CheckpointKind> {
 
 /// An IP-Adapter or XLabs FLUX file under unified names.
 fn adapter_kind(adapter: &Checkpoint, xlabs: bool) -> Result<CheckpointKind> {
-    let projection = EncoderConfig::infer(Shapes::from(adapter).sub("image_proj")).map_err(|error| {
+    let shapes = Shapes::from(adapter).sub("image_proj");
+    // FaceID has the same tensors as InstantX, for another host.
+    let projection = match shapes.has("proj.2.weight") && !shapes.has("proj.3.weight") && hooks_every_block(adapter) {
+        true => EncoderKind::InstantXFlux.infer(&shapes),
+        false => EncoderConfig::infer(shapes),
+    };
+    let projection = projection.map_err(|error| {
         // That it is an IP-Adapter is clear; what makes its tokens is missing or damaged.
         Error::format(format!("the image_proj of an IP-Adapter: {}", error.message()))
     })?;
@@ -205,14 +213,11 @@ fn adapter_kind(adapter: &Checkpoint, xlabs: bool) -> Result<CheckpointKind> {
         let own = host.layers().iter().map(|layer| (layer.key, layer.context));
         own.eq(layers.iter().map(|&key| (key, context)))
     };
-    let family = HostSpec::built_in()
+    // FLUX has several tables; adapters with biases are for the one of XLabs.
+    let host = HostSpec::built_in()
         .into_iter()
-        .find(is_made_for)
+        .find(|host| is_made_for(host) && flux == (host.name() == "flux"))
         .map_or(HostFamily::Other, |host| host.family());
-    let host = match flux == (family == HostFamily::Flux) {
-        true => family,
-        false => HostFamily::Other,
-    };
     Ok(match flux {
         true => CheckpointKind::XlabsFlux {
             projection,
@@ -241,6 +246,12 @@ fn image_encoder_kind(view: &Checkpoint, naming: VisionNaming) -> Result<Checkpo
         tokens: sizes.tokens(),
         projection: sizes.projection,
     })
+}
+
+/// Whether layers are numbered 0, 1, 2, … as the blocks of a transformer are; cross-attention layers of a UNet have odd
+/// numbers only, because its self-attention layers are counted too.
+pub(super) fn hooks_every_block(view: &Checkpoint) -> bool {
+    view.contains("ip_adapter.0.to_k_ip.weight")
 }
 
 /// A CLIP image encoder under Hugging Face names.

@@ -13,6 +13,8 @@
 mod describe;
 mod families;
 mod kind;
+mod licence;
+mod model;
 
 pub use crate::encoder::Variant;
 pub use crate::tensor_file::{
@@ -23,4 +25,6 @@ pub(crate) use crate::tensor_file::{Content, Role};
 pub use crate::vit::ClipNaming;
 pub use describe::Description;
 pub use kind::{recognise, CheckpointKind, IDENTITY_KEY, NATIVE_KEY};
+pub use licence::Licence;
+pub use model::{LoraPart, Model};
 pub use omniid_kernels::layers::{Initial, TensorSpec, Weights};

@@ -5,7 +5,8 @@ use crate::error::{Error, Result};
 use crate::remedy;
 
 /// Whether an embedding still has the length that the network gave it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum EmbeddingForm {
     /// As the network computes it (`embedding` of insightface). Its length tells how clear the face is.

@@ -6,6 +6,7 @@ use crate::input::Input;
 use crate::progress::with_bar;
 use crate::remedy;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use omniid::checkpoint::Variant;
 use omniid::engine::{DeviceChoice, Engine, EngineOptions, HostConfig, Source};
 use omniid::host::HostSpec;
 use omniid::{Error, ErrorKind, Limits, Precision};
@@ -50,6 +51,17 @@ pub struct PartArgs {
     /// checkpoint, else the one inside the program].
     #[arg(long, value_name = "FILE", env = "OMNIID_DETECTOR", hide_env_values = true)]
     pub detector: Option<PathBuf>,
+    /// Face recognition network, for models that read a face embedding: w600k_r50.onnx for IP-Adapter FaceID,
+    /// glintr100.onnx for InstantID and PuLID; ONNX or safetensors.
+    #[arg(long, value_name = "FILE")]
+    pub face_recogniser: Option<PathBuf>,
+    /// Face parsing network (BiSeNet), for PuLID's grey background: parsing_bisenet.pth, safetensors or ONNX.
+    #[arg(long, value_name = "FILE")]
+    pub face_parser: Option<PathBuf>,
+    /// Which model the checkpoint is, where published ones have the same tensors: faceid-plus instead of
+    /// faceid-plus-v2, faceid-portrait-unnorm instead of instantid.
+    #[arg(long, value_name = "VARIANT", value_parser = variants(), hide_possible_values = true)]
+    pub variant: Option<Variant>,
 }
 
 /// Bounds on what a file may cost.
@@ -78,6 +90,12 @@ pub fn precisions() -> impl TypedValueParser<Value = Precision> {
 /// Reads the number type of an identity's file: those that the C ABI and the bindings write, too.
 pub fn identity_precisions() -> impl TypedValueParser<Value = Precision> {
     one_of(&[Precision::F32, Precision::F16])
+}
+
+/// Reads a published model by its name.
+pub fn variants() -> impl TypedValueParser<Value = Variant> {
+    let names = Variant::ALL.iter().map(|variant| variant.name());
+    PossibleValuesParser::new(names).try_map(|name| Variant::from_name(&name))
 }
 
 fn one_of(precisions: &[Precision]) -> impl TypedValueParser<Value = Precision> {
@@ -116,6 +134,9 @@ impl PartArgs {
     fn fill(&self, options: &mut EngineOptions) -> Outcome {
         options.image_encoder = self.image_encoder.clone().map(Source::from);
         options.detector = self.detector.clone().map(Source::from);
+        options.face_recogniser = self.face_recogniser.clone().map(Source::from);
+        options.face_parser = self.face_parser.clone().map(Source::from);
+        options.variant = self.variant;
         if let Some(path) = &self.image_encoder_config {
             if self.image_encoder.is_none() {
                 return Err(Failure::usage("--image-encoder-config needs --image-encoder"));

@@ -1,14 +1,14 @@
 //! `omniid inspect`
 
 use super::encode::FaceLine;
-use crate::args::LimitArgs;
+use crate::args::{variants, LimitArgs};
 use crate::failure::{kind_name, Failure, Outcome};
 use crate::input::{self, Input};
 use crate::output::{self, bytes_text};
 use crate::photos::Found;
 use crate::progress::Bar;
 use crate::remedy;
-use omniid::checkpoint::{Checkpoint, CheckpointKind, Container, Description};
+use omniid::checkpoint::{Checkpoint, CheckpointKind, Container, Description, Variant};
 use omniid::convert::EMBEDDINGS_KEY;
 use omniid::face::{DetectOptions, FaceDetector};
 use omniid::identity::Identity;
@@ -21,6 +21,7 @@ const EXAMPLES: &str = "\
 Examples:
   omniid inspect ip-adapter-plus-face_sd15.safetensors
   omniid inspect anna.omniid photo.jpg --detector yunet.onnx --json
+  omniid inspect ip-adapter-faceid-plusv2_sd15.bin
   omniid inspect omniid.safetensors --tensors";
 
 #[derive(clap::Args)]
@@ -37,6 +38,10 @@ pub struct Args {
     /// one [default: the one inside the program].
     #[arg(long, value_name = "FILE", env = "OMNIID_DETECTOR", hide_env_values = true)]
     detector: Option<PathBuf>,
+    /// Which model a checkpoint is, where published ones have the same tensors: faceid-plus instead of faceid-plus-v2,
+    /// faceid-portrait-unnorm instead of instantid.
+    #[arg(long, value_name = "VARIANT", value_parser = variants(), hide_possible_values = true)]
+    variant: Option<Variant>,
     /// Print JSON: one object per file, in a list.
     #[arg(long)]
     json: bool,
@@ -195,7 +200,7 @@ fn file(path: &Path, input: Input, args: &Args) -> Outcome<Finding> {
     let bytes = input.byte_count();
     let source = input.into_source();
     let checkpoint = Checkpoint::open(source.clone(), &limits)?;
-    let description = checkpoint.describe()?;
+    let description = checkpoint.describe_as(args.variant)?;
     if description.kind == Some(CheckpointKind::Identity) {
         return Ok(identity(path, bytes, &Identity::load(source, &limits)?));
     }
