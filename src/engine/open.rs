@@ -328,7 +328,13 @@ fn adapter_source(checkpoint: &Checkpoint) -> Result<Option<AdapterSource>> {
 /// Takes a public checkpoint, under unified names, and the image encoder that goes with it.
 fn public(checkpoint: &Checkpoint, kind: &CheckpointKind, options: &EngineOptions) -> Result<Parts> {
     let encoder = checkpoint.sub("image_proj");
-    let encoder_config = variant::resolve(EncoderConfig::infer(&encoder)?, options.variant, None)?;
+    let projection = match kind {
+        CheckpointKind::IpAdapter { projection, .. } | CheckpointKind::XlabsFlux { projection, .. } => {
+            projection.clone()
+        }
+        _ => EncoderConfig::infer(&encoder)?,
+    };
+    let encoder_config = variant::resolve(projection, options.variant, None)?;
     let backbone = match encoder_config.input() {
         EncoderInput::Nothing => {
             if options.image_encoder.is_some() || options.image_encoder_config.is_some() {
