@@ -58,7 +58,7 @@ struct Geometry {
     queries: i32,
     head_dim: i32,
     scale: f32,
-    padding: i32,
+    zero_tokens: f32,
 }
 
 // What the CUDA compiler makes of their namesakes.
@@ -71,6 +71,8 @@ unsafe impl DeviceRepr for Geometry {}
 
 /// `output += factor · weight · softmax(query · Kᵀ / √head_dim) · V`, in place, on the host's stream.
 ///
+/// `zero_tokens` further tokens have zero keys and values: each adds exp(0) to the softmax's denominator.
+///
 /// `query` and `output` are the host's memory on the device of the keys, of one shape `[batch, rows, heads, head_dim]`.
 /// All keys must have one dtype. `lease` covers keys and values. Nothing is copied or allocated on the device, and the
 /// call does not wait for the GPU (except with [`HostStream::Blocking`]). Any number of threads may call at once.
@@ -82,6 +84,7 @@ pub(crate) fn inject(
     lease: &Lease,
     rows: &[AttentionRow<'_>],
     weights: Option<QueryWeights<'_>>,
+    zero_tokens: usize,
     query: &TensorView<'_>,
     output: &mut TensorViewMut<'_>,
     stream: HostStream,
@@ -135,7 +138,7 @@ pub(crate) fn inject(
         queries: queries as i32,
         head_dim: head_dim as i32,
         scale: 1.0 / (head_dim as f32).sqrt(),
-        padding: 0,
+        zero_tokens: zero_tokens as f32,
     };
     for ((table, _), launch) in tables.iter().zip(launches) {
         let config = LaunchConfig {

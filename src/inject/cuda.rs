@@ -26,7 +26,16 @@ pub(super) fn inject(conditioning: &Conditioning, state: &DeviceState, mut call:
             values: &mask.values,
             lease: &mask.lease,
         });
-        cuda::inject(&state.lease, &rows, weights, &call.query, &mut call.output, call.stream)?;
+        let zeros = conditioning.zero_tokens();
+        cuda::inject(
+            &state.lease,
+            &rows,
+            weights,
+            zeros,
+            &call.query,
+            &mut call.output,
+            call.stream,
+        )?;
     }
     Ok(())
 }

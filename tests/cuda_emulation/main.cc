@@ -30,6 +30,7 @@ double tolerance(double value) {
 struct Case {
     int batch, heads, queries, head_dim;
     bool weighted;
+    int zero_tokens;
 };
 
 struct Entry {
@@ -56,6 +57,7 @@ bool run(const Case &test) {
     geometry.weight_token = 1;
     geometry.queries = test.queries;
     geometry.head_dim = test.head_dim;
+    geometry.zero_tokens = test.zero_tokens;
     geometry.scale = 1.0f / std::sqrt(static_cast<float>(test.head_dim));
 
     const auto query = random_tensor<Query>(geometry.query_batch * test.batch);
@@ -90,7 +92,7 @@ bool run(const Case &test) {
                 const double factor = entry.factor * (test.weighted ? weight[token] : 1.0);
                 if (factor == 0.0) continue;
                 std::vector<double> score(entry.tokens);
-                double highest = -INFINITY, total = 0.0;
+                double highest = test.zero_tokens > 0 ? 0.0 : -INFINITY;
                 for (int other = 0; other < entry.tokens; ++other) {
                     double dot = 0.0;
                     for (int channel = 0; channel < test.head_dim; ++channel) {
@@ -102,6 +104,7 @@ bool run(const Case &test) {
                     score[other] = dot / std::sqrt(static_cast<double>(test.head_dim));
                     highest = std::fmax(highest, score[other]);
                 }
+                double total = test.zero_tokens * std::exp(-highest);
                 for (double &value : score) total += value = std::exp(value - highest);
                 for (int channel = 0; channel < test.head_dim; ++channel) {
                     double sum = 0.0;
@@ -140,7 +143,10 @@ bool run(const Case &test) {
 int main() {
     std::printf("attention kernel on the CPU: query/output %d, keys %d (0 f32, 1 f16, 2 bf16)\n", QUERY_ELEMENT, KEY_ELEMENT);
     for (int head_dim : {CHANNELS, CHANNELS - 24, CHANNELS - 29}) {
-        if (!run({3, 2, 37, head_dim, false}) || !run({2, 1, 75, head_dim, true})) return 1;
+        if (!run({3, 2, 37, head_dim, false, 0}) || !run({2, 1, 75, head_dim, true, 0}) ||
+            !run({2, 1, 50, head_dim, true, 16})) {
+            return 1;
+        }
     }
     return 0;
 }

@@ -48,7 +48,7 @@ struct Geometry {
     int queries;
     int head_dim;
     float scale;
-    int padding;
+    float zero_tokens;  // further tokens whose keys and values are zero: terms exp(0) of the softmax's denominator
 };
 
 static __device__ __forceinline__ float warp_max(float value) {
@@ -125,8 +125,8 @@ omniid_inject(const Query::Stored *query, Output::Stored *output, const float *w
     float sum[WARP_QUERIES][GROUPS];
 #pragma unroll
     for (int row = 0; row < WARP_QUERIES; ++row) {
-        highest[row] = MINUS_INFINITY;
-        total[row] = 0.0f;
+        highest[row] = geometry.zero_tokens > 0.0f ? 0.0f : MINUS_INFINITY;
+        total[row] = geometry.zero_tokens;
 #pragma unroll
         for (int group = 0; group < GROUPS; ++group) sum[row][group] = 0.0f;
     }
