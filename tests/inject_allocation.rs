@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Device, Tensor};
 use omniid::adapter::{Adapter, AdapterLayer, Linear};
-use omniid::conditioning::{Conditioning, ConditioningOptions, IdentityInput, Mask, Role, StepRange};
+use omniid::conditioning::{Conditioning, ConditioningOptions, IdentityInput, Mask, PulidMode, Role, StepRange};
 use omniid::host::{HostLayer, HostSpec};
 use omniid::inject::{InjectCall, TensorView, TensorViewMut};
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -42,8 +42,13 @@ fn the_second_call_and_all_later_ones_do_not_allocate() {
         .with_unconditional(&negative)
         .with_mask(Mask::new(2, 2, &[0.0, 1.0, 0.5, 0.25]).unwrap())
         .with_steps(StepRange::Sigma { start: 10.0, end: 1.0 });
-    for dtype in [DType::F32, DType::BF16] {
-        let options = ConditioningOptions::default().with_dtype(dtype);
+    for (dtype, mode) in [
+        (DType::F32, PulidMode::Neutral),
+        (DType::BF16, PulidMode::Neutral),
+        (DType::F32, PulidMode::Style),
+        (DType::F32, PulidMode::Fidelity),
+    ] {
+        let options = ConditioningOptions::pulid(mode).with_dtype(dtype);
         let inputs = [input.clone(), input.clone()];
         let conditioning = Conditioning::new(&adapter, &host, &inputs, &options).unwrap();
         let query = vec![0.1f32; shape.iter().product()];
@@ -63,7 +68,7 @@ fn the_second_call_and_all_later_ones_do_not_allocate() {
         (0..20).for_each(|_| inject());
         let before = ALLOCATIONS.load(Ordering::Relaxed);
         (0..20).for_each(|_| inject());
-        assert_eq!(ALLOCATIONS.load(Ordering::Relaxed) - before, 0, "{dtype:?}");
+        assert_eq!(ALLOCATIONS.load(Ordering::Relaxed) - before, 0, "{dtype:?} {mode:?}");
         assert!(output.iter().any(|value| *value != 0.0));
     }
 }

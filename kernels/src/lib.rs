@@ -26,7 +26,7 @@ mod simd;
 mod threads;
 mod view;
 
-pub use attention::{attention, AttentionInput, KeyValue, OutputMode, LEADING_TOKENS};
+pub use attention::{attention, AttentionInput, KeyValue, OutputMode};
 pub use convolution::{Convolution, ConvolutionShape, DepthwiseConvolution, Finish};
 pub use element::{Element, Scalar};
 pub use elementwise::{layer_norm, Activation};

@@ -59,6 +59,14 @@ fn calls_allocate_nothing_after_warm_up() {
             row_weights: None,
         };
         attention(&pool, &call, &mut view, mode).unwrap();
+        for leading_tokens in [None, Some(5)] {
+            let mode = OutputMode::AddOrthogonal {
+                factors: &[0.5, 0.0],
+                row_weights: None,
+                leading_tokens,
+            };
+            attention(&pool, &call, &mut view, mode).unwrap();
+        }
         packed.forward(&pool, input, &mut product, Epilogue::default()).unwrap();
         layer_norm(&pool, input, &weight[..160], None, 1e-5, &mut normal).unwrap();
     };

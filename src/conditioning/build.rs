@@ -9,7 +9,7 @@ use crate::adapter::{Adapter, AdapterLayer, TokenSet};
 use crate::error::{Error, Result};
 use crate::host::HostSpec;
 use crate::progress::{report, ProgressFn, Stage};
-use candle_core::{DType, Tensor, D};
+use candle_core::{DType, Device, Tensor, D};
 use omniid_kernels::KeyValue;
 use std::sync::Arc;
 
@@ -30,7 +30,7 @@ pub(super) fn build(
     progress: ProgressFn<'_>,
 ) -> Result<Conditioning> {
     adapter.check_host(host)?;
-    check_options(options, host)?;
+    check_options(options, host, adapter.device())?;
     if options.normalise_values && !adapter.normalises_keys() {
         return Err(Error::invalid(
             "normalise_values is set, but this adapter has no normalisation of keys that values could share",
@@ -104,7 +104,7 @@ pub(super) fn build(
     Ok(Conditioning { inner: Arc::new(inner) })
 }
 
-fn check_options(options: &ConditioningOptions, host: &HostSpec) -> Result<()> {
+fn check_options(options: &ConditioningOptions, host: &HostSpec, device: &Device) -> Result<()> {
     if !matches!(options.dtype, DType::F32 | DType::F16 | DType::BF16) {
         return Err(Error::unsupported(format!(
             "keys and values of type {:?}; they can be f32, f16 or bf16",
@@ -118,11 +118,11 @@ fn check_options(options: &ConditioningOptions, host: &HostSpec) -> Result<()> {
             ConditioningOptions::MOST_ZERO_TOKENS
         )));
     }
-    // Until the kernel that does it is there.
-    if options.injection != Injection::Add {
+    if options.injection != Injection::Add && device.is_cuda() {
         return Err(Error::unsupported(format!(
-            "{} injection is not there yet",
-            options.injection.name()
+            "{} injection on a GPU; this release computes it on the processor only, on GPUs there is {}",
+            options.injection.name(),
+            Injection::Add.name()
         )));
     }
     let numbers = [

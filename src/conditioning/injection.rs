@@ -21,15 +21,15 @@ pub enum Injection {
     Orthogonal = 1,
     /// h + s · (ip + (a − 1) · proj): `ORTHO_v2` of PuLID. *a* tells for each image token how much it looks at the
     /// identity's first [`ATTENTION_TOKENS`](Self::ATTENTION_TOKENS) tokens: their share of softmax(q Kᵀ), without the
-    /// factor 1/√head_dim and with zero tokens in the denominator, as the mean over the heads. PuLID's first tokens
-    /// come from the face embedding. (PuLID's node for ComfyUI takes the heads as one and the mean over the image
+    /// factor 1/√head_dim, as the mean over the heads; zero tokens count as the last tokens. PuLID's first tokens come
+    /// from the face embedding. (PuLID's node for ComfyUI takes the heads as one and the mean over the image
     /// tokens instead; this is the authors' version.)
     OrthogonalV2 = 2,
 }
 
 impl Injection {
     /// Number of tokens, from the first on, whose attention gives *a* in [`OrthogonalV2`](Self::OrthogonalV2).
-    pub const ATTENTION_TOKENS: usize = omniid_kernels::LEADING_TOKENS;
+    pub const ATTENTION_TOKENS: usize = 5;
 
     /// Every mode, in the order of the numbers.
     pub const ALL: [Self; 3] = [Self::Add, Self::Orthogonal, Self::OrthogonalV2];

@@ -1,7 +1,7 @@
 //! Injection on the CPU.
 
 use super::{InjectCall, Pass};
-use crate::conditioning::{Conditioning, Role};
+use crate::conditioning::{Conditioning, Injection, Role};
 use crate::error::{Error, Result};
 use candle_core::{CpuStorage, Storage, Tensor};
 use omniid_kernels::{attention, AttentionInput, KeyValue, OutputMode, TensorView, TensorViewMut, ThreadPool};
@@ -16,13 +16,7 @@ pub(super) fn inject(conditioning: &Conditioning, mut call: InjectCall<'_>) -> R
         if std::mem::take(&mut unchecked) {
             check_finite(&call.query)?;
         }
-        attend(
-            call.query,
-            &mut call.output,
-            call.roles,
-            &pass?,
-            conditioning.zero_tokens(),
-        )?;
+        attend(conditioning, call.query, &mut call.output, call.roles, &pass?)?;
     }
     Ok(())
 }
@@ -37,13 +31,14 @@ fn check_finite(query: &TensorView<'_>) -> Result<()> {
     }
 }
 
-/// out[b, s] += factor · mask[s] · softmax(q Kᵀ / √d) V for the batch rows that have keys in their role.
+/// out[b, s] += factor · mask[s] · softmax(q Kᵀ / √d) V for the batch rows that have keys in their role, in the
+/// conditioning's way of injection.
 fn attend(
+    conditioning: &Conditioning,
     query: TensorView<'_>,
     output: &mut TensorViewMut<'_>,
     roles: &[Role],
     pass: &Pass<'_>,
-    zero_tokens: usize,
 ) -> Result<()> {
     let batch = query.shape()[0];
     let (mut few_rows, mut few_factors) = ([None; USUAL_BATCH], [0.0; USUAL_BATCH]);
@@ -65,20 +60,25 @@ fn attend(
             .map(|_| usize::from(role == Role::Unconditional && has_conditional));
     }
     let row_weights = pass.mask.as_deref();
+    let orthogonal = |leading_tokens| OutputMode::AddOrthogonal {
+        factors,
+        row_weights,
+        leading_tokens,
+    };
+    let mode = match conditioning.injection() {
+        Injection::Add => OutputMode::Add { factors, row_weights },
+        Injection::Orthogonal => orthogonal(None),
+        Injection::OrthogonalV2 => orthogonal(Some(Injection::ATTENTION_TOKENS)),
+    };
     let mut run = |sets: &[KeyValue<TensorView<'_>>]| {
         let input = AttentionInput {
             query,
             key_values: sets,
             select: Some(rows),
             scale: None,
-            zero_tokens,
+            zero_tokens: conditioning.zero_tokens(),
         };
-        attention(
-            ThreadPool::global(),
-            &input,
-            output,
-            OutputMode::Add { factors, row_weights },
-        )
+        attention(ThreadPool::global(), &input, output, mode)
     };
     let shape = query.shape();
     match (&pass.entry.conditional, &pass.entry.unconditional) {

@@ -1,6 +1,7 @@
 //! Injection: adding an identity's attention to a host layer's output, in the host's own memory.
 //!
-//! out += Σ scale · mask · softmax(q Kᵀ / √head_dim) V, summed over the identities; one softmax per identity.
+//! out += Σ scale · mask · softmax(q Kᵀ / √head_dim) V, summed over the identities; one softmax per identity. PuLID's
+//! orthogonal modes leave out what points the way of the output: [`Injection`](crate::conditioning::Injection).
 //!
 //! Query and output are strided views of the host's tensors, on the CPU or on a CUDA device. Each is checked once,
 //! when the view is made.

@@ -1,3 +1,5 @@
+mod orthogonal;
+
 use super::*;
 use crate::adapter::{Adapter, AdapterLayer, Linear};
 use crate::conditioning::{ConditioningOptions, IdentityInput, Mask, MaskMode, StepRange};

@@ -1,8 +1,9 @@
 //! The attention of some query rows of one head: packing, scores, softmax, values, output.
 
 use super::rows::Rows;
+use super::softmax::{powers, softmax};
 use crate::matmul::{product, COLUMNS, DEPTH, ROWS, STRIDE};
-use crate::simd::{exp2, load_element, load_one, store_element, store_one, Kernel, Lanes};
+use crate::simd::{load_element, load_one, store_element, store_one, Kernel, Lanes};
 
 /// The largest head dimension: one pass of the score product.
 pub(crate) const MAX_HEAD_DIM: usize = DEPTH;
@@ -22,6 +23,19 @@ pub(super) enum Write<'a> {
         factor: f32,
         row_weights: Option<&'a [f32]>,
     },
+    /// The output stays as it is; the attention is kept.
+    Keep(Keep),
+}
+
+/// Where the attention of a head is kept, with what the orthogonal modes need to know about it.
+#[derive(Clone, Copy)]
+pub(super) struct Keep {
+    /// `[rows][padded head_dim]`
+    pub(super) attention: *mut f32,
+    /// `[2][padded head_dim]`: over the block's rows the sums of output × attention and of output × output.
+    pub(super) sums: *mut f32,
+    /// A number of tokens, and `[rows]` for their share of the softmax without the factor on the scores.
+    pub(super) leading: Option<(usize, *mut f32)>,
 }
 
 /// The attention of query rows `first..last` of one head.
@@ -59,11 +73,11 @@ pub(super) fn block_len(tokens: usize) -> usize {
 pub(super) fn scratch_len(tokens: usize, head_dim: usize) -> usize {
     let block = block_len(tokens);
     let dim = padded(head_dim);
-    2 * ROWS * STRIDE + block * dim + block * dim + GROUP * dim + 2 * GROUP
+    2 * ROWS * STRIDE + block * dim + block * dim + GROUP * dim + 4 * GROUP
 }
 
 /// Pointers into the working memory.
-struct Scratch {
+pub(super) struct Scratch {
     /// `[ROWS][STRIDE]` scaled queries
     query: *mut f32,
     /// `[ROWS][STRIDE]` scores, then probabilities
@@ -73,11 +87,15 @@ struct Scratch {
     /// `[token][padded head_dim]`
     values: *mut f32,
     /// `[GROUP][padded head_dim]` sums of the values
-    sums: *mut f32,
+    pub(super) sums: *mut f32,
     /// `[GROUP]` greatest score so far
     greatest: *mut f32,
     /// `[GROUP]` sum of the exponentials
-    total: *mut f32,
+    pub(super) total: *mut f32,
+    /// `[GROUP]` sum of the exponentials without the factor on the scores
+    pub(super) plain_total: *mut f32,
+    /// `[GROUP]` the leading tokens' part of it
+    pub(super) leading: *mut f32,
 }
 
 impl Kernel for Block<'_> {
@@ -103,7 +121,14 @@ impl Kernel for Block<'_> {
                 sums,
                 greatest,
                 total,
+                plain_total: total.add(GROUP),
+                leading: total.add(2 * GROUP),
             };
+            if let Write::Keep(keep) = self.write {
+                for d in 0..2 * dim {
+                    *keep.sums.add(d) = 0.0;
+                }
+            }
             let single = self.tokens <= block;
             if single {
                 self.pack::<L>(&scratch, 0, self.tokens);
@@ -134,6 +159,10 @@ impl Kernel for Block<'_> {
                     }
                     start += len;
                 }
+                if let Write::Keep(keep) = self.write {
+                    self.keep::<L>(&scratch, &rows[..count], keep);
+                    continue;
+                }
                 for (index, &row) in rows[..count].iter().enumerate() {
                     self.finish::<L>(scratch.sums.add(index * dim), *scratch.total.add(index), row);
                 }
@@ -147,7 +176,7 @@ impl Block<'_> {
     #[inline(always)]
     fn weight(&self, row: usize) -> f32 {
         match self.write {
-            Write::Overwrite => 1.0,
+            Write::Overwrite | Write::Keep(_) => 1.0,
             Write::Add {
                 factor,
                 row_weights: None,
@@ -233,7 +262,34 @@ impl Block<'_> {
                 let state = index + r;
                 let (greatest, total) = (scratch.greatest.add(state), scratch.total.add(state));
                 let before = if first { self.start() } else { Some(*greatest) };
-                let (now, sum) = softmax::<L>(scratch.scores.add(r * STRIDE), len, before);
+                let scores = scratch.scores.add(r * STRIDE);
+                let leading = match self.write {
+                    Write::Keep(Keep { leading, .. }) => leading,
+                    _ => None,
+                };
+                // The queries are read; their row takes the scores that the softmax overwrites.
+                let plain = scratch.query.add(r * STRIDE);
+                if leading.is_some() {
+                    std::ptr::copy_nonoverlapping(scores, plain, len);
+                }
+                let (now, sum) = softmax::<L>(scores, len, before);
+                if let Some((count, _)) = leading {
+                    // Without the factor, scores lie further apart.
+                    let factor = 1.0 / self.scale;
+                    let sum = powers::<L>(plain, len, now, factor);
+                    let correction = before.map_or(0.0, |before| ((before - now) * factor).exp2());
+                    let (total, share) = (scratch.plain_total.add(state), scratch.leading.add(state));
+                    if first {
+                        *total = self.zero_tokens * correction + sum;
+                        // The leading tokens are in the first block; zero tokens come after the last token.
+                        let zeros = self.zero_tokens.min(count.saturating_sub(self.tokens) as f32);
+                        let own: f32 = (0..count.min(len)).map(|t| *plain.add(t)).sum();
+                        *share = zeros * correction + own;
+                    } else {
+                        *total = *total * correction + sum;
+                        *share *= correction;
+                    }
+                }
                 match before {
                     None => *total = sum,
                     Some(before) if first => *total = self.zero_tokens * (before - now).exp2() + sum,
@@ -326,38 +382,5 @@ impl Block<'_> {
                 d += 1;
             }
         }
-    }
-}
-
-/// Turns `len` scores (in powers of two) into exponentials relative to the greatest score, `before` included.
-/// Returns the greatest score and the sum of the exponentials.
-///
-/// # Safety
-/// The row is writable up to the next whole vector.
-#[inline(always)]
-unsafe fn softmax<L: Lanes>(row: *mut f32, len: usize, before: Option<f32>) -> (f32, f32) {
-    // SAFETY: the caller vouches for the row.
-    unsafe {
-        let end = len.next_multiple_of(L::WIDTH);
-        for t in len..end {
-            *row.add(t) = f32::NEG_INFINITY;
-        }
-        let mut greatest = L::splat(before.unwrap_or(f32::NEG_INFINITY));
-        let mut t = 0;
-        while t < end {
-            greatest = L::max(greatest, L::load(row.add(t)));
-            t += L::WIDTH;
-        }
-        let greatest = L::reduce_max(greatest);
-        let offset = L::splat(greatest);
-        let mut total = L::splat(0.0);
-        let mut t = 0;
-        while t < end {
-            let value = exp2::<L>(L::sub(L::load(row.add(t)), offset));
-            L::store(row.add(t), value);
-            total = L::add(total, value);
-            t += L::WIDTH;
-        }
-        (greatest, L::reduce_add(total))
     }
 }

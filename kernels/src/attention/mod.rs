@@ -5,7 +5,10 @@ mod block;
 mod gradient;
 #[cfg(feature = "gradients")]
 mod gradient_block;
+mod keep;
+mod orthogonal;
 mod rows;
+mod softmax;
 #[cfg(test)]
 mod tests;
 
@@ -18,13 +21,14 @@ use crate::threads::{with_scratch, ThreadPool};
 use crate::view::{TensorView, TensorViewMut};
 pub(crate) use block::MAX_HEAD_DIM;
 use block::{scratch_len, Block, Write};
+use orthogonal::{add_orthogonal, Orthogonal};
 use rows::head_rows;
 
 /// Query rows below which a head is not split further among threads.
 const SMALLEST_CHUNK: usize = 96;
 
-/// Number of tokens, from the first on, whose share of the attention PuLID's second orthogonal mode looks at.
-pub const LEADING_TOKENS: usize = 5;
+/// Most leading tokens: they are in the first block.
+const MOST_LEADING_TOKENS: usize = 32;
 
 /// Multiply-adds below which waking the other threads costs more than it brings.
 const SERIAL_WORK: usize = 1 << 18;
@@ -69,6 +73,21 @@ pub enum OutputMode<'a> {
         /// One weight per query row (a mask); without it 1.
         row_weights: Option<&'a [f32]>,
     },
+    /// `output[b, s] += factors[b] · row_weights[s] · (attention[b, s] + (share[b, s] - 1) · projection[b, s])`, read,
+    /// computed in f32 and rounded once. The projection is the part of the attention along the output: per batch row
+    /// and channel Σ output · attention / Σ output · output over all rows s, times the output; zero where the output
+    /// is. Where the factor is zero no bit changes.
+    ///
+    /// The thread that calls keeps working memory of 4 bytes for each value of one batch row of the output.
+    AddOrthogonal {
+        /// One factor per batch row.
+        factors: &'a [f32],
+        /// One weight per query row (a mask); without it 1. The sums go over all rows.
+        row_weights: Option<&'a [f32]>,
+        /// With a number: the share is that of so many tokens, from the first on, in softmax(Q Kᵀ), without the scale,
+        /// as the mean over the heads. Zero tokens count as the last tokens. Without: 0.
+        leading_tokens: Option<usize>,
+    },
 }
 
 /// `softmax(scale · Q Kᵀ) V` per batch row and head, written to or added to `output` `[batch, rows, heads, head_dim]`.
@@ -95,6 +114,20 @@ pub fn attention(
     let isa = Isa::current();
     let output = output.as_view();
     let scale = input.scale.unwrap_or(1.0 / (head_dim as f32).sqrt());
+    if let OutputMode::AddOrthogonal {
+        factors,
+        row_weights,
+        leading_tokens,
+    } = mode
+    {
+        let how = Orthogonal {
+            factors,
+            row_weights,
+            leading_tokens,
+        };
+        add_orthogonal(pool, isa, scale, input, &output, how);
+        return Ok(());
+    }
     let most_tokens = input
         .key_values
         .iter()
@@ -102,36 +135,24 @@ pub fn attention(
         .max()
         .unwrap_or(0);
     let pairs = batch * heads;
-    let work = rows
-        .saturating_mul(pairs)
-        .saturating_mul(most_tokens)
-        .saturating_mul(head_dim);
-    let wanted = if work < SERIAL_WORK { 1 } else { 4 * pool.threads() };
-    let chunks = wanted.div_ceil(pairs).min(rows.div_ceil(SMALLEST_CHUNK)).max(1);
-    // Whole register tiles, so that only the last chunk has a rest.
-    let chunk = rows.div_ceil(chunks).next_multiple_of(12);
-    let chunks = rows.div_ceil(chunk);
-
+    let split = chunks(pool, pairs, rows, most_tokens, head_dim);
     let task = |index: usize| {
-        let (pair, part) = (index / chunks, index % chunks);
+        let (pair, part) = (index / split.count, index % split.count);
         let (b, h) = (pair / heads, pair % heads);
-        let set = match input.select {
-            Some(select) => select[b],
-            None => Some(0),
-        };
         let write = match mode {
-            OutputMode::Overwrite => Write::Overwrite,
             OutputMode::Add { factors, row_weights } => Write::Add {
                 factor: factors[b],
                 row_weights,
             },
+            _ => Write::Overwrite,
         };
         let skip = matches!(write, Write::Add { factor, .. } if factor == 0.0);
-        let Some(set) = set.filter(|_| !skip) else { return };
-        let set = &input.key_values[set];
+        let Some(set) = set_of(input, b).filter(|_| !skip) else {
+            return;
+        };
         let tokens = set.keys.shape()[1];
-        let first = part * chunk;
-        let last = rows.min(first + chunk);
+        let first = part * split.rows;
+        let last = rows.min(first + split.rows);
         let out = head_rows(&output, b, h);
         if tokens == 0 {
             if matches!(write, Write::Overwrite) {
@@ -160,13 +181,55 @@ pub fn attention(
             unsafe { dispatch(isa, block) }
         });
     };
-    let tasks = pairs * chunks;
-    if work < SERIAL_WORK {
-        (0..tasks).for_each(task);
-    } else {
-        pool.run(tasks, &task);
-    }
+    split.run(pool, pairs * split.count, &task);
     Ok(())
+}
+
+/// How the rows of each head are split among tasks.
+struct Split {
+    /// Parts of each head.
+    count: usize,
+    /// Rows of each part; the last one may have fewer.
+    rows: usize,
+    /// Whether the work is too little for more than one thread.
+    serial: bool,
+}
+
+impl Split {
+    fn run(&self, pool: &ThreadPool, tasks: usize, task: &(dyn Fn(usize) + Sync)) {
+        if self.serial {
+            (0..tasks).for_each(task);
+        } else {
+            pool.run(tasks, task);
+        }
+    }
+}
+
+/// The split of `pairs` pairs of batch row and head, of `rows` rows each.
+fn chunks(pool: &ThreadPool, pairs: usize, rows: usize, tokens: usize, head_dim: usize) -> Split {
+    let work = rows
+        .saturating_mul(pairs)
+        .saturating_mul(tokens)
+        .saturating_mul(head_dim);
+    let serial = work < SERIAL_WORK;
+    let wanted = if serial { 1 } else { 4 * pool.threads() };
+    let chunks = wanted.div_ceil(pairs).min(rows.div_ceil(SMALLEST_CHUNK)).max(1);
+    // Whole register tiles, so that only the last chunk has a rest.
+    let chunk = rows.div_ceil(chunks).next_multiple_of(12);
+    Split {
+        count: rows.div_ceil(chunk),
+        rows: chunk,
+        serial,
+    }
+}
+
+/// The keys and values of a batch row; `None` where nothing is selected.
+fn set_of<'s, 'a>(input: &'s AttentionInput<'a>, batch: usize) -> Option<&'s KeyValue<TensorView<'a>>> {
+    let index = match input.select {
+        Some(select) => select[batch]?,
+        None => 0,
+    };
+    Some(&input.key_values[index])
 }
 
 fn check(input: &AttentionInput<'_>, output: &TensorViewMut<'_>, mode: OutputMode<'_>) -> Result<()> {
@@ -219,7 +282,27 @@ fn check(input: &AttentionInput<'_>, output: &TensorViewMut<'_>, mode: OutputMod
         None if sets == 0 && batch > 0 => return Err(Error::invalid("no keys and values were given")),
         None => {}
     }
-    if let OutputMode::Add { factors, row_weights } = mode {
+    if let OutputMode::AddOrthogonal {
+        leading_tokens: Some(count),
+        ..
+    } = mode
+    {
+        if count > MOST_LEADING_TOKENS {
+            return Err(Error::invalid(format!(
+                "{count} leading tokens; at most {MOST_LEADING_TOKENS} are taken"
+            )));
+        }
+        if let Some(scale) = input.scale.filter(|scale| scale.is_nan() || *scale <= 0.0) {
+            return Err(Error::invalid(format!(
+                "the scale is {scale}; leading tokens need one above 0"
+            )));
+        }
+    }
+    if let OutputMode::Add { factors, row_weights }
+    | OutputMode::AddOrthogonal {
+        factors, row_weights, ..
+    } = mode
+    {
         if factors.len() != batch {
             let found = factors.len();
             return Err(Error::invalid(format!("{found} factors for a batch of {batch}")));

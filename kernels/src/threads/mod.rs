@@ -9,7 +9,7 @@ pub use environment::threads_asked_for;
 pub use pool::ThreadPool;
 #[cfg(any(feature = "gradients", test))]
 pub(crate) use scoped::scoped;
-pub(crate) use scratch::with_scratch;
+pub(crate) use scratch::{with_scratch, with_shared_scratch};
 
 /// Start of an output that the tasks of a run write disjoint parts of.
 pub(crate) struct Target<T>(pub(crate) *mut T);

@@ -3,6 +3,7 @@
 use std::alloc::{alloc_zeroed, dealloc, handle_alloc_error, Layout};
 use std::cell::Cell;
 use std::ptr::NonNull;
+use std::thread::LocalKey;
 
 const ALIGNMENT: usize = 64;
 
@@ -35,6 +36,7 @@ impl Drop for Buffer {
 
 thread_local! {
     static BUFFER: Cell<Option<Buffer>> = const { Cell::new(None) };
+    static SHARED: Cell<Option<Buffer>> = const { Cell::new(None) };
 }
 
 /// Calls `function` with memory for `len` f32 values, with arbitrary values, aligned to 64 bytes.
@@ -42,12 +44,27 @@ thread_local! {
 /// The buffer belongs to the thread and is kept for the next call. A nested call gets one of its own.
 #[inline]
 pub(crate) fn with_scratch<R>(len: usize, function: impl FnOnce(*mut f32) -> R) -> R {
+    with_buffer(&BUFFER, len, function)
+}
+
+/// As [`with_scratch`], with memory that the tasks of a run share, each of which may use [`with_scratch`].
+#[inline]
+pub(crate) fn with_shared_scratch<R>(len: usize, function: impl FnOnce(*mut f32) -> R) -> R {
+    with_buffer(&SHARED, len, function)
+}
+
+#[inline]
+fn with_buffer<R>(
+    kept: &'static LocalKey<Cell<Option<Buffer>>>,
+    len: usize,
+    function: impl FnOnce(*mut f32) -> R,
+) -> R {
     let bytes = len.checked_mul(4).expect("scratch size");
-    let buffer = match BUFFER.take() {
+    let buffer = match kept.take() {
         Some(buffer) if buffer.layout.size() >= bytes => buffer,
         _ => Buffer::new(bytes),
     };
     let result = function(buffer.data.as_ptr().cast());
-    BUFFER.set(Some(buffer));
+    kept.set(Some(buffer));
     result
 }

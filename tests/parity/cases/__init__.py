@@ -1,5 +1,5 @@
 """The areas of the parity fixtures, one module each."""
 
-from . import faceid, injection, minihost, omni_id, projections, vision, vision_families
+from . import faceid, injection, minihost, omni_id, projections, pulid_injection, vision, vision_families
 
-AREAS = [vision, vision_families, projections, faceid, omni_id, injection, minihost]
+AREAS = [vision, vision_families, projections, faceid, omni_id, injection, minihost, pulid_injection]
