@@ -1,6 +1,7 @@
 //! SigLIP, DINOv2 and EVA02-CLIP against `transformers` and `timm`, from files under their names.
 //!
-//! Fixtures and limits as in `parity_encoder.rs`.
+//! Fixtures as in `parity_encoder.rs`, and its limit for f32 weights. With 16-bit weights the limits are wider: values in
+//! EVA02, with norms inside of its blocks, are larger.
 
 use candle_core::{DType, Device, Tensor};
 use omniid::checkpoint::{recognise, Checkpoint, CheckpointKind};
@@ -11,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
-const PRECISIONS: [(DType, f32); 3] = [(DType::F32, 1e-5), (DType::F16, 6e-3), (DType::BF16, 6e-2)];
+const PRECISIONS: [(DType, f32); 3] = [(DType::F32, 1e-5), (DType::F16, 2e-2), (DType::BF16, 2e-1)];
 
 const CASES: [(&str, VisionFamily); 8] = [
     ("siglip", VisionFamily::Siglip),

@@ -30,7 +30,12 @@ impl FeedForward {
 
     /// `x` plus the feed-forward of `x`; `[batch, tokens, width]`.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let inner = self.up.forward(&self.norm.forward(x)?)?;
+        self.forward_modulated(x, Ok)
+    }
+
+    /// [`FeedForward::forward`] with `modulate` after the norm.
+    pub fn forward_modulated(&self, x: &Tensor, modulate: impl Fn(Tensor) -> Result<Tensor>) -> Result<Tensor> {
+        let inner = self.up.forward(&modulate(self.norm.forward(x)?)?)?;
         self.down.forward_add(&inner, x)
     }
 }

@@ -64,6 +64,11 @@ pub(super) trait Network {
         Ok(Tensor::cat(&tokens, 0)?)
     }
 
+    /// The embedding of a denoising timestep, `[1, width]`, by which the host's layers are modulated too.
+    fn time_embedding(&self, _timestep: f32) -> Result<Option<Tensor>> {
+        Ok(None)
+    }
+
     /// The mean identity of the training data, `[tokens, token width]`, if there is one.
     fn token_mean(&self) -> Option<&Tensor> {
         None

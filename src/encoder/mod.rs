@@ -13,6 +13,9 @@
 //! | [`FaceIdPlus`] (FaceID-Plus, PlusV2) | face embedding, hidden state −2 | fixed number per photo | concatenated |
 //! | [`InstantId`] | raw face embedding | fixed number per photo | concatenated |
 //! | [`FaceIdPortraitUnnorm`] | raw face embeddings | fixed number per identity | read together |
+//! | [`PulidV1`] (PuLID v1) | face and class embedding, five layers' hidden states | fixed number per photo | concatenated |
+//! | [`IdFormer`] (PuLID v1.1, PuLID-FLUX) | the same | fixed number per identity | read together |
+//! | [`TimeResampler`] (InstantX SD3.5) | hidden state −2, timestep | fixed number per photo | concatenated |
 //! | [`InstantXFlux`] | pooled image embedding | fixed number per photo | concatenated |
 
 mod attention_maps;
@@ -24,6 +27,7 @@ mod face_id_plus;
 mod face_resampler;
 mod features;
 mod full_face;
+mod id_former;
 mod instant_x;
 mod kind;
 mod omni_id;
@@ -31,7 +35,10 @@ mod omni_id_config;
 mod omni_id_places;
 mod perceiver;
 mod projection;
+mod pulid_mapping;
+mod pulid_v1;
 mod resampler;
+mod time_resampler;
 mod variant;
 
 pub use face_id::{FaceId, FaceIdConfig};
@@ -39,12 +46,15 @@ pub use face_id_plus::{FaceIdPlus, FaceIdPlusConfig};
 pub use face_resampler::{FaceIdPortraitUnnorm, InstantId};
 pub use features::{EncodeSettings, Features};
 pub use full_face::{FullFace, FullFaceConfig};
+pub use id_former::{IdFormer, IdFormerConfig};
 pub use instant_x::{InstantXFlux, InstantXFluxConfig};
 pub use kind::{EncoderInput, FaceInput, TokenCount};
 pub use omni_id::OmniId;
 pub use omni_id_config::OmniIdConfig;
 pub use projection::{Projection, ProjectionConfig};
+pub use pulid_v1::{PulidV1, PulidV1Config};
 pub use resampler::{Resampler, ResamplerConfig};
+pub use time_resampler::{TimeResampler, TimeResamplerConfig};
 pub use variant::Variant;
 
 use crate::error::{Error, Result};
@@ -180,6 +190,12 @@ macro_rules! encoders {
 encoders! {
     /// The native encoder: all photos at once, a fixed number of tokens.
     OmniId(OmniIdConfig) = 0, "omni_id", None;
+    /// PuLID for SDXL, version 1.
+    PulidV1(PulidV1Config) = 8, "pulid_v1", Some("mapping_patch_0.0.weight");
+    /// PuLID for SDXL, version 1.1, and for FLUX: IDFormer.
+    IdFormer(IdFormerConfig) = 9, "id_former", Some("id_embedding_mapping.0.weight");
+    /// InstantX SD3.5, whose tokens depend on the timestep.
+    TimeResampler(TimeResamplerConfig) = 10, "time_resampler", Some("time_embedding.linear_1.weight");
     /// InstantID.
     InstantId(ResamplerConfig) = 6, "instant_id", Some("latents");
     /// IP-Adapter FaceID Portrait (unnorm), which has all tensors of InstantID.
@@ -418,6 +434,15 @@ impl Encoder {
         let embedding = interface.face.map(zeros).transpose()?;
         let form = interface.face.map_or(EmbeddingForm::Raw, |face| face.form);
         self.encode_with(&[Features { image, embedding, form }], settings)
+    }
+
+    /// The embedding of a denoising timestep, 0 to 1000, `[1, width]`, by which the layers of the host are modulated as
+    /// well; `None` for encoders that do not depend on it.
+    ///
+    /// # Errors
+    /// Those of the device.
+    pub fn time_embedding(&self, timestep: f32) -> Result<Option<Tensor>> {
+        self.network().time_embedding(timestep)
     }
 
     /// The mean identity `[tokens, token width]`: "no identity" for an Omni-ID encoder, and subtracted before two

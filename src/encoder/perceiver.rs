@@ -61,48 +61,94 @@ impl PerceiverSizes {
 #[derive(Debug)]
 pub(super) struct Perceiver {
     proj_in: Linear,
-    layers: Vec<Layer>,
+    layers: Vec<PerceiverLayer>,
     proj_out: Linear,
     norm_out: LayerNorm,
-    heads: usize,
-    inner: usize,
 }
 
+/// Latents read features and each other in one softmax, then pass a feed-forward part; both are added to them. The keys
+/// are `0` (attention) and `1` (feed-forward).
 #[derive(Debug)]
-struct Layer {
+pub(super) struct PerceiverLayer {
+    attention: PerceiverAttention,
+    feed_forward: FeedForward,
+}
+
+/// Attention of latents over features and the latents themselves.
+#[derive(Debug)]
+pub(super) struct PerceiverAttention {
     norm_features: LayerNorm,
     norm_latents: LayerNorm,
     to_q: Linear,
     /// Rows: all keys, then all values.
     to_kv: Linear,
     to_out: Linear,
-    feed_forward: FeedForward,
+    heads: usize,
+    inner: usize,
+}
+
+impl PerceiverAttention {
+    /// Keys `norm1`, `norm2`, `to_q`, `to_kv`, `to_out`; features and latents are `width` wide.
+    pub fn build(width: usize, heads: usize, head_width: usize, weights: &Weights) -> Result<Self> {
+        let inner = heads * head_width;
+        let linear = |name: &str, input, output| weights.linear(name, input, output, false);
+        Ok(Self {
+            norm_features: weights.layer_norm("norm1", width, EPSILON)?,
+            norm_latents: weights.layer_norm("norm2", width, EPSILON)?,
+            to_q: linear("to_q", width, inner)?,
+            to_kv: linear("to_kv", width, 2 * inner)?,
+            to_out: linear("to_out", inner, width)?,
+            heads,
+            inner,
+        })
+    }
+
+    /// `latents` `[batch, tokens, width]` plus what they see in `features` `[batch, feature tokens, width]`; the
+    /// normalised latents pass `modulate` before.
+    pub fn forward(
+        &self,
+        features: &Tensor,
+        latents: &Tensor,
+        modulate: impl Fn(Tensor) -> Result<Tensor>,
+    ) -> Result<Tensor> {
+        let normal = modulate(self.norm_latents.forward(latents)?)?;
+        let all = Tensor::cat(&[&self.norm_features.forward(features)?, &normal], 1)?;
+        let q = self.to_q.forward(&normal)?;
+        let kv = self.to_kv.forward(&all)?;
+        let k = kv.narrow(2, 0, self.inner)?;
+        let v = kv.narrow(2, self.inner, self.inner)?;
+        self.to_out.forward_add(&attention(&q, &k, &v, self.heads)?, latents)
+    }
+}
+
+impl PerceiverLayer {
+    pub fn build(width: usize, heads: usize, head_width: usize, inner_width: usize, weights: &Weights) -> Result<Self> {
+        Ok(Self {
+            attention: PerceiverAttention::build(width, heads, head_width, &weights.pp("0"))?,
+            feed_forward: FeedForward::build(width, inner_width, ["0", "1", "3"], &weights.pp("1"))?,
+        })
+    }
+
+    /// `latents` `[batch, tokens, width]` after the layer; `features` are `[batch, feature tokens, width]`.
+    pub fn forward(&self, features: &Tensor, latents: &Tensor) -> Result<Tensor> {
+        self.feed_forward
+            .forward(&self.attention.forward(features, latents, Ok)?)
+    }
 }
 
 impl Perceiver {
     /// Takes every tensor from `weights`.
     pub fn build(sizes: PerceiverSizes, weights: &Weights) -> Result<Self> {
-        let (width, inner) = (sizes.width, sizes.heads * sizes.head_width);
-        let layer = |d: usize| -> Result<Layer> {
-            let layer = weights.pp("layers").pp(d);
-            let attention = layer.pp("0");
-            let linear = |name: &str, input, output| attention.linear(name, input, output, false);
-            Ok(Layer {
-                norm_features: attention.layer_norm("norm1", width, EPSILON)?,
-                norm_latents: attention.layer_norm("norm2", width, EPSILON)?,
-                to_q: linear("to_q", width, inner)?,
-                to_kv: linear("to_kv", width, 2 * inner)?,
-                to_out: linear("to_out", inner, width)?,
-                feed_forward: FeedForward::build(width, sizes.inner_width, ["0", "1", "3"], &layer.pp("1"))?,
-            })
+        let width = sizes.width;
+        let layer = |d: usize| {
+            let (heads, head_width, inner) = (sizes.heads, sizes.head_width, sizes.inner_width);
+            PerceiverLayer::build(width, heads, head_width, inner, &weights.pp("layers").pp(d))
         };
         Ok(Self {
             proj_in: weights.linear("proj_in", sizes.feature_width, width, true)?,
             layers: (0..sizes.depth).map(layer).collect::<Result<_>>()?,
             proj_out: weights.linear("proj_out", width, sizes.token_width, true)?,
             norm_out: weights.layer_norm("norm_out", sizes.token_width, EPSILON)?,
-            heads: sizes.heads,
-            inner,
         })
     }
 
@@ -112,14 +158,7 @@ impl Perceiver {
         let x = self.proj_in.forward(features)?;
         let mut z = latents;
         for layer in &self.layers {
-            let latents = layer.norm_latents.forward(&z)?;
-            let all = Tensor::cat(&[&layer.norm_features.forward(&x)?, &latents], 1)?;
-            let q = layer.to_q.forward(&latents)?;
-            let kv = layer.to_kv.forward(&all)?;
-            let k = kv.narrow(2, 0, self.inner)?;
-            let v = kv.narrow(2, self.inner, self.inner)?;
-            z = layer.to_out.forward_add(&attention(&q, &k, &v, self.heads)?, &z)?;
-            z = layer.feed_forward.forward(&z)?;
+            z = layer.forward(&x, &z)?;
         }
         self.norm_out.forward(&self.proj_out.forward(&z)?)
     }

@@ -405,3 +405,22 @@ fn the_form_of_an_embedding_is_the_one_that_an_encoder_was_trained_on() -> Resul
     }
     Ok(())
 }
+
+#[test]
+fn published_pulid_and_sd35_encoders_are_known_by_their_shapes() -> Result<()> {
+    // Parameters of the reference modules at the published sizes, counted with torch 2.15.
+    for (config, expected) in [
+        (EncoderConfig::PulidV1(PulidV1Config::published()), 54_886_400usize),
+        (EncoderConfig::IdFormer(IdFormerConfig::published()), 151_398_400),
+        (
+            EncoderConfig::TimeResampler(TimeResamplerConfig::published()),
+            111_637_376,
+        ),
+    ] {
+        let specs = config.tensors()?;
+        let count: usize = specs.iter().map(|spec| spec.shape.iter().product::<usize>()).sum();
+        assert_eq!(count, expected, "{:?}", config.kind());
+        assert_eq!(EncoderConfig::infer(specs.into_iter().collect::<Shapes>())?, config);
+    }
+    Ok(())
+}
