@@ -18,6 +18,7 @@ mod bicubic;
 pub mod checkpoint;
 pub mod conditioning;
 pub mod convert;
+mod convolution;
 #[doc(hidden)]
 pub mod cuda;
 mod default_model;

@@ -144,3 +144,8 @@ pub const FACE_RECOGNISER_FILE: Remedy = Remedy::new(
 );
 /// Embeddings of two networks.
 pub const SAME_FACE_NETWORK: Remedy = Remedy::new("same-face-network", "embed both photos with the same network");
+/// A file that is no face parsing network.
+pub const FACE_PARSER_FILE: Remedy = Remedy::new(
+    "face-parser-file",
+    "give facexlib's parsing_bisenet.pth, or the same network as safetensors or ONNX",
+);

@@ -11,8 +11,10 @@ mod mode;
 mod network;
 mod onnx;
 mod orientation;
+pub mod parsing;
 mod report;
 mod select;
+pub(crate) mod warp;
 
 pub use crate::photo::{Face, FaceBox, Landmarks};
 pub use detector::{DetectOptions, Detection, FaceDetector};

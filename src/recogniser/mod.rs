@@ -6,14 +6,12 @@
 //! networks; none is part of OmniID, and most may not be used commercially: see [`FaceNetwork::licence`].
 
 mod config;
-mod crop;
 mod file;
-mod layers;
 mod licence;
+mod mobile;
 mod onnx;
 mod recognise;
 mod residual;
-mod tensors;
 mod torch;
 
 pub use crate::face_embedding::{EmbeddingForm, FaceArchitecture, FaceEmbedding, FaceNetwork};

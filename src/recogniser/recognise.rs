@@ -1,11 +1,14 @@
 //! A face recognition network with its weights: from aligned crops to embeddings.
 
 use super::config::{ChannelOrder, RecogniserConfig, SIDE};
-use super::layers::Buffers;
+use super::mobile::Mobile;
 use super::residual::Residual;
-use super::{crop, file, licence};
+use super::{file, licence};
+use crate::convolution::{Buffers, Size};
 use crate::error::{Error, Result};
-use crate::face_embedding::{EmbeddingForm, FaceEmbedding, FaceNetwork};
+use crate::face::crop::ARCFACE_TEMPLATE;
+use crate::face::warp::{template_similarity, warp};
+use crate::face_embedding::{EmbeddingForm, FaceArchitecture, FaceEmbedding, FaceNetwork};
 use crate::limits::Limits;
 use crate::photo::Landmarks;
 use crate::tensor_file::{Checkpoint, Source};
@@ -29,15 +32,38 @@ pub struct FaceRecogniser {
 struct Inner {
     network: FaceNetwork,
     config: RecogniserConfig,
-    layers: Residual,
+    layers: Layers,
     /// Working memory that no call uses just now.
     buffers: Mutex<Vec<Buffers>>,
+}
+
+#[derive(Debug)]
+enum Layers {
+    Residual(Residual),
+    Mobile(Mobile),
+}
+
+impl Layers {
+    fn build(config: &RecogniserConfig, weights: &Weights) -> Result<Self> {
+        Ok(match config.architecture {
+            FaceArchitecture::SFace => Self::Mobile(Mobile::build(config, weights)?),
+            _ => Self::Residual(Residual::build(config, weights)?),
+        })
+    }
+
+    fn forward(&self, buffers: &mut Buffers, size: Size) -> Result<Vec<Vec<f32>>> {
+        match self {
+            Self::Residual(layers) => layers.forward(buffers, size),
+            Self::Mobile(layers) => layers.forward(buffers, size),
+        }
+    }
 }
 
 impl FaceRecogniser {
     /// Opens a file. The content decides which of these it is:
     /// - an IResNet of insightface as ONNX (`w600k_r50.onnx`, `glintr100.onnx`, AuraFace's `glintr100.onnx`) or under
     ///   the names of its training code (`backbone.pth`, or safetensors);
+    /// - SFace of OpenCV as ONNX (`face_recognition_sface_2021dec.onnx`);
     /// - IR-SE50 of facexlib (`recognition_arcface_ir_se50.pth`, or safetensors);
     /// - a native checkpoint with a face recogniser in it.
     ///
@@ -68,7 +94,7 @@ impl FaceRecogniser {
     /// [`Format`](crate::ErrorKind::Format) for a missing tensor or a wrong shape, and sizes that no network has.
     pub fn load<'a>(config: &RecogniserConfig, weights: impl Into<Weights<'a>>) -> Result<Self> {
         let weights = weights.into().to_dtype(DType::F32);
-        let layers = Residual::build(config, &weights).map_err(|error| error.context("face recogniser"))?;
+        let layers = Layers::build(config, &weights).map_err(|error| error.context("face recogniser"))?;
         let network = FaceNetwork {
             architecture: config.architecture,
             name: config.name.clone(),
@@ -118,7 +144,8 @@ impl FaceRecogniser {
     /// # Errors
     /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) when the landmarks do not determine where the face is.
     pub fn crop(&self, photo: &RgbImage, landmarks: &Landmarks) -> Result<RgbImage> {
-        crop::norm_crop(photo, landmarks)
+        let place = template_similarity(landmarks, &ARCFACE_TEMPLATE)?;
+        Ok(warp(photo, &place, self.size(), [0; 3]))
     }
 
     /// The raw embeddings of aligned crops, one for each.

@@ -1,11 +1,10 @@
 //! The residual networks: IResNet (Deng et al. 2019) and IR-SE50 with squeeze-and-excitation (Hu et al. 2018).
 
 use super::config::{RecogniserConfig, LAST_SIDE};
-use super::layers::{Buffer, Buffers, Extras, Layer, Output, Size};
+use crate::convolution::{same, Buffer, Buffers, Extras, Layer, Output, Size};
 use crate::error::Result;
 use crate::face_embedding::FaceArchitecture;
 use omniid_kernels::layers::{Initial, Weights};
-use omniid_kernels::ConvolutionShape;
 
 /// Channels per channel inside squeeze-and-excitation.
 pub(super) const REDUCTION: usize = 16;
@@ -48,16 +47,6 @@ pub(super) struct Residual {
     output: Output,
 }
 
-fn convolution([inputs, outputs]: [usize; 2], kernel: usize, stride: usize) -> ConvolutionShape {
-    ConvolutionShape {
-        inputs,
-        outputs,
-        kernel,
-        stride,
-        padding: kernel / 2,
-    }
-}
-
 impl Residual {
     /// Every tensor of the network.
     pub fn build(config: &RecogniserConfig, weights: &Weights) -> Result<Self> {
@@ -68,7 +57,7 @@ impl Residual {
             ..Extras::default()
         };
         let mut width = config.widths[0];
-        let stem = Layer::build(weights, "stem", convolution([3, width], 3, 1), slope)?;
+        let stem = Layer::build(weights, "stem", same([3, width], 3, 1), slope)?;
         let mut blocks = Vec::new();
         for (stage, (count, outputs)) in config.blocks()?.into_iter().zip(&config.widths[1..]).enumerate() {
             for index in 0..count {
@@ -77,13 +66,8 @@ impl Residual {
                 let stride = if index == 0 { 2 } else { 1 };
                 let first = Extras { affine: true, ..slope };
                 blocks.push(Block {
-                    first: Layer::build(&weights, "first", convolution(channels, 3, 1), first)?,
-                    second: Layer::build(
-                        &weights,
-                        "second",
-                        convolution([*outputs; 2], 3, stride),
-                        Extras::default(),
-                    )?,
+                    first: Layer::build(&weights, "first", same(channels, 3, 1), first)?,
+                    second: Layer::build(&weights, "second", same([*outputs; 2], 3, stride), Extras::default())?,
                     squeeze: match squeezed {
                         true => Some(Squeeze::build(&weights.pp("squeeze"), *outputs)?),
                         false => None,
@@ -93,7 +77,7 @@ impl Residual {
                         // IR-SE50 leaves out the convolution where the width stays.
                         _ if squeezed && width == *outputs => Shortcut::Subsampled,
                         _ => {
-                            let shape = convolution(channels, 1, stride);
+                            let shape = same(channels, 1, stride);
                             Shortcut::Convolution(Layer::build(&weights, "shortcut", shape, Extras::default())?)
                         }
                     },

@@ -67,13 +67,13 @@ const OTHERS: [(usize, &[u8], &str, Option<Remedy>); 28] = [
     (
         0,
         b"\x08\x07\x12",
-        "an ONNX graph (only face detectors and face recognisers are read from ONNX)",
+        "an ONNX graph (only face detectors, recognisers and parsers are read from ONNX)",
         None,
     ),
     (
         0,
         b"\x08\x08\x12",
-        "an ONNX graph (only face detectors and face recognisers are read from ONNX)",
+        "an ONNX graph (only face detectors, recognisers and parsers are read from ONNX)",
         None,
     ),
 ];
@@ -119,6 +119,8 @@ pub(crate) enum Expected {
     Detector,
     /// A face recognition network, as ONNX, safetensors or of PyTorch.
     Recogniser,
+    /// A face parsing network, as ONNX, safetensors or of PyTorch.
+    Parser,
 }
 
 impl Expected {
@@ -127,6 +129,7 @@ impl Expected {
             Self::Checkpoint => "a checkpoint",
             Self::Detector => "a face detector",
             Self::Recogniser => "a face recognition network",
+            Self::Parser => "a face parser",
         }
     }
 
@@ -134,6 +137,7 @@ impl Expected {
         match self {
             Self::Checkpoint => "safetensors or a PyTorch file",
             Self::Detector => "YuNet as safetensors or ONNX",
+            Self::Parser => "BiSeNet as ONNX, safetensors or a PyTorch file",
             Self::Recogniser => "IResNet, SFace or IR-SE50 as ONNX, safetensors or a PyTorch file",
         }
     }
@@ -143,7 +147,9 @@ impl Expected {
         match (remedy, self) {
             (Some(remedy), _) => error.with_remedy(remedy),
             (None, Self::Checkpoint) => error.with_remedy(remedy::WEIGHTS_FILE),
-            (None, Self::Detector | Self::Recogniser) => error,
+            (None, Self::Detector) => error,
+            (None, Self::Recogniser) => error.with_remedy(remedy::FACE_RECOGNISER_FILE),
+            (None, Self::Parser) => error.with_remedy(remedy::FACE_PARSER_FILE),
         }
     }
 }
@@ -226,6 +232,7 @@ fn text_error(expected: Expected, text: &str) -> Error {
     let message = match expected {
         Expected::Checkpoint => format!("not a checkpoint, the file is {what}: {begin}{more}"),
         Expected::Detector => format!("not a face detector, the file is {what}: {begin}{more}"),
+        Expected::Parser => format!("not a face parser, the file is {what}: {begin}{more}"),
         Expected::Recogniser => format!("not a face recognition network, the file is {what}: {begin}{more}"),
     };
     expected.advise(Error::format(message), next)

@@ -4,16 +4,15 @@
 //! inside the graph or before it. So the graph is followed from its input to its output, and the weights are taken from
 //! the nodes on the way.
 
+mod mobile;
 mod residual;
-mod walk;
 
-use super::config::RecogniserConfig;
-use super::tensors::Tensors;
+use super::config::{RecogniserConfig, LAST_SIDE};
+use crate::convolution::{Reading, Tensors, Walk};
 use crate::error::{Error, Result};
 use crate::remedy;
 use crate::tensor_file::onnx::OnnxGraph;
 use crate::tensor_file::Checkpoint;
-use walk::{Reading, Walk};
 
 /// Reads a network and its weights, under the names of the native format.
 ///
@@ -36,35 +35,56 @@ pub(super) fn read(bytes: &[u8]) -> Result<(RecogniserConfig, Checkpoint)> {
 }
 
 fn network(walk: &Walk, tensors: &mut Tensors) -> Reading<RecogniserConfig> {
-    let (pixels, value) = pixels(walk)?;
-    let mut config = residual::read(walk, value, tensors)?;
-    [config.pixel_scale, config.pixel_shift] = pixels;
+    let ([mut scale, mut shift], as_they_are, value) = walk.pixels()?;
+    // The rule of insightface (`arcface_onnx.py`): a graph that subtracts and multiplies first takes pixels as they are;
+    // every other takes (pixel − 127.5) / 127.5.
+    if !as_they_are {
+        (scale, shift) = (scale / 127.5, shift - scale);
+    }
+    let (stem, value) = walk.next_convolution(value, [3, 1], 3)?;
+    let width = stem.shape.outputs;
+    let (slope, value) = walk.slope(value, width)?;
+    let mut config = match walk.consumers(value).len() {
+        // A depthwise convolution alone.
+        1 => mobile::read(walk, value, width, tensors)?,
+        // A residual block and its shortcut.
+        _ => residual::read(walk, value, width, tensors)?,
+    };
+    push(tensors.affine("stem", stem.affine))?;
+    push(tensors.vector("stem.slope", slope))?;
+    [config.pixel_scale, config.pixel_shift] = [scale, shift];
     Ok(config)
 }
 
-/// How a pixel becomes a value of the first convolution, as factor and summand; and that value.
-///
-/// The rule of insightface (`arcface_onnx.py`): a graph that subtracts and multiplies first takes pixels as they are;
-/// every other takes (pixel − 127.5) / 127.5.
-fn pixels<'a>(walk: &Walk<'a>) -> Reading<([f32; 2], &'a str)> {
-    let mut value = walk.input()?;
-    let [mut scale, mut shift] = [1.0, 0.0];
-    let (mut subtracts, mut multiplies) = (false, false);
-    while let Some(node) = walk.next_if(value, &["Sub", "Add", "Mul", "Div"]) {
-        let number = walk.scalar(node);
-        let number = number.ok_or_else(|| format!("{} has no single number", walk.label(node)))?;
-        match node.operation {
-            "Sub" => shift -= number,
-            "Add" => shift += number,
-            "Mul" => (scale, shift) = (scale * number, shift * number),
-            _ => (scale, shift) = (scale / number, shift / number),
+/// The last layers: batch normalisation, matrix, batch normalisation. The number of values of an embedding.
+fn output<'a>(walk: &Walk<'a>, mut value: &'a str, width: usize, tensors: &mut Tensors) -> Reading<usize> {
+    let norm = match walk.next_if(value, &["BatchNormalization"]) {
+        Some(node) => {
+            value = walk.output(node)?;
+            Some(walk.batch_norm(node, width)?)
         }
-        subtracts |= matches!(node.operation, "Sub" | "Add");
-        multiplies |= matches!(node.operation, "Mul" | "Div");
-        value = walk.output(node)?;
+        None => None,
+    };
+    let (mut matrix, mut value) = walk.matrix(walk.original(value))?;
+    let (dimension, inputs) = (matrix.shape[0], matrix.shape[1]);
+    let expected = width * LAST_SIDE * LAST_SIDE;
+    if inputs != expected {
+        return Err(format!(
+            "the last matrix has {inputs} columns, expected {expected} for {width} channels of {LAST_SIDE} x {LAST_SIDE}"
+        ));
     }
-    if !(subtracts && multiplies) {
-        (scale, shift) = (scale / 127.5, shift - scale);
+    if let Some(norm) = norm {
+        matrix = matrix.after(&norm);
     }
-    Ok(([scale, shift], value))
+    if let Some(node) = walk.next_if(value, &["BatchNormalization"]) {
+        matrix = matrix.then(&walk.batch_norm(node, dimension)?);
+        value = walk.original(walk.output(node)?);
+    }
+    walk.expect_output(value)?;
+    push(tensors.affine("output", matrix))?;
+    Ok(dimension)
+}
+
+fn push(outcome: Result<()>) -> Reading<()> {
+    outcome.map_err(|error| error.message().to_string())
 }

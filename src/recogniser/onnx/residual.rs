@@ -1,21 +1,18 @@
 //! IResNet out of a graph.
 
-use super::super::config::{RecogniserConfig, BLOCKS, LAST_SIDE};
-use super::super::tensors::{Affine, BatchNorm, Tensors};
-use super::walk::{Convolution, Reading, Walk};
+use super::super::config::{RecogniserConfig, BLOCKS};
+use super::{output, push};
+use crate::convolution::{Affine, BatchNorm, Convolution, Reading, Tensors, Walk};
 use crate::face_embedding::FaceArchitecture;
 
-/// Reads the network that begins with the convolution of `value`.
-pub(super) fn read(walk: &Walk, value: &str, tensors: &mut Tensors) -> Reading<RecogniserConfig> {
-    let node = walk.next(value, &["Conv"])?;
-    let (stem, value) = walk.convolution_and_norm(node)?;
-    expect(walk.label(node), &stem, [3, 1], 3)?;
-    let mut width = stem.shape.outputs;
+/// Reads the blocks behind the stem, which has `width` channels and results in `value`.
+pub(super) fn read<'a>(
+    walk: &Walk<'a>,
+    mut value: &'a str,
+    mut width: usize,
+    tensors: &mut Tensors,
+) -> Reading<RecogniserConfig> {
     let mut widths = vec![width];
-    let (slope, mut value) = walk.slope(value, width)?;
-    push(tensors.affine("stem", stem.affine))?;
-    push(tensors.vector("stem.slope", slope))?;
-
     let mut counts: Vec<usize> = Vec::new();
     // A block begins with a fork: into its batch normalisation, and into its shortcut.
     while walk.consumers(value).len() == 2 {
@@ -44,30 +41,7 @@ pub(super) fn read(walk: &Walk, value: &str, tensors: &mut Tensors) -> Reading<R
         ));
     };
 
-    let norm = match walk.next_if(value, &["BatchNormalization"]) {
-        Some(node) => {
-            value = walk.output(node)?;
-            Some(walk.batch_norm(node, width)?)
-        }
-        None => None,
-    };
-    let (mut matrix, mut value) = walk.matrix(walk.original(value))?;
-    let (dimension, inputs) = (matrix.shape[0], matrix.shape[1]);
-    if inputs != width * LAST_SIDE * LAST_SIDE {
-        return Err(format!(
-            "the last matrix has {inputs} columns, expected {} for {width} channels of {LAST_SIDE} x {LAST_SIDE}",
-            width * LAST_SIDE * LAST_SIDE
-        ));
-    }
-    if let Some(norm) = norm {
-        matrix = matrix.after(&norm);
-    }
-    if let Some(node) = walk.next_if(value, &["BatchNormalization"]) {
-        matrix = matrix.then(&walk.batch_norm(node, dimension)?);
-        value = walk.original(walk.output(node)?);
-    }
-    walk.expect_output(value)?;
-    push(tensors.affine("output", matrix))?;
+    let dimension = output(walk, value, width, tensors)?;
     let architecture = FaceArchitecture::IResNet { layers };
     Ok(RecogniserConfig::new(architecture, widths, dimension))
 }
@@ -97,15 +71,13 @@ fn block<'a>(walk: &Walk<'a>, input: &str, width: usize) -> Reading<Block<'a>> {
     };
     let node = wanted("BatchNormalization").ok_or_else(odd)?;
     let norm = walk.batch_norm(node, width)?;
-    let node = walk.next(walk.original(walk.output(node)?), &["Conv"])?;
-    let (first, value) = walk.convolution_and_norm(node)?;
-    expect(walk.label(node), &first, [3, 1], width)?;
+    let (first, value) = walk.next_convolution(walk.original(walk.output(node)?), [3, 1], width)?;
     let outputs = first.shape.outputs;
     let (slope, value) = walk.slope(value, outputs)?;
     let node = walk.next(value, &["Conv"])?;
     let (second, value) = walk.convolution_and_norm(node)?;
     let stride = second.shape.stride;
-    expect(walk.label(node), &second, [3, stride], outputs)?;
+    walk.expect(node, &second, [3, stride], outputs)?;
     if !(1..=2).contains(&stride) || second.shape.outputs != outputs {
         return Err(format!(
             "{}: {:?}, not of a residual block",
@@ -117,7 +89,7 @@ fn block<'a>(walk: &Walk<'a>, input: &str, width: usize) -> Reading<Block<'a>> {
     let (shortcut, other) = match wanted("Conv") {
         Some(node) => {
             let (shortcut, value) = walk.convolution_and_norm(node)?;
-            expect(walk.label(node), &shortcut, [1, stride], width)?;
+            walk.expect(node, &shortcut, [1, stride], width)?;
             if shortcut.shape.outputs != outputs {
                 return Err(format!("{}: another width than its block", walk.label(node)));
             }
@@ -162,22 +134,4 @@ impl Block<'_> {
             None => Ok(()),
         }
     }
-}
-
-/// Fails unless a convolution has this kernel, stride and number of inputs, with the padding that keeps the middle.
-fn expect(label: String, convolution: &Convolution, [kernel, stride]: [usize; 2], inputs: usize) -> Reading<()> {
-    let shape = convolution.shape;
-    let fits = (shape.kernel, shape.stride, shape.padding) == (kernel, stride, kernel / 2);
-    match fits && shape.inputs == inputs && convolution.groups == 1 {
-        true => Ok(()),
-        false => Err(format!(
-            "{label}: {shape:?} in {} groups, expected a {kernel} x {kernel} kernel of {inputs} channels with stride \
-             {stride}",
-            convolution.groups
-        )),
-    }
-}
-
-fn push(outcome: crate::error::Result<()>) -> Reading<()> {
-    outcome.map_err(|error| error.message().to_string())
 }

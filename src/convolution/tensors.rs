@@ -7,7 +7,7 @@ use candle_core::{Device, Tensor};
 use std::collections::BTreeMap;
 
 /// A batch normalisation as factor and summand of each channel.
-pub(super) struct BatchNorm {
+pub(crate) struct BatchNorm {
     pub scale: Vec<f64>,
     pub shift: Vec<f64>,
 }
@@ -33,7 +33,7 @@ impl BatchNorm {
 }
 
 /// A layer `[outputs, …]` with a bias: a convolution or a matrix.
-pub(super) struct Affine {
+pub(crate) struct Affine {
     pub shape: Vec<usize>,
     pub weight: Vec<f32>,
     pub bias: Vec<f64>,
@@ -45,6 +45,11 @@ impl Affine {
         let outputs = shape.first().copied().unwrap_or(0);
         let bias = bias.map_or(vec![0.0; outputs], |bias| bias.into_iter().map(f64::from).collect());
         Self { shape, weight, bias }
+    }
+
+    /// Number of outputs.
+    pub fn outputs(&self) -> usize {
+        self.bias.len()
     }
 
     /// Values per output.
@@ -85,7 +90,7 @@ impl Affine {
 
 /// Named tensors.
 #[derive(Default)]
-pub(super) struct Tensors(Vec<(String, Tensor)>);
+pub(crate) struct Tensors(Vec<(String, Tensor)>);
 
 impl Tensors {
     pub fn push(&mut self, name: &str, shape: &[usize], values: Vec<f32>) -> Result<()> {

@@ -1,15 +1,15 @@
 //! Following a graph from node to node by what flows through it, whatever its nodes and weights are called.
 
-use super::super::tensors::{Affine, BatchNorm};
+use super::tensors::{Affine, BatchNorm};
 use crate::tensor_file::onnx::{OnnxGraph, OnnxNode, OnnxTensor};
 use omniid_kernels::ConvolutionShape;
 use std::collections::{HashMap, HashSet};
 
 /// The outcome of reading; the text says which node does not fit.
-pub(super) type Reading<T> = Result<T, String>;
+pub(crate) type Reading<T> = Result<T, String>;
 
 /// A graph without the nodes that change nothing.
-pub(super) struct Walk<'a> {
+pub(crate) struct Walk<'a> {
     graph: &'a OnnxGraph<'a>,
     /// Values that are another one.
     same: HashMap<&'a str, &'a str>,
@@ -20,7 +20,7 @@ pub(super) struct Walk<'a> {
 }
 
 /// A convolution and its number of groups.
-pub(super) struct Convolution {
+pub(crate) struct Convolution {
     pub shape: ConvolutionShape,
     pub groups: usize,
     pub affine: Affine,
@@ -101,6 +101,28 @@ impl<'a> Walk<'a> {
             [input] => Ok(input),
             inputs => Err(format!("the graph has {} inputs, expected 1", inputs.len())),
         }
+    }
+
+    /// The picture that the first layer sees, and how its values come from pixels of 0 to 255 that the caller gives as
+    /// they are: factor, summand, and whether the graph both shifts and scales.
+    pub fn pixels(&self) -> Reading<([f32; 2], bool, &'a str)> {
+        let mut value = self.input()?;
+        let [mut scale, mut shift] = [1.0, 0.0];
+        let (mut shifts, mut scales) = (false, false);
+        while let Some(node) = self.next_if(value, &["Sub", "Add", "Mul", "Div"]) {
+            let number = self.scalar(node);
+            let number = number.ok_or_else(|| format!("{} has no single number", self.label(node)))?;
+            match node.operation {
+                "Sub" => shift -= number,
+                "Add" => shift += number,
+                "Mul" => (scale, shift) = (scale * number, shift * number),
+                _ => (scale, shift) = (scale / number, shift / number),
+            }
+            shifts |= matches!(node.operation, "Sub" | "Add");
+            scales |= matches!(node.operation, "Mul" | "Div");
+            value = self.output(node)?;
+        }
+        Ok(([scale, shift], shifts && scales, value))
     }
 
     /// Fails unless the value is a result of the graph.
@@ -189,7 +211,7 @@ impl<'a> Walk<'a> {
     }
 
     /// A number that a node adds to a value or multiplies it with; `None` when the other input is no single number.
-    pub fn scalar(&self, node: &OnnxNode) -> Option<f32> {
+    fn scalar(&self, node: &OnnxNode) -> Option<f32> {
         let values = self.values(node, 1).ok()?;
         let first = *values.first()?;
         values.iter().all(|value| *value == first).then_some(first)
@@ -256,6 +278,37 @@ impl<'a> Walk<'a> {
             groups,
             affine: Affine::new(tensor.shape.clone(), weight, bias),
         })
+    }
+
+    /// [`Walk::convolution_and_norm`] of the one convolution that a value goes into, which must have this kernel, stride
+    /// and number of inputs, and the padding that keeps the middle.
+    pub fn next_convolution(&self, value: &str, form: [usize; 2], inputs: usize) -> Reading<(Convolution, &'a str)> {
+        let node = self.next(value, &["Conv"])?;
+        let (convolution, value) = self.convolution_and_norm(node)?;
+        self.expect(node, &convolution, form, inputs)?;
+        Ok((convolution, value))
+    }
+
+    /// Fails unless the convolution at `node` has this kernel, stride and number of inputs, the padding that keeps the
+    /// middle, and one group.
+    pub fn expect(
+        &self,
+        node: &OnnxNode,
+        convolution: &Convolution,
+        [kernel, stride]: [usize; 2],
+        inputs: usize,
+    ) -> Reading<()> {
+        let shape = convolution.shape;
+        let fits = (shape.kernel, shape.stride, shape.padding) == (kernel, stride, kernel / 2);
+        match fits && shape.inputs == inputs && convolution.groups == 1 {
+            true => Ok(()),
+            false => Err(format!(
+                "{}: {shape:?} in {} groups, expected a {kernel} x {kernel} kernel of {inputs} channels with stride \
+                 {stride}",
+                self.label(node),
+                convolution.groups
+            )),
+        }
     }
 
     /// The convolution at `node`, with the batch normalisation behind it if there is one, and its result.

@@ -1,4 +1,4 @@
-//! What the face networks are made of: convolutions with everything that is fused into them, and working memory.
+//! Convolutions with everything that is fused into them, the last matrix, and working memory.
 
 use crate::error::Result;
 use candle_core::Tensor;
@@ -8,11 +8,22 @@ use omniid_kernels::{
 };
 
 /// A picture's sizes: batch, height, width.
-pub(super) type Size = [usize; 3];
+pub(crate) type Size = [usize; 3];
+
+/// A convolution with a square kernel, and the padding with which only the stride makes the picture smaller.
+pub(crate) fn same([inputs, outputs]: [usize; 2], kernel: usize, stride: usize) -> ConvolutionShape {
+    ConvolutionShape {
+        inputs,
+        outputs,
+        kernel,
+        stride,
+        padding: kernel / 2,
+    }
+}
 
 /// Which tensors a convolution has besides its weight and bias.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Extras {
+pub(crate) struct Extras {
     /// `scale` and `shift` of the input's channels.
     pub affine: bool,
     /// `slope`: what negative results are multiplied with.
@@ -31,7 +42,7 @@ enum Kernel {
 
 /// A convolution with bias and what is fused into it.
 #[derive(Debug)]
-pub(super) struct Layer {
+pub(crate) struct Layer {
     kernel: Kernel,
     shape: ConvolutionShape,
     bias: Vec<f32>,
@@ -131,7 +142,7 @@ impl Layer {
 
 /// The last layer: a picture `[side, side, channels]` to an embedding.
 #[derive(Debug)]
-pub(super) struct Output {
+pub(crate) struct Output {
     matrix: Option<PackedMatrix>,
     bias: Vec<f32>,
     inputs: usize,
@@ -180,7 +191,7 @@ impl Output {
 
 /// Working memory that is kept from layer to layer.
 #[derive(Debug, Default)]
-pub(super) struct Buffer(Vec<f32>);
+pub(crate) struct Buffer(Vec<f32>);
 
 impl Buffer {
     /// `count` values of any content.
@@ -191,6 +202,11 @@ impl Buffer {
         &mut self.0[..count]
     }
 
+    /// The values that were taken last.
+    pub fn into_values(self) -> Vec<f32> {
+        self.0
+    }
+
     /// The first `count` values.
     pub fn get(&self, count: usize) -> &[f32] {
         self.0.get(..count).unwrap_or(&self.0)
@@ -199,7 +215,7 @@ impl Buffer {
 
 /// Working memory of a network: the picture, and what is computed from it.
 #[derive(Debug, Default)]
-pub(super) struct Buffers {
+pub(crate) struct Buffers {
     pub picture: Buffer,
     pub middle: Buffer,
     pub shortcut: Buffer,
