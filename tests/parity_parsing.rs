@@ -23,14 +23,23 @@ fn folder() -> PathBuf {
 #[test]
 fn scores_and_labels_equal_the_references() -> Result<(), Box<dyn std::error::Error>> {
     let face = RgbImage::from_fn(96, 64, |x, y| {
-        Rgb(std::array::from_fn(|c| ((x * 5 + y * 3 + c as u32 * 70 + x * y / 7) % 256) as u8))
+        Rgb(std::array::from_fn(|c| {
+            ((x * 5 + y * 3 + c as u32 * 70 + x * y / 7) % 256) as u8
+        }))
     });
-    for (case, file) in [("training", "model.pth"), ("onnx", "model.onnx"), ("onnx_one_output", "model.onnx")] {
+    for (case, file) in [
+        ("training", "model.pth"),
+        ("onnx", "model.onnx"),
+        ("onnx_one_output", "model.onnx"),
+    ] {
         let case = folder().join(case);
         let parser = FaceParser::open(case.join(file), &Limits::default())?;
         let expected = Checkpoint::open(case.join("expected.safetensors"), &Limits::default())?;
         let scores = expected.tensor("scores", DType::F32, &Device::Cpu)?.to_vec3::<f32>()?;
-        let labels = expected.tensor("labels", DType::F32, &Device::Cpu)?.flatten_all()?.to_vec1::<f32>()?;
+        let labels = expected
+            .tensor("labels", DType::F32, &Device::Cpu)?
+            .flatten_all()?
+            .to_vec1::<f32>()?;
         let computed = parser.scores(&face)?;
         let mut worst = 0f32;
         for (y, line) in scores.iter().enumerate() {
@@ -46,8 +55,18 @@ fn scores_and_labels_equal_the_references() -> Result<(), Box<dyn std::error::Er
         assert!(worst <= LIMIT, "{}: {worst:.1e}", case.display());
         // Where two labels are equally good to the last digits, either may win.
         let map = parser.parse(&face)?;
-        let same = map.labels().iter().zip(&labels).filter(|(&a, &b)| f32::from(a) == b).count();
-        assert!(same + 2 >= labels.len(), "{}: {same} of {}", case.display(), labels.len());
+        let same = map
+            .labels()
+            .iter()
+            .zip(&labels)
+            .filter(|(&a, &b)| f32::from(a) == b)
+            .count();
+        assert!(
+            same + 2 >= labels.len(),
+            "{}: {same} of {}",
+            case.display(),
+            labels.len()
+        );
         // The picture has several labels: what is compared depends on it.
         let first = map.labels()[0];
         assert!(map.labels().iter().any(|&label| label != first));

@@ -5,6 +5,7 @@
 use candle_core::{DType, Device};
 use image::{Rgb, RgbImage};
 use omniid::checkpoint::Checkpoint;
+use omniid::face::Landmarks;
 use omniid::recogniser::{EmbeddingForm, FaceArchitecture, FaceRecogniser};
 use omniid::Limits;
 use std::path::{Path, PathBuf};
@@ -101,4 +102,64 @@ fn iresnet_under_the_names_of_its_training_code() -> Outcome {
 #[test]
 fn ir_se50_equals_pytorch() -> Outcome {
     check("ir_se50", "model.pth", FaceArchitecture::IrSe50)
+}
+
+#[test]
+fn sface_equals_onnx_runtime() -> Outcome {
+    check("sface", "model.onnx", FaceArchitecture::SFace)
+}
+
+/// The crops of the reference, by OpenCV, of the same photo and landmarks.
+#[test]
+fn crops_equal_opencvs() -> Outcome {
+    let photo = RgbImage::from_fn(300, 200, |x, y| {
+        Rgb(std::array::from_fn(|c| {
+            let c = c as u32;
+            (x * (4 + c) / 6 + y * (5 - c) / 8 + x * y / 97 % 16).min(255) as u8
+        }))
+    });
+    let faces = [
+        [
+            [120.5, 60.25],
+            [170.0, 75.5],
+            [140.0, 100.0],
+            [105.75, 120.0],
+            [150.0, 135.0],
+        ],
+        [
+            [60.0, 40.0],
+            [220.0, 50.0],
+            [140.0, 110.0],
+            [80.0, 160.0],
+            [210.0, 165.0],
+        ],
+        [
+            [262.0, 20.0],
+            [290.0, 22.0],
+            [276.0, 38.0],
+            [265.0, 52.0],
+            [287.0, 53.0],
+        ],
+    ];
+    let recogniser = FaceRecogniser::open(folder().join("folded/model.onnx"), &Limits::default())?;
+    for (i, landmarks) in faces.into_iter().enumerate() {
+        let expected = image::open(folder().join(format!("crops/{i}.png")))?.to_rgb8();
+        let crop = recogniser.crop(&photo, &Landmarks(landmarks))?;
+        assert_eq!(crop.dimensions(), expected.dimensions());
+        let differences = crop.as_raw().iter().zip(expected.as_raw()).map(|(a, b)| a.abs_diff(*b));
+        let (mut worst, mut others) = (0, 0);
+        for difference in differences {
+            worst = worst.max(difference);
+            others += usize::from(difference > 0);
+        }
+        println!(
+            "crop {i}: {others} of {} values differ, by at most {worst}",
+            crop.as_raw().len()
+        );
+        assert!(
+            worst <= 1 && others * 50 < crop.as_raw().len(),
+            "{i}: {worst}, {others}"
+        );
+    }
+    Ok(())
 }

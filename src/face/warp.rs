@@ -2,9 +2,9 @@
 //! facexlib.
 //!
 //! All take the photo to a template by a similarity of the five landmarks and OpenCV's `warpAffine`, bilinear, with one
-//! colour outside the photo. OpenCV computes with whole numbers: positions in 1/32 pixel from products in 1/1024. So does
-//! this, so that crops are those of the reference up to the last bit of a few pixels. (OpenCV 5 has another way, whose
-//! crops differ from those of OpenCV 4 by one or two levels.)
+//! colour outside the photo. OpenCV 4 computes with whole numbers: positions in 1/32 pixel from products in 1/1024. So does
+//! this: all but a few values per crop are the same. (OpenCV 5 computes in another way, and differs from OpenCV 4 by a
+//! few levels in a few percent of the values.)
 
 use super::crop::Similarity;
 use crate::error::Result;

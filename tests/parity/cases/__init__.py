@@ -1,7 +1,7 @@
 """The areas of the parity fixtures, one module each."""
 
-from . import faceid, identity_encoders, injection, minihost, omni_id, projections, pulid_injection, vision
-from . import vision_families
+from . import faceid, identity_encoders, injection, minihost, omni_id, parsing, projections, pulid_injection
+from . import recogniser, vision, vision_families
 
 AREAS = [
     vision,
@@ -13,4 +13,6 @@ AREAS = [
     injection,
     minihost,
     pulid_injection,
+    recogniser,
+    parsing,
 ]

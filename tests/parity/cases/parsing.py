@@ -18,7 +18,7 @@ HEIGHT, WIDTH = 64, 96
 
 
 def add_options(group):
-    group.add_argument("--parsing-widths", type=int, nargs=4, default=(8, 12, 16, 20))
+    group.add_argument("--parsing-widths", type=int, nargs=4, default=(8, 8, 12, 16))
 
 
 class Normed(nn.Module):
@@ -128,7 +128,7 @@ class Labels(nn.Module):
 class BiSeNet(nn.Module):
     """`heads`: with the labels at 1/16 and 1/32, as facexlib's file."""
 
-    def __init__(self, widths, context=12, fusion=16, hidden=20, heads=True):
+    def __init__(self, widths, context=8, fusion=12, hidden=10, heads=True):
         super().__init__()
         self.cp = Context(widths, context)
         self.ffm = Fusion(widths[1] + context, fusion)

@@ -285,8 +285,9 @@ def run(path, pixels):
 
 
 def generate(folder, options):
+    norm_crops(folder / "crops")
     layers, dimension = options.recogniser_layers, options.recogniser_dimension
-    widths = (8, 8, 12, 16, 20)
+    widths = (4, 4, 6, 8, 10)
     graphs = {
         "folded": {"numbers": True},
         "plain": {"fold": False, "data": "float", "transposed": False},
@@ -307,7 +308,7 @@ def generate(folder, options):
     torch.onnx.export(module, (torch.from_numpy(planes()),), path, dynamo=False)
     save(folder / "exported" / "expected.safetensors", {"embeddings": run(path, planes())})
     start(NAME, "sface", options)
-    module = randomise(SFace((8, 12, 12, 12, 16, 16, 16, 20, 20, 20, 20, 20, 24, 24), dimension))
+    module = randomise(SFace((4, 6, 6, 6, 8, 8, 8, 10, 10, 10, 10, 10, 12, 12), dimension))
     path = folder / "sface" / "model.onnx"
     sface_graph(module, path, dimension, fold=False)
     save(folder / "sface" / "expected.safetensors", {"embeddings": run(path, planes(0, 1))})
@@ -318,12 +319,48 @@ def generate(folder, options):
     with torch.no_grad():
         save(folder / "training" / "expected.safetensors", {"embeddings": module(torch.from_numpy(planes()))})
     start(NAME, "ir_se50", options)
-    module = randomise(IrSe50((16, 16, 16, 32, 32), dimension))
+    # Its weights are stored as 16-bit floats, to keep the fixture small.
+    module = randomise(IrSe50((16, 16, 16, 16, 32), dimension)).half().float()
     (folder / "ir_se50").mkdir(parents=True, exist_ok=True)
-    torch.save(module.state_dict(), folder / "ir_se50" / "model.pth")
+    half = {name: value.half() if value.is_floating_point() else value for name, value in module.state_dict().items()}
+    torch.save(half, folder / "ir_se50" / "model.pth")
     with torch.no_grad():
         pixels = torch.from_numpy(planes(order=(2, 1, 0)))
         save(folder / "ir_se50" / "expected.safetensors", {"embeddings": module(pixels)})
+
+
+def similarity(landmarks):
+    """The similarity that takes the landmarks to ArcFace's template (Umeyama 1991), by singular values."""
+    template = np.array([[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]])
+    source, target = landmarks - landmarks.mean(0), template - template.mean(0)
+    u, values, v = np.linalg.svd(target.T @ source / 5)
+    signs = np.array([1, np.sign(np.linalg.det(u) * np.linalg.det(v))])
+    rotation = u @ np.diag(signs) @ v
+    scale = (values * signs).sum() / source.var(0).sum()
+    return np.hstack([scale * rotation, (template.mean(0) - scale * rotation @ landmarks.mean(0))[:, None]])
+
+
+#: Landmarks in a photo of 300 x 200 pixels: turned, large, and reaching beyond the border.
+LANDMARKS = (
+    ((120.5, 60.25), (170.0, 75.5), (140.0, 100.0), (105.75, 120.0), (150.0, 135.0)),
+    ((60.0, 40.0), (220.0, 50.0), (140.0, 110.0), (80.0, 160.0), (210.0, 165.0)),
+    ((262.0, 20.0), (290.0, 22.0), (276.0, 38.0), (265.0, 52.0), (287.0, 53.0)),
+)
+
+
+def photo():
+    """A smooth picture [200, 300, 3] that the Rust test makes by the same formula."""
+    y, x, c = np.meshgrid(np.arange(200), np.arange(300), np.arange(3), indexing="ij")
+    return (x * (4 + c) // 6 + y * (5 - c) // 8 + (x * y // 97) % 16).clip(0, 255).astype(np.uint8)
+
+
+def norm_crops(folder):
+    import cv2
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for i, landmarks in enumerate(LANDMARKS):
+        crop = cv2.warpAffine(photo(), similarity(np.array(landmarks)), (SIDE, SIDE), borderValue=0.0)
+        cv2.imwrite(str(folder / f"{i}.png"), crop[..., ::-1])
 
 
 def full_width(folder):
