@@ -10,6 +10,15 @@ size (`host_layers`). Needs PyTorch and diffusers.
 """
 
 from ._attachment import Attachment, attach, attachments, detach
+from ._control import ControlNetAttachment, attach_controlnet
 from ._layers import host_layers
 
-__all__ = ["Attachment", "attach", "attachments", "detach", "host_layers"]
+__all__ = [
+    "Attachment",
+    "ControlNetAttachment",
+    "attach",
+    "attach_controlnet",
+    "attachments",
+    "detach",
+    "host_layers",
+]
