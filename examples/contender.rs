@@ -1,6 +1,6 @@
 //! OmniID's contender in the comparison with its peers; started by `benches/peers/compare.py`.
 //!
-//! `encode` and `inject` prepare, print a JSON line, then compute one round for each line of standard input and
+//! `encode`, `inject` and `embed` prepare, print a JSON line, then compute one round for each line of standard input and
 //! answer with the seconds it took. `peak` measures the fused multiply-add rate of the machine.
 
 #[path = "../kernels/benches/peak/mod.rs"]
@@ -12,8 +12,11 @@ use omniid::adapter::{Adapter, AdapterLayer, Linear};
 use omniid::conditioning::{Conditioning, ConditioningOptions, IdentityInput, Role};
 use omniid::engine::{EncodeOptions, Engine, EngineOptions};
 use omniid::host::{HostLayer, HostSpec};
+use omniid::image::{Rgb, RgbImage};
 use omniid::inject::{InjectCall, TensorView, TensorViewMut};
 use omniid::photo::Photo;
+use omniid::recogniser::FaceRecogniser;
+use omniid::Limits;
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::io::BufRead;
@@ -26,7 +29,7 @@ fn main() -> Outcome {
     let mut arguments = std::env::args().skip(1);
     let task = arguments
         .next()
-        .ok_or("usage: contender encode|inject|peak [options]")?;
+        .ok_or("usage: contender encode|inject|embed|peak [options]")?;
     let options = Options::parse(arguments)?;
     if let Some(threads) = options.one("threads") {
         // Before the first computation: the worker pool is made then.
@@ -35,6 +38,7 @@ fn main() -> Outcome {
     match task.as_str() {
         "encode" => encode(&options),
         "inject" => inject(&options),
+        "embed" => embed(&options),
         "peak" => peak(&options),
         other => Err(format!("unknown task {other:?}").into()),
     }
@@ -111,6 +115,19 @@ fn encode(options: &Options) -> Outcome {
     }
     serve(|| {
         encode()?;
+        Ok(())
+    })
+}
+
+/// One face per round through a face recognition network.
+fn embed(options: &Options) -> Outcome {
+    let recogniser = FaceRecogniser::open(options.need("weights")?, &Limits::default())?;
+    let side = recogniser.size();
+    let crops = [RgbImage::from_fn(side, side, |x, y| {
+        Rgb([x as u8, y as u8, (x * y) as u8])
+    })];
+    serve(|| {
+        recogniser.embed(&crops)?;
         Ok(())
     })
 }

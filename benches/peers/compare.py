@@ -187,9 +187,35 @@ def inject(options, peak):
             )
 
 
+#: Multiply-adds of a face through IResNet, in millions.
+FACE_MULTIPLY_ADDS = {50: 6_310, 100: 12_130}
+
+
+def embed(options, peak):
+    sys.path.insert(0, str(ROOT / "tests" / "parity"))
+    from cases.recogniser import full_width
+
+    print("\n## Face embeddings: one face through IResNet, f32, milliseconds\n")
+    folder = Path(options.folder or tempfile.mkdtemp(prefix="omniid-peers-"))
+    if not (folder / "r100" / "model.onnx").exists():
+        full_width(folder)
+    print("| network | OmniID | spread | ONNX Runtime | spread | ratio | of f32 peak |")
+    print("|---|---|---|---|---|---|---|")
+    for layers, multiply_adds in FACE_MULTIPLY_ADDS.items():
+        model = ["--weights", folder / f"r{layers}" / "model.onnx", "--threads", options.threads]
+        ours = Contender("OmniID", [CONTENDER, "embed", *model])
+        theirs = Contender("ONNX Runtime", python("ort-embed", *model))
+        race([ours, theirs], 10 * options.rounds)
+        ratio = statistics.median(a / b for a, b in zip(ours.seconds, theirs.seconds))
+        print(
+            f"| R{layers} | {ours.median * 1e3:.1f} | {ours.spread:.0%} | {theirs.median * 1e3:.1f} | {theirs.spread:.0%} "
+            f"| {ratio:.2f} | {2e-3 * multiply_adds / ours.median / peak:.0%} |"
+        )
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", nargs="?", choices=["encode", "inject", "all"], default="all")
+    parser.add_argument("what", nargs="?", choices=["encode", "inject", "embed", "all"], default="all")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--host", action="append", choices=list(HOSTS), help="default: all")
@@ -204,6 +230,8 @@ def main():
         encode(options, peak)
     if options.what in ("inject", "all"):
         inject(options, peak)
+    if options.what in ("embed", "all"):
+        embed(options, peak)
 
 
 if __name__ == "__main__":

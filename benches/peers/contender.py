@@ -62,6 +62,22 @@ def ort_encode(options):
     serve(prepare)
 
 
+def ort_embed(options):
+    """One face per round through a face recognition network."""
+    import numpy
+    import onnxruntime
+
+    def prepare():
+        session_options = onnxruntime.SessionOptions()
+        session_options.intra_op_num_threads = options.threads
+        session = onnxruntime.InferenceSession(options.weights, session_options, providers=["CPUExecutionProvider"])
+        pixels = numpy.random.default_rng(0).standard_normal((1, 3, 112, 112), dtype=numpy.float32)
+        name = session.get_inputs()[0].name
+        return lambda: session.run(None, {name: pixels}), {}
+
+    serve(prepare)
+
+
 def diffusers_inject(options):
     """The IP-Adapter processor of diffusers on every cross-attention layer of a host."""
     import torch
@@ -99,7 +115,7 @@ def diffusers_inject(options):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("task", choices=["torch-encode", "ort-encode", "diffusers-inject"])
+    parser.add_argument("task", choices=["torch-encode", "ort-encode", "ort-embed", "diffusers-inject"])
     parser.add_argument("--weights")
     parser.add_argument("--photos", nargs="*", default=[])
     parser.add_argument("--dtype", default="float32")
@@ -109,9 +125,13 @@ def main():
     parser.add_argument("--tokens", type=int, default=256)
     parser.add_argument("--identity", action="store_true", help="with the identity part")
     options = parser.parse_args()
-    {"torch-encode": torch_encode, "ort-encode": ort_encode, "diffusers-inject": diffusers_inject}[options.task](
-        options
-    )
+    tasks = {
+        "torch-encode": torch_encode,
+        "ort-encode": ort_encode,
+        "ort-embed": ort_embed,
+        "diffusers-inject": diffusers_inject,
+    }
+    tasks[options.task](options)
 
 
 if __name__ == "__main__":

@@ -53,8 +53,12 @@ impl<'a> Walk<'a> {
             let (Some(&input), Some(&output)) = (node.inputs.first(), node.outputs.first()) else {
                 continue;
             };
-            let passes = matches!(node.operation, "Identity" | "Dropout" | "Cast");
-            let reshapes = matches!(node.operation, "Unsqueeze" | "Squeeze" | "Reshape" | "Flatten");
+            // Sides of length 1 come and go around a batch normalisation of vectors.
+            let passes = matches!(
+                node.operation,
+                "Identity" | "Dropout" | "Cast" | "Unsqueeze" | "Squeeze"
+            );
+            let reshapes = matches!(node.operation, "Reshape" | "Flatten");
             if let Some((name, transposed)) = walk.constant(input) {
                 let turns = node.operation == "Transpose";
                 if passes || reshapes || turns {
