@@ -47,6 +47,7 @@ pub fn config() -> omniid::Result<NativeConfig> {
         pixels: Default::default(),
         crop: CropMode::None,
         encoder: EncoderConfig::OmniId(encoder),
+        recogniser: None,
         host: Some(HostConfig::from(&HostSpec::custom("two layers", layers)?)),
     })
 }

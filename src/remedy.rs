@@ -30,6 +30,13 @@ pub const FACE_NETWORK: Remedy = Remedy::new(
     "face-network",
     "give the network that it was trained with; embeddings of different networks have nothing in common",
 );
+/// A comparison of faces without a network for it.
+pub const LIKENESS_RECOGNISER: Remedy = Remedy::new("likeness-recogniser", "open the engine with a face recogniser");
+/// An identity whose photos' faces are not known any more.
+pub const KEPT_EMBEDDINGS: Remedy = Remedy::new(
+    "kept-embeddings",
+    "encode its photos again by an engine with a face recogniser, with features kept",
+);
 /// An image encoder beside a checkpoint that has one.
 pub const OWN_IMAGE_ENCODER: Remedy =
     Remedy::new("own-image-encoder", "leave the image encoder and its configuration out");

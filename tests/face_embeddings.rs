@@ -27,6 +27,7 @@ fn model(folder: &Path) -> PathBuf {
         pixels: PixelConfig::default(),
         crop: CropMode::aligned(),
         encoder: encoder.unwrap(),
+        recogniser: None,
         host: Some(HostConfig::Named("sd15".into())),
     };
     let path = folder.join("faceid.safetensors");

@@ -80,6 +80,10 @@ pub fn to_native_with_progress(
     if let Some(part) = &parts.similarity {
         tensors.extend(below("similarity", part, dtype)?);
     }
+    if let Some((_, recogniser)) = &parts.recogniser {
+        // As for the detector: small, and embeddings should not move.
+        tensors.extend(below("recogniser", recogniser, None)?);
+    }
     let before = tensors.len();
     tensors.extend(detector(source, &parts)?);
     let has_detector = tensors.len() > before;
@@ -98,6 +102,7 @@ pub fn to_native_with_progress(
         pixels: parts.pixels,
         crop: parts.crop,
         encoder: parts.encoder_config,
+        recogniser: parts.recogniser.map(|(config, _)| config),
         host: parts
             .host
             .as_ref()

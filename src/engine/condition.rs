@@ -156,6 +156,31 @@ impl Engine {
         self.place(&Tensor::from_slice(identity.values(), shape, &Device::Cpu)?)
     }
 
+    /// The tokens of an identity for a host that reads them itself, as InstantID's ControlNet does in place of a text:
+    /// of the unconditional side and of the identity, each `[tokens, token width]`, f32 in host memory.
+    ///
+    /// The unconditional side is the checkpoint's own ([`Unconditional::Default`]). It is repeated up to the length of
+    /// the identity's, which attention to it does not notice.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Mismatch`](crate::ErrorKind::Mismatch) when another model made the identity.
+    pub fn context_tokens(&self, identity: &Identity) -> Result<(Tensor, Tensor)> {
+        self.check_identity(identity)?;
+        let own = self.tokens(identity)?;
+        let mut unconditional = match self.unconditional(&Unconditional::Default, identity)? {
+            Some(tokens) => tokens,
+            None => self.zero_tokens(identity)?,
+        };
+        let (count, length) = (own.dim(0)?, unconditional.dim(0)?.max(1));
+        if count > length && count % length == 0 {
+            unconditional = unconditional.repeat((count / length, 1))?;
+        }
+        let to_host = |tokens: Tensor| -> Result<Tensor> {
+            Ok(tokens.to_dtype(DType::F32)?.to_device(&Device::Cpu)?.contiguous()?)
+        };
+        Ok((to_host(unconditional)?, to_host(own)?))
+    }
+
     /// The adapter, read at the first call and kept.
     ///
     /// No lock is held meanwhile: of two threads that need it first at the same time both read it, and one of the two

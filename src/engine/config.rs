@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::face::crop::TEMPLATE_CENTER;
 use crate::face::CropMode;
 use crate::photo::ImageProcessor;
+use crate::recogniser::RecogniserConfig;
 use crate::vit::{VisionConfig, VisionFamily};
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +31,9 @@ pub struct NativeConfig {
     pub crop: CropMode,
     /// The identity encoder, tensors under `encoder.`.
     pub encoder: EncoderConfig,
+    /// The face recognition network, tensors under `recogniser.`. Absent when there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recogniser: Option<RecogniserConfig>,
     /// The host whose layers the adapter (tensors under `adapter.`) is for. Absent when there is no adapter.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<HostConfig>,

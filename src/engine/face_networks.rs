@@ -3,7 +3,7 @@
 use super::Engine;
 use crate::encoder::{EncoderInput, FaceInput};
 use crate::error::{Error, Result};
-use crate::face_embedding::{EmbeddingForm, FaceArchitecture, FaceEmbedding};
+use crate::face_embedding::{EmbeddingForm, FaceArchitecture, FaceEmbedding, FaceNetwork};
 use crate::photo::Photo;
 use crate::remedy;
 
@@ -47,6 +47,24 @@ impl FaceNeed {
         let tag = tag.to_ascii_lowercase();
         // Apache-2.0 weights of glintr100's architecture and file name; their space is another one.
         architecture == Some(self.input.network) && !tag.contains("auraface")
+    }
+
+    /// Fails unless `network` is what the encoder `title` was trained with.
+    pub(super) fn check_network(&self, network: &FaceNetwork, title: &str) -> Result<()> {
+        if !self.fits(Some(network.architecture), &network.name) {
+            return Err(Error::mismatch(format!(
+                "the face recogniser is {network}, but {title} was trained with {}",
+                self.network()
+            ))
+            .with_remedy(remedy::FACE_NETWORK));
+        }
+        if network.dimension != self.dimension {
+            return Err(Error::mismatch(format!(
+                "the face recogniser {network} gives {} values, {title} reads {}",
+                network.dimension, self.dimension
+            )));
+        }
+        Ok(())
     }
 
     /// Fails unless `embedding` is what the encoder `title` reads.
@@ -95,9 +113,19 @@ impl Engine {
         let Some(embedding) = photo.embedding.as_deref() else {
             return Ok(None);
         };
-        match &self.inner.face {
-            Some(need) => need.check(embedding, self.title())?,
-            None => {
+        match (&self.inner.face, &self.inner.recogniser) {
+            (Some(need), _) => need.check(embedding, self.title())?,
+            // For comparisons.
+            (None, Some(recogniser)) if embedding.architecture() == Some(recogniser.network().architecture) => {}
+            (None, Some(recogniser)) => {
+                return Err(Error::mismatch(format!(
+                    "the face embedding is by {}, the engine's face recogniser is {}",
+                    embedding.network(),
+                    recogniser.network()
+                ))
+                .with_remedy(remedy::FACE_NETWORK))
+            }
+            (None, None) => {
                 return Err(Error::invalid(format!(
                     "a face embedding has no effect on {}, which reads photos",
                     self.title()

@@ -39,7 +39,6 @@ pub(super) fn of_faces(encoder: &Checkpoint, config: &EncoderConfig, backbone: O
 }
 
 /// The same with a recogniser that has the fingerprint `recogniser`.
-#[allow(dead_code)]
 pub(super) fn with_recogniser(model: &str, recogniser: &str) -> String {
     match (model.get(..MODEL), recogniser.get(..NONE.len())) {
         (Some(model), Some(recogniser)) => format!("{model}{recogniser}"),

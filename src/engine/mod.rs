@@ -12,6 +12,7 @@ mod comparison;
 mod condition;
 mod config;
 mod encode;
+mod face_likeness;
 mod face_networks;
 mod features;
 mod fingerprint;
@@ -37,6 +38,7 @@ pub use crate::vit::VisionConfig;
 pub use attention::{AttentionMaps, PhotoAttention};
 pub use condition::ConditioningInput;
 pub use config::{NativeConfig, PixelConfig, FORMAT_VERSION};
+pub use face_likeness::Likeness;
 pub use features::PhotoFeatures;
 pub use host_config::{HostConfig, HostTable, LayerConfig};
 pub(crate) use open::Parts;
@@ -52,9 +54,11 @@ use crate::host::HostSpec;
 use crate::identity::similarity::{cosine, SimilaritySpace};
 use crate::identity::Identity;
 use crate::limits::Limits;
+use crate::lora::Lora;
 use crate::photo::ImageProcessor;
 use crate::precision::Precision;
 use crate::progress::{self, ProgressFn};
+use crate::recogniser::{FaceNetwork, FaceRecogniser};
 use candle_core::{Device, Tensor};
 use condition::Synthetic;
 use face_networks::FaceNeed;
@@ -79,6 +83,10 @@ pub struct EngineInfo {
     pub encoder: EncoderConfig,
     /// The face embedding that the identity encoder reads, if it reads one.
     pub face: Option<FaceInput>,
+    /// The engine's face recogniser.
+    pub recogniser: Option<FaceNetwork>,
+    /// Whether the checkpoint holds a LoRA, which the host has to apply: see [`Engine::lora`].
+    pub has_lora: bool,
     /// The image encoder's sizes; `None` for models that read face embeddings only.
     pub backbone: Option<VisionConfig>,
     /// How photos are cropped when [`EncodeOptions::crop`] does not say.
@@ -128,6 +136,9 @@ struct Inner {
     encoder: Encoder,
     /// The face embedding that the encoder reads, if it reads one.
     face: Option<FaceNeed>,
+    /// The network that makes it, and by which faces are compared.
+    recogniser: Option<FaceRecogniser>,
+    lora: Option<Lora>,
     /// The model's average identity, `[tokens, token width]`, and the directions that count, if the checkpoint brings
     /// them.
     similarity_space: SimilaritySpace,
@@ -173,6 +184,11 @@ impl Engine {
     /// The host's layer table, if it is known.
     pub fn host(&self) -> Option<&HostSpec> {
         self.inner.host.as_ref()
+    }
+
+    /// The LoRA that the checkpoint holds. It is part of the model: the host has to apply it at strength 1.
+    pub fn lora(&self) -> Option<&Lora> {
+        self.inner.lora.as_ref()
     }
 
     /// The bounds that the engine was opened with.

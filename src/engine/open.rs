@@ -16,8 +16,10 @@ use crate::error::{Error, Result};
 use crate::face::{CropMode, FaceDetector};
 use crate::host::HostSpec;
 use crate::limits::Limits;
+use crate::lora::Lora;
 use crate::photo::ImageProcessor;
 use crate::progress::{report, ProgressFn, Stage};
+use crate::recogniser::{FaceRecogniser, RecogniserConfig};
 use crate::remedy;
 use crate::vit::VisionConfig;
 use candle_core::{DType, Device};
@@ -40,6 +42,9 @@ pub(crate) struct Parts {
     pub(crate) encoder_config: EncoderConfig,
     pub(crate) similarity: Option<Checkpoint>,
     pub(crate) detector: Option<Checkpoint>,
+    /// The face recogniser that is given, else the one in a native checkpoint.
+    pub(crate) recogniser: Option<(RecogniserConfig, Checkpoint)>,
+    pub(crate) lora: Option<Lora>,
     pub(crate) adapter: Option<AdapterSource>,
     pub(crate) host: Option<HostSpec>,
     pub(crate) pixels: PixelConfig,
@@ -144,6 +149,14 @@ pub(super) fn open(options: EngineOptions, progress: ProgressFn<'_>) -> Result<E
         }
         (None, None) => None,
     };
+    let recogniser = match &parts.recogniser {
+        Some((config, weights)) => {
+            let recogniser =
+                FaceRecogniser::from_file(config, weights).map_err(|error| error.context("face recogniser"));
+            Some(recogniser?)
+        }
+        None => None,
+    };
     let has_detector = detector.is_some() || cfg!(feature = "default-model");
     if parts.crop.needs_face() && !has_detector {
         // Saying so beats failing to open: photos that come with a box or landmarks need no detector.
@@ -158,6 +171,15 @@ pub(super) fn open(options: EngineOptions, progress: ProgressFn<'_>) -> Result<E
         input,
         dimension: input.dimension - class_width(encoder.input(), backbone_config.as_ref()).min(input.dimension),
     });
+    let mut fingerprint = parts.fingerprint;
+    if let (Some(need), Some(recogniser)) = (&face, &recogniser) {
+        let network = recogniser.network();
+        need.check_network(network, encoder.kind().title())?;
+        fingerprint = fingerprint::with_recogniser(&fingerprint, &network.fingerprint);
+    }
+    if parts.lora.is_some() {
+        log::info!("the checkpoint holds a LoRA: it is part of the model, and the host has to apply it");
+    }
     let feature_tokens = backbone_config.as_ref().map_or(1, VisionConfig::token_count);
     let tokens = encoder.tokens().of(1, feature_tokens);
     let values = tokens * encoder.token_width();
@@ -172,11 +194,13 @@ pub(super) fn open(options: EngineOptions, progress: ProgressFn<'_>) -> Result<E
     let info = EngineInfo {
         name: parts.name,
         kind: encoder.kind(),
-        fingerprint: parts.fingerprint,
+        fingerprint,
         tokens,
         token_width: encoder.token_width(),
         encoder: parts.encoder_config,
         face: encoder.face(),
+        recogniser: recogniser.as_ref().map(|recogniser| recogniser.network().clone()),
+        has_lora: parts.lora.is_some(),
         backbone: backbone_config,
         crop: parts.crop,
         has_detector,
@@ -192,6 +216,8 @@ pub(super) fn open(options: EngineOptions, progress: ProgressFn<'_>) -> Result<E
         backbone,
         encoder,
         face,
+        recogniser,
+        lora: parts.lora,
         similarity_space,
         detector,
         host,
@@ -213,10 +239,7 @@ fn class_width(input: EncoderInput, backbone: Option<&VisionConfig>) -> usize {
 
 /// Refuses what no model reads yet.
 fn refuse_options(options: &EngineOptions) -> Result<()> {
-    let given = [
-        ("face recogniser", options.face_recogniser.is_some()),
-        ("face parser", options.face_parser.is_some()),
-    ];
+    let given = [("face parser", options.face_parser.is_some())];
     match given.iter().find(|(_, given)| *given) {
         Some((what, _)) => Err(Error::unsupported(format!(
             "a {what} is given, which has no effect on this model"
@@ -266,7 +289,15 @@ fn vision_config(backbone: &Checkpoint, config_json: Option<&str>) -> Result<Vis
 
 /// Takes a native checkpoint apart.
 fn native(checkpoint: &Checkpoint, options: &EngineOptions) -> Result<Parts> {
-    const PREFIXES: [&str; 5] = ["backbone.", "encoder.", "similarity.", "adapter.", "detector."];
+    const PREFIXES: [&str; 7] = [
+        "backbone.",
+        "encoder.",
+        "similarity.",
+        "adapter.",
+        "detector.",
+        "recogniser.",
+        "lora.",
+    ];
     if let Some(name) = checkpoint
         .names()
         .find(|name| !PREFIXES.iter().any(|prefix| name.starts_with(prefix)))
@@ -307,6 +338,14 @@ fn native(checkpoint: &Checkpoint, options: &EngineOptions) -> Result<Parts> {
         encoder_config: config.encoder,
         similarity: has("similarity.").then(|| checkpoint.sub("similarity")),
         detector: has("detector.").then(|| checkpoint.sub("detector")),
+        recogniser: match given_recogniser(options)? {
+            Some(given) => Some(given),
+            None => config.recogniser.map(|config| (config, checkpoint.sub("recogniser"))),
+        },
+        lora: match &host {
+            Some(host) => Lora::find(checkpoint, host)?,
+            None => None,
+        },
         adapter,
         host,
         pixels: config.pixels,
@@ -334,7 +373,10 @@ fn public(checkpoint: &Checkpoint, kind: &CheckpointKind, options: &EngineOption
         }
         _ => EncoderConfig::infer(&encoder)?,
     };
-    let encoder_config = variant::resolve(projection, options.variant, None)?;
+    let recogniser = given_recogniser(options)?;
+    let architecture = recogniser.as_ref().map(|(config, _)| config.architecture);
+    let encoder_config = variant::resolve(projection, options.variant, architecture)?;
+    let encoder_config_has_face = encoder_config.face().is_some();
     let backbone = match encoder_config.input() {
         EncoderInput::Nothing => {
             if options.image_encoder.is_some() || options.image_encoder_config.is_some() {
@@ -381,6 +423,11 @@ fn public(checkpoint: &Checkpoint, kind: &CheckpointKind, options: &EngineOption
         encoder_config,
         similarity: None,
         detector: None,
+        recogniser,
+        lora: match &host {
+            Some(host) if encoder_config_has_face => Lora::find(checkpoint, host)?,
+            _ => None,
+        },
         adapter,
         host,
         pixels,
@@ -394,6 +441,16 @@ fn default_crop(crop: CropMode, encoder: &EncoderConfig) -> CropMode {
         (CropMode::None, Some(_)) => CropMode::aligned(),
         _ => crop,
     }
+}
+
+/// The face recogniser that the caller names.
+fn given_recogniser(options: &EngineOptions) -> Result<Option<(RecogniserConfig, Checkpoint)>> {
+    let given = options.face_recogniser.as_ref();
+    let read = |source: &Source| FaceRecogniser::read(source.clone(), &options.limits);
+    given
+        .map(read)
+        .transpose()
+        .map_err(|error| error.context("face recogniser"))
 }
 
 /// The image encoder that goes with a public checkpoint, and its sizes.

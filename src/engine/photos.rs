@@ -8,11 +8,14 @@ use super::Engine;
 use crate::error::{Error, ErrorKind, Result};
 use crate::face::{cut_face, prepare_photo, CropMode, CropOptions, FaceDetector, PhotoReport, Prepared};
 use crate::face_embedding::FaceEmbedding;
-use crate::photo::{Decoded, FaceHint, Photo, PhotoNote, PhotoSource};
+use crate::photo::{Decoded, FaceHint, Landmarks, Photo, PhotoNote, PhotoSource};
 use crate::progress::{report, ProgressFn, Stage};
 use crate::remedy;
 use candle_core::{Device, Tensor};
 use image::RgbImage;
+
+/// Faces of a picture that are looked at, the largest.
+pub(super) const MAX_FACES: usize = 8;
 
 /// A photo that can be used.
 struct Used {
@@ -29,6 +32,8 @@ struct Used {
 struct PhotoInput {
     /// `[3, size, size]`, normalised for the image encoder.
     pixels: Option<Vec<f32>>,
+    /// The aligned face, for the recogniser.
+    face: Option<RgbImage>,
     /// The face embedding that the host has.
     embedding: Option<FaceEmbedding>,
 }
@@ -159,7 +164,9 @@ impl Engine {
             ))));
         }
         let Prepared { image, report, decoded } = self.read(photo, options)?;
-        let input = self.input_of(&image, embedding).map_err(named)?;
+        let input = self
+            .input_of(&image, &decoded, &report, photo.face, embedding, options)
+            .map_err(named)?;
         Ok(Taken {
             input,
             report,
@@ -168,19 +175,55 @@ impl Engine {
     }
 
     /// What the networks get of a photo that was cut to `image`.
-    fn input_of(&self, image: &RgbImage, embedding: Option<FaceEmbedding>) -> Result<PhotoInput> {
-        if let (Some(need), None) = (&self.inner.face, &embedding) {
-            return Err(Error::invalid(format!(
-                "{} makes its tokens from embeddings of {}, and the engine has no face recognition network",
-                self.title(),
-                need.network()
-            ))
-            .with_remedy(remedy::FACE_RECOGNISER));
-        }
-        Ok(PhotoInput {
+    fn input_of(
+        &self,
+        image: &RgbImage,
+        decoded: &Decoded,
+        report: &PhotoReport,
+        hint: FaceHint,
+        embedding: Option<FaceEmbedding>,
+        options: &EncodeOptions,
+    ) -> Result<PhotoInput> {
+        let mut input = PhotoInput {
             pixels: self.reads_image().then(|| self.inner.processor.normalise(image)),
+            face: None,
             embedding,
-        })
+        };
+        if input.embedding.is_some() {
+            return Ok(input);
+        }
+        // A face in the report, else what the hint means.
+        let landmarks = || -> Result<Option<Landmarks>> {
+            match &report.face {
+                Some(face) => Ok(Some(face.scaled(1.0 / decoded.reduction as f32).landmarks)),
+                None => {
+                    let mut faces = self.landmarks_meant(decoded, hint, &options.detect)?.into_iter();
+                    Ok(faces.next())
+                }
+            }
+        };
+        match (&self.inner.face, &self.inner.recogniser) {
+            (Some(need), None) => {
+                return Err(Error::invalid(format!(
+                    "{} makes its tokens from embeddings of {}, and the engine has no face recognition network",
+                    self.title(),
+                    need.network()
+                ))
+                .with_remedy(remedy::FACE_RECOGNISER))
+            }
+            (Some(_), Some(recogniser)) => {
+                let landmarks = landmarks()?.ok_or_else(|| Error::new(ErrorKind::NoFace, "no face found"))?;
+                input.face = Some(recogniser.crop(&decoded.image, &landmarks)?);
+            }
+            // For comparisons: a photo without a face can be used all the same.
+            (None, Some(recogniser)) if options.keep_features => {
+                if let Ok(Some(landmarks)) = landmarks() {
+                    input.face = recogniser.crop(&decoded.image, &landmarks).ok();
+                }
+            }
+            _ => {}
+        }
+        Ok(input)
     }
 
     fn crop_options(&self, options: &EncodeOptions) -> CropOptions {
@@ -205,12 +248,12 @@ impl Engine {
         before: &PhotoReport,
         rank: usize,
         options: &EncodeOptions,
-    ) -> Result<(RgbImage, PhotoReport)> {
+    ) -> Result<(RgbImage, PhotoReport, Decoded)> {
         let (crop, _) = self.crop_of(photo.face, options);
         let decoded = photo.decode_with_notes(&self.inner.limits)?;
         let (image, report) =
             cut_face(&decoded, &before.candidates[rank], &crop).map_err(|error| error.context(photo.name()))?;
-        let mut notes = decoded.notes;
+        let mut notes = decoded.notes.clone();
         let turned = |note: &&PhotoNote| matches!(note, PhotoNote::Turned { .. });
         notes.extend(before.notes.iter().filter(turned).cloned());
         notes.push(PhotoNote::SeveralFaces {
@@ -225,7 +268,7 @@ impl Engine {
             notes,
             ..report
         };
-        Ok((image, report))
+        Ok((image, report, decoded))
     }
 
     /// How a photo is cut in which the face `hint` is meant, and the detector that this needs.
@@ -243,8 +286,13 @@ impl Engine {
     /// Runs the networks on the photos of a batch.
     fn encode_inputs(&self, batch: Vec<PhotoInput>) -> Result<Vec<PhotoRecord>> {
         let (mut pixels, mut records) = (Vec::new(), Vec::with_capacity(batch.len()));
-        for input in batch {
+        let (mut crops, mut places) = (Vec::new(), Vec::new());
+        for (place, input) in batch.into_iter().enumerate() {
             pixels.extend(input.pixels);
+            if let Some(face) = input.face {
+                crops.push(face);
+                places.push(place);
+            }
             records.push(PhotoRecord {
                 embedding: input.embedding,
                 ..PhotoRecord::default()
@@ -254,6 +302,12 @@ impl Engine {
             for (record, image) in records.iter_mut().zip(self.encode_batch(&pixels)?) {
                 record.image = image.image;
                 record.class_embedding = image.class_embedding;
+            }
+        }
+        if !crops.is_empty() {
+            let embeddings = self.recogniser()?.embed(&crops)?;
+            for (place, embedding) in places.into_iter().zip(embeddings) {
+                records[place].embedding = Some(embedding);
             }
         }
         Ok(records)
@@ -302,10 +356,13 @@ impl Set<'_> {
             if rank > 0 && photo.faces.choice {
                 report(progress, Stage::Encode, self.photos.len(), self.photos.len())?;
                 let (source, told) = (&self.photos[photo.index], &mut self.reports[photo.index]);
-                let (image, report) = self.engine.read_face(source, told, rank, self.options)?;
+                let (image, report, decoded) = self.engine.read_face(source, told, rank, self.options)?;
                 *told = report;
-                let batch = vec![self.engine.input_of(&image, source.embedding.as_deref().cloned())?];
-                photo.record = self.engine.encode_inputs(batch)?.remove(0);
+                let embedding = source.embedding.as_deref().cloned();
+                let input = self
+                    .engine
+                    .input_of(&image, &decoded, told, source.face, embedding, self.options)?;
+                photo.record = self.engine.encode_inputs(vec![input])?.remove(0);
                 keep(photo.index, image);
             }
         }

@@ -4,6 +4,7 @@ use super::config::NativeConfig;
 use crate::adapter::{Adapter, AdapterLayout};
 use crate::checkpoint;
 use crate::error::Result;
+use crate::recogniser::FaceRecogniser;
 use crate::vit::VisionTransformer;
 use candle_core::Tensor;
 use omniid_kernels::layers::{random_tensors, TensorSpec};
@@ -29,6 +30,9 @@ pub fn untrained_tensors(config: &NativeConfig, seed: u64) -> Result<Vec<(String
         None => Vec::new(),
     };
     specs.extend(under("encoder", config.encoder.tensors()?));
+    if let Some(recogniser) = &config.recogniser {
+        specs.extend(under("recogniser", FaceRecogniser::tensors(recogniser)?));
+    }
     if let Some(host) = &config.host {
         let host = host.resolve()?;
         let layout = AdapterLayout::native(&host, config.encoder.token_width());

@@ -54,6 +54,7 @@ fn config() -> NativeConfig {
         pixels: Default::default(),
         crop: CropMode::None,
         encoder: EncoderConfig::OmniId(encoder),
+        recogniser: None,
         host: Some(HostConfig::from(&host(8, 20))),
     }
 }

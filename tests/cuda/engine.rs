@@ -49,6 +49,7 @@ fn config() -> NativeConfig {
             key_position: true,
             include_class_token: true,
         }),
+        recogniser: None,
         host: Some(HostConfig::from(
             &HostSpec::custom("one layer", vec![HostLayer::new("first", 2, 40, 20)]).unwrap(),
         )),

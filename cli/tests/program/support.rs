@@ -232,6 +232,7 @@ fn native() -> NativeConfig {
             key_position: true,
             include_class_token: true,
         }),
+        recogniser: None,
         host: Some(HostConfig::from(&host())),
     }
 }

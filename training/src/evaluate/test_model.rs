@@ -54,6 +54,7 @@ fn config() -> NativeConfig {
             key_position: true,
             include_class_token: true,
         }),
+        recogniser: None,
         host: None,
     }
 }

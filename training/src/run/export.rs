@@ -51,6 +51,7 @@ pub fn export(
         pixels: crate::config::ModelConfig::PIXELS,
         crop: config.model.crop(),
         encoder: EncoderConfig::OmniId(config.model.encoder()),
+        recogniser: None,
         host: extras.host.clone(),
     };
     write_safetensors(path, &tensors, &native.to_metadata()?)
