@@ -8,16 +8,29 @@ use omniid::engine::{
 };
 use omniid::face::CropMode;
 use omniid::identity::Identity;
-use omniid::photo::{ChannelOrder, PixelBuffer};
-use omniid::recogniser::{EmbeddingForm, FaceEmbedding};
+use omniid::photo::{ChannelOrder, FaceHint, Landmarks, PixelBuffer};
+use omniid::recogniser::{EmbeddingForm, FaceEmbedding, FaceRecogniser, RecogniserConfig};
 use omniid::{ErrorKind, Limits, Photo, Precision};
 use std::path::{Path, PathBuf};
 
 /// Values of an embedding.
 const DIMENSION: usize = 12;
 
+/// A recogniser of small size.
+fn recogniser(layers: usize) -> RecogniserConfig {
+    let text = format!(
+        r#"{{"architecture": "IResNet-{layers}", "widths": [4, 4, 4, 4, 4], "dimension": {DIMENSION},
+            "channel_order": "rgb", "pixel_scale": 0.0078, "pixel_shift": -1.0, "fingerprint": "0123456789abcdef"}}"#
+    );
+    serde_json::from_str(&text).unwrap()
+}
+
 /// FaceID of small size for the host SD1.5, as a native checkpoint without an image encoder.
 fn model(folder: &Path) -> PathBuf {
+    model_with(folder, None)
+}
+
+fn model_with(folder: &Path, recogniser: Option<RecogniserConfig>) -> PathBuf {
     let encoder = serde_json::from_str(
         r#"{"kind": "face_id", "embedding_width": 12, "inner_width": 16, "tokens": 4, "token_width": 768}"#,
     );
@@ -27,10 +40,14 @@ fn model(folder: &Path) -> PathBuf {
         pixels: PixelConfig::default(),
         crop: CropMode::aligned(),
         encoder: encoder.unwrap(),
-        recogniser: None,
         host: Some(HostConfig::Named("sd15".into())),
+        recogniser,
     };
-    let path = folder.join("faceid.safetensors");
+    let path = folder.join(if config.recogniser.is_some() {
+        "whole.safetensors"
+    } else {
+        "faceid.safetensors"
+    });
     write_untrained(&path, &config, 5).unwrap();
     path
 }
@@ -253,4 +270,128 @@ fn files_with_embeddings_are_read_with_suspicion() {
             "{error}"
         );
     }
+}
+
+/// A picture in which a face may be, and where.
+fn pixels(seed: u32) -> Vec<u8> {
+    (0..160 * 160 * 3u32)
+        .map(|i| ((i * (seed + 3)) as f32 / 37.0).sin().mul_add(100.0, 120.0) as u8)
+        .collect()
+}
+
+const LANDMARKS: Landmarks = Landmarks([[60.0, 70.0], [100.0, 68.0], [81.0, 92.0], [64.0, 112.0], [98.0, 111.0]]);
+
+fn pictured(pixels: &[u8]) -> Photo<'_> {
+    let buffer = PixelBuffer::new(pixels, 160, 160, 480, ChannelOrder::Rgb).unwrap();
+    Photo::from_pixels(buffer).with_face(FaceHint::Landmarks(LANDMARKS))
+}
+
+#[test]
+fn a_recogniser_makes_the_embeddings() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = model_with(folder.path(), Some(recogniser(50)));
+    let engine = Engine::open(EngineOptions::new(&*path)).unwrap();
+    let network = engine.info().recogniser.clone().expect("it is in the file");
+    assert_eq!(network.to_string(), "IResNet-50");
+    let pictures = [1, 2].map(pixels);
+    let photos = || pictures.iter().map(|pixels| pictured(pixels));
+    let defaults = EncodeOptions::default();
+    let encoded = engine.encode(photos(), &defaults).unwrap();
+    // The same by hand: crop, embedding, identity.
+    let network = FaceRecogniser::open(&*path, &Limits::default()).unwrap();
+    let by_hand = pictures.iter().map(|pixels| {
+        let image = pictured(pixels).decode(&Limits::default()).unwrap();
+        let crop = network.crop(&image, &LANDMARKS).unwrap();
+        network.embed(&[crop]).unwrap().remove(0)
+    });
+    let by_hand: Vec<FaceEmbedding> = by_hand.collect();
+    let kept: Vec<FaceEmbedding> = encoded.identity.embeddings().iter().flatten().cloned().collect();
+    assert_eq!(kept, by_hand);
+    let given = engine
+        .encode(by_hand.iter().cloned().map(Photo::from_embedding), &defaults)
+        .unwrap();
+    assert_eq!(given.identity.values(), encoded.identity.values());
+    assert_eq!(encoded.photos[0].face.map(|face| face.landmarks), Some(LANDMARKS));
+    // Likeness: mean and best of the cosines.
+    let first = engine.likeness(&encoded.identity, pictured(&pictures[0])).unwrap();
+    let other = by_hand[0].similarity(&by_hand[1]).unwrap();
+    assert!(
+        (first.best - 1.0).abs() < 1e-5 && (first.mean - (1.0 + other) / 2.0).abs() < 1e-5,
+        "{first:?}"
+    );
+    assert_eq!(first.photos, 2);
+    assert_eq!(engine.face_embedding(pictured(&pictures[0])).unwrap(), by_hand[0]);
+    let error = engine
+        .likeness(&encoded.identity.clone().without_features(), pictured(&pictures[0]))
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    // Tokens for the host's ControlNet: the unconditional ones as many as the identity's.
+    let (unconditional, own) = engine.context_tokens(&encoded.identity).unwrap();
+    assert_eq!((unconditional.dims(), own.dims()), (&[8, 768][..], &[8, 768][..]));
+    close(
+        &own.flatten_all().unwrap().to_vec1::<f32>().unwrap(),
+        encoded.identity.values(),
+    );
+    let zeros = tokens(&path, &engine, vec![0.0; DIMENSION]);
+    close(
+        &unconditional.flatten_all().unwrap().to_vec1::<f32>().unwrap(),
+        &[zeros.clone(), zeros].concat(),
+    );
+}
+
+#[test]
+fn recognisers_beside_the_checkpoint_must_fit() {
+    let folder = tempfile::tempdir().unwrap();
+    let plain = model(folder.path());
+    let whole = model_with(folder.path(), Some(recogniser(50)));
+    let options = EngineOptions::new(&*plain).with_face_recogniser(whole.as_path());
+    let engine = Engine::open(options).unwrap();
+    let bare = Engine::open(EngineOptions::new(&*plain)).unwrap();
+    // Embeddings of the host, or of the recogniser: the identities go with both engines.
+    let picture = pixels(1);
+    let identity = engine
+        .encode([pictured(&picture)], &EncodeOptions::default())
+        .unwrap()
+        .identity;
+    assert_ne!(engine.info().fingerprint, bare.info().fingerprint);
+    bare.condition([&identity], &Default::default()).unwrap();
+    engine
+        .condition([&encode(&bare, &[1], &EncodeOptions::default())], &Default::default())
+        .unwrap();
+    let error = bare
+        .encode([pictured(&picture)], &EncodeOptions::default())
+        .unwrap_err();
+    assert!(error.message().contains("no face recognition network"), "{error}");
+    let error = bare.likeness(&identity, pictured(&picture)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    // A network of another kind is named together with the one that fits.
+    let other = folder.path().join("other");
+    std::fs::create_dir(&other).unwrap();
+    let other = model_with(&other, Some(recogniser(18)));
+    let error = Engine::open(EngineOptions::new(&*plain).with_face_recogniser(other.as_path())).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Mismatch);
+    for part in [
+        "IResNet-18",
+        "IP-Adapter FaceID",
+        "w600k_r50 of insightface's buffalo_l",
+    ] {
+        assert!(error.message().contains(part), "{error}");
+    }
+    // Any network compares faces for a model that reads none.
+    let options = EngineOptions::built_in().unwrap().with_face_recogniser(other.as_path());
+    let engine = Engine::open(options).unwrap();
+    let identity = engine
+        .encode([pictured(&picture)], &EncodeOptions::default())
+        .unwrap()
+        .identity;
+    let likeness = engine.likeness(&identity, pictured(&picture)).unwrap();
+    assert!((likeness.mean - 1.0).abs() < 1e-5, "{likeness:?}");
+    // Its tokens do not depend on the network.
+    let plain = Engine::open(EngineOptions::built_in().unwrap()).unwrap();
+    let same = plain
+        .encode([pictured(&picture)], &EncodeOptions::default())
+        .unwrap()
+        .identity;
+    assert_eq!(same.values(), identity.values());
+    assert_eq!(plain.info().fingerprint, engine.info().fingerprint);
 }

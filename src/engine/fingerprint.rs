@@ -13,6 +13,7 @@
 use crate::checkpoint::Checkpoint;
 use crate::encoder::EncoderConfig;
 use crate::error::{Error, Result};
+use crate::recogniser::RecogniserConfig;
 
 /// Digits of everything but the recogniser.
 const MODEL: usize = 24;
@@ -38,8 +39,15 @@ pub(super) fn of_faces(encoder: &Checkpoint, config: &EncoderConfig, backbone: O
     ))
 }
 
-/// The same with a recogniser that has the fingerprint `recogniser`.
-pub(super) fn with_recogniser(model: &str, recogniser: &str) -> String {
+/// The same with a recogniser, if there is one.
+pub(super) fn with(model: &str, recogniser: Option<&(RecogniserConfig, Checkpoint)>) -> String {
+    match recogniser {
+        Some((config, _)) => with_recogniser(model, &config.fingerprint),
+        None => model.to_string(),
+    }
+}
+
+fn with_recogniser(model: &str, recogniser: &str) -> String {
     match (model.get(..MODEL), recogniser.get(..NONE.len())) {
         (Some(model), Some(recogniser)) => format!("{model}{recogniser}"),
         _ => model.to_string(),

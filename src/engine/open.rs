@@ -10,7 +10,7 @@ use super::options::{DeviceChoice, EngineOptions};
 use super::variant;
 use super::{AdapterSource, Engine, EngineInfo, Inner};
 use crate::adapter::AdapterLayout;
-use crate::checkpoint::{recognise, Checkpoint, CheckpointKind, Content, Role, Source};
+use crate::checkpoint::{recognise, Checkpoint, CheckpointKind, Content, Role, Source, FINGERPRINT_KEY};
 use crate::encoder::{Encoder, EncoderConfig, EncoderInput};
 use crate::error::{Error, Result};
 use crate::face::{CropMode, FaceDetector};
@@ -171,11 +171,9 @@ pub(super) fn open(options: EngineOptions, progress: ProgressFn<'_>) -> Result<E
         input,
         dimension: input.dimension - class_width(encoder.input(), backbone_config.as_ref()).min(input.dimension),
     });
-    let mut fingerprint = parts.fingerprint;
     if let (Some(need), Some(recogniser)) = (&face, &recogniser) {
         let network = recogniser.network();
         need.check_network(network, encoder.kind().title())?;
-        fingerprint = fingerprint::with_recogniser(&fingerprint, &network.fingerprint);
     }
     if parts.lora.is_some() {
         log::info!("the checkpoint holds a LoRA: it is part of the model, and the host has to apply it");
@@ -194,7 +192,7 @@ pub(super) fn open(options: EngineOptions, progress: ProgressFn<'_>) -> Result<E
     let info = EngineInfo {
         name: parts.name,
         kind: encoder.kind(),
-        fingerprint,
+        fingerprint: parts.fingerprint,
         tokens,
         token_width: encoder.token_width(),
         encoder: parts.encoder_config,
@@ -331,6 +329,22 @@ fn native(checkpoint: &Checkpoint, options: &EngineOptions) -> Result<Parts> {
         )));
     }
     let crop = default_crop(config.crop, &config.encoder);
+    let recogniser = match given_recogniser(options)? {
+        Some(given) => Some(given),
+        None => config.recogniser.map(|config| (config, checkpoint.sub("recogniser"))),
+    };
+    let stated = checkpoint.metadata().contains_key(FINGERPRINT_KEY);
+    let fingerprint = match config.encoder.face() {
+        None => checkpoint.fingerprint(&["backbone.", "encoder."])?,
+        Some(_) => {
+            let backbone = config.backbone.as_ref().map(|_| checkpoint.sub("backbone"));
+            let model = match stated {
+                true => checkpoint.fingerprint(&["backbone.", "encoder."])?,
+                false => fingerprint::of_faces(&checkpoint.sub("encoder"), &config.encoder, backbone.as_ref())?,
+            };
+            fingerprint::with(&model, recogniser.as_ref())
+        }
+    };
     Ok(Parts {
         name: config.name,
         backbone: config.backbone.map(|config| (checkpoint.sub("backbone"), config)),
@@ -338,10 +352,7 @@ fn native(checkpoint: &Checkpoint, options: &EngineOptions) -> Result<Parts> {
         encoder_config: config.encoder,
         similarity: has("similarity.").then(|| checkpoint.sub("similarity")),
         detector: has("detector.").then(|| checkpoint.sub("detector")),
-        recogniser: match given_recogniser(options)? {
-            Some(given) => Some(given),
-            None => config.recogniser.map(|config| (config, checkpoint.sub("recogniser"))),
-        },
+        recogniser,
         lora: match &host {
             Some(host) => Lora::find(checkpoint, host)?,
             None => None,
@@ -350,7 +361,7 @@ fn native(checkpoint: &Checkpoint, options: &EngineOptions) -> Result<Parts> {
         host,
         pixels: config.pixels,
         crop,
-        fingerprint: checkpoint.fingerprint(&["backbone.", "encoder."])?,
+        fingerprint,
     })
 }
 
@@ -400,7 +411,8 @@ fn public(checkpoint: &Checkpoint, kind: &CheckpointKind, options: &EngineOption
         ),
         backbone => {
             let backbone = backbone.as_ref().map(|(backbone, _)| backbone);
-            fingerprint::of_faces(&encoder, &encoder_config, backbone)?
+            let model = fingerprint::of_faces(&encoder, &encoder_config, backbone)?;
+            fingerprint::with(&model, recogniser.as_ref())
         }
     };
     let pixels = backbone.as_ref().map_or_else(PixelConfig::default, |(_, config)| {

@@ -1,6 +1,6 @@
 """The areas of the parity fixtures, one module each."""
 
-from . import faceid, identity_encoders, injection, minihost, omni_id, parsing, projections, pulid_injection
+from . import faceid, identity_encoders, injection, keypoints, minihost, omni_id, parsing, projections, pulid_injection
 from . import recogniser, vision, vision_families
 
 AREAS = [
@@ -11,6 +11,7 @@ AREAS = [
     omni_id,
     identity_encoders,
     injection,
+    keypoints,
     minihost,
     pulid_injection,
     recogniser,
