@@ -56,7 +56,7 @@ extern "C" {
 /**
  * Minor version of the ABI. It grows with every release that adds functions or struct fields.
  */
-#define OMNIID_ABI_MINOR 1
+#define OMNIID_ABI_MINOR 2
 
 /**
  * The ABI version as one number: `major << 16 | minor`.
@@ -424,6 +424,20 @@ typedef struct omniid_host_layer {
 #define OMNIID_HOST_LAYER_INIT { sizeof(omniid_host_layer), 0, 0, 0, NULL, 0, 0 }
 
 /*
+ * The forms of face embeddings.
+ */
+
+/**
+ * As the network gives it (`embedding` of insightface): its length counts.
+ */
+#define OMNIID_EMBEDDING_FORM_RAW 0
+
+/**
+ * Divided by its length (`normed_embedding` of insightface).
+ */
+#define OMNIID_EMBEDDING_FORM_NORMALISED 1
+
+/*
  * Engines: an identity model, opened once and used from any number of threads.
  */
 
@@ -461,6 +475,46 @@ typedef struct omniid_host_layer {
  * Base IP-Adapter and XLabs FLUX: a fixed number of tokens for each photo.
  */
 #define OMNIID_ENCODER_PROJECTION 3
+
+/**
+ * IP-Adapter FaceID and FaceID Portrait: a fixed number of tokens for each face embedding.
+ */
+#define OMNIID_ENCODER_FACE_ID 4
+
+/**
+ * IP-Adapter FaceID-Plus and PlusV2: a face embedding and the features of the aligned face.
+ */
+#define OMNIID_ENCODER_FACE_ID_PLUS 5
+
+/**
+ * InstantID: a fixed number of tokens for each face embedding.
+ */
+#define OMNIID_ENCODER_INSTANT_ID 6
+
+/**
+ * IP-Adapter FaceID Portrait (unnorm): the face embeddings of all photos at once.
+ */
+#define OMNIID_ENCODER_FACE_ID_PORTRAIT_UNNORM 7
+
+/**
+ * PuLID for SDXL, version 1.
+ */
+#define OMNIID_ENCODER_PULID_V1 8
+
+/**
+ * PuLID for SDXL, version 1.1, and for FLUX: all photos at once.
+ */
+#define OMNIID_ENCODER_ID_FORMER 9
+
+/**
+ * InstantX SD3.5, whose tokens depend on the timestep.
+ */
+#define OMNIID_ENCODER_TIME_RESAMPLER 10
+
+/**
+ * InstantX FLUX: a fixed number of tokens for each photo.
+ */
+#define OMNIID_ENCODER_INSTANT_X_FLUX 15
 
 /**
  * An opened identity model. Immutable; may be used from any number of threads at once.
@@ -587,11 +641,46 @@ typedef struct omniid_engine_options {
    * Passed to progress; not looked at without one.
    */
   void *progress_user_data;
+  /**
+   * The face recognition network: insightface's w600k_r50.onnx or glintr100.onnx, AuraFace, OpenCV's SFace, facexlib's
+   * IR-SE50, as ONNX, PyTorch file or safetensors. Models of the FaceID family, InstantID and PuLID make their tokens
+   * from its embeddings and refuse another network than the one they were trained with; for any other model it serves
+   * omniid_likeness_of. Default: the one in a native checkpoint; else photos must bring embeddings.
+   */
+  const char *face_recogniser_path;
+  /**
+   * The bytes of that file, instead of its path; copied.
+   */
+  const void *face_recogniser_data;
+  /**
+   * Bytes of face_recogniser_data.
+   */
+  size_t face_recogniser_size;
+  /**
+   * The face parsing network that makes the grey background of PuLID's crop: facexlib's parsing_bisenet. Refused for
+   * other models. Default: the plain crop.
+   */
+  const char *face_parser_path;
+  /**
+   * The bytes of that file, instead of its path; copied.
+   */
+  const void *face_parser_data;
+  /**
+   * Bytes of face_parser_data.
+   */
+  size_t face_parser_size;
+  /**
+   * Which published model the checkpoint is, where two have the same tensors: "faceid-plus" or "faceid-plus-v2",
+   * "instantid" or "faceid-portrait-unnorm". Another name than that of the tensors is refused. Default:
+   * "faceid-plus-v2"; "instantid", unless the face recogniser is an IResNet-50.
+   */
+  const char *variant;
 } omniid_engine_options;
 
 /** Initialises an omniid_engine_options. */
 #define OMNIID_ENGINE_OPTIONS_INIT { sizeof(omniid_engine_options), OMNIID_ABI_VERSION, NULL, NULL, 0, NULL, \
-  NULL, 0, NULL, NULL, NULL, 0, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL }
+  NULL, 0, NULL, NULL, NULL, 0, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL, 0, NULL, \
+  NULL, 0, NULL }
 
 /**
  * Description of an engine. Its strings live as long as the engine.
@@ -653,10 +742,44 @@ typedef struct omniid_engine_info {
    * Number type of the weights, OMNIID_PRECISION_...
    */
   int32_t precision;
+  /**
+   * 1 if the model reads an image encoder; 0 for models that read face embeddings only, whose image_size is 0.
+   */
+  int32_t has_image_encoder;
+  /**
+   * 1 if the checkpoint holds a LoRA, which is part of the model: the host has to apply it at strength 1. See
+   * omniid_engine_save_lora.
+   */
+  int32_t has_lora;
+  /**
+   * Number of values of the face embedding that the model reads; 0 if it reads none.
+   */
+  uint64_t face_dimension;
+  /**
+   * The form of that embedding, OMNIID_EMBEDDING_FORM_...; a raw one always serves.
+   */
+  int32_t face_form;
+  /**
+   * 1 if the engine has a face recogniser.
+   */
+  int32_t has_face_recogniser;
+  /**
+   * The face recognition network that the model was trained with; NULL if it reads no face embedding.
+   */
+  const char *face_network;
+  /**
+   * The engine's face recogniser; NULL if there is none.
+   */
+  const char *face_recogniser;
+  /**
+   * What the authors of the face recogniser state about its use, or "unknown"; NULL if there is none.
+   */
+  const char *face_recogniser_licence;
 } omniid_engine_info;
 
 /** Initialises an omniid_engine_info. */
-#define OMNIID_ENGINE_INFO_INIT { sizeof(omniid_engine_info), 0, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+#define OMNIID_ENGINE_INFO_INIT { sizeof(omniid_engine_info), 0, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, \
+  0, 0, 0, 0, 0, NULL, NULL, NULL }
 
 /**
  * Opens an identity model.
@@ -754,7 +877,7 @@ omniid_status omniid_engine_host_layer(const omniid_engine *engine,
 #define OMNIID_FACE_HINT_LANDMARKS 3
 
 /**
- * One photo of a person. Exactly one of path, data and pixels must be set.
+ * One photo of a person. At most one of path, data and pixels may be set, and none only with an embedding.
  *
  * Face fields that do not belong to `face_hint` are refused. What describes pixels is not looked at without them.
  */
@@ -824,11 +947,35 @@ typedef struct omniid_photo {
    * What to call the photo in messages and reports. Default, and if it is empty: its path, or "photo in memory".
    */
   const char *name;
+  /**
+   * The embedding of the person's face, if the host has it: embedding_size values. Models that read face embeddings
+   * take this one and run no recognition network on the photo; those that read nothing else need no picture. Refused
+   * for models and engines that compare no faces.
+   */
+  const float *embedding;
+  /**
+   * Number of values of the embedding.
+   */
+  size_t embedding_size;
+  /**
+   * The network that made the embedding: its file's name without ending ("w600k_r50", "glintr100"), the pack that it
+   * comes in ("buffalo_l", "antelopev2"), "sface", "ir_se50", or the text that this library gives. Needed with an
+   * embedding.
+   */
+  const char *embedding_network;
+  /**
+   * The form of the embedding, OMNIID_EMBEDDING_FORM_... Default: raw, as the network gives it.
+   */
+  int32_t embedding_form;
+  /**
+   * Leave at 0.
+   */
+  uint32_t reserved_embedding;
 } omniid_photo;
 
 /** Initialises an omniid_photo. */
 #define OMNIID_PHOTO_INIT { sizeof(omniid_photo), 0, NULL, NULL, 0, NULL, 0, 0, 0, 0, 0, { 0 }, { 0 }, 0, 0, \
-  NULL }
+  NULL, NULL, 0, NULL, 0, 0 }
 
 /**
  * Options of face detection, with the defaults that OMNIID_DETECT_OPTIONS_INIT sets.
@@ -971,10 +1118,24 @@ typedef struct omniid_identity_info {
    * Note on what the person has consented to; may be empty.
    */
   const char *consent;
+  /**
+   * Number of photos whose face embeddings are kept, for omniid_likeness_of and for extending; see
+   * omniid_identity_embedding.
+   */
+  uint64_t embeddings;
+  /**
+   * How the photos were combined, OMNIID_COMBINE_...
+   */
+  int32_t combine;
+  /**
+   * The shortcut scale of FaceID-PlusV2 that it was made with; 1 for other models.
+   */
+  float shortcut_scale;
 } omniid_identity_info;
 
 /** Initialises an omniid_identity_info. */
-#define OMNIID_IDENTITY_INFO_INIT { sizeof(omniid_identity_info), 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL }
+#define OMNIID_IDENTITY_INFO_INIT { sizeof(omniid_identity_info), 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL, 0, 0, \
+  0.0f }
 
 /**
  * Reads an identity from an `.omniid` file.
@@ -1058,8 +1219,8 @@ omniid_status omniid_identity_with_notes(const omniid_identity *identity,
                                          omniid_identity **out);
 
 /**
- * Makes a copy of an identity without the photos' features: smaller, but an Omni-ID identity can no longer be
- * extended.
+ * Makes a copy of an identity without the photos' features and face embeddings: smaller, but an identity of a model that
+ * reads all photos at once can no longer be extended, and none compared by a face recogniser.
  *
  * The caller's part:
  * `identity` is a live identity; `out` is writable.
@@ -1163,6 +1324,41 @@ void omniid_identity_free(omniid_identity *identity);
 #define OMNIID_STRANGERS_IGNORE 2
 
 /**
+ * The tokens of each photo, one after the other.
+ */
+#define OMNIID_COMBINE_CONCATENATE 0
+
+/**
+ * The mean of the photos' features and face embeddings.
+ */
+#define OMNIID_COMBINE_AVERAGE 1
+
+/**
+ * The mean, each value divided by its norm over the photos.
+ */
+#define OMNIID_COMBINE_NORM_AVERAGE 2
+
+/**
+ * The sum.
+ */
+#define OMNIID_COMBINE_ADD 3
+
+/**
+ * The first photo less the mean of the others.
+ */
+#define OMNIID_COMBINE_SUBTRACT 4
+
+/**
+ * The largest of each value.
+ */
+#define OMNIID_COMBINE_MAX 5
+
+/**
+ * The smallest of each value.
+ */
+#define OMNIID_COMBINE_MIN 6
+
+/**
  * What became of each photo of a call. Immutable; may be used from any number of threads at once.
  */
 typedef struct omniid_report omniid_report;
@@ -1229,11 +1425,29 @@ typedef struct omniid_encode_options {
    * Passed to progress; not looked at without one.
    */
   void *progress_user_data;
+  /**
+   * How several photos are combined before the identity encoder, OMNIID_COMBINE_... When extending, the default is what
+   * the identity was made with, and something else is refused. Default: the tokens of each photo one after the other.
+   */
+  int32_t combine;
+  /**
+   * 1: shortcut_scale counts. Default: 0, the model's own scale of 1.
+   */
+  int32_t has_shortcut_scale;
+  /**
+   * Weight of the image features of FaceID-PlusV2 beside the face embedding (s_scale, weight_faceidv2). Another value
+   * than 1 is refused for models without a shortcut.
+   */
+  float shortcut_scale;
+  /**
+   * Leave at 0.
+   */
+  uint32_t reserved;
 } omniid_encode_options;
 
 /** Initialises an omniid_encode_options. */
 #define OMNIID_ENCODE_OPTIONS_INIT { sizeof(omniid_encode_options), 0, -1.0f, 0.0f, 0, 0, 0, 0, NULL, NULL, \
-  NULL, NULL, NULL }
+  NULL, NULL, NULL, 0, 0, 0.0f, 0 }
 
 /**
  * What became of one photo. Its strings live as long as the report.
@@ -2119,6 +2333,162 @@ typedef struct omniid_residual_call {
  */
 omniid_status omniid_inject_residual(const omniid_conditioning *conditioning,
                                      const omniid_residual_call *call);
+
+/*
+ * Faces by a recognition network: embeddings, how like a picture is to a person, and what InstantID's ControlNet reads.
+ */
+
+/**
+ * The names of kohya's trainer and of ComfyUI: `lora_unet_….lora_down.weight`.
+ */
+#define OMNIID_LORA_FORMAT_KOHYA 0
+
+/**
+ * The names of diffusers and PEFT: `unet.….lora_A.weight`.
+ */
+#define OMNIID_LORA_FORMAT_DIFFUSERS 1
+
+/**
+ * A face embedding of an identity. Its memory lives as long as the identity.
+ */
+typedef struct omniid_embedding {
+  /**
+   * Set by OMNIID_EMBEDDING_INIT.
+   */
+  uint32_t struct_size;
+  /**
+   * OMNIID_EMBEDDING_FORM_...
+   */
+  int32_t form;
+  /**
+   * The values; NULL if nothing is known of the photo's face.
+   */
+  const float *values;
+  /**
+   * Number of values.
+   */
+  size_t size;
+  /**
+   * The network that made them.
+   */
+  const char *network;
+} omniid_embedding;
+
+/** Initialises an omniid_embedding. */
+#define OMNIID_EMBEDDING_INIT { sizeof(omniid_embedding), 0, NULL, 0, NULL }
+
+/**
+ * How like a face is to the photos of an identity: cosines of face embeddings, -1 to 1. Those of different networks are
+ * not comparable.
+ */
+typedef struct omniid_likeness {
+  /**
+   * Set by OMNIID_LIKENESS_INIT.
+   */
+  uint32_t struct_size;
+  /**
+   * Photos of the identity that were compared.
+   */
+  uint32_t photos;
+  /**
+   * The mean over them.
+   */
+  float mean;
+  /**
+   * To the photo that the face is most like.
+   */
+  float best;
+} omniid_likeness;
+
+/** Initialises an omniid_likeness. */
+#define OMNIID_LIKENESS_INIT { sizeof(omniid_likeness), 0, 0.0f, 0.0f }
+
+/**
+ * Describes the face embedding of photo `photo` of an identity. `values` is NULL when nothing is known of that photo's
+ * face, or features were not kept.
+ *
+ * The caller's part:
+ * `identity` is a live identity; `out` is initialised with OMNIID_EMBEDDING_INIT.
+ */
+omniid_status omniid_identity_embedding(const omniid_identity *identity,
+                                        size_t photo,
+                                        omniid_embedding *out);
+
+/**
+ * Says how like the face in a picture is to a person: a measure for what a host has generated. Any model will do; the
+ * engine needs a face recogniser, and the identity must have been made with it, or of embeddings of its network.
+ *
+ * Without a face hint the face counts that is most like the identity, of the eight largest. A photo that brings its
+ * embedding is not looked at. Fails with `OMNIID_STATUS_UNSUPPORTED` for an engine without a face recogniser and an
+ * identity without face embeddings, and with `OMNIID_STATUS_NO_FACE` for a picture without a face.
+ *
+ * The caller's part:
+ * `engine` and `identity` are live; `photo` is initialised with OMNIID_PHOTO_INIT and `out` with OMNIID_LIKENESS_INIT.
+ */
+omniid_status omniid_likeness_of(const omniid_engine *engine,
+                                 const omniid_identity *identity,
+                                 const omniid_photo *photo,
+                                 omniid_likeness *out);
+
+/**
+ * Hands out the raw embedding of the face in a photo, f32 `[dimension]`, read-only: of the largest, unless the photo says
+ * which. Free it with `omniid_managed_tensor_free` or its deleter.
+ *
+ * Fails with `OMNIID_STATUS_UNSUPPORTED` for an engine without a face recogniser and with `OMNIID_STATUS_NO_FACE` for a
+ * picture without a face.
+ *
+ * The caller's part:
+ * `engine` is a live engine; `photo` is initialised with OMNIID_PHOTO_INIT; `out` is writable.
+ */
+omniid_status omniid_face_embedding(const omniid_engine *engine,
+                                    const omniid_photo *photo,
+                                    omniid_managed_tensor **out);
+
+/**
+ * Hands out the tokens of an identity for a host that reads them itself, as InstantID's ControlNet does in place of a
+ * text: f32 `[2, tokens, token_width]`, read-only; first the unconditional side, then the identity. Free it with
+ * `omniid_managed_tensor_free` or its deleter.
+ *
+ * The unconditional side is the model's own, as for OMNIID_UNCONDITIONAL_DEFAULT, repeated up to the length of the
+ * identity's, which attention does not notice.
+ *
+ * The caller's part:
+ * `engine` and `identity` are live; `out` is writable.
+ */
+omniid_status omniid_identity_context_tokens(const omniid_engine *engine,
+                                             const omniid_identity *identity,
+                                             omniid_managed_tensor **out);
+
+/**
+ * Draws the control picture of InstantID, five keypoints of a face on black, into `pixels`: red, green, blue, `width` ×
+ * `height`, rows from top to bottom, `row_stride` bytes apart; 0 for rows without gaps. Equal to what InstantID draws
+ * with OpenCV.
+ *
+ * `landmarks` are the ten numbers of omniid_face, in pixels of the picture that is drawn: scale those of a photo to the
+ * size that is generated.
+ *
+ * The caller's part:
+ * `landmarks` points to 10 numbers; `pixels` has room for `height` rows.
+ */
+omniid_status omniid_draw_keypoints(const float *landmarks,
+                                    uint32_t width,
+                                    uint32_t height,
+                                    size_t row_stride,
+                                    uint8_t *pixels);
+
+/**
+ * Writes the LoRA that the engine's checkpoint holds as a safetensors file for the host, in OMNIID_LORA_FORMAT_... An
+ * existing file is replaced when the new one is complete.
+ *
+ * IP-Adapter FaceID, Plus and PlusV2 were trained with a LoRA: without it, applied at strength 1, they are not the trained
+ * models. Fails with `OMNIID_STATUS_UNSUPPORTED` when the checkpoint holds none.
+ *
+ * The caller's part:
+ * `engine` is a live engine; `path` is NUL-terminated.
+ */
+omniid_status omniid_engine_save_lora(const omniid_engine *engine,
+                                      const char *path,
+                                      int32_t format);
 
 #ifdef __cplusplus
 }

@@ -4,12 +4,12 @@ use crate::dlpack::{omniid_managed_tensor, omniid_tensor};
 use crate::engine::omniid_engine;
 use crate::identity::omniid_identity;
 use crate::photo::{omniid_face, omniid_photo, photos};
-use crate::pointer::{self, flag, unused};
+use crate::pointer::{self, flag, reserved, unused};
 use crate::progress::{omniid_progress_fn, with_progress};
 use crate::status::{c_text, code, omniid_status, OMNIID_STATUS_OK};
 use crate::structs::{self, CStruct};
 use crate::tensor;
-use omniid::engine::{BadPhoto, EncodeOptions, Encoded, PhotoReport, Strangers};
+use omniid::engine::{BadPhoto, Combine, EncodeOptions, Encoded, PhotoReport, Strangers};
 use omniid::face::crop::TEMPLATE_CENTER;
 use omniid::face::{CropMode, FaceBox};
 use omniid::photo::Photo;
@@ -43,6 +43,21 @@ pub const OMNIID_STRANGERS_NOTE: i32 = 0;
 pub const OMNIID_STRANGERS_LEAVE_OUT: i32 = 1;
 /// Do not compare the photos. Of several faces the largest is taken.
 pub const OMNIID_STRANGERS_IGNORE: i32 = 2;
+
+/// The tokens of each photo, one after the other.
+pub const OMNIID_COMBINE_CONCATENATE: i32 = 0;
+/// The mean of the photos' features and face embeddings.
+pub const OMNIID_COMBINE_AVERAGE: i32 = 1;
+/// The mean, each value divided by its norm over the photos.
+pub const OMNIID_COMBINE_NORM_AVERAGE: i32 = 2;
+/// The sum.
+pub const OMNIID_COMBINE_ADD: i32 = 3;
+/// The first photo less the mean of the others.
+pub const OMNIID_COMBINE_SUBTRACT: i32 = 4;
+/// The largest of each value.
+pub const OMNIID_COMBINE_MAX: i32 = 5;
+/// The smallest of each value.
+pub const OMNIID_COMBINE_MIN: i32 = 6;
 
 /// What became of each photo of a call. Immutable; may be used from any number of threads at once.
 pub struct omniid_report {
@@ -95,11 +110,23 @@ pub struct omniid_encode_options {
     pub progress: omniid_progress_fn,
     /// Passed to progress; not looked at without one.
     pub progress_user_data: *mut c_void,
+    /// How several photos are combined before the identity encoder, OMNIID_COMBINE_... When extending, the default is what
+    /// the identity was made with, and something else is refused. Default: the tokens of each photo one after the other.
+    pub combine: i32,
+    /// 1: shortcut_scale counts. Default: 0, the model's own scale of 1.
+    pub has_shortcut_scale: i32,
+    /// Weight of the image features of FaceID-PlusV2 beside the face embedding (s_scale, weight_faceidv2). Another value
+    /// than 1 is refused for models without a shortcut.
+    pub shortcut_scale: f32,
+    /// Leave at 0.
+    pub reserved: u32,
 }
 
 // SAFETY: `repr(C)`, size first, no padding, numbers, pointers and an optional function.
 unsafe impl CStruct for omniid_encode_options {
     const NAME: &'static str = "omniid_encode_options";
+    // ABI 1.1.
+    const EARLIER_SIZES: &'static [usize] = &[std::mem::offset_of!(omniid_encode_options, combine)];
 }
 
 /// What became of one photo. Its strings live as long as the report.
@@ -262,6 +289,27 @@ unsafe fn read_options(options: *const omniid_encode_options) -> Result<Options>
             )))
         }
     };
+    let combine = usize::try_from(raw.combine)
+        .ok()
+        .and_then(|place| Combine::ALL.get(place));
+    encode.combine = *combine.ok_or_else(|| {
+        Error::invalid(format!(
+            "combine: {}, expected 0 (concatenate) to {} (min)",
+            raw.combine,
+            Combine::ALL.len() - 1
+        ))
+    })?;
+    reserved(raw.reserved, omniid_encode_options::NAME)?;
+    if flag(raw.has_shortcut_scale, "has_shortcut_scale")? {
+        encode.shortcut_scale = raw.shortcut_scale;
+    } else {
+        unused(
+            raw.shortcut_scale != 0.0,
+            raw.shortcut_scale,
+            "shortcut_scale",
+            "has_shortcut_scale",
+        )?;
+    }
     encode.keep_features = !flag(raw.drop_features, "drop_features")?;
     // SAFETY: as above.
     unsafe {

@@ -1,5 +1,6 @@
 //! Engines: an identity model, opened once and used from any number of threads.
 
+use crate::embedding_form::{form_number, OMNIID_EMBEDDING_FORM_RAW};
 use crate::host::{host, host_layer, omniid_host_layer, HostTexts};
 use crate::pointer::{self, flag, unused};
 use crate::progress::{omniid_progress_fn, with_progress};
@@ -9,7 +10,7 @@ use crate::structs::{self, CStruct};
 use crate::tensor::{OMNIID_DEVICE_TYPE_CPU, OMNIID_DEVICE_TYPE_CUDA};
 use crate::version::{OMNIID_ABI_MAJOR, OMNIID_ABI_VERSION};
 use omniid::encoder::EncoderKind;
-use omniid::engine::{DeviceChoice, Engine, EngineOptions, Source};
+use omniid::engine::{DeviceChoice, Engine, EngineOptions, Source, Variant};
 use omniid::{Error, ErrorKind, Limits, Precision, Result};
 use omniid_capi_export::export;
 use std::ffi::{c_char, c_void, CString};
@@ -29,6 +30,22 @@ pub const OMNIID_ENCODER_RESAMPLER: i32 = 1;
 pub const OMNIID_ENCODER_FULL_FACE: i32 = 2;
 /// Base IP-Adapter and XLabs FLUX: a fixed number of tokens for each photo.
 pub const OMNIID_ENCODER_PROJECTION: i32 = 3;
+/// IP-Adapter FaceID and FaceID Portrait: a fixed number of tokens for each face embedding.
+pub const OMNIID_ENCODER_FACE_ID: i32 = 4;
+/// IP-Adapter FaceID-Plus and PlusV2: a face embedding and the features of the aligned face.
+pub const OMNIID_ENCODER_FACE_ID_PLUS: i32 = 5;
+/// InstantID: a fixed number of tokens for each face embedding.
+pub const OMNIID_ENCODER_INSTANT_ID: i32 = 6;
+/// IP-Adapter FaceID Portrait (unnorm): the face embeddings of all photos at once.
+pub const OMNIID_ENCODER_FACE_ID_PORTRAIT_UNNORM: i32 = 7;
+/// PuLID for SDXL, version 1.
+pub const OMNIID_ENCODER_PULID_V1: i32 = 8;
+/// PuLID for SDXL, version 1.1, and for FLUX: all photos at once.
+pub const OMNIID_ENCODER_ID_FORMER: i32 = 9;
+/// InstantX SD3.5, whose tokens depend on the timestep.
+pub const OMNIID_ENCODER_TIME_RESAMPLER: i32 = 10;
+/// InstantX FLUX: a fixed number of tokens for each photo.
+pub const OMNIID_ENCODER_INSTANT_X_FLUX: i32 = 15;
 
 /// An opened identity model. Immutable; may be used from any number of threads at once.
 pub struct omniid_engine {
@@ -36,6 +53,9 @@ pub struct omniid_engine {
     name: CString,
     fingerprint: CString,
     host: Option<HostTexts>,
+    face_network: Option<CString>,
+    face_recogniser: Option<CString>,
+    face_recogniser_licence: Option<CString>,
 }
 
 /// Options of `omniid_engine_open`, with the defaults that OMNIID_ENGINE_OPTIONS_INIT sets.
@@ -106,11 +126,33 @@ pub struct omniid_engine_options {
     pub progress: omniid_progress_fn,
     /// Passed to progress; not looked at without one.
     pub progress_user_data: *mut c_void,
+    /// The face recognition network: insightface's w600k_r50.onnx or glintr100.onnx, AuraFace, OpenCV's SFace, facexlib's
+    /// IR-SE50, as ONNX, PyTorch file or safetensors. Models of the FaceID family, InstantID and PuLID make their tokens
+    /// from its embeddings and refuse another network than the one they were trained with; for any other model it serves
+    /// omniid_likeness_of. Default: the one in a native checkpoint; else photos must bring embeddings.
+    pub face_recogniser_path: *const c_char,
+    /// The bytes of that file, instead of its path; copied.
+    pub face_recogniser_data: *const c_void,
+    /// Bytes of face_recogniser_data.
+    pub face_recogniser_size: usize,
+    /// The face parsing network that makes the grey background of PuLID's crop: facexlib's parsing_bisenet. Refused for
+    /// other models. Default: the plain crop.
+    pub face_parser_path: *const c_char,
+    /// The bytes of that file, instead of its path; copied.
+    pub face_parser_data: *const c_void,
+    /// Bytes of face_parser_data.
+    pub face_parser_size: usize,
+    /// Which published model the checkpoint is, where two have the same tensors: "faceid-plus" or "faceid-plus-v2",
+    /// "instantid" or "faceid-portrait-unnorm". Another name than that of the tensors is refused. Default:
+    /// "faceid-plus-v2"; "instantid", unless the face recogniser is an IResNet-50.
+    pub variant: *const c_char,
 }
 
 // SAFETY: `repr(C)`, size first, no padding, integers, pointers and an optional function.
 unsafe impl CStruct for omniid_engine_options {
     const NAME: &'static str = "omniid_engine_options";
+    // ABI 1.1.
+    const EARLIER_SIZES: &'static [usize] = &[std::mem::offset_of!(omniid_engine_options, face_recogniser_path)];
 }
 
 /// Description of an engine. Its strings live as long as the engine.
@@ -145,11 +187,30 @@ pub struct omniid_engine_info {
     pub device_id: i32,
     /// Number type of the weights, OMNIID_PRECISION_...
     pub precision: i32,
+    /// 1 if the model reads an image encoder; 0 for models that read face embeddings only, whose image_size is 0.
+    pub has_image_encoder: i32,
+    /// 1 if the checkpoint holds a LoRA, which is part of the model: the host has to apply it at strength 1. See
+    /// omniid_engine_save_lora.
+    pub has_lora: i32,
+    /// Number of values of the face embedding that the model reads; 0 if it reads none.
+    pub face_dimension: u64,
+    /// The form of that embedding, OMNIID_EMBEDDING_FORM_...; a raw one always serves.
+    pub face_form: i32,
+    /// 1 if the engine has a face recogniser.
+    pub has_face_recogniser: i32,
+    /// The face recognition network that the model was trained with; NULL if it reads no face embedding.
+    pub face_network: *const c_char,
+    /// The engine's face recogniser; NULL if there is none.
+    pub face_recogniser: *const c_char,
+    /// What the authors of the face recogniser state about its use, or "unknown"; NULL if there is none.
+    pub face_recogniser_licence: *const c_char,
 }
 
 // SAFETY: `repr(C)`, size first, no padding, integers and pointers.
 unsafe impl CStruct for omniid_engine_info {
     const NAME: &'static str = "omniid_engine_info";
+    // ABI 1.1.
+    const EARLIER_SIZES: &'static [usize] = &[std::mem::offset_of!(omniid_engine_info, has_image_encoder)];
 }
 
 /// A precision of the caller.
@@ -170,6 +231,14 @@ const _: () = {
     assert!(EncoderKind::Resampler as i32 == OMNIID_ENCODER_RESAMPLER);
     assert!(EncoderKind::FullFace as i32 == OMNIID_ENCODER_FULL_FACE);
     assert!(EncoderKind::Projection as i32 == OMNIID_ENCODER_PROJECTION);
+    assert!(EncoderKind::FaceId as i32 == OMNIID_ENCODER_FACE_ID);
+    assert!(EncoderKind::FaceIdPlus as i32 == OMNIID_ENCODER_FACE_ID_PLUS);
+    assert!(EncoderKind::InstantId as i32 == OMNIID_ENCODER_INSTANT_ID);
+    assert!(EncoderKind::FaceIdPortraitUnnorm as i32 == OMNIID_ENCODER_FACE_ID_PORTRAIT_UNNORM);
+    assert!(EncoderKind::PulidV1 as i32 == OMNIID_ENCODER_PULID_V1);
+    assert!(EncoderKind::IdFormer as i32 == OMNIID_ENCODER_ID_FORMER);
+    assert!(EncoderKind::TimeResampler as i32 == OMNIID_ENCODER_TIME_RESAMPLER);
+    assert!(EncoderKind::InstantXFlux as i32 == OMNIID_ENCODER_INSTANT_X_FLUX);
 };
 
 /// The number of an encoder kind: OMNIID_ENCODER_...
@@ -283,6 +352,22 @@ unsafe fn engine_options(options: *const omniid_engine_options) -> Result<(omnii
         let config = pointer::text(raw.image_encoder_config, "image_encoder_config")?;
         options.image_encoder_config = (!config.is_empty()).then(|| config.to_string());
         options.detector = source(raw.detector_path, raw.detector_data, raw.detector_size, "detector")?;
+        options.face_recogniser = source(
+            raw.face_recogniser_path,
+            raw.face_recogniser_data,
+            raw.face_recogniser_size,
+            "face_recogniser",
+        )?;
+        options.face_parser = source(
+            raw.face_parser_path,
+            raw.face_parser_data,
+            raw.face_parser_size,
+            "face_parser",
+        )?;
+        let variant = pointer::text(raw.variant, "variant")?;
+        if !variant.is_empty() {
+            options.variant = Some(Variant::from_name(variant)?);
+        }
         options.host = host(raw.host, raw.host_layers, raw.host_layer_count)?;
         options.device = device(raw.device_type, raw.device_id)?;
         options.precision = precision(raw.precision, "precision")?;
@@ -314,10 +399,14 @@ pub unsafe extern "C" fn omniid_engine_open(
             Engine::open_with_progress(options, progress)
         })
     }?;
+    let recogniser = engine.info().recogniser.as_ref();
     let handle = omniid_engine {
         name: c_text(&engine.info().name),
         fingerprint: c_text(&engine.info().fingerprint),
         host: engine.host().map(HostTexts::new),
+        face_network: engine.face_network().map(|network| c_text(&network)),
+        face_recogniser: recogniser.map(|network| c_text(&network.to_string())),
+        face_recogniser_licence: recogniser.map(|network| c_text(&network.licence)),
         engine,
     };
     // SAFETY: `out` was checked.
@@ -351,6 +440,7 @@ pub unsafe extern "C" fn omniid_engine_describe(
         DeviceChoice::Cpu => (OMNIID_DEVICE_TYPE_CPU, 0),
         DeviceChoice::Cuda(ordinal) => (OMNIID_DEVICE_TYPE_CUDA, ordinal as i32),
     };
+    let text = |text: &Option<CString>| text.as_ref().map_or(std::ptr::null(), |text| text.as_ptr());
     let described = omniid_engine_info {
         struct_size: size_of::<omniid_engine_info>() as u32,
         encoder: encoder_number(info.kind),
@@ -366,6 +456,16 @@ pub unsafe extern "C" fn omniid_engine_describe(
         device_type,
         device_id,
         precision: info.precision as i32,
+        has_image_encoder: i32::from(info.backbone.is_some()),
+        has_lora: i32::from(info.has_lora),
+        face_dimension: handle.engine.face_dimension() as u64,
+        face_form: info
+            .face
+            .map_or(OMNIID_EMBEDDING_FORM_RAW, |face| form_number(face.form)),
+        has_face_recogniser: i32::from(info.recogniser.is_some()),
+        face_network: text(&handle.face_network),
+        face_recogniser: text(&handle.face_recogniser),
+        face_recogniser_licence: text(&handle.face_recogniser_licence),
     };
     // SAFETY: the caller's promise.
     unsafe { structs::write(out, &described) }

@@ -22,6 +22,8 @@ pub struct omniid_identity {
     label: CString,
     created: CString,
     consent: CString,
+    /// The network of each photo's face embedding; empty where there is none.
+    pub(crate) networks: Vec<CString>,
 }
 
 impl omniid_identity {
@@ -33,9 +35,17 @@ impl omniid_identity {
             label: c_text(&provenance.label),
             created: c_text(&provenance.created),
             consent: c_text(&provenance.consent),
+            networks: networks(&identity),
             identity: Arc::new(identity),
         }))
     }
+}
+
+/// The networks of an identity's face embeddings.
+fn networks(identity: &Identity) -> Vec<CString> {
+    let each = identity.embeddings().iter();
+    each.map(|embedding| c_text(embedding.as_ref().map_or("", |embedding| embedding.network())))
+        .collect()
 }
 
 /// Description of an identity. Its strings live as long as the identity.
@@ -62,11 +72,20 @@ pub struct omniid_identity_info {
     pub created: *const c_char,
     /// Note on what the person has consented to; may be empty.
     pub consent: *const c_char,
+    /// Number of photos whose face embeddings are kept, for omniid_likeness_of and for extending; see
+    /// omniid_identity_embedding.
+    pub embeddings: u64,
+    /// How the photos were combined, OMNIID_COMBINE_...
+    pub combine: i32,
+    /// The shortcut scale of FaceID-PlusV2 that it was made with; 1 for other models.
+    pub shortcut_scale: f32,
 }
 
 // SAFETY: `repr(C)`, size first, no padding, integers and pointers.
 unsafe impl CStruct for omniid_identity_info {
     const NAME: &'static str = "omniid_identity_info";
+    // ABI 1.1.
+    const EARLIER_SIZES: &'static [usize] = &[std::mem::offset_of!(omniid_identity_info, embeddings)];
 }
 
 /// Number type of the numbers in a file.
@@ -192,6 +211,7 @@ pub unsafe extern "C" fn omniid_identity_describe(
     // SAFETY: the caller's promise.
     let handle = unsafe { pointer::handle(identity, "identity") }?;
     let identity = &handle.identity;
+    let making = identity.making();
     let described = omniid_identity_info {
         struct_size: size_of::<omniid_identity_info>() as u32,
         encoder: encoder_number(identity.kind()),
@@ -203,6 +223,9 @@ pub unsafe extern "C" fn omniid_identity_describe(
         label: handle.label.as_ptr(),
         created: handle.created.as_ptr(),
         consent: handle.consent.as_ptr(),
+        embeddings: identity.embeddings().iter().flatten().count() as u64,
+        combine: making.combine as i32,
+        shortcut_scale: making.shortcut_scale,
     };
     // SAFETY: the caller's promise.
     unsafe { structs::write(out, &described) }
@@ -280,8 +303,8 @@ pub unsafe extern "C" fn omniid_identity_with_notes(
     }
 }
 
-/// Makes a copy of an identity without the photos' features: smaller, but an Omni-ID identity can no longer be
-/// extended.
+/// Makes a copy of an identity without the photos' features and face embeddings: smaller, but an identity of a model that
+/// reads all photos at once can no longer be extended, and none compared by a face recogniser.
 ///
 /// # Safety
 /// `identity` is a live identity; `out` is writable.

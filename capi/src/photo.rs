@@ -1,11 +1,13 @@
 //! Photos: encoded files, in memory or by path, or raw pixels; and the detection of faces in them.
 
+use crate::embedding_form::form;
 use crate::engine::omniid_engine;
 use crate::pointer::{self, flag, reserved, unused};
 use crate::status::omniid_status;
 use crate::structs::{self, CStruct};
 use omniid::face::{DetectOptions, Face, FaceBox, Landmarks};
 use omniid::photo::{ChannelOrder, FaceHint, Photo, PhotoSource, PixelBuffer};
+use omniid::recogniser::FaceEmbedding;
 use omniid::{Error, Result};
 use omniid_capi_export::export;
 use std::borrow::Cow;
@@ -35,7 +37,7 @@ pub const OMNIID_FACE_HINT_BOX: i32 = 2;
 /// The face with the five face_landmarks. Needs no detector.
 pub const OMNIID_FACE_HINT_LANDMARKS: i32 = 3;
 
-/// One photo of a person. Exactly one of path, data and pixels must be set.
+/// One photo of a person. At most one of path, data and pixels may be set, and none only with an embedding.
 ///
 /// Face fields that do not belong to `face_hint` are refused. What describes pixels is not looked at without them.
 #[repr(C)]
@@ -74,12 +76,30 @@ pub struct omniid_photo {
     pub reserved: u32,
     /// What to call the photo in messages and reports. Default, and if it is empty: its path, or "photo in memory".
     pub name: *const c_char,
+    /// The embedding of the person's face, if the host has it: embedding_size values. Models that read face embeddings
+    /// take this one and run no recognition network on the photo; those that read nothing else need no picture. Refused
+    /// for models and engines that compare no faces.
+    pub embedding: *const f32,
+    /// Number of values of the embedding.
+    pub embedding_size: usize,
+    /// The network that made the embedding: its file's name without ending ("w600k_r50", "glintr100"), the pack that it
+    /// comes in ("buffalo_l", "antelopev2"), "sface", "ir_se50", or the text that this library gives. Needed with an
+    /// embedding.
+    pub embedding_network: *const c_char,
+    /// The form of the embedding, OMNIID_EMBEDDING_FORM_... Default: raw, as the network gives it.
+    pub embedding_form: i32,
+    /// Leave at 0.
+    pub reserved_embedding: u32,
 }
 
 // SAFETY: `repr(C)`, size first, no padding, numbers and pointers.
 unsafe impl CStruct for omniid_photo {
     const NAME: &'static str = "omniid_photo";
-    const EARLIER_SIZES: &'static [usize] = &[std::mem::offset_of!(omniid_photo, name)];
+    // ABI 1.0, ABI 1.1.
+    const EARLIER_SIZES: &'static [usize] = &[
+        std::mem::offset_of!(omniid_photo, name),
+        std::mem::offset_of!(omniid_photo, embedding),
+    ];
 }
 
 /// Options of face detection, with the defaults that OMNIID_DETECT_OPTIONS_INIT sets.
@@ -147,6 +167,44 @@ impl omniid_face {
     }
 }
 
+/// The embedding that a photo brings.
+///
+/// # Safety
+/// Pointers inside the struct are NULL or valid.
+unsafe fn embedding(raw: &omniid_photo) -> Result<Option<FaceEmbedding>> {
+    reserved(raw.reserved_embedding, omniid_photo::NAME)?;
+    if raw.embedding.is_null() {
+        unused(
+            raw.embedding_size != 0,
+            raw.embedding_size,
+            "embedding_size",
+            "embedding",
+        )?;
+        unused(
+            !raw.embedding_network.is_null(),
+            "set",
+            "embedding_network",
+            "embedding",
+        )?;
+        unused(
+            raw.embedding_form != 0,
+            raw.embedding_form,
+            "embedding_form",
+            "embedding",
+        )?;
+        return Ok(None);
+    }
+    let form = form(raw.embedding_form)?;
+    // SAFETY: the caller's promise.
+    let (values, network) = unsafe {
+        (
+            pointer::slice(raw.embedding, raw.embedding_size, "embedding")?,
+            pointer::text(raw.embedding_network, "embedding_network")?,
+        )
+    };
+    FaceEmbedding::new(network, form, values.to_vec()).map(Some)
+}
+
 /// Reads an array of photos. The result borrows the caller's memory.
 ///
 /// # Safety
@@ -180,9 +238,10 @@ unsafe fn photo<'a>(raw: &omniid_photo) -> Result<Photo<'a>> {
                 PhotoSource::Encoded(Cow::Borrowed(bytes))
             }
             (true, true, false) => PhotoSource::Pixels(pixels(raw)?),
+            (true, true, true) if !raw.embedding.is_null() => PhotoSource::Nothing,
             (true, true, true) => {
                 return Err(Error::invalid(
-                    "path, data and pixels are all NULL, expected one of them",
+                    "path, data, pixels and embedding are all NULL, expected one of them",
                 ))
             }
             _ => {
@@ -192,7 +251,11 @@ unsafe fn photo<'a>(raw: &omniid_photo) -> Result<Photo<'a>> {
             }
         }
     };
-    let photo = Photo::new(source).with_face(face_hint(raw)?);
+    let mut photo = Photo::new(source).with_face(face_hint(raw)?);
+    // SAFETY: the caller's promise.
+    if let Some(embedding) = unsafe { embedding(raw) }? {
+        photo = photo.with_embedding(embedding);
+    }
     // SAFETY: the caller's promise.
     let name = unsafe { pointer::text(raw.name, "name") }?;
     Ok(if name.is_empty() { photo } else { photo.with_name(name) })

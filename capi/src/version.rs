@@ -7,7 +7,7 @@ use std::ffi::{c_char, CStr};
 pub const OMNIID_ABI_MAJOR: u32 = 1;
 
 /// Minor version of the ABI. It grows with every release that adds functions or struct fields.
-pub const OMNIID_ABI_MINOR: u32 = 1;
+pub const OMNIID_ABI_MINOR: u32 = 2;
 
 /// The ABI version as one number: `major << 16 | minor`.
 pub const OMNIID_ABI_VERSION: u32 = (OMNIID_ABI_MAJOR << 16) | OMNIID_ABI_MINOR;

@@ -7,13 +7,14 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 /// The header's sections: files of `capi/src/`, in an order in which every type comes before its use.
-const SECTIONS: [&str; 14] = [
+const SECTIONS: [&str; 16] = [
     "version",
     "status",
     "log",
     "progress",
     "tensor",
     "host",
+    "embedding_form",
     "engine",
     "photo",
     "identity",
@@ -22,6 +23,7 @@ const SECTIONS: [&str; 14] = [
     "conditioning_contents",
     "inject",
     "residual",
+    "face_embedding",
 ];
 
 const OPENING: &str = "\

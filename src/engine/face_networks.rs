@@ -98,6 +98,17 @@ impl FaceNeed {
 }
 
 impl Engine {
+    /// The face recognition network that the model was trained with, as people know it; `None` if it reads no face
+    /// embedding.
+    pub fn face_network(&self) -> Option<String> {
+        self.inner.face.as_ref().map(FaceNeed::network)
+    }
+
+    /// Values of the face embedding that the model reads; 0 if it reads none.
+    pub fn face_dimension(&self) -> usize {
+        self.inner.face.as_ref().map_or(0, |need| need.dimension)
+    }
+
     /// What people call the model.
     pub(super) fn title(&self) -> &'static str {
         self.inner.info.kind.title()

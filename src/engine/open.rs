@@ -239,7 +239,7 @@ fn class_width(input: EncoderInput, backbone: Option<&VisionConfig>) -> usize {
 fn refuse_options(options: &EngineOptions) -> Result<()> {
     let given = [("face parser", options.face_parser.is_some())];
     match given.iter().find(|(_, given)| *given) {
-        Some((what, _)) => Err(Error::unsupported(format!(
+        Some((what, _)) => Err(Error::invalid(format!(
             "a {what} is given, which has no effect on this model"
         ))),
         None => Ok(()),

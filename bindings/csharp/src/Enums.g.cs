@@ -109,6 +109,22 @@ namespace OmniID
         FullFace = 2,
         /// <summary>Base IP-Adapter and XLabs FLUX: a fixed number of tokens for each photo.</summary>
         Projection = 3,
+        /// <summary>IP-Adapter FaceID and FaceID Portrait: a fixed number of tokens for each face embedding.</summary>
+        FaceId = 4,
+        /// <summary>IP-Adapter FaceID-Plus and PlusV2: a face embedding and the features of the aligned face.</summary>
+        FaceIdPlus = 5,
+        /// <summary>InstantID: a fixed number of tokens for each face embedding.</summary>
+        InstantId = 6,
+        /// <summary>IP-Adapter FaceID Portrait (unnorm): the face embeddings of all photos at once.</summary>
+        FaceIdPortraitUnnorm = 7,
+        /// <summary>PuLID for SDXL, version 1.</summary>
+        PulidV1 = 8,
+        /// <summary>PuLID for SDXL, version 1.1, and for FLUX: all photos at once.</summary>
+        IdFormer = 9,
+        /// <summary>InstantX SD3.5, whose tokens depend on the timestep.</summary>
+        TimeResampler = 10,
+        /// <summary>InstantX FLUX: a fixed number of tokens for each photo.</summary>
+        InstantXFlux = 15,
     }
 
     /// <summary>The number type of a colour channel.</summary>
@@ -191,6 +207,43 @@ namespace OmniID
         LeaveOut = 1,
         /// <summary>Do not compare the photos. Of several faces the largest is taken.</summary>
         Ignore = 2,
+    }
+
+    /// <summary>How several photos are combined before the identity encoder.</summary>
+    public enum Combine
+    {
+        /// <summary>The tokens of each photo, one after the other.</summary>
+        Concatenate = 0,
+        /// <summary>The mean of the photos' features and face embeddings.</summary>
+        Average = 1,
+        /// <summary>The mean, each value divided by its norm over the photos.</summary>
+        NormAverage = 2,
+        /// <summary>The sum.</summary>
+        Add = 3,
+        /// <summary>The first photo less the mean of the others.</summary>
+        Subtract = 4,
+        /// <summary>The largest of each value.</summary>
+        Max = 5,
+        /// <summary>The smallest of each value.</summary>
+        Min = 6,
+    }
+
+    /// <summary>Whether a face embedding still has its length.</summary>
+    public enum EmbeddingForm
+    {
+        /// <summary>As the network gives it (<c>embedding</c> of insightface): its length counts.</summary>
+        Raw = 0,
+        /// <summary>Divided by its length (<c>normed_embedding</c> of insightface).</summary>
+        Normalised = 1,
+    }
+
+    /// <summary>The names in a LoRA file.</summary>
+    public enum LoraFormat
+    {
+        /// <summary>The names of kohya's trainer and of ComfyUI: <c>lora_unet_….lora_down.weight</c>.</summary>
+        Kohya = 0,
+        /// <summary>The names of diffusers and PEFT: <c>unet.….lora_A.weight</c>.</summary>
+        Diffusers = 1,
     }
 
     /// <summary>How an identity's weight is spread over the layers of the host.</summary>
@@ -337,7 +390,7 @@ namespace OmniID
     internal static class HeaderVersion
     {
         public const uint AbiMajor = 1;
-        public const uint AbiMinor = 1;
+        public const uint AbiMinor = 2;
         public const uint Abi = AbiMajor << 16 | AbiMinor;
         public const string Release = "0.2.0";
     }

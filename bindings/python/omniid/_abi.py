@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 OMNIID_ABI_MAJOR = 1
 
 #: Minor version of the ABI. It grows with every release that adds functions or struct fields.
-OMNIID_ABI_MINOR = 1
+OMNIID_ABI_MINOR = 2
 
 #: The ABI version as one number: `major << 16 | minor`.
 OMNIID_ABI_VERSION = OMNIID_ABI_MAJOR << 16 | OMNIID_ABI_MINOR
@@ -105,6 +105,12 @@ OMNIID_TYPE_CODE_FLOAT = 2
 #: bfloat16, 16 bits; kDLBfloat.
 OMNIID_TYPE_CODE_BFLOAT = 4
 
+#: As the network gives it (`embedding` of insightface): its length counts.
+OMNIID_EMBEDDING_FORM_RAW = 0
+
+#: Divided by its length (`normed_embedding` of insightface).
+OMNIID_EMBEDDING_FORM_NORMALISED = 1
+
 #: 32-bit floating point; results equal those of the reference implementations within rounding.
 OMNIID_PRECISION_F32 = 0
 
@@ -125,6 +131,30 @@ OMNIID_ENCODER_FULL_FACE = 2
 
 #: Base IP-Adapter and XLabs FLUX: a fixed number of tokens for each photo.
 OMNIID_ENCODER_PROJECTION = 3
+
+#: IP-Adapter FaceID and FaceID Portrait: a fixed number of tokens for each face embedding.
+OMNIID_ENCODER_FACE_ID = 4
+
+#: IP-Adapter FaceID-Plus and PlusV2: a face embedding and the features of the aligned face.
+OMNIID_ENCODER_FACE_ID_PLUS = 5
+
+#: InstantID: a fixed number of tokens for each face embedding.
+OMNIID_ENCODER_INSTANT_ID = 6
+
+#: IP-Adapter FaceID Portrait (unnorm): the face embeddings of all photos at once.
+OMNIID_ENCODER_FACE_ID_PORTRAIT_UNNORM = 7
+
+#: PuLID for SDXL, version 1.
+OMNIID_ENCODER_PULID_V1 = 8
+
+#: PuLID for SDXL, version 1.1, and for FLUX: all photos at once.
+OMNIID_ENCODER_ID_FORMER = 9
+
+#: InstantX SD3.5, whose tokens depend on the timestep.
+OMNIID_ENCODER_TIME_RESAMPLER = 10
+
+#: InstantX FLUX: a fixed number of tokens for each photo.
+OMNIID_ENCODER_INSTANT_X_FLUX = 15
 
 #: 8 bits per channel, 0 to 255.
 OMNIID_PIXEL_TYPE_U8 = 0
@@ -187,6 +217,27 @@ OMNIID_STRANGERS_LEAVE_OUT = 1
 
 #: Do not compare the photos. Of several faces the largest is taken.
 OMNIID_STRANGERS_IGNORE = 2
+
+#: The tokens of each photo, one after the other.
+OMNIID_COMBINE_CONCATENATE = 0
+
+#: The mean of the photos' features and face embeddings.
+OMNIID_COMBINE_AVERAGE = 1
+
+#: The mean, each value divided by its norm over the photos.
+OMNIID_COMBINE_NORM_AVERAGE = 2
+
+#: The sum.
+OMNIID_COMBINE_ADD = 3
+
+#: The first photo less the mean of the others.
+OMNIID_COMBINE_SUBTRACT = 4
+
+#: The largest of each value.
+OMNIID_COMBINE_MAX = 5
+
+#: The smallest of each value.
+OMNIID_COMBINE_MIN = 6
 
 #: The identity's weight w in every layer.
 OMNIID_WEIGHT_TYPE_LINEAR = 0
@@ -317,6 +368,12 @@ OMNIID_INJECT_FLAG_FRACTION = 2
 #: The query or hidden state is not searched for values that are not finite. The search costs less than one percent of
 #: the attention.
 OMNIID_INJECT_FLAG_UNCHECKED = 4
+
+#: The names of kohya's trainer and of ComfyUI: `lora_unet_….lora_down.weight`.
+OMNIID_LORA_FORMAT_KOHYA = 0
+
+#: The names of diffusers and PEFT: `unet.….lora_A.weight`.
+OMNIID_LORA_FORMAT_DIFFUSERS = 1
 
 
 #: Receives log messages, on the threads on which they arise, possibly several at once.
@@ -538,6 +595,26 @@ class omniid_engine_options(ctypes.Structure):
     progress: CFuncPtr
     #: Passed to progress; not looked at without one.
     progress_user_data: int | None
+    #: The face recognition network: insightface's w600k_r50.onnx or glintr100.onnx, AuraFace, OpenCV's SFace,
+    #: facexlib's IR-SE50, as ONNX, PyTorch file or safetensors. Models of the FaceID family, InstantID and PuLID make
+    #: their tokens from its embeddings and refuse another network than the one they were trained with; for any other
+    #: model it serves omniid_likeness_of. Default: the one in a native checkpoint; else photos must bring embeddings.
+    face_recogniser_path: bytes | None
+    #: The bytes of that file, instead of its path; copied.
+    face_recogniser_data: int | None
+    #: Bytes of face_recogniser_data.
+    face_recogniser_size: int
+    #: The face parsing network that makes the grey background of PuLID's crop: facexlib's parsing_bisenet. Refused for
+    #: other models. Default: the plain crop.
+    face_parser_path: bytes | None
+    #: The bytes of that file, instead of its path; copied.
+    face_parser_data: int | None
+    #: Bytes of face_parser_data.
+    face_parser_size: int
+    #: Which published model the checkpoint is, where two have the same tensors: "faceid-plus" or "faceid-plus-v2",
+    #: "instantid" or "faceid-portrait-unnorm". Another name than that of the tensors is refused. Default:
+    #: "faceid-plus-v2"; "instantid", unless the face recogniser is an IResNet-50.
+    variant: bytes | None
 
     _fields_ = [
         ("struct_size", c_uint32),
@@ -566,6 +643,13 @@ class omniid_engine_options(ctypes.Structure):
         ("max_photos", c_uint64),
         ("progress", omniid_progress_fn),
         ("progress_user_data", c_void_p),
+        ("face_recogniser_path", c_char_p),
+        ("face_recogniser_data", c_void_p),
+        ("face_recogniser_size", c_size_t),
+        ("face_parser_path", c_char_p),
+        ("face_parser_data", c_void_p),
+        ("face_parser_size", c_size_t),
+        ("variant", c_char_p),
     ]
 
     @classmethod
@@ -608,6 +692,23 @@ class omniid_engine_info(ctypes.Structure):
     device_id: int
     #: Number type of the weights, OMNIID_PRECISION_...
     precision: int
+    #: 1 if the model reads an image encoder; 0 for models that read face embeddings only, whose image_size is 0.
+    has_image_encoder: int
+    #: 1 if the checkpoint holds a LoRA, which is part of the model: the host has to apply it at strength 1. See
+    #: omniid_engine_save_lora.
+    has_lora: int
+    #: Number of values of the face embedding that the model reads; 0 if it reads none.
+    face_dimension: int
+    #: The form of that embedding, OMNIID_EMBEDDING_FORM_...; a raw one always serves.
+    face_form: int
+    #: 1 if the engine has a face recogniser.
+    has_face_recogniser: int
+    #: The face recognition network that the model was trained with; NULL if it reads no face embedding.
+    face_network: bytes | None
+    #: The engine's face recogniser; NULL if there is none.
+    face_recogniser: bytes | None
+    #: What the authors of the face recogniser state about its use, or "unknown"; NULL if there is none.
+    face_recogniser_licence: bytes | None
 
     _fields_ = [
         ("struct_size", c_uint32),
@@ -624,6 +725,14 @@ class omniid_engine_info(ctypes.Structure):
         ("device_type", c_int32),
         ("device_id", c_int32),
         ("precision", c_int32),
+        ("has_image_encoder", c_int32),
+        ("has_lora", c_int32),
+        ("face_dimension", c_uint64),
+        ("face_form", c_int32),
+        ("has_face_recogniser", c_int32),
+        ("face_network", c_char_p),
+        ("face_recogniser", c_char_p),
+        ("face_recogniser_licence", c_char_p),
     ]
 
     @classmethod
@@ -635,7 +744,7 @@ class omniid_engine_info(ctypes.Structure):
 
 
 class omniid_photo(ctypes.Structure):
-    """One photo of a person. Exactly one of path, data and pixels must be set.
+    """One photo of a person. At most one of path, data and pixels may be set, and none only with an embedding.
 
     Face fields that do not belong to `face_hint` are refused. What describes pixels is not looked at without
     them.
@@ -674,6 +783,20 @@ class omniid_photo(ctypes.Structure):
     reserved: int
     #: What to call the photo in messages and reports. Default, and if it is empty: its path, or "photo in memory".
     name: bytes | None
+    #: The embedding of the person's face, if the host has it: embedding_size values. Models that read face embeddings
+    #: take this one and run no recognition network on the photo; those that read nothing else need no picture. Refused
+    #: for models and engines that compare no faces.
+    embedding: ctypes._Pointer[c_float] | ctypes.Array[c_float] | None
+    #: Number of values of the embedding.
+    embedding_size: int
+    #: The network that made the embedding: its file's name without ending ("w600k_r50", "glintr100"), the pack that it
+    #: comes in ("buffalo_l", "antelopev2"), "sface", "ir_se50", or the text that this library gives. Needed with an
+    #: embedding.
+    embedding_network: bytes | None
+    #: The form of the embedding, OMNIID_EMBEDDING_FORM_... Default: raw, as the network gives it.
+    embedding_form: int
+    #: Leave at 0.
+    reserved_embedding: int
 
     _fields_ = [
         ("struct_size", c_uint32),
@@ -692,6 +815,11 @@ class omniid_photo(ctypes.Structure):
         ("face_index", c_uint32),
         ("reserved", c_uint32),
         ("name", c_char_p),
+        ("embedding", POINTER(c_float)),
+        ("embedding_size", c_size_t),
+        ("embedding_network", c_char_p),
+        ("embedding_form", c_int32),
+        ("reserved_embedding", c_uint32),
     ]
 
     @classmethod
@@ -798,6 +926,13 @@ class omniid_identity_info(ctypes.Structure):
     created: bytes | None
     #: Note on what the person has consented to; may be empty.
     consent: bytes | None
+    #: Number of photos whose face embeddings are kept, for omniid_likeness_of and for extending; see
+    #: omniid_identity_embedding.
+    embeddings: int
+    #: How the photos were combined, OMNIID_COMBINE_...
+    combine: int
+    #: The shortcut scale of FaceID-PlusV2 that it was made with; 1 for other models.
+    shortcut_scale: float
 
     _fields_ = [
         ("struct_size", c_uint32),
@@ -810,6 +945,9 @@ class omniid_identity_info(ctypes.Structure):
         ("label", c_char_p),
         ("created", c_char_p),
         ("consent", c_char_p),
+        ("embeddings", c_uint64),
+        ("combine", c_int32),
+        ("shortcut_scale", c_float),
     ]
 
     @classmethod
@@ -859,6 +997,17 @@ class omniid_encode_options(ctypes.Structure):
     progress: CFuncPtr
     #: Passed to progress; not looked at without one.
     progress_user_data: int | None
+    #: How several photos are combined before the identity encoder, OMNIID_COMBINE_... When extending, the default is
+    #: what the identity was made with, and something else is refused. Default: the tokens of each photo one after the
+    #: other.
+    combine: int
+    #: 1: shortcut_scale counts. Default: 0, the model's own scale of 1.
+    has_shortcut_scale: int
+    #: Weight of the image features of FaceID-PlusV2 beside the face embedding (s_scale, weight_faceidv2). Another value
+    #: than 1 is refused for models without a shortcut.
+    shortcut_scale: float
+    #: Leave at 0.
+    reserved: int
 
     _fields_ = [
         ("struct_size", c_uint32),
@@ -874,6 +1023,10 @@ class omniid_encode_options(ctypes.Structure):
         ("report", POINTER(POINTER(omniid_report))),
         ("progress", omniid_progress_fn),
         ("progress_user_data", c_void_p),
+        ("combine", c_int32),
+        ("has_shortcut_scale", c_int32),
+        ("shortcut_scale", c_float),
+        ("reserved", c_uint32),
     ]
 
     @classmethod
@@ -1199,6 +1352,65 @@ class omniid_residual_call(ctypes.Structure):
         return value
 
 
+class omniid_embedding(ctypes.Structure):
+    """A face embedding of an identity. Its memory lives as long as the identity."""
+
+    #: Set by OMNIID_EMBEDDING_INIT.
+    struct_size: int
+    #: OMNIID_EMBEDDING_FORM_...
+    form: int
+    #: The values; NULL if nothing is known of the photo's face.
+    values: ctypes._Pointer[c_float] | ctypes.Array[c_float] | None
+    #: Number of values.
+    size: int
+    #: The network that made them.
+    network: bytes | None
+
+    _fields_ = [
+        ("struct_size", c_uint32),
+        ("form", c_int32),
+        ("values", POINTER(c_float)),
+        ("size", c_size_t),
+        ("network", c_char_p),
+    ]
+
+    @classmethod
+    def new(cls) -> omniid_embedding:
+        """The values of OMNIID_EMBEDDING_INIT."""
+        value = cls()
+        value.struct_size = ctypes.sizeof(cls)
+        return value
+
+
+class omniid_likeness(ctypes.Structure):
+    """How like a face is to the photos of an identity: cosines of face embeddings, -1 to 1. Those of different
+    networks are not comparable.
+    """
+
+    #: Set by OMNIID_LIKENESS_INIT.
+    struct_size: int
+    #: Photos of the identity that were compared.
+    photos: int
+    #: The mean over them.
+    mean: float
+    #: To the photo that the face is most like.
+    best: float
+
+    _fields_ = [
+        ("struct_size", c_uint32),
+        ("photos", c_uint32),
+        ("mean", c_float),
+        ("best", c_float),
+    ]
+
+    @classmethod
+    def new(cls) -> omniid_likeness:
+        """The values of OMNIID_LIKENESS_INIT."""
+        value = cls()
+        value.struct_size = ctypes.sizeof(cls)
+        return value
+
+
 def _bind(
     library: ctypes.CDLL, name: str, result: Any, types: list[Any], names: list[str], doc: str
 ) -> Callable[..., Any]:
@@ -1429,8 +1641,9 @@ class Functions:
             library, "omniid_identity_without_features", c_int32,
             [POINTER(omniid_identity), POINTER(POINTER(omniid_identity))],
             ["identity", "out"],
-            """Makes a copy of an identity without the photos' features: smaller, but an Omni-ID identity can no
-            longer be extended.
+            """Makes a copy of an identity without the photos' features and face embeddings: smaller, but an identity
+            of a model that reads all photos at once can no longer be extended, and none compared by a face
+            recogniser.
 
             The caller's part:
             `identity` is a live identity; `out` is writable.
@@ -1789,5 +2002,92 @@ class Functions:
             `conditioning` is a live conditioning; `call` is initialised with OMNIID_RESIDUAL_CALL_INIT; hidden
             and output describe memory that is readable and, for output, writable, and that no other thread writes
             during the call.
+            """,
+        )
+        self.omniid_identity_embedding: Callable[..., int] = _bind(
+            library, "omniid_identity_embedding", c_int32,
+            [POINTER(omniid_identity), c_size_t, POINTER(omniid_embedding)],
+            ["identity", "photo", "out"],
+            """Describes the face embedding of photo `photo` of an identity. `values` is NULL when nothing is known
+            of that photo's face, or features were not kept.
+
+            The caller's part:
+            `identity` is a live identity; `out` is initialised with OMNIID_EMBEDDING_INIT.
+            """,
+        )
+        self.omniid_likeness_of: Callable[..., int] = _bind(
+            library, "omniid_likeness_of", c_int32,
+            [POINTER(omniid_engine), POINTER(omniid_identity), POINTER(omniid_photo), POINTER(omniid_likeness)],
+            ["engine", "identity", "photo", "out"],
+            """Says how like the face in a picture is to a person: a measure for what a host has generated. Any model
+            will do; the engine needs a face recogniser, and the identity must have been made with it, or of
+            embeddings of its network.
+
+            Without a face hint the face counts that is most like the identity, of the eight largest. A photo that
+            brings its embedding is not looked at. Fails with `OMNIID_STATUS_UNSUPPORTED` for an engine without a
+            face recogniser and an identity without face embeddings, and with `OMNIID_STATUS_NO_FACE` for a
+            picture without a face.
+
+            The caller's part:
+            `engine` and `identity` are live; `photo` is initialised with OMNIID_PHOTO_INIT and `out` with
+            OMNIID_LIKENESS_INIT.
+            """,
+        )
+        self.omniid_face_embedding: Callable[..., int] = _bind(
+            library, "omniid_face_embedding", c_int32,
+            [POINTER(omniid_engine), POINTER(omniid_photo), POINTER(POINTER(omniid_managed_tensor))],
+            ["engine", "photo", "out"],
+            """Hands out the raw embedding of the face in a photo, f32 `[dimension]`, read-only: of the largest,
+            unless the photo says which. Free it with `omniid_managed_tensor_free` or its deleter.
+
+            Fails with `OMNIID_STATUS_UNSUPPORTED` for an engine without a face recogniser and with
+            `OMNIID_STATUS_NO_FACE` for a picture without a face.
+
+            The caller's part:
+            `engine` is a live engine; `photo` is initialised with OMNIID_PHOTO_INIT; `out` is writable.
+            """,
+        )
+        self.omniid_identity_context_tokens: Callable[..., int] = _bind(
+            library, "omniid_identity_context_tokens", c_int32,
+            [POINTER(omniid_engine), POINTER(omniid_identity), POINTER(POINTER(omniid_managed_tensor))],
+            ["engine", "identity", "out"],
+            """Hands out the tokens of an identity for a host that reads them itself, as InstantID's ControlNet does
+            in place of a text: f32 `[2, tokens, token_width]`, read-only; first the unconditional side, then the
+            identity. Free it with `omniid_managed_tensor_free` or its deleter.
+
+            The unconditional side is the model's own, as for OMNIID_UNCONDITIONAL_DEFAULT, repeated up to the
+            length of the identity's, which attention does not notice.
+
+            The caller's part:
+            `engine` and `identity` are live; `out` is writable.
+            """,
+        )
+        self.omniid_draw_keypoints: Callable[..., int] = _bind(
+            library, "omniid_draw_keypoints", c_int32,
+            [POINTER(c_float), c_uint32, c_uint32, c_size_t, POINTER(c_uint8)],
+            ["landmarks", "width", "height", "row_stride", "pixels"],
+            """Draws the control picture of InstantID, five keypoints of a face on black, into `pixels`: red, green,
+            blue, `width` × `height`, rows from top to bottom, `row_stride` bytes apart; 0 for rows without gaps.
+            Equal to what InstantID draws with OpenCV.
+
+            `landmarks` are the ten numbers of omniid_face, in pixels of the picture that is drawn: scale those of
+            a photo to the size that is generated.
+
+            The caller's part:
+            `landmarks` points to 10 numbers; `pixels` has room for `height` rows.
+            """,
+        )
+        self.omniid_engine_save_lora: Callable[..., int] = _bind(
+            library, "omniid_engine_save_lora", c_int32,
+            [POINTER(omniid_engine), c_char_p, c_int32],
+            ["engine", "path", "format"],
+            """Writes the LoRA that the engine's checkpoint holds as a safetensors file for the host, in
+            OMNIID_LORA_FORMAT_... An existing file is replaced when the new one is complete.
+
+            IP-Adapter FaceID, Plus and PlusV2 were trained with a LoRA: without it, applied at strength 1, they
+            are not the trained models. Fails with `OMNIID_STATUS_UNSUPPORTED` when the checkpoint holds none.
+
+            The caller's part:
+            `engine` is a live engine; `path` is NUL-terminated.
             """,
         )

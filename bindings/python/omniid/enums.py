@@ -99,6 +99,22 @@ class EncoderKind(enum.IntEnum):
     FULL_FACE = 2
     #: Base IP-Adapter and XLabs FLUX: a fixed number of tokens for each photo.
     PROJECTION = 3
+    #: IP-Adapter FaceID and FaceID Portrait: a fixed number of tokens for each face embedding.
+    FACE_ID = 4
+    #: IP-Adapter FaceID-Plus and PlusV2: a face embedding and the features of the aligned face.
+    FACE_ID_PLUS = 5
+    #: InstantID: a fixed number of tokens for each face embedding.
+    INSTANT_ID = 6
+    #: IP-Adapter FaceID Portrait (unnorm): the face embeddings of all photos at once.
+    FACE_ID_PORTRAIT_UNNORM = 7
+    #: PuLID for SDXL, version 1.
+    PULID_V1 = 8
+    #: PuLID for SDXL, version 1.1, and for FLUX: all photos at once.
+    ID_FORMER = 9
+    #: InstantX SD3.5, whose tokens depend on the timestep.
+    TIME_RESAMPLER = 10
+    #: InstantX FLUX: a fixed number of tokens for each photo.
+    INSTANT_X_FLUX = 15
 
 
 class PixelType(enum.IntEnum):
@@ -171,6 +187,43 @@ class Strangers(enum.IntEnum):
     LEAVE_OUT = 1
     #: Do not compare the photos. Of several faces the largest is taken.
     IGNORE = 2
+
+
+class Combine(enum.IntEnum):
+    """How several photos are combined before the identity encoder."""
+
+    #: The tokens of each photo, one after the other.
+    CONCATENATE = 0
+    #: The mean of the photos' features and face embeddings.
+    AVERAGE = 1
+    #: The mean, each value divided by its norm over the photos.
+    NORM_AVERAGE = 2
+    #: The sum.
+    ADD = 3
+    #: The first photo less the mean of the others.
+    SUBTRACT = 4
+    #: The largest of each value.
+    MAX = 5
+    #: The smallest of each value.
+    MIN = 6
+
+
+class EmbeddingForm(enum.IntEnum):
+    """Whether a face embedding still has its length."""
+
+    #: As the network gives it (`embedding` of insightface): its length counts.
+    RAW = 0
+    #: Divided by its length (`normed_embedding` of insightface).
+    NORMALISED = 1
+
+
+class LoraFormat(enum.IntEnum):
+    """The names in a LoRA file."""
+
+    #: The names of kohya's trainer and of ComfyUI: `lora_unet_….lora_down.weight`.
+    KOHYA = 0
+    #: The names of diffusers and PEFT: `unet.….lora_A.weight`.
+    DIFFUSERS = 1
 
 
 class WeightType(enum.IntEnum):

@@ -127,6 +127,8 @@ fn sizes_agree() {
         ("omniid_conditioning_options", size_of::<omniid_conditioning_options>()),
         ("omniid_inject_call", size_of::<omniid_inject_call>()),
         ("omniid_residual_call", size_of::<omniid_residual_call>()),
+        ("omniid_embedding", size_of::<omniid_embedding>()),
+        ("omniid_likeness", size_of::<omniid_likeness>()),
         ("omniid_tensor", size_of::<omniid_tensor>()),
         ("omniid_managed_tensor", size_of::<omniid_managed_tensor>()),
     ];

@@ -142,6 +142,20 @@ impl Session {
             raw.image_encoder_config = if bytes.flag() { c"{}".as_ptr() } else { null() };
             raw.detector_path = null();
             (raw.detector_data, raw.detector_size) = (self.data(bytes), usize::from(bytes.next()));
+            raw.face_recogniser_path = null();
+            (raw.face_recogniser_data, raw.face_recogniser_size) = match bytes.next() & 7 {
+                0 => (self.data(bytes), usize::from(bytes.next())),
+                _ => (null(), 0),
+            };
+            (raw.face_parser_path, raw.face_parser_data, raw.face_parser_size) = match bytes.next() & 7 {
+                0 => (null(), self.data(bytes), usize::from(bytes.next())),
+                _ => (null(), null(), 0),
+            };
+            raw.variant = match bytes.next() & 7 {
+                0 => c"faceid".as_ptr(),
+                1 => c"\xff".as_ptr(),
+                _ => null(),
+            };
             raw.host = if bytes.flag() { c"sd15".as_ptr() } else { null() };
             raw.host_layers = if bytes.flag() { host_layer } else { null() };
             raw.host_layer_count = usize::from(bytes.next() % 2);
@@ -209,6 +223,17 @@ impl Session {
                 1 => c"\xff".as_ptr(),
                 _ => null(),
             };
+            let numbers: [f32; 4] = std::array::from_fn(|_| f32::from_ne_bytes(std::array::from_fn(|_| bytes.next())));
+            ((*photo).embedding, (*photo).embedding_size, (*photo).embedding_network) = match bytes.next() & 7 {
+                0 => (numbers.as_ptr(), usize::from(bytes.next() % 5), c"sface".as_ptr()),
+                1 => (null(), usize::from(bytes.next() % 5), c"\xff".as_ptr()),
+                _ => (null(), 0, null()),
+            };
+            if bytes.next() & 3 != 0 {
+                ((*photo).embedding_form, (*photo).reserved_embedding) = (0, 0);
+                ((*raw).combine, (*raw).has_shortcut_scale) = (i32::from(bytes.next() % 8), 0);
+                ((*raw).shortcut_scale, (*raw).reserved) = (0.0, 0);
+            }
             (*raw).label = if bytes.flag() { c"\xff".as_ptr() } else { null() };
             ((*raw).consent, (*raw).report) = (null(), if bytes.flag() { &mut report } else { null_mut() });
             ((*raw).progress, (*raw).progress_user_data) = (None, null_mut());
@@ -356,6 +381,7 @@ impl Session {
                     let photo = memory.0.as_mut_ptr().cast::<omniid_photo>();
                     ((*photo).path, (*photo).data, (*photo).pixels) = (null(), null(), self.pixels.as_ptr().cast());
                     (*photo).name = null();
+                    ((*photo).embedding, (*photo).embedding_network) = (null(), null());
                     ((*photo).width, (*photo).height, (*photo).row_stride) = (9, 9, 0);
                     omniid_engine_detect_faces(self.engine, photo, null(), null_mut(), 0, &mut count)
                 }

@@ -229,8 +229,8 @@ namespace OmniID.Native
         public static extern int omniid_identity_with_notes(IntPtr identity, byte* label, byte* consent, IntPtr* @out);
 
         /// <summary>
-        /// Makes a copy of an identity without the photos' features: smaller, but an Omni-ID identity can no longer be
-        /// extended.
+        /// Makes a copy of an identity without the photos' features and face embeddings: smaller, but an identity of a
+        /// model that reads all photos at once can no longer be extended, and none compared by a face recogniser.
         ///
         /// The caller's part:
         /// <c>identity</c> is a live identity; <c>out</c> is writable.
@@ -570,5 +570,89 @@ namespace OmniID.Native
         /// </summary>
         [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
         public static extern int omniid_inject_residual(IntPtr conditioning, NativeResidualCall* call);
+
+        /// <summary>
+        /// Describes the face embedding of photo <c>photo</c> of an identity. <c>values</c> is NULL when nothing is
+        /// known of that photo's face, or features were not kept.
+        ///
+        /// The caller's part:
+        /// <c>identity</c> is a live identity; <c>out</c> is initialised with OMNIID_EMBEDDING_INIT.
+        /// </summary>
+        [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+        public static extern int omniid_identity_embedding(IntPtr identity, UIntPtr photo, NativeEmbedding* @out);
+
+        /// <summary>
+        /// Says how like the face in a picture is to a person: a measure for what a host has generated. Any model will
+        /// do; the engine needs a face recogniser, and the identity must have been made with it, or of embeddings of
+        /// its network.
+        ///
+        /// Without a face hint the face counts that is most like the identity, of the eight largest. A photo that
+        /// brings its embedding is not looked at. Fails with <c>OMNIID_STATUS_UNSUPPORTED</c> for an engine without a
+        /// face recogniser and an identity without face embeddings, and with <c>OMNIID_STATUS_NO_FACE</c> for a picture
+        /// without a face.
+        ///
+        /// The caller's part:
+        /// <c>engine</c> and <c>identity</c> are live; <c>photo</c> is initialised with OMNIID_PHOTO_INIT and
+        /// <c>out</c> with OMNIID_LIKENESS_INIT.
+        /// </summary>
+        [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+        public static extern int omniid_likeness_of(IntPtr engine, IntPtr identity, NativePhoto* photo, NativeLikeness*
+            @out);
+
+        /// <summary>
+        /// Hands out the raw embedding of the face in a photo, f32 <c>[dimension]</c>, read-only: of the largest,
+        /// unless the photo says which. Free it with <c>omniid_managed_tensor_free</c> or its deleter.
+        ///
+        /// Fails with <c>OMNIID_STATUS_UNSUPPORTED</c> for an engine without a face recogniser and with
+        /// <c>OMNIID_STATUS_NO_FACE</c> for a picture without a face.
+        ///
+        /// The caller's part:
+        /// <c>engine</c> is a live engine; <c>photo</c> is initialised with OMNIID_PHOTO_INIT; <c>out</c> is writable.
+        /// </summary>
+        [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+        public static extern int omniid_face_embedding(IntPtr engine, NativePhoto* photo, NativeManagedTensor** @out);
+
+        /// <summary>
+        /// Hands out the tokens of an identity for a host that reads them itself, as InstantID's ControlNet does in
+        /// place of a text: f32 <c>[2, tokens, token_width]</c>, read-only; first the unconditional side, then the
+        /// identity. Free it with <c>omniid_managed_tensor_free</c> or its deleter.
+        ///
+        /// The unconditional side is the model's own, as for OMNIID_UNCONDITIONAL_DEFAULT, repeated up to the length of
+        /// the identity's, which attention does not notice.
+        ///
+        /// The caller's part:
+        /// <c>engine</c> and <c>identity</c> are live; <c>out</c> is writable.
+        /// </summary>
+        [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+        public static extern int omniid_identity_context_tokens(IntPtr engine, IntPtr identity, NativeManagedTensor**
+            @out);
+
+        /// <summary>
+        /// Draws the control picture of InstantID, five keypoints of a face on black, into <c>pixels</c>: red, green,
+        /// blue, <c>width</c> × <c>height</c>, rows from top to bottom, <c>row_stride</c> bytes apart; 0 for rows
+        /// without gaps. Equal to what InstantID draws with OpenCV.
+        ///
+        /// <c>landmarks</c> are the ten numbers of omniid_face, in pixels of the picture that is drawn: scale those of
+        /// a photo to the size that is generated.
+        ///
+        /// The caller's part:
+        /// <c>landmarks</c> points to 10 numbers; <c>pixels</c> has room for <c>height</c> rows.
+        /// </summary>
+        [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+        public static extern int omniid_draw_keypoints(float* landmarks, uint width, uint height, UIntPtr rowStride,
+            byte* pixels);
+
+        /// <summary>
+        /// Writes the LoRA that the engine's checkpoint holds as a safetensors file for the host, in
+        /// OMNIID_LORA_FORMAT_... An existing file is replaced when the new one is complete.
+        ///
+        /// IP-Adapter FaceID, Plus and PlusV2 were trained with a LoRA: without it, applied at strength 1, they are not
+        /// the trained models. Fails with <c>OMNIID_STATUS_UNSUPPORTED</c> when the checkpoint holds none.
+        ///
+        /// The caller's part:
+        /// <c>engine</c> is a live engine; <c>path</c> is NUL-terminated.
+        /// </summary>
+        [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+        public static extern int omniid_engine_save_lora(IntPtr engine, byte* path, int format);
     }
 }

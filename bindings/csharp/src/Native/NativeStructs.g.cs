@@ -193,6 +193,33 @@ namespace OmniID.Native
         public IntPtr Progress;
         /// <summary>Passed to progress; not looked at without one.</summary>
         public void* ProgressUserData;
+        /// <summary>
+        /// The face recognition network: insightface's w600k_r50.onnx or glintr100.onnx, AuraFace, OpenCV's SFace,
+        /// facexlib's IR-SE50, as ONNX, PyTorch file or safetensors. Models of the FaceID family, InstantID and PuLID
+        /// make their tokens from its embeddings and refuse another network than the one they were trained with; for
+        /// any other model it serves omniid_likeness_of. Default: the one in a native checkpoint; else photos must
+        /// bring embeddings.
+        /// </summary>
+        public byte* FaceRecogniserPath;
+        /// <summary>The bytes of that file, instead of its path; copied.</summary>
+        public void* FaceRecogniserData;
+        /// <summary>Bytes of face_recogniser_data.</summary>
+        public UIntPtr FaceRecogniserSize;
+        /// <summary>
+        /// The face parsing network that makes the grey background of PuLID's crop: facexlib's parsing_bisenet. Refused
+        /// for other models. Default: the plain crop.
+        /// </summary>
+        public byte* FaceParserPath;
+        /// <summary>The bytes of that file, instead of its path; copied.</summary>
+        public void* FaceParserData;
+        /// <summary>Bytes of face_parser_data.</summary>
+        public UIntPtr FaceParserSize;
+        /// <summary>
+        /// Which published model the checkpoint is, where two have the same tensors: "faceid-plus" or "faceid-plus-v2",
+        /// "instantid" or "faceid-portrait-unnorm". Another name than that of the tensors is refused. Default:
+        /// "faceid-plus-v2"; "instantid", unless the face recogniser is an IResNet-50.
+        /// </summary>
+        public byte* Variant;
 
         /// <summary>What OMNIID_ENGINE_OPTIONS_INIT is in C.</summary>
         public static NativeEngineOptions Create()
@@ -238,6 +265,31 @@ namespace OmniID.Native
         public int DeviceId;
         /// <summary>Number type of the weights, OMNIID_PRECISION_...</summary>
         public int Precision;
+        /// <summary>
+        /// 1 if the model reads an image encoder; 0 for models that read face embeddings only, whose image_size is 0.
+        /// </summary>
+        public int HasImageEncoder;
+        /// <summary>
+        /// 1 if the checkpoint holds a LoRA, which is part of the model: the host has to apply it at strength 1. See
+        /// omniid_engine_save_lora.
+        /// </summary>
+        public int HasLora;
+        /// <summary>Number of values of the face embedding that the model reads; 0 if it reads none.</summary>
+        public ulong FaceDimension;
+        /// <summary>The form of that embedding, OMNIID_EMBEDDING_FORM_...; a raw one always serves.</summary>
+        public int FaceForm;
+        /// <summary>1 if the engine has a face recogniser.</summary>
+        public int HasFaceRecogniser;
+        /// <summary>
+        /// The face recognition network that the model was trained with; NULL if it reads no face embedding.
+        /// </summary>
+        public byte* FaceNetwork;
+        /// <summary>The engine's face recogniser; NULL if there is none.</summary>
+        public byte* FaceRecogniser;
+        /// <summary>
+        /// What the authors of the face recogniser state about its use, or "unknown"; NULL if there is none.
+        /// </summary>
+        public byte* FaceRecogniserLicence;
 
         /// <summary>What OMNIID_ENGINE_INFO_INIT is in C.</summary>
         public static NativeEngineInfo Create()
@@ -249,7 +301,7 @@ namespace OmniID.Native
     }
 
     /// <summary>
-    /// One photo of a person. Exactly one of path, data and pixels must be set.
+    /// One photo of a person. At most one of path, data and pixels may be set, and none only with an embedding.
     ///
     /// Face fields that do not belong to <c>face_hint</c> are refused. What describes pixels is not looked at without
     /// them.
@@ -298,6 +350,26 @@ namespace OmniID.Native
         /// What to call the photo in messages and reports. Default, and if it is empty: its path, or "photo in memory".
         /// </summary>
         public byte* Name;
+        /// <summary>
+        /// The embedding of the person's face, if the host has it: embedding_size values. Models that read face
+        /// embeddings take this one and run no recognition network on the photo; those that read nothing else need no
+        /// picture. Refused for models and engines that compare no faces.
+        /// </summary>
+        public float* Embedding;
+        /// <summary>Number of values of the embedding.</summary>
+        public UIntPtr EmbeddingSize;
+        /// <summary>
+        /// The network that made the embedding: its file's name without ending ("w600k_r50", "glintr100"), the pack
+        /// that it comes in ("buffalo_l", "antelopev2"), "sface", "ir_se50", or the text that this library gives.
+        /// Needed with an embedding.
+        /// </summary>
+        public byte* EmbeddingNetwork;
+        /// <summary>
+        /// The form of the embedding, OMNIID_EMBEDDING_FORM_... Default: raw, as the network gives it.
+        /// </summary>
+        public int EmbeddingForm;
+        /// <summary>Leave at 0.</summary>
+        public uint ReservedEmbedding;
 
         /// <summary>What OMNIID_PHOTO_INIT is in C.</summary>
         public static NativePhoto Create()
@@ -399,6 +471,15 @@ namespace OmniID.Native
         public byte* Created;
         /// <summary>Note on what the person has consented to; may be empty.</summary>
         public byte* Consent;
+        /// <summary>
+        /// Number of photos whose face embeddings are kept, for omniid_likeness_of and for extending; see
+        /// omniid_identity_embedding.
+        /// </summary>
+        public ulong Embeddings;
+        /// <summary>How the photos were combined, OMNIID_COMBINE_...</summary>
+        public int Combine;
+        /// <summary>The shortcut scale of FaceID-PlusV2 that it was made with; 1 for other models.</summary>
+        public float ShortcutScale;
 
         /// <summary>What OMNIID_IDENTITY_INFO_INIT is in C.</summary>
         public static NativeIdentityInfo Create()
@@ -459,6 +540,21 @@ namespace OmniID.Native
         public IntPtr Progress;
         /// <summary>Passed to progress; not looked at without one.</summary>
         public void* ProgressUserData;
+        /// <summary>
+        /// How several photos are combined before the identity encoder, OMNIID_COMBINE_... When extending, the default
+        /// is what the identity was made with, and something else is refused. Default: the tokens of each photo one
+        /// after the other.
+        /// </summary>
+        public int Combine;
+        /// <summary>1: shortcut_scale counts. Default: 0, the model's own scale of 1.</summary>
+        public int HasShortcutScale;
+        /// <summary>
+        /// Weight of the image features of FaceID-PlusV2 beside the face embedding (s_scale, weight_faceidv2). Another
+        /// value than 1 is refused for models without a shortcut.
+        /// </summary>
+        public float ShortcutScale;
+        /// <summary>Leave at 0.</summary>
+        public uint Reserved;
 
         /// <summary>What OMNIID_ENCODE_OPTIONS_INIT is in C.</summary>
         public static NativeEncodeOptions Create()
@@ -769,6 +865,55 @@ namespace OmniID.Native
             value.StructSize = (uint)sizeof(NativeResidualCall);
             value.Scale = 1.0f;
             value.Stream = 1;
+            return value;
+        }
+    }
+
+    /// <summary>A face embedding of an identity. Its memory lives as long as the identity.</summary>
+    [StructLayout(LayoutKind.Sequential)]
+    internal unsafe struct NativeEmbedding
+    {
+        /// <summary>Set by OMNIID_EMBEDDING_INIT.</summary>
+        public uint StructSize;
+        /// <summary>OMNIID_EMBEDDING_FORM_...</summary>
+        public int Form;
+        /// <summary>The values; NULL if nothing is known of the photo's face.</summary>
+        public float* Values;
+        /// <summary>Number of values.</summary>
+        public UIntPtr Size;
+        /// <summary>The network that made them.</summary>
+        public byte* Network;
+
+        /// <summary>What OMNIID_EMBEDDING_INIT is in C.</summary>
+        public static NativeEmbedding Create()
+        {
+            NativeEmbedding value = default;
+            value.StructSize = (uint)sizeof(NativeEmbedding);
+            return value;
+        }
+    }
+
+    /// <summary>
+    /// How like a face is to the photos of an identity: cosines of face embeddings, -1 to 1. Those of different
+    /// networks are not comparable.
+    /// </summary>
+    [StructLayout(LayoutKind.Sequential)]
+    internal unsafe struct NativeLikeness
+    {
+        /// <summary>Set by OMNIID_LIKENESS_INIT.</summary>
+        public uint StructSize;
+        /// <summary>Photos of the identity that were compared.</summary>
+        public uint Photos;
+        /// <summary>The mean over them.</summary>
+        public float Mean;
+        /// <summary>To the photo that the face is most like.</summary>
+        public float Best;
+
+        /// <summary>What OMNIID_LIKENESS_INIT is in C.</summary>
+        public static NativeLikeness Create()
+        {
+            NativeLikeness value = default;
+            value.StructSize = (uint)sizeof(NativeLikeness);
             return value;
         }
     }
