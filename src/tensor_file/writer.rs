@@ -206,6 +206,11 @@ impl SafetensorsWriter {
         Ok(Self { header, tensors, size })
     }
 
+    /// Number of tensors.
+    pub(crate) fn count(&self) -> usize {
+        self.tensors.len()
+    }
+
     /// Size of the finished file in bytes.
     pub fn size(&self) -> usize {
         self.size

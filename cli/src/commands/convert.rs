@@ -8,6 +8,7 @@ use crate::progress::{with_bar, Bar};
 use omniid::convert::{self, Converted, Embeddings, NativeOptions, Negative};
 use omniid::engine::EngineOptions;
 use omniid::identity::Identity;
+use omniid::lora::LoraFormat;
 use omniid::Precision;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -18,6 +19,7 @@ Examples:
       --detector yunet.onnx --dtype bf16 -o plus-face.safetensors
   omniid convert native -c omniid.safetensors --dtype f16 -o omniid-f16.safetensors
   omniid convert full-face -c omniid-sd15.safetensors -o omniid-full-face_sd15.safetensors
+  omniid convert lora-kohya -c ip-adapter-faceid-plusv2_sd15.bin -o faceid-plusv2_sd15_lora.safetensors
   omniid convert diffusers anna.omniid -o anna.safetensors
   omniid convert comfyui anna.omniid -o anna.ipadpt --negative-output anna-negative.ipadpt";
 
@@ -34,6 +36,10 @@ enum Kind {
     Native(NativeArgs),
     /// A native Omni-ID checkpoint's adapter to an IP-Adapter full-face file for diffusers and ComfyUI.
     FullFace(FullFaceArgs),
+    /// The LoRA inside an IP-Adapter FaceID to a kohya file, for ComfyUI and WebUI.
+    LoraKohya(LoraArgs),
+    /// The LoRA inside an IP-Adapter FaceID to a file for load_lora_weights of diffusers.
+    LoraDiffusers(LoraArgs),
     /// Identities to image embeddings for diffusers.
     Diffusers(DiffusersArgs),
     /// Identities to image embeddings (.ipadpt) for ComfyUI.
@@ -73,6 +79,17 @@ struct NativeArgs {
 
 #[derive(clap::Args)]
 struct FullFaceArgs {
+    #[command(flatten)]
+    output: OutputArgs,
+    /// Number type of the weights [default: as they are].
+    #[arg(long, value_name = "TYPE", value_parser = precisions())]
+    dtype: Option<Precision>,
+    #[command(flatten)]
+    model: ModelArgs,
+}
+
+#[derive(clap::Args)]
+struct LoraArgs {
     #[command(flatten)]
     output: OutputArgs,
     /// Number type of the weights [default: as they are].
@@ -139,6 +156,8 @@ pub fn run(args: Args) -> Outcome {
     match args.kind {
         Kind::Native(args) => native(args),
         Kind::FullFace(args) => full_face(args),
+        Kind::LoraKohya(args) => lora(args, LoraFormat::Kohya),
+        Kind::LoraDiffusers(args) => lora(args, LoraFormat::Diffusers),
         Kind::Diffusers(args) => diffusers(args),
         Kind::Comfyui(args) => comfyui(args),
     }
@@ -222,6 +241,50 @@ fn full_face(args: FullFaceArgs) -> Outcome {
         convert::to_full_face_with_progress(&source, args.dtype, target, progress)
     })?;
     args.output.report(done)
+}
+
+fn lora(args: LoraArgs, format: LoraFormat) -> Outcome {
+    let unread = [
+        "--device",
+        "--precision",
+        "--detector",
+        "--image-encoder",
+        "--face-recogniser",
+        "--face-parser",
+        "--variant",
+    ];
+    refuse(&unread, "a LoRA file")?;
+    let _target = args.output.check()?;
+    let source = args.model.engine_options()?;
+    let target = &args.output.output;
+    let done = with_bar(args.output.quiet, |progress| {
+        convert::to_lora_with_progress(&source, format, args.dtype, target, progress)
+    })?;
+    let report = LoraReport {
+        output: target.display().to_string(),
+        format: format.name(),
+        tensors: done.tensors,
+        bytes: done.bytes,
+    };
+    if args.output.json {
+        return output::print_json(&report);
+    }
+    output::print(format!(
+        "{}: LoRA of {} tensors in {} names, {}; the host loads it at strength 1",
+        report.output,
+        report.tensors,
+        report.format,
+        bytes_text(report.bytes)
+    ))
+}
+
+/// What a conversion of a LoRA reports.
+#[derive(Serialize)]
+struct LoraReport {
+    output: String,
+    format: &'static str,
+    tensors: usize,
+    bytes: u64,
 }
 
 impl IdentityArgs {
