@@ -6,7 +6,7 @@ use crate::conditioning::{Conditioning, ConditioningOptions, IdentityInput, Mask
 use crate::encoder::{EncodeSettings, EncoderInput, EncoderKind, Features};
 use crate::error::{Error, Result};
 use crate::host::HostFamily;
-use crate::identity::Identity;
+use crate::identity::{Combine, Identity};
 use crate::progress::{self, ProgressFn};
 use crate::remedy;
 use crate::setters::setters;
@@ -285,12 +285,24 @@ impl Engine {
     /// The tokens depend on the shortcut scale of the identity; only those for the usual one are kept.
     fn synthetic(&self, which: Synthetic, identity: &Identity) -> Result<Tensor> {
         let settings = self.settings(identity.making())?;
-        let kept = (settings == EncodeSettings::default()).then(|| &self.inner.synthetic[which as usize]);
+        let together = self.inner.info.kind == EncoderKind::FaceIdPortraitUnnorm;
+        let keep = settings == EncodeSettings::default() && !together;
+        let kept = keep.then(|| &self.inner.synthetic[which as usize]);
         if let Some(tokens) = kept.and_then(OnceLock::get) {
             return Ok(tokens.clone());
         }
         let encoder = &self.inner.encoder;
         let tokens = match which {
+            // Portrait (unnorm) reads the embeddings of all photos together, and its reference as many zero embeddings.
+            Synthetic::ZeroEmbedding if together => {
+                let embeddings = match identity.making().combine {
+                    Combine::Concatenate => identity.provenance().photos.max(1),
+                    _ => 1,
+                };
+                let width = encoder.face().map_or(0, |face| face.dimension);
+                let zero = self.place(&Tensor::zeros(width, DType::F32, &Device::Cpu)?)?;
+                encoder.encode_with(&vec![Features::of_embedding(zero); embeddings], &settings)?
+            }
             Synthetic::ZeroEmbedding | Synthetic::ZeroFeatures => {
                 encoder.encode_zeros_with(self.feature_tokens(), &self.inner.device, &settings)?
             }

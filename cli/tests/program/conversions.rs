@@ -329,3 +329,80 @@ fn embeddings_hold_the_tokens_with_the_negative_first() {
         "model.safetensors",
     );
 }
+
+#[test]
+fn the_lora_of_a_face_id_becomes_files_of_other_programs() {
+    let place = Workplace::new();
+    let host = omniid::host::HostSpec::sd15();
+    let tensor = |rows: usize, columns: usize| {
+        candle_core::Tensor::zeros((rows, columns), candle_core::DType::F16, &candle_core::Device::Cpu).unwrap()
+    };
+    let row = |width: usize| tensor(1, width).squeeze(0).unwrap();
+    // Narrow layers; that the host is SD 1.5 is told by their numbers and context.
+    let width = 4;
+    let mut tensors = vec![
+        ("image_proj.proj.0.weight".to_string(), tensor(16, 8)),
+        ("image_proj.proj.0.bias".to_string(), row(16)),
+        ("image_proj.proj.2.weight".to_string(), tensor(4 * 768, 16)),
+        ("image_proj.proj.2.bias".to_string(), row(4 * 768)),
+        ("image_proj.norm.weight".to_string(), row(768)),
+        ("image_proj.norm.bias".to_string(), row(768)),
+    ];
+    for layer in host.layers() {
+        for side in ["k", "v"] {
+            tensors.push((
+                format!("ip_adapter.{}.to_{side}_ip.weight", layer.key),
+                tensor(width, 768),
+            ));
+        }
+        for (number, context) in [(layer.key - 1, width), (layer.key, 768)] {
+            for (part, input) in [("to_q", width), ("to_k", context), ("to_v", context), ("to_out", width)] {
+                let name = format!("ip_adapter.{number}.{part}_lora");
+                tensors.push((format!("{name}.down.weight"), tensor(2, input)));
+                tensors.push((format!("{name}.up.weight"), tensor(width, 2)));
+            }
+        }
+    }
+    omniid::checkpoint::write_safetensors(&place.path("faceid.safetensors"), &tensors, &Default::default()).unwrap();
+    for (kind, count, naming, name) in [
+        (
+            "lora-kohya",
+            3 * 128,
+            "kohya",
+            "lora_unet_mid_block_attentions_0_transformer_blocks_0_attn1_to_out_0.lora_up.weight",
+        ),
+        (
+            "lora-diffusers",
+            2 * 128,
+            "diffusers",
+            "unet.mid_block.attentions.0.transformer_blocks.0.attn1.to_out.0.lora_B.weight",
+        ),
+    ] {
+        let done = place.json(&["convert", kind, "-c", "faceid.safetensors", "-o", kind, "--json"]);
+        assert_eq!(done["tensors"], count);
+        assert_eq!(open(&place, kind).shape(name), Some(&[width, 2][..]), "{kind}");
+        let found = &place.json(&["inspect", kind, "--json"])[0];
+        assert_eq!(
+            (&found["kind"]["naming"], &found["kind"]["rank"]),
+            (&naming.into(), &2.into())
+        );
+    }
+    let found = &place.json(&["inspect", "faceid.safetensors", "--json"])[0]["model"];
+    assert_eq!(
+        (&found["variant"], &found["lora"]),
+        (&"faceid".into(), &"inside".into())
+    );
+    assert!(found["licence"]["name"].as_str().unwrap().contains("research"));
+    place.fails(
+        &[
+            "convert",
+            "lora-kohya",
+            "-c",
+            "model.safetensors",
+            "-o",
+            "no.safetensors",
+        ],
+        1,
+        "no LoRA",
+    );
+}
