@@ -59,6 +59,16 @@ pub const OLD_PYTORCH_FILE: Remedy = Remedy::new(
     "old-pytorch-file",
     "save it again with torch.save(torch.load(\"old.bin\", map_location=\"cpu\"), \"new.bin\"), or as safetensors",
 );
+/// Keys and values that depend on the denoising timestep.
+pub const TIMESTEPS: Remedy = Remedy::new(
+    "timesteps",
+    "give the timestep of the step, or those of the whole schedule",
+);
+/// An attention that the host's own keys and values take part in.
+pub const IMAGE_KEYS: Remedy = Remedy::new(
+    "image-keys",
+    "hand over the layer's image keys and values, before the host's own normalisation",
+);
 /// Tensors on another device than the engine.
 pub const TENSOR_PLACE: Remedy = Remedy::new("tensor-place", "copy the tensor there or open the engine where it is");
 /// A query for an adapter of the residual stream.

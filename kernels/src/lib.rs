@@ -29,7 +29,7 @@ mod view;
 pub use attention::{attention, AttentionInput, KeyValue, OutputMode};
 pub use convolution::{Convolution, ConvolutionShape, DepthwiseConvolution, Finish};
 pub use element::{Element, Scalar};
-pub use elementwise::{layer_norm, Activation};
+pub use elementwise::{layer_norm, rms_norm, Activation};
 pub use error::{Error, ErrorKind, Remedy, Result};
 pub use matmul::{Epilogue, PackedMatrix};
 pub use threads::{threads_asked_for, ThreadPool};

@@ -22,6 +22,9 @@ pub struct AdapterLayout {
     pub key_norm: bool,
     /// What layers that add to the residual stream need besides; `None` for layers inside the host's attention.
     pub residual: Option<ResidualLayout>,
+    /// Width of the embedding of the denoising timestep, for layers that depend on it and attend to the image's keys
+    /// together with the identity's (SD3.5); `None` for all others.
+    pub joint: Option<usize>,
 }
 
 impl AdapterLayout {
@@ -58,6 +61,7 @@ impl AdapterLayout {
             shapes: host.layers().iter().enumerate().map(shape).collect(),
             key_norm: false,
             residual: None,
+            joint: None,
         }
     }
 
@@ -85,6 +89,7 @@ impl AdapterLayout {
                 shapes,
                 key_norm: false,
                 residual: Some(residual),
+                joint: None,
             }));
         };
         let mut shapes = Vec::new();
@@ -120,6 +125,11 @@ impl AdapterLayout {
             )));
         }
         shapes.sort_by_key(|shape| shape.key);
+        let modulation = |number| format!("{}.norm_ip.linear.weight", spelling.layer(None, number));
+        let joint = match shapes.first() {
+            Some(first) if found.has(&modulation(first.key)) => Some(found.dims::<2>(&modulation(first.key))?[1]),
+            _ => None,
+        };
         let has_projection = spelling == AdapterSpelling::Native && found.any_begins("adapter.proj.");
         let token_width = match has_projection {
             true => Some(found.dims::<2>("adapter.proj.0.weight")?[1]),
@@ -132,6 +142,7 @@ impl AdapterLayout {
             shapes,
             key_norm: false,
             residual: None,
+            joint,
         }))
     }
 
@@ -145,6 +156,7 @@ impl AdapterLayout {
             token_width: self.token_width,
             key_norm: self.key_norm,
             residual: self.residual.clone(),
+            joint: self.joint,
             ..Self::of_host(host, to)
         };
         let names = |layout: &Self| -> Result<Vec<String>> {

@@ -1,5 +1,6 @@
 //! The adapter: from identity tokens to each host layer's keys and values.
 
+mod joint;
 mod layout;
 mod residual;
 mod spelling;
@@ -7,6 +8,8 @@ mod spelling;
 #[cfg(test)]
 mod tests;
 
+pub use joint::JointLayer;
+pub(crate) use joint::EPSILON as JOINT_EPSILON;
 pub use layout::AdapterLayout;
 pub use residual::{ResidualLayer, ResidualLayout};
 pub use spelling::AdapterSpelling;
@@ -32,6 +35,8 @@ pub struct AdapterLayer {
     pub token_norm: Option<LayerNorm>,
     /// The host's side of a layer of the residual stream.
     pub residual: Option<ResidualLayer>,
+    /// What a layer needs besides that attends to the image's keys and the identity's together.
+    pub joint: Option<JointLayer>,
 }
 
 impl AdapterLayer {
@@ -42,6 +47,7 @@ impl AdapterLayer {
             to_v,
             token_norm: None,
             residual: None,
+            joint: None,
         }
     }
 }
@@ -101,7 +107,12 @@ impl Adapter {
                     let name = layout.spelling.prefix(number, side);
                     weights.linear(&name, layer.context, layer.inner, layout.bias)
                 };
-                Ok(AdapterLayer::new(side('k')?, side('v')?))
+                let own = weights.pp(layout.spelling.layer(None, number));
+                let joint = layout.joint.map(|width| JointLayer::load(layer, width, &own));
+                Ok(AdapterLayer {
+                    joint: joint.transpose()?,
+                    ..AdapterLayer::new(side('k')?, side('v')?)
+                })
             });
             Ok(TokenSet {
                 tokens,
@@ -176,6 +187,12 @@ impl Adapter {
     /// Whether its layers add to the host's residual stream.
     pub fn is_residual(&self) -> bool {
         self.layers().first().is_some_and(|layer| layer.residual.is_some())
+    }
+
+    /// Width of the embedding of the denoising timestep that its layers take; `None` for layers that do not depend on
+    /// it. Those that do attend to the image's keys together with the identity's.
+    pub fn time_width(&self) -> Option<usize> {
+        self.layers().first()?.joint.as_ref().map(JointLayer::time_width)
     }
 
     /// The projection of identity tokens to context tokens, if the adapter has one.

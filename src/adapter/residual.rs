@@ -125,6 +125,7 @@ impl ResidualLayout {
             to_k: half(0)?,
             to_v: half(inner)?,
             token_norm: Some(once.layer_norm("norm1", context, EPSILON)?),
+            joint: None,
             residual: Some(ResidualLayer {
                 norm: weights.layer_norm("norm2", self.hidden, EPSILON)?,
                 to_q: weights.linear("to_q", self.hidden, inner, false)?,

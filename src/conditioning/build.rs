@@ -1,14 +1,16 @@
 //! Projection of identities to the keys and values of every layer.
 
+use super::joint::Joint;
 use super::residual::Residual;
 use super::{
     layer_weight, ConditionedIdentity, ConditionedLayer, Conditioning, ConditioningOptions, EmbedsScaling,
-    IdentityInput, Injection, Inner, MaskGrids, TokenSource, WeightType, Weights,
+    IdentityInput, Injection, Inner, MaskGrids, TimestepTokens, TokenSource, WeightType, Weights,
 };
-use crate::adapter::{Adapter, AdapterLayer, TokenSet};
+use crate::adapter::{Adapter, AdapterLayer, TokenSet, JOINT_EPSILON};
 use crate::error::{Error, Result};
 use crate::host::HostSpec;
 use crate::progress::{report, ProgressFn, Stage};
+use crate::remedy;
 use candle_core::{DType, Device, Tensor, D};
 use omniid_kernels::KeyValue;
 use std::sync::Arc;
@@ -18,6 +20,9 @@ const PENALTY_WIDTH: f32 = 1280.0;
 
 /// Epsilon of the normalisation of keys without weights (InstantX' adapter for FLUX).
 const KEY_NORM_EPSILON: f64 = 1e-5;
+
+/// Most timesteps of one conditioning: those of training.
+const MOST_TIMESTEPS: usize = 1000;
 
 /// Most tokens of one identity. 4096 photos of 257 tokens are beyond it; keys and values would fill terabytes.
 const MAX_TOKENS: usize = 1 << 17;
@@ -45,9 +50,11 @@ pub(super) fn build(
     if identities.is_empty() {
         return Err(Error::invalid("conditioning needs at least one identity"));
     }
+    check_timesteps(adapter, identities, options)?;
     let total = identities
         .len()
-        .saturating_mul(host.layer_count() * adapter.sets().len());
+        .saturating_mul(host.layer_count() * adapter.sets().len())
+        .saturating_mul(options.timesteps.len().max(1));
     let mut done = 0;
     let mut conditioned = Vec::with_capacity(identities.len());
     for (number, input) in identities.iter().enumerate() {
@@ -60,26 +67,40 @@ pub(super) fn build(
             );
             return Err(name(error));
         }
-        let whole = Contexts::new(adapter, input).map_err(name)?;
-        let mut sets = Vec::with_capacity(adapter.sets().len());
-        for (number, set) in adapter.sets().iter().enumerate() {
-            let contexts = whole.of_set(adapter.sets(), number).map_err(name)?;
-            let factor = options.set_factor(number, adapter.sets().len());
-            let mut layers = Vec::with_capacity(host.layer_count());
-            for (index, weights) in set.layers.iter().enumerate() {
-                let plan = Plan {
-                    host,
-                    index,
-                    factor,
-                    normalises_keys: adapter.normalises_keys(),
-                };
-                layers.push(condition_layer(&plan, weights, input, &contexts, options).map_err(name)?);
-                done += 1;
-                report(progress, Stage::Condition, done, total)?;
+        // Without timesteps there is one round, over the identity's own tokens.
+        let steps = input.timesteps.iter().map(Some);
+        let rounds: Vec<_> = if steps.len() == 0 { vec![None] } else { steps.collect() };
+        let mut tables = Vec::with_capacity(rounds.len());
+        for step in rounds {
+            let round = IdentityInput {
+                tokens: step.map_or(input.tokens, |step| &step.tokens),
+                unconditional: step.map_or(input.unconditional, |step| step.unconditional.as_ref()),
+                ..input.clone()
+            };
+            let whole = Contexts::new(adapter, &round).map_err(name)?;
+            let mut sets = Vec::with_capacity(adapter.sets().len());
+            for (number, set) in adapter.sets().iter().enumerate() {
+                let contexts = whole.of_set(adapter.sets(), number).map_err(name)?;
+                let factor = options.set_factor(number, adapter.sets().len());
+                let mut layers = Vec::with_capacity(host.layer_count());
+                for (index, weights) in set.layers.iter().enumerate() {
+                    let plan = Plan {
+                        host,
+                        index,
+                        factor,
+                        normalises_keys: adapter.normalises_keys(),
+                        step,
+                    };
+                    layers.push(condition_layer(&plan, weights, &round, &contexts, options).map_err(name)?);
+                    done += 1;
+                    report(progress, Stage::Condition, done, total)?;
+                }
+                sets.push(layers);
             }
-            sets.push(layers);
+            tables.push(sets);
         }
-        let mut sets = sets.into_iter();
+        let mut tables = tables.into_iter();
+        let mut sets = tables.next().unwrap_or_default().into_iter();
         let layers = sets.next().unwrap_or_default();
         let mask = input.mask.clone().map(|mask| MaskGrids::new(mask, options.mask_mode));
         conditioned.push(ConditionedIdentity {
@@ -87,6 +108,8 @@ pub(super) fn build(
             mask,
             layers,
             further_sets: sets.collect(),
+            // Adapters that depend on the timestep have one token set.
+            further_steps: tables.map(|sets| sets.into_iter().next().unwrap_or_default()).collect(),
         });
     }
     let device = adapter.device().clone();
@@ -99,9 +122,73 @@ pub(super) fn build(
         zero_tokens: options.zero_tokens,
         device,
         identities: conditioned,
+        timesteps: options.timesteps.clone(),
+        joint: Joint::of(adapter)?,
         residual: Residual::of(adapter),
     };
     Ok(Conditioning { inner: Arc::new(inner) })
+}
+
+/// Checks what concerns the denoising timestep.
+fn check_timesteps(adapter: &Adapter, identities: &[IdentityInput<'_>], options: &ConditioningOptions) -> Result<()> {
+    let wanted = &options.timesteps;
+    if let Some(timestep) = wanted.iter().find(|timestep| !(0.0..=1000.0).contains(*timestep)) {
+        return Err(Error::invalid(format!(
+            "timestep {timestep}; denoising timesteps are 0 to 1000"
+        )));
+    }
+    if wanted.len() > MOST_TIMESTEPS {
+        return Err(Error::invalid(format!(
+            "{} timesteps; at most {MOST_TIMESTEPS} are taken",
+            wanted.len()
+        )));
+    }
+    let Some(width) = adapter.time_width() else {
+        if !wanted.is_empty() || identities.iter().any(|input| !input.timesteps.is_empty()) {
+            return Err(Error::invalid(
+                "timesteps are given, but the keys and values of this adapter do not depend on the denoising timestep",
+            ));
+        }
+        return Ok(());
+    };
+    if wanted.is_empty() {
+        return Err(Error::invalid(
+            "keys and values of this adapter depend on the denoising timestep, but no timesteps are given",
+        )
+        .with_remedy(remedy::TIMESTEPS));
+    }
+    let differs = identities
+        .iter()
+        .position(|input| input.timesteps.len() != wanted.len());
+    if let Some(number) = differs {
+        return Err(Error::invalid(format!(
+            "identity {number}: tokens for {} timesteps, expected {}",
+            identities[number].timesteps.len(),
+            wanted.len()
+        )));
+    }
+    let mut embeddings = identities
+        .iter()
+        .flat_map(|input| input.timesteps)
+        .map(|step| &step.embedding);
+    if let Some(embedding) = embeddings.find(|embedding| embedding.dims() != [1, width]) {
+        return Err(Error::mismatch(format!(
+            "the embedding of a timestep has shape {:?}; the adapter takes [1, {width}]",
+            embedding.dims()
+        )));
+    }
+    if options.injection != Injection::Add || options.zero_tokens != 0 {
+        return Err(Error::unsupported(
+            "orthogonal injection and zero tokens are for attention to the identity alone; this adapter's layers attend \
+             to the image's keys too",
+        ));
+    }
+    if adapter.device().is_cuda() {
+        return Err(Error::unsupported(
+            "attention to the image's keys and the identity's together on a GPU; this release has it on the processor",
+        ));
+    }
+    Ok(())
 }
 
 fn check_options(options: &ConditioningOptions, host: &HostSpec, device: &Device) -> Result<()> {
@@ -241,6 +328,17 @@ impl Contexts {
     }
 }
 
+/// x · weight / √(mean x² + ε) of each head of `[tokens, heads · head_dim]`, weight `[head_dim]`.
+fn weighted_norm(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
+    let (tokens, inner) = x.dims2()?;
+    let width = weight.dim(0)?.max(1);
+    let split = x.reshape((tokens, inner / width, width))?;
+    let mean = split.sqr()?.mean_keepdim(D::Minus1)?;
+    let normal = split.broadcast_div(&(mean + JOINT_EPSILON)?.sqrt()?)?;
+    let normal = normal.broadcast_mul(&weight.to_dtype(DType::F32)?)?;
+    Ok(normal.reshape((tokens, inner))?)
+}
+
 /// x / √(mean x² + ε) of each head of `[tokens, heads · head_dim]`: a root-mean-square normalisation without weights.
 fn normalise_heads(x: &Tensor, heads: usize) -> Result<Tensor> {
     let (tokens, inner) = x.dims2()?;
@@ -270,6 +368,8 @@ struct Plan<'a> {
     /// Share of the token set.
     factor: f32,
     normalises_keys: bool,
+    /// What depends on the denoising timestep.
+    step: Option<&'a TimestepTokens>,
 }
 
 fn condition_layer(
@@ -316,7 +416,13 @@ fn condition_layer(
         }
     };
     let heads = place.normalises_keys.then_some(layer.heads);
-    let project = |context: &Tensor| project(weights, context, weight, options, layer.inner, heads);
+    let project = |context: &Tensor| match (&weights.joint, place.step) {
+        (Some(joint), Some(step)) => {
+            let context = joint.modulate(context, &step.embedding.to_device(context.device())?)?;
+            project(weights, &context, weight, options, layer.inner, heads)
+        }
+        _ => project(weights, context, weight, options, layer.inner, heads),
+    };
     // Without biases, zero tokens have zero values: their attention adds nothing.
     let silent = plan.source == TokenSource::Swapped && !weights.to_v.has_bias() && weights.token_norm.is_none();
     Ok(Some(ConditionedLayer {
@@ -349,6 +455,9 @@ fn project(
         if options.normalise_values {
             values = normalise_heads(&values, heads)?;
         }
+    }
+    if let Some(joint) = &layer.joint {
+        keys = weighted_norm(&keys, &joint.identity_key_norm)?;
     }
     let penalised = f64::from(weight * inner as f32 / PENALTY_WIDTH);
     match options.embeds_scaling {

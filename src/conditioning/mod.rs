@@ -6,8 +6,10 @@
 
 mod build;
 mod injection;
+mod joint;
 mod layer_scales;
 mod mask;
+mod memory;
 mod options;
 mod resample;
 mod residual;
@@ -20,9 +22,10 @@ mod property_tests;
 mod tests;
 
 pub use injection::{Injection, PulidMode};
+pub(crate) use joint::Joint;
 pub use layer_scales::LayerScales;
 pub use mask::{Mask, MaskMode};
-pub use options::{ConditioningOptions, EmbedsScaling, IdentityInput, Role, Unconditional};
+pub use options::{ConditioningOptions, EmbedsScaling, IdentityInput, Role, TimestepTokens, Unconditional};
 pub(crate) use residual::Residual;
 pub use steps::{NoiseSchedule, Step, StepRange};
 pub use weights::{layer_weight, LayerWeight, TokenSource, WeightType, Weights};
@@ -55,6 +58,10 @@ struct Inner {
     zero_tokens: usize,
     device: Device,
     identities: Vec<ConditionedIdentity>,
+    /// Of keys and values that depend on the denoising timestep, those they were computed for; else empty.
+    timesteps: Vec<f32>,
+    /// What layers need that attend to the image's own keys too.
+    joint: Option<Joint>,
     /// What runs at every step for layers of the residual stream; `None` for layers inside the host's attention.
     residual: Option<Residual>,
 }
@@ -68,6 +75,19 @@ pub(crate) struct ConditionedIdentity {
     pub(crate) layers: Vec<Option<ConditionedLayer>>,
     /// The same for the adapter's token sets after the first.
     pub(crate) further_sets: Vec<Vec<Option<ConditionedLayer>>>,
+    /// The same for the timesteps after the first.
+    pub(crate) further_steps: Vec<Vec<Option<ConditionedLayer>>>,
+}
+
+impl ConditionedIdentity {
+    /// One layer at one place of the table of timesteps.
+    pub(crate) fn layer(&self, place: usize, layer: usize) -> Option<&ConditionedLayer> {
+        let layers = match place {
+            0 => &self.layers,
+            further => self.further_steps.get(further - 1)?,
+        };
+        layers.get(layer)?.as_ref()
+    }
 }
 
 /// One identity in one layer.
@@ -134,6 +154,22 @@ impl Conditioning {
     /// [`keys`](Self::keys) and [`values`](Self::values).
     pub fn zero_tokens(&self) -> usize {
         self.inner.zero_tokens
+    }
+
+    /// The denoising timesteps, 0 to 1000, that keys and values were computed for; empty where they do not depend on
+    /// them. Injection takes those of the step's sigma, a thousandth of the timestep.
+    pub fn timesteps(&self) -> &[f32] {
+        &self.inner.timesteps
+    }
+
+    /// Whether the host's own keys and values take part in each softmax
+    /// ([`InjectCall::image_keys`](crate::inject::InjectCall::image_keys)).
+    pub fn needs_image_keys(&self) -> bool {
+        self.inner.joint.is_some()
+    }
+
+    pub(crate) fn joint(&self) -> Option<&Joint> {
+        self.inner.joint.as_ref()
     }
 
     /// Where the keys and values are.
@@ -245,6 +281,7 @@ impl Conditioning {
                 .layers
                 .iter()
                 .chain(identity.further_sets.iter().flatten())
+                .chain(identity.further_steps.iter().flatten())
                 .flatten()
         });
         let pairs = layers.flat_map(|layer| layer.conditional.iter().chain(&layer.unconditional));
@@ -306,6 +343,12 @@ impl Conditioning {
         pick: impl Fn(&KeyValue<Tensor>) -> &Tensor,
     ) -> Result<Option<Tensor>> {
         let place = self.inner.host.layer(layer)?;
+        if self.timesteps().len() > 1 {
+            return Err(Error::unsupported(format!(
+                "this conditioning holds keys and values for {} timesteps; it hands them out for one",
+                self.timesteps().len()
+            )));
+        }
         let Some(entry) = self.entry(layer, identity)? else {
             return Ok(None);
         };

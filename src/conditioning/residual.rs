@@ -1,15 +1,14 @@
 //! What layers of the residual stream need at every step.
 
+use super::memory::Memory;
 use crate::adapter::{Adapter, ResidualLayer};
-use std::sync::{Mutex, PoisonError};
 
 /// The host's side of an adapter's layers, and working memory for calls on the CPU.
 #[derive(Debug)]
 pub(crate) struct Residual {
     /// By token set, then by layer of the host's table.
     sets: Vec<Vec<ResidualLayer>>,
-    /// Working memory of finished calls, kept for later ones: as many as ran at once.
-    spare: Mutex<Vec<Vec<f32>>>,
+    memory: Memory,
 }
 
 impl Residual {
@@ -22,7 +21,7 @@ impl Residual {
         let sets = sets.collect::<Option<Vec<_>>>().filter(|sets| !sets.is_empty())?;
         Some(Self {
             sets,
-            spare: Mutex::default(),
+            memory: Memory::default(),
         })
     }
 
@@ -33,12 +32,6 @@ impl Residual {
 
     /// Calls `run` with memory for `len` values, without meaning.
     pub(crate) fn with_memory<R>(&self, len: usize, run: impl FnOnce(&mut [f32]) -> R) -> R {
-        // Memory has no state that a panic of another thread could leave half-written.
-        let spare = || self.spare.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut memory = spare().pop().unwrap_or_default();
-        memory.resize(len.max(memory.len()), 0.0);
-        let result = run(&mut memory[..len]);
-        spare().push(memory);
-        result
+        self.memory.with(len, run)
     }
 }

@@ -124,6 +124,9 @@ impl Engine {
                 .with_remedy(remedy::HOST_TABLE)
         })?;
         let adapter = self.adapter()?;
+        if self.inner.info.encoder.needs_timestep() {
+            return self.condition_at_timesteps(adapter, host, &identities, options, progress);
+        }
         let tensors = identities
             .iter()
             .map(|input| {
@@ -145,6 +148,7 @@ impl Engine {
                 scale: input.scale,
                 mask: input.mask.clone(),
                 steps: input.steps,
+                timesteps: &[],
             })
             .collect();
         Conditioning::new_with_progress(adapter, host, &inputs, options, progress)

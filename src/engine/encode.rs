@@ -11,6 +11,10 @@ use crate::progress::{self, ProgressFn};
 use crate::remedy;
 use candle_core::{DType, Device, Tensor};
 
+/// The timestep of the tokens that an identity has whose tokens depend on it: the first one of sampling. Conditioning
+/// makes the tokens of its own timesteps from the features that are kept.
+const IDENTITY_TIMESTEP: f32 = 1000.0;
+
 impl Engine {
     /// Makes one identity of one or many photos of the same person.
     ///
@@ -152,7 +156,7 @@ impl Engine {
         }
         Ok(EncodeSettings {
             shortcut_scale: scale,
-            ..EncodeSettings::default()
+            timestep: self.inner.info.encoder.needs_timestep().then_some(IDENTITY_TIMESTEP),
         })
     }
 
@@ -195,7 +199,7 @@ impl Engine {
             values
         };
         let kept = match options.keep_features {
-            true => PhotoRecord::keep(&all, together),
+            true => PhotoRecord::keep(&all, together || self.inner.info.encoder.needs_timestep()),
             false => Default::default(),
         };
         let width = self.inner.info.token_width;
@@ -243,7 +247,12 @@ impl Engine {
     /// Identity tokens `[tokens, token width]` of one photo's features of an image encoder.
     pub(super) fn encode_image(&self, image: &Tensor) -> Result<Vec<f32>> {
         let features = Features::of_image(self.place(image)?);
-        to_host(&self.inner.encoder.encode(&[features])?)
+        to_host(
+            &self
+                .inner
+                .encoder
+                .encode_with(&[features], &self.settings(Making::default())?)?,
+        )
     }
 
     /// Moves a tensor to the engine's device, in the type of its activations: f32 on the CPU, whatever the weights

@@ -10,6 +10,7 @@
 mod attention;
 mod comparison;
 mod condition;
+mod condition_at;
 mod config;
 mod encode;
 mod face_likeness;

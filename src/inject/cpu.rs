@@ -21,7 +21,7 @@ pub(super) fn inject(conditioning: &Conditioning, mut call: InjectCall<'_>) -> R
     Ok(())
 }
 
-fn check_finite(query: &TensorView<'_>) -> Result<()> {
+pub(super) fn check_finite(query: &TensorView<'_>) -> Result<()> {
     match query.find_non_finite()? {
         Some([row, token, head, i]) => Err(Error::invalid(format!(
             "the query of batch row {row}, token {token} (head {head}, element {i}) is not a finite number; \

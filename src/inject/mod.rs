@@ -9,6 +9,7 @@
 mod cpu;
 #[cfg(feature = "cuda")]
 mod cuda;
+mod joint;
 mod residual;
 
 #[cfg(test)]
@@ -38,6 +39,12 @@ pub struct InjectCall<'a> {
     /// What the identity's attention is added to: the layer's text attention, before its output projection. Same
     /// shape, number type and place as the query.
     pub output: TensorViewMut<'a>,
+    /// The keys that the layer makes of the image, before its own normalisation: of the query's shape, number type and
+    /// place. Needed where [`Conditioning::needs_image_keys`] says so (SD3.5), with [`image_values`](Self::image_values);
+    /// the query is the one before the layer's own normalisation too.
+    pub image_keys: Option<TensorView<'a>>,
+    /// The values that the layer makes of the image; see [`image_keys`](Self::image_keys).
+    pub image_values: Option<TensorView<'a>>,
     /// Where sampling stands. Needed only by identities that are limited to a step range.
     pub step: Step,
     /// The side of guidance of each batch row, in any order; empty means that all rows are conditional.
@@ -61,6 +68,8 @@ impl<'a> InjectCall<'a> {
             layer,
             query,
             output,
+            image_keys: None,
+            image_values: None,
             step: Step::default(),
             roles: &[],
             latent: None,
@@ -97,6 +106,16 @@ impl<'a> InjectCall<'a> {
         };
         if split("query", self.query)? {
             self.query = self.query.split_last(layer.heads)?;
+        }
+        for (name, view) in [
+            ("image keys", &mut self.image_keys),
+            ("image values", &mut self.image_values),
+        ] {
+            if let Some(view) = view {
+                if split(name, *view)? {
+                    *view = view.split_last(layer.heads)?;
+                }
+            }
         }
         if split("output", self.output.as_view())? {
             self.output = self.output.split_last(layer.heads)?;
@@ -154,6 +173,8 @@ impl<'a> InjectCall<'a> {
 }
 
 setters!(InjectCall<'a> {
+    with_image_keys: image_keys = option TensorView<'a>,
+    with_image_values: image_values = option TensorView<'a>,
     with_step: step = plain Step,
     with_roles: roles = plain &'a [Role],
     with_latent: latent = plain Option<(usize, usize)>,
@@ -202,6 +223,15 @@ impl Conditioning {
         }
         let call = call.split_heads(layer)?;
         call.check(layer, self.place())?;
+        if let Some(joint) = self.joint() {
+            return joint::inject(self, joint, call);
+        }
+        if call.image_keys.is_some() || call.image_values.is_some() {
+            return Err(Error::invalid(format!(
+                "layer {:?}: image keys or values are given, but this adapter's layers attend to the identity alone",
+                layer.name
+            )));
+        }
         #[cfg(feature = "cuda")]
         if let Some(state) = self.device_state() {
             return cuda::inject(self, state, call);
@@ -217,9 +247,10 @@ impl Conditioning {
             [] => &[Role::Conditional],
             roles => roles,
         };
+        let place = self.table_place(&step)?;
         let pass = move |identity: &'s ConditionedIdentity| -> Result<Option<Pass<'s>>> {
             let active = identity.steps.contains(&step)?;
-            let entry = identity.layers.get(layer).and_then(Option::as_ref);
+            let entry = identity.layer(place, layer);
             let (true, Some(entry)) = (active && scale != 0.0, entry) else {
                 return Ok(None);
             };

@@ -6,6 +6,7 @@ mod activation_gradient;
 mod layer_norm;
 #[cfg(feature = "gradients")]
 mod layer_norm_gradient;
+mod rms_norm;
 
 pub use activation::Activation;
 #[cfg(feature = "gradients")]
@@ -13,3 +14,4 @@ pub(crate) use activation_gradient::{activate, activation_gradient, gate, gate_g
 pub use layer_norm::layer_norm;
 #[cfg(feature = "gradients")]
 pub(crate) use layer_norm_gradient::layer_norm_gradient;
+pub use rms_norm::rms_norm;

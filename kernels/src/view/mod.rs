@@ -1,6 +1,7 @@
 //! One strided view of memory that belongs to somebody else, checked when it is made.
 
 mod finite;
+mod heads;
 mod readable;
 mod rows;
 #[cfg(test)]

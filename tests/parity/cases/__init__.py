@@ -1,7 +1,7 @@
 """The areas of the parity fixtures, one module each."""
 
-from . import faceid, identity_encoders, injection, keypoints, minihost, omni_id, parsing, projections, pulid_injection
-from . import recogniser, vision, vision_families
+from . import faceid, identity_encoders, injection, keypoints, minihost, omni_id, parsing, projections
+from . import pulid_injection, recogniser, sd35, vision, vision_families
 
 AREAS = [
     vision,
@@ -16,4 +16,5 @@ AREAS = [
     pulid_injection,
     recogniser,
     parsing,
+    sd35,
 ]
