@@ -25,32 +25,36 @@ fn kernel(x: f64, a: f64) -> f64 {
 impl Bicubic {
     /// The weights `[new, old]` of `old` samples in a line of `new`, row by row.
     pub(crate) fn weights(self, old: usize, new: usize) -> Vec<f32> {
-        let mut weights = vec![0f64; new * old];
-        let scale = old as f64 / new as f64;
+        let mut weights = vec![0f32; new * old];
         for (row, weights) in weights.chunks_exact_mut(old.max(1)).enumerate() {
-            let centre = (row as f64 + 0.5) * scale;
             match self {
                 Self::Plain => {
+                    let centre = (row as f64 + 0.5) * (old as f64 / new as f64);
                     let place = centre - 0.5;
                     let begin = place.floor();
                     for tap in -1..=2 {
                         let at = (begin as i64 + tap).clamp(0, old as i64 - 1) as usize;
-                        weights[at] += kernel(begin + tap as f64 - place, -0.75);
+                        weights[at] += kernel(begin + tap as f64 - place, -0.75) as f32;
                     }
                 }
                 Self::Antialiased => {
+                    // Rounded to f32 where PyTorch does it: far from the origin that shows in the weights.
+                    let scale = old as f32 / new as f32;
                     let stretch = scale.max(1.0);
-                    let first = (centre - 2.0 * stretch + 0.5).trunc().max(0.0) as usize;
-                    let last = ((centre + 2.0 * stretch + 0.5).trunc().max(0.0) as usize).min(old);
+                    let centre = (f64::from(scale) * (row as f64 + 0.5)) as f32;
+                    let edge = |side: f32| (f64::from(centre + side * 2.0 * stretch) + 0.5).max(0.0) as usize;
+                    let (first, last) = (edge(-1.0), edge(1.0).min(old));
+                    let squeeze = f64::from(1.0 / stretch);
                     for (at, weight) in weights.iter_mut().enumerate().take(last).skip(first) {
-                        *weight = kernel((at as f64 - centre + 0.5) / stretch, -0.5);
+                        let place = ((f64::from(at as f32 - centre) + 0.5) * squeeze) as f32;
+                        *weight = kernel(f64::from(place), -0.5) as f32;
                     }
-                    let sum: f64 = weights.iter().sum();
+                    let sum: f32 = weights.iter().sum();
                     weights.iter_mut().for_each(|weight| *weight /= sum);
                 }
             }
         }
-        weights.into_iter().map(|weight| weight as f32).collect()
+        weights
     }
 
     /// A plane of `height` rows of `width` values, resampled to `size` × `size`.

@@ -150,7 +150,9 @@ impl Network for PulidV1 {
             let states = states.to_dtype(self.dtype)?;
             let class = of_class.forward(&states.narrow(0, 0, 1)?)?;
             let patches = of_patches.forward(&states.narrow(0, 1, states.dim(0)? - 1)?)?;
-            all.push((class + patches.mean_keepdim(0)?)?);
+            // Of hundreds of rows; a plain f32 sum would lose digits where they are all alike, as for "no identity".
+            let mean = patches.to_dtype(DType::F64)?.mean_keepdim(0)?.to_dtype(class.dtype())?;
+            all.push((class + mean)?);
         }
         Ok(Tensor::cat(&all, 0)?)
     }

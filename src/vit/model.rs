@@ -76,18 +76,28 @@ impl VisionTransformer {
         } else {
             None
         };
-        // A list of tensors needs no table of angles.
-        let is_rotary = config.family.is_rotary() && !weights.is_list();
-        let rotary = is_rotary.then(|| {
-            let (side, prefix) = (config.patches_per_side(), config.family.prefix_tokens());
-            Rotary::new(side, prefix, config.num_attention_heads, config.head_width())
-        });
+        let rotary = match config.family.is_rotary() {
+            true => Some(Self::rotary(config, &model.pp("rope"))?),
+            false => None,
+        };
         Ok(Self {
             config: config.clone(),
             embeddings,
             blocks,
             rotary,
             head,
+        })
+    }
+
+    /// The angles of the file if it has them, else those of the formula.
+    fn rotary(config: &VisionConfig, weights: &Weights) -> Result<Rotary> {
+        let (side, heads) = (config.patches_per_side(), config.num_attention_heads);
+        let prefix = config.family.prefix_tokens();
+        let shape = [config.patch_count(), config.head_width()];
+        let table = |name: &str| weights.optional(name, &shape);
+        Ok(match (table("freqs_cos")?, table("freqs_sin")?) {
+            (Some(cosine), Some(sine)) if !weights.is_list() => Rotary::of_tables(&cosine, &sine, prefix, heads)?,
+            _ => Rotary::new(side, prefix, heads, config.head_width()),
         })
     }
 

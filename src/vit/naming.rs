@@ -204,7 +204,7 @@ impl Checkpoint {
     /// SigLIP is read under the names of transformers, alone or with its text encoder, of timm and of OpenCLIP
     /// (`visual.trunk.`); DINOv2 under those of transformers and of Meta's own files; EVA02-CLIP under those of BAAI's
     /// files and of timm. The model may be part of a larger checkpoint. Fused matrices are split without copying. Text
-    /// encoders, mask tokens and tables of rotary angles are left out.
+    /// encoders, mask tokens and the blocks' copies of the table of rotary angles are left out.
     ///
     /// # Errors
     /// `Format` when there is no image encoder, or for a tensor that has no place in it; `Unsupported` when there are

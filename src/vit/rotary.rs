@@ -48,6 +48,26 @@ impl Rotary {
         }
     }
 
+    /// The tables of a file, cosine and sine `[patches, head width]` with each angle twice, for `prefix` tokens and then
+    /// the patches. EVA-CLIP's files hold theirs in f16, and the authors' program computes with these.
+    pub fn of_tables(cosine: &Tensor, sine: &Tensor, prefix: usize, heads: usize) -> Result<Self> {
+        let (patches, head_width) = cosine.dims2()?;
+        let pairs = head_width / 2;
+        let values = |table: &Tensor, before: f32| -> Result<Vec<f32>> {
+            let table = table.to_device(&Device::Cpu)?.to_dtype(DType::F32)?;
+            let mut values = vec![before; prefix * pairs];
+            values.extend(table.flatten_all()?.to_vec1::<f32>()?.into_iter().step_by(2));
+            Ok(values)
+        };
+        Ok(Self {
+            cosine: values(cosine, 1.0)?,
+            sine: values(sine, 0.0)?,
+            tokens: prefix + patches,
+            heads,
+            pairs,
+        })
+    }
+
     /// `x` `[batch, tokens, heads · head width]`, turned.
     pub fn turn(&self, x: &Tensor) -> Result<Tensor> {
         if x.device().is_cpu() && x.dtype() == DType::F32 && !x.track_op() {
@@ -104,6 +124,12 @@ mod tests {
         let composed = rotary.turn(Var::from_tensor(&x)?.as_tensor())?;
         let difference = (&fast - composed)?.abs()?.flatten_all()?.max(0)?.to_scalar::<f32>()?;
         assert!(difference < 1e-6, "{difference}");
+        let table = |values: &[f32]| {
+            let twice: Vec<f32> = values[4..].iter().flat_map(|value| [*value; 2]).collect();
+            Tensor::from_vec(twice, (9, 8), &Device::Cpu)
+        };
+        let read = Rotary::of_tables(&table(&rotary.cosine)?, &table(&rotary.sine)?, 1, 2)?;
+        assert_eq!((&read.cosine, &read.sine), (&rotary.cosine, &rotary.sine));
         for token in [0, 1] {
             // The class token, and the patch at row 0 and column 0.
             let moved = (fast.narrow(1, token, 1)? - x.narrow(1, token, 1)?)?;

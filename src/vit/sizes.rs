@@ -84,6 +84,27 @@ impl VisionSizes {
             && self.patch == preset.patch_size
     }
 
+    /// A model of another size than the published ones, of a family whose members agree in what shapes do not tell: all
+    /// of DINOv2 and EVA02-CLIP have heads of 64.
+    fn unpublished(&self) -> Option<VisionConfig> {
+        const HEAD_WIDTH: usize = 64;
+        let like = match self.family {
+            VisionFamily::Dinov2 { swiglu: false, .. } => VisionConfig::dinov2_base(0),
+            VisionFamily::Dinov2 { swiglu: true, .. } => VisionConfig::dinov2_giant(0),
+            VisionFamily::Eva02 => VisionConfig::eva02_clip_l14_336(),
+            _ => return None,
+        };
+        let whole = self.hidden.is_multiple_of(HEAD_WIDTH) && self.hidden > 0;
+        whole.then(|| VisionConfig {
+            hidden_size: self.hidden,
+            intermediate_size: self.intermediate,
+            num_hidden_layers: self.layers,
+            num_attention_heads: self.hidden / HEAD_WIDTH,
+            patch_size: self.patch,
+            ..like
+        })
+    }
+
     /// The side of the input, from the number of positions.
     fn image_size(&self) -> Result<usize> {
         let class = self.family.position_prefix();
@@ -168,7 +189,8 @@ impl VisionConfig {
     /// [`Checkpoint::vision_view`](crate::checkpoint::Checkpoint::vision_view) gives them.
     ///
     /// Shapes tell everything but the number of heads and the activation. Those come from `config_json` if given, else
-    /// from the preset with the same width, layers, feed-forward width and patch. A `config_json` of timm or open_clip,
+    /// from the preset with the same width, layers, feed-forward width and patch; for DINOv2 and EVA02-CLIP of other
+    /// sizes from what all of their models have. A `config_json` of timm or open_clip,
     /// which has no sizes, counts as none.
     ///
     /// # Errors
@@ -185,7 +207,8 @@ impl VisionConfig {
             return Ok(config);
         }
         let presets = Self::published();
-        let Some(preset) = presets.into_iter().find(|preset| seen.same_model(preset)) else {
+        let preset = presets.into_iter().find(|preset| seen.same_model(preset));
+        let Some(preset) = preset.or_else(|| seen.unpublished()) else {
             return Err(Error::unsupported(format!(
                 "a vision transformer of width {}, {} layers, feed-forward width {} and patch {} is no published {} \
                  model, so its shapes do not tell the number of heads and the activation",

@@ -63,11 +63,11 @@ fn tower(name: &str, in_blocks: &[(&str, &str)]) -> Parts {
         "pos_embed" => return squeezed("vision_model.embeddings.position_embedding.weight", 2),
         _ => {}
     }
-    // Tables of rotary angles, which follow from the sizes.
     if name.starts_with("rope.") {
-        return unneeded();
+        return whole(format!("vision_model.{name}"));
     }
     let (block, part) = block_of(name, "blocks.")?;
+    // Every block has the same table again.
     if part.starts_with("attn.rope.") {
         return unneeded();
     }

@@ -128,9 +128,20 @@ def original_names(name):
     return name
 
 
+def rope_tables(size, model):
+    """The table of angles that EVA-CLIP's files hold, in f16."""
+    sine, cosine = model.rope.get_embed((size // 7, size // 7)).chunk(2, -1)
+    return {"freqs_sin": sine.half(), "freqs_cos": cosine.half()}
+
+
 def timm_case(folder, model, prefix, size, options, names=timm_names):
     model = randomise(model)
     pixels = pictures(size)
+    if names is original_names:
+        # The authors' program computes with the table of the file.
+        tables = rope_tables(size, model)
+        table = torch.cat([tables["freqs_sin"], tables["freqs_cos"]], -1).float()
+        model.rope.get_embed = lambda *_, **__: table
     states = []
     hooks = [block.register_forward_pre_hook(lambda _, inputs: states.append(inputs[0])) for block in model.blocks]
     with torch.no_grad():
@@ -144,8 +155,9 @@ def timm_case(folder, model, prefix, size, options, names=timm_names):
         tensors["logit_scale"] = torch.ones([])
         tensors["text.token_embedding.weight"] = torch.ones(3, 4)
     if names is original_names:
-        tensors[f"{prefix}rope.freqs_cos"] = torch.ones(16, 16)
-        tensors[f"{prefix}blocks.0.attn.rope.freqs_sin"] = torch.ones(16, 16)
+        for name, table in tables.items():
+            tensors[f"{prefix}rope.{name}"] = table
+            tensors[f"{prefix}blocks.0.attn.rope.{name}"] = table
     save(folder / "model.safetensors", tensors)
     expected = {f"hidden_states.{i}": state for i, state in enumerate(states)}
     save(
