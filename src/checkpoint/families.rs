@@ -3,9 +3,6 @@
 use super::Checkpoint;
 use crate::error::{Error, Result};
 
-/// Why a PuLID cannot be opened yet.
-const PULID: &str = "its encoder of EVA-CLIP features is not supported yet";
-
 /// Refuses a checkpoint of a family that is known not to run. Names are unified (`image_proj.`, `ip_adapter.`).
 pub(super) fn refuse_known_family(checkpoint: &Checkpoint) -> Result<()> {
     match family(checkpoint) {
@@ -21,12 +18,6 @@ fn family(checkpoint: &Checkpoint) -> Option<(&'static str, &'static str)> {
     let has = |name: &str| checkpoint.contains(name);
     let rows = |name: &str| checkpoint.shape(name).and_then(|shape| shape.first().copied());
     let columns = |name: &str| checkpoint.shape(name).and_then(|shape| shape.get(1).copied());
-    if begins("pulid_ca.") {
-        return Some(("a PuLID for FLUX", PULID));
-    }
-    if begins("image_proj.id_embedding_mapping.") || begins("image_proj.mapping_patch_0.") {
-        return Some(("a PuLID for SDXL", PULID));
-    }
     if begins("ipa_arc.") || begins("ipa_sig.") {
         return Some(("a WithAnyone checkpoint", "its encoder is not supported yet"));
     }

@@ -17,6 +17,8 @@ pub(crate) struct VisionSizes {
     /// Rows of the position embedding: patches, and the class token if there is one.
     pub positions: usize,
     pub projection: Option<usize>,
+    /// Width of a head, if a table of rotary angles tells it.
+    pub head_width: Option<usize>,
 }
 
 impl VisionSizes {
@@ -27,6 +29,7 @@ impl VisionSizes {
     pub fn read(shapes: &Shapes) -> Result<Self> {
         const PATCHES: &str = "vision_model.embeddings.patch_embedding.weight";
         const PROJECTION: &str = "visual_projection.weight";
+        const ANGLES: &str = "vision_model.rope.freqs_cos";
         const POOLING: &str = "vision_model.head.probe";
         let none = |error: Error| error.context("no vision transformer in the Hugging Face layout");
         let [hidden, channels, patch, width] = shapes.dims(PATCHES).map_err(none)?;
@@ -67,6 +70,10 @@ impl VisionSizes {
             patch,
             positions,
             projection,
+            head_width: match shapes.has(ANGLES) {
+                true => Some(shapes.dims::<2>(ANGLES)?[1]),
+                false => None,
+            },
         })
     }
 
@@ -85,21 +92,21 @@ impl VisionSizes {
     }
 
     /// A model of another size than the published ones, of a family whose members agree in what shapes do not tell: all
-    /// of DINOv2 and EVA02-CLIP have heads of 64.
+    /// of DINOv2 and EVA02-CLIP have heads of 64, unless the table of rotary angles says otherwise.
     fn unpublished(&self) -> Option<VisionConfig> {
-        const HEAD_WIDTH: usize = 64;
+        let head_width = self.head_width.unwrap_or(64);
         let like = match self.family {
             VisionFamily::Dinov2 { swiglu: false, .. } => VisionConfig::dinov2_base(0),
             VisionFamily::Dinov2 { swiglu: true, .. } => VisionConfig::dinov2_giant(0),
             VisionFamily::Eva02 => VisionConfig::eva02_clip_l14_336(),
             _ => return None,
         };
-        let whole = self.hidden.is_multiple_of(HEAD_WIDTH) && self.hidden > 0;
-        whole.then(|| VisionConfig {
+        let whole = self.hidden.is_multiple_of(head_width) && self.hidden > 0;
+        whole.then_some(VisionConfig {
             hidden_size: self.hidden,
             intermediate_size: self.intermediate,
             num_hidden_layers: self.layers,
-            num_attention_heads: self.hidden / HEAD_WIDTH,
+            num_attention_heads: self.hidden / head_width,
             patch_size: self.patch,
             ..like
         })
