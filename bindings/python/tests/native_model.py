@@ -31,9 +31,12 @@ def write_safetensors(path, tensors, metadata=None):
 
 
 def write(path, host=HOST, seed=7, width=32, token_width=24, queries=6, depth=2, heads=2, layers=3, family="other",
-          addresses=None):  # fmt: skip
+          addresses=None, adapter="projected"):  # fmt: skip
     """A native Omni-ID checkpoint with an adapter for `host`; its image encoder sees 56 x 56 pixels. `addresses` has
-    ComfyUI's block, number and index of each layer, and the number of its transformer in execution order."""
+    ComfyUI's block, number and index of each layer, and the number of its transformer in execution order.
+
+    `adapter`: "projected" has a projection of its own tokens before its layers, "plain" takes tokens of the context's
+    width, "residual" has layers of the residual stream; then a layer of `host` has the hidden width as fifth entry."""
     random = np.random.default_rng(seed)
     tensors = {}
 
@@ -77,15 +80,27 @@ def write(path, host=HOST, seed=7, width=32, token_width=24, queries=6, depth=2,
     norm("encoder.norm_out", width)
     linear("encoder.proj_out", token_width, width, True)
     context = host[0][3]
-    linear("adapter.proj.0", token_width, token_width, True)
-    linear("adapter.proj.2", context, token_width, True)
-    norm("adapter.proj.3", context)
+    if adapter == "projected":
+        linear("adapter.proj.0", token_width, token_width, True)
+        linear("adapter.proj.2", context, token_width, True)
+        norm("adapter.proj.3", context)
     table = []
-    for place, (name, count, size, context) in enumerate(host):
-        linear(f"adapter.layers.{place}.to_k", count * size, context, False)
-        linear(f"adapter.layers.{place}.to_v", count * size, context, False)
-        table.append({"name": name, "kind": "other", "key": place, "heads": count, "head_dim": size,
+    for place, (name, count, size, context, *hidden) in enumerate(host):
+        layer, inner = f"adapter.layers.{place}", count * size
+        if adapter == "residual":
+            norm(f"{layer}.norm1", context)
+            norm(f"{layer}.norm2", hidden[0])
+            linear(f"{layer}.to_q", inner, hidden[0], False)
+            linear(f"{layer}.to_kv", 2 * inner, context, False)
+            linear(f"{layer}.to_out", hidden[0], inner, False)
+        else:
+            linear(f"{layer}.to_k", inner, context, False)
+            linear(f"{layer}.to_v", inner, context, False)
+        kind = "single_block" if name.startswith("single_") else "other"
+        table.append({"name": name, "kind": kind, "key": place, "heads": count, "head_dim": size,
                       "context": context, "execution": place})  # fmt: skip
+        if hidden:
+            table[-1]["hidden"] = hidden[0]
         if addresses:
             block, number, index, execution = addresses[place]
             table[-1] |= {"hook": [block, number, index], "kind": block, "execution": execution}
@@ -102,7 +117,7 @@ def write(path, host=HOST, seed=7, width=32, token_width=24, queries=6, depth=2,
     }  # fmt: skip
     tensors = {name: array.astype(np.float32) for name, array in tensors.items()}
     write_safetensors(path, tensors, {"omniid.format": "1", "omniid.config": json.dumps(config)})
-    return path
+    return path if adapter == "projected" else tensors
 
 
 def picture(seed=0, height=80, width=72):

@@ -1,6 +1,6 @@
 """The areas of the parity fixtures, one module each."""
 
-from . import faceid, identity_encoders, injection, keypoints, minihost, omni_id, parsing, projections
+from . import faceid, flux, identity_encoders, injection, keypoints, minihost, omni_id, parsing, projections
 from . import pulid_injection, recogniser, sd35, vision, vision_families
 
 AREAS = [
@@ -11,6 +11,7 @@ AREAS = [
     omni_id,
     identity_encoders,
     injection,
+    flux,
     keypoints,
     minihost,
     pulid_injection,

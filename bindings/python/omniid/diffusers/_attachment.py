@@ -62,9 +62,13 @@ class Attachment:
         self.step = None if callable(step) else step
         self._guidance = guidance
         self._mode = mode
-        pairs = _layers.match(self.model, conditioning)
-        names = {id(module): name for name, module in _layers.attention_layers(self.model).items()}
-        self._layers = {names[id(module)]: index for index, module in pairs}
+        if mode == "keys" and conditioning.is_residual:
+            raise errors.UnsupportedError(
+                "mode 'keys': PuLID-FLUX and WithAnyone have weights that run at every step, inside the library; mode "
+                "'auto' or 'inject' uses them"
+            )
+        self._layers = {name: index for index, name in _layers.match(self.model, conditioning)}
+        self._before_projection = not self._unet and _layers.has_single_blocks(conditioning)
         self._store = KeyStore(conditioning)
         self._chunks: tuple[Role, ...] = (Role.CONDITIONAL,)
         self._now: Step | None = None
@@ -119,6 +123,11 @@ class Attachment:
         """Whether an identity has a mask."""
         return self.conditioning.has_masks
 
+    @property
+    def before_projection(self) -> bool:
+        """Whether, in double blocks of FLUX, it adds to the attention before its output projection (InstantX)."""
+        return self._before_projection
+
     def wants(self, name: str) -> bool:
         """Called by the hooks: whether identities are injected into the layer of that name."""
         return self.scale != 0 and name in self._layers
@@ -129,6 +138,46 @@ class Attachment:
         index = self._layers.get(name)
         if index is None or self.scale == 0:
             return output
+        if self._before_projection and self.needs_latent_size:
+            return self._add_to_image(name, index, query, output)
+        return self._add(index, query, output)
+
+    def _add_to_image(self, name: str, index: int, query: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
+        """Where an identity has a mask, the text tokens of a single block's sequence are left alone: a text token is
+        nowhere in the picture."""
+        height, width = self._latent_size or (0, 0)
+        text = query.shape[1] - height * width if name.startswith("single_") else 0
+        if text <= 0:
+            return self._add(index, query, output)
+        image = self._add(index, query[:, text:], output[:, text:])
+        return torch.cat([output[:, :text], image], dim=1)
+
+    def add_hidden(self, name: str, hidden: torch.Tensor) -> torch.Tensor:
+        """Called by the hooks: adds the identities to the image's hidden state behind a block, to `hidden` itself or to
+        a copy that is returned."""
+        index = self._layers.get(name)
+        if index is None or self.scale == 0 or not self.conditioning.is_residual:
+            return hidden
+        if torch.is_grad_enabled() and hidden.requires_grad:
+            raise errors.UnsupportedError(
+                "the hidden state needs gradients, but PuLID-FLUX and WithAnyone run inside the library, which has none; "
+                "run the model under torch.no_grad()"
+            )
+        roles = _sampling.row_roles(self._chunks, hidden.shape[0])
+        place = hidden
+        if not self._store.can_inject(hidden, hidden):
+            if self._mode == "inject":
+                raise errors.UnsupportedError(
+                    f"mode 'inject': the hidden state is on {hidden.device} and of {hidden.dtype}; it must be on the "
+                    "device of the conditioning, of float32, float16 or bfloat16. mode 'auto' copies it"
+                )
+            place = hidden.to(self._store.device_type or "cpu", torch.float32)
+        self.conditioning.inject_residual(
+            index, place, scale=self.scale, roles=roles, step=self._now, latent_size=self._latent_size
+        )
+        return hidden if place is hidden else place.to(hidden.device, hidden.dtype)
+
+    def _add(self, index: int, query: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
         roles = _sampling.row_roles(self._chunks, query.shape[0])
         if self._injects(query, output):
             if query.dtype != output.dtype:
@@ -168,7 +217,9 @@ def attach(
 ) -> Attachment:
     """Injects identities into a diffusers model from now on.
 
-    `target` is a pipeline with a UNet (Stable Diffusion 1.x, SDXL) or a FLUX transformer, or such a model itself.
+    `target` is a pipeline with a UNet (Stable Diffusion 1.x, SDXL) or a FLUX transformer, or such a model itself. Which
+    adapter of FLUX it is decides where it acts: XLabs and InstantX in the attention, PuLID and WithAnyone on the image's
+    hidden state behind the blocks, in the library only: on another device, or in another type, it is copied there.
     Several conditionings may be attached; they add up. IP-Adapters, LoRA and other attention processors stay, and may
     be loaded and removed while identities are attached.
 

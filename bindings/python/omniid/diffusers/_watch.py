@@ -5,8 +5,10 @@ an IP-Adapter, a LoRA, fused or sliced attention may come before the identity or
 working. While a layer runs, two more hooks capture its query and add to its output:
 
 - UNet: query from `to_q`, LoRA included; the identity's attention is added to the input of `to_out`.
-- FLUX: query from `norm_q`, before the rotary embedding; the identity's attention becomes the layer's third result,
-  which the block adds to the image tokens after its feed-forward.
+- FLUX: query from `norm_q`, before the rotary embedding. XLabs: the identity's attention becomes the layer's third
+  result, which the block adds to the image tokens after its feed-forward. InstantX: it is added to the input of
+  `to_out` in double blocks, and to the attention's result, which `proj_out` follows, in single blocks.
+- FLUX, PuLID and WithAnyone: a hook behind a block adds to the image's hidden state.
 """
 
 from __future__ import annotations
@@ -48,11 +50,18 @@ class Watcher(Protocol):
     def begin(self, now: Pass) -> None:
         """A forward pass of the model begins."""
 
+    @property
+    def before_projection(self) -> bool:
+        """Whether, in double blocks of FLUX, it adds to the attention before its output projection."""
+
     def wants(self, name: str) -> bool:
-        """Whether it adds to the layer of that name."""
+        """Whether it adds to the layer or behind the block of that name."""
 
     def add(self, name: str, query: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
         """Adds to the output of a layer: to `output` itself, or to a copy that is returned."""
+
+    def add_hidden(self, name: str, hidden: torch.Tensor) -> torch.Tensor:
+        """Adds to the image's hidden state behind a block: to `hidden` itself, or to a copy that is returned."""
 
 
 class _ThreadState(threading.local):
@@ -77,6 +86,11 @@ class Watch:
         ]
         for name, attn in _layers.attention_layers(model).items():
             self._handles += self._watch_layer(name, attn)
+        if not self._unet:
+            for name, attn in _layers.single_layers(model).items():
+                self._handles += self._watch_single(name, attn)
+            for name, block in _layers.blocks(model).items():
+                self._handles.append(self._watch_block(name, block))
         if callable(getattr(model, "cache_context", None)):
             self._listen(model)
 
@@ -162,7 +176,10 @@ class Watch:
                     attn.to_out[0].register_forward_pre_hook(lambda _, inputs: add(thread, inputs)),
                 ]
             else:
-                state.handles = [attn.norm_q.register_forward_hook(lambda _, __, query: take(thread, query))]
+                state.handles = [
+                    attn.norm_q.register_forward_hook(lambda _, __, query: take(thread, query.flatten(2))),
+                    attn.to_out[0].register_forward_pre_hook(lambda _, inputs: add(thread, inputs)),
+                ]
 
         def take(thread: int, query: torch.Tensor) -> None:
             if threading.get_ident() == thread:
@@ -173,7 +190,8 @@ class Watch:
                 return None
             output = inputs[0]
             for watcher in self._watchers:
-                output = watcher.add(name, state.query, output)
+                if self._unet or watcher.before_projection:
+                    output = watcher.add(name, state.query, output)
             return None if output is inputs[0] else (output, *inputs[1:])
 
         def leave_unet(attn: object, inputs: object, result: object) -> None:
@@ -182,11 +200,11 @@ class Watch:
         def leave_flux(attn: object, inputs: object, result: Any) -> tuple[torch.Tensor, ...] | None:
             query = state.query
             self._release()
-            if query is None or not isinstance(result, tuple):
+            later = [watcher for watcher in self._watchers if not watcher.before_projection and watcher.wants(name)]
+            if query is None or not later or not isinstance(result, tuple):
                 return None
             identity = result[2] if len(result) == 3 else torch.zeros_like(result[0])
-            query = query.flatten(2)
-            for watcher in self._watchers:
+            for watcher in later:
                 identity = watcher.add(name, query, identity)
             return (*result[:2], identity)
 
@@ -194,6 +212,45 @@ class Watch:
             attn.register_forward_pre_hook(enter),
             attn.register_forward_hook(leave_unet if self._unet else leave_flux, always_call=True),
         ]
+
+    def _watch_single(self, name: str, attn: Any) -> list[Any]:
+        """A single block's attention: its result is the whole sequence of text and image tokens."""
+        state = self._state
+
+        def enter(attn: Any, _: object) -> None:
+            self._release()
+            if any(watcher.wants(name) for watcher in self._watchers):
+                thread = threading.get_ident()
+                state.handles = [attn.norm_q.register_forward_hook(lambda _, __, query: take(thread, query))]
+
+        def take(thread: int, query: torch.Tensor) -> None:
+            if threading.get_ident() == thread:
+                state.query = query.flatten(2)
+
+        def leave(attn: object, inputs: object, result: Any) -> torch.Tensor | None:
+            query = state.query
+            self._release()
+            if query is None or not isinstance(result, torch.Tensor):
+                return None
+            output = result
+            for watcher in self._watchers:
+                output = watcher.add(name, query, output)
+            return output
+
+        return [attn.register_forward_pre_hook(enter), attn.register_forward_hook(leave, always_call=True)]
+
+    def _watch_block(self, name: str, block: Any) -> Any:
+        """A block's results are the hidden states of text and image."""
+
+        def leave(block: object, inputs: object, result: Any) -> tuple[torch.Tensor, torch.Tensor] | None:
+            if not any(watcher.wants(name) for watcher in self._watchers):
+                return None
+            text, image = result
+            for watcher in self._watchers:
+                image = watcher.add_hidden(name, image)
+            return text, image
+
+        return block.register_forward_hook(leave)
 
 
 def watch(model: torch.nn.Module) -> Watch:
