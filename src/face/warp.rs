@@ -27,6 +27,63 @@ pub(crate) fn template_similarity(landmarks: &Landmarks, template: &[[f32; 2]; 5
     Similarity::fit(&from, &to)
 }
 
+/// How often [`robust_similarity`] draws: OpenCV's number for two points, 45 % outliers and a confidence of 99 %.
+const DRAWS: usize = 13;
+
+/// The similarity that takes most landmarks to a template: `estimateAffinePartial2D` of OpenCV with the least median of
+/// squares (Rousseeuw 1984).
+///
+/// Of the similarities of two landmarks each, drawn as OpenCV's generator draws them, the one with the least median
+/// distance says which landmarks count; the result has the least sum of squares over those.
+///
+/// # Errors
+/// As [`template_similarity`].
+pub(crate) fn robust_similarity(landmarks: &Landmarks, template: &[[f32; 2]; 5]) -> Result<Similarity> {
+    let [from, to] = [&landmarks.0, template].map(|points| points.map(|point| point.map(f64::from)));
+    let squares = |place: &Similarity| -> [f64; 5] {
+        std::array::from_fn(|i| {
+            let [x, y] = place.apply(from[i]);
+            (x - to[i][0]).powi(2) + (y - to[i][1]).powi(2)
+        })
+    };
+    let mut state = u64::MAX;
+    let mut draw = || {
+        state = (state & 0xffff_ffff) * 4_164_903_690 + (state >> 32);
+        (state as u32 % 5) as usize
+    };
+    let mut best: Option<(f64, [f64; 5])> = None;
+    for _ in 0..DRAWS {
+        let first = draw();
+        let mut second = draw();
+        // The generator's period is far longer than any run of one number.
+        while second == first {
+            second = draw();
+        }
+        let Ok(place) = Similarity::fit(&[from[first], from[second]], &[to[first], to[second]]) else {
+            continue;
+        };
+        let distances = squares(&place);
+        let mut sorted = distances;
+        sorted.sort_by(f64::total_cmp);
+        if best.is_none_or(|(median, _)| sorted[2] < median) {
+            best = Some((sorted[2], distances));
+        }
+    }
+    let Some((median, distances)) = best else {
+        return Similarity::fit(&from, &to);
+    };
+    // 2.5 standard deviations, which are estimated from the median of the five.
+    let limit = (2.5 * 1.4826 * (1.0 + 5.0 / 3.0) * median.sqrt()).max(0.001).powi(2);
+    let counted = |points: &[[f64; 2]; 5]| -> Vec<[f64; 2]> {
+        let pairs = points.iter().zip(&distances);
+        pairs
+            .filter(|(_, &distance)| distance <= limit)
+            .map(|(point, _)| *point)
+            .collect()
+    };
+    Similarity::fit(&counted(&from), &counted(&to))
+}
+
 /// The picture of `size` × `size` pixels that a similarity makes of a photo; `outside` is the colour beyond its border.
 pub(crate) fn warp(photo: &RgbImage, place: &Similarity, size: u32, outside: [u8; 3]) -> RgbImage {
     let back = place.inverse();
@@ -92,6 +149,37 @@ mod tests {
             assert_eq!(*pixel, expected, "{x} {y}");
         }
         assert!(norm_crop(&photo, &Landmarks([[5.0; 2]; 5])).is_err());
+    }
+
+    /// Values of OpenCV 4.11's `estimateAffinePartial2D` with `LMEDS`: for five landmarks near the template, and with the nose
+    /// far off it.
+    #[test]
+    fn outliers_do_not_count() {
+        let template = [
+            [192.98138, 239.94708],
+            [318.90277, 240.1936],
+            [256.63416, 314.01935],
+            [201.26117, 371.41043],
+            [313.08905, 371.15118],
+        ];
+        for (nose, [a, b, tx, ty]) in [
+            ([140.0, 100.0], [2.12705639, -0.65501053, -99.65406681, 188.47394131]),
+            ([190.0, 60.0], [2.12921274, -0.66006616, -98.69223292, 187.81839049]),
+        ] {
+            let landmarks = [[120.5, 60.25], [170.0, 75.5], nose, [105.75, 120.0], [150.0, 135.0]];
+            let place = robust_similarity(&Landmarks(landmarks), &template).unwrap();
+            let differences = [
+                place.a - a,
+                place.b - b,
+                (place.tx - tx) / 100.0,
+                (place.ty - ty) / 100.0,
+            ];
+            assert!(
+                differences.iter().all(|difference| difference.abs() < 1e-5),
+                "{place:?}"
+            );
+        }
+        assert!(robust_similarity(&Landmarks([[5.0; 2]; 5]), &template).is_err());
     }
 
     /// Half a pixel to the right and a quarter down: the weighted means of four pixels.

@@ -4,7 +4,7 @@ use super::bisenet::BiSeNet;
 use super::config::{ParserConfig, CLASSES};
 use super::file;
 use crate::error::{Error, Result};
-use crate::face::warp::{template_similarity, warp};
+use crate::face::warp::{robust_similarity, warp};
 use crate::limits::Limits;
 use crate::photo::Landmarks;
 use crate::tensor_file::{Checkpoint, Source};
@@ -150,15 +150,13 @@ impl FaceParser {
     }
 
     /// Cuts the face with these landmarks out of a photo, as the network knows faces: 512 × 512 pixels, the landmarks on
-    /// the template for faces as in FFHQ, grey beyond the photo (`align_warp_face` of facexlib).
-    ///
-    /// facexlib finds the similarity by a robust method that may leave out landmarks; this is the one with the least sum
-    /// of squares over all five.
+    /// the template for faces as in FFHQ, grey beyond the photo (`align_warp_face` of facexlib). A landmark that lies far
+    /// from where the others put it does not count.
     ///
     /// # Errors
     /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) when the landmarks do not determine where the face is.
     pub fn crop(&self, photo: &RgbImage, landmarks: &Landmarks) -> Result<RgbImage> {
-        let place = template_similarity(landmarks, &TEMPLATE)?;
+        let place = robust_similarity(landmarks, &TEMPLATE)?;
         Ok(warp(photo, &place, SIDE, OUTSIDE))
     }
 
