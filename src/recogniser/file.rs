@@ -51,3 +51,69 @@ fn read_bytes(source: &Source, bytes: &[u8], limits: &Limits) -> Result<(Recogni
     config.fingerprint = weights.fingerprint(&[])?;
     Ok((config, weights))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::FaceRecogniser;
+    use super::*;
+    use crate::tensor_file::{OutputTensor, SafetensorsWriter};
+    use candle_core::DType;
+    use image::{Rgb, RgbImage};
+    use std::collections::BTreeMap;
+    use std::path::Path;
+
+    fn fixture(name: &str) -> Source {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/parity/recogniser");
+        folder.join(name).into()
+    }
+
+    /// The network as a part of a native checkpoint, in f32 and in f16.
+    #[test]
+    fn native_parts_give_the_same_embeddings() {
+        let limits = Limits::default();
+        let crop = [RgbImage::from_fn(112, 112, |x, y| {
+            Rgb([x as u8, y as u8, (x ^ y) as u8])
+        })];
+        for name in ["folded/model.onnx", "sface/model.onnx", "ir_se50/model.pth"] {
+            let (config, weights) = read(&fixture(name), &limits).unwrap();
+            assert_eq!(config.fingerprint.len(), 32);
+            let expected = FaceRecogniser::open(&fixture(name), &limits)
+                .unwrap()
+                .embed(&crop)
+                .unwrap();
+            for dtype in [None, Some(DType::F16)] {
+                let tensors = weights.names().map(|tensor| {
+                    OutputTensor::from_checkpoint(format!("recogniser.{tensor}"), &weights, tensor, dtype).unwrap()
+                });
+                let json = serde_json::json!({ "recogniser": config }).to_string();
+                let metadata = BTreeMap::from([("omniid.config".to_string(), json)]);
+                let bytes = SafetensorsWriter::new(tensors.collect(), &metadata)
+                    .unwrap()
+                    .to_bytes()
+                    .unwrap();
+                let native = FaceRecogniser::open(bytes, &limits).unwrap();
+                assert_eq!(native.config(), &config);
+                let similarity = native.embed(&crop).unwrap()[0].similarity(&expected[0]).unwrap();
+                let least = if dtype.is_none() { 1.0 - 1e-7 } else { 0.9999 };
+                assert!(similarity >= least, "{name} {dtype:?}: {similarity}");
+            }
+        }
+    }
+
+    #[test]
+    fn sizes_that_no_network_has_are_refused() {
+        let (config, weights) = read(&fixture("folded/model.onnx"), &Limits::default()).unwrap();
+        let changes: [fn(&mut RecogniserConfig); 4] = [
+            |config| config.widths[2] = 0,
+            |config| config.widths.push(4),
+            |config| config.dimension = usize::MAX,
+            |config| config.pixel_scale = f32::NAN,
+        ];
+        for change in changes {
+            let mut config = config.clone();
+            change(&mut config);
+            let error = FaceRecogniser::from_file(&config, &weights).unwrap_err();
+            assert_eq!(error.kind(), crate::ErrorKind::Format, "{error}");
+        }
+    }
+}
