@@ -77,7 +77,7 @@ mod tests {
         for name in ["folded/model.onnx", "sface/model.onnx", "ir_se50/model.pth"] {
             let (config, weights) = read(&fixture(name), &limits).unwrap();
             assert_eq!(config.fingerprint.len(), 32);
-            let expected = FaceRecogniser::open(&fixture(name), &limits)
+            let expected = FaceRecogniser::open(fixture(name), &limits)
                 .unwrap()
                 .embed(&crop)
                 .unwrap();
