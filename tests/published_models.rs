@@ -335,7 +335,12 @@ fn names_of_training_scripts() {
     let mut with_unet = files(&in_unet);
     with_unet.push(("unet.conv_in.weight".into(), vec![320, 4, 3, 3]));
     let wrapped = |name: &str| format!("module.{}", of_accelerate(name));
-    for shapes in [files(&of_accelerate), files(&wrapped), with_unet] {
+    // Each half was saved from a model of its own in DataParallel.
+    let inside = |name: &str| {
+        name.replace("image_proj.", "image_proj.module.")
+            .replace("ip_adapter.", "ip_adapter.module.")
+    };
+    for shapes in [files(&of_accelerate), files(&wrapped), files(&inside), with_unet] {
         let file = header(&shapes);
         let (encoder, family, count) = adapter(&file.checkpoint);
         assert_eq!(
@@ -346,6 +351,15 @@ fn names_of_training_scripts() {
         let lora = Lora::find(&view, &host).unwrap().unwrap();
         assert_eq!(lora.layers().len(), 128);
     }
+}
+
+#[test]
+fn an_embedding_of_another_width_is_refused() {
+    let mut shapes = [mlp(512, 1024, 4, 768), ip_layers(&HostSpec::sd15())].concat();
+    shapes[0].1 = vec![1024, 500];
+    let error = recognise(&header(&shapes).checkpoint).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Format);
+    assert!(error.message().contains("maps 500 values to 1024"), "{error}");
 }
 
 #[test]
