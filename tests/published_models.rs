@@ -448,13 +448,23 @@ fn transformers_and_pulid() {
         residual("ipa_sig.", 57, 1536, 3072),
     ]
     .concat();
-    let sd35 = [
+    let mut sd35 = [
         named("image_proj.", &[("latents", &[1, 64, 1280])]),
         affine("image_proj.time_embedding.linear_1", 1280, 320),
+        affine("image_proj.time_embedding.linear_2", 1280, 1280),
         perceiver("image_proj.", 1152, 1280, 20, 2432),
         ip_layers(&HostSpec::sd35_large()),
     ]
     .concat();
+    for layer in 0..4 {
+        sd35.extend(affine(&format!("image_proj.layers.{layer}.2.1"), 5120, 1280));
+    }
+    for layer in 0..38 {
+        sd35.extend(affine(&format!("ip_adapter.{layer}.norm_ip.linear"), 4864, 1280));
+        for norm in ["norm_q", "norm_k", "norm_ip_k"] {
+            sd35.push((format!("ip_adapter.{layer}.{norm}.weight"), vec![64]));
+        }
+    }
     for (shapes, variant, needs) in [
         (
             [pulid_v1("id_adapter."), id_layers.clone()].concat(),
@@ -480,5 +490,16 @@ fn transformers_and_pulid() {
         assert_eq!(model.variant, variant);
         assert!(model.image_encoder.unwrap().contains(needs), "{variant}");
         assert_eq!(model.face_parser.is_some(), needs == "EVA02");
+        if variant == Variant::WithAnyone {
+            continue;
+        }
+        let (encoder, family, count) = adapter(&file.checkpoint);
+        let (layers, host) = match variant {
+            Variant::InstantXSd35 => (38, HostFamily::Sd35),
+            Variant::PulidFlux => (20, HostFamily::Flux),
+            _ => (70, HostFamily::Sdxl),
+        };
+        assert_eq!((count, family), (layers, host), "{variant}");
+        assert_eq!(encoder.needs_timestep(), variant == Variant::InstantXSd35);
     }
 }
