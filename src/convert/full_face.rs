@@ -84,8 +84,6 @@ pub fn to_full_face_with_progress(
         bytes: writer.size() as u64,
         adapter: true,
         detector: false,
-        recogniser: false,
-        lora: false,
     })
 }
 

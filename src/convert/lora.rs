@@ -64,8 +64,6 @@ pub fn to_lora_with_progress(
         bytes: writer.size() as u64,
         adapter: false,
         detector: false,
-        recogniser: false,
-        lora: true,
     })
 }
 

@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::face::{CropMode, FaceDetector};
 use crate::host::HostSpec;
 use crate::limits::Limits;
-use crate::lora::Lora;
+use crate::lora::{is_lora_tensor, Lora};
 use crate::photo::ImageProcessor;
 use crate::progress::{report, ProgressFn, Stage};
 use crate::recogniser::{FaceRecogniser, RecogniserConfig};
@@ -164,7 +164,8 @@ pub(super) fn open(options: EngineOptions, progress: ProgressFn<'_>) -> Result<E
     }
     parts.check_written()?;
     report(progress, Stage::Load, 3, STEPS)?;
-    let host = options.host.or(parts.host);
+    // The parts have the one of the options, under the numbers of the checkpoint.
+    let host = parts.host.or(options.host);
     let token_mean = encoder.token_mean().map(super::encode::to_host).transpose()?;
     let backbone_config = parts.backbone.map(|(_, config)| config);
     let face = encoder.face().map(|input| FaceNeed {
@@ -367,7 +368,8 @@ fn native(checkpoint: &Checkpoint, options: &EngineOptions) -> Result<Parts> {
 
 /// The adapter of a checkpoint, if it has one: its tensors under their full names, and how they are called.
 fn adapter_source(checkpoint: &Checkpoint) -> Result<Option<AdapterSource>> {
-    let ours = |name: &str| name.starts_with("adapter.") || name.starts_with("ip_adapter.");
+    // Published FaceID files number their LoRA among the adapter's layers.
+    let ours = |name: &str| (name.starts_with("adapter.") || name.starts_with("ip_adapter.")) && !is_lora_tensor(name);
     let checkpoint = checkpoint.renamed(|name| ours(name).then(|| name.to_string()))?;
     let Some(layout) = AdapterLayout::infer(&checkpoint)? else {
         return Ok(None);

@@ -14,13 +14,11 @@ const ADAPTER_PREFIXES: [(&str, &str); 3] = [
     ("adapter_modules.", "ip_adapter."),
 ];
 
-/// The name that this library uses for a tensor of an IP-Adapter file. Other names pass unchanged. Each half may have been
-/// saved from a model in DataParallel, which puts `module.` before the names inside of it.
+/// The name that this library uses for a tensor of an IP-Adapter file. Other names pass unchanged.
 fn unified(name: &str) -> String {
     for (found, used) in ADAPTER_PREFIXES {
         if let Some(rest) = name.strip_prefix(found) {
-            let rest = rest.replace(found, "");
-            return format!("{used}{}", rest.strip_prefix("module.").unwrap_or(&rest));
+            return format!("{used}{}", rest.replace(found, ""));
         }
     }
     name.to_string()
