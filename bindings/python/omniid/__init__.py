@@ -18,12 +18,15 @@ from .engine import Encoded, Engine, EngineInfo, PhotoFeatures
 from .enums import (
     BadPhoto,
     ChannelOrder,
+    Combine,
     Crop,
+    EmbeddingForm,
     EmbedsScaling,
     EncoderKind,
     Injection,
     Layout,
     LogLevel,
+    LoraFormat,
     MaskMode,
     Precision,
     Role,
@@ -48,7 +51,9 @@ from .errors import (
     OmniIdError,
     UnsupportedError,
 )
+from .faces import FaceEmbedding, draw_keypoints
 from .identity import Identity, IdentityInfo
+from .lora import Lora
 from .paths import cmake_prefix, include_folder, library_path
 from .photos import Face, Photo, PhotoReport
 from .pulid import pulid
@@ -62,16 +67,19 @@ __all__ = [
     "CancelledError",
     "ChannelOrder",
     "ClosedError",
+    "Combine",
     "ConditioningInput",
     "Conditioning",
     "Crop",
     "DeviceError",
+    "EmbeddingForm",
     "EmbedsScaling",
     "Encoded",
     "EncoderKind",
     "Engine",
     "EngineInfo",
     "Face",
+    "FaceEmbedding",
     "FormatError",
     "HostLayer",
     "Identity",
@@ -84,6 +92,8 @@ __all__ = [
     "Layout",
     "LimitExceededError",
     "LogLevel",
+    "Lora",
+    "LoraFormat",
     "MaskMode",
     "MismatchError",
     "NoFaceError",
@@ -103,6 +113,7 @@ __all__ = [
     "WeightType",
     "__version__",
     "cmake_prefix",
+    "draw_keypoints",
     "include_folder",
     "library_path",
     "pulid",

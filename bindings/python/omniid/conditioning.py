@@ -17,6 +17,7 @@ from ._handle import Owner
 from ._library import c_text, check, choice, failure, lib, text
 from .enums import Injection, Layout, Role, StepUnit, Unconditional
 from .identity import Identity, handle_of
+from .lora import Lora
 from .tensors import Slot, Tensor, torch_stream
 from .types import ArrayLike, TensorLike
 
@@ -46,8 +47,8 @@ class HostLayer:
     context: int
     """Width of the tokens that keys and values are projected from: 768 in SD1.5, 2048 in SDXL, 4096 in FLUX."""
     hidden: int = 0
-    """Width of the image's hidden state, for a layer that adds to the residual stream (`inject_residual`); 0 for a layer
-    inside an attention, and in a table that is handed in also for a width that the checkpoint says."""
+    """Width of the image's hidden state, for a layer that adds to the residual stream (`inject_residual`); 0 for a
+    layer inside an attention, and in a table that is handed in also for a width that the checkpoint says."""
 
 
 @dataclass(frozen=True)
@@ -81,10 +82,10 @@ class Conditioning(Owner):
     """Keys and values of identities for every layer of a host. Never changes; may be used from any number of threads
     at once.
 
-    Made by `Engine.condition`. It no longer needs the engine and the identities.
+    Made by `Engine.condition`. It no longer needs the identities, and the engine only for its `lora`.
     """
 
-    __slots__ = ("layers", "identity_count", "has_masks", "has_step_ranges", "injection", "zero_tokens")
+    __slots__ = ("layers", "identity_count", "has_masks", "has_step_ranges", "injection", "zero_tokens", "lora")
 
     layers: tuple[HostLayer, ...]
     """The host's layers, in the order of the adapter."""
@@ -98,6 +99,8 @@ class Conditioning(Owner):
     """How an identity's attention joins the layer's output."""
     zero_tokens: int
     """Number of further tokens with zero keys and values in each softmax; `keys` and `values` leave them out."""
+    lora: Lora | None
+    """The LoRA that the host has to apply beside it, if the model has one. Keeps the engine in memory."""
 
     @classmethod
     def _of(
@@ -106,6 +109,7 @@ class Conditioning(Owner):
         inputs: Sequence[ConditioningInput],
         injection: Injection,
         zero_tokens: int,
+        lora: Lora | None,
     ) -> Conditioning:
         self = cls._adopt(pointer, lib.omniid_conditioning_free)
         self.layers = _layers(pointer)
@@ -113,7 +117,13 @@ class Conditioning(Owner):
         self.has_masks = any(item.mask is not None for item in inputs)
         self.has_step_ranges = any(item.fraction is not None or item.sigma is not None for item in inputs)
         self.injection, self.zero_tokens = injection, zero_tokens
+        self.lora = lora
         return self
+
+    def close(self) -> None:
+        """Frees it; if calls on other threads still use it, as soon as they end. May be called again."""
+        super().close()
+        self.lora = None
 
     @property
     def layer_count(self) -> int:
@@ -279,7 +289,8 @@ class Conditioning(Owner):
         unchecked: bool = False,
     ) -> None:
         """Adds the identities to the image's hidden state between two blocks of a transformer, in its own memory:
-        output += sum over identities of scale x mask x to_out(softmax(q Kt / sqrt(head_dim)) V), q = to_q(norm(hidden)).
+        output += sum over identities of scale x mask x to_out(softmax(q Kt / sqrt(head_dim)) V),
+        q = to_q(norm(hidden)).
 
         For adapters of the residual stream (`is_residual`), PuLID-FLUX and WithAnyone. `output` is the hidden state
         `[batch, image tokens, hidden]` after the block, without text tokens; it is read, too, unless `hidden` is given:

@@ -18,8 +18,10 @@ from ._library import c_path, c_text, check, choice, lib, text
 from .conditioning import Conditioning, ConditioningInput, HostLayer, Identities, layer_of, native_inputs
 from .enums import (
     BadPhoto,
+    Combine,
     Crop,
     DeviceType,
+    EmbeddingForm,
     EmbedsScaling,
     EncoderKind,
     Injection,
@@ -29,6 +31,7 @@ from .enums import (
     WeightType,
 )
 from .identity import Identity, handle_of
+from .lora import Lora
 from .photos import Face, Photo, PhotoReport, Photos, face_of, native_photos, report_of
 from .tensors import Slot, Tensor
 from .types import FileSource, PhotoSource, TensorLike
@@ -61,6 +64,20 @@ class EngineInfo:
     """Whether faces can be detected."""
     has_adapter: bool
     """Whether the checkpoint holds an adapter, so that `condition` works."""
+    has_image_encoder: bool
+    """Whether the model reads an image encoder; models that read face embeddings only do not."""
+    has_lora: bool
+    """Whether a LoRA is part of the model, which the host has to apply; see `Engine.lora`."""
+    face_dimension: int
+    """Values of the face embedding that the model reads; 0 if it reads none."""
+    face_form: EmbeddingForm
+    """The form of that embedding."""
+    face_network: str | None
+    """The face recognition network that the model was trained with; None if it reads no face embedding."""
+    face_recogniser: str | None
+    """The engine's face recogniser; None if it has none."""
+    face_recogniser_licence: str | None
+    """What the authors of the face recogniser state about its use, or "unknown"; None if there is none."""
     device: str
     """`cpu` or `cuda:N`."""
     precision: Precision
@@ -91,7 +108,9 @@ class Engine(Owner):
     What it makes stays valid after it is closed.
     """
 
-    __slots__ = ()
+    __slots__ = ("_lora",)
+
+    _lora: Lora | None
 
     @classmethod
     def open(
@@ -102,6 +121,9 @@ class Engine(Owner):
         image_encoder_config: str | Mapping[str, object] | None = None,
         defer_image_encoder: bool = False,
         detector: FileSource | None = None,
+        face_recogniser: FileSource | None = None,
+        face_parser: FileSource | None = None,
+        variant: str | None = None,
         host: str | None = None,
         host_layers: Iterable[HostLayer] | None = None,
         device: str = "cpu",
@@ -125,6 +147,12 @@ class Engine(Owner):
         `detector` has the face detector's weights, by default the one in a native checkpoint, else the one inside the
         library.
 
+        `face_recogniser` is the face recognition network that models of the FaceID family, InstantID, PuLID and
+        WithAnyone read: `w600k_r50.onnx`, `glintr100.onnx` and others, ONNX, PyTorch or safetensors. `face_parser` is
+        the network that makes the grey background of PuLID's crop, `parsing_bisenet.pth`. `variant` says which
+        published model a checkpoint is where two have the same tensors: "faceid-plus" instead of "faceid-plus-v2",
+        "faceid-portrait-unnorm" instead of "instantid".
+
         `host` is "sd15", "sdxl", "flux", "flux_all", "pulid_flux", "with_anyone" or "sd35_large", by default what the
         checkpoint is for; `host_layers` is the table of another host, in the order of the adapter in the checkpoint.
         `device` is "cpu", "cuda" or "cuda:N".
@@ -134,8 +162,16 @@ class Engine(Owner):
         """
         options = _abi.omniid_engine_options.new()
         keep: list[object] = []
-        for name, source in (("checkpoint", checkpoint), ("image_encoder", image_encoder), ("detector", detector)):
+        sources = {
+            "checkpoint": checkpoint,
+            "image_encoder": image_encoder,
+            "detector": detector,
+            "face_recogniser": face_recogniser,
+            "face_parser": face_parser,
+        }
+        for name, source in sources.items():
             _fill_source(options, name, source, keep)
+        options.variant = c_text(variant, "variant")
         if isinstance(image_encoder_config, Mapping):
             image_encoder_config = json.dumps(dict(image_encoder_config))
         options.image_encoder_config = c_text(image_encoder_config, "image_encoder_config")
@@ -160,7 +196,24 @@ class Engine(Owner):
             options.progress = callback
             checked(lib.omniid_engine_open(ctypes.byref(options), ctypes.byref(out)))
             # Inside: the end of the block may raise KeyboardInterrupt.
-            return cls._adopt(out, lib.omniid_engine_free)
+            self = cls._adopt(out, lib.omniid_engine_free)
+            self._lora = None
+            return self
+
+    def close(self) -> None:
+        """Frees it; if calls on other threads still use it, as soon as they end. May be called again."""
+        super().close()
+        self._lora = None
+
+    @property
+    def lora(self) -> Lora | None:
+        """The LoRA that is part of the model, if it has one: the FaceID family has. The host must apply it."""
+        handle = self._held()
+        if self._lora is None:
+            info = self.info
+            if info.has_lora:
+                self._lora = Lora(handle, info.fingerprint)
+        return self._lora
 
     @property
     def info(self) -> EngineInfo:
@@ -173,13 +226,20 @@ class Engine(Owner):
             encoder=EncoderKind(native.encoder),
             name=text(native.name),
             fingerprint=text(native.fingerprint),
-            host=text(native.host) if native.host is not None else None,
+            host=_optional(native.host),
             host_layer_count=native.host_layer_count,
             tokens=native.tokens,
             token_width=native.token_width,
             image_size=native.image_size,
             has_detector=bool(native.has_detector),
             has_adapter=bool(native.has_adapter),
+            has_image_encoder=bool(native.has_image_encoder),
+            has_lora=bool(native.has_lora),
+            face_dimension=native.face_dimension,
+            face_form=EmbeddingForm(native.face_form),
+            face_network=_optional(native.face_network),
+            face_recogniser=_optional(native.face_recogniser),
+            face_recogniser_licence=_optional(native.face_recogniser_licence),
             device=f"cuda:{native.device_id}" if cuda else "cpu",
             precision=Precision(native.precision),
         )
@@ -248,6 +308,8 @@ class Engine(Owner):
         bad_photo: BadPhoto | str = BadPhoto.SKIP,
         strangers: Strangers | str = Strangers.NOTE,
         drop_features: bool = False,
+        combine: Combine | str = Combine.CONCATENATE,
+        shortcut_scale: float | None = None,
         label: str | None = None,
         consent: str | None = None,
         progress: Progress | None = None,
@@ -266,10 +328,16 @@ class Engine(Owner):
 
         `crop_margin` is the margin on each side for `crop="face"`, as a share of the face's longer side; `crop_scale`
         the size of the template for `crop="aligned"`: 0.5 shows twice as much as 1. `batch_size` photos pass the image
-        encoder together (default 4). `drop_features` makes a smaller identity; one of Omni-ID cannot be extended then.
+        encoder together (default 4). `drop_features` makes a smaller identity; one of Omni-ID cannot be extended
+        then.
+
+        `combine` says how several photos become one identity in models that read each photo by itself: "concatenate"
+        puts their tokens one after the other, "average" and the others make one embedding of all first.
+        `shortcut_scale` is the weight of the picture beside the embedding in FaceID-PlusV2, 1 by default; other models
+        refuse another number.
         """
         return self._encode(None, photos, crop, crop_margin, crop_scale, batch_size, bad_photo, strangers,
-                            drop_features, label, consent, progress, cancel)  # fmt: skip
+                            drop_features, combine, shortcut_scale, label, consent, progress, cancel)  # fmt: skip
 
     def extend(
         self,
@@ -283,6 +351,8 @@ class Engine(Owner):
         bad_photo: BadPhoto | str = BadPhoto.SKIP,
         strangers: Strangers | str = Strangers.NOTE,
         drop_features: bool = False,
+        combine: Combine | str = Combine.CONCATENATE,
+        shortcut_scale: float | None = None,
         label: str | None = None,
         consent: str | None = None,
         progress: Progress | None = None,
@@ -291,7 +361,7 @@ class Engine(Owner):
         """Makes a new identity of an identity and more photos. Equal to encoding all photos at once, at the cost of
         the new ones. Arguments as for `encode`; label and consent are by default the identity's own."""
         return self._encode(identity, photos, crop, crop_margin, crop_scale, batch_size, bad_photo, strangers,
-                            drop_features, label, consent, progress, cancel)  # fmt: skip
+                            drop_features, combine, shortcut_scale, label, consent, progress, cancel)  # fmt: skip
 
     def photo_features(
         self,
@@ -337,6 +407,8 @@ class Engine(Owner):
         features: TensorLike,
         *,
         drop_features: bool = False,
+        combine: Combine | str = Combine.CONCATENATE,
+        shortcut_scale: float | None = None,
         label: str | None = None,
         consent: str | None = None,
     ) -> Identity:
@@ -347,7 +419,9 @@ class Engine(Owner):
         that the program has made with the same image encoder itself. Raises MismatchError for another shape."""
         handle = self._held()
         pointer, keep = Slot().describe(features, "features", False, 1)
-        options = _encode_options(drop_features=drop_features, label=label, consent=consent)
+        options = _encode_options(
+            drop_features=drop_features, combine=combine, shortcut_scale=shortcut_scale, label=label, consent=consent
+        )
         out = ctypes.POINTER(_abi.omniid_identity)()
         check(lib.omniid_identity_from_features(handle.pointer, pointer, ctypes.byref(options), ctypes.byref(out)))
         del keep
@@ -364,6 +438,8 @@ class Engine(Owner):
         bad_photo: BadPhoto | str,
         strangers: Strangers | str,
         drop_features: bool,
+        combine: Combine | str,
+        shortcut_scale: float | None,
         label: str | None,
         consent: str | None,
         progress: Progress | None,
@@ -373,8 +449,9 @@ class Engine(Owner):
         extended = None if identity is None else handle_of(identity, "identity")
         array, keep = native_photos(photos)
         options = _encode_options(
-            crop, crop_margin, crop_scale, batch_size, bad_photo, strangers, drop_features, label=label, consent=consent
-        )
+            crop, crop_margin, crop_scale, batch_size, bad_photo, strangers, drop_features, combine, shortcut_scale,
+            label, consent,
+        )  # fmt: skip
         report = ctypes.POINTER(_abi.omniid_report)()
         options.report = ctypes.pointer(report)
         out = ctypes.POINTER(_abi.omniid_identity)()
@@ -456,7 +533,7 @@ class Engine(Owner):
             )
             checked(status)
             del keep
-            return Conditioning._of(out, inputs, Injection(options.injection), options.zero_tokens)
+            return Conditioning._of(out, inputs, Injection(options.injection), options.zero_tokens, self.lora)
 
     def similarity(self, first: Identity, second: Identity) -> float:
         """Compares two identities of this engine's model: cosine similarity, -1 to 1, centred on the model's average
@@ -466,6 +543,20 @@ class Engine(Owner):
         out = ctypes.c_float()
         check(lib.omniid_identity_similarity(handle.pointer, a.pointer, b.pointer, ctypes.byref(out)))
         return out.value
+
+    def context_tokens(self, identity: Identity) -> Tensor:
+        """The tokens of an identity for a host that reads them itself, as InstantID's ControlNet does in place of a
+        prompt: float32 `[2, tokens, token_width]`, without a copy; first the unconditional side, then the identity."""
+        handle, read = self._held(), handle_of(identity, "identity")
+
+        def source(_: int) -> ctypes._Pointer[_abi.omniid_managed_tensor]:
+            out = ctypes.POINTER(_abi.omniid_managed_tensor)()
+            check(lib.omniid_identity_context_tokens(handle.pointer, read.pointer, ctypes.byref(out)))
+            return out
+
+        tensor = Tensor._of(source)
+        assert tensor is not None
+        return tensor
 
     def comparison_vector(self, identity: Identity) -> Tensor:
         """The vector by which an identity is compared: float32 `[length]`, of length 1, without a copy. It is what an
@@ -492,6 +583,10 @@ class Engine(Owner):
         return f"Engine({info.name!r}, {info.encoder.name.lower()}, host={info.host!r}, device={info.device!r})"
 
 
+def _optional(native: bytes | None) -> str | None:
+    return None if native is None else text(native)
+
+
 def _encode_options(
     crop: Crop | str = Crop.DEFAULT,
     crop_margin: float | None = None,
@@ -500,6 +595,8 @@ def _encode_options(
     bad_photo: BadPhoto | str = BadPhoto.SKIP,
     strangers: Strangers | str = Strangers.NOTE,
     drop_features: bool = False,
+    combine: Combine | str = Combine.CONCATENATE,
+    shortcut_scale: float | None = None,
     label: str | None = None,
     consent: str | None = None,
 ) -> _abi.omniid_encode_options:
@@ -516,6 +613,9 @@ def _encode_options(
     options.bad_photo = choice(BadPhoto, bad_photo, "bad_photo")
     options.strangers = choice(Strangers, strangers, "strangers")
     options.drop_features = bool(drop_features)
+    options.combine = choice(Combine, combine, "combine")
+    if shortcut_scale is not None:
+        options.has_shortcut_scale, options.shortcut_scale = 1, shortcut_scale
     options.label, options.consent = c_text(label, "label"), c_text(consent, "consent")
     return options
 

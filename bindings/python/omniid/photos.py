@@ -15,6 +15,7 @@ import numpy as np
 from . import _abi, errors
 from ._library import c_path, c_text, choice, text
 from .enums import ChannelOrder, FaceHint, PixelType, Status
+from .faces import FaceEmbedding, fill_embedding
 from .types import PhotoSource
 
 if TYPE_CHECKING:
@@ -28,9 +29,10 @@ FaceSpec = Union[str, int, Sequence[float], Sequence[Sequence[float]]]
 class Photo:
     """One photo, with what the picture itself does not tell."""
 
-    source: PhotoSource
+    source: PhotoSource | None
     """A path, the bytes of an image file (JPEG, PNG, WebP, BMP, TIFF), a Pillow image, or an array
-    `[height, width, channels]` or `[height, width]`, uint8 from 0 to 255 or floating point from 0 to 1."""
+    `[height, width, channels]` or `[height, width]`, uint8 from 0 to 255 or floating point from 0 to 1. None:
+    only the embedding is there."""
 
     face: FaceSpec = "detect"
     """Which face is meant.
@@ -48,6 +50,9 @@ class Photo:
 
     name: str | None = None
     """What to call it in messages and reports. Default: its path, or "photo in memory"."""
+
+    embedding: FaceEmbedding | None = None
+    """What a face recognition network makes of the face, if the program has it: then no network runs on the photo."""
 
 
 @dataclass(frozen=True)
@@ -106,21 +111,26 @@ def report_of(native: _abi.omniid_photo_report) -> PhotoReport:
     return PhotoReport(status, text(native.name), text(native.reason), face, int(native.rotation), similarity)
 
 
-Photos = Union[PhotoSource, Photo, Iterable[Union[PhotoSource, Photo]]]
-"""One photo or several."""
+Photos = Union[PhotoSource, Photo, FaceEmbedding, Iterable[Union[PhotoSource, Photo, FaceEmbedding]]]
+"""One photo or several; an embedding is a photo without a picture."""
 
 
 def native_photos(photos: Photos) -> tuple[ctypes.Array[_abi.omniid_photo], list[object]]:
     """The photos as the library takes them, and what has to live as long as they are used."""
-    several = [photos] if _is_source(photos) else list(cast("Iterable[PhotoSource | Photo]", photos))
+    several = [photos] if _is_source(photos) else list(cast("Iterable[PhotoSource | Photo | FaceEmbedding]", photos))
     array = (_abi.omniid_photo * len(several))()
     keep: list[object] = []
     for i, photo in enumerate(several):
         array[i] = _abi.omniid_photo.new()
         what = f"photo {i}" if len(several) > 1 else "the photo"
         if not isinstance(photo, Photo):
-            photo = Photo(cast(PhotoSource, photo))
-        _fill_source(array[i], photo, what, keep)
+            photo = (
+                Photo(None, embedding=photo) if isinstance(photo, FaceEmbedding) else Photo(cast(PhotoSource, photo))
+            )
+        if photo.embedding is not None:
+            fill_embedding(array[i], photo.embedding, what, keep)
+        if photo.source is not None or photo.embedding is None:
+            _fill_source(array[i], photo, what, keep)
         _fill_face(array[i], photo.face, what)
         array[i].name = c_text(photo.name, f"{what}: name")
     return array, keep
@@ -128,7 +138,9 @@ def native_photos(photos: Photos) -> tuple[ctypes.Array[_abi.omniid_photo], list
 
 def _is_source(value: object) -> bool:
     """Whether this is one photo, not several."""
-    if isinstance(value, (str, os.PathLike, bytes, bytearray, memoryview, Photo)) or not hasattr(value, "__iter__"):
+    if isinstance(value, (str, os.PathLike, bytes, bytearray, memoryview, Photo, FaceEmbedding)) or not hasattr(
+        value, "__iter__"
+    ):
         return True
     return _is_pillow(value) or hasattr(value, "__array__") or hasattr(value, "__dlpack__")
 

@@ -34,7 +34,7 @@ class KeyStore:
     """Where the conditioning's own keys and values are: `cpu`, `cuda`, or an empty string if there are none."""
 
     def __init__(self, conditioning: Conditioning) -> None:
-        self.device_type = _device_type(conditioning)
+        self.device_type = device_type(conditioning)
         self._conditioning = conditioning
         # The last two entries of each key are the device and the number type.
         self._pairs: dict[tuple[Any, ...], Pair | None] = {}
@@ -155,7 +155,8 @@ class KeyStore:
 _TYPES = (torch.float32, torch.float16, torch.bfloat16)
 
 
-def _device_type(conditioning: Conditioning) -> str:
+def device_type(conditioning: Conditioning) -> str:
+    """Where a conditioning's keys and values are: `cpu`, `cuda`, or an empty string if there are none."""
     for layer in range(conditioning.layer_count):
         for identity in range(conditioning.identity_count):
             keys = conditioning.keys(layer, identity)

@@ -120,7 +120,7 @@ def test_diffusers_page(folder):
     native_model.write(folder / "model.safetensors", host=host)
     sd15_adapter(folder)
     names, count = run("diffusers.md")
-    assert count == 5
+    assert count == 6
     assert names["image"].size == (8, 8) and (folder / "anna.png").stat().st_size > 0
     assert names["engine_sd15"].info.host == "sd15" and names["identity"].tokens().shape == (4, 768)
     assert math.isclose(names["attachment"].scale, 1.0) and attachments(names["pipe"]) == ()

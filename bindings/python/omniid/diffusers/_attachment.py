@@ -10,7 +10,7 @@ from .. import errors
 from ..conditioning import Conditioning, Step
 from ..enums import Injection, Role
 from ..torch_attention import KeyStore
-from . import _layers, _sampling, _watch
+from . import _layers, _lora, _sampling, _watch
 from ._layers import Target
 from ._sampling import Guidance, Timestep
 
@@ -21,14 +21,17 @@ Mode = Literal["auto", "inject", "keys"]
 class Attachment:
     """A conditioning that is attached to a model. A context manager: leaving it detaches.
 
-    `scale` and `step` may be changed at any time, also while a pipeline runs, for instance in its
+    `scale`, `lora_scale` and `step` may be changed at any time, also while a pipeline runs, for instance in its
     `callback_on_step_end`.
     """
 
     conditioning: Conditioning
     """What is injected."""
     scale: float
-    """Multiplies every identity's own scale; 0 leaves the model as it is."""
+    """Multiplies every identity's own scale; 0 leaves the model as it is, but for the LoRA."""
+    lora_scale: float
+    """Strength of the LoRA that belongs to the identity model; 1 is what it was trained with. `scale` has no effect on
+    it."""
     step: Optional[Step]
     """The step, for models without a pipeline. None: the pipeline's scheduler is asked."""
 
@@ -40,6 +43,7 @@ class Attachment:
         guidance: Guidance,
         step: Step | Callable[[Timestep], Step] | None,
         mode: Mode,
+        lora_scale: float,
     ) -> None:
         if not isinstance(conditioning, Conditioning):
             raise errors.InvalidArgumentError(
@@ -53,11 +57,11 @@ class Attachment:
             _sampling.chunk_roles(guidance, None, None, 1, True)  # says what is missing
         if conditioning.injection != Injection.ADD and not self._unet:
             raise errors.UnsupportedError(
-                f"injection {conditioning.injection.name.lower()!r} needs the output of the attention to the text, which "
-                "only the cross-attention layers of UNets have; condition with injection='add' for this model"
+                f"injection {conditioning.injection.name.lower()!r} needs the output of the attention to the text, "
+                "which only the cross-attention layers of UNets have; condition with injection='add' for this model"
             )
         self.conditioning = conditioning
-        self.scale = scale
+        self.scale, self.lora_scale = scale, lora_scale
         self._step_function: Callable[[Timestep], Step] | None = step if callable(step) else None
         self.step = None if callable(step) else step
         self._guidance = guidance
@@ -73,6 +77,11 @@ class Attachment:
         self._chunks: tuple[Role, ...] = (Role.CONDITIONAL,)
         self._now: Step | None = None
         self._latent_size: tuple[int, int] | None = None
+        # Before the watch: the query that it takes has the LoRA in it.
+        self._lora_now = lora_scale
+        self._hooks = []
+        if conditioning.lora is not None and lora_scale != 0:
+            self._hooks = _lora.hook(self.model, conditioning.lora, lambda: self._lora_now)
         self._attached = True
         _watch.watch(self.model).add(self)
 
@@ -85,6 +94,9 @@ class Attachment:
         """Removes it from the model. May be called again."""
         if self._attached:
             self._attached = False
+            for hook in self._hooks:
+                hook.remove()
+            self._hooks.clear()
             _watch.watch(self.model).remove(self)
 
     def __enter__(self) -> Attachment:
@@ -95,6 +107,7 @@ class Attachment:
 
     def begin(self, now: _watch.Pass) -> None:
         """Called by the hooks: a forward pass of the model begins."""
+        self._lora_now = self._share_of_lora()
         if self.scale == 0:
             return
         self._chunks = _sampling.chunk_roles(self._guidance, self._pipeline, now.context, now.batch, self._unet)
@@ -102,6 +115,19 @@ class Attachment:
         self._now = None
         if self.conditioning.has_step_ranges:
             self._now = self._find_step(now.timestep)
+
+    def _share_of_lora(self) -> float:
+        """The strength of this attachment's LoRA. Of several with the same one the first acts for all, with the largest
+        strength: the model has its LoRA once, however many people are in it."""
+        lora = self.conditioning.lora
+        if lora is None or not self._hooks:
+            return 0.0
+        same = [
+            other
+            for other in attachments(self.model)
+            if other._hooks and other.conditioning.lora is not None and other.conditioning.lora.model == lora.model
+        ]
+        return max(other.lora_scale for other in same) if same and same[0] is self else 0.0
 
     def _find_step(self, timestep: Timestep) -> Step:
         if self._step_function is not None:
@@ -160,8 +186,8 @@ class Attachment:
             return hidden
         if torch.is_grad_enabled() and hidden.requires_grad:
             raise errors.UnsupportedError(
-                "the hidden state needs gradients, but PuLID-FLUX and WithAnyone run inside the library, which has none; "
-                "run the model under torch.no_grad()"
+                "the hidden state needs gradients, but PuLID-FLUX and WithAnyone run inside the library, which has "
+                "none; run the model under torch.no_grad()"
             )
         roles = _sampling.row_roles(self._chunks, hidden.shape[0])
         place = hidden
@@ -214,14 +240,15 @@ def attach(
     guidance: Guidance = None,
     step: Step | Callable[[Timestep], Step] | None = None,
     mode: Mode = "auto",
+    lora_scale: float = 1.0,
 ) -> Attachment:
     """Injects identities into a diffusers model from now on.
 
     `target` is a pipeline with a UNet (Stable Diffusion 1.x, SDXL) or a FLUX transformer, or such a model itself. Which
-    adapter of FLUX it is decides where it acts: XLabs and InstantX in the attention, PuLID and WithAnyone on the image's
-    hidden state behind the blocks, in the library only: on another device, or in another type, it is copied there.
-    Several conditionings may be attached; they add up. IP-Adapters, LoRA and other attention processors stay, and may
-    be loaded and removed while identities are attached.
+    adapter of FLUX it is decides where it acts: XLabs and InstantX in the attention, PuLID and WithAnyone on the
+    image's hidden state behind the blocks, in the library only: on another device, or in another type, it is copied
+    there. Several conditionings may be attached; they add up. IP-Adapters, LoRA and other attention processors stay,
+    and may be loaded and removed while identities are attached.
 
     `guidance` is how the rows of a batch follow the prompt. None: a pipeline is asked, and a UNet without a pipeline is
     refused. True: unconditional rows, then as many conditional ones, as diffusers has them. False: all rows are
@@ -234,8 +261,12 @@ def attach(
     `mode`: "inject" lets the library add to the layer's output in its own memory, for tensors on the conditioning's
     device. "keys" runs PyTorch's attention on the library's keys and values, copied once if they are on another device
     or of another type; it has gradients. "auto" takes the first where it can.
+
+    `lora_scale` is the strength of the LoRA that belongs to the models of the FaceID family, on the UNet's attention
+    layers. `scale` does not change it, as in diffusers. 0 leaves it out for good, for a pipeline that has loaded it
+    already. Several attachments of one model share its LoRA, at the largest strength. PEFT is not needed.
     """
-    return Attachment(target, conditioning, scale, guidance, step, mode)
+    return Attachment(target, conditioning, scale, guidance, step, mode, lora_scale)
 
 
 def detach(target: Target | Attachment) -> None:

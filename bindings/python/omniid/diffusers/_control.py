@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Optional, Union
 
 import numpy as np
@@ -12,8 +13,9 @@ from ..enums import Role
 from ..tensors import Tensor
 from ._sampling import Guidance, chunk_roles, row_roles
 
-Tokens = tuple[Union[Tensor, torch.Tensor], Union[Tensor, torch.Tensor]]
-"""What a ControlNet reads: of the unconditional side and of the identity, each `[tokens, width]`."""
+Tokens = Union[Tensor, torch.Tensor, Sequence[Union[Tensor, torch.Tensor]]]
+"""What a ControlNet reads: `[2, tokens, width]`, of the unconditional side and of the identity; or the two by
+themselves."""
 
 
 class ControlNetAttachment:
@@ -36,7 +38,10 @@ class ControlNetAttachment:
         self._guidance = guidance
         if guidance is None and self._pipeline is None:
             chunk_roles(None, None, None, 1, True)  # says what is missing
-        self.tokens = {role: _torch(side) for role, side in zip((Role.UNCONDITIONAL, Role.CONDITIONAL), tokens)}
+        sides = _torch(tokens) if isinstance(tokens, (Tensor, torch.Tensor)) else [_torch(side) for side in tokens]
+        if len(sides) != 2:
+            raise errors.InvalidArgumentError(f"tokens of {len(sides)} sides; they must be of two, unconditional first")
+        self.tokens = dict(zip((Role.UNCONDITIONAL, Role.CONDITIONAL), sides))
         shapes = [tuple(side.shape) for side in self.tokens.values()]
         width = getattr(getattr(model, "config", None), "cross_attention_dim", shapes[0][-1])
         if shapes[0] != shapes[1] or len(shapes[0]) != 2 or shapes[0][1] != width:

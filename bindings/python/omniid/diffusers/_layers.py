@@ -119,7 +119,7 @@ def host_layers(
         published = (16, 128, 2048) if adapter == "pulid" else (24, 64, hidden)
         sizes = [own or value for own, value in zip((heads, head_dim, context), published)]
         names = [name for name in blocks(model) if adapter == "with_anyone" or _is_pulid_place(name)]
-        return [HostLayer(name, *sizes, hidden=hidden) for name in names]
+        return [HostLayer(name, sizes[0], sizes[1], sizes[2], hidden) for name in names]
     if not (heads is None and head_dim is None and context is None):
         raise errors.InvalidArgumentError("heads, head_dim and context are for adapter 'pulid' or 'with_anyone' only")
     if adapter == "instantx":
