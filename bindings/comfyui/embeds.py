@@ -18,6 +18,9 @@ from omniid import EncoderKind, Engine, Identity, InvalidArgumentError, Mismatch
 
 METHODS = ["concat", "average", "norm average", "add", "subtract", "max", "min"]
 
+COMBINE = {method: method.replace(" ", "_") for method in METHODS} | {"concat": "concatenate"}
+"""What the library calls them."""
+
 _clip_vision: weakref.WeakKeyDictionary[Engine, Any] = weakref.WeakKeyDictionary()
 _of_one_colour: weakref.WeakKeyDictionary[Engine, dict[bool, Identity]] = weakref.WeakKeyDictionary()
 """What `of_one_colour` has made: each costs a pass through the image encoder."""
@@ -38,9 +41,14 @@ def clip_vision_of(engine: Engine) -> Any:
     return _clip_vision.get(engine)
 
 
+def reads_faces(engine: Engine) -> bool:
+    """Whether the engine's model reads face embeddings; what several photos are combined by, then."""
+    return engine.info.face_dimension > 0
+
+
 def takes_embedding(engine: Engine) -> bool:
     """Whether a photo is one image embedding for the engine, not hidden states."""
-    return engine.info.encoder == EncoderKind.PROJECTION
+    return engine.info.encoder in (EncoderKind.PROJECTION, EncoderKind.INSTANT_X_FLUX)
 
 
 def by_clip_vision(engine: Engine, clip_vision: Any, images: torch.Tensor) -> torch.Tensor:

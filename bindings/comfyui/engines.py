@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import weakref
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -20,13 +21,35 @@ _without_cuda = False
 """Whether the library has turned out to be built without CUDA."""
 
 
+@dataclass(frozen=True)
+class Faces:
+    """What models of faces need besides: names of files as nodes have them."""
+
+    recogniser: str = folders.NONE
+    parser: str = folders.NONE
+    variant: str = AUTO
+    """Which published model a checkpoint is, where two have the same tensors."""
+
+
 def paths(checkpoint: str, image_encoder: str, detector: str) -> list[str | None]:
     """The files of the names that a node was given; None where it was given none."""
     return [
-        folders.find(checkpoint, [folders.MODELS, "ipadapter"]),
-        None if image_encoder == folders.NONE else folders.find(image_encoder, ["clip_vision", folders.MODELS]),
+        folders.find(checkpoint, folders.ADAPTERS),
+        _optional(image_encoder, ["clip_vision", folders.MODELS]),
         detector_path(detector),
     ]
+
+
+def face_paths(faces: Faces) -> list[str | None]:
+    """The same for face recogniser and face parser."""
+    return [
+        _optional(faces.recogniser, [folders.INSIGHTFACE, folders.FACEXLIB, folders.MODELS]),
+        _optional(faces.parser, [folders.FACEXLIB, folders.MODELS]),
+    ]
+
+
+def _optional(name: str, places: list[str]) -> str | None:
+    return None if name == folders.NONE else folders.find(name, places)
 
 
 def detector_path(detector: str) -> str | None:
@@ -42,14 +65,16 @@ def open_engine(
     precision: str,
     device: str,
     clip_vision: Any = None,
+    faces: Faces = Faces(),
 ) -> Engine:
     """The engine of these files: the one that is already open, if nothing has changed. With ComfyUI's CLIP vision model
     its photos are seen by that."""
-    files = paths(checkpoint, image_encoder, detector)
-    key = (folders.state(path for path in files if path), *files, host, precision, device, id(clip_vision))
+    files = [*paths(checkpoint, image_encoder, detector), *face_paths(faces)]
+    key = (folders.state(path for path in files if path), *files, host, precision, device, id(clip_vision), faces)
     engine = _open.get(key)
     if engine is None:
-        engine = _open[key] = _opened(files, None if host == AUTO else host, precision, device)
+        chosen = [None if name == AUTO else name for name in (host, faces.variant)]
+        engine = _open[key] = _opened(files, chosen[0], chosen[1], precision, device)
     if clip_vision is not None and engine.info.encoder == EncoderKind.OMNI_ID:
         raise UnsupportedError(
             f"{checkpoint} is a native checkpoint with its own image encoder: disconnect clip_vision"
@@ -60,13 +85,16 @@ def open_engine(
     return engine
 
 
-def _opened(files: list[str | None], host: str | None, precision: str, device: str) -> Engine:
-    checkpoint, image_encoder, detector = files
+def _opened(files: list[str | None], host: str | None, variant: str | None, precision: str, device: str) -> Engine:
+    checkpoint, image_encoder, detector, face_recogniser, face_parser = files
     keywords: dict[str, Any] = {
         "image_encoder": image_encoder,
         # Workflows with stored identities never need it.
         "defer_image_encoder": True,
         "detector": detector,
+        "face_recogniser": face_recogniser,
+        "face_parser": face_parser,
+        "variant": variant,
         "host": host,
         "precision": precision,
         "progress": reporter(),

@@ -1,5 +1,5 @@
-"""Where models, identities and photos are: ComfyUI's model folders `omniid`, `ipadapter`, `clip_vision`, identities,
-and the folders that photos may be taken from."""
+"""Where models, identities and photos are: ComfyUI's model folders `omniid`, `ipadapter`, `instantid`, `pulid`,
+`clip_vision`, those of face networks, identities, and the folders that photos may be taken from."""
 
 from __future__ import annotations
 
@@ -14,10 +14,17 @@ import folder_paths
 MODELS = "omniid"
 IDENTITIES = "omniid_identities"
 PHOTOS = "omniid_photos"
+INSIGHTFACE, FACEXLIB = "insightface", "facexlib"
+"""Where other packs keep face networks: `insightface/models/buffalo_l/w600k_r50.onnx` and the like."""
+ADAPTERS = [MODELS, "ipadapter", "instantid", "pulid"]
 NONE = "none"
 BUILT_IN = "built-in"
 
 _WEIGHTS = {".safetensors", ".bin", ".pt", ".pth", ".ckpt"}
+_OTHER_FACE_NETWORKS = re.compile(
+    "det_|detection|scrfd|1k3d68|2d106det|genderage|inswapper|retinaface|yunet", re.IGNORECASE
+)
+"""Names of insightface's and facexlib's networks that recognise nobody."""
 _PHOTOS = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
 
 
@@ -25,7 +32,10 @@ def register() -> None:
     """Adds OmniID's folders to ComfyUI's, keeping what extra_model_paths.yaml has added to them."""
     models = Path(folder_paths.models_dir)
     _register(MODELS, [models / "omniid"], _WEIGHTS | {".onnx"})
-    _register("ipadapter", [models / "ipadapter"], _WEIGHTS)
+    for name in ("ipadapter", "instantid", "pulid"):
+        _register(name, [models / name], _WEIGHTS)
+    for name in (INSIGHTFACE, FACEXLIB):
+        _register(name, [models / name], _WEIGHTS | {".onnx"})
     output = Path(folder_paths.get_output_directory())
     _register(PHOTOS, [], set())
     _register(IDENTITIES, [output / "omniid", models / "omniid" / "identities"], {".omniid"})
@@ -41,7 +51,7 @@ def _register(name: str, paths: list[Path], endings: set[str]) -> None:
 
 def checkpoints() -> list[str]:
     """Names of identity models and IP-Adapters."""
-    return _names([MODELS, "ipadapter"], _WEIGHTS)
+    return _names(ADAPTERS, _WEIGHTS)
 
 
 def image_encoders() -> list[str]:
@@ -52,6 +62,19 @@ def image_encoders() -> list[str]:
 def detectors() -> list[str]:
     """Names of face detectors, after BUILT_IN."""
     return [BUILT_IN, *_names([MODELS], _WEIGHTS | {".onnx"})]
+
+
+def face_recognisers() -> list[str]:
+    """Names of face recognition networks, after NONE."""
+    names = _names([INSIGHTFACE, FACEXLIB, MODELS], _WEIGHTS | {".onnx"})
+    parsers = face_parsers()
+    return [NONE, *(name for name in names if not _OTHER_FACE_NETWORKS.search(name) and name not in parsers)]
+
+
+def face_parsers() -> list[str]:
+    """Names of face parsing networks, after NONE."""
+    names = _names([FACEXLIB, MODELS], _WEIGHTS | {".onnx"})
+    return [NONE, *(name for name in names if re.search("pars|bisenet", name, re.IGNORECASE))]
 
 
 def identities() -> list[str]:

@@ -75,7 +75,7 @@ class Injection:
         """The same, with what differs from picture to picture, and notes the share of each identity."""
         watch = options.get(WATCH)
         if isinstance(watch, Watch):
-            watch.begin(_first_sigma(options))
+            watch.begin(first_sigma(options))
         total = output
 
         def weigh(identity: int, part: torch.Tensor) -> torch.Tensor:
@@ -98,7 +98,7 @@ class Injection:
         """The step. All layers of a pass get the same tensor. Reading it from a GPU waits, so it is read once."""
         sigmas = options.get("sigmas")
         if self._step is None or sigmas is None or sigmas is not self._sigmas:
-            self._sigmas, self._step = sigmas, Step(sigma=_first_sigma(options))
+            self._sigmas, self._step = sigmas, Step(sigma=first_sigma(options))
         return self._step
 
 
@@ -121,7 +121,7 @@ class AttentionHook:
         output = attention(query, key, value, options)
         output = self.injection.add(self.layer, query, output, self.previous is None, options)
         if self._added:
-            sigma = _first_sigma(options)
+            sigma = first_sigma(options)
             for callback, settings in self._added:
                 if settings.get("sigma_end", 0.0) <= sigma <= settings.get("sigma_start", _ALWAYS):
                     output = output + callback(output, query, key, value, options, **settings)
@@ -180,6 +180,6 @@ def batch_roles(chunks: Any, rows: int) -> tuple[Role, ...]:
     )
 
 
-def _first_sigma(options: dict[str, Any]) -> float:
+def first_sigma(options: dict[str, Any]) -> float:
     sigmas = options.get("sigmas")
     return _ALWAYS if sigmas is None else float(sigmas.detach().flatten()[0])

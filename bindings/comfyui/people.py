@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from omniid import ConditioningInput, EncoderKind, Engine, Identity, InvalidArgumentError
+from omniid import ConditioningInput, EncoderKind, Engine, Identity, InvalidArgumentError, UnsupportedError, pulid
 
-from . import embeds, host
+from . import dit, embeds, host, lora
 from .frames import Frames
 from .hook import AttentionHook, Injection
 from .progress import reporter
@@ -51,6 +51,11 @@ UNCONDITIONAL = [
     "mean tokens",
 ]
 
+METHODS = ["fidelity", "style", "neutral"]
+"""PuLID's ways of joining an identity's attention with the layer's output, by the names in its node."""
+
+NEUTRAL = METHODS[-1]
+
 INJECT, SKIP = "inject", "skip, as IPAdapter_plus does"
 
 OWN_RULES, IPADAPTER_PLUS = "OmniID", "like IPAdapter_plus"
@@ -88,13 +93,20 @@ class Options:
     middle_block: str = INJECT
     precision: str = "f32"
     rules: str = OWN_RULES
+    method: str = NEUTRAL
+    """PuLID's."""
+    lora_strength: float = 1.0
+    """Of the LoRA that belongs to a FaceID model."""
 
 
 def apply(model: Any, engine: Engine, people: Sequence[Person], weight_type: str, options: Options) -> Any:
-    """A clone of a ModelPatcher with the people in it."""
+    """A clone of a ModelPatcher with the people in it, and with the LoRA of their model if it has one."""
+    if dit.is_flux(model):
+        return _apply_flux(model, engine, people, weight_type, options)
     found = host.places(model)
     host.check(engine, found)
     patched = model.clone()
+    lora.put(patched, engine, options.lora_strength)
     factors = (options.composition_weight, options.style_boost, options.composition_boost)
     groups = [list(people)]
     if any(factor != 1 for factor in factors):
@@ -103,6 +115,23 @@ def apply(model: Any, engine: Engine, people: Sequence[Person], weight_type: str
         groups = [[person for person in people if _scale(person) == weight] for weight in weights]
     for group in groups:
         _put(patched, model, engine, found, group, weight_type, options)
+    return patched
+
+
+def _apply_flux(model: Any, engine: Engine, people: Sequence[Person], weight_type: str, options: Options) -> Any:
+    dit.check(engine)
+    if options.layer_weights is not None or any(_frames(person, options) for person in people):
+        raise UnsupportedError(
+            "weights for single transformers, pictures or masks of a batch are for UNets; FLUX takes one weight and "
+            "one mask for each person"
+        )
+    sampling = model.get_model_object("model_sampling")
+    inputs = [_input(person, sampling) for person in people]
+    conditioning = engine.condition(
+        inputs, weight_type=weight_type, precision=options.precision, progress=reporter(), **pulid(options.method)
+    )
+    patched = model.clone()
+    dit.put(patched, conditioning)
     return patched
 
 
@@ -121,6 +150,7 @@ def _put(
         "embeds_scaling": EMBEDS_SCALING[options.embeds_scaling],
         "precision": options.precision,
         "progress": reporter(),
+        **pulid(options.method),
     }
     for name, factor in (
         ("composition_scale", options.composition_weight),

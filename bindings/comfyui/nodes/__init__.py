@@ -4,8 +4,9 @@ from ..folders import register
 from .apply import ApplyIdentity, ApplyOptions, ApplyPeople, PersonNode
 from .attention import PreviewAttention, WatchAttention
 from .embeds import CombineEmbeds, IdentityFromEmbeds, PhotoEmbeds
+from .faces import ApplyFaceID, ApplyInstantID, ApplyPuLID
 from .identity import CompareIdentities, LoadIdentity, SaveIdentity
-from .model import LoadIPAdapter, LoadModel
+from .model import FaceNetworks, LoadIPAdapter, LoadModel
 from .noise import Noise
 from .photos import EncodePhotos, ExtendIdentity
 from .video import WeightSchedule
@@ -14,6 +15,7 @@ register()
 
 _NODES = {
     "OmniIDLoadModel": (LoadModel, "Load Model (OmniID)"),
+    "OmniIDFaceNetworks": (FaceNetworks, "Face Networks (OmniID)"),
     "OmniIDLoadIPAdapter": (LoadIPAdapter, "Load IP-Adapter (OmniID)"),
     "OmniIDEncodePhotos": (EncodePhotos, "Encode Photos (OmniID)"),
     "OmniIDExtendIdentity": (ExtendIdentity, "Extend Identity (OmniID)"),
@@ -27,6 +29,9 @@ _NODES = {
     "OmniIDApplyIdentity": (ApplyIdentity, "Apply Identity (OmniID)"),
     "OmniIDApplyPeople": (ApplyPeople, "Apply People (OmniID)"),
     "OmniIDApplyOptions": (ApplyOptions, "Apply Options (OmniID)"),
+    "OmniIDApplyFaceID": (ApplyFaceID, "Apply FaceID (OmniID)"),
+    "OmniIDApplyInstantID": (ApplyInstantID, "Apply InstantID (OmniID)"),
+    "OmniIDApplyPuLID": (ApplyPuLID, "Apply PuLID (OmniID)"),
     "OmniIDWeightSchedule": (WeightSchedule, "Weight Schedule (OmniID)"),
     "OmniIDNoise": (Noise, "Noise (OmniID)"),
     "OmniIDWatchAttention": (WatchAttention, "Watch Attention (OmniID)"),

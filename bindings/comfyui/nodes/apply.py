@@ -10,6 +10,8 @@ from ..people import (
     EMBEDS_SCALING,
     INJECT,
     IPADAPTER_PLUS,
+    METHODS,
+    NEUTRAL,
     OWN_RULES,
     SKIP,
     UNCONDITIONAL,
@@ -44,7 +46,8 @@ def _weight_type() -> Any:
     return (WEIGHT_TYPES, {"default": "linear", "tooltip": tooltip})
 
 
-def _steps() -> dict[str, Any]:
+def steps() -> dict[str, Any]:
+    """The inputs of a range of steps."""
     return {
         "start_at": _share(0.0, "Share of sampling at which injection starts."),
         "end_at": _share(1.0, "Share of sampling at which injection ends."),
@@ -103,7 +106,7 @@ class PersonNode:
             "required": {
                 "identity": ("OMNIID_IDENTITY", {"tooltip": "The identity."}),
                 "weight": _weight(),
-                **_steps(),
+                **steps(),
             },
             "optional": {"people": ("OMNIID_PEOPLE", {"tooltip": "The previous people."}), **_more()},
         }
@@ -134,7 +137,7 @@ class ApplyIdentity(_Apply):
     def INPUT_TYPES(cls) -> dict[str, Any]:
         identity = {"identity": ("OMNIID_IDENTITY", {"tooltip": "The identity."})}
         return {
-            "required": {**_model(), **identity, "weight": _weight(), "weight_type": _weight_type(), **_steps()},
+            "required": {**_model(), **identity, "weight": _weight(), "weight_type": _weight_type(), **steps()},
             "optional": {**_more(), "options": _OPTIONS},
         }
 
@@ -238,7 +241,28 @@ class ApplyOptions:
                         "IPAdapter_plus.",
                     },
                 ),
-            }
+            },
+            "optional": {
+                "method": (
+                    METHODS,
+                    {
+                        "default": NEUTRAL,
+                        "tooltip": "PuLID's ways of joining the identity with the picture. fidelity: most like the "
+                        "person; style: most like the picture without the person; neutral: added as it is.",
+                    },
+                ),
+                "lora_strength": (
+                    "FLOAT",
+                    {
+                        "default": 1.0,
+                        "min": 0.0,
+                        "max": 2.0,
+                        "step": 0.05,
+                        "tooltip": "Strength of the LoRA that belongs to a FaceID model; 0 leaves it out, for a model "
+                        "that has it.",
+                    },
+                ),
+            },
         }
 
     @classmethod

@@ -8,6 +8,9 @@ from omniid import Engine
 
 from .. import conventions, engines, folders, host
 
+VARIANTS = ["faceid-plus", "faceid-plus-v2", "instantid", "faceid-portrait-unnorm"]
+"""Models that are not told apart by their tensors."""
+
 
 def _precision() -> Any:
     return (
@@ -41,8 +44,8 @@ class LoadModel:
     """Opens an identity model."""
 
     DESCRIPTION = (
-        "Opens an identity model: a native Omni-ID checkpoint, or an IP-Adapter (base, Plus, Plus-Face, full-face) "
-        "with the image encoder that it was trained with."
+        "Opens an identity model: a native Omni-ID checkpoint, an IP-Adapter (base, Plus, full-face, FaceID family), "
+        "InstantID or PuLID, with the image encoder and the face recogniser that it was trained with."
     )
     CATEGORY = "OmniID"
     FUNCTION = "load"
@@ -71,7 +74,7 @@ class LoadModel:
                     },
                 ),
                 "host": (
-                    [engines.AUTO, "sd15", "sdxl"],
+                    [engines.AUTO, "sd15", "sdxl", "pulid_flux", "with_anyone"],
                     {
                         "tooltip": "The model that identities are for; auto: what the checkpoint is for.",
                         "advanced": True,
@@ -80,7 +83,13 @@ class LoadModel:
                 "precision": _precision(),
                 "device": _device(),
             },
-            "optional": {"clip_vision": _clip_vision()},
+            "optional": {
+                "clip_vision": _clip_vision(),
+                "faces": (
+                    "OMNIID_FACES",
+                    {"tooltip": "From Face Networks: what FaceID, InstantID and PuLID need besides."},
+                ),
+            },
         }
 
     @classmethod
@@ -105,8 +114,68 @@ class LoadModel:
         precision: str,
         device: str,
         clip_vision: Any = None,
+        faces: engines.Faces = engines.Faces(),
     ) -> tuple[Engine]:
-        return (engines.open_engine(checkpoint, image_encoder, detector, host, precision, device, clip_vision),)
+        return (engines.open_engine(checkpoint, image_encoder, detector, host, precision, device, clip_vision, faces),)
+
+
+class FaceNetworks:
+    """The files that models of faces need besides."""
+
+    DESCRIPTION = (
+        "The face recogniser that FaceID, InstantID and PuLID need, and PuLID's face parser; for Load Model. They are "
+        "read and run by OmniID: no need to install insightface."
+    )
+    CATEGORY = "OmniID"
+    FUNCTION = "choose"
+    RETURN_TYPES = ("OMNIID_FACES",)
+    RETURN_NAMES = ("faces",)
+    OUTPUT_TOOLTIPS = ("For Load Model.",)
+    SEARCH_ALIASES = [
+        "insightface",
+        "faceid",
+        "instantid face analysis",
+        "pulid insightface",
+        "buffalo_l",
+        "antelopev2",
+    ]
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {
+            "required": {
+                "face_recogniser": (
+                    folders.face_recognisers(),
+                    {
+                        "default": folders.NONE,
+                        "tooltip": "The face network that FaceID (w600k_r50 of buffalo_l), InstantID and PuLID "
+                        "(glintr100 of antelopev2) need; in models/insightface/models. No need to install insightface.",
+                    },
+                ),
+                "face_parser": (
+                    folders.face_parsers(),
+                    {
+                        "default": folders.NONE,
+                        "tooltip": "PuLID: parsing_bisenet.pth in models/facexlib, which makes what is no face grey.",
+                    },
+                ),
+                "variant": (
+                    [engines.AUTO, *VARIANTS],
+                    {
+                        "tooltip": "Which model the file is, where two have the same tensors; auto: faceid-plus-v2, "
+                        "and instantid unless the face recogniser is w600k_r50.",
+                        "advanced": True,
+                    },
+                ),
+            }
+        }
+
+    @classmethod
+    def IS_CHANGED(cls, face_recogniser: str, face_parser: str, **_: Any) -> str:
+        return folders.state(path for path in engines.face_paths(engines.Faces(face_recogniser, face_parser)) if path)
+
+    def choose(self, face_recogniser: str, face_parser: str, variant: str) -> tuple[engines.Faces]:
+        return (engines.Faces(face_recogniser, face_parser, variant),)
 
 
 class LoadIPAdapter:

@@ -84,6 +84,20 @@ def batch_size(engine: Engine) -> int:
     return 1 if engine.info.device == "cpu" else 0
 
 
+def encode_faces(
+    engine: Engine, photos: list[Any], combine: str, weight_faceidv2: float = 1.0, **options: Any
+) -> Encoded:
+    """The identity of photos by a model that reads face embeddings: what is combined are these."""
+    return engine.encode(
+        photos,
+        combine=embeds.COMBINE[combine],
+        shortcut_scale=None if weight_faceidv2 == 1 else weight_faceidv2,
+        batch_size=batch_size(engine),
+        progress=reporter(),
+        **options,
+    )
+
+
 def reported(photos: tuple[PhotoReport, ...]) -> tuple[str, dict[str, list[str]]]:
     """What became of each photo, a line for each, and what the page shows of it."""
     lines = [
@@ -164,6 +178,10 @@ class EncodePhotos(PhotoNode):
         folder: str = "",
         combine: str = "concat",
     ) -> dict[str, Any]:
+        if embeds.reads_faces(omniid):
+            photos = photos_of(images, folder)
+            options = {"crop": crop, "bad_photo": bad_photo, "label": label}
+            return _answer(encode_faces(omniid, photos, combine, 1.0, **options))
         if combine != "concat" or embeds.clip_vision_of(omniid) is not None:
             features, (text, shown) = features_of(omniid, crop, bad_photo, images, folder)
             return {"ui": shown, "result": (embeds.identity(omniid, embeds.combine(features, combine), label), text)}

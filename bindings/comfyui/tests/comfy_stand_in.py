@@ -8,6 +8,7 @@ import types
 from pathlib import Path
 
 import hook_contract
+import reference
 import torch
 
 
@@ -93,6 +94,9 @@ def install(folder: Path) -> types.SimpleNamespace:
 
     utils = types.ModuleType("comfy.utils")
     utils.ProgressBar = ProgressBar
+    utils.load_torch_file = lambda path, safe_load=False: reference.read_file(Path(path))
+    lora = types.ModuleType("comfy.lora")
+    lora.model_lora_keys_unet, lora.load_lora = hook_contract.model_lora_keys_unet, hook_contract.load_lora
     attention = types.ModuleType("comfy.ldm.modules.attention")
     attention.optimized_attention = hook_contract.optimized_attention
     vision = types.ModuleType("comfy.clip_vision")
@@ -102,7 +106,7 @@ def install(folder: Path) -> types.SimpleNamespace:
         modules[name] = types.ModuleType(name)
         modules[name].__path__ = []
     modules |= {"comfy.model_management": management, "comfy.utils": utils, "comfy.ldm.modules.attention": attention}
-    modules["comfy.clip_vision"] = vision
+    modules |= {"comfy.clip_vision": vision, "comfy.lora": lora}
     for name, module in modules.items():
         sys.modules[name] = module
         parent, _, child = name.rpartition(".")

@@ -8,6 +8,7 @@ with its arguments what they should; it does not show how ComfyUI loads, schedul
 
 from __future__ import annotations
 
+import contextlib
 import math
 from typing import Any
 
@@ -206,6 +207,23 @@ class BaseModel(nn.Module):
         self.model_sampling = ModelSampling()
 
 
+def model_lora_keys_unet(model, key_map):
+    """The weights of the UNet by the names that kohya-ss gives their LoRA."""
+    for key in model.state_dict():
+        if key.startswith("diffusion_model.") and key.endswith(".weight"):
+            key_map["lora_unet_" + key[len("diffusion_model.") : -len(".weight")].replace(".", "_")] = key
+    return key_map
+
+
+def load_lora(lora, to_load):
+    """Patches by the names of the weights: `up`, `down`, `alpha`."""
+    names = [name for name in to_load if f"{name}.lora_up.weight" in lora]
+    return {
+        to_load[name]: (lora[f"{name}.lora_up.weight"], lora[f"{name}.lora_down.weight"], float(lora[f"{name}.alpha"]))
+        for name in names
+    }
+
+
 def _copied(options: dict[str, Any]) -> dict[str, Any]:
     """Dictionaries and lists are copied, what is in them is shared."""
     copies: dict[str, Any] = {}
@@ -218,9 +236,33 @@ class ModelPatcher:
     def __init__(self, model):
         self.model = model
         self.model_options: dict[str, Any] = {"transformer_options": {}}
+        self.patches: dict[str, list[Any]] = {}
+
+    def add_patches(self, patches, strength=1.0):
+        """Patches of weights, which are applied when the model is loaded. Gives those that fit."""
+        state = self.model.state_dict()
+        found = [key for key in patches if key in state]
+        for key in found:
+            self.patches.setdefault(key, []).append((strength, patches[key]))
+        return found
+
+    @contextlib.contextmanager
+    def loaded(self):
+        """The model with its weights patched."""
+        state = self.model.state_dict()
+        before = {key: state[key].clone() for key in self.patches}
+        for key, patches in self.patches.items():
+            for strength, (up, down, alpha) in patches:
+                state[key] += strength * alpha / down.shape[0] * (up @ down)
+        try:
+            yield self.model.diffusion_model
+        finally:
+            for key, weight in before.items():
+                state[key].copy_(weight)
 
     def clone(self):
         other = ModelPatcher(self.model)
+        other.patches = _copied(self.patches)
         other.model_options = _copied(self.model_options)
         return other
 
@@ -228,9 +270,12 @@ class ModelPatcher:
         return getattr(self.model, name)
 
     def set_model_attn2_replace(self, patch, block_name, number, transformer_index=None):
+        self.set_model_patch_replace(patch, "attn2", block_name, number, transformer_index)
+
+    def set_model_patch_replace(self, patch, name, block_name, number, transformer_index=None):
         key = (block_name, number) if transformer_index is None else (block_name, number, transformer_index)
         options = self.model_options["transformer_options"]
-        options.setdefault("patches_replace", {}).setdefault("attn2", {})[key] = patch
+        options.setdefault("patches_replace", {}).setdefault(name, {})[key] = patch
 
     @property
     def attn2(self):
@@ -260,7 +305,8 @@ def run_chunks(model, x, sigma, contexts, chunks):
     context = torch.cat([contexts[chunk].expand(batch, -1, -1) for chunk in chunks])
     time = torch.full((batch * len(chunks),), model.get_model_object("model_sampling").timestep(sigma))
     scaled = (x / math.sqrt(float(sigma) ** 2 + 1)).to(x.dtype)
-    result = model.model.diffusion_model(torch.cat([scaled] * len(chunks)), time, context, options)
+    with model.loaded() as unet:
+        result = unet(torch.cat([scaled] * len(chunks)), time, context, options)
     return result.chunk(len(chunks))
 
 

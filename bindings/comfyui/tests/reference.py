@@ -25,6 +25,11 @@ def read_tensors(path):
     return tensors
 
 
+def read_file(path):
+    """The same in float32, as ComfyUI loads a file."""
+    return {name: tensor.float() for name, tensor in read_tensors(path).items()}
+
+
 def context_tokens(tensors, tokens):
     """Identity tokens `[tokens, width]` through the adapter: Linear, GELU, Linear, LayerNorm."""
     x = tokens.double() @ tensors["adapter.proj.0.weight"].T + tensors["adapter.proj.0.bias"]

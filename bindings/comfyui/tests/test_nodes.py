@@ -17,7 +17,8 @@ from hook_contract import run_chunks
 def test_definitions_keep_comfyuis_conventions(pack):
     assert set(pack.NODE_CLASS_MAPPINGS) == set(pack.NODE_DISPLAY_NAME_MAPPINGS)
     types = {"MODEL", "IMAGE", "MASK", "LATENT", "STRING", "INT", "FLOAT", "BOOLEAN", "OMNIID_MODEL", "OMNIID_IDENTITY",
-             "OMNIID_PEOPLE", "OMNIID_OPTIONS", "OMNIID_WATCH", "EMBEDS", "CLIP_VISION"}  # fmt: skip
+             "OMNIID_PEOPLE", "OMNIID_OPTIONS", "OMNIID_WATCH", "EMBEDS", "CLIP_VISION",
+             "OMNIID_FACES", "CONTROL_NET", "CONDITIONING"}  # fmt: skip
     made, wanted = set(), set()
     for name, node in pack.NODE_CLASS_MAPPINGS.items():
         assert name.startswith("OmniID") and pack.NODE_DISPLAY_NAME_MAPPINGS[name].endswith("(OmniID)")
