@@ -335,7 +335,12 @@ fn names_of_training_scripts() {
     let mut with_unet = files(&in_unet);
     with_unet.push(("unet.conv_in.weight".into(), vec![320, 4, 3, 3]));
     let wrapped = |name: &str| format!("module.{}", of_accelerate(name));
-    for shapes in [files(&of_accelerate), files(&wrapped), with_unet] {
+    // Each half was saved from a model of its own in DataParallel.
+    let inside = |name: &str| {
+        name.replace("image_proj.", "image_proj.module.")
+            .replace("ip_adapter.", "ip_adapter.module.")
+    };
+    for shapes in [files(&of_accelerate), files(&wrapped), files(&inside), with_unet] {
         let file = header(&shapes);
         let (encoder, family, count) = adapter(&file.checkpoint);
         assert_eq!(
@@ -346,6 +351,15 @@ fn names_of_training_scripts() {
         let lora = Lora::find(&view, &host).unwrap().unwrap();
         assert_eq!(lora.layers().len(), 128);
     }
+}
+
+#[test]
+fn an_embedding_of_another_width_is_refused() {
+    let mut shapes = [mlp(512, 1024, 4, 768), ip_layers(&HostSpec::sd15())].concat();
+    shapes[0].1 = vec![1024, 500];
+    let error = recognise(&header(&shapes).checkpoint).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Format);
+    assert!(error.message().contains("maps 500 values to 1024"), "{error}");
 }
 
 #[test]
@@ -434,13 +448,23 @@ fn transformers_and_pulid() {
         residual("ipa_sig.", 57, 1536, 3072),
     ]
     .concat();
-    let sd35 = [
+    let mut sd35 = [
         named("image_proj.", &[("latents", &[1, 64, 1280])]),
         affine("image_proj.time_embedding.linear_1", 1280, 320),
+        affine("image_proj.time_embedding.linear_2", 1280, 1280),
         perceiver("image_proj.", 1152, 1280, 20, 2432),
         ip_layers(&HostSpec::sd35_large()),
     ]
     .concat();
+    for layer in 0..4 {
+        sd35.extend(affine(&format!("image_proj.layers.{layer}.2.1"), 5120, 1280));
+    }
+    for layer in 0..38 {
+        sd35.extend(affine(&format!("ip_adapter.{layer}.norm_ip.linear"), 4864, 1280));
+        for norm in ["norm_q", "norm_k", "norm_ip_k"] {
+            sd35.push((format!("ip_adapter.{layer}.{norm}.weight"), vec![64]));
+        }
+    }
     for (shapes, variant, needs) in [
         (
             [pulid_v1("id_adapter."), id_layers.clone()].concat(),
@@ -466,5 +490,16 @@ fn transformers_and_pulid() {
         assert_eq!(model.variant, variant);
         assert!(model.image_encoder.unwrap().contains(needs), "{variant}");
         assert_eq!(model.face_parser.is_some(), needs == "EVA02");
+        if variant == Variant::WithAnyone {
+            continue;
+        }
+        let (encoder, family, count) = adapter(&file.checkpoint);
+        let (layers, host) = match variant {
+            Variant::InstantXSd35 => (38, HostFamily::Sd35),
+            Variant::PulidFlux => (20, HostFamily::Flux),
+            _ => (70, HostFamily::Sdxl),
+        };
+        assert_eq!((count, family), (layers, host), "{variant}");
+        assert_eq!(encoder.needs_timestep(), variant == Variant::InstantXSd35);
     }
 }

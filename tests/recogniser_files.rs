@@ -58,6 +58,12 @@ fn what_a_file_is_instead_is_said() {
         assert_eq!(error.kind(), kind, "{error}");
         assert!(error.to_string().contains(part), "{error}");
     }
+    // Another activation makes another network.
+    let mut other = fixture("recogniser/folded/model.onnx");
+    let text = other.windows(5).rposition(|window| window == b"PRelu").unwrap();
+    other[text..text + 5].copy_from_slice(b"Selus");
+    let error = recogniser(other).unwrap_err();
+    assert!(error.message().contains("expected PRelu, found node"), "{error}");
     for (name, part) in [
         ("recogniser/folded/model.onnx", "expected a 7 x 7 kernel"),
         ("recogniser/training/model.pth", "cp.resnet.conv1.weight"),

@@ -33,12 +33,6 @@ fn family(checkpoint: &Checkpoint) -> Option<(&'static str, &'static str)> {
             "it rewrites the text prompt's tokens instead of adding attention",
         ));
     }
-    if has("image_proj.time_embedding.linear_1.weight") {
-        return Some((
-            "an InstantX SD3.5 IP-Adapter",
-            "its encoder, whose tokens depend on the denoising step, is not supported yet",
-        ));
-    }
     if has("ip_adapter.0.norm_ip_q.scale") {
         return Some((
             "an InstantCharacter checkpoint",

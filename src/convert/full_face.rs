@@ -84,6 +84,8 @@ pub fn to_full_face_with_progress(
         bytes: writer.size() as u64,
         adapter: true,
         detector: false,
+        recogniser: false,
+        lora: false,
     })
 }
 

@@ -64,6 +64,8 @@ pub fn to_lora_with_progress(
         bytes: writer.size() as u64,
         adapter: false,
         detector: false,
+        recogniser: false,
+        lora: true,
     })
 }
 

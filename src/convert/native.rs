@@ -42,12 +42,16 @@ pub struct Converted {
     pub adapter: bool,
     /// Whether there is a face detector in it.
     pub detector: bool,
+    /// Whether there is a face recognition network in it.
+    pub recogniser: bool,
+    /// Whether there is a LoRA in it, which the host has to apply.
+    pub lora: bool,
 }
 
 /// Writes everything that an engine opened with `source` would use into one native file.
 ///
-/// `source` names a public checkpoint with its image encoder, or a native checkpoint; a detector, if one is given,
-/// goes into the file too. Device and precision of `source` play no part. The engine's checks for sizes that do not
+/// `source` names a public checkpoint with its image encoder, or a native checkpoint; a detector and a face recogniser,
+/// if they are given, go into the file too, and so does the LoRA of a FaceID. Device and precision of `source` play no part. The engine's checks for sizes that do not
 /// belong together are done when the file is opened.
 ///
 /// # Errors
@@ -84,6 +88,9 @@ pub fn to_native_with_progress(
         // As for the detector: small, and embeddings should not move.
         tensors.extend(below("recogniser", recogniser, None)?);
     }
+    if let Some(lora) = &parts.lora {
+        tensors.extend(lora.native_tensors(dtype)?);
+    }
     let before = tensors.len();
     tensors.extend(detector(source, &parts)?);
     let has_detector = tensors.len() > before;
@@ -96,6 +103,7 @@ pub fn to_native_with_progress(
             tensors.push(OutputTensor::from_checkpoint(name, &adapter.checkpoint, &found, dtype)?);
         }
     }
+    let (has_recogniser, has_lora) = (parts.recogniser.is_some(), parts.lora.is_some());
     let config = NativeConfig {
         name: options.name.clone().unwrap_or(parts.name),
         backbone: parts.backbone.map(|(_, config)| config),
@@ -123,6 +131,8 @@ pub fn to_native_with_progress(
         bytes: writer.size() as u64,
         adapter: parts.adapter.is_some(),
         detector: has_detector,
+        recogniser: has_recogniser,
+        lora: has_lora,
     })
 }
 

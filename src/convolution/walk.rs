@@ -330,12 +330,8 @@ impl<'a> Walk<'a> {
 
     /// What negative values of `channels` are multiplied with by the node that `value` goes into, and its result.
     pub fn slope(&self, value: &str, channels: usize) -> Reading<(Vec<f32>, &'a str)> {
-        let node = self.next(value, &["PRelu", "Relu", "LeakyRelu"])?;
-        let slope = match node.operation {
-            "PRelu" => self.vector(node, 1, channels)?,
-            "Relu" => vec![0.0; channels],
-            _ => vec![node.float("alpha", 0.01)?; channels],
-        };
+        let node = self.next(value, &["PRelu"])?;
+        let slope = self.vector(node, 1, channels)?;
         Ok((slope, self.output(node)?))
     }
 

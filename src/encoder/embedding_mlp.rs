@@ -26,6 +26,13 @@ impl EmbeddingSizes {
         let [inner_width, embedding_width] = shapes.dims("proj.0.weight")?;
         let [rows, _] = shapes.dims("proj.2.weight")?;
         let [token_width] = shapes.dims("norm.weight")?;
+        if inner_width % embedding_width != 0 {
+            // Both published networks widen the embedding twofold; other programs read no other form than a multiple.
+            return Err(Error::format(format!(
+                "tensor {} maps {embedding_width} values to {inner_width}, which is no multiple of them",
+                shapes.quoted("proj.0.weight")
+            )));
+        }
         if token_width == 0 || rows % token_width != 0 {
             return Err(Error::format(format!(
                 "tensor {} has {rows} rows, which is no multiple of the token width {token_width} of {}",

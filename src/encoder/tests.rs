@@ -43,11 +43,11 @@ fn configs() -> Vec<EncoderConfig> {
             token_width: 20,
         }),
         EncoderConfig::FaceId(FaceIdConfig {
-            inner_width: 40,
+            inner_width: 512,
             ..FaceIdConfig::new(4, 20)
         }),
         EncoderConfig::FaceIdPlus(FaceIdPlusConfig {
-            projection_width: 40,
+            projection_width: 512,
             feature_width: 24,
             depth: 2,
             heads: 1,

@@ -26,7 +26,7 @@ pub use published::{LoraNaming, PublishedLora};
 
 use crate::error::{Error, Result};
 use crate::host::{HostLayer, HostSpec};
-use crate::tensor_file::Checkpoint;
+use crate::tensor_file::{Checkpoint, OutputTensor};
 use candle_core::{DType, Device, Tensor};
 
 /// Largest rank that is read; the published files have 128.
@@ -105,6 +105,8 @@ pub struct LoraLayer {
     pub output: usize,
     /// What kohya files call it.
     kohya: String,
+    /// What native checkpoints call its matrices, down and up.
+    native: [String; 2],
     /// What the checkpoint calls its matrices, down and up.
     found: [String; 2],
 }
@@ -155,7 +157,7 @@ impl Lora {
                     layers.push(Self::layer(
                         &checkpoint,
                         host,
-                        layer,
+                        (place, layer),
                         attention,
                         projection,
                         [down, up],
@@ -181,7 +183,7 @@ impl Lora {
     fn layer(
         checkpoint: &Checkpoint,
         host: &HostSpec,
-        layer: &HostLayer,
+        (place, layer): (usize, &HostLayer),
         attention: Attention,
         projection: Projection,
         found: [String; 2],
@@ -223,6 +225,7 @@ impl Lora {
             input,
             output,
             kohya,
+            native: [Side::Down, Side::Up].map(|side| names::native(place, attention, projection, side)),
             found,
         })
     }
@@ -252,6 +255,17 @@ impl Lora {
         let [down, up] = &layer.found;
         let read = |name: &str| self.checkpoint.tensor(name, DType::F32, &Device::Cpu);
         Ok([read(down)?, read(up)?])
+    }
+
+    /// The tensors under the names that they have in a native checkpoint.
+    pub(crate) fn native_tensors(&self, dtype: Option<DType>) -> Result<Vec<OutputTensor>> {
+        let pairs = self
+            .layers
+            .iter()
+            .flat_map(|layer| layer.native.iter().zip(&layer.found));
+        pairs
+            .map(|(name, found)| OutputTensor::from_checkpoint(name, &self.checkpoint, found, dtype))
+            .collect()
     }
 }
 

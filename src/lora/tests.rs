@@ -110,6 +110,21 @@ fn files_for_other_programs_have_their_names() {
 }
 
 #[test]
+fn a_native_file_keeps_all_of_it() {
+    let host = host();
+    let lora = Lora::find(&open(&face_id(&host, 3)), &host).unwrap().unwrap();
+    let writer = crate::tensor_file::SafetensorsWriter::new(lora.native_tensors(None).unwrap(), &Default::default());
+    let native = Checkpoint::open(writer.unwrap().to_bytes().unwrap(), &Limits::default()).unwrap();
+    let again = Lora::find(&native, &host).unwrap().unwrap();
+    assert_eq!(again.layers().len(), lora.layers().len());
+    for (found, layer) in again.layers().iter().zip(lora.layers()) {
+        assert_eq!(found.module, layer.module);
+        let ([a, b], [c, d]) = (again.matrices(found).unwrap(), lora.matrices(layer).unwrap());
+        assert_eq!((first(&a), first(&b)), (first(&c), first(&d)), "{}", layer.module);
+    }
+}
+
+#[test]
 fn full_size_names() {
     for (host, count, place, module, kohya) in [
         (

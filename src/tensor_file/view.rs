@@ -14,11 +14,13 @@ const ADAPTER_PREFIXES: [(&str, &str); 3] = [
     ("adapter_modules.", "ip_adapter."),
 ];
 
-/// The name that this library uses for a tensor of an IP-Adapter file. Other names pass unchanged.
+/// The name that this library uses for a tensor of an IP-Adapter file. Other names pass unchanged. Each half may have been
+/// saved from a model in DataParallel, which puts `module.` before the names inside of it.
 fn unified(name: &str) -> String {
     for (found, used) in ADAPTER_PREFIXES {
         if let Some(rest) = name.strip_prefix(found) {
-            return format!("{used}{}", rest.replace(found, ""));
+            let rest = rest.replace(found, "");
+            return format!("{used}{}", rest.strip_prefix("module.").unwrap_or(&rest));
         }
     }
     name.to_string()

@@ -172,6 +172,8 @@ struct CheckpointReport {
     bytes: u64,
     adapter: bool,
     detector: bool,
+    recogniser: bool,
+    lora: bool,
 }
 
 /// A file to write; the formats are not for standard output.
@@ -193,19 +195,24 @@ impl OutputArgs {
             bytes: done.bytes,
             adapter: done.adapter,
             detector: done.detector,
+            recogniser: done.recogniser,
+            lora: done.lora,
         };
         if self.json {
             return output::print_json(&report);
         }
         let part = |there| if there { "with" } else { "without" };
+        let more = |there, what: &str| if there { format!(", with {what}") } else { String::new() };
         output::print(format!(
-            "{}: {} tensors, {}, model {}, {} adapter, {} detector",
+            "{}: {} tensors, {}, model {}, {} adapter, {} detector{}{}",
             report.output,
             report.tensors,
             bytes_text(report.bytes),
             report.model,
             part(report.adapter),
-            part(report.detector)
+            part(report.detector),
+            more(report.recogniser, "face recogniser"),
+            more(report.lora, "LoRA that the host has to apply")
         ))
     }
 }
