@@ -512,6 +512,11 @@ typedef struct omniid_host_layer {
 #define OMNIID_ENCODER_TIME_RESAMPLER 10
 
 /**
+ * WithAnyone for FLUX: tokens of a raw face embedding, of SigLIP's last hidden state, and of the embedding again.
+ */
+#define OMNIID_ENCODER_WITH_ANYONE 11
+
+/**
  * InstantX FLUX: a fixed number of tokens for each photo.
  */
 #define OMNIID_ENCODER_INSTANT_X_FLUX 15

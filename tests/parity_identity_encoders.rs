@@ -98,6 +98,32 @@ fn pulid_encoders_equal_their_references() -> Outcome {
 }
 
 #[test]
+fn with_anyone_equals_its_reference() -> Outcome {
+    let case = "with_anyone";
+    let photos = photos(case)?;
+    for (dtype, limit) in PRECISIONS {
+        let encoder = encoder(case, EncoderKind::WithAnyone, dtype)?;
+        check(
+            case,
+            "tokens",
+            limit,
+            &encoder.encode(&photos)?,
+            &expected(case, "tokens")?,
+        )?;
+    }
+    let encoder = encoder(case, EncoderKind::WithAnyone, DType::F32)?;
+    let short = Features {
+        image: Some(photos[0].image()?.narrow(0, 0, 255)?),
+        ..photos[0].clone()
+    };
+    assert_eq!(
+        encoder.encode(&[short]).expect_err("255 tokens").kind(),
+        ErrorKind::Mismatch
+    );
+    Ok(())
+}
+
+#[test]
 fn the_order_of_photos_does_not_change_what_id_former_sees() -> Outcome {
     let encoder = encoder("id_former", EncoderKind::IdFormer, DType::F32)?;
     let mut photos = photos("id_former")?;

@@ -44,6 +44,8 @@ pub const OMNIID_ENCODER_PULID_V1: i32 = 8;
 pub const OMNIID_ENCODER_ID_FORMER: i32 = 9;
 /// InstantX SD3.5, whose tokens depend on the timestep.
 pub const OMNIID_ENCODER_TIME_RESAMPLER: i32 = 10;
+/// WithAnyone for FLUX: tokens of a raw face embedding, of SigLIP's last hidden state, and of the embedding again.
+pub const OMNIID_ENCODER_WITH_ANYONE: i32 = 11;
 /// InstantX FLUX: a fixed number of tokens for each photo.
 pub const OMNIID_ENCODER_INSTANT_X_FLUX: i32 = 15;
 
@@ -238,6 +240,7 @@ const _: () = {
     assert!(EncoderKind::PulidV1 as i32 == OMNIID_ENCODER_PULID_V1);
     assert!(EncoderKind::IdFormer as i32 == OMNIID_ENCODER_ID_FORMER);
     assert!(EncoderKind::TimeResampler as i32 == OMNIID_ENCODER_TIME_RESAMPLER);
+    assert!(EncoderKind::WithAnyone as i32 == OMNIID_ENCODER_WITH_ANYONE);
     assert!(EncoderKind::InstantXFlux as i32 == OMNIID_ENCODER_INSTANT_X_FLUX);
 };
 

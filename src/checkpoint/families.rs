@@ -18,9 +18,6 @@ fn family(checkpoint: &Checkpoint) -> Option<(&'static str, &'static str)> {
     let has = |name: &str| checkpoint.contains(name);
     let rows = |name: &str| checkpoint.shape(name).and_then(|shape| shape.first().copied());
     let columns = |name: &str| checkpoint.shape(name).and_then(|shape| shape.get(1).copied());
-    if begins("ipa_arc.") || begins("ipa_sig.") {
-        return Some(("a WithAnyone checkpoint", "its encoder is not supported yet"));
-    }
     if begins("id_former.") && (begins("double_ca.") || begins("single_ca.")) {
         return Some((
             "a community PuLID for FLUX.2",

@@ -129,6 +129,9 @@ pub enum EncoderInput {
     /// token first: `[5 · tokens, width]` per photo. The L2-normalised class embedding of the last layer follows the
     /// face embedding, see [`FaceInput::dimension`].
     HiddenStates,
+    /// The output of the last block after the norm that follows it, `last_hidden_state` of SigLIP: `[tokens, width]` per
+    /// photo.
+    LastHiddenState,
     /// Nothing: the encoder reads a face embedding only.
     Nothing,
 }

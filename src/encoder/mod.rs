@@ -16,6 +16,7 @@
 //! | [`PulidV1`] (PuLID v1) | face and class embedding, five layers' hidden states | fixed number per photo | concatenated |
 //! | [`IdFormer`] (PuLID v1.1, PuLID-FLUX) | the same | fixed number per identity | read together |
 //! | [`TimeResampler`] (InstantX SD3.5) | hidden state −2, timestep | fixed number per photo | concatenated |
+//! | [`WithAnyone`] | raw face embedding, last hidden state | fixed number per photo | concatenated |
 //! | [`InstantXFlux`] | pooled image embedding | fixed number per photo | concatenated |
 
 mod attention_maps;
@@ -40,6 +41,7 @@ mod pulid_v1;
 mod resampler;
 mod time_resampler;
 mod variant;
+mod with_anyone;
 
 pub use face_id::{FaceId, FaceIdConfig};
 pub use face_id_plus::{FaceIdPlus, FaceIdPlusConfig};
@@ -56,6 +58,7 @@ pub use pulid_v1::{PulidV1, PulidV1Config};
 pub use resampler::{Resampler, ResamplerConfig};
 pub use time_resampler::{TimeResampler, TimeResamplerConfig};
 pub use variant::Variant;
+pub use with_anyone::{WithAnyone, WithAnyoneConfig};
 
 use crate::error::{Error, Result};
 use crate::face_embedding::EmbeddingForm;
@@ -196,6 +199,8 @@ encoders! {
     IdFormer(IdFormerConfig) = 9, "id_former", Some("id_embedding_mapping.0.weight");
     /// InstantX SD3.5, whose tokens depend on the timestep.
     TimeResampler(TimeResamplerConfig) = 10, "time_resampler", Some("time_embedding.linear_1.weight");
+    /// WithAnyone for FLUX.
+    WithAnyone(WithAnyoneConfig) = 11, "with_anyone", Some("siglip_in_sig.0.weight");
     /// InstantID.
     InstantId(ResamplerConfig) = 6, "instant_id", Some("latents");
     /// IP-Adapter FaceID Portrait (unnorm), which has all tensors of InstantID.
@@ -291,6 +296,7 @@ impl EncoderConfig {
             EncoderInput::Penultimate => "all patches",
             EncoderInput::ImageEmbeds => "pooled",
             EncoderInput::HiddenStates => "all patches of five layers",
+            EncoderInput::LastHiddenState => "all patches of the last layer",
             EncoderInput::Nothing => "",
         };
         let mut details = vec![("tokens", tokens)];
@@ -424,7 +430,7 @@ impl Encoder {
         let interface = self.config().interface();
         let width = interface.input_width;
         let image = match interface.input {
-            EncoderInput::Penultimate | EncoderInput::HiddenStates => {
+            EncoderInput::Penultimate | EncoderInput::HiddenStates | EncoderInput::LastHiddenState => {
                 Some(Tensor::zeros((feature_tokens, width), DType::F32, device)?)
             }
             EncoderInput::ImageEmbeds => Some(Tensor::zeros(width, DType::F32, device)?),

@@ -213,7 +213,10 @@ impl Engine {
     fn unconditional(&self, variant: &Unconditional<'_>, identity: &Identity) -> Result<Option<Tensor>> {
         let kind = self.inner.info.kind;
         let input = self.inner.encoder.input();
-        let reads_patches = matches!(input, EncoderInput::Penultimate | EncoderInput::HiddenStates);
+        let reads_patches = matches!(
+            input,
+            EncoderInput::Penultimate | EncoderInput::HiddenStates | EncoderInput::LastHiddenState
+        );
         // Levels of an image encoder and its class embedding come from a face, never from a picture of one colour.
         let is_plain = matches!(input, EncoderInput::Penultimate | EncoderInput::ImageEmbeds);
         let synthetic = match variant {

@@ -73,7 +73,7 @@ impl Backbone {
             self.dtype,
             &self.device,
             |weights| match self.input {
-                EncoderInput::ImageEmbeds | EncoderInput::HiddenStates => {
+                EncoderInput::ImageEmbeds | EncoderInput::HiddenStates | EncoderInput::LastHiddenState => {
                     VisionTransformer::load(&self.config, weights)
                 }
                 EncoderInput::Penultimate => VisionTransformer::load_for_penultimate(&self.config, weights),
@@ -89,6 +89,7 @@ impl Backbone {
         let tokens = match self.input {
             EncoderInput::Penultimate => model.penultimate(pixels)?,
             EncoderInput::ImageEmbeds => model.image_embeds(pixels)?.unsqueeze(1)?,
+            EncoderInput::LastHiddenState => model.last_hidden_state(pixels)?,
             EncoderInput::HiddenStates => {
                 let layers = self.config.num_hidden_layers;
                 let levels: Vec<usize> = (1..=LEVELS).map(|level| level * layers / (LEVELS + 1)).collect();

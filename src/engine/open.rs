@@ -537,6 +537,7 @@ fn check_widths(encoder: &EncoderConfig, backbone: &VisionConfig) -> Result<()> 
         EncoderInput::Penultimate => ("hidden states", Some(backbone.hidden_size)),
         EncoderInput::ImageEmbeds => ("image embeddings", backbone.projection_dim),
         EncoderInput::HiddenStates => ("hidden states of five layers", Some(backbone.hidden_size)),
+        EncoderInput::LastHiddenState => ("last hidden states", Some(backbone.hidden_size)),
         EncoderInput::Nothing => return Ok(()),
     };
     if let EncoderConfig::OmniId(config) = encoder {

@@ -123,6 +123,11 @@ namespace OmniID
         IdFormer = 9,
         /// <summary>InstantX SD3.5, whose tokens depend on the timestep.</summary>
         TimeResampler = 10,
+        /// <summary>
+        /// WithAnyone for FLUX: tokens of a raw face embedding, of SigLIP's last hidden state, and of the embedding
+        /// again.
+        /// </summary>
+        WithAnyone = 11,
         /// <summary>InstantX FLUX: a fixed number of tokens for each photo.</summary>
         InstantXFlux = 15,
     }

@@ -153,6 +153,9 @@ OMNIID_ENCODER_ID_FORMER = 9
 #: InstantX SD3.5, whose tokens depend on the timestep.
 OMNIID_ENCODER_TIME_RESAMPLER = 10
 
+#: WithAnyone for FLUX: tokens of a raw face embedding, of SigLIP's last hidden state, and of the embedding again.
+OMNIID_ENCODER_WITH_ANYONE = 11
+
 #: InstantX FLUX: a fixed number of tokens for each photo.
 OMNIID_ENCODER_INSTANT_X_FLUX = 15
 

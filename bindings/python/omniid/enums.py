@@ -113,6 +113,8 @@ class EncoderKind(enum.IntEnum):
     ID_FORMER = 9
     #: InstantX SD3.5, whose tokens depend on the timestep.
     TIME_RESAMPLER = 10
+    #: WithAnyone for FLUX: tokens of a raw face embedding, of SigLIP's last hidden state, and of the embedding again.
+    WITH_ANYONE = 11
     #: InstantX FLUX: a fixed number of tokens for each photo.
     INSTANT_X_FLUX = 15
 

@@ -160,6 +160,27 @@ def time_resampler(folder, width, tokens, features, context, time, inputs):
     save(folder / "expected.safetensors", expected)
 
 
+def with_anyone(folder, embedding=10, features=6, width=12):
+    """Tokens of each photo for `ipa_arc`, then SigLIP's and the face's for `ipa_sig`."""
+
+    def projection(inputs, inner, outputs):
+        return nn.Sequential(nn.Linear(inputs, inner), nn.GELU(), nn.LayerNorm(inner), nn.Linear(inner, outputs))
+
+    model = nn.Module()
+    model.arcface_in_arc = projection(embedding, 4 * width, 8 * width)
+    model.arcface_in_sig = projection(embedding, 4 * width, 8 * width)
+    model.siglip_in_sig = projection(features, width, width)
+    model = randomise(model)
+    faces, states = torch.randn(2, embedding), torch.randn(2, 256, features)
+    with torch.no_grad():
+        arc = model.arcface_in_arc(faces).view(2, 8, width)
+        sig = model.arcface_in_sig(faces).view(2, 8, width)
+        tokens = torch.cat([arc, model.siglip_in_sig(states), sig], 1).flatten(0, 1)
+    flat = {f"image_proj.{name}": tensor for name, tensor in model.state_dict().items()}
+    save(folder / "ip-adapter.safetensors", flat)
+    save(folder / "expected.safetensors", {"embeddings": faces, "features": states, "tokens": tokens})
+
+
 def generate(folder, options):
     features, context = options.pulid_width, options.pulid_context
     for case, build in {
@@ -168,5 +189,7 @@ def generate(folder, options):
     }.items():
         start(NAME, case, options)
         pulid(folder / case, build(), options)
+    start(NAME, "with_anyone", options)
+    with_anyone(folder / "with_anyone")
     start(NAME, "time_resampler", options)
     time_resampler(folder / "time_resampler", 24, 6, 20, 28, 16, 9)
