@@ -14,7 +14,7 @@ threads. Everything that has a close() may also be used in a `with` statement, o
 from ._calls import set_log
 from ._library import LIBRARY_PATH, lib
 from .conditioning import Conditioning, ConditioningInput, HostLayer, Step
-from .engine import Encoded, Engine, EngineInfo, PhotoFeatures
+from .engine import Encoded, Engine, EngineInfo, Likeness, PhotoFeatures
 from .enums import (
     BadPhoto,
     ChannelOrder,
@@ -91,6 +91,7 @@ __all__ = [
     "LIBRARY_PATH",
     "Layout",
     "LimitExceededError",
+    "Likeness",
     "LogLevel",
     "Lora",
     "LoraFormat",

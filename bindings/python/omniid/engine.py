@@ -102,6 +102,18 @@ class PhotoFeatures(NamedTuple):
     """What became of each photo, in the order in which they were given."""
 
 
+class Likeness(NamedTuple):
+    """How like a face is to the photos of an identity: cosines of face embeddings, -1 to 1. Those of different networks
+    are not comparable."""
+
+    mean: float
+    """The mean over the photos."""
+    best: float
+    """To the photo that the face is most like."""
+    photos: int
+    """Photos of the identity that were compared."""
+
+
 class Engine(Owner):
     """An identity model. Never changes; may be used from any number of threads at once.
 
@@ -544,6 +556,31 @@ class Engine(Owner):
         check(lib.omniid_identity_similarity(handle.pointer, a.pointer, b.pointer, ctypes.byref(out)))
         return out.value
 
+    def face_embedding(self, photo: PhotoSource | Photo) -> npt.NDArray[np.float32]:
+        """The raw embedding of the face in a photo, `[dimension]`, by the engine's face recogniser: of the largest
+        face, unless the `Photo` says which. Raises UnsupportedError without a recogniser and NoFaceError without a face."""
+        handle = self._held()
+        photos, keep = _one_photo(photo, "face_embedding")
+        out = ctypes.POINTER(_abi.omniid_managed_tensor)()
+        with long_call(None, None) as (_, checked):
+            checked(lib.omniid_face_embedding(handle.pointer, photos, ctypes.byref(out)))
+        del keep
+        tensor = Tensor._of(lambda _: out)
+        assert tensor is not None
+        return np.array(tensor.numpy())
+
+    def likeness(self, identity: Identity, photo: PhotoSource | Photo) -> Likeness:
+        """How like the face in a picture is to a person, by the engine's face recogniser: a measure for what a host has
+        generated. Any model will do; the identity must have been made with the same recogniser, or of embeddings of its
+        network. Of several faces the one counts that is most like, unless the `Photo` says which."""
+        handle, compared = self._held(), handle_of(identity, "identity")
+        photos, keep = _one_photo(photo, "likeness")
+        native = _abi.omniid_likeness.new()
+        with long_call(None, None) as (_, checked):
+            checked(lib.omniid_likeness_of(handle.pointer, compared.pointer, photos, ctypes.byref(native)))
+        del keep
+        return Likeness(float(native.mean), float(native.best), int(native.photos))
+
     def context_tokens(self, identity: Identity) -> Tensor:
         """The tokens of an identity for a host that reads them itself, as InstantID's ControlNet does in place of a
         prompt: float32 `[2, tokens, token_width]`, without a copy; first the unconditional side, then the identity."""
@@ -581,6 +618,13 @@ class Engine(Owner):
             return "Engine(closed)"
         info = self.info
         return f"Engine({info.name!r}, {info.encoder.name.lower()}, host={info.host!r}, device={info.device!r})"
+
+
+def _one_photo(photo: PhotoSource | Photo, what: str) -> tuple[ctypes.Array[_abi.omniid_photo], list[object]]:
+    photos, keep = native_photos(photo)
+    if len(photos) != 1:
+        raise errors.InvalidArgumentError(f"{what} takes one photo, not {len(photos)}")
+    return photos, keep
 
 
 def _optional(native: bytes | None) -> str | None:
@@ -665,4 +709,4 @@ def _reports(report: ctypes._Pointer[_abi.omniid_report]) -> tuple[PhotoReport, 
     return tuple(reports)
 
 
-__all__ = ["ConditioningInput", "Encoded", "Engine", "EngineInfo", "PhotoFeatures"]
+__all__ = ["ConditioningInput", "Encoded", "Engine", "EngineInfo", "Likeness", "PhotoFeatures"]
