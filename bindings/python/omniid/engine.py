@@ -558,7 +558,8 @@ class Engine(Owner):
 
     def face_embedding(self, photo: PhotoSource | Photo) -> npt.NDArray[np.float32]:
         """The raw embedding of the face in a photo, `[dimension]`, by the engine's face recogniser: of the largest
-        face, unless the `Photo` says which. Raises UnsupportedError without a recogniser and NoFaceError without a face."""
+        face, unless the `Photo` says which. Raises UnsupportedError without a recogniser and NoFaceError without a
+        face."""
         handle = self._held()
         photos, keep = _one_photo(photo, "face_embedding")
         out = ctypes.POINTER(_abi.omniid_managed_tensor)()
