@@ -14,12 +14,20 @@ const STRIDE: usize = DEPTH + 16;
 /// Pixels of one task: their part of one pass fills half of a second-level cache of 1 MiB.
 pub(super) const LARGEST_ROWS: usize = 20 * ROWS;
 
+/// Pixels below which a picture is not divided: a rest of a few rows costs as much as a whole tile, and its weights are
+/// the larger operand.
+const SMALL_ROWS: usize = 6 * ROWS;
+
 /// Pixels of a task when `rows` are to be computed by `threads`: whole register tiles, and enough tasks.
 pub(super) fn row_part(rows: usize, threads: usize) -> usize {
-    let parts = rows.div_ceil(LARGEST_ROWS).next_multiple_of(threads.max(1));
+    let parts = if rows <= SMALL_ROWS {
+        1
+    } else {
+        rows.div_ceil(LARGEST_ROWS).next_multiple_of(threads.max(1))
+    };
+    // Not less than a few tiles, however many threads there are.
     let even = rows.div_ceil(parts).next_multiple_of(ROWS);
-    // Small pictures are divided by their channels instead: there the weights are the larger operand.
-    even.clamp((4 * ROWS).min(rows.next_multiple_of(ROWS)), LARGEST_ROWS)
+    even.max((4 * ROWS).min(rows.next_multiple_of(ROWS)))
 }
 
 /// Values of working memory for a task of so many pixels.
