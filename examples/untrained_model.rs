@@ -48,6 +48,7 @@ pub fn config() -> omniid::Result<NativeConfig> {
         crop: CropMode::None,
         encoder: EncoderConfig::OmniId(encoder),
         recogniser: None,
+        parser: None,
         host: Some(HostConfig::from(&HostSpec::custom("two layers", layers)?)),
     })
 }

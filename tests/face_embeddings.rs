@@ -42,6 +42,7 @@ fn model_with(folder: &Path, recogniser: Option<RecogniserConfig>) -> PathBuf {
         encoder: encoder.unwrap(),
         host: Some(HostConfig::Named("sd15".into())),
         recogniser,
+        parser: None,
     };
     let path = folder.join(if config.recogniser.is_some() {
         "whole.safetensors"

@@ -91,6 +91,9 @@ pub fn to_native_with_progress(
     if let Some(lora) = &parts.lora {
         tensors.extend(lora.native_tensors(dtype)?);
     }
+    if let Some((_, parser)) = &parts.parser {
+        tensors.extend(below("parser", parser, None)?);
+    }
     let before = tensors.len();
     tensors.extend(detector(source, &parts)?);
     let has_detector = tensors.len() > before;
@@ -111,6 +114,7 @@ pub fn to_native_with_progress(
         crop: parts.crop,
         encoder: parts.encoder_config,
         recogniser: parts.recogniser.map(|(config, _)| config),
+        parser: parts.parser.map(|(config, _)| config),
         host: parts
             .host
             .as_ref()

@@ -4,6 +4,7 @@ use super::host_config::HostConfig;
 use crate::encoder::{EncoderConfig, EncoderInput};
 use crate::error::{Error, Result};
 use crate::face::crop::TEMPLATE_CENTER;
+use crate::face::parsing::ParserConfig;
 use crate::face::CropMode;
 use crate::photo::ImageProcessor;
 use crate::recogniser::RecogniserConfig;
@@ -34,6 +35,9 @@ pub struct NativeConfig {
     /// The face recognition network, tensors under `recogniser.`. Absent when there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recogniser: Option<RecogniserConfig>,
+    /// The face parsing network, tensors under `parser.`. Absent when there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parser: Option<ParserConfig>,
     /// The host whose layers the adapter (tensors under `adapter.`) is for. Absent when there is no adapter.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<HostConfig>,

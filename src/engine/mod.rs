@@ -50,6 +50,7 @@ use crate::adapter::Adapter;
 use crate::checkpoint::Checkpoint;
 use crate::encoder::Encoder;
 use crate::error::Result;
+use crate::face::parsing::FaceParser;
 use crate::face::{CropMode, DetectOptions, Face, FaceDetector};
 use crate::host::HostSpec;
 use crate::identity::similarity::{cosine, SimilaritySpace};
@@ -86,6 +87,8 @@ pub struct EngineInfo {
     pub face: Option<FaceInput>,
     /// The engine's face recogniser.
     pub recogniser: Option<FaceNetwork>,
+    /// Whether the engine has the face parsing network that PuLID's crop wants.
+    pub has_face_parser: bool,
     /// Whether the checkpoint holds a LoRA, which the host has to apply: see [`Engine::lora`].
     pub has_lora: bool,
     /// The image encoder's sizes; `None` for models that read face embeddings only.
@@ -139,6 +142,8 @@ struct Inner {
     face: Option<FaceNeed>,
     /// The network that makes it, and by which faces are compared.
     recogniser: Option<FaceRecogniser>,
+    /// The network that cuts PuLID's faces out of their background.
+    parser: Option<FaceParser>,
     lora: Option<Lora>,
     /// The model's average identity, `[tokens, token width]`, and the directions that count, if the checkpoint brings
     /// them.

@@ -13,6 +13,7 @@ use crate::adapter::AdapterLayout;
 use crate::checkpoint::{recognise, Checkpoint, CheckpointKind, Content, Role, Source, FINGERPRINT_KEY};
 use crate::encoder::{Encoder, EncoderConfig, EncoderInput};
 use crate::error::{Error, Result};
+use crate::face::parsing::{FaceParser, ParserConfig};
 use crate::face::{CropMode, FaceDetector};
 use crate::host::HostSpec;
 use crate::limits::Limits;
@@ -44,6 +45,8 @@ pub(crate) struct Parts {
     pub(crate) detector: Option<Checkpoint>,
     /// The face recogniser that is given, else the one in a native checkpoint.
     pub(crate) recogniser: Option<(RecogniserConfig, Checkpoint)>,
+    /// The face parser that is given, else the one in a native checkpoint.
+    pub(crate) parser: Option<(ParserConfig, Checkpoint)>,
     pub(crate) lora: Option<Lora>,
     pub(crate) adapter: Option<AdapterSource>,
     pub(crate) host: Option<HostSpec>,
@@ -115,7 +118,6 @@ impl Parts {
 
 pub(super) fn open(options: EngineOptions, progress: ProgressFn<'_>) -> Result<Engine> {
     omniid_kernels::threads_asked_for()?;
-    refuse_options(&options)?;
     let device = open_device(options.device)?;
     let limits = options.limits;
     let checkpoint = read(&options.checkpoint, &limits)?;
@@ -154,6 +156,13 @@ pub(super) fn open(options: EngineOptions, progress: ProgressFn<'_>) -> Result<E
             let recogniser =
                 FaceRecogniser::from_file(config, weights).map_err(|error| error.context("face recogniser"));
             Some(recogniser?)
+        }
+        None => None,
+    };
+    let parser = match &parts.parser {
+        Some((config, weights)) => {
+            let parser = FaceParser::from_file(config, weights).map_err(|error| error.context("face parser"));
+            Some(parser?)
         }
         None => None,
     };
@@ -199,6 +208,7 @@ pub(super) fn open(options: EngineOptions, progress: ProgressFn<'_>) -> Result<E
         encoder: parts.encoder_config,
         face: encoder.face(),
         recogniser: recogniser.as_ref().map(|recogniser| recogniser.network().clone()),
+        has_face_parser: parser.is_some(),
         has_lora: parts.lora.is_some(),
         backbone: backbone_config,
         crop: parts.crop,
@@ -216,6 +226,7 @@ pub(super) fn open(options: EngineOptions, progress: ProgressFn<'_>) -> Result<E
         encoder,
         face,
         recogniser,
+        parser,
         lora: parts.lora,
         similarity_space,
         detector,
@@ -233,17 +244,6 @@ fn class_width(input: EncoderInput, backbone: Option<&VisionConfig>) -> usize {
     match input {
         EncoderInput::HiddenStates => backbone.and_then(|config| config.projection_dim).unwrap_or(0),
         _ => 0,
-    }
-}
-
-/// Refuses what no model reads yet.
-fn refuse_options(options: &EngineOptions) -> Result<()> {
-    let given = [("face parser", options.face_parser.is_some())];
-    match given.iter().find(|(_, given)| *given) {
-        Some((what, _)) => Err(Error::invalid(format!(
-            "a {what} is given, which has no effect on this model"
-        ))),
-        None => Ok(()),
     }
 }
 
@@ -288,13 +288,14 @@ fn vision_config(backbone: &Checkpoint, config_json: Option<&str>) -> Result<Vis
 
 /// Takes a native checkpoint apart.
 fn native(checkpoint: &Checkpoint, options: &EngineOptions) -> Result<Parts> {
-    const PREFIXES: [&str; 7] = [
+    const PREFIXES: [&str; 8] = [
         "backbone.",
         "encoder.",
         "similarity.",
         "adapter.",
         "detector.",
         "recogniser.",
+        "parser.",
         "lora.",
     ];
     if let Some(name) = checkpoint
@@ -334,6 +335,10 @@ fn native(checkpoint: &Checkpoint, options: &EngineOptions) -> Result<Parts> {
         Some(given) => Some(given),
         None => config.recogniser.map(|config| (config, checkpoint.sub("recogniser"))),
     };
+    let parser = match given_parser(options, &config.encoder)? {
+        Some(given) => Some(given),
+        None => config.parser.map(|config| (config, checkpoint.sub("parser"))),
+    };
     let stated = checkpoint.metadata().contains_key(FINGERPRINT_KEY);
     let fingerprint = match config.encoder.face() {
         None => checkpoint.fingerprint(&["backbone.", "encoder."])?,
@@ -354,6 +359,7 @@ fn native(checkpoint: &Checkpoint, options: &EngineOptions) -> Result<Parts> {
         similarity: has("similarity.").then(|| checkpoint.sub("similarity")),
         detector: has("detector.").then(|| checkpoint.sub("detector")),
         recogniser,
+        parser,
         lora: match &host {
             Some(host) => Lora::find(checkpoint, host)?,
             None => None,
@@ -390,6 +396,7 @@ fn public(checkpoint: &Checkpoint, kind: &CheckpointKind, options: &EngineOption
     let architecture = recogniser.as_ref().map(|(config, _)| config.architecture);
     let encoder_config = variant::resolve(projection, options.variant, architecture)?;
     let encoder_config_has_face = encoder_config.face().is_some();
+    let parser = given_parser(options, &encoder_config)?;
     let backbone = match encoder_config.input() {
         EncoderInput::Nothing => {
             if options.image_encoder.is_some() || options.image_encoder_config.is_some() {
@@ -438,6 +445,7 @@ fn public(checkpoint: &Checkpoint, kind: &CheckpointKind, options: &EngineOption
         similarity: None,
         detector: None,
         recogniser,
+        parser,
         lora: match &host {
             Some(host) if encoder_config_has_face => Lora::find(checkpoint, host)?,
             _ => None,
@@ -465,6 +473,21 @@ fn given_recogniser(options: &EngineOptions) -> Result<Option<(RecogniserConfig,
         .map(read)
         .transpose()
         .map_err(|error| error.context("face recogniser"))
+}
+
+/// The face parser that the caller names, refused for models that see the face as it is.
+fn given_parser(options: &EngineOptions, encoder: &EncoderConfig) -> Result<Option<(ParserConfig, Checkpoint)>> {
+    let Some(source) = &options.face_parser else {
+        return Ok(None);
+    };
+    if encoder.input() != EncoderInput::HiddenStates {
+        return Err(Error::invalid(format!(
+            "a face parser is given, which has no effect on {}: only PuLID sees faces without background",
+            encoder.kind().title()
+        )));
+    }
+    let read = FaceParser::read(source.clone(), &options.limits);
+    read.map(Some).map_err(|error| error.context("face parser"))
 }
 
 /// The image encoder that goes with a public checkpoint, and its sizes.

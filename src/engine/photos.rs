@@ -5,7 +5,10 @@ use super::load::ImageFeatures;
 use super::options::{BadPhoto, EncodeOptions, Strangers};
 use super::record::PhotoRecord;
 use super::Engine;
+use crate::encoder::EncoderInput;
 use crate::error::{Error, ErrorKind, Result};
+use crate::face::parsing::{align, grey_background};
+use crate::face::warp::norm_crop;
 use crate::face::{cut_face, prepare_photo, CropMode, CropOptions, FaceDetector, PhotoReport, Prepared};
 use crate::face_embedding::FaceEmbedding;
 use crate::photo::{Decoded, FaceHint, Landmarks, Photo, PhotoNote, PhotoSource};
@@ -163,9 +166,13 @@ impl Engine {
                 self.title()
             ))));
         }
-        let Prepared { image, report, decoded } = self.read(photo, options)?;
+        let Prepared {
+            image,
+            mut report,
+            decoded,
+        } = self.read(photo, options)?;
         let input = self
-            .input_of(&image, &decoded, &report, photo.face, embedding, options)
+            .input_of(&image, &decoded, &mut report, photo.face, embedding, options)
             .map_err(named)?;
         Ok(Taken {
             input,
@@ -179,29 +186,39 @@ impl Engine {
         &self,
         image: &RgbImage,
         decoded: &Decoded,
-        report: &PhotoReport,
+        report: &mut PhotoReport,
         hint: FaceHint,
         embedding: Option<FaceEmbedding>,
         options: &EncodeOptions,
     ) -> Result<PhotoInput> {
         let mut input = PhotoInput {
-            pixels: self.reads_image().then(|| self.inner.processor.normalise(image)),
+            pixels: None,
             face: None,
             embedding,
+        };
+        // A face in the report, else what the hint means.
+        let found = report
+            .face
+            .map(|face| face.scaled(1.0 / decoded.reduction as f32).landmarks);
+        let landmarks = || -> Result<Option<Landmarks>> {
+            match found {
+                Some(landmarks) => Ok(Some(landmarks)),
+                None => Ok(self.landmarks_meant(decoded, hint, &options.detect)?.into_iter().next()),
+            }
+        };
+        let needed = || landmarks()?.ok_or_else(|| Error::new(ErrorKind::NoFace, "no face found"));
+        let processor = &self.inner.processor;
+        // Models that read the face were trained on crops of their own; one that the caller asks for is made instead.
+        let own = self.inner.face.is_some() && options.crop.is_none();
+        input.pixels = match self.inner.encoder.input() {
+            EncoderInput::Nothing => None,
+            EncoderInput::HiddenStates if own => Some(self.face_on_white(&decoded.image, &needed()?, report)?),
+            _ if own => Some(processor.normalise(&norm_crop(&decoded.image, &needed()?, processor.size)?)),
+            _ => Some(processor.normalise(image)),
         };
         if input.embedding.is_some() {
             return Ok(input);
         }
-        // A face in the report, else what the hint means.
-        let landmarks = || -> Result<Option<Landmarks>> {
-            match &report.face {
-                Some(face) => Ok(Some(face.scaled(1.0 / decoded.reduction as f32).landmarks)),
-                None => {
-                    let mut faces = self.landmarks_meant(decoded, hint, &options.detect)?.into_iter();
-                    Ok(faces.next())
-                }
-            }
-        };
         match (&self.inner.face, &self.inner.recogniser) {
             (Some(need), None) => {
                 return Err(Error::invalid(format!(
@@ -212,8 +229,7 @@ impl Engine {
                 .with_remedy(remedy::FACE_RECOGNISER))
             }
             (Some(_), Some(recogniser)) => {
-                let landmarks = landmarks()?.ok_or_else(|| Error::new(ErrorKind::NoFace, "no face found"))?;
-                input.face = Some(recogniser.crop(&decoded.image, &landmarks)?);
+                input.face = Some(recogniser.crop(&decoded.image, &needed()?)?);
             }
             // For comparisons: a photo without a face can be used all the same.
             (None, Some(recogniser)) if options.keep_features => {
@@ -224,6 +240,21 @@ impl Engine {
             _ => {}
         }
         Ok(input)
+    }
+
+    /// What PuLID's image encoder sees: the aligned face in grey on white, or as it is without a face parser.
+    fn face_on_white(&self, photo: &RgbImage, landmarks: &Landmarks, report: &mut PhotoReport) -> Result<Vec<f32>> {
+        let face = align(photo, landmarks)?;
+        let side = face.width() as usize;
+        let planes = match &self.inner.parser {
+            Some(parser) => grey_background(&face, &parser.parse(&face)?)?,
+            None => {
+                report.notes.push(PhotoNote::NoParsing);
+                let plane = |channel: usize| face.pixels().map(move |pixel| f32::from(pixel.0[channel]) / 255.0);
+                (0..3).flat_map(plane).collect()
+            }
+        };
+        Ok(self.inner.processor.process_planes(&planes, side))
     }
 
     fn crop_options(&self, options: &EncodeOptions) -> CropOptions {

@@ -4,6 +4,7 @@ use super::config::NativeConfig;
 use crate::adapter::{Adapter, AdapterLayout};
 use crate::checkpoint;
 use crate::error::Result;
+use crate::face::parsing::FaceParser;
 use crate::recogniser::FaceRecogniser;
 use crate::vit::VisionTransformer;
 use candle_core::Tensor;
@@ -32,6 +33,9 @@ pub fn untrained_tensors(config: &NativeConfig, seed: u64) -> Result<Vec<(String
     specs.extend(under("encoder", config.encoder.tensors()?));
     if let Some(recogniser) = &config.recogniser {
         specs.extend(under("recogniser", FaceRecogniser::tensors(recogniser)?));
+    }
+    if let Some(parser) = &config.parser {
+        specs.extend(under("parser", FaceParser::tensors(parser)?));
     }
     if let Some(host) = &config.host {
         let host = host.resolve()?;

@@ -6,7 +6,7 @@
 //! this: all but a few values per crop are the same. (OpenCV 5 computes in another way, and differs from OpenCV 4 by a
 //! few levels in a few percent of the values.)
 
-use super::crop::Similarity;
+use super::crop::{Similarity, ARCFACE_TEMPLATE};
 use crate::error::Result;
 use crate::photo::Landmarks;
 use image::{Rgb, RgbImage};
@@ -82,6 +82,20 @@ pub(crate) fn robust_similarity(landmarks: &Landmarks, template: &[[f32; 2]; 5])
             .collect()
     };
     Similarity::fit(&counted(&from), &counted(&to))
+}
+
+/// The face with these landmarks on ArcFace's template, `size` × `size` pixels: insightface's `norm_crop`, which for sizes
+/// that are no multiple of 112 puts a template of 96 × 112 into the middle.
+///
+/// # Errors
+/// As [`template_similarity`].
+pub(crate) fn norm_crop(photo: &RgbImage, landmarks: &Landmarks, size: u32) -> Result<RgbImage> {
+    let (ratio, shift) = match size.is_multiple_of(112) {
+        true => (size as f32 / 112.0, 0.0),
+        false => (size as f32 / 128.0, 8.0 * size as f32 / 128.0),
+    };
+    let template = ARCFACE_TEMPLATE.map(|[x, y]| [x * ratio + shift, y * ratio]);
+    Ok(warp(photo, &template_similarity(landmarks, &template)?, size, [0; 3]))
 }
 
 /// The picture of `size` × `size` pixels that a similarity makes of a photo; `outside` is the colour beyond its border.

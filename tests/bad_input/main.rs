@@ -55,6 +55,7 @@ fn config() -> NativeConfig {
         crop: CropMode::None,
         encoder: EncoderConfig::OmniId(encoder),
         recogniser: None,
+        parser: None,
         host: Some(HostConfig::from(&host(8, 20))),
     }
 }

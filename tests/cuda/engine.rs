@@ -50,6 +50,7 @@ fn config() -> NativeConfig {
             include_class_token: true,
         }),
         recogniser: None,
+        parser: None,
         host: Some(HostConfig::from(
             &HostSpec::custom("one layer", vec![HostLayer::new("first", 2, 40, 20)]).unwrap(),
         )),

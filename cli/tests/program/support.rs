@@ -233,6 +233,7 @@ fn native() -> NativeConfig {
             include_class_token: true,
         }),
         recogniser: None,
+        parser: None,
         host: Some(HostConfig::from(&host())),
     }
 }

@@ -13,4 +13,5 @@ mod torch;
 
 pub use config::ParserConfig;
 pub use grey::grey_background;
+pub(crate) use parser::align;
 pub use parser::{FaceParser, LabelMap};

@@ -95,6 +95,15 @@ pub struct FaceParser {
     config: ParserConfig,
 }
 
+/// [`FaceParser::crop`], which needs no network.
+///
+/// # Errors
+/// As [`FaceParser::crop`].
+pub(crate) fn align(photo: &RgbImage, landmarks: &Landmarks) -> Result<RgbImage> {
+    let place = robust_similarity(landmarks, &TEMPLATE)?;
+    Ok(warp(photo, &place, SIDE, OUTSIDE))
+}
+
 impl FaceParser {
     /// Opens a file: facexlib's `parsing_bisenet.pth`, the same as safetensors, the network as ONNX, or a native
     /// checkpoint with a face parser in it.
@@ -156,8 +165,7 @@ impl FaceParser {
     /// # Errors
     /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) when the landmarks do not determine where the face is.
     pub fn crop(&self, photo: &RgbImage, landmarks: &Landmarks) -> Result<RgbImage> {
-        let place = robust_similarity(landmarks, &TEMPLATE)?;
-        Ok(warp(photo, &place, SIDE, OUTSIDE))
+        align(photo, landmarks)
     }
 
     /// The label of each pixel of an aligned face: the one with the greatest score, of equal ones the first.

@@ -55,6 +55,7 @@ fn config() -> NativeConfig {
             include_class_token: true,
         }),
         recogniser: None,
+        parser: None,
         host: None,
     }
 }

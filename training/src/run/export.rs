@@ -52,6 +52,7 @@ pub fn export(
         crop: config.model.crop(),
         encoder: EncoderConfig::OmniId(config.model.encoder()),
         recogniser: None,
+        parser: None,
         host: extras.host.clone(),
     };
     write_safetensors(path, &tensors, &native.to_metadata()?)
