@@ -239,7 +239,8 @@ fn engine_options_count_or_are_refused() {
         "progress": none => Counts;
         "progress_user_data": |o| o.progress_user_data = (&raw const NUMBERS).cast_mut().cast()
             => Harmless("documented: not looked at without progress");
-        "face_recogniser_path": |o| o.face_recogniser_data = PIXELS.as_ptr().cast() => Refused("face_recogniser");
+        "face_recogniser_path": |o| (o.face_recogniser_path, o.face_recogniser_data) = (TEXT, PIXELS.as_ptr().cast())
+            => Refused("face_recogniser: both");
         "face_recogniser_data": none => Counts;
         "face_recogniser_size": |o| o.face_recogniser_size = 3 => Refused("face_recogniser_size is 3");
         "face_parser_path": |o| o.face_parser_path = TEXT => Refused("face parser");
