@@ -17,6 +17,7 @@ mod commands;
 mod crops;
 mod detector;
 mod dropped;
+mod embeddings;
 mod examples;
 mod failure;
 mod input;

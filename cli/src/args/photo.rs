@@ -6,8 +6,9 @@ use crate::failure::{Failure, Outcome};
 use crate::input::Input;
 use crate::photos::PassedOver;
 use crate::remedy;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::ValueEnum;
-use omniid::engine::{BadPhoto, EncodeOptions, Engine, Strangers};
+use omniid::engine::{BadPhoto, Combine, EncodeOptions, Engine, Strangers};
 use omniid::face::CropMode;
 use omniid::photo::{FaceHint, Photo};
 use omniid::{Limits, Precision};
@@ -18,7 +19,7 @@ use std::path::{Path, PathBuf};
 pub struct PersonArgs {
     /// Photos of one person, and folders of them; - for standard input. `photo.jpg#1` is the second largest face in
     /// photo.jpg.
-    #[arg(required = true, value_name = "PHOTO")]
+    #[arg(required_unless_present = "embedding", value_name = "PHOTO")]
     photos: Vec<PathBuf>,
     /// Print a JSON report instead of text.
     #[arg(long)]
@@ -26,6 +27,13 @@ pub struct PersonArgs {
     /// No progress bar.
     #[arg(short, long)]
     pub quiet: bool,
+    /// Face embeddings instead of photos, for models that read nothing else: a numpy array (.npy) as insightface gives
+    /// them, [512] or [photos, 512]; rows of length 1 count as normalised. May be given several times.
+    #[arg(long, value_name = "FILE", requires = "embedding_network", help_heading = "Photos")]
+    embedding: Vec<PathBuf>,
+    /// The network that made the embeddings: buffalo_l, antelopev2, w600k_r50, glintr100, …
+    #[arg(long, value_name = "NAME", requires = "embedding", help_heading = "Photos")]
+    embedding_network: Option<String>,
     #[command(flatten)]
     photo: PhotoArgs,
     #[command(flatten)]
@@ -35,7 +43,11 @@ pub struct PersonArgs {
 impl PersonArgs {
     /// Finds the photos and opens the model.
     pub fn open(&self) -> Outcome<Person> {
-        let (photos, passed_over) = self.photo.collect(&self.photos, &self.model.limits.limits())?;
+        let (mut photos, passed_over) = self.photo.collect(&self.photos, &self.model.limits.limits())?;
+        for path in &self.embedding {
+            let network = self.embedding_network.as_deref().unwrap_or_default();
+            photos.extend(crate::embeddings::photos(path, network)?);
+        }
         let options = self.photo.encode_options()?;
         let engine = self.model.open(self.quiet)?;
         self.photo.check_detector(&photos, &engine)?;
@@ -81,6 +93,12 @@ pub struct PhotoArgs {
     /// What to do with photos that look like somebody else than the others.
     #[arg(long, value_name = "WHAT", default_value = "note")]
     strangers: StrangersArg,
+    /// How several photos are combined before the identity encoder; extending goes on as the identity was made.
+    #[arg(long, value_name = "HOW", default_value = "concatenate", value_parser = combines())]
+    combine: Combine,
+    /// Weight of the image features of FaceID-PlusV2 beside the face embedding (weight_faceidv2) [default: 1].
+    #[arg(long, value_name = "SCALE", value_parser = finite::<f32>)]
+    shortcut_scale: Option<f32>,
     /// Stop at the first photo that cannot be used, instead of leaving it out.
     #[arg(long)]
     strict: bool,
@@ -136,6 +154,8 @@ impl PhotoArgs {
             "--strangers",
             "--strict",
             "--batch-size",
+            "--combine",
+            "--shortcut-scale",
             "--detector",
         ])
     }
@@ -175,6 +195,8 @@ impl PhotoArgs {
         Ok(EncodeOptions::default()
             .with_crop(self.crop()?)
             .with_batch_size(self.batch_size as usize)
+            .with_combine(self.combine)
+            .with_shortcut_scale(self.shortcut_scale.unwrap_or(1.0))
             .with_strangers(match self.strangers {
                 StrangersArg::Note => Strangers::Note,
                 StrangersArg::LeaveOut => Strangers::LeaveOut,
@@ -204,6 +226,12 @@ impl PhotoArgs {
         };
         Ok(Some(crop))
     }
+}
+
+/// Reads a way to combine photos by its name.
+fn combines() -> impl TypedValueParser<Value = Combine> {
+    let known = PossibleValuesParser::new(Combine::ALL.map(Combine::name));
+    known.try_map(|name| Combine::from_name(&name).ok_or("no way to combine photos"))
 }
 
 fn unused_detector() -> Failure {

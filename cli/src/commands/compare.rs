@@ -6,12 +6,13 @@ use crate::input::{self, Input};
 use crate::output;
 use crate::photos::notes;
 use crate::progress::{with_bar, Bar};
-use omniid::engine::Engine;
+use omniid::engine::{Engine, EngineOptions};
 use omniid::identity::similarity::{cosine, SimilaritySpace};
 use omniid::identity::Identity;
+use omniid::recogniser::{EmbeddingForm, FaceEmbedding};
 use omniid::{Error, ErrorKind};
 use serde::Serialize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 const EXAMPLES: &str = "\
 An identity file and a photo are one row each; a folder is one row made of all its photos. With the model that made them
@@ -20,6 +21,7 @@ apart, if it has them; without it they are compared as they are, which says much
 
 Examples:
   omniid compare anna.omniid ben.omniid
+  omniid compare --recogniser w600k_r50.onnx anna.omniid anna-1.jpg generated.png
   omniid compare -c omniid.safetensors photos/anna photos/ben stranger.jpg --csv";
 
 #[derive(clap::Args)]
@@ -28,6 +30,11 @@ pub struct Args {
     /// Identities (.omniid), photos, and folders of photos of one person; - for standard input.
     #[arg(required = true, num_args = 2.., value_name = "FILE")]
     inputs: Vec<PathBuf>,
+    /// Compare faces by a recognition network instead of identities by their model: w600k_r50.onnx, glintr100.onnx, SFace,
+    /// IR-SE50. Values are cosines of face embeddings; identities need the embeddings that an engine with a recogniser
+    /// keeps.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["checkpoint", "face_recogniser"])]
+    recogniser: Option<PathBuf>,
     /// Print JSON instead of a table.
     #[arg(long)]
     json: bool,
@@ -63,7 +70,80 @@ pub struct LeftOut {
     reason: String,
 }
 
+/// One row of a comparison by faces: the mean direction of the embeddings.
+fn face_row(input: Input, args: &Args, engine: &Engine) -> Outcome<FaceEmbedding> {
+    let limits = args.model.limits.limits();
+    let network = engine.info().recogniser.as_ref().map(|network| network.architecture);
+    let embeddings: Vec<FaceEmbedding> = match input {
+        Input::File(path) if !path.is_file() => {
+            let (photos, passed_over) = args.photo.collect(&[path], &limits)?;
+            passed_over.tell();
+            let each = photos.into_iter().map(|photo| engine.face_embedding(photo));
+            each.collect::<Result<_, _>>()?
+        }
+        input if input.is_picture() => vec![engine.face_embedding(args.photo.chosen(input.into_photo()))?],
+        input => {
+            let identity = Identity::load(input.into_source(), &limits)?;
+            let kept: Vec<FaceEmbedding> = identity.embeddings().iter().flatten().cloned().collect();
+            if let Some(other) = kept.iter().find(|own| own.architecture() != network) {
+                let text = format!("its face embeddings are by {}, another network", other.network());
+                return Err(Error::mismatch(text).into());
+            }
+            kept
+        }
+    };
+    let Some(first) = embeddings.first() else {
+        return Err(Error::unsupported("it has no face embeddings to compare with")
+            .with_remedy(omniid::remedy::KEPT_EMBEDDINGS)
+            .into());
+    };
+    let mut sum = vec![0f32; first.dimension()];
+    for embedding in &embeddings {
+        for (sum, value) in sum.iter_mut().zip(embedding.normalised()) {
+            *sum += value;
+        }
+    }
+    Ok(FaceEmbedding::new(first.network(), EmbeddingForm::Raw, sum)?)
+}
+
+/// [`run`] by a face recognition network.
+fn by_faces(args: &Args, recogniser: &Path) -> Outcome {
+    let limits = args.model.limits.limits();
+    let mut options = EngineOptions::built_in()?
+        .with_face_recogniser(recogniser)
+        .with_limits(limits);
+    options.detector = args.model.parts.detector.clone().map(Into::into);
+    let engine = with_bar(args.quiet, |progress| Engine::open_with_progress(options, progress))?;
+    let mut rows = Rows::default();
+    let mut faces: Vec<FaceEmbedding> = Vec::new();
+    for path in &args.inputs {
+        let name = input::name(path);
+        match Input::open(path, &limits).and_then(|input| face_row(input, args, &engine)) {
+            Ok(face) => {
+                rows.names.push(name);
+                faces.push(face);
+            }
+            Err(failure) => rows.leave_out(name, failure)?,
+        }
+    }
+    if faces.is_empty() {
+        return Err(rows.first_error.unwrap_or_else(|| Failure::usage("nothing to compare")));
+    }
+    let vectors: Vec<Vec<f32>> = faces.iter().map(FaceEmbedding::normalised).collect();
+    let row = |a: &Vec<f32>| vectors.iter().map(|b| dot(a, b)).collect();
+    let matrix = Matrix {
+        names: rows.names,
+        similarity: vectors.iter().map(row).collect(),
+        left_out: rows.left_out,
+    };
+    matrix.print(args)?;
+    Failure::partial(&rows.errors, args.inputs.len(), "inputs").map_or(Ok(()), Err)
+}
+
 pub fn run(args: Args) -> Outcome {
+    if let Some(recogniser) = &args.recogniser {
+        return by_faces(&args, recogniser);
+    }
     let limits = args.model.limits.limits();
     let inputs: Vec<Outcome<Input>> = args.inputs.iter().map(|path| Input::open(path, &limits)).collect();
     let is_photos =
@@ -103,13 +183,7 @@ pub fn run(args: Args) -> Outcome {
         left_out: rows.left_out,
         ..Matrix::new(rows.names, &rows.identities, engine.as_ref())?
     };
-    if args.json {
-        output::print_json(&matrix)?;
-    } else if args.csv {
-        output::print(matrix.csv())?;
-    } else {
-        output::print(matrix.table())?;
-    }
+    matrix.print(&args)?;
     Failure::partial(&rows.errors, args.inputs.len(), "inputs").map_or(Ok(()), Err)
 }
 
@@ -235,6 +309,14 @@ impl Matrix {
             similarity: rows,
             left_out: Vec::new(),
         })
+    }
+
+    fn print(&self, args: &Args) -> Outcome {
+        match (args.json, args.csv) {
+            (true, _) => output::print_json(self),
+            (_, true) => output::print(self.csv()),
+            _ => output::print(self.table()),
+        }
     }
 
     /// A table to read: numbered rows, so that long names do not break it.

@@ -11,7 +11,7 @@ use crate::picture::{save_png, Canvas, PictureTarget};
 use crate::progress::Bar;
 use crate::remedy;
 use image::RgbImage;
-use omniid::face::{DetectOptions, Face, FaceDetector};
+use omniid::face::{keypoints, DetectOptions, Face, FaceDetector, Landmarks};
 use omniid::{Error, ErrorKind, Limits};
 use serde::Serialize;
 use std::collections::HashSet;
@@ -21,6 +21,7 @@ const EXAMPLES: &str = "\
 Examples:
   omniid faces group.jpg -o group-faces.png
   omniid faces photos/ --detector yunet.onnx --json
+  omniid faces anna.jpg --keypoints control.png --keypoints-size 1024x1024
   omniid faces a.jpg b.jpg --detector omniid.safetensors --output-folder drawn";
 
 #[derive(clap::Args)]
@@ -40,6 +41,13 @@ pub struct Args {
     /// A folder for one PNG per photo; it is made if it is missing.
     #[arg(long, value_name = "FOLDER")]
     output_folder: Option<PathBuf>,
+    /// A PNG with the five keypoints of the largest face on black, as InstantID's ControlNet reads it, for a single
+    /// photo; - is standard output.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["output", "output_folder"])]
+    keypoints: Option<PathBuf>,
+    /// Size of that picture, such as 1024x1024: that of the picture to be generated [default: the photo's].
+    #[arg(long, value_name = "WxH", requires = "keypoints", value_parser = parse_size)]
+    keypoints_size: Option<(u32, u32)>,
     /// Lowest score of a face, 0 to 1 [default: the library's].
     #[arg(long, value_name = "SCORE", value_parser = parse_score)]
     threshold: Option<f32>,
@@ -84,6 +92,16 @@ fn parse_score(text: &str) -> Result<f32, String> {
     match text.parse() {
         Ok(score) if (0.0..=1.0).contains(&score) => Ok(score),
         _ => Err(format!("{text:?} is no score, 0 to 1")),
+    }
+}
+
+fn parse_size(text: &str) -> Result<(u32, u32), String> {
+    let sides = text
+        .split_once(['x', 'X'])
+        .map(|(width, height)| (width.parse(), height.parse()));
+    match sides {
+        Some((Ok(width), Ok(height))) if width > 0 && height > 0 => Ok((width, height)),
+        _ => Err(format!("{text:?} is no size, such as 1024x1024")),
     }
 }
 
@@ -136,6 +154,8 @@ pub fn run(args: Args) -> Outcome {
 enum Pictures {
     None,
     One(PictureTarget),
+    /// The keypoints of one photo's largest face, at this size or the photo's.
+    Keypoints(PictureTarget, Option<(u32, u32)>),
     /// A file for each photo, into a folder that nobody else writes into.
     Folder {
         files: Vec<PathBuf>,
@@ -145,6 +165,16 @@ enum Pictures {
 
 impl Pictures {
     fn check(photos: &[PathBuf], args: &Args) -> Outcome<Self> {
+        if let Some(file) = &args.keypoints {
+            if photos.len() != 1 {
+                return Err(Failure::usage(format!(
+                    "--keypoints is one picture, but there are {} photos",
+                    photos.len()
+                )));
+            }
+            let target = PictureTarget::new(file, args.force, args.json)?;
+            return Ok(Self::Keypoints(target, args.keypoints_size));
+        }
         match (&args.output, &args.output_folder) {
             (Some(file), _) if photos.len() == 1 => Ok(Self::One(PictureTarget::new(file, args.force, args.json)?)),
             (Some(_), _) => Err(Failure::usage(format!(
@@ -182,6 +212,19 @@ impl Pictures {
     fn draw(&self, index: usize, image: RgbImage, faces: &[Face]) -> Outcome<Option<String>> {
         match self {
             Self::None => Ok(None),
+            Self::Keypoints(target, size) => {
+                let Some(face) = faces.first() else {
+                    return Ok(None);
+                };
+                let (width, height) = size.unwrap_or(image.dimensions());
+                let scale = [
+                    width as f32 / image.width() as f32,
+                    height as f32 / image.height() as f32,
+                ];
+                let landmarks = face.landmarks.0.map(|[x, y]| [x * scale[0], y * scale[1]]);
+                target.write(&keypoints::draw(width, height, &Landmarks(landmarks))?)?;
+                Ok(Some(target.target().name()))
+            }
             Self::One(target) => {
                 target.write(&drawn(image, faces))?;
                 Ok(Some(target.target().name()))
@@ -197,7 +240,7 @@ impl Pictures {
     /// Prints a text where no picture goes.
     fn report(&self, text: String) -> Outcome {
         match self {
-            Self::One(target) => target.target().report(text),
+            Self::One(target) | Self::Keypoints(target, _) => target.target().report(text),
             _ => output::print(text),
         }
     }
