@@ -1938,11 +1938,21 @@ typedef struct omniid_conditioning_options {
    * do not look at it. Default: both count in full.
    */
   const float *siglip_weight;
+  /**
+   * For adapters whose keys and values depend on the denoising timestep (SD3.5), the timesteps, 0 to 1000, to compute
+   * them for: that of the step, or all of the schedule. An injection takes those of the call's sigma, a thousandth of
+   * the timestep. Other adapters refuse them. Default: none.
+   */
+  const float *timesteps;
+  /**
+   * Number of timesteps, at most 1000.
+   */
+  size_t timestep_count;
 } omniid_conditioning_options;
 
 /** Initialises an omniid_conditioning_options. */
 #define OMNIID_CONDITIONING_OPTIONS_INIT { sizeof(omniid_conditioning_options), 0, NULL, 0, 0, 0, 0, 0, NULL, \
-  NULL, NULL, NULL, NULL, 0, 0, 0, NULL }
+  NULL, NULL, NULL, NULL, 0, 0, 0, NULL, NULL, 0 }
 
 /**
  * Projects one or more identities to the keys and values of every layer of the engine's host. Each identity has a
@@ -2207,11 +2217,21 @@ typedef struct omniid_inject_call {
    * OMNIID_INJECT_CALL_INIT sets 1.
    */
   int64_t stream;
+  /**
+   * For SD3.5, whose layers attend to the image and the identity together: the keys that the layer makes of the
+   * image, before it normalises them, in the layout of the query; the query is that before it is normalised too.
+   * Default: none.
+   */
+  const omniid_tensor *image_keys;
+  /**
+   * The values that the layer makes of the image. As image_keys; both or none.
+   */
+  const omniid_tensor *image_values;
 } omniid_inject_call;
 
 /** Initialises an omniid_inject_call. */
 #define OMNIID_INJECT_CALL_INIT { sizeof(omniid_inject_call), 1.0f, 0, NULL, NULL, 0, 0, NULL, 0, 0.0f, 0.0f, \
-  0, 0, 1 }
+  0, 0, 1, NULL, NULL }
 
 /**
  * Adds the identities' attention to a layer's output, in place:

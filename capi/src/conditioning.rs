@@ -181,6 +181,12 @@ pub struct omniid_conditioning_options {
     /// Share of the second token set of adapters that have two (WithAnyone), 0 to 1; the first one has the rest. Others
     /// do not look at it. Default: both count in full.
     pub siglip_weight: *const f32,
+    /// For adapters whose keys and values depend on the denoising timestep (SD3.5), the timesteps, 0 to 1000, to compute
+    /// them for: that of the step, or all of the schedule. An injection takes those of the call's sigma, a thousandth of
+    /// the timestep. Other adapters refuse them. Default: none.
+    pub timesteps: *const f32,
+    /// Number of timesteps, at most 1000.
+    pub timestep_count: usize,
 }
 
 // SAFETY: `repr(C)`, size first, no padding, integers, pointers and an optional function.
@@ -322,6 +328,15 @@ unsafe fn options(raw: &omniid_conditioning_options, host: Option<&HostSpec>) ->
         options.composition_scale = number(raw.composition_scale, "composition_scale")?;
         options.style_boost = number(raw.style_boost, "style_boost")?;
         options.composition_boost = number(raw.composition_boost, "composition_boost")?;
+        unused(
+            !raw.timesteps.is_null() && raw.timestep_count == 0,
+            "set",
+            "timesteps",
+            "a timestep_count above 0",
+        )?;
+        if raw.timestep_count > 0 {
+            options.timesteps = pointer::slice(raw.timesteps, raw.timestep_count, "timesteps")?.to_vec();
+        }
         options.siglip_weight = number(raw.siglip_weight, "siglip_weight")?;
         if raw.layer_scale_count > 0 {
             let host = host.ok_or_else(|| {

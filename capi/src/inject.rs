@@ -62,11 +62,18 @@ pub struct omniid_inject_call {
     /// stream, -1 to wait until the work is done, otherwise the stream's handle; 0 is refused. Ignored on the CPU.
     /// OMNIID_INJECT_CALL_INIT sets 1.
     pub stream: i64,
+    /// For SD3.5, whose layers attend to the image and the identity together: the keys that the layer makes of the
+    /// image, before it normalises them, in the layout of the query; the query is that before it is normalised too.
+    /// Default: none.
+    pub image_keys: *const omniid_tensor,
+    /// The values that the layer makes of the image. As image_keys; both or none.
+    pub image_values: *const omniid_tensor,
 }
 
 // SAFETY: `repr(C)`, size first, no padding, numbers and pointers.
 unsafe impl CStruct for omniid_inject_call {
     const NAME: &'static str = "omniid_inject_call";
+    const EARLIER_SIZES: &'static [usize] = &[std::mem::offset_of!(omniid_inject_call, image_keys)];
 }
 
 /// A tensor of the host as `[batch, rows, heads, head_dim]` or `[batch, rows, heads * head_dim]`.
@@ -159,12 +166,27 @@ pub unsafe extern "C" fn omniid_inject(
             "query and output share memory; the output must be a tensor of its own, usually the layer's text attention",
         ));
     }
+    let image = |pointer: *const omniid_tensor, name: &str| -> Result<Option<TensorView<'_>>> {
+        if pointer.is_null() {
+            return Ok(None);
+        }
+        // SAFETY: as above.
+        let view = unsafe { tensor::view(pointer, name) }?;
+        if view.overlaps(&output) {
+            return Err(Error::invalid(format!("{name} and output share memory")));
+        }
+        rows_first(view, call.layout, name).map(Some)
+    };
+    let image_keys = image(call.image_keys, "image_keys")?;
+    let image_values = image(call.image_values, "image_values")?;
     let query = rows_first(query, call.layout, "query")?;
     let output = rows_first(output, call.layout, "output")?;
     // SAFETY: as above; the two do not overlap, so that the output is used by nobody else.
     let output = unsafe { output.writable() }.map_err(|error| error.context("output"))?;
     let stream = stream(call.stream, query.place())?;
     let call = InjectCall::new(call.layer, query, output)
+        .with_image_keys(image_keys)
+        .with_image_values(image_values)
         .with_step(step(call.flags, call.sigma, call.fraction)?)
         // SAFETY: as above.
         .with_roles(unsafe { roles(call.roles, call.role_count) }?)

@@ -176,6 +176,8 @@ class ConditioningOptions {
     ConditioningOptions &normalise_values(bool normalise) noexcept {
         return c_.normalise_values = normalise ? 1 : 0, *this;
     }
+    /// For SD3.5, the denoising timesteps, 0 to 1000, to compute keys and values for.
+    ConditioningOptions &timesteps(std::vector<float> timesteps) { return timesteps_ = std::move(timesteps), *this; }
     /// Number type of the stored keys and values.
     ConditioningOptions &precision(Precision precision) noexcept {
         return c_.precision = static_cast<std::int32_t>(precision), *this;
@@ -194,6 +196,8 @@ class ConditioningOptions {
         omniid_conditioning_options options = c_;
         options.layer_scales = layer_scales_.empty() ? nullptr : layer_scales_.data();
         options.layer_scale_count = layer_scales_.size();
+        options.timesteps = timesteps_.empty() ? nullptr : timesteps_.data();
+        options.timestep_count = timesteps_.size();
         options.composition_scale = address(composition_scale_);
         options.style_boost = address(style_boost_);
         options.composition_boost = address(composition_boost_);
@@ -207,7 +211,7 @@ class ConditioningOptions {
     }
 
     omniid_conditioning_options c_ = OMNIID_CONDITIONING_OPTIONS_INIT;
-    std::vector<float> layer_scales_;
+    std::vector<float> layer_scales_, timesteps_;
     std::optional<float> composition_scale_, style_boost_, composition_boost_, siglip_weight_;
 };
 
@@ -234,6 +238,8 @@ struct InjectCall {
     std::uint32_t latent_width = 0;     ///< Width of the latent image, likewise.
     std::int64_t stream = 1;            ///< CUDA stream in DLPack's numbering; ignored on the CPU.
     bool unchecked = false;             ///< Do not look for values in the query that are not finite.
+    std::optional<TensorView> image_keys{};   ///< SD3.5: the layer's keys of the image, before it normalises them.
+    std::optional<TensorView> image_values{}; ///< SD3.5: the layer's values of the image.
 
     /// A call with the defaults above.
     InjectCall(std::size_t layer_, const TensorView &query_, const TensorView &output_) noexcept
@@ -284,6 +290,15 @@ class Conditioning : public detail::Handle<omniid_conditioning, omniid_condition
         c.layer = call.layer;
         c.query = &query;
         c.output = &output;
+        omniid_tensor image_keys{}, image_values{};
+        if (call.image_keys.has_value()) {
+            image_keys = call.image_keys->c();
+            c.image_keys = &image_keys;
+        }
+        if (call.image_values.has_value()) {
+            image_values = call.image_values->c();
+            c.image_values = &image_values;
+        }
         c.layout = static_cast<std::int32_t>(call.layout);
         // An enumeration with this underlying type has its representation.
         c.roles = call.roles.empty() ? nullptr : reinterpret_cast<const std::int32_t *>(call.roles.data());

@@ -38,6 +38,15 @@ namespace OmniID
         /// <summary>Width of the latent picture. Needed by identities with a mask.</summary>
         public int LatentWidth;
 
+        /// <summary>
+        /// SD3.5: the keys that the layer makes of the image, before it normalises them, in the layout of the query; the
+        /// query is that before it is normalised too.
+        /// </summary>
+        public TensorView? ImageKeys;
+
+        /// <summary>SD3.5: the values that the layer makes of the image.</summary>
+        public TensorView? ImageValues;
+
         /// <summary>Do not search the query for values that are not finite.</summary>
         public bool Unchecked;
 
@@ -131,6 +140,10 @@ namespace OmniID
             native.Layer = NativeText.Size(call.Layer, nameof(call));
             native.Query = &nativeQuery;
             native.Output = &nativeOutput;
+            TensorView keys = call.ImageKeys.GetValueOrDefault(), values = call.ImageValues.GetValueOrDefault();
+            NativeTensor nativeKeys = TensorView.ToNative(&keys), nativeValues = TensorView.ToNative(&values);
+            native.ImageKeys = call.ImageKeys.HasValue ? &nativeKeys : null;
+            native.ImageValues = call.ImageValues.HasValue ? &nativeValues : null;
             native.Layout = (int)call.Layout;
             native.Flags = (call.Sigma.HasValue ? (uint)InjectFlag.Sigma : 0)
                 | (call.Fraction.HasValue ? (uint)InjectFlag.Fraction : 0)

@@ -65,6 +65,12 @@ namespace OmniID
         /// <summary>Whether the values of InstantX's FLUX adapter are normalised like its keys.</summary>
         public bool NormaliseValues { get; set; }
 
+        /// <summary>
+        /// For SD3.5, the denoising timesteps, 0 to 1000, to compute keys and values for: that of the step, or all of
+        /// the schedule.
+        /// </summary>
+        public float[]? Timesteps { get; set; }
+
         /// <summary>Number type of the stored keys and values.</summary>
         public Precision Precision { get; set; }
 
@@ -97,6 +103,8 @@ namespace OmniID
             native.EmbedsScaling = (int)EmbedsScaling;
             native.MaskMode = (int)MaskMode;
             native.Precision = (int)Precision;
+            native.Timesteps = (float*)pins.Array(Timesteps);
+            native.TimestepCount = (UIntPtr)(Timesteps?.Length ?? 0);
             native.Injection = (int)Injection;
             native.ZeroTokens = (UIntPtr)ZeroTokens;
             native.NormaliseValues = NormaliseValues ? 1 : 0;

@@ -1198,6 +1198,12 @@ class omniid_conditioning_options(ctypes.Structure):
     #: Share of the second token set of adapters that have two (WithAnyone), 0 to 1; the first one has the rest. Others
     #: do not look at it. Default: both count in full.
     siglip_weight: ctypes._Pointer[c_float] | ctypes.Array[c_float] | None
+    #: For adapters whose keys and values depend on the denoising timestep (SD3.5), the timesteps, 0 to 1000, to compute
+    #: them for: that of the step, or all of the schedule. An injection takes those of the call's sigma, a thousandth of
+    #: the timestep. Other adapters refuse them. Default: none.
+    timesteps: ctypes._Pointer[c_float] | ctypes.Array[c_float] | None
+    #: Number of timesteps, at most 1000.
+    timestep_count: int
 
     _fields_ = [
         ("struct_size", c_uint32),
@@ -1217,6 +1223,8 @@ class omniid_conditioning_options(ctypes.Structure):
         ("injection", c_int32),
         ("normalise_values", c_int32),
         ("siglip_weight", POINTER(c_float)),
+        ("timesteps", POINTER(c_float)),
+        ("timestep_count", c_size_t),
     ]
 
     @classmethod
@@ -1262,6 +1270,12 @@ class omniid_inject_call(ctypes.Structure):
     #: stream, -1 to wait until the work is done, otherwise the stream's handle; 0 is refused. Ignored on the CPU.
     #: OMNIID_INJECT_CALL_INIT sets 1.
     stream: int
+    #: For SD3.5, whose layers attend to the image and the identity together: the keys that the layer makes of the
+    #: image, before it normalises them, in the layout of the query; the query is that before it is normalised too.
+    #: Default: none.
+    image_keys: ctypes._Pointer[omniid_tensor] | ctypes.Array[omniid_tensor] | None
+    #: The values that the layer makes of the image. As image_keys; both or none.
+    image_values: ctypes._Pointer[omniid_tensor] | ctypes.Array[omniid_tensor] | None
 
     _fields_ = [
         ("struct_size", c_uint32),
@@ -1278,6 +1292,8 @@ class omniid_inject_call(ctypes.Structure):
         ("latent_height", c_uint32),
         ("latent_width", c_uint32),
         ("stream", c_int64),
+        ("image_keys", POINTER(omniid_tensor)),
+        ("image_values", POINTER(omniid_tensor)),
     ]
 
     @classmethod

@@ -233,6 +233,8 @@ class Conditioning(Owner):
         stream: int | None = None,
         layout: Layout | str = Layout.ROWS_FIRST,
         unchecked: bool = False,
+        image_keys: TensorLike | None = None,
+        image_values: TensorLike | None = None,
     ) -> None:
         """Adds the identities' attention to a layer's output, in the output's own memory:
         output += sum over identities of scale x mask x softmax(query Kt / sqrt(head_dim)) V.
@@ -247,6 +249,9 @@ class Conditioning(Owner):
         and width of the latent picture, by those with a mask. `stream` is the CUDA stream of the tensors in DLPack's
         numbering; default: torch's current one for torch tensors, else the legacy default stream. `unchecked` skips
         the search for values in the query that are not finite.
+
+        `image_keys` and `image_values` are for SD3.5, whose layers attend to the image and the identity together: what
+        the layer makes of the image, in the layout of the query; keys and query before the layer normalises them.
         """
         handle = self._held()
         scratch = _scratch()
@@ -256,6 +261,8 @@ class Conditioning(Owner):
             stream = torch_stream(query)
         call.query, keep_query = scratch.query.describe(query, "query", False, stream)
         call.output, keep_output = scratch.output.describe(output, "output", True, stream)
+        call.image_keys, keep_keys = scratch.image_keys.optional(image_keys, "image_keys", stream)
+        call.image_values, keep_values = scratch.image_values.optional(image_values, "image_values", stream)
         call.scale = scale
         call.stream = stream
         call.layout = layout if type(layout) is Layout else choice(Layout, layout, "layout")
@@ -268,7 +275,7 @@ class Conditioning(Owner):
         status = lib.omniid_inject(handle.pointer, scratch.pointer)
         if status:
             raise failure(status)
-        del keep_query, keep_output
+        del keep_query, keep_output, keep_keys, keep_values
 
     @property
     def is_residual(self) -> bool:
@@ -353,6 +360,7 @@ class _Scratch(threading.local):
         self.residual = _abi.omniid_residual_call.new()
         self.residual_pointer = ctypes.pointer(self.residual)
         self.query, self.output = Slot(), Slot()
+        self.image_keys, self.image_values = Slot(), Slot()
 
 
 _local = _Scratch()

@@ -494,6 +494,7 @@ class Engine(Owner):
         injection: Injection | str = Injection.ADD,
         zero_tokens: int = 0,
         normalise_values: bool = False,
+        timesteps: Sequence[float] | None = None,
         precision: Precision | str = Precision.F32,
         composition_scale: float | None = None,
         style_boost: float | None = None,
@@ -509,9 +510,11 @@ class Engine(Owner):
         factor for each layer in the order of `host_layers`. `mask_mode` is whose rules for placing masks are followed,
         "comfyui" or "diffusers". `injection` is how an identity's attention joins the layer's output, `zero_tokens` the
         number of further tokens with zero keys and values in each softmax; `**omniid.pulid("fidelity")` sets both as
-        PuLID does. `normalise_values` normalises the values of InstantX's FLUX adapter like its keys. `precision` is
-        the number type of the stored keys and values. `composition_scale`, `style_boost` and `composition_boost` are
-        weights of the weight types that know them; default: the identity's scale. `siglip_weight` is the share of
+        PuLID does. `normalise_values` normalises the values of InstantX's FLUX adapter like its keys. `timesteps`
+        are for SD3.5: the denoising timesteps, 0 to 1000, to compute keys and values for, one for each conditioning or
+        all of the schedule. `precision` is the number type of the stored keys and values. `composition_scale`,
+        `style_boost` and `composition_boost` are weights of the weight types that know them; default: the identity's
+        scale. `siglip_weight` is the share of
         WithAnyone's second token set, 0 to 1, the first one has the rest; default: both count in full.
         """
         handle = self._held()
@@ -523,6 +526,11 @@ class Engine(Owner):
         options.injection = choice(Injection, injection, "injection")
         options.zero_tokens = int(zero_tokens)
         options.normalise_values = int(bool(normalise_values))
+        if timesteps is not None:
+            steps = np.ascontiguousarray(timesteps, dtype=np.float32).reshape(-1)
+            keep.append(steps)
+            options.timesteps = steps.ctypes.data_as(ctypes.POINTER(ctypes.c_float))
+            options.timestep_count = steps.size
         options.precision = choice(Precision, precision, "precision")
         if layer_scales is not None:
             scales = np.ascontiguousarray(layer_scales, dtype=np.float32).reshape(-1)

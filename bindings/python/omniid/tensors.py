@@ -214,6 +214,10 @@ class Slot:
             "tensor"
         )
 
+    def optional(self, value: TensorLike | None, what: str, stream: int) -> tuple[TensorPointer | None, object]:
+        """As `describe`, for a tensor to read that may be missing."""
+        return (None, None) if value is None else self.describe(value, what, False, stream)
+
     def _torch(self, torch: Any, value: Any, what: str) -> object:
         tensor = self.tensor
         kind = _torch_code(torch, value.dtype)

@@ -417,6 +417,9 @@ fn conditioning_options_count_or_are_refused() {
         "injection": |o| o.injection = 3 => Refused("injection: 3");
         "normalise_values": |o| o.normalise_values = 2 => Refused("normalise_values: 2");
         "normalise_values": |o| o.normalise_values = 1 => Refused("normalise");
+        "timesteps": |o| o.timesteps = NUMBERS.as_ptr() => Refused("timesteps is set");
+        "timestep_count": |o| o.timestep_count = 1 => Refused("timesteps");
+        "timesteps": |o| (o.timesteps, o.timestep_count) = (NUMBERS.as_ptr(), 1) => Refused("timesteps are given");
         "siglip_weight": |o| o.siglip_weight = NUMBERS.as_ptr() => Harmless("documented: others do not look at it");
     ];
     check("omniid_conditioning_options", conditioning_options, rows, |options| {
@@ -474,6 +477,9 @@ fn inject_calls_count_or_are_refused() {
         "latent_width": |c| (c.latent_height, c.latent_width) = (2, 3)
             => Harmless("documented: identities without a mask do not look at it");
         "stream": |c| c.stream = 7 => Harmless("documented: ignored on the CPU");
+        "image_keys": |c| c.image_keys = c.query => Refused("image keys or values are given");
+        "image_values": |c| c.image_values = c.output => Refused("image_values and output share memory");
+        "image_values": |c| c.image_values = c.query => Refused("image keys or values are given");
     ];
     check("omniid_inject_call", start, rows, |call| {
         // SAFETY: initialised structs of this test.
@@ -546,8 +552,8 @@ fn sizes_of_the_first_release_are_accepted() {
         let status = objects.encode(&photo, &encode_options());
         assert_eq!(status == OMNIID_STATUS_OK, accepted, "photo of {size} bytes");
     }
-    // Conditioning options without what came with PuLID, as in the first release.
-    for (size, accepted) in [(80, true), (88, false), (96, false), (104, true), (112, true)] {
+    // Conditioning options without what came with PuLID and SD3.5, as in the first release.
+    for (size, accepted) in [(80, true), (88, false), (104, false), (120, true), (128, true)] {
         let mut options = conditioning_options();
         options.struct_size = size;
         let status = objects.condition(&objects.input(), &options);
@@ -579,7 +585,6 @@ fn sizes_of_the_first_release_are_accepted() {
         ("omniid_detect_options", size_of::<omniid_detect_options>(), 32),
         ("omniid_face", size_of::<omniid_face>(), 64),
         ("omniid_conditioning_input", size_of::<omniid_conditioning_input>(), 72),
-        ("omniid_inject_call", size_of::<omniid_inject_call>(), 88),
     ] {
         assert_eq!(
             size, first,

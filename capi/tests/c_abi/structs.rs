@@ -279,7 +279,8 @@ impl Session {
             if bytes.next() & 3 != 0 {
                 // As in `open`.
                 (*input).composition = null();
-                if (*input).mask.is_null() {
+                if (*input).mask.is_null() || (*input).mask_height == 0 || (*input).mask_width == 0 {
+                    (*input).mask = null();
                     ((*input).mask_height, (*input).mask_width) = (0, 0);
                 }
                 if (*input).step_range == 0 {
@@ -290,6 +291,14 @@ impl Session {
             let mut number = || if bytes.flag() { numbers.as_ptr() } else { null() };
             ((*raw).composition_scale, (*raw).style_boost, (*raw).composition_boost) = (number(), number(), number());
             (*raw).siglip_weight = number();
+            // There are two numbers.
+            ((*raw).timesteps, (*raw).timestep_count) = (number(), (*raw).timestep_count % 3);
+            if bytes.next() & 3 != 0 {
+                // As in `open`: what this model and the usual weight type refuse.
+                ((*raw).composition_scale, (*raw).style_boost, (*raw).composition_boost) = (null(), null(), null());
+                ((*raw).timesteps, (*raw).timestep_count) = (null(), 0);
+                ((*raw).injection, (*raw).normalise_values) = ((*raw).injection & 1, 0);
+            }
             ((*raw).progress, (*raw).progress_user_data) = (None, null_mut());
             let options = if bytes.flag() { raw } else { null_mut() };
             let status = omniid_conditioning_create(self.engine, input, 1, options, &mut out);
@@ -347,7 +356,14 @@ impl Session {
             },
             byte_offset: u64::from(bytes.next() % 64),
         };
-        let (query, mut output) = (tensor(0, bytes), tensor(1, bytes));
+        let (mut query, mut output) = (tensor(0, bytes), tensor(1, bytes));
+        if bytes.next() & 3 != 0 {
+            // As in `open`: aligned, of one type.
+            query.dtype.code = 2;
+            output.dtype = query.dtype;
+            query.byte_offset &= !3;
+            output.byte_offset &= !3;
+        }
         // SAFETY: as in `open`; a tensor spans at most (2 + 4 + 4 + 8) * 249 + 1 numbers and 63 bytes, or is refused.
         unsafe {
             (*raw).layer %= 3;
@@ -360,6 +376,9 @@ impl Session {
                 // As in `open`.
                 (*raw).roles = null();
             }
+            // Refused by this model's layers, after they were looked at.
+            (*raw).image_keys = if bytes.next() & 7 == 1 { &query } else { null() };
+            (*raw).image_values = if bytes.next() & 7 == 1 { &output } else { null() };
             omniid_inject(self.conditioning, raw)
         }
     }

@@ -729,6 +729,14 @@ namespace OmniID.Native
         /// Others do not look at it. Default: both count in full.
         /// </summary>
         public float* SiglipWeight;
+        /// <summary>
+        /// For adapters whose keys and values depend on the denoising timestep (SD3.5), the timesteps, 0 to 1000, to
+        /// compute them for: that of the step, or all of the schedule. An injection takes those of the call's sigma, a
+        /// thousandth of the timestep. Other adapters refuse them. Default: none.
+        /// </summary>
+        public float* Timesteps;
+        /// <summary>Number of timesteps, at most 1000.</summary>
+        public UIntPtr TimestepCount;
 
         /// <summary>What OMNIID_CONDITIONING_OPTIONS_INIT is in C.</summary>
         public static NativeConditioningOptions Create()
@@ -788,6 +796,14 @@ namespace OmniID.Native
         /// the CPU. OMNIID_INJECT_CALL_INIT sets 1.
         /// </summary>
         public long Stream;
+        /// <summary>
+        /// For SD3.5, whose layers attend to the image and the identity together: the keys that the layer makes of the
+        /// image, before it normalises them, in the layout of the query; the query is that before it is normalised too.
+        /// Default: none.
+        /// </summary>
+        public NativeTensor* ImageKeys;
+        /// <summary>The values that the layer makes of the image. As image_keys; both or none.</summary>
+        public NativeTensor* ImageValues;
 
         /// <summary>What OMNIID_INJECT_CALL_INIT is in C.</summary>
         public static NativeInjectCall Create()
