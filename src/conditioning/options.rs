@@ -142,8 +142,9 @@ pub struct ConditioningOptions {
     /// and a conditioning for each step, or all of the schedule. Injection takes those of the step's sigma, which is a
     /// thousandth of the timestep.
     ///
-    /// For SD3.5 Large one timestep takes 47 MB for each side of guidance in f32 and some 80 GFLOP, a thousandth of what
-    /// the host computes for a step. So a conditioning for each step is the lighter choice, a table the simpler one.
+    /// For SD3.5 Large one timestep takes 47 MB for each side of guidance in f32, and both sides 0.8 s on two cores,
+    /// where the injection into its layers at 1024 × 1024 takes 44 s. So a conditioning for each step costs little time
+    /// and the least memory; a table of 28 timesteps fills 2.6 GB.
     pub timesteps: Vec<f32>,
     /// Share of the second token set of adapters that have two (WithAnyone's `siglip_weight`), 0 to 1; the first one has
     /// the rest. `None`: both count in full, as the reference code has it by default. Without effect on other adapters.
