@@ -1,6 +1,6 @@
 //! OmniID's contender in the comparison with its peers; started by `benches/peers/compare.py`.
 //!
-//! `encode`, `inject` and `embed` prepare, print a JSON line, then compute one round for each line of standard input and
+//! `encode`, `inject`, `embed` and `pulid` prepare, print a JSON line, then compute one round for each line of standard input and
 //! answer with the seconds it took. `peak` measures the fused multiply-add rate of the machine.
 
 #[path = "../kernels/benches/peak/mod.rs"]
@@ -9,14 +9,18 @@ mod peak;
 use candle_core::{DType, Device, Tensor};
 use half::bf16;
 use omniid::adapter::{Adapter, AdapterLayer, Linear};
+use omniid::candle_nn::VarBuilder;
 use omniid::conditioning::{Conditioning, ConditioningOptions, IdentityInput, Role};
+use omniid::encoder::{Encoder, EncoderConfig, Features, IdFormerConfig};
 use omniid::engine::{EncodeOptions, Engine, EngineOptions};
 use omniid::host::{HostLayer, HostSpec};
 use omniid::image::{Rgb, RgbImage};
 use omniid::inject::{InjectCall, TensorView, TensorViewMut};
 use omniid::photo::Photo;
 use omniid::recogniser::FaceRecogniser;
+use omniid::vit::{VisionConfig, VisionTransformer};
 use omniid::Limits;
+use omniid_kernels::layers::{random_tensors, TensorSpec};
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::io::BufRead;
@@ -29,7 +33,7 @@ fn main() -> Outcome {
     let mut arguments = std::env::args().skip(1);
     let task = arguments
         .next()
-        .ok_or("usage: contender encode|inject|embed|peak [options]")?;
+        .ok_or("usage: contender encode|inject|embed|pulid|peak [options]")?;
     let options = Options::parse(arguments)?;
     if let Some(threads) = options.one("threads") {
         // Before the first computation: the worker pool is made then.
@@ -39,6 +43,7 @@ fn main() -> Outcome {
         "encode" => encode(&options),
         "inject" => inject(&options),
         "embed" => embed(&options),
+        "pulid" => pulid(),
         "peak" => peak(&options),
         other => Err(format!("unknown task {other:?}").into()),
     }
@@ -128,6 +133,31 @@ fn embed(options: &Options) -> Outcome {
     })];
     serve(|| {
         recogniser.embed(&crops)?;
+        Ok(())
+    })
+}
+
+/// One photo per round through EVA02-CLIP-L/14-336 and IDFormer at their published sizes, random weights.
+fn pulid() -> Outcome {
+    let device = Device::Cpu;
+    let (vision, former) = (VisionConfig::eva02_clip_l14_336(), IdFormerConfig::published());
+    let former = EncoderConfig::IdFormer(former);
+    let random = |specs: Vec<TensorSpec>| -> Outcome<VarBuilder<'static>> {
+        let tensors = random_tensors(&specs, 1)?.into_iter().collect();
+        Ok(VarBuilder::from_tensors(tensors, DType::F32, &device))
+    };
+    let model = VisionTransformer::load(&vision, random(VisionTransformer::tensors(&vision)?)?)?;
+    let encoder = Encoder::load(&former, random(former.tensors()?)?)?;
+    let pixels = Tensor::ones((1, 3, 336, 336), DType::F32, &device)?;
+    let face = Tensor::ones(512, DType::F32, &device)?;
+    serve(|| {
+        let (levels, class) = model.levels_and_embeds(&pixels, &[4, 8, 12, 16, 20])?;
+        let photo = Features {
+            image: Some(Tensor::cat(&levels, 1)?.squeeze(0)?),
+            embedding: Some(Tensor::cat(&[&face, &class.squeeze(0)?], 0)?),
+            ..Features::default()
+        };
+        encoder.encode(&[photo])?;
         Ok(())
     })
 }

@@ -213,9 +213,28 @@ def embed(options, peak):
         )
 
 
+#: Multiply-adds of a photo through EVA02-CLIP-L/14-336 and IDFormer, in billions.
+PULID_MULTIPLY_ADDS = 205
+
+
+def pulid(options, peak):
+    print("\n## PuLID: one photo through EVA02-CLIP-L/14-336 and IDFormer, f32, random weights\n")
+    print("| | seconds | spread | ratio | peak memory, GB | of f32 peak |")
+    print("|---|---|---|---|---|---|")
+    ours = Contender("OmniID", [CONTENDER, "pulid", "--threads", options.threads])
+    theirs = Contender("PyTorch", python("torch-pulid", "--threads", options.threads))
+    race([ours, theirs], options.rounds)
+    for contender in (ours, theirs):
+        print(
+            f"| {contender.name} | {contender.median:.2f} | {contender.spread:.0%} "
+            f"| {contender.median / theirs.median:.2f} | {contender.peak_bytes / 1e9:.2f} "
+            f"| {2 * PULID_MULTIPLY_ADDS / contender.median / peak:.0%} |"
+        )
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", nargs="?", choices=["encode", "inject", "embed", "all"], default="all")
+    parser.add_argument("what", nargs="?", choices=["encode", "inject", "embed", "pulid", "all"], default="all")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--host", action="append", choices=list(HOSTS), help="default: all")
@@ -232,6 +251,8 @@ def main():
         inject(options, peak)
     if options.what in ("embed", "all"):
         embed(options, peak)
+    if options.what in ("pulid", "all"):
+        pulid(options, peak)
 
 
 if __name__ == "__main__":

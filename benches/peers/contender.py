@@ -78,6 +78,39 @@ def ort_embed(options):
     serve(prepare)
 
 
+def torch_pulid(options):
+    """One photo per round through EVA02-CLIP-L/14-336 (timm) and IDFormer, random weights."""
+    import sys
+    from pathlib import Path
+
+    import timm
+    import torch
+
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests" / "parity"))
+    from cases.common import randomise
+    from cases.identity_encoders import IdFormer
+
+    torch.set_num_threads(options.threads)
+
+    def prepare():
+        vision = timm.create_model("eva02_large_patch14_clip_336", num_classes=768).eval()
+        former = randomise(IdFormer(1280, 1024, 2048, width=1024, heads=16, tokens=32, inner=1024, growth=4))
+        levels = []
+        for block in (4, 8, 12, 16, 20):
+            vision.blocks[block].register_forward_pre_hook(lambda _, inputs: levels.append(inputs[0]))
+        pixels, face = torch.ones(1, 3, 336, 336), torch.ones(1, 512)
+
+        def round_():
+            levels.clear()
+            with torch.inference_mode():
+                class_embedding = vision(pixels)
+                former(torch.cat([face, class_embedding], 1), levels)
+
+        return round_, {}
+
+    serve(prepare)
+
+
 def diffusers_inject(options):
     """The IP-Adapter processor of diffusers on every cross-attention layer of a host."""
     import torch
@@ -115,7 +148,7 @@ def diffusers_inject(options):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("task", choices=["torch-encode", "ort-encode", "ort-embed", "diffusers-inject"])
+    parser.add_argument("task", choices=["torch-encode", "ort-encode", "ort-embed", "torch-pulid", "diffusers-inject"])
     parser.add_argument("--weights")
     parser.add_argument("--photos", nargs="*", default=[])
     parser.add_argument("--dtype", default="float32")
@@ -129,6 +162,7 @@ def main():
         "torch-encode": torch_encode,
         "ort-encode": ort_encode,
         "ort-embed": ort_embed,
+        "torch-pulid": torch_pulid,
         "diffusers-inject": diffusers_inject,
     }
     tasks[options.task](options)

@@ -74,16 +74,16 @@ class Attention(nn.Module):
 class IdFormer(nn.Module):
     """Latents, joined by tokens of the embeddings, that read one level after the other."""
 
-    def __init__(self, embedding, features, context, width=16, heads=1, tokens=6, id_tokens=5, depth=10):
+    def __init__(self, embedding, features, context, width=16, heads=1, tokens=6, id_tokens=5, depth=10, inner=0, growth=3):
         super().__init__()
         self.width, self.tokens, self.id_tokens = width, tokens, id_tokens
         self.latents = nn.Parameter(torch.empty(1, tokens, width))
         self.proj_out = nn.Parameter(torch.empty(width, context))
-        self.id_embedding_mapping = mapping(embedding, 18, 22, id_tokens * width)
+        self.id_embedding_mapping = mapping(embedding, inner or 18, inner or 22, id_tokens * width)
         for level in range(LEVELS):
-            setattr(self, f"mapping_{level}", mapping(features, 16, 14, width))
+            setattr(self, f"mapping_{level}", mapping(features, inner or 16, inner or 14, width))
         feed_forward = lambda: nn.Sequential(
-            nn.LayerNorm(width), nn.Linear(width, 3 * width, bias=False), nn.GELU(), nn.Linear(3 * width, width, bias=False)
+            nn.LayerNorm(width), nn.Linear(width, growth * width, bias=False), nn.GELU(), nn.Linear(growth * width, width, bias=False)
         )
         self.layers = nn.ModuleList(
             nn.ModuleList([Attention(width, heads, 64), feed_forward()]) for _ in range(depth)
