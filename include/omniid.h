@@ -2364,12 +2364,12 @@ omniid_status omniid_inject_residual(const omniid_conditioning *conditioning,
  */
 
 /**
- * The names of kohya's trainer and of ComfyUI: `lora_unet_….lora_down.weight`.
+ * The names of kohya's trainer and of ComfyUI: `lora_unet_NAME.lora_down.weight`.
  */
 #define OMNIID_LORA_FORMAT_KOHYA 0
 
 /**
- * The names of diffusers and PEFT: `unet.….lora_A.weight`.
+ * The names of diffusers and PEFT: `unet.NAME.lora_A.weight`.
  */
 #define OMNIID_LORA_FORMAT_DIFFUSERS 1
 

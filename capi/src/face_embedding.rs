@@ -19,9 +19,9 @@ use omniid_capi_export::export;
 use std::ffi::c_char;
 use std::sync::Arc;
 
-/// The names of kohya's trainer and of ComfyUI: `lora_unet_….lora_down.weight`.
+/// The names of kohya's trainer and of ComfyUI: `lora_unet_NAME.lora_down.weight`.
 pub const OMNIID_LORA_FORMAT_KOHYA: i32 = 0;
-/// The names of diffusers and PEFT: `unet.….lora_A.weight`.
+/// The names of diffusers and PEFT: `unet.NAME.lora_A.weight`.
 pub const OMNIID_LORA_FORMAT_DIFFUSERS: i32 = 1;
 
 /// DLPack's number of the default stream; host memory has none.

@@ -245,9 +245,9 @@ namespace OmniID
     /// <summary>The names in a LoRA file.</summary>
     public enum LoraFormat
     {
-        /// <summary>The names of kohya's trainer and of ComfyUI: <c>lora_unet_….lora_down.weight</c>.</summary>
+        /// <summary>The names of kohya's trainer and of ComfyUI: <c>lora_unet_NAME.lora_down.weight</c>.</summary>
         Kohya = 0,
-        /// <summary>The names of diffusers and PEFT: <c>unet.….lora_A.weight</c>.</summary>
+        /// <summary>The names of diffusers and PEFT: <c>unet.NAME.lora_A.weight</c>.</summary>
         Diffusers = 1,
     }
 

@@ -372,10 +372,10 @@ OMNIID_INJECT_FLAG_FRACTION = 2
 #: the attention.
 OMNIID_INJECT_FLAG_UNCHECKED = 4
 
-#: The names of kohya's trainer and of ComfyUI: `lora_unet_….lora_down.weight`.
+#: The names of kohya's trainer and of ComfyUI: `lora_unet_NAME.lora_down.weight`.
 OMNIID_LORA_FORMAT_KOHYA = 0
 
-#: The names of diffusers and PEFT: `unet.….lora_A.weight`.
+#: The names of diffusers and PEFT: `unet.NAME.lora_A.weight`.
 OMNIID_LORA_FORMAT_DIFFUSERS = 1
 
 

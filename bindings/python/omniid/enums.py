@@ -222,9 +222,9 @@ class EmbeddingForm(enum.IntEnum):
 class LoraFormat(enum.IntEnum):
     """The names in a LoRA file."""
 
-    #: The names of kohya's trainer and of ComfyUI: `lora_unet_….lora_down.weight`.
+    #: The names of kohya's trainer and of ComfyUI: `lora_unet_NAME.lora_down.weight`.
     KOHYA = 0
-    #: The names of diffusers and PEFT: `unet.….lora_A.weight`.
+    #: The names of diffusers and PEFT: `unet.NAME.lora_A.weight`.
     DIFFUSERS = 1
 
 
