@@ -75,9 +75,9 @@ impl Engine {
     /// the one that is meant. A photo that brings its embedding is not looked at.
     ///
     /// # Errors
-    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for an engine without a face recogniser and for an
-    /// identity without face embeddings, [`ErrorKind::NoFace`](crate::ErrorKind::NoFace) for a picture without a face,
-    /// [`ErrorKind::Mismatch`](crate::ErrorKind::Mismatch) for embeddings of different networks; those of
+    /// [`ErrorKind::Unsupported`] for an engine without a face recogniser and for an
+    /// identity without face embeddings, [`ErrorKind::NoFace`] for a picture without a face,
+    /// [`ErrorKind::Mismatch`] for embeddings of different networks; those of
     /// [`Photo::decode`].
     pub fn likeness<'p>(&self, identity: &Identity, photo: impl Into<Photo<'p>>) -> Result<Likeness> {
         let photo = photo.into();

@@ -28,7 +28,7 @@ pub struct PersonArgs {
     #[arg(short, long)]
     pub quiet: bool,
     /// Face embeddings instead of photos, for models that read nothing else: a numpy array (.npy) as insightface gives
-    /// them, [512] or [photos, 512]; rows of length 1 count as normalised. May be given several times.
+    /// them, of shape 512 or photos x 512; rows of length 1 count as normalised. May be given several times.
     #[arg(long, value_name = "FILE", requires = "embedding_network", help_heading = "Photos")]
     embedding: Vec<PathBuf>,
     /// The network that made the embeddings: buffalo_l, antelopev2, w600k_r50, glintr100, …
