@@ -20,6 +20,9 @@ mod residual;
 mod structs;
 #[path = "c_abi/support.rs"]
 mod support;
-#[path = "../../examples/untrained_model.rs"]
+#[path = "../../examples/untrained_adapters.rs"]
 #[allow(dead_code)]
+mod untrained_adapters;
+#[path = "../../examples/untrained_model.rs"]
+#[allow(dead_code, clippy::duplicate_mod)]
 mod untrained_model;

@@ -2,7 +2,7 @@
 # Runs the C examples and tests under AddressSanitizer (with its leak check) and under valgrind.
 #
 #   tests/c/run.sh                  builds the library with cargo first
-#   OMNIID_LIB=DIR tests/c/run.sh   takes libomniid.so and examples/untrained_model from DIR
+#   OMNIID_LIB=DIR tests/c/run.sh   takes libomniid.so and examples/untrained_{model,adapters} from DIR
 #
 # The Rust side is not instrumented: AddressSanitizer sees its allocations and every access of the C side.
 set -euo pipefail
@@ -21,6 +21,7 @@ ln -s libomniid.so "$work/$soname"
 export LD_LIBRARY_PATH=$work
 model=$work/model.safetensors
 "$lib/examples/untrained_model" "$model"
+"$lib/examples/untrained_adapters" "$work"
 # A photo that needs no other tool: a binary-exact BMP of 16 x 16 grey pixels.
 photo=$work/photo.bmp
 {
@@ -29,6 +30,7 @@ photo=$work/photo.bmp
   printf '\000\000\000\003\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000'
   head -c 768 /dev/zero | tr '\0' '\177'
 } > "$photo"
+people=(examples/photos/person-1/01.jpg examples/photos/person-2/01.jpg)
 
 build() { # source, program, further flags
   local source=$1 program=$2
@@ -47,6 +49,10 @@ run_all() { # runner..., programs from $work/$kind
   "$@" "$work/$kind-abi" "$model" "$work"
   "$@" "$work/$kind-threads" "$model"
   "$@" "$work/$kind-changed" "$model" "$work"
+  # Two people of the examples: with a face to be found, aligned and recognised.
+  "$@" "$work/$kind-faceid" "$work/faceid.safetensors" "${people[@]}" "$work/$kind-lora.safetensors"
+  test -s "$work/$kind-lora.safetensors"
+  "$@" "$work/$kind-pulid_flux" "$work/residual.safetensors" "$photo"
 }
 
 # Runs a program that must end with this status.
@@ -57,8 +63,8 @@ ends_with() { # status, command...
   [[ $status == "$expected" ]] || { echo "$*: status $status, expected $expected" >&2; exit 1; }
 }
 
-sources=(examples/c/identity.c examples/c/inject.c tests/c/abi.c tests/c/threads.c tests/c/changed.c tests/c/leaks.c
-  tests/c/exit.c)
+sources=(examples/c/identity.c examples/c/inject.c examples/c/faceid.c examples/c/pulid_flux.c tests/c/abi.c
+  tests/c/threads.c tests/c/changed.c tests/c/leaks.c tests/c/exit.c)
 
 echo "AddressSanitizer"
 for source in "${sources[@]}"; do
@@ -66,6 +72,14 @@ for source in "${sources[@]}"; do
 done
 ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 run_all asan env
 ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 "$work/asan-leaks" "$model" 1000
+# With the face recogniser in a file of its own.
+ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 "$work/asan-faceid" "$work/faceid-plus.safetensors" "${people[@]}" \
+  "$work/lora.safetensors" "$work/faceid.safetensors"
+
+echo "the examples' Makefile"
+cp -r examples/c "$work/examples"
+make --silent -C "$work/examples" "INCLUDE=$PWD/include" "LIB=$work" "CFLAGS=-std=c11 -O1 -Wall -Wextra -Werror"
+for source in examples/c/*.c; do test -x "$work/examples/$(basename "$source" .c)"; done
 
 echo "plain"
 for source in "${sources[@]}"; do

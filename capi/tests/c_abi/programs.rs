@@ -1,6 +1,6 @@
 //! C programs, linked with the shared and the static library.
 
-use crate::support::{c_compiler, has, library, library_folder, model, root, run, stdout};
+use crate::support::{adapters, c_compiler, has, library, library_folder, model, root, run, stdout};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -110,6 +110,32 @@ fn examples_run_with_both_libraries() {
             (2, 6, 24)
         );
     }
+}
+
+#[test]
+fn examples_of_face_embeddings_and_the_residual_stream_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let [photo, result] = ["person-1/01.jpg", "person-2/01.jpg"].map(|name| root().join("examples/photos").join(name));
+    let program = build(&root().join("examples/c/faceid.c"), folder.path(), false);
+    for name in ["faceid", "faceid-plus"] {
+        let [checkpoint, lora] = [adapters(), folder.path()].map(|folder| folder.join(format!("{name}.safetensors")));
+        let printed = stdout(&start(&program, &[&checkpoint, &photo, &result, &lora]));
+        for part in [
+            "here IResNet-50; licence: none needed: random numbers",
+            "12 values by IResNet-50; tokens of photo and embedding differ by 0",
+            "tokens [2, 4, 24]",
+            "apply it to the UNet at strength 1",
+            "the result is like the person by",
+        ] {
+            assert!(printed.contains(part), "{name}: {printed}");
+        }
+        let lora = omniid::checkpoint::Checkpoint::open(&lora, &omniid::Limits::default()).unwrap();
+        let up = "lora_unet_mid_block_attentions_0_transformer_blocks_0_attn2_to_v.lora_up.weight";
+        assert_eq!(lora.shape(up), Some(&[32, 2][..]));
+    }
+    let program = build(&root().join("examples/c/pulid_flux.c"), folder.path(), false);
+    let residual = adapters().join("residual.safetensors");
+    assert!(stdout(&start(&program, &[&residual, &photo])).starts_with("2 layers"));
 }
 
 #[test]

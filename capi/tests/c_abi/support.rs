@@ -75,6 +75,17 @@ pub fn model() -> &'static Path {
     path
 }
 
+/// A folder with small models of the kinds that `untrained_adapters` writes, the same for all tests of this process.
+pub fn adapters() -> &'static Path {
+    static FOLDER: OnceLock<tempfile::TempDir> = OnceLock::new();
+    let folder = FOLDER.get_or_init(|| {
+        let folder = tempfile::tempdir().unwrap();
+        crate::untrained_adapters::write_all(folder.path()).unwrap();
+        folder
+    });
+    folder.path()
+}
+
 /// A folder in which the shared library has the name that programs linked to it look for.
 pub fn library_folder() -> &'static Path {
     static FOLDER: OnceLock<tempfile::TempDir> = OnceLock::new();
