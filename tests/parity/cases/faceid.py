@@ -38,7 +38,13 @@ def module(state):
     return convert(state, low_cpu_mem_usage=False).eval()
 
 
-def write(folder, state, expected, container="safetensors", config=None):
+def write(folder, state, reference, container="safetensors", config=None):
+    """`reference` makes inputs and outputs of a state. Outputs of weights that are rounded to 16 bits come along."""
+    expected = reference(state)
+    for name, dtype in [("f16", torch.float16), ("bf16", torch.bfloat16)]:
+        outputs = reference({key: tensor.to(dtype).float() for key, tensor in state.items()})
+        is_output = lambda key: key.startswith(("tokens", "unconditional"))
+        expected |= {f"{key}_{name}": tensor for key, tensor in outputs.items() if is_output(key)}
     context = next(tensor for name, tensor in expected.items() if name.startswith("tokens")).shape[-1]
     layer = {"1.to_k_ip.weight": weight(8, context), "1.to_v_ip.weight": weight(8, context)}
     folder.mkdir(parents=True, exist_ok=True)
@@ -61,50 +67,54 @@ def generate(folder, options):
     for case, tokens, container in [("faceid", 4, "bin"), ("portrait", 16, "safetensors")]:
         start(NAME, case, options)
         state, raw = mlp(embedding, tokens, context), 20 * torch.randn(3, embedding)
-        normalised = raw / raw.norm(dim=1, keepdim=True)
-        model = module(state)
-        expected = {"embeddings": raw, "tokens": model(normalised), "unconditional": model(torch.zeros(1, embedding))}
-        write(folder / case, state, expected, container)
+
+        def face_id(state, raw=raw):
+            model, normalised = module(state), raw / raw.norm(dim=1, keepdim=True)
+            zeros = torch.zeros(1, embedding)
+            return {"embeddings": raw, "tokens": model(normalised), "unconditional": model(zeros)}
+
+        write(folder / case, state, face_id, container)
 
     start(NAME, "plus", options)
     state, raw, images = plus(embedding, features, context), 20 * torch.randn(2, embedding), torch.randn(2, 9, features)
-    model = module(state)
-    model.clip_embeds = images[:, None]
-    normalised = raw / raw.norm(dim=1, keepdim=True)
-    expected = {"embeddings": raw, "features": images, "tokens_v1": model(normalised)}
-    model.shortcut = True
-    for scale in (1.0, 0.7):
-        model.shortcut_scale = scale
-        expected[f"tokens_v2_{scale}"] = model(normalised)
-    # No identity: an embedding of zeros beside the features of a picture, of which "zero pixels" is one.
-    model.shortcut_scale = 1.0
-    expected["unconditional"] = model(torch.zeros_like(raw))
-    write(folder / "plus", state, expected)
 
-    start(NAME, "instantid", options)
-    state, raw = resampler(16, 1, 6, 512, context), 20 * torch.randn(2, 512)
-    model = module(state)
-    expected = {
-        "embeddings": raw,
-        "tokens": model(raw[:, None]),
-        "unconditional": model(torch.zeros(1, 1, 512)),
-    }
-    write(folder / "instantid", state, expected, "bin")
+    def face_id_plus(state, raw=raw):
+        model, normalised = module(state), raw / raw.norm(dim=1, keepdim=True)
+        model.clip_embeds = images[:, None]
+        expected = {"embeddings": raw, "features": images, "tokens_v1": model(normalised)}
+        model.shortcut = True
+        for scale in (1.0, 0.7):
+            model.shortcut_scale = scale
+            expected[f"tokens_v2_{scale}"] = model(normalised)
+        # No identity: an embedding of zeros beside the features of a picture, of which "zero pixels" is one.
+        model.shortcut_scale = 1.0
+        expected["unconditional"] = model(torch.zeros_like(raw))
+        return expected
 
-    # All embeddings of one person are one sequence.
-    start(NAME, "portrait_unnorm", options)
-    state, raw = resampler(16, 1, 6, 512, context), 20 * torch.randn(5, 512)
-    model = module(state)
-    expected = {"embeddings": raw, "tokens": model(raw[None]), "unconditional": model(torch.zeros(1, 1, 512))}
-    sizes = {"feature_width": 512, "width": 16, "depth": 4, "heads": 1, "head_width": 64, "inner_width": 64}
-    config = {"kind": "face_id_portrait_unnorm", **sizes, "tokens": 6, "token_width": context}
-    write(folder / "portrait_unnorm", state, expected, config=config)
+    write(folder / "plus", state, face_id_plus)
+
+    # InstantID reads each embedding by itself; to Portrait (unnorm) all embeddings of one person are one sequence.
+    for case, photos, container in [("instantid", 2, "bin"), ("portrait_unnorm", 5, "safetensors")]:
+        start(NAME, case, options)
+        state, raw = resampler(16, 1, 6, 512, context), 20 * torch.randn(photos, 512)
+
+        def face_resampler(state, raw=raw, each=case == "instantid"):
+            model = module(state)
+            tokens = model(raw[:, None] if each else raw[None])
+            return {"embeddings": raw, "tokens": tokens, "unconditional": model(torch.zeros(1, 1, 512))}
+
+        sizes = {"feature_width": 512, "width": 16, "depth": 4, "heads": 1, "head_width": 64, "inner_width": 64}
+        config = {"kind": "face_id_portrait_unnorm", **sizes, "tokens": 6, "token_width": context}
+        write(folder / case, state, face_resampler, container, config if case == "portrait_unnorm" else None)
 
     # The same network as FaceID's on SigLIP's pooled embedding, which is not normalised.
     start(NAME, "instantx", options)
     state, pooled = mlp(features, 5, context), torch.randn(2, features)
-    model = module(state)
-    expected = {"features": pooled, "tokens": model(pooled), "unconditional": model(torch.zeros(1, features))}
+
+    def instant_x(state, pooled=pooled):
+        model = module(state)
+        return {"features": pooled, "tokens": model(pooled), "unconditional": model(torch.zeros(1, features))}
+
     config = {
         "kind": "instant_x_flux",
         "feature_width": features,
@@ -112,4 +122,4 @@ def generate(folder, options):
         "tokens": 5,
         "token_width": context,
     }
-    write(folder / "instantx", state, expected, config=config)
+    write(folder / "instantx", state, instant_x, config=config)
