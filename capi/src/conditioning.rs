@@ -335,7 +335,13 @@ unsafe fn options(raw: &omniid_conditioning_options, host: Option<&HostSpec>) ->
             "a timestep_count above 0",
         )?;
         if raw.timestep_count > 0 {
-            options.timesteps = pointer::slice(raw.timesteps, raw.timestep_count, "timesteps")?.to_vec();
+            options.timesteps = pointer::slice_of_at_most(
+                raw.timesteps,
+                raw.timestep_count,
+                ConditioningOptions::MOST_TIMESTEPS,
+                "timesteps",
+            )?
+            .to_vec();
         }
         options.siglip_weight = number(raw.siglip_weight, "siglip_weight")?;
         if raw.layer_scale_count > 0 {

@@ -146,8 +146,9 @@ pub(crate) fn stream(number: i64, place: Place) -> Result<HostStream> {
 /// returns.
 ///
 /// Fails with `OMNIID_STATUS_MISMATCH` when shapes or number types of query, output and layer differ and for an adapter
-/// of the residual stream (omniid_inject_residual), with `OMNIID_STATUS_INVALID_ARGUMENT` for a layer that does not exist or a query that is not finite (naming its row), and
-/// with `OMNIID_STATUS_UNSUPPORTED` when the tensors are not where the keys and values are.
+/// of the residual stream (omniid_inject_residual), with `OMNIID_STATUS_INVALID_ARGUMENT` for a layer that does not exist
+/// or a query that is not finite (naming its row), and with `OMNIID_STATUS_UNSUPPORTED` when the tensors are not where the
+/// keys and values are.
 ///
 /// # Safety
 /// `conditioning` is a live conditioning; `call` is initialised with OMNIID_INJECT_CALL_INIT; query and output describe

@@ -198,7 +198,12 @@ unsafe fn embedding(raw: &omniid_photo) -> Result<Option<FaceEmbedding>> {
     // SAFETY: the caller's promise.
     let (values, network) = unsafe {
         (
-            pointer::slice(raw.embedding, raw.embedding_size, "embedding")?,
+            pointer::slice_of_at_most(
+                raw.embedding,
+                raw.embedding_size,
+                FaceEmbedding::MOST_VALUES,
+                "embedding",
+            )?,
             pointer::text(raw.embedding_network, "embedding_network")?,
         )
     };

@@ -111,6 +111,25 @@ pub(crate) unsafe fn slice<'a, T: Copy>(pointer: *const T, count: usize, name: &
     Ok(unsafe { std::slice::from_raw_parts(pointer, count) })
 }
 
+/// As [`slice`], for at most `most` values: nothing is read of an array whose length is absurd.
+///
+/// # Safety
+/// As [`slice`].
+pub(crate) unsafe fn slice_of_at_most<'a, T: Copy>(
+    pointer: *const T,
+    count: usize,
+    most: usize,
+    name: &str,
+) -> Result<&'a [T]> {
+    if count > most {
+        return Err(Error::invalid(format!(
+            "{name}: {count} values; at most {most} are taken"
+        )));
+    }
+    // SAFETY: the caller's promise.
+    unsafe { slice(pointer, count, name) }
+}
+
 /// Refuses a value that only counts with another one, which the caller has not given: it would be ignored without a
 /// word.
 pub(crate) fn unused(is_set: bool, value: impl std::fmt::Display, name: &str, with: &str) -> Result<()> {

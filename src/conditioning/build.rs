@@ -21,9 +21,6 @@ const PENALTY_WIDTH: f32 = 1280.0;
 /// Epsilon of the normalisation of keys without weights (InstantX' adapter for FLUX).
 const KEY_NORM_EPSILON: f64 = 1e-5;
 
-/// Most timesteps of one conditioning: those of training.
-const MOST_TIMESTEPS: usize = 1000;
-
 /// Most tokens of one identity. 4096 photos of 257 tokens are beyond it; keys and values would fill terabytes.
 const MAX_TOKENS: usize = 1 << 17;
 
@@ -137,10 +134,11 @@ fn check_timesteps(adapter: &Adapter, identities: &[IdentityInput<'_>], options:
             "timestep {timestep}; denoising timesteps are 0 to 1000"
         )));
     }
-    if wanted.len() > MOST_TIMESTEPS {
+    if wanted.len() > ConditioningOptions::MOST_TIMESTEPS {
         return Err(Error::invalid(format!(
-            "{} timesteps; at most {MOST_TIMESTEPS} are taken",
-            wanted.len()
+            "{} timesteps; at most {} are taken",
+            wanted.len(),
+            ConditioningOptions::MOST_TIMESTEPS
         )));
     }
     let Some(width) = adapter.time_width() else {

@@ -154,6 +154,8 @@ pub struct ConditioningOptions {
 impl ConditioningOptions {
     /// Most [`zero_tokens`](Self::zero_tokens).
     pub const MOST_ZERO_TOKENS: usize = 1 << 16;
+    /// Most [`timesteps`](Self::timesteps): those of training.
+    pub const MOST_TIMESTEPS: usize = 1000;
 
     /// The default options with PuLID's zero tokens and injection. PuLID's own weight is 0.8.
     #[must_use]

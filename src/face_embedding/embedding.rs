@@ -24,9 +24,6 @@ impl std::fmt::Display for EmbeddingForm {
     }
 }
 
-/// Largest dimension of an embedding; published networks have 128 to 1024.
-const MOST_VALUES: usize = 1 << 16;
-
 /// How far from 1 the length of an embedding that is called normalised may be.
 const LENGTH_TOLERANCE: f64 = 1e-3;
 
@@ -39,6 +36,9 @@ pub struct FaceEmbedding {
 }
 
 impl FaceEmbedding {
+    /// Most values of an embedding; published networks have 128 to 1024.
+    pub const MOST_VALUES: usize = 1 << 16;
+
     /// An embedding that somebody else computed.
     ///
     /// `network` names the network: the text of a [`FaceNetwork`](super::FaceNetwork), or a name that
@@ -49,10 +49,11 @@ impl FaceEmbedding {
     /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for no values or more than 65536, values that are not
     /// finite, zeros throughout, and a normalised embedding whose length is not 1 within 0.001.
     pub fn new(network: impl Into<String>, form: EmbeddingForm, values: Vec<f32>) -> Result<Self> {
-        if values.is_empty() || values.len() > MOST_VALUES {
+        if values.is_empty() || values.len() > Self::MOST_VALUES {
             return Err(Error::invalid(format!(
-                "a face embedding of {} values, expected 1 to {MOST_VALUES}",
-                values.len()
+                "a face embedding of {} values, expected 1 to {}",
+                values.len(),
+                Self::MOST_VALUES
             )));
         }
         if let Some(at) = values.iter().position(|value| !value.is_finite()) {
@@ -198,7 +199,7 @@ mod tests {
             (EmbeddingForm::Raw, vec![]),
             (EmbeddingForm::Raw, vec![0.0; 4]),
             (EmbeddingForm::Raw, vec![1.0, f32::NAN]),
-            (EmbeddingForm::Raw, vec![1.0; MOST_VALUES + 1]),
+            (EmbeddingForm::Raw, vec![1.0; FaceEmbedding::MOST_VALUES + 1]),
             (EmbeddingForm::Normalised, vec![3.0, 4.0]),
         ] {
             let error = FaceEmbedding::new("sface", form, values).unwrap_err();

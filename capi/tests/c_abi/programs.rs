@@ -61,6 +61,15 @@ fn abi_promises_hold() {
 }
 
 #[test]
+fn face_embeddings_the_residual_stream_and_sd35_work_from_c() {
+    let folder = tempfile::tempdir().unwrap();
+    start(
+        &build(&root().join("tests/c/faces.c"), folder.path(), false),
+        &[adapters(), folder.path()],
+    );
+}
+
+#[test]
 fn eight_threads_get_the_numbers_of_one() {
     let folder = tempfile::tempdir().unwrap();
     start(
@@ -75,7 +84,7 @@ fn inject_allocates_nothing_after_warm_up() {
     let folder = tempfile::tempdir().unwrap();
     start(
         &build(&root().join("tests/c/allocations.c"), folder.path(), false),
-        &[model()],
+        &[model(), adapters()],
     );
 }
 
