@@ -34,6 +34,7 @@
 #include "omniid/encode.hpp"
 #include "omniid/engine.hpp"
 #include "omniid/error.hpp"
+#include "omniid/face_embedding.hpp"
 #include "omniid/identity.hpp"
 #include "omniid/log.hpp"
 #include "omniid/photo.hpp"

@@ -51,8 +51,13 @@ class EncodeOptions {
         return c_.bad_photo = on ? OMNIID_BAD_PHOTO_FAIL : OMNIID_BAD_PHOTO_SKIP, *this;
     }
     /// What to do with photos that look like somebody else than the others.
-    EncodeOptions &strangers(Strangers what) noexcept {
-        return c_.strangers = static_cast<std::int32_t>(what), *this;
+    EncodeOptions &strangers(Strangers what) noexcept { return c_.strangers = static_cast<std::int32_t>(what), *this; }
+    /// How several photos are combined before the identity encoder. Combine::concatenate, when extending, is what the
+    /// identity was made with.
+    EncodeOptions &combine(Combine how) noexcept { return c_.combine = static_cast<std::int32_t>(how), *this; }
+    /// Weight of the image features of FaceID-PlusV2 beside the face embedding (s_scale, weight_faceidv2).
+    EncodeOptions &shortcut_scale(float scale) noexcept {
+        return c_.has_shortcut_scale = 1, c_.shortcut_scale = scale, *this;
     }
     /// Do not keep the photos' features: the identity is smaller, but an Omni-ID identity cannot be extended then.
     EncodeOptions &drop_features(bool on = true) noexcept { return c_.drop_features = on ? 1 : 0, *this; }
@@ -94,7 +99,7 @@ struct Encoded {
 
 /// What the image encoder makes of photos, and what became of each photo.
 struct PhotoFeatures {
-    Tensor features;                 ///< f32 `[photos, feature tokens, feature width]` of the photos that could be used.
+    Tensor features; ///< f32 `[photos, feature tokens, feature width]` of the photos that could be used.
     std::vector<PhotoReport> photos; ///< One report for each photo of the call, in the same order.
 };
 

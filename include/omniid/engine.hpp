@@ -6,6 +6,7 @@
 #include "config.hpp"
 #include "encode.hpp"
 #include "error.hpp"
+#include "face_embedding.hpp"
 #include "handle.hpp"
 #include "identity.hpp"
 #include "photo.hpp"
@@ -56,7 +57,23 @@ class EngineOptions {
     EngineOptions &detector_bytes(span<const std::byte> bytes) noexcept {
         return c_.detector_data = bytes.data(), c_.detector_size = bytes.size(), *this;
     }
-    /// "sd15", "sdxl" or "flux".
+    /// File of the face recognition network: models of the FaceID family, InstantID and PuLID make their tokens from its
+    /// embeddings; for any other model it serves likeness(). Default: the one in a native checkpoint.
+    EngineOptions &face_recogniser(std::string path) { return face_recogniser_ = std::move(path), *this; }
+    /// The face recogniser as the bytes of its file, which must live until the engine is open.
+    EngineOptions &face_recogniser_bytes(span<const std::byte> bytes) noexcept {
+        return c_.face_recogniser_data = bytes.data(), c_.face_recogniser_size = bytes.size(), *this;
+    }
+    /// File of the face parsing network that makes the background of PuLID's crop.
+    EngineOptions &face_parser(std::string path) { return face_parser_ = std::move(path), *this; }
+    /// The face parser as the bytes of its file, which must live until the engine is open.
+    EngineOptions &face_parser_bytes(span<const std::byte> bytes) noexcept {
+        return c_.face_parser_data = bytes.data(), c_.face_parser_size = bytes.size(), *this;
+    }
+    /// Which published model the checkpoint is, where two have the same tensors: "faceid-plus" or "faceid-plus-v2",
+    /// "instantid" or "faceid-portrait-unnorm".
+    EngineOptions &variant(std::string name) { return variant_ = std::move(name), *this; }
+    /// "sd15", "sdxl", "flux", "flux_all", "pulid_flux", "with_anyone" or "sd35_large".
     EngineOptions &host(std::string name) { return host_ = std::move(name), *this; }
     /// The host's own layers, in the order of the adapter in the checkpoint, under any name.
     EngineOptions &host(std::string name, std::vector<HostLayer> layers) {
@@ -89,6 +106,9 @@ class EngineOptions {
         options.image_encoder_config = text(image_encoder_config_);
         options.detector_path = text(detector_);
         options.host = text(host_);
+        options.face_recogniser_path = text(face_recogniser_);
+        options.face_parser_path = text(face_parser_);
+        options.variant = text(variant_);
         return options;
     }
 
@@ -112,6 +132,7 @@ class EngineOptions {
 
     omniid_engine_options c_ = OMNIID_ENGINE_OPTIONS_INIT;
     std::optional<std::string> checkpoint_, image_encoder_, image_encoder_config_, detector_, host_;
+    std::optional<std::string> face_recogniser_, face_parser_, variant_;
     std::vector<HostLayer> layers_;
 };
 
@@ -129,6 +150,13 @@ struct EngineInfo {
     bool has_adapter = false;           ///< Whether the checkpoint holds an adapter, so that condition() works.
     Device device;                      ///< Where the engine computes.
     Precision precision{};              ///< Number type of the weights.
+    bool has_image_encoder = false;     ///< Whether the model reads an image encoder, or face embeddings only.
+    bool has_lora = false;              ///< Whether it holds a LoRA, which the host has to apply; see save_lora().
+    std::uint64_t face_dimension = 0;   ///< Values of the face embedding that the model reads; 0 if it reads none.
+    EmbeddingForm face_form{};          ///< The form of that embedding; a raw one always serves.
+    std::string_view face_network;      ///< The network that the model was trained with; empty if it reads none.
+    std::string_view face_recogniser;   ///< The engine's face recogniser; empty if there is none.
+    std::string_view face_recogniser_licence; ///< What its authors state about its use, or "unknown".
 };
 
 /// An opened identity model. Immutable; may be used from any number of threads at once.
@@ -178,7 +206,7 @@ class Engine : public detail::Handle<omniid_engine, omniid_engine_free> {
             info = {static_cast<EncoderKind>(c.encoder),
                     c.name,
                     c.fingerprint,
-                    c.host == nullptr ? std::string_view() : c.host,
+                    optional(c.host),
                     c.host_layer_count,
                     c.tokens,
                     c.token_width,
@@ -186,7 +214,14 @@ class Engine : public detail::Handle<omniid_engine, omniid_engine_free> {
                     c.has_detector != 0,
                     c.has_adapter != 0,
                     Device{c.device_type, c.device_id},
-                    static_cast<Precision>(c.precision)};
+                    static_cast<Precision>(c.precision),
+                    c.has_image_encoder != 0,
+                    c.has_lora != 0,
+                    c.face_dimension,
+                    static_cast<EmbeddingForm>(c.face_form),
+                    optional(c.face_network),
+                    optional(c.face_recogniser),
+                    optional(c.face_recogniser_licence)};
         }
         return detail::finish(status, info);
     }
@@ -317,7 +352,51 @@ class Engine : public detail::Handle<omniid_engine, omniid_engine_free> {
         return detail::finish(status, Tensor(out));
     }
 
+    /// The raw embedding of the face in a photo: of the largest, unless the photo says which. Its network is the
+    /// engine's face recogniser.
+    [[nodiscard]] Result<FaceEmbedding> face_embedding(const Photo &photo) const {
+        const omniid_photo c_photo = photo.c();
+        omniid_managed_tensor *out = nullptr;
+        omniid_status status = omniid_face_embedding(get(), &c_photo, &out);
+        const Tensor tensor(out);
+        omniid_engine_info info = OMNIID_ENGINE_INFO_INIT;
+        if (status == OMNIID_STATUS_OK) status = omniid_engine_describe(get(), &info);
+        FaceEmbedding embedding;
+        if (status == OMNIID_STATUS_OK) {
+            const span<const float> values = tensor.floats();
+            embedding.values.assign(values.begin(), values.end());
+            embedding.network = optional(info.face_recogniser);
+        }
+        return detail::finish(status, std::move(embedding));
+    }
+
+    /// How like the face in a picture is to a person: a measure for what a host has generated. Any model will do; the
+    /// engine needs a face recogniser, and the identity must have been made with it, or of embeddings of its network.
+    [[nodiscard]] Result<Likeness> likeness(const Identity &identity, const Photo &photo) const {
+        const omniid_photo c_photo = photo.c();
+        omniid_likeness c = OMNIID_LIKENESS_INIT;
+        const omniid_status status = omniid_likeness_of(get(), identity.get(), &c_photo, &c);
+        return detail::finish(status, Likeness{c.photos, c.mean, c.best});
+    }
+
+    /// The tokens of an identity for a host that reads them itself, as InstantID's ControlNet does in place of a text:
+    /// f32 `[2, tokens, token_width]`; first the unconditional side, then the identity.
+    [[nodiscard]] Result<Tensor> context_tokens(const Identity &identity) const {
+        omniid_managed_tensor *out = nullptr;
+        const omniid_status status = omniid_identity_context_tokens(get(), identity.get(), &out);
+        return detail::finish(status, Tensor(out));
+    }
+
+    /// Writes the LoRA that the checkpoint holds as a safetensors file, which the host applies at strength 1: IP-Adapter
+    /// FaceID, Plus and PlusV2 were trained with it. Fails with Status::unsupported when the checkpoint holds none.
+    Result<void> save_lora(const std::string &path, LoraFormat format = LoraFormat::kohya) const {
+        return detail::finish(omniid_engine_save_lora(get(), path.c_str(), static_cast<std::int32_t>(format)));
+    }
+
   private:
+    /// A text that may be NULL.
+    static std::string_view optional(const char *text) noexcept { return text == nullptr ? "" : text; }
+
     /// What encode(), extend() and photo_features() share: a `Made` and reports on photos. `call` takes the parameters of
     /// omniid_encode from the photos on, and hands out a `C`.
     template <class Reported, class Made, class C, class Call, class F>

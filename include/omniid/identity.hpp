@@ -4,12 +4,14 @@
 
 #include "config.hpp"
 #include "error.hpp"
+#include "face_embedding.hpp"
 #include "handle.hpp"
 #include "span.hpp"
 #include "tensor.hpp"
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -26,10 +28,30 @@ enum class Precision : std::int32_t {
 
 /// The kind of identity encoder.
 enum class EncoderKind : std::int32_t {
-    omni_id = OMNIID_ENCODER_OMNI_ID,       ///< Omni-ID: a fixed number of tokens, however many photos.
-    resampler = OMNIID_ENCODER_RESAMPLER,   ///< IP-Adapter Plus and Plus-Face.
-    full_face = OMNIID_ENCODER_FULL_FACE,   ///< IP-Adapter full-face.
-    projection = OMNIID_ENCODER_PROJECTION, ///< Base IP-Adapter and XLabs FLUX.
+    omni_id = OMNIID_ENCODER_OMNI_ID,           ///< Omni-ID: a fixed number of tokens, however many photos.
+    resampler = OMNIID_ENCODER_RESAMPLER,       ///< IP-Adapter Plus and Plus-Face.
+    full_face = OMNIID_ENCODER_FULL_FACE,       ///< IP-Adapter full-face.
+    projection = OMNIID_ENCODER_PROJECTION,     ///< Base IP-Adapter and XLabs FLUX.
+    face_id = OMNIID_ENCODER_FACE_ID,           ///< IP-Adapter FaceID and FaceID Portrait.
+    face_id_plus = OMNIID_ENCODER_FACE_ID_PLUS, ///< IP-Adapter FaceID-Plus and PlusV2.
+    instant_id = OMNIID_ENCODER_INSTANT_ID,     ///< InstantID.
+    face_id_portrait_unnorm = OMNIID_ENCODER_FACE_ID_PORTRAIT_UNNORM, ///< IP-Adapter FaceID Portrait (unnorm).
+    pulid_v1 = OMNIID_ENCODER_PULID_V1,                               ///< PuLID for SDXL, version 1.
+    id_former = OMNIID_ENCODER_ID_FORMER,                             ///< PuLID for SDXL, version 1.1, and for FLUX.
+    time_resampler = OMNIID_ENCODER_TIME_RESAMPLER, ///< InstantX SD3.5, whose tokens depend on the timestep.
+    with_anyone = OMNIID_ENCODER_WITH_ANYONE,       ///< WithAnyone for FLUX.
+    instant_x_flux = OMNIID_ENCODER_INSTANT_X_FLUX, ///< InstantX FLUX.
+};
+
+/// How several photos are combined before the identity encoder.
+enum class Combine : std::int32_t {
+    concatenate = OMNIID_COMBINE_CONCATENATE,   ///< The tokens of each photo, one after the other.
+    average = OMNIID_COMBINE_AVERAGE,           ///< The mean of the photos' features and face embeddings.
+    norm_average = OMNIID_COMBINE_NORM_AVERAGE, ///< The mean, each value divided by its norm over the photos.
+    add = OMNIID_COMBINE_ADD,                   ///< The sum.
+    subtract = OMNIID_COMBINE_SUBTRACT,         ///< The first photo less the mean of the others.
+    max = OMNIID_COMBINE_MAX,                   ///< The largest of each value.
+    min = OMNIID_COMBINE_MIN,                   ///< The smallest of each value.
 };
 
 /// Description of an identity. Its strings live as long as the identity.
@@ -43,6 +65,9 @@ struct IdentityInfo {
     std::string_view label;        ///< Human-readable label; may be empty.
     std::string_view created;      ///< Time of creation: UTC, RFC 3339.
     std::string_view consent;      ///< Note on what the person has consented to; may be empty.
+    std::uint64_t embeddings = 0;  ///< Number of photos whose face embeddings are kept.
+    Combine combine{};             ///< How the photos were combined.
+    float shortcut_scale = 1.0F;   ///< The shortcut scale of FaceID-PlusV2 that it was made with; 1 for other models.
 };
 
 /// The identity tokens of one person. Immutable; may be used from any number of threads at once.
@@ -97,9 +122,24 @@ class Identity : public detail::Handle<omniid_identity, omniid_identity_free> {
                     c.model,
                     c.label,
                     c.created,
-                    c.consent};
+                    c.consent,
+                    c.embeddings,
+                    static_cast<Combine>(c.combine),
+                    c.shortcut_scale};
         }
         return detail::finish(status, info);
+    }
+
+    /// The face embedding of photo `photo`; empty when nothing is known of that photo's face, or it was not kept.
+    [[nodiscard]] Result<std::optional<FaceEmbedding>> embedding(std::size_t photo) const {
+        omniid_embedding c = OMNIID_EMBEDDING_INIT;
+        const omniid_status status = omniid_identity_embedding(get(), photo, &c);
+        std::optional<FaceEmbedding> embedding;
+        if (status == OMNIID_STATUS_OK && c.values != nullptr) {
+            embedding = FaceEmbedding{std::vector<float>(c.values, c.values + c.size), c.network,
+                                      static_cast<EmbeddingForm>(c.form)};
+        }
+        return detail::finish(status, std::move(embedding));
     }
 
     /// The tokens, f32 `[tokens, token_width]`, without a copy. They stay valid after the identity is destroyed.
@@ -122,7 +162,8 @@ class Identity : public detail::Handle<omniid_identity, omniid_identity_free> {
         return detail::finish(status, Identity(out));
     }
 
-    /// A copy without the photos' features: smaller, but an Omni-ID identity can no longer be extended.
+    /// A copy without the photos' features and face embeddings: smaller, but an identity of a model that reads all photos
+    /// at once can no longer be extended, and none compared by a face recogniser.
     [[nodiscard]] Result<Identity> without_features() const {
         omniid_identity *out = nullptr;
         const omniid_status status = omniid_identity_without_features(get(), &out);

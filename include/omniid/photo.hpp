@@ -4,6 +4,7 @@
 
 #include "config.hpp"
 #include "error.hpp"
+#include "face_embedding.hpp"
 #include "span.hpp"
 
 #include <algorithm>
@@ -12,6 +13,7 @@
 #include <cstdint>
 #include <iterator>
 #include <limits>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -46,7 +48,7 @@ struct Face {
     Landmarks landmarks{}; ///< Its eyes, nose and mouth.
 };
 
-/// One photo of a person: a file, an encoded file in memory, or pixels. By default the person's face is the largest one
+/// One photo of a person: a file, an encoded file in memory, pixels, or a face embedding alone. By default the person's face is the largest one
 /// that the detector finds.
 class Photo {
   public:
@@ -81,6 +83,17 @@ class Photo {
                    row_stride);
     }
 
+    /// No picture, only the embedding of the person's face, which the host has; for models that read nothing else.
+    [[nodiscard]] static Photo from_embedding(FaceEmbedding embedding) {
+        Photo photo;
+        photo.embedding(std::move(embedding));
+        return photo;
+    }
+
+    /// The embedding of the person's face beside a picture: models that read face embeddings take this one and run no
+    /// recognition network on the photo. Refused for models and engines that compare no faces.
+    Photo &embedding(FaceEmbedding embedding) { return embedding_ = std::move(embedding), *this; }
+
     /// What to call the photo in messages and reports, instead of its path or "photo in memory".
     Photo &name(std::string name) { return name_ = std::move(name), *this; }
 
@@ -113,6 +126,14 @@ class Photo {
         omniid_photo photo = c_;
         if (has_path_) photo.path = path_.c_str();
         photo.name = name_.empty() ? nullptr : name_.c_str();
+        if (embedding_.has_value()) {
+            // Without values, too, it is an embedding: one that is refused.
+            static constexpr float nothing = 0.0F;
+            photo.embedding = embedding_->values.empty() ? &nothing : embedding_->values.data();
+            photo.embedding_size = embedding_->values.size();
+            photo.embedding_network = embedding_->network.c_str();
+            photo.embedding_form = static_cast<std::int32_t>(embedding_->form);
+        }
         return photo;
     }
 
@@ -156,6 +177,7 @@ class Photo {
     omniid_photo c_ = OMNIID_PHOTO_INIT;
     std::string path_;
     std::string name_;
+    std::optional<FaceEmbedding> embedding_;
     bool has_path_ = false;
 };
 
@@ -199,6 +221,20 @@ namespace detail {
 }
 
 } // namespace detail
+
+/// Draws the control picture of InstantID's ControlNet: five keypoints of a face on black, red, green, blue, rows from
+/// top to bottom without gaps; equal to what InstantID draws with OpenCV. `landmarks` are in pixels of the picture that
+/// is drawn: scale those of a photo to the size that is generated.
+[[nodiscard]] inline Result<std::vector<std::uint8_t>> draw_keypoints(const Landmarks &landmarks, std::uint32_t width,
+                                                                      std::uint32_t height) {
+    // Beyond the library's limit of 2^28 pixels nothing is drawn, so that no memory is needed.
+    const std::uint64_t pixel_count = std::uint64_t{width} * height;
+    std::vector<std::uint8_t> pixels(pixel_count <= 1U << 28U ? static_cast<std::size_t>(pixel_count) * 3 + 1 : 1);
+    const omniid_status status = omniid_draw_keypoints(landmarks.data(), width, height, 0, pixels.data());
+    pixels.pop_back();
+    return detail::finish(status, std::move(pixels));
+}
+
 } // namespace OMNIID_INLINE_NAMESPACE
 } // namespace omniid
 

@@ -3,7 +3,7 @@
 # then its tests, under AddressSanitizer with its leak check, and what it costs over C.
 #
 #   tests/cpp/run.sh                  builds the library with cargo first
-#   OMNIID_LIB=DIR tests/cpp/run.sh   takes libomniid.so and examples/untrained_model from DIR
+#   OMNIID_LIB=DIR tests/cpp/run.sh   takes libomniid.so and examples/untrained_{model,adapters} from DIR
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 work=$(mktemp -d)
@@ -18,6 +18,7 @@ cp "$lib/libomniid.so" "$work/libomniid.so.1"
 ln -s libomniid.so.1 "$work/libomniid.so"
 export LD_LIBRARY_PATH=$work
 "$lib/examples/untrained_model" "$work/model.safetensors"
+"$lib/examples/untrained_adapters" "$work"
 
 warnings=(-Wall -Wextra -Wpedantic -Wconversion -Wsign-conversion -Wshadow -Wold-style-cast -Wnon-virtual-dtor -Werror \
   -Iinclude)
@@ -54,6 +55,8 @@ for standard in c++17 c++20; do
     -o "$work/wrapper" \
     -L"$work" -lomniid -lpthread
   (cd "$work" && ASAN_OPTIONS=detect_leaks=1 ./wrapper model.safetensors "$work")
+  "${CXX:-c++}" -std=$standard "${warnings[@]}" "${sanitize[@]}" tests/cpp/faces.cpp -o "$work/faces" -L"$work" -lomniid
+  (cd "$work" && ASAN_OPTIONS=detect_leaks=1 ./faces "$work" "$work")
 done
 for kind in plain asan; do
   flags=(-O2)
