@@ -1,38 +1,124 @@
-"""The files of public IP-Adapters, by the names under which they are published."""
+"""The files of public adapters, by the names under which they are published."""
 
 from __future__ import annotations
 
 import hashlib
 import re
+from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import Any
 
 from omniid import UnsupportedError
 
-from . import folders
+from . import dit, folders, host
+from .engines import AUTO, Faces
 
-VIT_H, VIT_BIG_G = "ViT-H", "ViT-bigG"
+VIT_H, VIT_BIG_G, EVA = "ViT-H", "ViT-bigG", "EVA02-CLIP-L/14-336"
 
-KINDS: dict[str, dict[str, tuple[str, str]]] = {
-    "plus face": {"sd15": ("ip-adapter-plus-face_sd15", VIT_H), "sdxl": ("ip-adapter-plus-face_sdxl_vit-h", VIT_H)},
-    "plus": {"sd15": ("ip-adapter-plus_sd15", VIT_H), "sdxl": ("ip-adapter-plus_sdxl_vit-h", VIT_H)},
-    "standard": {"sd15": ("ip-adapter_sd15", VIT_H), "sdxl": ("ip-adapter_sdxl_vit-h", VIT_H)},
-    "full face": {"sd15": ("ip-adapter-full-face_sd15", VIT_H)},
-    "light": {"sd15": ("ip-adapter_sd15_light_v11", VIT_H)},
-    "ViT-bigG": {"sd15": ("ip-adapter_sd15_vit-G", VIT_BIG_G), "sdxl": ("ip-adapter_sdxl", VIT_BIG_G)},
+
+@dataclass(frozen=True)
+class Published:
+    """An adapter: what its file is called, and what it needs besides."""
+
+    names: tuple[str, ...]
+    """Names of its file without the ending, the preferred one first."""
+    image_encoder: str | None
+    face_recogniser: str | None = None
+    """The name of the face network's file without the ending."""
+    face_parser: bool = False
+    """Whether a face parser is used if there is one."""
+    variant: str = AUTO
+    folder: str = "ipadapter"
+    """Where its file is expected. A name in `_ANYBODYS` counts only there."""
+
+
+def _of_images(name: str, image_encoder: str = VIT_H, *older: str) -> Published:
+    return Published((name, *older), image_encoder)
+
+
+def _of_faces(*names: str, plus: bool = False, variant: str = AUTO) -> Published:
+    names = tuple(f"ip-adapter-faceid-{name}" for name in names)
+    return Published(names, VIT_H if plus else None, _W600K, variant=variant)
+
+
+def _pulid(*names: str) -> Published:
+    return Published(names, EVA, _GLINTR, True, folder="pulid")
+
+
+_W600K, _GLINTR = "w600k_r50", "glintr100"
+
+KINDS: dict[str, dict[str, Published]] = {
+    "plus face": {
+        "sd15": _of_images("ip-adapter-plus-face_sd15"),
+        "sdxl": _of_images("ip-adapter-plus-face_sdxl_vit-h"),
+    },
+    "plus": {"sd15": _of_images("ip-adapter-plus_sd15"), "sdxl": _of_images("ip-adapter-plus_sdxl_vit-h")},
+    "standard": {"sd15": _of_images("ip-adapter_sd15"), "sdxl": _of_images("ip-adapter_sdxl_vit-h")},
+    "full face": {"sd15": _of_images("ip-adapter-full-face_sd15")},
+    "light": {"sd15": _of_images("ip-adapter_sd15_light_v11", VIT_H, "ip-adapter_sd15_light")},
+    "ViT-bigG": {
+        "sd15": _of_images("ip-adapter_sd15_vit-G", VIT_BIG_G),
+        "sdxl": _of_images("ip-adapter_sdxl", VIT_BIG_G),
+    },
+    "FaceID": {
+        "sd15": Published(("ip-adapter-faceid_sd15",), None, _W600K),
+        "sdxl": Published(("ip-adapter-faceid_sdxl",), None, _W600K),
+    },
+    "FaceID Plus": {"sd15": _of_faces("plus_sd15", plus=True, variant="faceid-plus")},
+    "FaceID Plus V2": {
+        "sd15": _of_faces("plusv2_sd15", plus=True),
+        "sdxl": _of_faces("plusv2_sdxl", plus=True),
+    },
+    "FaceID Portrait": {
+        "sd15": _of_faces("portrait-v11_sd15", "portrait_sd15"),
+        "sdxl": _of_faces("portrait_sdxl"),
+    },
+    "FaceID Portrait unnorm": {"sdxl": _of_faces("portrait_sdxl_unnorm", variant="faceid-portrait-unnorm")},
+    "InstantID": {
+        "sdxl": Published(
+            ("ip-adapter_instant_id_sdxl", "ip-adapter-instantid", "instantid-ip-adapter", "ip-adapter"),
+            None,
+            _GLINTR,
+            variant="instantid",
+            folder="instantid",
+        )
+    },
+    "PuLID": {
+        "sdxl": _pulid("pulid_v1.1", "pulid_v1", "ip-adapter_pulid_sdxl_fp16"),
+        "flux": _pulid("pulid_flux_v0.9.1", "pulid_flux_v0.9.0"),
+    },
 }
-"""The file and its image encoder, for each kind and family of UNets."""
+"""The adapter for each kind and family of models."""
 
-_OLDER = {"ip-adapter_sd15_light_v11": "ip-adapter_sd15_light"}
+_ANYBODYS = {"ip-adapter"}
+"""Names that adapters of several kinds are published under."""
 
 IMAGE_ENCODERS = {
-    VIT_H: ("CLIP-ViT-H-14-laion2B-s32B-b79K", r"vith14|clipvisionh|^(?!.*sdxl).*imageencoder"),
-    VIT_BIG_G: ("CLIP-ViT-bigG-14-laion2B-39B-b160k", r"vitbigg14|clipvisiong|sdxl.*imageencoder"),
+    VIT_H: ("CLIP-ViT-H-14-laion2B-s32B-b79K.safetensors", r"vith14|clipvisionh|^(?!.*sdxl).*imageencoder"),
+    VIT_BIG_G: ("CLIP-ViT-bigG-14-laion2B-39B-b160k.safetensors", r"vitbigg14|clipvisiong|sdxl.*imageencoder"),
+    EVA: ("EVA02_CLIP_L_336_psz14_s6B.pt", r"eva02clipl(14)?336"),
 }
 """The file, and by what its path, letters and digits only, is known: the encoders lie under many names."""
 
 
-def family(layers: int) -> str:
-    """The family of UNets with so many cross-attention layers."""
+@dataclass(frozen=True)
+class Files:
+    """What was found, by the names that `folders` lists."""
+
+    checkpoint: str
+    image_encoder: str
+    faces: Faces
+
+    def __str__(self) -> str:
+        names = (self.checkpoint, self.image_encoder, self.faces.recogniser, self.faces.parser)
+        return ", ".join(name for name in names if name != folders.NONE)
+
+
+def family(model: Any) -> str:
+    """The family of a ModelPatcher's model: that of UNets with so many cross-attention layers, or FLUX."""
+    if dit.is_flux(model):
+        return "flux"
+    layers = len(host.places(model))
     families = {16: "sd15", 70: "sdxl"}
     if layers not in families:
         raise UnsupportedError(
@@ -42,24 +128,35 @@ def family(layers: int) -> str:
     return families[layers]
 
 
-def find(kind: str, family: str) -> tuple[str, str]:
-    """The names of checkpoint and image encoder as `folders` lists them."""
+def find(kind: str, family: str) -> Files:
+    """The files of a kind of adapter, for a family of models."""
     if family not in KINDS[kind]:
         known = ", ".join(name for name, files in KINDS.items() if family in files)
         raise UnsupportedError(f"there is no IP-Adapter of the kind {kind!r} for {family}; there are: {known}")
-    checkpoint, encoder = KINDS[kind][family]
-    return _checkpoint(checkpoint), _image_encoder(encoder)
+    published = KINDS[kind][family]
+    encoder = folders.NONE if published.image_encoder is None else _image_encoder(published.image_encoder)
+    recogniser = folders.NONE if published.face_recogniser is None else _face_recogniser(published.face_recogniser)
+    parsers = [name for name in folders.face_parsers() if "bisenet" in _plain(name)] if published.face_parser else []
+    parser = parsers[0] if parsers else folders.NONE
+    return Files(_checkpoint(published), encoder, Faces(recogniser, parser, published.variant))
 
 
-def _checkpoint(wanted: str) -> str:
-    names = folders.checkpoints()
-    for candidate in (wanted, _OLDER.get(wanted, wanted)):
-        for name in names:
-            if _plain(PurePosixPath(name.replace("\\", "/")).stem) == _plain(candidate):
+def _checkpoint(published: Published) -> str:
+    for wanted in published.names:
+        for name in folders.checkpoints():
+            if _stem(name) != _plain(wanted):
+                continue
+            if wanted not in _ANYBODYS or published.folder in _plain(_last_folders(name)):
                 return name
     raise FileNotFoundError(
-        f"there is no {wanted}.safetensors in models/ipadapter; docs/hosts/comfyui.md says where it is"
+        f"there is no {published.names[0]} (.safetensors or .bin) in models/{published.folder}; "
+        "docs/hosts/comfyui.md says where it is"
     )
+
+
+def _last_folders(name: str) -> str:
+    """The names of the two folders that a checkpoint is in."""
+    return "/".join(PurePosixPath(folders.find(name, folders.ADAPTERS).replace("\\", "/")).parts[-3:-1])
 
 
 def _image_encoder(which: str) -> str:
@@ -68,9 +165,24 @@ def _image_encoder(which: str) -> str:
         if re.search(pattern, _plain(name)):
             return name
     raise FileNotFoundError(
-        f"there is no {file}.safetensors in models/clip_vision, the image encoder {which} of this IP-Adapter; "
+        f"there is no {file} in models/clip_vision, the image encoder {which} of this IP-Adapter; "
         "docs/hosts/comfyui.md says where it is"
     )
+
+
+def _face_recogniser(which: str) -> str:
+    for name in folders.face_recognisers():
+        if _stem(name) == _plain(which):
+            return name
+    pack = {_W600K: "buffalo_l", _GLINTR: "antelopev2"}[which]
+    raise FileNotFoundError(
+        f"there is no {which}.onnx in models/insightface/models/{pack}, the face network of this adapter; "
+        "docs/hosts/comfyui.md says where it is"
+    )
+
+
+def _stem(name: str) -> str:
+    return _plain(PurePosixPath(name.replace("\\", "/")).stem)
 
 
 def _plain(name: str) -> str:
@@ -79,4 +191,5 @@ def _plain(name: str) -> str:
 
 def state() -> str:
     """A text that changes when the lists of files do."""
-    return hashlib.sha256("\0".join([*folders.checkpoints(), *folders.image_encoders()]).encode()).hexdigest()
+    lists = (folders.checkpoints(), folders.image_encoders(), folders.face_recognisers(), folders.face_parsers())
+    return hashlib.sha256("\0".join(name for names in lists for name in names).encode()).hexdigest()

@@ -83,19 +83,35 @@ def identities() -> list[str]:
 
 
 def _names(folders: list[str], endings: set[str]) -> list[str]:
-    names: list[str] = []
+    """The files of several folders. Another file of the name of one in an earlier folder gets its folder's name before
+    its own: InstantID's file and InstantX' are both called ip-adapter.bin."""
+    names: dict[str, str] = {}
     for folder in folders:
         for name in folder_paths.get_filename_list(folder):
-            if os.path.splitext(name)[1].lower() in endings and name not in names:
-                names.append(name)
-    return names
+            if _ending(name) not in endings:
+                continue
+            other = names.setdefault(name, folder)
+            if other != folder and _full_path(other, name) != _full_path(folder, name):
+                names[f"{folder}/{name}"] = folder
+    return list(names)
+
+
+def _full_path(folder: str, name: str) -> str | None:
+    path = folder_paths.get_full_path(folder, name)
+    return None if path is None else os.path.realpath(path)
+
+
+def _ending(name: str) -> str:
+    return os.path.splitext(name)[1].lower()
 
 
 def find(name: str, folders: Iterable[str]) -> str:
-    """The path of a model by its name in the first folder that has it."""
+    """The path of a model by its name in the first folder that has it; also with a folder's name before it."""
     folders = list(folders)
-    for folder in folders:
-        path = folder_paths.get_full_path(folder, name)
+    places = [(folder, name) for folder in folders]
+    places += [(folder, name[len(folder) + 1 :]) for folder in folders if name.startswith(f"{folder}/")]
+    for folder, inside in places:
+        path = folder_paths.get_full_path(folder, inside)
         if path is not None:
             return str(path)
     raise FileNotFoundError(f"{name!r} is in none of ComfyUI's model folders {', '.join(folders)}")

@@ -6,7 +6,7 @@ from typing import Any
 
 from omniid import Engine
 
-from .. import conventions, engines, folders, host
+from .. import conventions, engines, folders
 
 VARIANTS = ["faceid-plus", "faceid-plus-v2", "instantid", "faceid-portrait-unnorm"]
 """Models that are not told apart by their tensors."""
@@ -179,27 +179,38 @@ class FaceNetworks:
 
 
 class LoadIPAdapter:
-    """Opens an IP-Adapter that is found by its usual file name."""
+    """Opens an adapter that is found by its usual file name."""
 
     DESCRIPTION = (
-        "Opens the IP-Adapter of a kind that fits the model, and the image encoder that goes with it, by the names "
-        "under which they are published. Load Model takes any other files."
+        "Opens the adapter of a kind that fits the model, and the image encoder and face networks that go with it, by "
+        "the names under which they are published. Load Model takes any other files."
     )
     CATEGORY = "OmniID"
     FUNCTION = "load"
     RETURN_TYPES = ("OMNIID_MODEL", "STRING")
     RETURN_NAMES = ("omniid", "files")
     OUTPUT_TOOLTIPS = ("The identity model.", "The files that were found.")
-    SEARCH_ALIASES = ["ipadapter unified loader", "ipadapter", "plus face"]
+    SEARCH_ALIASES = [
+        "ipadapter unified loader",
+        "ipadapter",
+        "plus face",
+        "ipadapter unified loader faceid",
+        "load instantid model",
+        "load pulid model",
+    ]
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
         return {
             "required": {
-                "model": ("MODEL", {"tooltip": "The UNet that identities are for: SD1.5 or SDXL."}),
+                "model": ("MODEL", {"tooltip": "The model that identities are for: SD1.5, SDXL, or FLUX.1 for PuLID."}),
                 "kind": (
                     list(conventions.KINDS),
-                    {"default": "plus face", "tooltip": "Which IP-Adapter. plus face is for portraits."},
+                    {
+                        "default": "plus face",
+                        "tooltip": "Which adapter. plus face is for portraits; FaceID, InstantID and PuLID also read "
+                        "the face by a recognition network.",
+                    },
                 ),
                 "precision": _precision(),
                 "device": _device(),
@@ -212,10 +223,16 @@ class LoadIPAdapter:
         return conventions.state()
 
     def load(self, model: Any, kind: str, precision: str, device: str, clip_vision: Any = None) -> dict[str, Any]:
-        family = conventions.family(len(host.places(model)))
-        checkpoint, image_encoder = conventions.find(kind, family)
+        files = conventions.find(kind, conventions.family(model))
         engine = engines.open_engine(
-            checkpoint, image_encoder, folders.BUILT_IN, engines.AUTO, precision, device, clip_vision
+            files.checkpoint,
+            files.image_encoder,
+            folders.BUILT_IN,
+            engines.AUTO,
+            precision,
+            device,
+            clip_vision,
+            files.faces,
         )
-        text = f"{checkpoint}, {image_encoder}"
+        text = str(files)
         return {"ui": {"text": [text]}, "result": (engine, text)}

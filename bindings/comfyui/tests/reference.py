@@ -31,7 +31,10 @@ def read_file(path):
 
 
 def context_tokens(tensors, tokens):
-    """Identity tokens `[tokens, width]` through the adapter: Linear, GELU, Linear, LayerNorm."""
+    """Identity tokens `[tokens, width]` through the adapter: Linear, GELU, Linear, LayerNorm. Adapters of published
+    kinds have none of this."""
+    if "adapter.proj.0.weight" not in tensors:
+        return tokens.double()
     x = tokens.double() @ tensors["adapter.proj.0.weight"].T + tensors["adapter.proj.0.bias"]
     x = x * 0.5 * (1 + torch.erf(x / 2**0.5))
     x = x @ tensors["adapter.proj.2.weight"].T + tensors["adapter.proj.2.bias"]
@@ -94,7 +97,7 @@ class Reference:
                 if tokens is None or factor == 0:
                     continue
                 for row in range(x.shape[0]):
-                    found = attention(q[row], tokens, key, value, attn.heads) * factor
+                    found = self.joined(q[row], out[row], tokens, key, value, attn.heads) * factor
                     if self.masks is not None:
                         found = found * self.masks[person].reshape(-1, 1)
                     out[row] += found.float()
@@ -102,3 +105,7 @@ class Reference:
 
         attn.forward = forward
         return attn
+
+    def joined(self, query, output, tokens, key, value, heads):
+        """What a person of weight 1 adds to the output of a layer, `[rows, width]`."""
+        return attention(query, tokens, key, value, heads)
