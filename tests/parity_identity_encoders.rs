@@ -1,7 +1,7 @@
 //! PuLID's encoders against PyTorch modules written from their formulas, the SD3.5 Resampler against diffusers.
 //!
-//! Fixtures as in `parity_encoder.rs`, and its limit for f32 weights. The rounding of 16-bit weights adds up over IDFormer's
-//! ten layers, so limits are wider there.
+//! Fixtures as in `parity_encoder.rs`. With 16-bit weights the reference has weights of the same values, so that the
+//! limit of f32 holds for all.
 
 use candle_core::{DType, Device, Tensor};
 use omniid::checkpoint::Checkpoint;
@@ -9,9 +9,12 @@ use omniid::encoder::{Encoder, EncoderConfig, EncoderKind, Features};
 use omniid::{ErrorKind, Limits};
 use std::path::{Path, PathBuf};
 
-type Outcome = Result<(), Box<dyn std::error::Error>>;
+#[path = "parity/precision.rs"]
+mod precision;
 
-const PRECISIONS: [(DType, f32); 3] = [(DType::F32, 1e-5), (DType::F16, 2e-2), (DType::BF16, 2e-1)];
+use precision::{limit, PRECISIONS};
+
+type Outcome = Result<(), Box<dyn std::error::Error>>;
 
 fn folder(case: &str) -> PathBuf {
     let root = match std::env::var_os("OMNIID_PARITY_FIXTURES") {
@@ -25,8 +28,18 @@ fn open(path: &Path) -> Result<Checkpoint, omniid::Error> {
     Checkpoint::open(path, &Limits::default())
 }
 
-fn expected(case: &str, name: &str) -> Result<Tensor, omniid::Error> {
-    open(&folder(case).join("expected.safetensors"))?.tensor(name, DType::F32, &Device::Cpu)
+/// What was fed to the reference.
+fn input(case: &str, name: &str) -> Result<Tensor, omniid::Error> {
+    expected(case, name, DType::F32)
+}
+
+/// What the reference gives whose weights are rounded to `dtype`.
+fn expected(case: &str, name: &str, dtype: DType) -> Result<Tensor, omniid::Error> {
+    let file = match dtype {
+        DType::F32 => "expected.safetensors".to_string(),
+        _ => format!("expected.{}.safetensors", dtype.as_str()),
+    };
+    open(&folder(case).join(file))?.tensor(name, DType::F32, &Device::Cpu)
 }
 
 fn encoder(case: &str, kind: EncoderKind, dtype: DType) -> Result<Encoder, omniid::Error> {
@@ -36,19 +49,22 @@ fn encoder(case: &str, kind: EncoderKind, dtype: DType) -> Result<Encoder, omnii
     file.build(dtype, &Device::Cpu, |weights| Encoder::load(&config, weights))
 }
 
-fn check(case: &str, what: &str, limit: f32, got: &Tensor, expected: &Tensor) -> Outcome {
+fn check(case: &str, what: &str, dtype: DType, got: &Tensor, expected: &Tensor) -> Outcome {
     assert_eq!(got.dims(), expected.dims(), "{case} {what}");
     let values = (got - expected)?.abs()?.flatten_all()?.to_vec1::<f32>()?;
     assert!(values.iter().all(|value| value.is_finite()));
     let difference = values.into_iter().fold(0.0, f32::max);
-    println!("{case} {what}: {difference:.2e} (limit {limit:.0e})");
-    assert!(difference <= limit, "{case}: {what} differs by {difference:.2e}");
+    println!("{case} {what} {dtype:?}: {difference:.2e}");
+    assert!(
+        difference <= limit(dtype),
+        "{case}: {what} with {dtype:?} weights differs by {difference:.2e}"
+    );
     Ok(())
 }
 
 /// The photos of a case: raw embedding and class embedding, and five levels of hidden states.
 fn photos(case: &str) -> Result<Vec<Features>, Box<dyn std::error::Error>> {
-    let (features, embeddings) = (expected(case, "features")?, expected(case, "embeddings")?);
+    let (features, embeddings) = (input(case, "features")?, input(case, "embeddings")?);
     let photo = |n: usize| -> Result<Features, Box<dyn std::error::Error>> {
         Ok(Features {
             image: Some(features.get(n)?),
@@ -63,20 +79,16 @@ fn photos(case: &str) -> Result<Vec<Features>, Box<dyn std::error::Error>> {
 fn pulid_encoders_equal_their_references() -> Outcome {
     for (case, kind) in [("pulid_v1", EncoderKind::PulidV1), ("id_former", EncoderKind::IdFormer)] {
         let photos = photos(case)?;
-        for (dtype, limit) in PRECISIONS {
+        let rows = photos[0].image()?.dim(0)?;
+        for dtype in PRECISIONS {
             let encoder = encoder(case, kind, dtype)?;
-            check(
-                case,
-                "tokens",
-                limit,
-                &encoder.encode(&photos)?,
-                &expected(case, "tokens")?,
-            )?;
-            let one = encoder.encode(&photos[..1])?;
-            check(case, "one photo", limit, &one, &expected(case, "one_photo")?)?;
-            let rows = photos[0].image()?.dim(0)?;
-            let zeros = encoder.encode_zeros(rows, &Device::Cpu)?;
-            check(case, "zeros", limit, &zeros, &expected(case, "zeros")?)?;
+            for (what, got) in [
+                ("tokens", encoder.encode(&photos)?),
+                ("one_photo", encoder.encode(&photos[..1])?),
+                ("zeros", encoder.encode_zeros(rows, &Device::Cpu)?),
+            ] {
+                check(case, what, dtype, &got, &expected(case, what, dtype)?)?;
+            }
         }
         let encoder = encoder(case, kind, DType::F32)?;
         // Levels of different sizes, another width, a missing embedding.
@@ -101,15 +113,9 @@ fn pulid_encoders_equal_their_references() -> Outcome {
 fn with_anyone_equals_its_reference() -> Outcome {
     let case = "with_anyone";
     let photos = photos(case)?;
-    for (dtype, limit) in PRECISIONS {
-        let encoder = encoder(case, EncoderKind::WithAnyone, dtype)?;
-        check(
-            case,
-            "tokens",
-            limit,
-            &encoder.encode(&photos)?,
-            &expected(case, "tokens")?,
-        )?;
+    for dtype in PRECISIONS {
+        let tokens = encoder(case, EncoderKind::WithAnyone, dtype)?.encode(&photos)?;
+        check(case, "tokens", dtype, &tokens, &expected(case, "tokens", dtype)?)?;
     }
     let encoder = encoder(case, EncoderKind::WithAnyone, DType::F32)?;
     let short = Features {
@@ -129,22 +135,22 @@ fn the_order_of_photos_does_not_change_what_id_former_sees() -> Outcome {
     let mut photos = photos("id_former")?;
     let tokens = encoder.encode(&photos)?;
     photos.reverse();
-    check("id_former", "reversed", 1e-5, &encoder.encode(&photos)?, &tokens)
+    check("id_former", "reversed", DType::F32, &encoder.encode(&photos)?, &tokens)
 }
 
 #[test]
 fn the_time_resampler_equals_diffusers() -> Outcome {
     let case = "time_resampler";
-    let photos = expected(case, "features")?;
+    let photos = input(case, "features")?;
     let photos = [photos.get(0)?.into(), photos.get(1)?.into()];
-    for (dtype, limit) in PRECISIONS {
+    for dtype in PRECISIONS {
         let encoder = encoder(case, EncoderKind::TimeResampler, dtype)?;
         for (timestep, name) in [(1000.0, "1000"), (517.25, "517.25"), (0.0, "0")] {
-            let tokens = encoder.encode_at(&photos, timestep)?;
-            let name = |what: &str| format!("{what}.{name}");
-            check(case, &name("tokens"), limit, &tokens, &expected(case, &name("tokens"))?)?;
             let time = encoder.time_embedding(timestep)?.expect("it depends on the timestep");
-            check(case, &name("time"), limit, &time, &expected(case, &name("time"))?)?;
+            for (what, got) in [("time", time), ("tokens", encoder.encode_at(&photos, timestep)?)] {
+                let what = format!("{what}.{name}");
+                check(case, &what, dtype, &got, &expected(case, &what, dtype)?)?;
+            }
         }
         assert_eq!(
             encoder.encode(&photos).expect_err("no timestep").kind(),

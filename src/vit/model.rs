@@ -6,7 +6,7 @@ use super::head::Head;
 use super::rotary::Rotary;
 use super::{VisionConfig, VisionFamily};
 use crate::error::{Error, Result};
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 use omniid_kernels::layers::{Initial, TensorSpec, Weights};
 
 /// A vision transformer of any [`VisionFamily`], with the key names of Hugging Face's CLIP.
@@ -94,7 +94,9 @@ impl VisionTransformer {
         let (side, heads) = (config.patches_per_side(), config.num_attention_heads);
         let prefix = config.family.prefix_tokens();
         let shape = [config.patch_count(), config.head_width()];
-        let table = |name: &str| weights.optional(name, &shape);
+        // Halves in the file, of which bf16 weights would cut three more bits.
+        let tables = weights.to_dtype(DType::F32);
+        let table = |name: &str| tables.optional(name, &shape);
         Ok(match (table("freqs_cos")?, table("freqs_sin")?) {
             (Some(cosine), Some(sine)) if !weights.is_list() => Rotary::of_tables(&cosine, &sine, prefix, heads)?,
             _ => Rotary::new(side, prefix, heads, config.head_width()),

@@ -5,7 +5,7 @@ import torch
 from diffusers.loaders.transformer_sd3 import SD3Transformer2DLoadersMixin
 from torch import nn
 
-from .common import randomise, save, start
+from .common import randomise, rounded, rounded_copy, save, save_expected, start
 
 NAME = "identity_encoders"
 
@@ -109,25 +109,20 @@ def pulid(folder, model, options):
     embeddings = torch.randn(photos, FACE + CLASS)
     levels = [torch.randn(photos, inputs, features) for _ in range(LEVELS)]
     several = isinstance(model, IdFormer)
-    with torch.no_grad():
-        tokens = model(embeddings, levels)
-        one = model(embeddings[:1], [states[:1] for states in levels])
-        zeros = model(torch.zeros(1, FACE + CLASS), [torch.zeros(1, inputs, features)] * LEVELS)
-    if not several:
-        tokens, one, zeros = (x.flatten(0, 1) for x in (tokens, one, zeros))
+
+    def expected(dtype):
+        network = rounded_copy(model, dtype)
+        tokens = network(embeddings, levels)
+        one = network(embeddings[:1], [states[:1] for states in levels])
+        zeros = network(torch.zeros(1, FACE + CLASS), [torch.zeros(1, inputs, features)] * LEVELS)
+        if not several:
+            tokens, one, zeros = (x.flatten(0, 1) for x in (tokens, one, zeros))
+        return {"tokens": tokens, "one_photo": one, "zeros": zeros}
+
     flat = {f"image_proj.{name}": tensor for name, tensor in model.state_dict().items()}
-    layer = torch.randn(8, tokens.shape[-1])
+    layer = torch.randn(8, options.pulid_context)
     save(folder / "ip-adapter.safetensors", flat | {"ip_adapter.1.to_k_ip.weight": layer, "ip_adapter.1.to_v_ip.weight": layer})
-    save(
-        folder / "expected.safetensors",
-        {
-            "embeddings": embeddings,
-            "features": torch.cat(levels, 1),
-            "tokens": tokens,
-            "one_photo": one,
-            "zeros": zeros,
-        },
-    )
+    save_expected(folder, expected, {"embeddings": embeddings, "features": torch.cat(levels, 1)})
 
 
 def time_resampler(folder, width, tokens, features, context, time, inputs):
@@ -147,17 +142,21 @@ def time_resampler(folder, width, tokens, features, context, time, inputs):
         state[f"layers.{d}.1.3.weight"] = weight(width, 4 * width)
         state |= affine(f"layers.{d}.2.1", 4 * width, width)
     state |= affine("proj_out", context, width) | norm("norm_out", context)
-    model = SD3Transformer2DLoadersMixin()._convert_ip_adapter_image_proj_to_diffusers(state, low_cpu_mem_usage=False)
     photos = torch.randn(2, inputs, features)
-    expected = {"features": photos}
-    for timestep in [1000.0, 517.25, 0.0]:
-        with torch.no_grad():
-            tokens, time = model.eval()(photos, torch.full((2,), timestep))
-        expected[f"tokens.{timestep:g}"] = tokens.flatten(0, 1)
-        expected[f"time.{timestep:g}"] = time[:1]
+    convert = SD3Transformer2DLoadersMixin()._convert_ip_adapter_image_proj_to_diffusers
+
+    def expected(dtype):
+        model = convert({name: rounded(tensor, dtype) for name, tensor in state.items()}, low_cpu_mem_usage=False).eval()
+        expected = {}
+        for timestep in [1000.0, 517.25, 0.0]:
+            tokens, embedding = model(photos, torch.full((2,), timestep))
+            expected[f"tokens.{timestep:g}"] = tokens.flatten(0, 1)
+            expected[f"time.{timestep:g}"] = embedding[:1]
+        return expected
+
     flat = {f"image_proj.{name}": tensor for name, tensor in state.items()}
     save(folder / "ip-adapter.safetensors", flat)
-    save(folder / "expected.safetensors", expected)
+    save_expected(folder, expected, {"features": photos})
 
 
 def with_anyone(folder, embedding=10, features=6, width=12):
@@ -172,13 +171,16 @@ def with_anyone(folder, embedding=10, features=6, width=12):
     model.siglip_in_sig = projection(features, width, width)
     model = randomise(model)
     faces, states = torch.randn(2, embedding), torch.randn(2, 256, features)
-    with torch.no_grad():
-        arc = model.arcface_in_arc(faces).view(2, 8, width)
-        sig = model.arcface_in_sig(faces).view(2, 8, width)
-        tokens = torch.cat([arc, model.siglip_in_sig(states), sig], 1).flatten(0, 1)
+
+    def expected(dtype):
+        network = rounded_copy(model, dtype)
+        arc = network.arcface_in_arc(faces).view(2, 8, width)
+        sig = network.arcface_in_sig(faces).view(2, 8, width)
+        return {"tokens": torch.cat([arc, network.siglip_in_sig(states), sig], 1).flatten(0, 1)}
+
     flat = {f"image_proj.{name}": tensor for name, tensor in model.state_dict().items()}
     save(folder / "ip-adapter.safetensors", flat)
-    save(folder / "expected.safetensors", {"embeddings": faces, "features": states, "tokens": tokens})
+    save_expected(folder, expected, {"embeddings": faces, "features": states})
 
 
 def generate(folder, options):
@@ -192,4 +194,5 @@ def generate(folder, options):
     start(NAME, "with_anyone", options)
     with_anyone(folder / "with_anyone")
     start(NAME, "time_resampler", options)
-    time_resampler(folder / "time_resampler", 24, 6, 20, 28, 16, 9)
+    # As many sines as the published model has: their frequencies differ by what PyTorch's exp rounds.
+    time_resampler(folder / "time_resampler", 24, 6, 20, 28, 320, 9)

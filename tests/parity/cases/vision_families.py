@@ -6,7 +6,7 @@ import transformers
 from timm.models.eva import Eva
 from timm.models.vision_transformer import VisionTransformer
 
-from .common import randomise, save, start
+from .common import randomise, rounded_copy, save, save_expected, start
 
 NAME = "vision_families"
 
@@ -31,7 +31,7 @@ def generate(folder, options):
     both = transformers.SiglipModel(transformers.SiglipConfig(text_config=text, vision_config=config.to_dict()))
     both = randomise(both)
     both.save_pretrained(folder / "siglip_text")
-    save(folder / "siglip_text" / "expected.safetensors", outputs(both.vision_model, pictures(30)))
+    transformers_outputs(folder / "siglip_text", both.vision_model, pictures(30))
 
     for case, extra, kind in [
         ("dinov2", {}, "Dinov2"),
@@ -45,7 +45,7 @@ def generate(folder, options):
         # A picture of another size: positions are resampled.
         for name, size in [("larger", (42, 35)), ("smaller", (14, 21))]:
             pixels = torch.randn(1, 3, *size)
-            save(folder / case / f"{name}.safetensors", outputs(model, pixels))
+            transformers_outputs(folder / case, model, pixels, name)
 
     start(NAME, "siglip_open_clip", options)
     model = VisionTransformer(
@@ -90,20 +90,18 @@ def pictures(size):
 
 
 def outputs(model, pixels):
-    with torch.no_grad():
-        output = model(pixels, output_hidden_states=True)
+    output = model(pixels, output_hidden_states=True)
     states = {f"hidden_states.{i}": state for i, state in enumerate(output.hidden_states)}
-    return {
-        "pixels": pixels,
-        **states,
-        "last_hidden_state": output.last_hidden_state,
-        "image_embeds": output.pooler_output,
-    }
+    return states | {"last_hidden_state": output.last_hidden_state, "image_embeds": output.pooler_output}
+
+
+def transformers_outputs(folder, model, pixels, name="expected"):
+    save_expected(folder, lambda dtype: outputs(rounded_copy(model, dtype), pixels), {"pixels": pixels}, name)
 
 
 def transformers_case(folder, model, size):
     model.save_pretrained(folder)
-    save(folder / "expected.safetensors", outputs(model, pictures(size)))
+    transformers_outputs(folder, model, pictures(size))
 
 
 def timm_names(name):
@@ -137,30 +135,30 @@ def rope_tables(size, model):
 def timm_case(folder, model, prefix, size, options, names=timm_names):
     model = randomise(model)
     pixels = pictures(size)
-    if names is original_names:
-        # The authors' program computes with the table of the file.
-        tables = rope_tables(size, model)
-        table = torch.cat([tables["freqs_sin"], tables["freqs_cos"]], -1).float()
-        model.rope.get_embed = lambda *_, **__: table
-    states = []
-    hooks = [block.register_forward_pre_hook(lambda _, inputs: states.append(inputs[0])) for block in model.blocks]
-    with torch.no_grad():
-        last = model.forward_features(pixels)
-        embeds = model.forward_head(last)
-    for hook in hooks:
-        hook.remove()
+
+    def expected(dtype):
+        network = rounded_copy(model, dtype)
+        if names is original_names:
+            # The authors' program computes with the table of the file.
+            tables = rope_tables(size, model)
+            table = torch.cat([tables["freqs_sin"], tables["freqs_cos"]], -1).float()
+            network.rope.get_embed = lambda *_, **__: table
+        states = []
+        for block in network.blocks:
+            block.register_forward_pre_hook(lambda _, inputs: states.append(inputs[0]))
+        last = network.forward_features(pixels)
+        embeds = network.forward_head(last)
+        states = {f"hidden_states.{i}": state for i, state in enumerate(states)}
+        return states | {"last_hidden_state": last, "image_embeds": embeds}
+
     tensors = {prefix + names(name): tensor for name, tensor in model.state_dict().items()}
     if prefix:
         # What stands beside the image tower in such files.
         tensors["logit_scale"] = torch.ones([])
         tensors["text.token_embedding.weight"] = torch.ones(3, 4)
     if names is original_names:
-        for name, table in tables.items():
+        for name, table in rope_tables(size, model).items():
             tensors[f"{prefix}rope.{name}"] = table
             tensors[f"{prefix}blocks.0.attn.rope.{name}"] = table
     save(folder / "model.safetensors", tensors)
-    expected = {f"hidden_states.{i}": state for i, state in enumerate(states)}
-    save(
-        folder / "expected.safetensors",
-        {"pixels": pixels, **expected, "last_hidden_state": last, "image_embeds": embeds},
-    )
+    save_expected(folder, expected, {"pixels": pixels})
