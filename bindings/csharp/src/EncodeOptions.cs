@@ -31,6 +31,17 @@ namespace OmniID
         public bool DropFeatures { get; set; }
 
         /// <summary>
+        /// How several photos are combined before the identity encoder. Default: the tokens of each photo, one after the
+        /// other; when extending, what the identity was made with.
+        /// </summary>
+        public Combine Combine { get; set; }
+
+        /// <summary>
+        /// Weight of the image features of FaceID-PlusV2 beside the face embedding (s_scale, weight_faceidv2). Default: 1.
+        /// </summary>
+        public float? ShortcutScale { get; set; }
+
+        /// <summary>
         /// A name to show, stored with the identity. Default: none; when extending, the identity's own.
         /// </summary>
         public string? Label { get; set; }
@@ -49,6 +60,9 @@ namespace OmniID
             native.BadPhoto = (int)BadPhoto;
             native.Strangers = (int)Strangers;
             native.DropFeatures = DropFeatures ? 1 : 0;
+            native.Combine = (int)Combine;
+            native.HasShortcutScale = ShortcutScale.HasValue ? 1 : 0;
+            native.ShortcutScale = ShortcutScale ?? 0f;
             native.Label = pins.Text(Label, nameof(Label));
             native.Consent = pins.Text(Consent, nameof(Consent));
             return native;

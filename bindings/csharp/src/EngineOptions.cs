@@ -69,7 +69,26 @@ namespace OmniID
         public ModelFile? Detector { get; set; }
 
         /// <summary>
-        /// "sd15", "sdxl" or "flux"; with <see cref="HostLayers"/> any name. Default: what the checkpoint is for.
+        /// The face recognition network: models of the FaceID family, InstantID and PuLID make their tokens from its
+        /// embeddings; for any other model it serves <c>Engine.Likeness</c>. Default: the one in a native checkpoint;
+        /// else photos must bring embeddings.
+        /// </summary>
+        public ModelFile? FaceRecogniser { get; set; }
+
+        /// <summary>
+        /// The face parsing network that makes the background of PuLID's crop. Default: the plain crop.
+        /// </summary>
+        public ModelFile? FaceParser { get; set; }
+
+        /// <summary>
+        /// Which published model the checkpoint is, where two have the same tensors: "faceid-plus" or "faceid-plus-v2",
+        /// "instantid" or "faceid-portrait-unnorm". Default: "faceid-plus-v2"; "instantid", unless the face recogniser is
+        /// an IResNet-50.
+        /// </summary>
+        public string? Variant { get; set; }
+
+        /// <summary>
+        /// "sd15", "sdxl", "flux", "flux_all", "pulid_flux", "with_anyone" or "sd35_large"; with <see cref="HostLayers"/> any name. Default: what the checkpoint is for.
         /// </summary>
         public string? Host { get; set; }
 
@@ -107,6 +126,10 @@ namespace OmniID
             ImageEncoder?.Fill(
                 pins, out native.ImageEncoderPath, out native.ImageEncoderData, out native.ImageEncoderSize);
             Detector?.Fill(pins, out native.DetectorPath, out native.DetectorData, out native.DetectorSize);
+            FaceRecogniser?.Fill(
+                pins, out native.FaceRecogniserPath, out native.FaceRecogniserData, out native.FaceRecogniserSize);
+            FaceParser?.Fill(pins, out native.FaceParserPath, out native.FaceParserData, out native.FaceParserSize);
+            native.Variant = pins.Text(Variant, nameof(Variant));
             native.ImageEncoderConfig = pins.Text(ImageEncoderConfig, nameof(ImageEncoderConfig));
             native.DeferImageEncoder = DeferImageEncoder ? 1 : 0;
             native.Host = pins.Text(Host, nameof(Host));
@@ -154,6 +177,13 @@ namespace OmniID
             Device = (DeviceType)native.DeviceType;
             DeviceId = native.DeviceId;
             Precision = (Precision)native.Precision;
+            HasImageEncoder = native.HasImageEncoder != 0;
+            HasLora = native.HasLora != 0;
+            FaceDimension = NativeText.Count(native.FaceDimension);
+            FaceForm = (EmbeddingForm)native.FaceForm;
+            FaceNetwork = NativeText.ReadOrNull(native.FaceNetwork);
+            FaceRecogniser = NativeText.ReadOrNull(native.FaceRecogniser);
+            FaceRecogniserLicence = NativeText.ReadOrNull(native.FaceRecogniserLicence);
         }
 
         /// <summary>The kind of identity encoder.</summary>
@@ -194,5 +224,31 @@ namespace OmniID
 
         /// <summary>Number type of the weights.</summary>
         public Precision Precision { get; }
+
+        /// <summary>True if the model reads an image encoder; false if it reads face embeddings only.</summary>
+        public bool HasImageEncoder { get; }
+
+        /// <summary>
+        /// True if the checkpoint holds a LoRA, which is part of the model: the host has to apply it at strength 1. See
+        /// <c>Engine.SaveLora</c>.
+        /// </summary>
+        public bool HasLora { get; }
+
+        /// <summary>Values of the face embedding that the model reads; 0 if it reads none.</summary>
+        public int FaceDimension { get; }
+
+        /// <summary>The form of that embedding; a raw one always serves.</summary>
+        public EmbeddingForm FaceForm { get; }
+
+        /// <summary>The network that the model was trained with; null if it reads no face embedding.</summary>
+        public string? FaceNetwork { get; }
+
+        /// <summary>The engine's face recogniser; null if there is none.</summary>
+        public string? FaceRecogniser { get; }
+
+        /// <summary>
+        /// What the authors of the face recogniser state about its use, or "unknown"; null if there is none.
+        /// </summary>
+        public string? FaceRecogniserLicence { get; }
     }
 }

@@ -19,6 +19,9 @@ namespace OmniID
             Label = NativeText.Read(native.Label);
             Created = NativeText.Read(native.Created);
             Consent = NativeText.Read(native.Consent);
+            Embeddings = NativeText.Count(native.Embeddings);
+            Combine = (Combine)native.Combine;
+            ShortcutScale = native.ShortcutScale;
         }
 
         /// <summary>The encoder that made it.</summary>
@@ -49,6 +52,15 @@ namespace OmniID
 
         /// <summary>What the person agreed to; may be empty.</summary>
         public string Consent { get; }
+
+        /// <summary>Photos whose face embeddings are kept; see <see cref="Identity.Embedding"/>.</summary>
+        public int Embeddings { get; }
+
+        /// <summary>How the photos were combined.</summary>
+        public Combine Combine { get; }
+
+        /// <summary>The shortcut scale of FaceID-PlusV2 that it was made with; 1 for other models.</summary>
+        public float ShortcutScale { get; }
     }
 
     /// <summary>
@@ -141,6 +153,25 @@ namespace OmniID
             }
         }
 
+        /// <summary>
+        /// The face embedding of a photo; null when nothing is known of that photo's face, or it was not kept.
+        /// </summary>
+        /// <param name="photo">0 to one less than <see cref="IdentityInfo.Photos"/>.</param>
+        public FaceEmbedding? Embedding(int photo)
+        {
+            if ((uint)photo >= (uint)Info.Photos)
+                throw new ArgumentOutOfRangeException(nameof(photo), photo, $"There are {Info.Photos} photos.");
+            using (Lease lease = Use())
+            {
+                NativeEmbedding native = NativeEmbedding.Create();
+                OmniIdException.Check(NativeMethods.omniid_identity_embedding(lease.Pointer, (UIntPtr)photo, &native));
+                if (native.Values == null)
+                    return null;
+                var values = new ReadOnlySpan<float>(native.Values, NativeText.Count((ulong)native.Size));
+                return new FaceEmbedding(values, NativeText.Read(native.Network), (EmbeddingForm)native.Form);
+            }
+        }
+
         /// <summary>The tokens, f32 <c>[tokens, token width]</c>, without a copy. They outlive the identity.</summary>
         public OwnedTensor Tokens()
         {
@@ -192,7 +223,8 @@ namespace OmniID
         }
 
         /// <summary>
-        /// A copy without the photos' features: smaller, but an Omni-ID identity can no longer be extended.
+        /// A copy without the photos' features and face embeddings: smaller, but an identity of a model that reads all
+        /// photos at once can no longer be extended, and none compared by a face recogniser.
         /// </summary>
         public Identity WithoutFeatures()
         {

@@ -5,7 +5,7 @@ using OmniID.Native;
 namespace OmniID
 {
     /// <summary>
-    /// One photo of a person: a file, the bytes of a file, or pixels. Memory is borrowed, not copied, unless a method
+    /// One photo of a person: a file, the bytes of a file, pixels, or a face embedding alone. Memory is borrowed, not copied, unless a method
     /// says so: it must not change until the calls that use the photo have ended.
     /// </summary>
     public sealed class Photo
@@ -28,6 +28,20 @@ namespace OmniID
         /// What to call the photo in messages and reports. Default: its path, or "photo in memory".
         /// </summary>
         public string? Name { get; set; }
+
+        /// <summary>
+        /// The embedding of the person's face, if the program has it: models that read face embeddings take this one and
+        /// run no recognition network on the photo. Refused for models and engines that compare no faces.
+        /// </summary>
+        public FaceEmbedding? Embedding { get; set; }
+
+        /// <summary>
+        /// No picture, only the embedding of the person's face; for models that read nothing else.
+        /// </summary>
+        public static Photo FromEmbedding(FaceEmbedding embedding)
+        {
+            return new Photo { Embedding = embedding ?? throw new ArgumentNullException(nameof(embedding)) };
+        }
 
         /// <summary>A JPEG, PNG, WebP, BMP or TIFF file.</summary>
         public static Photo FromFile(string path)
@@ -119,6 +133,13 @@ namespace OmniID
             native.Width = (uint)width;
             native.Height = (uint)height;
             native.ChannelOrder = (int)order;
+            if (Embedding != null)
+            {
+                native.Embedding = (float*)pins.Memory(Embedding.Values);
+                native.EmbeddingSize = (UIntPtr)Embedding.Values.Length;
+                native.EmbeddingNetwork = pins.Text(Embedding.Network, nameof(Embedding));
+                native.EmbeddingForm = (int)Embedding.Form;
+            }
             (Face ?? FaceSelection.Largest).Fill(&native);
             return native;
         }
