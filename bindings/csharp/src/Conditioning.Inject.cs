@@ -39,8 +39,8 @@ namespace OmniID
         public int LatentWidth;
 
         /// <summary>
-        /// SD3.5: the keys that the layer makes of the image, before it normalises them, in the layout of the query; the
-        /// query is that before it is normalised too.
+        /// SD3.5: the keys that the layer makes of the image, before it normalises them, in the layout of the query;
+        /// the query is that before it is normalised too.
         /// </summary>
         public TensorView? ImageKeys;
 

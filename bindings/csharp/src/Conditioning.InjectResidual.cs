@@ -51,15 +51,16 @@ namespace OmniID
         /// </summary>
         /// <param name="call">The layer and the step.</param>
         /// <param name="hidden">
-        /// The image's hidden state after the block, <c>[batch, image tokens, hidden]</c>, without gaps and without text
-        /// tokens. The batch size follows from the length.
+        /// The image's hidden state after the block, <c>[batch, image tokens, hidden]</c>, without gaps and without
+        /// text tokens. The batch size follows from the length.
         /// </param>
         /// <param name="rows">Image tokens of one batch row.</param>
         /// <param name="roles">
         /// The side of guidance of each batch row, in any order; empty if all are conditional.
         /// </param>
         /// <exception cref="ArgumentException">The length does not fit the layer.</exception>
-        public void InjectResidual(in ResidualCall call, Span<float> hidden, int rows, ReadOnlySpan<Role> roles = default)
+        public void InjectResidual(
+            in ResidualCall call, Span<float> hidden, int rows, ReadOnlySpan<Role> roles = default)
         {
             if ((uint)call.Layer >= (uint)layers.Length)
                 throw new ArgumentOutOfRangeException(nameof(call), call.Layer, $"There are {layers.Length} layers.");

@@ -31,13 +31,14 @@ namespace OmniID
         public bool DropFeatures { get; set; }
 
         /// <summary>
-        /// How several photos are combined before the identity encoder. Default: the tokens of each photo, one after the
-        /// other; when extending, what the identity was made with.
+        /// How several photos are combined before the identity encoder. Default: the tokens of each photo, one after
+        /// the other; when extending, what the identity was made with.
         /// </summary>
         public Combine Combine { get; set; }
 
         /// <summary>
-        /// Weight of the image features of FaceID-PlusV2 beside the face embedding (s_scale, weight_faceidv2). Default: 1.
+        /// Weight of the image features of FaceID-PlusV2 beside the face embedding (s_scale, weight_faceidv2). The default
+        /// is 1.
         /// </summary>
         public float? ShortcutScale { get; set; }
 

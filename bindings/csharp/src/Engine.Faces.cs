@@ -28,9 +28,9 @@ namespace OmniID
         }
 
         /// <summary>
-        /// How like the face in a picture is to a person: a measure for what a host has generated. Any model will do; the
-        /// engine needs a face recogniser, and the identity must have been made with it, or of embeddings of its network.
-        /// Of several faces the one counts that is most like, unless the photo says which.
+        /// How like the face in a picture is to a person: a measure for what a host has generated. Any model will do;
+        /// the engine needs a face recogniser, and the identity must have been made with it, or of embeddings of its
+        /// network. Of several faces the one counts that is most like, unless the photo says which.
         /// </summary>
         /// <exception cref="OmniIdUnsupportedException">
         /// The engine has no face recogniser, or the identity no face embeddings.

@@ -16,8 +16,8 @@ namespace OmniID
         }
 
         /// <summary>
-        /// f32 <c>[photos, feature tokens, feature width]</c> of the photos that could be used: the hidden states before
-        /// the last layer, the class token first; for models that take an image embedding, that as one token.
+        /// f32 <c>[photos, feature tokens, feature width]</c> of the photos that could be used: the hidden states
+        /// before the last layer, the class token first; for models that take an image embedding, that as one token.
         /// </summary>
         public OwnedTensor Features { get; }
 

@@ -58,8 +58,8 @@ namespace OmniID
         public string? ImageEncoderConfig { get; set; }
 
         /// <summary>
-        /// Whether the image encoder is loaded when it is first needed instead of when the engine is opened: for programs
-        /// that work with stored identities or with features. Default: no.
+        /// Whether the image encoder is loaded when it is first needed instead of when the engine is opened: for
+        /// programs that work with stored identities or with features. Default: no.
         /// </summary>
         public bool DeferImageEncoder { get; set; }
 
@@ -82,13 +82,14 @@ namespace OmniID
 
         /// <summary>
         /// Which published model the checkpoint is, where two have the same tensors: "faceid-plus" or "faceid-plus-v2",
-        /// "instantid" or "faceid-portrait-unnorm". Default: "faceid-plus-v2"; "instantid", unless the face recogniser is
-        /// an IResNet-50.
+        /// "instantid" or "faceid-portrait-unnorm". Default: "faceid-plus-v2"; "instantid", unless the face recogniser
+        /// is an IResNet-50.
         /// </summary>
         public string? Variant { get; set; }
 
         /// <summary>
-        /// "sd15", "sdxl", "flux", "flux_all", "pulid_flux", "with_anyone" or "sd35_large"; with <see cref="HostLayers"/> any name. Default: what the checkpoint is for.
+        /// "sd15", "sdxl", "flux", "flux_all", "pulid_flux", "with_anyone" or "sd35_large"; with
+        /// <see cref="HostLayers"/> any name. Default: what the checkpoint is for.
         /// </summary>
         public string? Host { get; set; }
 

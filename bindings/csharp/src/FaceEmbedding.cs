@@ -38,8 +38,8 @@ namespace OmniID
     }
 
     /// <summary>
-    /// How like a face is to the photos of an identity: cosines of face embeddings, -1 to 1. Those of different networks
-    /// are not comparable.
+    /// How like a face is to the photos of an identity: cosines of face embeddings, -1 to 1. Those of different
+    /// networks are not comparable.
     /// </summary>
     public sealed class Likeness
     {
@@ -67,12 +67,12 @@ namespace OmniID
         private const long MostPixels = 1L << 28;
 
         /// <summary>
-        /// Draws five keypoints of a face on black: red, green, blue, rows from top to bottom without gaps; equal to what
-        /// InstantID draws with OpenCV.
+        /// Draws five keypoints of a face on black: red, green, blue, rows from top to bottom without gaps; equal to
+        /// what InstantID draws with OpenCV.
         /// </summary>
         /// <param name="landmarks">
-        /// Ten numbers in the order of <see cref="Face.Landmarks"/>, in pixels of the picture that is drawn: scale those
-        /// of a photo to the size that is generated.
+        /// Ten numbers in the order of <see cref="Face.Landmarks"/>, in pixels of the picture that is drawn: scale
+        /// those of a photo to the size that is generated.
         /// </param>
         /// <param name="width">Pixels in a row.</param>
         /// <param name="height">Rows.</param>

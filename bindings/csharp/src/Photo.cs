@@ -5,8 +5,8 @@ using OmniID.Native;
 namespace OmniID
 {
     /// <summary>
-    /// One photo of a person: a file, the bytes of a file, pixels, or a face embedding alone. Memory is borrowed, not copied, unless a method
-    /// says so: it must not change until the calls that use the photo have ended.
+    /// One photo of a person: a file, the bytes of a file, pixels, or a face embedding alone. Memory is borrowed, not
+    /// copied, unless a method says so: it must not change until the calls that use the photo have ended.
     /// </summary>
     public sealed class Photo
     {
@@ -30,8 +30,8 @@ namespace OmniID
         public string? Name { get; set; }
 
         /// <summary>
-        /// The embedding of the person's face, if the program has it: models that read face embeddings take this one and
-        /// run no recognition network on the photo. Refused for models and engines that compare no faces.
+        /// The embedding of the person's face, if the program has it: models that read face embeddings take this one
+        /// and run no recognition network on the photo. Refused for models and engines that compare no faces.
         /// </summary>
         public FaceEmbedding? Embedding { get; set; }
 

@@ -159,7 +159,10 @@ namespace OmniID.Tests
             }
         }
 
-        private static double Product(float[] first, float[] second) => first.Zip(second, (a, b) => (double)a * b).Sum();
+        private static double Product(float[] first, float[] second)
+        {
+            return first.Zip(second, (a, b) => (double)a * b).Sum();
+        }
 
         private static void ForTheHost()
         {
@@ -205,7 +208,8 @@ namespace OmniID.Tests
             using (Engine engine = Engine.Open(PathOf("faceid")))
             {
                 var values = Enumerable.Range(1, 12).Select(i => (float)i).ToArray();
-                Check.Throws<OmniIdMismatchException>(() => Encode(engine, null, Of(values, "antelopev2")), "w600k_r50");
+                Check.Throws<OmniIdMismatchException>(
+                    () => Encode(engine, null, Of(values, "antelopev2")), "w600k_r50");
                 Check.Throws<OmniIdMismatchException>(
                     () => Encode(engine, null, Of(new float[] { 1, 2 }, "buffalo_l")), "2 values");
                 Check.Throws<OmniIdInvalidArgumentException>(
@@ -224,7 +228,8 @@ namespace OmniID.Tests
                 () => Engine.Open(new EngineOptions { Checkpoint = PathOf("faceid"), FaceParser = PathOf("faceid") }),
                 "pars");
             Check.Throws<OmniIdInvalidArgumentException>(
-                () => Engine.Open(new EngineOptions { Checkpoint = PathOf("faceid"), Variant = "instantid" }), "variant");
+                () => Engine.Open(new EngineOptions { Checkpoint = PathOf("faceid"), Variant = "instantid" }),
+                "variant");
         }
 
         /// <summary>One batch row of 6 image tokens.</summary>
@@ -268,7 +273,8 @@ namespace OmniID.Tests
                     Check.True(Math.Abs(before[text * hidden + i] + added[i] - expected) < 1e-5, $"number {i}");
                 }
                 Check.Throws<ArgumentException>(
-                    () => conditioning.InjectResidual(new ResidualCall(1), new float[rows * hidden - 1], rows), "hidden");
+                    () => conditioning.InjectResidual(new ResidualCall(1), new float[rows * hidden - 1], rows),
+                    "hidden");
                 Check.Throws<ArgumentOutOfRangeException>(
                     () => conditioning.InjectResidual(new ResidualCall(2), new float[rows * hidden], rows), "2 layers");
             }
