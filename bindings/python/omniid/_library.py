@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import enum
+import operator
 import os
 import sys
 from pathlib import Path
@@ -92,6 +93,17 @@ def choice(kind: type[E], value: E | str | int, what: str) -> E:
     except (KeyError, ValueError):
         known = ", ".join(repr(member.name.lower()) for member in kind)
         raise errors.InvalidArgumentError(f"{what} is {value!r}; it must be one of {known}") from None
+
+
+def natural(value: int, what: str) -> int:
+    """A whole number, 0 or more, for the library."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise errors.InvalidArgumentError(f"{what} is {value!r}; it must be a whole number") from None
+    if not 0 <= number < 2**63:
+        raise errors.InvalidArgumentError(f"{what} is {number}; it must be 0 or more")
+    return number
 
 
 def text(value: bytes | None) -> str:

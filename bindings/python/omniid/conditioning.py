@@ -14,7 +14,7 @@ import numpy as np
 
 from . import _abi, errors
 from ._handle import Owner
-from ._library import c_text, check, choice, failure, lib, text
+from ._library import c_text, check, choice, failure, lib, natural, text
 from .enums import Injection, Layout, Role, StepUnit, Unconditional
 from .identity import Identity, handle_of
 from .lora import Lora
@@ -173,7 +173,7 @@ class Conditioning(Owner):
         self, function: Callable[..., int], layer: int | str, identity: int, role: Role | str, stream: int
     ) -> Tensor | None:
         handle = self._held()
-        index, identity = self._index(layer), _natural(identity, "identity")
+        index, identity = self._index(layer), natural(identity, "identity")
         role = choice(Role, role, "role")
 
         def source(stream: int) -> ctypes._Pointer[_abi.omniid_managed_tensor]:
@@ -187,7 +187,7 @@ class Conditioning(Owner):
         """Factor of one identity's attention output in one layer; 0 where nothing is injected."""
         handle = self._held()
         out = ctypes.c_float()
-        index, identity = self._index(layer), _natural(identity, "identity")
+        index, identity = self._index(layer), natural(identity, "identity")
         check(lib.omniid_conditioning_factor(handle.pointer, index, identity, ctypes.byref(out)))
         return out.value
 
@@ -197,7 +197,7 @@ class Conditioning(Owner):
         sigma = None if step.sigma is None else ctypes.byref(ctypes.c_double(step.sigma))
         fraction = None if step.fraction is None else ctypes.byref(ctypes.c_double(step.fraction))
         out = ctypes.c_int32()
-        identity = _natural(identity, "identity")
+        identity = natural(identity, "identity")
         check(lib.omniid_conditioning_is_active(handle.pointer, identity, sigma, fraction, ctypes.byref(out)))
         return bool(out.value)
 
@@ -208,11 +208,11 @@ class Conditioning(Owner):
         `latent_size` is the latent picture's height and width."""
         handle = self._held()
         # The library writes the number of tokens asked for.
-        out = np.empty(_natural(token_count, "token_count"), dtype=np.float32)
+        out = np.empty(natural(token_count, "token_count"), dtype=np.float32)
         check(
             lib.omniid_conditioning_mask_factors(
                 handle.pointer,
-                _natural(identity, "identity"),
+                natural(identity, "identity"),
                 out.size,
                 *_size(latent_size),
                 out.ctypes.data_as(ctypes.POINTER(ctypes.c_float)),
@@ -330,7 +330,7 @@ class Conditioning(Owner):
     def _index(self, layer: int | str) -> int:
         if isinstance(layer, str):
             return self.find_layer(layer)
-        return _natural(layer, "layer")
+        return natural(layer, "layer")
 
     def __repr__(self) -> str:
         if self.closed:
@@ -375,16 +375,6 @@ def _native_roles(roles: tuple[Role | str | int, ...]) -> tuple[ctypes._Pointer[
     numbers = [int(choice(Role, role, f"roles[{i}]")) for i, role in enumerate(roles)]
     # The pointer keeps the array.
     return ctypes.cast((ctypes.c_int32 * len(numbers))(*numbers), ctypes.POINTER(ctypes.c_int32)), len(numbers)
-
-
-def _natural(value: int, what: str) -> int:
-    try:
-        number = operator.index(value)
-    except TypeError:
-        raise errors.InvalidArgumentError(f"{what} is {value!r}; it must be a whole number") from None
-    if not 0 <= number < 2**63:
-        raise errors.InvalidArgumentError(f"{what} is {number}; it must be 0 or more")
-    return number
 
 
 def _size(value: tuple[int, int]) -> tuple[int, int]:

@@ -6,10 +6,13 @@ import ctypes
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from . import _abi, errors
 from ._handle import Handle, Owner
-from ._library import c_path, c_text, check, choice, lib, text
-from .enums import EncoderKind, Precision
+from ._library import c_path, c_text, check, choice, lib, natural, text
+from .enums import Combine, EmbeddingForm, EncoderKind, Precision
+from .faces import FaceEmbedding
 from .tensors import Slot, Tensor
 from .types import Buffer, PathLike, TensorLike
 
@@ -36,6 +39,12 @@ class IdentityInfo:
     """When it was made: UTC, RFC 3339."""
     consent: str
     """What the person agreed to; may be empty."""
+    embeddings: int
+    """Photos whose face embeddings are kept; see `Identity.embedding`."""
+    combine: Combine
+    """How the photos were combined."""
+    shortcut_scale: float
+    """The shortcut scale of FaceID-PlusV2 that it was made with; 1 for other models."""
 
 
 class Identity(Owner):
@@ -97,12 +106,26 @@ class Identity(Owner):
             label=text(native.label),
             created=text(native.created),
             consent=text(native.consent),
+            embeddings=native.embeddings,
+            combine=Combine(native.combine),
+            shortcut_scale=native.shortcut_scale,
         )
 
     @property
     def label(self) -> str:
         """A name to show; may be empty."""
         return self.info.label
+
+    def embedding(self, photo: int) -> FaceEmbedding | None:
+        """The face embedding of one of its photos, copied; None when nothing is known of that photo's face, or features
+        were not kept. `photo` counts from 0 to one less than `IdentityInfo.photos`."""
+        handle = self._held()
+        native = _abi.omniid_embedding.new()
+        check(lib.omniid_identity_embedding(handle.pointer, natural(photo, "photo"), ctypes.byref(native)))
+        if not native.values:
+            return None
+        values = np.ctypeslib.as_array(native.values, shape=(native.size,)).copy()
+        return FaceEmbedding(values, text(native.network), EmbeddingForm(native.form))
 
     def tokens(self) -> Tensor:
         """The tokens, float32 `[tokens, token_width]`, without a copy. They stay valid after the identity is closed."""
@@ -137,7 +160,8 @@ class Identity(Owner):
         return self._of(out)
 
     def without_features(self) -> Identity:
-        """A copy without the photos' features: smaller, but one of Omni-ID cannot be extended any more."""
+        """A copy without the photos' features and face embeddings: smaller, but one of a model that reads all photos at
+        once cannot be extended any more, and none compared by a face recogniser."""
         handle = self._held()
         out = ctypes.POINTER(_abi.omniid_identity)()
         check(lib.omniid_identity_without_features(handle.pointer, ctypes.byref(out)))

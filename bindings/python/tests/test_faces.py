@@ -23,6 +23,18 @@ def test_embeddings_and_likeness(engine, model_path):
     first, second = (engine.face_embedding(photo) for photo in photos)
     assert first.ndim == 1 and first.dtype == np.float32 and not np.allclose(first, second)
     identity = engine.encode(photos[:1]).identity
+    kept = engine.encode(photos, combine="average").identity
+    assert (kept.info.embeddings, kept.info.combine, kept.info.shortcut_scale) == (2, omniid.Combine.AVERAGE, 1.0)
+    for i, values in enumerate((first, second)):
+        embedding = kept.embedding(i)
+        assert embedding.form is omniid.EmbeddingForm.RAW and embedding.network.startswith("SFace")
+        np.testing.assert_array_equal(embedding.values, values)
+    with pytest.raises(omniid.InvalidArgumentError, match="2"):
+        kept.embedding(2)
+    with pytest.raises(omniid.InvalidArgumentError, match="photo is -1"):
+        kept.embedding(-1)
+    without = kept.without_features()
+    assert without.info.embeddings == 0 and without.embedding(0) is None
 
     def cosine(a, b):
         return float(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
