@@ -539,8 +539,9 @@ typedef struct omniid_engine_options {
    */
   uint32_t abi_version;
   /**
-   * The identity model: a native Omni-ID checkpoint or a public IP-Adapter or XLabs file, safetensors or PyTorch, or
-   * a folder with one. Recognised by its content. The weights of its adapter are read at the first
+   * The identity model: a native Omni-ID checkpoint or a published adapter (IP-Adapter and its FaceID family,
+   * InstantID, PuLID, InstantX, XLabs, WithAnyone), safetensors or PyTorch, or a folder with one. Recognised by its
+   * content. The weights of its adapter are read at the first
    * omniid_conditioning_create, which fails with OMNIID_STATUS_IO if the file was written to or cut since it was
    * opened; one that was replaced by renaming, or deleted, goes on being used. Default, when checkpoint_data is
    * NULL too: the small model inside the library, with its own face detector; the call fails with
@@ -556,8 +557,9 @@ typedef struct omniid_engine_options {
    */
   size_t checkpoint_size;
   /**
-   * The CLIP vision model that a public checkpoint needs; refused for a native one, which contains its own. A file, an
-   * index of shards (….index.json), or a folder as Hugging Face lays it out.
+   * The image encoder that a published adapter needs, a vision model of CLIP, SigLIP, DINOv2 or EVA02-CLIP; refused
+   * for a native checkpoint, which contains its own, and for adapters that read none. A file, an index of shards
+   * (….index.json), or a folder as Hugging Face lays it out.
    */
   const char *image_encoder_path;
   /**
@@ -588,8 +590,7 @@ typedef struct omniid_engine_options {
   size_t detector_size;
   /**
    * "sd15", "sdxl", "flux", "flux_all", "pulid_flux", "with_anyone" or "sd35_large"; with host_layers, any name for
-   * the host's own table. Default: the host that the
-   * checkpoint is for.
+   * the host's own table. Default: the host that the checkpoint is for.
    */
   const char *host;
   /**
@@ -791,8 +792,10 @@ typedef struct omniid_engine_info {
  *
  * Fails with `OMNIID_STATUS_ABI_MISMATCH` when the program was built for another major version of the ABI, with
  * `OMNIID_STATUS_IO` or `OMNIID_STATUS_FORMAT` for files that cannot be read, with `OMNIID_STATUS_UNSUPPORTED` for
- * checkpoint families and devices that this build cannot run, and with `OMNIID_STATUS_MISMATCH` when image encoder,
- * checkpoint and host do not belong together.
+ * checkpoint families and devices that this build cannot run, with `OMNIID_STATUS_MISMATCH` when image encoder, face
+ * recogniser, checkpoint and host do not belong together (a face recogniser of another network than the model's is
+ * named, with the one that fits), and with `OMNIID_STATUS_INVALID_ARGUMENT` for options that the checkpoint has no use
+ * for. A missing face recogniser is no error: photos can bring embeddings.
  *
  * The caller's part:
  * `options` is initialised with OMNIID_ENGINE_OPTIONS_INIT and its pointers are NULL or valid; `out` is writable.
@@ -1431,8 +1434,8 @@ typedef struct omniid_encode_options {
    */
   void *progress_user_data;
   /**
-   * How several photos are combined before the identity encoder, OMNIID_COMBINE_... When extending, the default is what
-   * the identity was made with, and something else is refused. Default: the tokens of each photo one after the other.
+   * How several photos are combined before the identity encoder, OMNIID_COMBINE_... When extending, the default is
+   * what the identity was made with, and something else is refused. Default: the tokens of each photo one after the other.
    */
   int32_t combine;
   /**
@@ -1519,7 +1522,8 @@ typedef struct omniid_photo_report {
  *
  * A photo that cannot be used is left out and reported, unless the options say otherwise. Fails with
  * `OMNIID_STATUS_NO_FACE` when no photo shows a face, and with the first photo's own error when none can be used for
- * other reasons.
+ * other reasons. A photo that brings its embedding is such a reason too: `OMNIID_STATUS_MISMATCH` for one of another
+ * network or another length than the model's, and for a normalised one where the model needs the raw one.
  *
  * The caller's part:
  * `engine` is a live engine; `photos` points to `photo_count` structs initialised with OMNIID_PHOTO_INIT; `options` is
@@ -1555,7 +1559,7 @@ omniid_status omniid_identity_extend(const omniid_engine *engine,
  * Features are the hidden states before the last layer, the class token first; for models that take an image embedding,
  * that as one token. `omniid_identity_from_features` makes an identity of them: the two together are `omniid_encode`,
  * whose failures this call has. Free the tensor with `omniid_managed_tensor_free` or its deleter; it stays valid after
- * the engine is freed.
+ * the engine is freed. Fails with `OMNIID_STATUS_UNSUPPORTED` for models that read no image encoder.
  *
  * The caller's part:
  * As `omniid_encode`.
@@ -1571,11 +1575,11 @@ omniid_status omniid_photo_features(const omniid_engine *engine,
  * on the CPU, as `omniid_photo_features` gives them; f32, f16 or bf16; any strides. Copied.
  *
  * The host may have run the same image encoder itself, or combined features: their mean is one photo that lies between
- * them. Of `options`, which may be NULL, `label`, `consent` and `drop_features` count; the others are refused, and the report
- * is empty.
+ * them. Of `options`, which may be NULL, `label`, `consent` and `drop_features` count; the others are refused, and the
+ * report is empty.
  *
- * Fails with `OMNIID_STATUS_MISMATCH` for another shape than the model's, and with `OMNIID_STATUS_INVALID_ARGUMENT` for
- * zero photos and values that are not finite.
+ * Fails with `OMNIID_STATUS_MISMATCH` for another shape than the model's, with `OMNIID_STATUS_INVALID_ARGUMENT` for
+ * zero photos and values that are not finite, and with `OMNIID_STATUS_UNSUPPORTED` for models that read face embeddings.
  *
  * The caller's part:
  * `engine` is a live engine; `features` describes readable memory; `options` is NULL or initialised with
@@ -1960,7 +1964,8 @@ typedef struct omniid_conditioning_options {
  *
  * Fails with `OMNIID_STATUS_MISMATCH` when another model made an identity or the adapter is for another host, and with
  * `OMNIID_STATUS_UNSUPPORTED` when the checkpoint has no adapter, the host is not known, or the weight type or the
- * unconditional variant does not exist for it.
+ * unconditional variant does not exist for it. `OMNIID_STATUS_INVALID_ARGUMENT`: no identities, a number that is not
+ * finite or out of range, an option of another kind of adapter, or no timesteps for an adapter that depends on them.
  *
  * The caller's part:
  * `engine` is a live engine; `identities` points to `identity_count` structs initialised with
@@ -2059,7 +2064,11 @@ omniid_status omniid_conditioning_find_layer(const omniid_conditioning *conditio
  * being captured into a CUDA graph.
  *
  * A host that runs its own attention adds factor x mask x softmax(q Kt / sqrt(head_dim)) V for each identity that is
- * active at the step; see `omniid_conditioning_factor`, `_mask_factors` and `_is_active`.
+ * active at the step; see `omniid_conditioning_factor`, `_mask_factors` and `_is_active`. It heeds the injection and
+ * the zero tokens that it has asked for itself. Of an adapter with two token sets (WithAnyone) these are the first's.
+ *
+ * Fails with `OMNIID_STATUS_INVALID_ARGUMENT` when there is no such layer or identity, and with
+ * `OMNIID_STATUS_UNSUPPORTED` when the conditioning holds keys and values for several timesteps.
  *
  * The caller's part:
  * `conditioning` is a live conditioning; `out` is writable.
@@ -2196,7 +2205,7 @@ typedef struct omniid_inject_call {
   size_t role_count;
   /**
    * Noise level of the step; not looked at without OMNIID_INJECT_FLAG_SIGMA. Needed by identities that are limited to
-   * a range of it.
+   * a range of it, and by conditionings for several timesteps (SD3.5), where it is a thousandth of the timestep.
    */
   double sigma;
   /**
@@ -2248,9 +2257,10 @@ typedef struct omniid_inject_call {
  * returns.
  *
  * Fails with `OMNIID_STATUS_MISMATCH` when shapes or number types of query, output and layer differ and for an adapter
- * of the residual stream (omniid_inject_residual), with `OMNIID_STATUS_INVALID_ARGUMENT` for a layer that does not exist
- * or a query that is not finite (naming its row), and with `OMNIID_STATUS_UNSUPPORTED` when the tensors are not where the
- * keys and values are.
+ * of the residual stream (omniid_inject_residual), with `OMNIID_STATUS_INVALID_ARGUMENT` for a layer that does not
+ * exist, a query that is not finite (naming its row), a sigma that an SD3.5 conditioning has no timestep for, and image
+ * keys or values that are missing there or given elsewhere, and with `OMNIID_STATUS_UNSUPPORTED` when the tensors are
+ * not where the keys and values are.
  *
  * The caller's part:
  * `conditioning` is a live conditioning; `call` is initialised with OMNIID_INJECT_CALL_INIT; query and output describe
@@ -2387,7 +2397,7 @@ typedef struct omniid_embedding {
    */
   int32_t form;
   /**
-   * The values; NULL if nothing is known of the photo's face.
+   * `[size]` values; NULL if nothing is known of the photo's face.
    */
   const float *values;
   /**
@@ -2395,7 +2405,7 @@ typedef struct omniid_embedding {
    */
   size_t size;
   /**
-   * The network that made them.
+   * The network that made them, as omniid_photo.embedding_network takes it; NULL without values.
    */
   const char *network;
 } omniid_embedding;
@@ -2430,8 +2440,11 @@ typedef struct omniid_likeness {
 #define OMNIID_LIKENESS_INIT { sizeof(omniid_likeness), 0, 0.0f, 0.0f }
 
 /**
- * Describes the face embedding of photo `photo` of an identity. `values` is NULL when nothing is known of that photo's
+ * Describes the face embedding of photo `photo` of an identity, counted from 0 over the photos that went into it.
+ * Nothing is copied: the values live as long as the identity. `values` is NULL when nothing is known of that photo's
  * face, or features were not kept.
+ *
+ * Fails with `OMNIID_STATUS_INVALID_ARGUMENT` when there is no such photo.
  *
  * The caller's part:
  * `identity` is a live identity; `out` is initialised with OMNIID_EMBEDDING_INIT.
@@ -2446,7 +2459,8 @@ omniid_status omniid_identity_embedding(const omniid_identity *identity,
  *
  * Without a face hint the face counts that is most like the identity, of the eight largest. A photo that brings its
  * embedding is not looked at. Fails with `OMNIID_STATUS_UNSUPPORTED` for an engine without a face recogniser and an
- * identity without face embeddings, and with `OMNIID_STATUS_NO_FACE` for a picture without a face.
+ * identity without face embeddings, with `OMNIID_STATUS_MISMATCH` when another network made those, and with
+ * `OMNIID_STATUS_NO_FACE` for a picture without a face.
  *
  * The caller's part:
  * `engine` and `identity` are live; `photo` is initialised with OMNIID_PHOTO_INIT and `out` with OMNIID_LIKENESS_INIT.
@@ -2457,8 +2471,8 @@ omniid_status omniid_likeness_of(const omniid_engine *engine,
                                  omniid_likeness *out);
 
 /**
- * Hands out the raw embedding of the face in a photo, f32 `[dimension]`, read-only: of the largest, unless the photo says
- * which. Free it with `omniid_managed_tensor_free` or its deleter.
+ * Hands out the raw embedding of the face in a photo, f32 `[dimension]` on the CPU, read-only: of the largest, unless
+ * the photo says which. Free it with `omniid_managed_tensor_free` or its deleter; it stays valid after the engine is freed.
  *
  * Fails with `OMNIID_STATUS_UNSUPPORTED` for an engine without a face recogniser and with `OMNIID_STATUS_NO_FACE` for a
  * picture without a face.
@@ -2473,10 +2487,13 @@ omniid_status omniid_face_embedding(const omniid_engine *engine,
 /**
  * Hands out the tokens of an identity for a host that reads them itself, as InstantID's ControlNet does in place of a
  * text: f32 `[2, tokens, token_width]`, read-only; first the unconditional side, then the identity. Free it with
- * `omniid_managed_tensor_free` or its deleter.
+ * `omniid_managed_tensor_free` or its deleter; it stays valid after engine and identity are freed.
  *
  * The unconditional side is the model's own, as for OMNIID_UNCONDITIONAL_DEFAULT, repeated up to the length of the
  * identity's, which attention does not notice.
+ *
+ * Fails with `OMNIID_STATUS_MISMATCH` when another model made the identity, and with `OMNIID_STATUS_UNSUPPORTED` for
+ * models whose unconditional side is not of the identity's shape.
  *
  * The caller's part:
  * `engine` and `identity` are live; `out` is writable.
@@ -2493,6 +2510,9 @@ omniid_status omniid_identity_context_tokens(const omniid_engine *engine,
  * `landmarks` are the ten numbers of omniid_face, in pixels of the picture that is drawn: scale those of a photo to the
  * size that is generated.
  *
+ * Fails with `OMNIID_STATUS_INVALID_ARGUMENT` for a side of 0 or a picture of more than 2^28 pixels, a `row_stride` that
+ * is less than a row, and landmarks that are not finite or far outside; the pixels are then untouched.
+ *
  * The caller's part:
  * `landmarks` points to 10 numbers; `pixels` has room for `height` rows.
  */
@@ -2506,8 +2526,9 @@ omniid_status omniid_draw_keypoints(const float *landmarks,
  * Writes the LoRA that the engine's checkpoint holds as a safetensors file for the host, in OMNIID_LORA_FORMAT_... An
  * existing file is replaced when the new one is complete.
  *
- * IP-Adapter FaceID, Plus and PlusV2 were trained with a LoRA: without it, applied at strength 1, they are not the trained
- * models. Fails with `OMNIID_STATUS_UNSUPPORTED` when the checkpoint holds none.
+ * IP-Adapter FaceID, Plus and PlusV2 were trained with a LoRA: without it, applied at strength 1, they are not the
+ * trained models. Fails with `OMNIID_STATUS_UNSUPPORTED` when the checkpoint holds none, and with `OMNIID_STATUS_IO` when it
+ * cannot be written.
  *
  * The caller's part:
  * `engine` is a live engine; `path` is NUL-terminated.

@@ -378,7 +378,8 @@ unsafe fn number(pointer: *const f32, name: &str) -> Result<Option<f32>> {
 ///
 /// Fails with `OMNIID_STATUS_MISMATCH` when another model made an identity or the adapter is for another host, and with
 /// `OMNIID_STATUS_UNSUPPORTED` when the checkpoint has no adapter, the host is not known, or the weight type or the
-/// unconditional variant does not exist for it.
+/// unconditional variant does not exist for it. `OMNIID_STATUS_INVALID_ARGUMENT`: no identities, a number that is not
+/// finite or out of range, an option of another kind of adapter, or no timesteps for an adapter that depends on them.
 ///
 /// # Safety
 /// `engine` is a live engine; `identities` points to `identity_count` structs initialised with

@@ -167,7 +167,11 @@ unsafe fn hand_out(
 /// being captured into a CUDA graph.
 ///
 /// A host that runs its own attention adds factor x mask x softmax(q Kt / sqrt(head_dim)) V for each identity that is
-/// active at the step; see `omniid_conditioning_factor`, `_mask_factors` and `_is_active`.
+/// active at the step; see `omniid_conditioning_factor`, `_mask_factors` and `_is_active`. It heeds the injection and
+/// the zero tokens that it has asked for itself. Of an adapter with two token sets (WithAnyone) these are the first's.
+///
+/// Fails with `OMNIID_STATUS_INVALID_ARGUMENT` when there is no such layer or identity, and with
+/// `OMNIID_STATUS_UNSUPPORTED` when the conditioning holds keys and values for several timesteps.
 ///
 /// # Safety
 /// `conditioning` is a live conditioning; `out` is writable.

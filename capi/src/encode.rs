@@ -110,8 +110,8 @@ pub struct omniid_encode_options {
     pub progress: omniid_progress_fn,
     /// Passed to progress; not looked at without one.
     pub progress_user_data: *mut c_void,
-    /// How several photos are combined before the identity encoder, OMNIID_COMBINE_... When extending, the default is what
-    /// the identity was made with, and something else is refused. Default: the tokens of each photo one after the other.
+    /// How several photos are combined before the identity encoder, OMNIID_COMBINE_... When extending, the default is
+    /// what the identity was made with, and something else is refused. Default: the tokens of each photo one after the other.
     pub combine: i32,
     /// 1: shortcut_scale counts. Default: 0, the model's own scale of 1.
     pub has_shortcut_scale: i32,
@@ -357,7 +357,8 @@ unsafe fn run(
 ///
 /// A photo that cannot be used is left out and reported, unless the options say otherwise. Fails with
 /// `OMNIID_STATUS_NO_FACE` when no photo shows a face, and with the first photo's own error when none can be used for
-/// other reasons.
+/// other reasons. A photo that brings its embedding is such a reason too: `OMNIID_STATUS_MISMATCH` for one of another
+/// network or another length than the model's, and for a normalised one where the model needs the raw one.
 ///
 /// # Safety
 /// `engine` is a live engine; `photos` points to `photo_count` structs initialised with OMNIID_PHOTO_INIT; `options` is
@@ -414,7 +415,7 @@ pub unsafe extern "C" fn omniid_identity_extend(
 /// Features are the hidden states before the last layer, the class token first; for models that take an image embedding,
 /// that as one token. `omniid_identity_from_features` makes an identity of them: the two together are `omniid_encode`,
 /// whose failures this call has. Free the tensor with `omniid_managed_tensor_free` or its deleter; it stays valid after
-/// the engine is freed.
+/// the engine is freed. Fails with `OMNIID_STATUS_UNSUPPORTED` for models that read no image encoder.
 ///
 /// # Safety
 /// As `omniid_encode`.
@@ -450,11 +451,11 @@ pub unsafe extern "C" fn omniid_photo_features(
 /// on the CPU, as `omniid_photo_features` gives them; f32, f16 or bf16; any strides. Copied.
 ///
 /// The host may have run the same image encoder itself, or combined features: their mean is one photo that lies between
-/// them. Of `options`, which may be NULL, `label`, `consent` and `drop_features` count; the others are refused, and the report
-/// is empty.
+/// them. Of `options`, which may be NULL, `label`, `consent` and `drop_features` count; the others are refused, and the
+/// report is empty.
 ///
-/// Fails with `OMNIID_STATUS_MISMATCH` for another shape than the model's, and with `OMNIID_STATUS_INVALID_ARGUMENT` for
-/// zero photos and values that are not finite.
+/// Fails with `OMNIID_STATUS_MISMATCH` for another shape than the model's, with `OMNIID_STATUS_INVALID_ARGUMENT` for
+/// zero photos and values that are not finite, and with `OMNIID_STATUS_UNSUPPORTED` for models that read face embeddings.
 ///
 /// # Safety
 /// `engine` is a live engine; `features` describes readable memory; `options` is NULL or initialised with

@@ -68,8 +68,9 @@ pub struct omniid_engine_options {
     pub struct_size: u32,
     /// The ABI version that the caller was built for; 0 is refused. OMNIID_ENGINE_OPTIONS_INIT sets OMNIID_ABI_VERSION.
     pub abi_version: u32,
-    /// The identity model: a native Omni-ID checkpoint or a public IP-Adapter or XLabs file, safetensors or PyTorch, or
-    /// a folder with one. Recognised by its content. The weights of its adapter are read at the first
+    /// The identity model: a native Omni-ID checkpoint or a published adapter (IP-Adapter and its FaceID family,
+    /// InstantID, PuLID, InstantX, XLabs, WithAnyone), safetensors or PyTorch, or a folder with one. Recognised by its
+    /// content. The weights of its adapter are read at the first
     /// omniid_conditioning_create, which fails with OMNIID_STATUS_IO if the file was written to or cut since it was
     /// opened; one that was replaced by renaming, or deleted, goes on being used. Default, when checkpoint_data is
     /// NULL too: the small model inside the library, with its own face detector; the call fails with
@@ -79,8 +80,9 @@ pub struct omniid_engine_options {
     pub checkpoint_data: *const c_void,
     /// Bytes of checkpoint_data.
     pub checkpoint_size: usize,
-    /// The CLIP vision model that a public checkpoint needs; refused for a native one, which contains its own. A file, an
-    /// index of shards (….index.json), or a folder as Hugging Face lays it out.
+    /// The image encoder that a published adapter needs, a vision model of CLIP, SigLIP, DINOv2 or EVA02-CLIP; refused
+    /// for a native checkpoint, which contains its own, and for adapters that read none. A file, an index of shards
+    /// (….index.json), or a folder as Hugging Face lays it out.
     pub image_encoder_path: *const c_char,
     /// The bytes of that file, instead of its path; copied.
     pub image_encoder_data: *const c_void,
@@ -97,8 +99,7 @@ pub struct omniid_engine_options {
     /// Bytes of detector_data.
     pub detector_size: usize,
     /// "sd15", "sdxl", "flux", "flux_all", "pulid_flux", "with_anyone" or "sd35_large"; with host_layers, any name for
-    /// the host's own table. Default: the host that the
-    /// checkpoint is for.
+    /// the host's own table. Default: the host that the checkpoint is for.
     pub host: *const c_char,
     /// The host's own layer table, in the order of the adapter in the checkpoint. Default: the host's built-in one.
     pub host_layers: *const omniid_host_layer,
@@ -384,8 +385,10 @@ unsafe fn engine_options(options: *const omniid_engine_options) -> Result<(omnii
 ///
 /// Fails with `OMNIID_STATUS_ABI_MISMATCH` when the program was built for another major version of the ABI, with
 /// `OMNIID_STATUS_IO` or `OMNIID_STATUS_FORMAT` for files that cannot be read, with `OMNIID_STATUS_UNSUPPORTED` for
-/// checkpoint families and devices that this build cannot run, and with `OMNIID_STATUS_MISMATCH` when image encoder,
-/// checkpoint and host do not belong together.
+/// checkpoint families and devices that this build cannot run, with `OMNIID_STATUS_MISMATCH` when image encoder, face
+/// recogniser, checkpoint and host do not belong together (a face recogniser of another network than the model's is
+/// named, with the one that fits), and with `OMNIID_STATUS_INVALID_ARGUMENT` for options that the checkpoint has no use
+/// for. A missing face recogniser is no error: photos can bring embeddings.
 ///
 /// # Safety
 /// `options` is initialised with OMNIID_ENGINE_OPTIONS_INIT and its pointers are NULL or valid; `out` is writable.

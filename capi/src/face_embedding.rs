@@ -35,11 +35,11 @@ pub struct omniid_embedding {
     pub struct_size: u32,
     /// OMNIID_EMBEDDING_FORM_...
     pub form: i32,
-    /// The values; NULL if nothing is known of the photo's face.
+    /// `[size]` values; NULL if nothing is known of the photo's face.
     pub values: *const f32,
     /// Number of values.
     pub size: usize,
-    /// The network that made them.
+    /// The network that made them, as omniid_photo.embedding_network takes it; NULL without values.
     pub network: *const c_char,
 }
 
@@ -68,8 +68,11 @@ unsafe impl CStruct for omniid_likeness {
     const NAME: &'static str = "omniid_likeness";
 }
 
-/// Describes the face embedding of photo `photo` of an identity. `values` is NULL when nothing is known of that photo's
+/// Describes the face embedding of photo `photo` of an identity, counted from 0 over the photos that went into it.
+/// Nothing is copied: the values live as long as the identity. `values` is NULL when nothing is known of that photo's
 /// face, or features were not kept.
+///
+/// Fails with `OMNIID_STATUS_INVALID_ARGUMENT` when there is no such photo.
 ///
 /// # Safety
 /// `identity` is a live identity; `out` is initialised with OMNIID_EMBEDDING_INIT.
@@ -117,7 +120,8 @@ unsafe fn one<'a>(photo: *const omniid_photo) -> Result<Photo<'a>> {
 ///
 /// Without a face hint the face counts that is most like the identity, of the eight largest. A photo that brings its
 /// embedding is not looked at. Fails with `OMNIID_STATUS_UNSUPPORTED` for an engine without a face recogniser and an
-/// identity without face embeddings, and with `OMNIID_STATUS_NO_FACE` for a picture without a face.
+/// identity without face embeddings, with `OMNIID_STATUS_MISMATCH` when another network made those, and with
+/// `OMNIID_STATUS_NO_FACE` for a picture without a face.
 ///
 /// # Safety
 /// `engine` and `identity` are live; `photo` is initialised with OMNIID_PHOTO_INIT and `out` with OMNIID_LIKENESS_INIT.
@@ -148,8 +152,8 @@ pub unsafe extern "C" fn omniid_likeness_of(
     unsafe { structs::write(out, &described) }
 }
 
-/// Hands out the raw embedding of the face in a photo, f32 `[dimension]`, read-only: of the largest, unless the photo says
-/// which. Free it with `omniid_managed_tensor_free` or its deleter.
+/// Hands out the raw embedding of the face in a photo, f32 `[dimension]` on the CPU, read-only: of the largest, unless
+/// the photo says which. Free it with `omniid_managed_tensor_free` or its deleter; it stays valid after the engine is freed.
 ///
 /// Fails with `OMNIID_STATUS_UNSUPPORTED` for an engine without a face recogniser and with `OMNIID_STATUS_NO_FACE` for a
 /// picture without a face.
@@ -181,10 +185,13 @@ pub unsafe extern "C" fn omniid_face_embedding(
 
 /// Hands out the tokens of an identity for a host that reads them itself, as InstantID's ControlNet does in place of a
 /// text: f32 `[2, tokens, token_width]`, read-only; first the unconditional side, then the identity. Free it with
-/// `omniid_managed_tensor_free` or its deleter.
+/// `omniid_managed_tensor_free` or its deleter; it stays valid after engine and identity are freed.
 ///
 /// The unconditional side is the model's own, as for OMNIID_UNCONDITIONAL_DEFAULT, repeated up to the length of the
 /// identity's, which attention does not notice.
+///
+/// Fails with `OMNIID_STATUS_MISMATCH` when another model made the identity, and with `OMNIID_STATUS_UNSUPPORTED` for
+/// models whose unconditional side is not of the identity's shape.
 ///
 /// # Safety
 /// `engine` and `identity` are live; `out` is writable.
@@ -224,6 +231,9 @@ pub unsafe extern "C" fn omniid_identity_context_tokens(
 /// `landmarks` are the ten numbers of omniid_face, in pixels of the picture that is drawn: scale those of a photo to the
 /// size that is generated.
 ///
+/// Fails with `OMNIID_STATUS_INVALID_ARGUMENT` for a side of 0 or a picture of more than 2^28 pixels, a `row_stride` that
+/// is less than a row, and landmarks that are not finite or far outside; the pixels are then untouched.
+///
 /// # Safety
 /// `landmarks` points to 10 numbers; `pixels` has room for `height` rows.
 #[export]
@@ -259,8 +269,9 @@ pub unsafe extern "C" fn omniid_draw_keypoints(
 /// Writes the LoRA that the engine's checkpoint holds as a safetensors file for the host, in OMNIID_LORA_FORMAT_... An
 /// existing file is replaced when the new one is complete.
 ///
-/// IP-Adapter FaceID, Plus and PlusV2 were trained with a LoRA: without it, applied at strength 1, they are not the trained
-/// models. Fails with `OMNIID_STATUS_UNSUPPORTED` when the checkpoint holds none.
+/// IP-Adapter FaceID, Plus and PlusV2 were trained with a LoRA: without it, applied at strength 1, they are not the
+/// trained models. Fails with `OMNIID_STATUS_UNSUPPORTED` when the checkpoint holds none, and with `OMNIID_STATUS_IO` when it
+/// cannot be written.
 ///
 /// # Safety
 /// `engine` is a live engine; `path` is NUL-terminated.

@@ -50,7 +50,7 @@ pub struct omniid_inject_call {
     /// Number of roles: 0 or the batch size.
     pub role_count: usize,
     /// Noise level of the step; not looked at without OMNIID_INJECT_FLAG_SIGMA. Needed by identities that are limited to
-    /// a range of it.
+    /// a range of it, and by conditionings for several timesteps (SD3.5), where it is a thousandth of the timestep.
     pub sigma: f64,
     /// Fraction of sampling that is done, 0 to 1; not looked at without OMNIID_INJECT_FLAG_FRACTION. Needed likewise.
     pub fraction: f64,
@@ -146,9 +146,10 @@ pub(crate) fn stream(number: i64, place: Place) -> Result<HostStream> {
 /// returns.
 ///
 /// Fails with `OMNIID_STATUS_MISMATCH` when shapes or number types of query, output and layer differ and for an adapter
-/// of the residual stream (omniid_inject_residual), with `OMNIID_STATUS_INVALID_ARGUMENT` for a layer that does not exist
-/// or a query that is not finite (naming its row), and with `OMNIID_STATUS_UNSUPPORTED` when the tensors are not where the
-/// keys and values are.
+/// of the residual stream (omniid_inject_residual), with `OMNIID_STATUS_INVALID_ARGUMENT` for a layer that does not
+/// exist, a query that is not finite (naming its row), a sigma that an SD3.5 conditioning has no timestep for, and image
+/// keys or values that are missing there or given elsewhere, and with `OMNIID_STATUS_UNSUPPORTED` when the tensors are
+/// not where the keys and values are.
 ///
 /// # Safety
 /// `conditioning` is a live conditioning; `call` is initialised with OMNIID_INJECT_CALL_INIT; query and output describe

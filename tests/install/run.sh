@@ -183,6 +183,13 @@ else
     "a connection to the crate registry"
 fi
 
+step "the code of docs/hosts/c.md and cpp.md compiles"
+tests/pages/translation_unit docs/hosts/c.md c > "$work/page.c"
+cc -std=c11 -Wall -Wextra -Werror -fsyntax-only -Iinclude "$work/page.c"
+tests/pages/translation_unit docs/hosts/cpp.md cpp > "$work/page.cpp"
+c++ -std=c++17 -Wall -Wextra -Wno-unused-variable -Wno-unused-but-set-variable -Werror -fsyntax-only -Iinclude \
+  "$work/page.cpp"
+
 step "every command of docs/hosts/c.md and cpp.md"
 # A home of its own for what the commands write; cargo's and rustup's folders stay.
 export CARGO_HOME=${CARGO_HOME:-$HOME/.cargo} RUSTUP_HOME=${RUSTUP_HOME:-$HOME/.rustup}

@@ -539,19 +539,20 @@ class omniid_engine_options(ctypes.Structure):
     struct_size: int
     #: The ABI version that the caller was built for; 0 is refused. OMNIID_ENGINE_OPTIONS_INIT sets OMNIID_ABI_VERSION.
     abi_version: int
-    #: The identity model: a native Omni-ID checkpoint or a public IP-Adapter or XLabs file, safetensors or PyTorch, or
-    #: a folder with one. Recognised by its content. The weights of its adapter are read at the first
-    #: omniid_conditioning_create, which fails with OMNIID_STATUS_IO if the file was written to or cut since it was
-    #: opened; one that was replaced by renaming, or deleted, goes on being used. Default, when checkpoint_data is NULL
-    #: too: the small model inside the library, with its own face detector; the call fails with
-    #: OMNIID_STATUS_UNSUPPORTED when the library was built without it.
+    #: The identity model: a native Omni-ID checkpoint or a published adapter (IP-Adapter and its FaceID family,
+    #: InstantID, PuLID, InstantX, XLabs, WithAnyone), safetensors or PyTorch, or a folder with one. Recognised by its
+    #: content. The weights of its adapter are read at the first omniid_conditioning_create, which fails with
+    #: OMNIID_STATUS_IO if the file was written to or cut since it was opened; one that was replaced by renaming, or
+    #: deleted, goes on being used. Default, when checkpoint_data is NULL too: the small model inside the library, with
+    #: its own face detector; the call fails with OMNIID_STATUS_UNSUPPORTED when the library was built without it.
     checkpoint_path: bytes | None
     #: The bytes of that file, instead of its path; copied.
     checkpoint_data: int | None
     #: Bytes of checkpoint_data.
     checkpoint_size: int
-    #: The CLIP vision model that a public checkpoint needs; refused for a native one, which contains its own. A file,
-    #: an index of shards (….index.json), or a folder as Hugging Face lays it out.
+    #: The image encoder that a published adapter needs, a vision model of CLIP, SigLIP, DINOv2 or EVA02-CLIP; refused
+    #: for a native checkpoint, which contains its own, and for adapters that read none. A file, an index of shards
+    #: (….index.json), or a folder as Hugging Face lays it out.
     image_encoder_path: bytes | None
     #: The bytes of that file, instead of its path; copied.
     image_encoder_data: int | None
@@ -1258,7 +1259,7 @@ class omniid_inject_call(ctypes.Structure):
     #: Number of roles: 0 or the batch size.
     role_count: int
     #: Noise level of the step; not looked at without OMNIID_INJECT_FLAG_SIGMA. Needed by identities that are limited to
-    #: a range of it.
+    #: a range of it, and by conditionings for several timesteps (SD3.5), where it is a thousandth of the timestep.
     sigma: float
     #: Fraction of sampling that is done, 0 to 1; not looked at without OMNIID_INJECT_FLAG_FRACTION. Needed likewise.
     fraction: float
@@ -1378,11 +1379,11 @@ class omniid_embedding(ctypes.Structure):
     struct_size: int
     #: OMNIID_EMBEDDING_FORM_...
     form: int
-    #: The values; NULL if nothing is known of the photo's face.
+    #: `[size]` values; NULL if nothing is known of the photo's face.
     values: ctypes._Pointer[c_float] | ctypes.Array[c_float] | None
     #: Number of values.
     size: int
-    #: The network that made them.
+    #: The network that made them, as omniid_photo.embedding_network takes it; NULL without values.
     network: bytes | None
 
     _fields_ = [
@@ -1513,8 +1514,11 @@ class Functions:
 
             Fails with `OMNIID_STATUS_ABI_MISMATCH` when the program was built for another major version of the
             ABI, with `OMNIID_STATUS_IO` or `OMNIID_STATUS_FORMAT` for files that cannot be read, with
-            `OMNIID_STATUS_UNSUPPORTED` for checkpoint families and devices that this build cannot run, and with
-            `OMNIID_STATUS_MISMATCH` when image encoder, checkpoint and host do not belong together.
+            `OMNIID_STATUS_UNSUPPORTED` for checkpoint families and devices that this build cannot run, with
+            `OMNIID_STATUS_MISMATCH` when image encoder, face recogniser, checkpoint and host do not belong
+            together (a face recogniser of another network than the model's is named, with the one that fits), and
+            with `OMNIID_STATUS_INVALID_ARGUMENT` for options that the checkpoint has no use for. A missing face
+            recogniser is no error: photos can bring embeddings.
 
             The caller's part:
             `options` is initialised with OMNIID_ENGINE_OPTIONS_INIT and its pointers are NULL or valid; `out` is
@@ -1720,7 +1724,9 @@ class Functions:
 
             A photo that cannot be used is left out and reported, unless the options say otherwise. Fails with
             `OMNIID_STATUS_NO_FACE` when no photo shows a face, and with the first photo's own error when none can
-            be used for other reasons.
+            be used for other reasons. A photo that brings its embedding is such a reason too:
+            `OMNIID_STATUS_MISMATCH` for one of another network or another length than the model's, and for a
+            normalised one where the model needs the raw one.
 
             The caller's part:
             `engine` is a live engine; `photos` points to `photo_count` structs initialised with
@@ -1755,7 +1761,8 @@ class Functions:
             Features are the hidden states before the last layer, the class token first; for models that take an
             image embedding, that as one token. `omniid_identity_from_features` makes an identity of them: the two
             together are `omniid_encode`, whose failures this call has. Free the tensor with
-            `omniid_managed_tensor_free` or its deleter; it stays valid after the engine is freed.
+            `omniid_managed_tensor_free` or its deleter; it stays valid after the engine is freed. Fails with
+            `OMNIID_STATUS_UNSUPPORTED` for models that read no image encoder.
 
             The caller's part:
             As `omniid_encode`.
@@ -1774,8 +1781,9 @@ class Functions:
             that lies between them. Of `options`, which may be NULL, `label`, `consent` and `drop_features` count;
             the others are refused, and the report is empty.
 
-            Fails with `OMNIID_STATUS_MISMATCH` for another shape than the model's, and with
-            `OMNIID_STATUS_INVALID_ARGUMENT` for zero photos and values that are not finite.
+            Fails with `OMNIID_STATUS_MISMATCH` for another shape than the model's, with
+            `OMNIID_STATUS_INVALID_ARGUMENT` for zero photos and values that are not finite, and with
+            `OMNIID_STATUS_UNSUPPORTED` for models that read face embeddings.
 
             The caller's part:
             `engine` is a live engine; `features` describes readable memory; `options` is NULL or initialised with
@@ -1823,6 +1831,8 @@ class Functions:
             Fails with `OMNIID_STATUS_MISMATCH` when another model made an identity or the adapter is for another
             host, and with `OMNIID_STATUS_UNSUPPORTED` when the checkpoint has no adapter, the host is not known,
             or the weight type or the unconditional variant does not exist for it.
+            `OMNIID_STATUS_INVALID_ARGUMENT`: no identities, a number that is not finite or out of range, an
+            option of another kind of adapter, or no timesteps for an adapter that depends on them.
 
             The caller's part:
             `engine` is a live engine; `identities` points to `identity_count` structs initialised with
@@ -1916,7 +1926,11 @@ class Functions:
 
             A host that runs its own attention adds factor x mask x softmax(q Kt / sqrt(head_dim)) V for each
             identity that is active at the step; see `omniid_conditioning_factor`, `_mask_factors` and
-            `_is_active`.
+            `_is_active`. It heeds the injection and the zero tokens that it has asked for itself. Of an adapter
+            with two token sets (WithAnyone) these are the first's.
+
+            Fails with `OMNIID_STATUS_INVALID_ARGUMENT` when there is no such layer or identity, and with
+            `OMNIID_STATUS_UNSUPPORTED` when the conditioning holds keys and values for several timesteps.
 
             The caller's part:
             `conditioning` is a live conditioning; `out` is writable.
@@ -1986,8 +2000,9 @@ class Functions:
 
             Fails with `OMNIID_STATUS_MISMATCH` when shapes or number types of query, output and layer differ and
             for an adapter of the residual stream (omniid_inject_residual), with `OMNIID_STATUS_INVALID_ARGUMENT`
-            for a layer that does not exist or a query that is not finite (naming its row), and with
-            `OMNIID_STATUS_UNSUPPORTED` when the tensors are not where the keys and values are.
+            for a layer that does not exist, a query that is not finite (naming its row), a sigma that an SD3.5
+            conditioning has no timestep for, and image keys or values that are missing there or given elsewhere,
+            and with `OMNIID_STATUS_UNSUPPORTED` when the tensors are not where the keys and values are.
 
             The caller's part:
             `conditioning` is a live conditioning; `call` is initialised with OMNIID_INJECT_CALL_INIT; query and
@@ -2027,8 +2042,11 @@ class Functions:
             library, "omniid_identity_embedding", c_int32,
             [POINTER(omniid_identity), c_size_t, POINTER(omniid_embedding)],
             ["identity", "photo", "out"],
-            """Describes the face embedding of photo `photo` of an identity. `values` is NULL when nothing is known
-            of that photo's face, or features were not kept.
+            """Describes the face embedding of photo `photo` of an identity, counted from 0 over the photos that went
+            into it. Nothing is copied: the values live as long as the identity. `values` is NULL when nothing is
+            known of that photo's face, or features were not kept.
+
+            Fails with `OMNIID_STATUS_INVALID_ARGUMENT` when there is no such photo.
 
             The caller's part:
             `identity` is a live identity; `out` is initialised with OMNIID_EMBEDDING_INIT.
@@ -2044,8 +2062,8 @@ class Functions:
 
             Without a face hint the face counts that is most like the identity, of the eight largest. A photo that
             brings its embedding is not looked at. Fails with `OMNIID_STATUS_UNSUPPORTED` for an engine without a
-            face recogniser and an identity without face embeddings, and with `OMNIID_STATUS_NO_FACE` for a
-            picture without a face.
+            face recogniser and an identity without face embeddings, with `OMNIID_STATUS_MISMATCH` when another
+            network made those, and with `OMNIID_STATUS_NO_FACE` for a picture without a face.
 
             The caller's part:
             `engine` and `identity` are live; `photo` is initialised with OMNIID_PHOTO_INIT and `out` with
@@ -2056,8 +2074,9 @@ class Functions:
             library, "omniid_face_embedding", c_int32,
             [POINTER(omniid_engine), POINTER(omniid_photo), POINTER(POINTER(omniid_managed_tensor))],
             ["engine", "photo", "out"],
-            """Hands out the raw embedding of the face in a photo, f32 `[dimension]`, read-only: of the largest,
-            unless the photo says which. Free it with `omniid_managed_tensor_free` or its deleter.
+            """Hands out the raw embedding of the face in a photo, f32 `[dimension]` on the CPU, read-only: of the
+            largest, unless the photo says which. Free it with `omniid_managed_tensor_free` or its deleter; it
+            stays valid after the engine is freed.
 
             Fails with `OMNIID_STATUS_UNSUPPORTED` for an engine without a face recogniser and with
             `OMNIID_STATUS_NO_FACE` for a picture without a face.
@@ -2072,10 +2091,14 @@ class Functions:
             ["engine", "identity", "out"],
             """Hands out the tokens of an identity for a host that reads them itself, as InstantID's ControlNet does
             in place of a text: f32 `[2, tokens, token_width]`, read-only; first the unconditional side, then the
-            identity. Free it with `omniid_managed_tensor_free` or its deleter.
+            identity. Free it with `omniid_managed_tensor_free` or its deleter; it stays valid after engine and
+            identity are freed.
 
             The unconditional side is the model's own, as for OMNIID_UNCONDITIONAL_DEFAULT, repeated up to the
             length of the identity's, which attention does not notice.
+
+            Fails with `OMNIID_STATUS_MISMATCH` when another model made the identity, and with
+            `OMNIID_STATUS_UNSUPPORTED` for models whose unconditional side is not of the identity's shape.
 
             The caller's part:
             `engine` and `identity` are live; `out` is writable.
@@ -2092,6 +2115,10 @@ class Functions:
             `landmarks` are the ten numbers of omniid_face, in pixels of the picture that is drawn: scale those of
             a photo to the size that is generated.
 
+            Fails with `OMNIID_STATUS_INVALID_ARGUMENT` for a side of 0 or a picture of more than 2^28 pixels, a
+            `row_stride` that is less than a row, and landmarks that are not finite or far outside; the pixels are
+            then untouched.
+
             The caller's part:
             `landmarks` points to 10 numbers; `pixels` has room for `height` rows.
             """,
@@ -2104,7 +2131,8 @@ class Functions:
             OMNIID_LORA_FORMAT_... An existing file is replaced when the new one is complete.
 
             IP-Adapter FaceID, Plus and PlusV2 were trained with a LoRA: without it, applied at strength 1, they
-            are not the trained models. Fails with `OMNIID_STATUS_UNSUPPORTED` when the checkpoint holds none.
+            are not the trained models. Fails with `OMNIID_STATUS_UNSUPPORTED` when the checkpoint holds none, and
+            with `OMNIID_STATUS_IO` when it cannot be written.
 
             The caller's part:
             `engine` is a live engine; `path` is NUL-terminated.

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import native_model
 import numpy as np
@@ -42,10 +43,19 @@ def run(page):
     return names, len(programs)
 
 
+def untrained_adapters(folder):
+    """The models of random weights that the example of this name writes."""
+    built = Path(os.environ.get("OMNIID_LIB") or ROOT / "target" / "release")
+    subprocess.run([built / "examples" / "untrained_adapters", folder], check=True, stdout=subprocess.DEVNULL)
+
+
 def test_python_page(folder, capsys):
     native_model.write(folder / "model.safetensors")
+    untrained_adapters(folder)
     names, count = run("python.md")
-    assert count == 8
+    assert count == 13
+    assert names["context"].shape == (2, 4, 24) and names["control"].any() and names["output"].any()
+    assert (folder / "lora.safetensors").stat().st_size > 0 and names["adding"].is_residual
     assert names["longer"].info.photos == 3 and (folder / "anna.omniid").stat().st_size > 0
     output = capsys.readouterr().out
     assert "used" in output and "cancelled" in output and "nowhere.safetensors" in output

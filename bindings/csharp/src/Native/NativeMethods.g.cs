@@ -93,8 +93,11 @@ namespace OmniID.Native
         ///
         /// Fails with <c>OMNIID_STATUS_ABI_MISMATCH</c> when the program was built for another major version of the
         /// ABI, with <c>OMNIID_STATUS_IO</c> or <c>OMNIID_STATUS_FORMAT</c> for files that cannot be read, with
-        /// <c>OMNIID_STATUS_UNSUPPORTED</c> for checkpoint families and devices that this build cannot run, and with
-        /// <c>OMNIID_STATUS_MISMATCH</c> when image encoder, checkpoint and host do not belong together.
+        /// <c>OMNIID_STATUS_UNSUPPORTED</c> for checkpoint families and devices that this build cannot run, with
+        /// <c>OMNIID_STATUS_MISMATCH</c> when image encoder, face recogniser, checkpoint and host do not belong
+        /// together (a face recogniser of another network than the model's is named, with the one that fits), and with
+        /// <c>OMNIID_STATUS_INVALID_ARGUMENT</c> for options that the checkpoint has no use for. A missing face
+        /// recogniser is no error: photos can bring embeddings.
         ///
         /// The caller's part:
         /// <c>options</c> is initialised with OMNIID_ENGINE_OPTIONS_INIT and its pointers are NULL or valid; <c>out</c>
@@ -283,7 +286,9 @@ namespace OmniID.Native
         ///
         /// A photo that cannot be used is left out and reported, unless the options say otherwise. Fails with
         /// <c>OMNIID_STATUS_NO_FACE</c> when no photo shows a face, and with the first photo's own error when none can
-        /// be used for other reasons.
+        /// be used for other reasons. A photo that brings its embedding is such a reason too:
+        /// <c>OMNIID_STATUS_MISMATCH</c> for one of another network or another length than the model's, and for a
+        /// normalised one where the model needs the raw one.
         ///
         /// The caller's part:
         /// <c>engine</c> is a live engine; <c>photos</c> points to <c>photo_count</c> structs initialised with
@@ -316,7 +321,8 @@ namespace OmniID.Native
         /// Features are the hidden states before the last layer, the class token first; for models that take an image
         /// embedding, that as one token. <c>omniid_identity_from_features</c> makes an identity of them: the two
         /// together are <c>omniid_encode</c>, whose failures this call has. Free the tensor with
-        /// <c>omniid_managed_tensor_free</c> or its deleter; it stays valid after the engine is freed.
+        /// <c>omniid_managed_tensor_free</c> or its deleter; it stays valid after the engine is freed. Fails with
+        /// <c>OMNIID_STATUS_UNSUPPORTED</c> for models that read no image encoder.
         ///
         /// The caller's part:
         /// As <c>omniid_encode</c>.
@@ -334,8 +340,9 @@ namespace OmniID.Native
         /// between them. Of <c>options</c>, which may be NULL, <c>label</c>, <c>consent</c> and <c>drop_features</c>
         /// count; the others are refused, and the report is empty.
         ///
-        /// Fails with <c>OMNIID_STATUS_MISMATCH</c> for another shape than the model's, and with
-        /// <c>OMNIID_STATUS_INVALID_ARGUMENT</c> for zero photos and values that are not finite.
+        /// Fails with <c>OMNIID_STATUS_MISMATCH</c> for another shape than the model's, with
+        /// <c>OMNIID_STATUS_INVALID_ARGUMENT</c> for zero photos and values that are not finite, and with
+        /// <c>OMNIID_STATUS_UNSUPPORTED</c> for models that read face embeddings.
         ///
         /// The caller's part:
         /// <c>engine</c> is a live engine; <c>features</c> describes readable memory; <c>options</c> is NULL or
@@ -379,6 +386,8 @@ namespace OmniID.Native
         /// Fails with <c>OMNIID_STATUS_MISMATCH</c> when another model made an identity or the adapter is for another
         /// host, and with <c>OMNIID_STATUS_UNSUPPORTED</c> when the checkpoint has no adapter, the host is not known,
         /// or the weight type or the unconditional variant does not exist for it.
+        /// <c>OMNIID_STATUS_INVALID_ARGUMENT</c>: no identities, a number that is not finite or out of range, an option
+        /// of another kind of adapter, or no timesteps for an adapter that depends on them.
         ///
         /// The caller's part:
         /// <c>engine</c> is a live engine; <c>identities</c> points to <c>identity_count</c> structs initialised with
@@ -465,7 +474,11 @@ namespace OmniID.Native
         ///
         /// A host that runs its own attention adds factor x mask x softmax(q Kt / sqrt(head_dim)) V for each identity
         /// that is active at the step; see <c>omniid_conditioning_factor</c>, <c>_mask_factors</c> and
-        /// <c>_is_active</c>.
+        /// <c>_is_active</c>. It heeds the injection and the zero tokens that it has asked for itself. Of an adapter
+        /// with two token sets (WithAnyone) these are the first's.
+        ///
+        /// Fails with <c>OMNIID_STATUS_INVALID_ARGUMENT</c> when there is no such layer or identity, and with
+        /// <c>OMNIID_STATUS_UNSUPPORTED</c> when the conditioning holds keys and values for several timesteps.
         ///
         /// The caller's part:
         /// <c>conditioning</c> is a live conditioning; <c>out</c> is writable.
@@ -533,8 +546,9 @@ namespace OmniID.Native
         ///
         /// Fails with <c>OMNIID_STATUS_MISMATCH</c> when shapes or number types of query, output and layer differ and
         /// for an adapter of the residual stream (omniid_inject_residual), with <c>OMNIID_STATUS_INVALID_ARGUMENT</c>
-        /// for a layer that does not exist or a query that is not finite (naming its row), and with
-        /// <c>OMNIID_STATUS_UNSUPPORTED</c> when the tensors are not where the keys and values are.
+        /// for a layer that does not exist, a query that is not finite (naming its row), a sigma that an SD3.5
+        /// conditioning has no timestep for, and image keys or values that are missing there or given elsewhere, and
+        /// with <c>OMNIID_STATUS_UNSUPPORTED</c> when the tensors are not where the keys and values are.
         ///
         /// The caller's part:
         /// <c>conditioning</c> is a live conditioning; <c>call</c> is initialised with OMNIID_INJECT_CALL_INIT; query
@@ -572,8 +586,11 @@ namespace OmniID.Native
         public static extern int omniid_inject_residual(IntPtr conditioning, NativeResidualCall* call);
 
         /// <summary>
-        /// Describes the face embedding of photo <c>photo</c> of an identity. <c>values</c> is NULL when nothing is
+        /// Describes the face embedding of photo <c>photo</c> of an identity, counted from 0 over the photos that went
+        /// into it. Nothing is copied: the values live as long as the identity. <c>values</c> is NULL when nothing is
         /// known of that photo's face, or features were not kept.
+        ///
+        /// Fails with <c>OMNIID_STATUS_INVALID_ARGUMENT</c> when there is no such photo.
         ///
         /// The caller's part:
         /// <c>identity</c> is a live identity; <c>out</c> is initialised with OMNIID_EMBEDDING_INIT.
@@ -588,8 +605,8 @@ namespace OmniID.Native
         ///
         /// Without a face hint the face counts that is most like the identity, of the eight largest. A photo that
         /// brings its embedding is not looked at. Fails with <c>OMNIID_STATUS_UNSUPPORTED</c> for an engine without a
-        /// face recogniser and an identity without face embeddings, and with <c>OMNIID_STATUS_NO_FACE</c> for a picture
-        /// without a face.
+        /// face recogniser and an identity without face embeddings, with <c>OMNIID_STATUS_MISMATCH</c> when another
+        /// network made those, and with <c>OMNIID_STATUS_NO_FACE</c> for a picture without a face.
         ///
         /// The caller's part:
         /// <c>engine</c> and <c>identity</c> are live; <c>photo</c> is initialised with OMNIID_PHOTO_INIT and
@@ -600,8 +617,9 @@ namespace OmniID.Native
             @out);
 
         /// <summary>
-        /// Hands out the raw embedding of the face in a photo, f32 <c>[dimension]</c>, read-only: of the largest,
-        /// unless the photo says which. Free it with <c>omniid_managed_tensor_free</c> or its deleter.
+        /// Hands out the raw embedding of the face in a photo, f32 <c>[dimension]</c> on the CPU, read-only: of the
+        /// largest, unless the photo says which. Free it with <c>omniid_managed_tensor_free</c> or its deleter; it
+        /// stays valid after the engine is freed.
         ///
         /// Fails with <c>OMNIID_STATUS_UNSUPPORTED</c> for an engine without a face recogniser and with
         /// <c>OMNIID_STATUS_NO_FACE</c> for a picture without a face.
@@ -615,10 +633,14 @@ namespace OmniID.Native
         /// <summary>
         /// Hands out the tokens of an identity for a host that reads them itself, as InstantID's ControlNet does in
         /// place of a text: f32 <c>[2, tokens, token_width]</c>, read-only; first the unconditional side, then the
-        /// identity. Free it with <c>omniid_managed_tensor_free</c> or its deleter.
+        /// identity. Free it with <c>omniid_managed_tensor_free</c> or its deleter; it stays valid after engine and
+        /// identity are freed.
         ///
         /// The unconditional side is the model's own, as for OMNIID_UNCONDITIONAL_DEFAULT, repeated up to the length of
         /// the identity's, which attention does not notice.
+        ///
+        /// Fails with <c>OMNIID_STATUS_MISMATCH</c> when another model made the identity, and with
+        /// <c>OMNIID_STATUS_UNSUPPORTED</c> for models whose unconditional side is not of the identity's shape.
         ///
         /// The caller's part:
         /// <c>engine</c> and <c>identity</c> are live; <c>out</c> is writable.
@@ -635,6 +657,10 @@ namespace OmniID.Native
         /// <c>landmarks</c> are the ten numbers of omniid_face, in pixels of the picture that is drawn: scale those of
         /// a photo to the size that is generated.
         ///
+        /// Fails with <c>OMNIID_STATUS_INVALID_ARGUMENT</c> for a side of 0 or a picture of more than 2^28 pixels, a
+        /// <c>row_stride</c> that is less than a row, and landmarks that are not finite or far outside; the pixels are
+        /// then untouched.
+        ///
         /// The caller's part:
         /// <c>landmarks</c> points to 10 numbers; <c>pixels</c> has room for <c>height</c> rows.
         /// </summary>
@@ -647,7 +673,8 @@ namespace OmniID.Native
         /// OMNIID_LORA_FORMAT_... An existing file is replaced when the new one is complete.
         ///
         /// IP-Adapter FaceID, Plus and PlusV2 were trained with a LoRA: without it, applied at strength 1, they are not
-        /// the trained models. Fails with <c>OMNIID_STATUS_UNSUPPORTED</c> when the checkpoint holds none.
+        /// the trained models. Fails with <c>OMNIID_STATUS_UNSUPPORTED</c> when the checkpoint holds none, and with
+        /// <c>OMNIID_STATUS_IO</c> when it cannot be written.
         ///
         /// The caller's part:
         /// <c>engine</c> is a live engine; <c>path</c> is NUL-terminated.

@@ -121,12 +121,13 @@ namespace OmniID.Native
         /// </summary>
         public uint AbiVersion;
         /// <summary>
-        /// The identity model: a native Omni-ID checkpoint or a public IP-Adapter or XLabs file, safetensors or
-        /// PyTorch, or a folder with one. Recognised by its content. The weights of its adapter are read at the first
-        /// omniid_conditioning_create, which fails with OMNIID_STATUS_IO if the file was written to or cut since it was
-        /// opened; one that was replaced by renaming, or deleted, goes on being used. Default, when checkpoint_data is
-        /// NULL too: the small model inside the library, with its own face detector; the call fails with
-        /// OMNIID_STATUS_UNSUPPORTED when the library was built without it.
+        /// The identity model: a native Omni-ID checkpoint or a published adapter (IP-Adapter and its FaceID family,
+        /// InstantID, PuLID, InstantX, XLabs, WithAnyone), safetensors or PyTorch, or a folder with one. Recognised by
+        /// its content. The weights of its adapter are read at the first omniid_conditioning_create, which fails with
+        /// OMNIID_STATUS_IO if the file was written to or cut since it was opened; one that was replaced by renaming,
+        /// or deleted, goes on being used. Default, when checkpoint_data is NULL too: the small model inside the
+        /// library, with its own face detector; the call fails with OMNIID_STATUS_UNSUPPORTED when the library was
+        /// built without it.
         /// </summary>
         public byte* CheckpointPath;
         /// <summary>The bytes of that file, instead of its path; copied.</summary>
@@ -134,8 +135,9 @@ namespace OmniID.Native
         /// <summary>Bytes of checkpoint_data.</summary>
         public UIntPtr CheckpointSize;
         /// <summary>
-        /// The CLIP vision model that a public checkpoint needs; refused for a native one, which contains its own. A
-        /// file, an index of shards (….index.json), or a folder as Hugging Face lays it out.
+        /// The image encoder that a published adapter needs, a vision model of CLIP, SigLIP, DINOv2 or EVA02-CLIP;
+        /// refused for a native checkpoint, which contains its own, and for adapters that read none. A file, an index
+        /// of shards (….index.json), or a folder as Hugging Face lays it out.
         /// </summary>
         public byte* ImageEncoderPath;
         /// <summary>The bytes of that file, instead of its path; copied.</summary>
@@ -778,7 +780,8 @@ namespace OmniID.Native
         public UIntPtr RoleCount;
         /// <summary>
         /// Noise level of the step; not looked at without OMNIID_INJECT_FLAG_SIGMA. Needed by identities that are
-        /// limited to a range of it.
+        /// limited to a range of it, and by conditionings for several timesteps (SD3.5), where it is a thousandth of
+        /// the timestep.
         /// </summary>
         public double Sigma;
         /// <summary>
@@ -893,11 +896,13 @@ namespace OmniID.Native
         public uint StructSize;
         /// <summary>OMNIID_EMBEDDING_FORM_...</summary>
         public int Form;
-        /// <summary>The values; NULL if nothing is known of the photo's face.</summary>
+        /// <summary><c>[size]</c> values; NULL if nothing is known of the photo's face.</summary>
         public float* Values;
         /// <summary>Number of values.</summary>
         public UIntPtr Size;
-        /// <summary>The network that made them.</summary>
+        /// <summary>
+        /// The network that made them, as omniid_photo.embedding_network takes it; NULL without values.
+        /// </summary>
         public byte* Network;
 
         /// <summary>What OMNIID_EMBEDDING_INIT is in C.</summary>
