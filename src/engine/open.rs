@@ -372,14 +372,21 @@ fn native(checkpoint: &Checkpoint, options: &EngineOptions) -> Result<Parts> {
     })
 }
 
+/// Beginnings of the names of an adapter's layers: native, IP-Adapter, PuLID for FLUX, WithAnyone.
+const ADAPTER_NAMES: [&str; 5] = ["adapter.", "ip_adapter.", "pulid_ca.", "ipa_arc.", "ipa_sig."];
+
 /// The adapter of a checkpoint, if it has one: its tensors under their full names, and how they are called.
 fn adapter_source(checkpoint: &Checkpoint) -> Result<Option<AdapterSource>> {
+    let begins = |name: &str, with: &[&str]| with.iter().any(|begin| name.starts_with(begin));
     // Published FaceID files number their LoRA among the adapter's layers.
-    let ours = |name: &str| (name.starts_with("adapter.") || name.starts_with("ip_adapter.")) && !is_lora_tensor(name);
-    let checkpoint = checkpoint.renamed(|name| ours(name).then(|| name.to_string()))?;
-    let Some(layout) = AdapterLayout::infer(&checkpoint)? else {
+    let ours = |name: &str| begins(name, &ADAPTER_NAMES) && !is_lora_tensor(name);
+    let only = |wanted: &dyn Fn(&str) -> bool| checkpoint.renamed(|name| wanted(name).then(|| name.to_string()));
+    // How many tokens WithAnyone's layers see is known by the projections that make them.
+    let described = only(&|name| ours(name) || begins(name, &["image_proj.arcface_in_"]))?;
+    let Some(layout) = AdapterLayout::infer(&described)? else {
         return Ok(None);
     };
+    let checkpoint = only(&ours)?;
     Ok(Some(AdapterSource { checkpoint, layout }))
 }
 

@@ -85,7 +85,9 @@ class Conditioning(Owner):
     Made by `Engine.condition`. It no longer needs the identities, and the engine only for its `lora`.
     """
 
-    __slots__ = ("layers", "identity_count", "has_masks", "has_step_ranges", "injection", "zero_tokens", "lora")
+    __slots__ = (
+        "layers", "identity_count", "has_masks", "has_step_ranges", "injection", "zero_tokens", "timesteps", "lora",
+    )  # fmt: skip
 
     layers: tuple[HostLayer, ...]
     """The host's layers, in the order of the adapter."""
@@ -99,6 +101,9 @@ class Conditioning(Owner):
     """How an identity's attention joins the layer's output."""
     zero_tokens: int
     """Number of further tokens with zero keys and values in each softmax; `keys` and `values` leave them out."""
+    timesteps: tuple[float, ...]
+    """The denoising timesteps that keys and values were computed for, where they depend on it: SD3.5. There `inject`
+    needs the image's keys and values and, with several timesteps, the step's sigma. Else empty."""
     lora: Lora | None
     """The LoRA that the host has to apply beside it, if the model has one. Keeps the engine in memory."""
 
@@ -109,6 +114,7 @@ class Conditioning(Owner):
         inputs: Sequence[ConditioningInput],
         injection: Injection,
         zero_tokens: int,
+        timesteps: Sequence[float],
         lora: Lora | None,
     ) -> Conditioning:
         self = cls._adopt(pointer, lib.omniid_conditioning_free)
@@ -117,6 +123,7 @@ class Conditioning(Owner):
         self.has_masks = any(item.mask is not None for item in inputs)
         self.has_step_ranges = any(item.fraction is not None or item.sigma is not None for item in inputs)
         self.injection, self.zero_tokens = injection, zero_tokens
+        self.timesteps = tuple(map(float, timesteps))
         self.lora = lora
         return self
 

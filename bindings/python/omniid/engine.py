@@ -514,8 +514,8 @@ class Engine(Owner):
         are for SD3.5: the denoising timesteps, 0 to 1000, to compute keys and values for, one for each conditioning or
         all of the schedule. `precision` is the number type of the stored keys and values. `composition_scale`,
         `style_boost` and `composition_boost` are weights of the weight types that know them; default: the identity's
-        scale. `siglip_weight` is the share of
-        WithAnyone's second token set, 0 to 1, the first one has the rest; default: both count in full.
+        scale. `siglip_weight` is the share of WithAnyone's second token set, 0 to 1, the first one has the rest;
+        default: both count in full.
         """
         handle = self._held()
         array, inputs, keep = native_inputs(identities)
@@ -527,10 +527,11 @@ class Engine(Owner):
         options.zero_tokens = int(zero_tokens)
         options.normalise_values = int(bool(normalise_values))
         if timesteps is not None:
-            steps = np.ascontiguousarray(timesteps, dtype=np.float32).reshape(-1)
-            keep.append(steps)
-            options.timesteps = steps.ctypes.data_as(ctypes.POINTER(ctypes.c_float))
-            options.timestep_count = steps.size
+            numbers = np.ascontiguousarray(timesteps, dtype=np.float32).reshape(-1)
+            timesteps = numbers.tolist()
+            keep.append(numbers)
+            options.timesteps = numbers.ctypes.data_as(ctypes.POINTER(ctypes.c_float))
+            options.timestep_count = numbers.size
         options.precision = choice(Precision, precision, "precision")
         if layer_scales is not None:
             scales = np.ascontiguousarray(layer_scales, dtype=np.float32).reshape(-1)
@@ -553,7 +554,8 @@ class Engine(Owner):
             )
             checked(status)
             del keep
-            return Conditioning._of(out, inputs, Injection(options.injection), options.zero_tokens, self.lora)
+            steps = () if timesteps is None else timesteps
+            return Conditioning._of(out, inputs, Injection(options.injection), options.zero_tokens, steps, self.lora)
 
     def similarity(self, first: Identity, second: Identity) -> float:
         """Compares two identities of this engine's model: cosine similarity, -1 to 1, centred on the model's average

@@ -157,6 +157,8 @@ _TYPES = (torch.float32, torch.float16, torch.bfloat16)
 
 def device_type(conditioning: Conditioning) -> str:
     """Where a conditioning's keys and values are: `cpu`, `cuda`, or an empty string if there are none."""
+    if len(conditioning.timesteps) > 1:
+        return "cpu"  # they are not handed out, and SD3.5 runs there
     for layer in range(conditioning.layer_count):
         for identity in range(conditioning.identity_count):
             keys = conditioning.keys(layer, identity)

@@ -5,8 +5,8 @@
     with attach(pipe, engine.condition(identity)):
         image = pipe("a portrait in a garden").images[0]
 
-Works with the UNets of Stable Diffusion 1.x and SDXL, with FLUX transformers, and with models of the same design in any
-size (`host_layers`). Needs PyTorch and diffusers.
+Works with the UNets of Stable Diffusion 1.x and SDXL, with the transformers of FLUX and SD3.5, and with models of the
+same design in any size (`host_layers`). Needs PyTorch and diffusers.
 """
 
 from ._attachment import Attachment, attach, attachments, detach

@@ -53,7 +53,9 @@ class Attachment:
             raise errors.InvalidArgumentError(f"mode is {mode!r}; it must be 'auto', 'inject' or 'keys'")
         self.model, self._pipeline = _layers.model_of(target)
         self._unet = _layers.is_unet(self.model)
-        if guidance is None and self._unet and self._pipeline is None:
+        # Pipelines with UNets and SD3 put both sides of guidance into one batch.
+        self._both_sides = self._unet or _layers.is_sd3(self.model)
+        if guidance is None and self._both_sides and self._pipeline is None:
             _sampling.chunk_roles(guidance, None, None, 1, True)  # says what is missing
         if conditioning.injection != Injection.ADD and not self._unet:
             raise errors.UnsupportedError(
@@ -70,6 +72,11 @@ class Attachment:
             raise errors.UnsupportedError(
                 "mode 'keys': PuLID-FLUX and WithAnyone have weights that run at every step, inside the library; mode "
                 "'auto' or 'inject' uses them"
+            )
+        if mode == "keys" and conditioning.timesteps:
+            raise errors.UnsupportedError(
+                "mode 'keys': SD3.5's layers attend to the image and the identity together, inside the library; mode "
+                "'auto' or 'inject' uses it"
             )
         self._layers = {name: index for index, name in _layers.match(self.model, conditioning)}
         self._before_projection = not self._unet and _layers.has_single_blocks(conditioning)
@@ -110,11 +117,19 @@ class Attachment:
         self._lora_now = self._share_of_lora()
         if self.scale == 0:
             return
-        self._chunks = _sampling.chunk_roles(self._guidance, self._pipeline, now.context, now.batch, self._unet)
+        self._chunks = (Role.CONDITIONAL,)
+        if self._guidance is not None or not now.conditional:
+            self._chunks = _sampling.chunk_roles(
+                self._guidance, self._pipeline, now.context, now.batch, self._both_sides
+            )
         self._latent_size = now.latent_size
         self._now = None
         if self.conditioning.has_step_ranges:
             self._now = self._find_step(now.timestep)
+        if self.conditioning.timesteps:
+            fraction = None if self._now is None else self._now.fraction
+            # Flow matching: sigma runs from 1 to 0, the timestep from 1000 to 0.
+            self._now = Step(fraction, _sampling.number_of(now.timestep) / 1000.0)
 
     def _share_of_lora(self) -> float:
         """The strength of this attachment's LoRA. Of several with the same one the first acts for all, with the largest
@@ -134,9 +149,7 @@ class Attachment:
             return self._step_function(timestep)
         step = self.step
         if step is None and self._pipeline is not None:
-            if isinstance(timestep, torch.Tensor):
-                timestep = timestep.flatten()[0]
-            step = _sampling.pipeline_step(self._pipeline, timestep)
+            step = _sampling.pipeline_step(self._pipeline, _sampling.number_of(timestep))
         if step is None:
             raise errors.InvalidArgumentError(
                 "an identity is limited to a range of steps, and which step this is cannot be seen from a model alone: "
@@ -158,12 +171,16 @@ class Attachment:
         """Called by the hooks: whether identities are injected into the layer of that name."""
         return self.scale != 0 and name in self._layers
 
-    def add(self, name: str, query: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
+    def add(
+        self, name: str, query: torch.Tensor, output: torch.Tensor, image: _watch.ImagePair | None = None
+    ) -> torch.Tensor:
         """Called by the hooks: adds the identities' attention of one layer, to `output` itself or to a copy that is
         returned."""
         index = self._layers.get(name)
         if index is None or self.scale == 0:
             return output
+        if image is not None:
+            return self._add_joint(index, query, output, image)
         if self._before_projection and self.needs_latent_size:
             return self._add_to_image(name, index, query, output)
         return self._add(index, query, output)
@@ -177,6 +194,36 @@ class Attachment:
             return self._add(index, query, output)
         image = self._add(index, query[:, text:], output[:, text:])
         return torch.cat([output[:, :text], image], dim=1)
+
+    def _add_joint(
+        self, index: int, query: torch.Tensor, output: torch.Tensor, image: _watch.ImagePair
+    ) -> torch.Tensor:
+        """SD3.5: attention to the image and the identity together, in the library."""
+        if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (query, output, *image)):
+            raise errors.UnsupportedError(
+                "the layer needs gradients, but the attention of SD3.5's identities runs inside the library, which has "
+                "none; run the model under torch.no_grad()"
+            )
+        roles = _sampling.row_roles(self._chunks, query.shape[0])
+        parts = [query, *image]
+        place = output
+        if not self._store.can_inject(query, output):
+            if self._mode == "inject":
+                raise errors.UnsupportedError(
+                    f"mode 'inject': the query is on {query.device} and of {query.dtype}; it must be on the device of "
+                    "the conditioning, of float32, float16 or bfloat16. mode 'auto' copies it"
+                )
+            device = self._store.device_type or "cpu"
+            parts = [part.to(device, torch.float32) for part in parts]
+            # What is added comes back alone, so that the layer's own output keeps its bits.
+            place = torch.zeros_like(parts[0])
+        elif query.dtype != output.dtype:
+            parts = [part.to(output.dtype) for part in parts]
+        self.conditioning.inject(
+            index, parts[0], place, scale=self.scale, roles=roles, step=self._now, latent_size=self._latent_size,
+            image_keys=parts[1], image_values=parts[2],
+        )  # fmt: skip
+        return output if place is output else output + place.to(output.device, output.dtype)
 
     def add_hidden(self, name: str, hidden: torch.Tensor) -> torch.Tensor:
         """Called by the hooks: adds the identities to the image's hidden state behind a block, to `hidden` itself or to
@@ -244,16 +291,17 @@ def attach(
 ) -> Attachment:
     """Injects identities into a diffusers model from now on.
 
-    `target` is a pipeline with a UNet (Stable Diffusion 1.x, SDXL) or a FLUX transformer, or such a model itself. Which
-    adapter of FLUX it is decides where it acts: XLabs and InstantX in the attention, PuLID and WithAnyone on the
-    image's hidden state behind the blocks, in the library only: on another device, or in another type, it is copied
-    there. Several conditionings may be attached; they add up. IP-Adapters, LoRA and other attention processors stay,
-    and may be loaded and removed while identities are attached.
+    `target` is a pipeline with a UNet (Stable Diffusion 1.x, SDXL), a FLUX or an SD3.5 transformer, or such a model
+    itself. Which adapter of FLUX it is decides where it acts: XLabs and InstantX in the attention, PuLID and WithAnyone
+    on the image's hidden state behind the blocks, in the library only: on another device, or in another type, it is
+    copied there. So is what the layers of SD3.5 hand over; its conditioning needs the `timesteps` of the schedule.
+    Several conditionings may be attached; they add up. IP-Adapters, LoRA and other attention processors stay, and may
+    be loaded and removed while identities are attached.
 
-    `guidance` is how the rows of a batch follow the prompt. None: a pipeline is asked, and a UNet without a pipeline is
-    refused. True: unconditional rows, then as many conditional ones, as diffusers has them. False: all rows are
-    conditional. A sequence of "conditional" and "unconditional": the equal parts of the batch, in order. A function of
-    the batch size that returns such a sequence.
+    `guidance` is how the rows of a batch follow the prompt. None: a pipeline is asked, and a UNet or SD3 without a
+    pipeline is refused. True: unconditional rows, then as many conditional ones, as diffusers has them. False: all rows
+    are conditional. A sequence of "conditional" and "unconditional": the equal parts of the batch, in order. A function
+    of the batch size that returns such a sequence.
 
     `step` is where sampling is, for identities that are limited to a range of steps: a Step, or a function that gives
     one for the model's timestep. None: the pipeline's scheduler is asked.

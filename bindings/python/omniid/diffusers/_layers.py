@@ -18,7 +18,7 @@ class UNetPipeline(Protocol):
 
 
 class TransformerPipeline(Protocol):
-    """A pipeline with a transformer: FLUX."""
+    """A pipeline with a transformer: FLUX, SD3.5."""
 
     @property
     def transformer(self) -> torch.nn.Module: ...
@@ -44,8 +44,13 @@ def model_of(target: Target) -> tuple[torch.nn.Module, Optional[Pipeline]]:
 
 
 def is_unet(model: torch.nn.Module) -> bool:
-    """Whether identities go into cross-attention layers; otherwise into the blocks of a FLUX transformer."""
+    """Whether identities go into cross-attention layers; otherwise into the blocks of a transformer."""
     return not hasattr(model, "transformer_blocks")
+
+
+def is_sd3(model: torch.nn.Module) -> bool:
+    """Whether it is a transformer of the SD3 kind: text and image meet in joint blocks, without rotary positions."""
+    return hasattr(model, "transformer_blocks") and hasattr(getattr(model, "config", None), "caption_projection_dim")
 
 
 def attention_layers(model: Any) -> dict[str, Any]:
@@ -66,7 +71,7 @@ def attention_layers(model: Any) -> dict[str, Any]:
     if not found:
         raise errors.UnsupportedError(
             f"{type(model).__name__} has no attention layers that OmniID knows: cross-attention `attn2` of a UNet, or "
-            "double blocks `transformer_blocks.{i}.attn` of a FLUX transformer"
+            "double blocks `transformer_blocks.{i}.attn` of a FLUX or SD3 transformer"
         )
     return found
 
@@ -107,11 +112,13 @@ def host_layers(
     "xlabs" has the double blocks (default), "instantx" all blocks, "pulid" the places after every second double and
     every fourth single block, "with_anyone" the place after each block. The last two have heads of their own, whose
     number and width and the width of whose tokens the model does not tell: `heads`, `head_dim` and `context`, by
-    default those of the published checkpoints. UNets have one table, "ip-adapter".
+    default those of the published checkpoints. UNets have one table, "ip-adapter", and SD3 has one, "instantx".
     """
     model: Any = model_of(target)[0]
     unet = is_unet(model)
-    known = ("ip-adapter",) if unet else ("xlabs", "instantx", "pulid", "with_anyone")
+    known: tuple[str, ...] = ("ip-adapter",) if unet else ("xlabs", "instantx", "pulid", "with_anyone")
+    if is_sd3(model):
+        known = ("instantx",)
     if adapter is not None and adapter not in known:
         raise errors.InvalidArgumentError(f"adapter is {adapter!r}; for a {type(model).__name__} it is {known}")
     if adapter in ("pulid", "with_anyone"):
@@ -122,6 +129,11 @@ def host_layers(
         return [HostLayer(name, sizes[0], sizes[1], sizes[2], hidden) for name in names]
     if not (heads is None and head_dim is None and context is None):
         raise errors.InvalidArgumentError("heads, head_dim and context are for adapter 'pulid' or 'with_anyone' only")
+    if is_sd3(model):
+        modules = attention_layers(model)
+        return [
+            HostLayer(name, attn.heads, attn.inner_dim // attn.heads, attn.inner_dim) for name, attn in modules.items()
+        ]
     if adapter == "instantx":
         modules = attention_layers(model) | single_layers(model)
         joint = int(model.config.joint_attention_dim)
@@ -145,6 +157,9 @@ def has_single_blocks(conditioning: Conditioning) -> bool:
 
 def match(model: torch.nn.Module, conditioning: Conditioning) -> list[tuple[int, str]]:
     """The number of each layer of the conditioning, with the name of the model's layer or block that it belongs to."""
+    if bool(conditioning.timesteps) != is_sd3(model):
+        wanted = "an SD3 transformer" if conditioning.timesteps else "UNets or FLUX"
+        raise errors.MismatchError(f"the conditioning is for {wanted}; the model is a {type(model).__name__}")
     if conditioning.is_residual:
         return _match_blocks(model, conditioning)
     modules = attention_layers(model)

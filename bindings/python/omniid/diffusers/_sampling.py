@@ -20,17 +20,18 @@ Timestep = Union[torch.Tensor, float]
 
 
 def chunk_roles(
-    guidance: Guidance, pipeline: object, context: str | None, batch: int, is_unet: bool
+    guidance: Guidance, pipeline: object, context: str | None, batch: int, both_sides: bool
 ) -> tuple[Role, ...]:
     """The roles of the equal parts that a batch consists of, in order.
 
-    `context` is what the pipeline has called this pass with `cache_context`, if it has.
+    `context` is what the pipeline has called this pass with `cache_context`, if it has. `both_sides`: pipelines put
+    both sides of guidance into one batch, as with UNets and SD3.
     """
     if callable(guidance):
         guidance = guidance(batch)
     if guidance is None:
-        if not is_unet:
-            # Transformers see one side of guidance at a time; pipelines that have both say which.
+        if not both_sides:
+            # FLUX transformers see one side of guidance at a time; pipelines that have both say which.
             return (Role.UNCONDITIONAL if context == "uncond" else Role.CONDITIONAL,)
         if pipeline is None:
             raise errors.InvalidArgumentError(
@@ -53,6 +54,11 @@ def row_roles(chunks: tuple[Role, ...], rows: int) -> tuple[Role, ...]:
         raise errors.MismatchError(f"a batch of {rows} rows cannot consist of {len(chunks)} equal parts of guidance")
     each = rows // len(chunks)
     return tuple(role for role in chunks for _ in range(each))
+
+
+def number_of(timestep: Timestep) -> float:
+    """The step that a batch is at, from what its model is told."""
+    return float(timestep.flatten()[0]) if isinstance(timestep, torch.Tensor) else float(timestep)
 
 
 def pipeline_step(pipeline: object, timestep: Timestep) -> Optional[Step]:

@@ -9,6 +9,8 @@ working. While a layer runs, two more hooks capture its query and add to its out
   result, which the block adds to the image tokens after its feed-forward. InstantX: it is added to the input of
   `to_out` in double blocks, and to the attention's result, which `proj_out` follows, in single blocks.
 - FLUX, PuLID and WithAnyone: a hook behind a block adds to the image's hidden state.
+- SD3.5: query, keys and values of the image from `to_q`, `to_k` and `to_v`, before their norms; the identity's
+  attention is added to the input of `to_out`.
 """
 
 from __future__ import annotations
@@ -38,6 +40,12 @@ class Pass(NamedTuple):
     latent_size: tuple[int, int] | None
     context: str | None
     """What the pipeline has called this pass with `cache_context`."""
+    conditional: bool = False
+    """Whether all rows are conditional, whatever the pipeline's guidance: SD3's pass with layers left out."""
+
+
+ImagePair = tuple[torch.Tensor, torch.Tensor]
+"""What a layer of SD3 makes of the image: keys and values, `[batch, rows, width]` each."""
 
 
 class Watcher(Protocol):
@@ -57,8 +65,8 @@ class Watcher(Protocol):
     def wants(self, name: str) -> bool:
         """Whether it adds to the layer or behind the block of that name."""
 
-    def add(self, name: str, query: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
-        """Adds to the output of a layer: to `output` itself, or to a copy that is returned."""
+    def add(self, name: str, query: torch.Tensor, output: torch.Tensor, image: ImagePair | None = None) -> torch.Tensor:
+        """Adds to the output of a layer: to `output` itself, or to a copy that is returned. `image` is there in SD3."""
 
     def add_hidden(self, name: str, hidden: torch.Tensor) -> torch.Tensor:
         """Adds to the image's hidden state behind a block: to `hidden` itself, or to a copy that is returned."""
@@ -69,6 +77,7 @@ class _ThreadState(threading.local):
         self.current: Pass | None = None
         self.context: str | None = None
         self.query: torch.Tensor | None = None
+        self.projected: dict[str, torch.Tensor] = {}
         self.handles: list[Any] = []
 
 
@@ -84,9 +93,11 @@ class Watch:
             model.register_forward_pre_hook(self._begin, with_kwargs=True),
             model.register_forward_hook(self._end, always_call=True),
         ]
+        self._sd3 = _layers.is_sd3(model)
+        watch_layer = self._watch_joint if self._sd3 else self._watch_layer
         for name, attn in _layers.attention_layers(model).items():
-            self._handles += self._watch_layer(name, attn)
-        if not self._unet:
+            self._handles += watch_layer(name, attn)
+        if not self._unet and not self._sd3:
             for name, attn in _layers.single_layers(model).items():
                 self._handles += self._watch_single(name, attn)
             for name, block in _layers.blocks(model).items():
@@ -137,9 +148,13 @@ class Watch:
         latent_size: tuple[int, int] | None
         if self._unet:
             latent_size = (sample.shape[-2], sample.shape[-1])
+        elif self._sd3:
+            patch = int(getattr(model.config, "patch_size", 2))
+            latent_size = (sample.shape[-2] // patch, sample.shape[-1] // patch)
         else:
             latent_size = self._packed_size(sample, _argument(arguments, keywords, 4, "img_ids"))
-        self._state.current = Pass(timestep, sample.shape[0], latent_size, self._state.context)
+        leaves_out = keywords.get("skip_layers") is not None
+        self._state.current = Pass(timestep, sample.shape[0], latent_size, self._state.context, leaves_out)
         for watcher in self._watchers:
             watcher.begin(self._state.current)
 
@@ -161,6 +176,7 @@ class Watch:
             handle.remove()
         state.handles = []
         state.query = None
+        state.projected = {}
 
     def _watch_layer(self, name: str, attn: Any) -> list[Any]:
         state = self._state
@@ -212,6 +228,44 @@ class Watch:
             attn.register_forward_pre_hook(enter),
             attn.register_forward_hook(leave_unet if self._unet else leave_flux, always_call=True),
         ]
+
+    def _watch_joint(self, name: str, attn: Any) -> list[Any]:
+        """The attention of an SD3 block: the identity's attention sees the image's keys and values, too."""
+        state = self._state
+
+        def enter(attn: Any, _: object) -> None:
+            self._release()
+            if not any(watcher.wants(name) for watcher in self._watchers):
+                return
+            thread = threading.get_ident()
+
+            def take(part: str) -> Any:
+                def hook(_: object, __: object, projected: torch.Tensor) -> None:
+                    # The first call is the image's; an IP-Adapter of diffusers does not call them again.
+                    if threading.get_ident() == thread:
+                        state.projected.setdefault(part, projected)
+
+                return hook
+
+            fused = getattr(attn, "fused_projections", False)
+            parts = ("to_qkv",) if fused else ("to_q", "to_k", "to_v")
+            state.handles = [getattr(attn, part).register_forward_hook(take(part)) for part in parts]
+            state.handles.append(attn.to_out[0].register_forward_pre_hook(lambda _, inputs: add(thread, inputs)))
+
+        def add(thread: int, inputs: tuple[Any, ...]) -> tuple[Any, ...] | None:
+            if threading.get_ident() != thread or not state.projected:
+                return None
+            parts = tuple(state.projected.values())
+            query, keys, values = parts if len(parts) == 3 else parts[0].chunk(3, dim=-1)
+            output = inputs[0]
+            for watcher in self._watchers:
+                output = watcher.add(name, query, output, (keys, values))
+            return None if output is inputs[0] else (output, *inputs[1:])
+
+        def leave(attn: object, inputs: object, result: object) -> None:
+            self._release()
+
+        return [attn.register_forward_pre_hook(enter), attn.register_forward_hook(leave, always_call=True)]
 
     def _watch_single(self, name: str, attn: Any) -> list[Any]:
         """A single block's attention: its result is the whole sequence of text and image tokens."""
