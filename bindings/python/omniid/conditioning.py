@@ -86,15 +86,15 @@ class Conditioning(Owner):
     """
 
     __slots__ = (
-        "layers", "identity_count", "has_masks", "has_step_ranges", "injection", "zero_tokens", "timesteps", "lora",
+        "layers", "identity_count", "masks", "has_step_ranges", "injection", "zero_tokens", "timesteps", "lora",
     )  # fmt: skip
 
     layers: tuple[HostLayer, ...]
     """The host's layers, in the order of the adapter."""
     identity_count: int
     """Number of identities."""
-    has_masks: bool
-    """Whether an identity has a mask, so that `inject` needs the latent picture's size."""
+    masks: tuple[npt.NDArray[np.float32] | None, ...]
+    """The mask of each identity as it was given, `[height, width]`; None where it has none."""
     has_step_ranges: bool
     """Whether an identity is limited to a range of steps, so that `inject` needs the step."""
     injection: Injection
@@ -120,7 +120,9 @@ class Conditioning(Owner):
         self = cls._adopt(pointer, lib.omniid_conditioning_free)
         self.layers = _layers(pointer)
         self.identity_count = len(inputs)
-        self.has_masks = any(item.mask is not None for item in inputs)
+        self.masks = tuple(
+            None if item.mask is None else _mask(item.mask, f"identity {i}") for i, item in enumerate(inputs)
+        )
         self.has_step_ranges = any(item.fraction is not None or item.sigma is not None for item in inputs)
         self.injection, self.zero_tokens = injection, zero_tokens
         self.timesteps = tuple(map(float, timesteps))
@@ -131,6 +133,11 @@ class Conditioning(Owner):
         """Frees it; if calls on other threads still use it, as soon as they end. May be called again."""
         super().close()
         self.lora = None
+
+    @property
+    def has_masks(self) -> bool:
+        """Whether an identity has a mask, so that `inject` needs the latent picture's size."""
+        return any(mask is not None for mask in self.masks)
 
     @property
     def layer_count(self) -> int:

@@ -1,0 +1,277 @@
+"""Writing a model of diffusers as a graph with identity inputs."""
+
+from __future__ import annotations
+
+import io
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, Optional
+
+import torch
+
+from .. import errors
+from ..diffusers import _layers, _watch
+from ..types import PathLike
+from . import _hosts
+from ._attention import GraphIdentity
+from ._manifest import GraphLayer, Manifest
+
+Progress = Callable[[str, float], None]
+"""What is being done, and the share of it that is done."""
+
+_LOWEST_OPSET, _HIGHEST_OPSET = 14, 20
+TOKENS, PEOPLE = "identity_tokens", "people"
+
+
+def export(
+    target: _layers.Target,
+    path: PathLike,
+    *,
+    opset: int = 15,
+    precision: str = "f32",
+    mask: bool = True,
+    adapter: Optional[_layers.Adapter] = None,
+    rows: Optional[int] = None,
+    size: Optional[tuple[int, int]] = None,
+    text_tokens: Optional[int] = None,
+    tokens: Optional[int] = None,
+    external: Optional[bool] = None,
+    identity: bool = True,
+    progress: Optional[Progress] = None,
+) -> Optional[Manifest]:
+    """Writes a model as an ONNX graph whose attention layers take an identity, and its manifest beside it.
+
+    `target` is a pipeline of diffusers or its UNet or transformer: Stable Diffusion 1.x, SDXL, FLUX, or a model of the
+    same design in any size. What is loaded into it (LoRA, for instance) is written with it; a LoRA must be fused.
+
+    The graph has the model's own inputs, then keys `ip_k.{layer}` and values `ip_v.{layer}`, `[rows, heads, tokens,
+    head_dim]`, for each layer, then `ip_scale`, f32 `[layers]`, and with `mask` also `ip_mask` `[rows, people, height,
+    width]`: a mask for each person, of any size, which the graph resamples for each layer by bicubic interpolation, as
+    diffusers does. The tokens are those of all people, as many of each; without `mask` they are those of one.
+
+    `opset` is 14 to 20. 15 is what Unity's Inference Engine wants; the operators are all on its list. `precision` is
+    "f32" or "f16", of weights, inputs and outputs; time steps and the scale stay f32. `rows`, `size` (height and width
+    of the latent picture), `text_tokens` and `tokens` fix sizes that are free by default. `adapter` is "xlabs" or
+    "instantx" for FLUX. `external`: whether the weights get a file of their own, `<graph>.data`; by default where they
+    are larger than 1.5 GB. `identity=False` writes the graph without identity inputs and without a manifest.
+
+    Needs PyTorch, diffusers and onnx, and memory for the weights once more where they are not of `precision` yet.
+    Raises UnsupportedError for models and options that it does not know.
+    """
+    say: Progress = progress or (lambda _, __: None)
+    if not _LOWEST_OPSET <= opset <= _HIGHEST_OPSET:
+        raise errors.InvalidArgumentError(f"opset is {opset}; it must be {_LOWEST_OPSET} to {_HIGHEST_OPSET}")
+    if precision not in ("f32", "f16"):
+        raise errors.UnsupportedError(f"precision is {precision!r}; graphs are written in 'f32' or 'f16'")
+    place = Path(path)
+    if not place.parent.is_dir():
+        raise errors.IoError(f"{place.parent}: no such folder")
+    model: Any = _layers.model_of(target)[0]
+    with ExitStack() as stack:
+        stack.enter_context(_evaluated(model, torch.float32 if precision == "f32" else torch.float16))
+        host = _hosts.describe(model, _hosts.Sizes(rows, size, text_tokens))
+        stack.enter_context(_plain_modules(model))
+        graph: _Graph
+        if identity:
+            graph = stack.enter_context(_graph(model, host, adapter, rows, tokens, mask))
+        else:
+            graph = _Graph(model, host, None, (), None, None, False)
+        say("tracing", 0.0)
+        proto = _trace(graph, opset)
+        say("tracing", 1.0)
+        from . import _write
+
+        weights = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+        found = _write.take_weights(proto.graph, weights)
+        _write.name_sizes(proto.graph, graph.free)
+        proto.producer_name, proto.producer_version = "omniid", ""
+        _write.save(proto, found, place, external, say)
+    if graph.layers is None:
+        return None
+    manifest = Manifest(
+        graph=place.name, host=host.name, form="keys_values", precision=precision, layers=graph.layers, rows=rows,
+        tokens=tokens, mask="ip_mask" if mask else None,
+    )  # fmt: skip
+    manifest.save(place)
+    return manifest
+
+
+class _Graph(torch.nn.Module):  # type: ignore[misc, unused-ignore]
+    """A model that takes the identity as inputs, in the order of the graph."""
+
+    def __init__(
+        self,
+        model: Any,
+        host: _hosts.Host,
+        layers: Optional[tuple[GraphLayer, ...]],
+        widths: tuple[int, ...],
+        rows: Optional[int],
+        tokens: Optional[int],
+        mask: bool,
+    ) -> None:
+        super().__init__()
+        self.model, self._host, self.layers = model, host, layers
+        self.identity: Optional[GraphIdentity] = None
+        examples = {item.name: item.example for item in host.inputs}
+        self.free = {item.name: item.free for item in host.inputs}
+        self.free[host.output] = host.output_free
+        first = next(iter(examples.values()))
+        batch, kind = first.shape[0], first.dtype
+        people = 2 if mask else 1
+        count = tokens or 3 * people
+        free = {} if rows else {0: _hosts.ROWS}
+        for layer in layers or ():
+            for name in (layer.key, layer.value):
+                assert name is not None
+                examples[name] = torch.zeros(batch, layer.heads, count, layer.head_dim, dtype=kind)
+                self.free[name] = free if tokens else {**free, 2: TOKENS}
+        if layers is not None:
+            examples["ip_scale"] = torch.ones(len(layers))
+            self.free["ip_scale"] = {}
+        if layers is not None and mask:
+            examples["ip_mask"] = torch.ones(batch, people, 5, 9, dtype=kind)
+            self.free["ip_mask"] = {**free, 1: PEOPLE, 2: "mask_height", 3: "mask_width"}
+        self.examples = examples
+        self.output = host.output
+
+    def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
+        count = len(self._host.inputs)
+        own = inputs[:count]
+        if self.identity is not None and self.layers is not None:
+            more = dict(zip(list(self.examples)[count:], inputs[count:]))
+            keys = {layer.name: more[layer.key] for layer in self.layers if layer.key}
+            values = {layer.name: more[layer.value] for layer in self.layers if layer.value}
+            size = self._host.image_size(*own)
+            self.identity.begin(keys, values, more["ip_scale"], more.get("ip_mask"), size)
+        return self._host.call(*own)
+
+
+@contextmanager
+def _graph(
+    model: Any,
+    host: _hosts.Host,
+    adapter: Optional[_layers.Adapter],
+    rows: Optional[int],
+    tokens: Optional[int],
+    mask: bool,
+) -> Iterator[_Graph]:
+    """The model with the identity's attention in it, for as long as it lasts."""
+    if adapter in ("pulid", "with_anyone"):
+        raise errors.UnsupportedError(
+            f"adapter {adapter!r} acts on the residual stream with weights of its own; graphs have keys and values for "
+            "attention layers only"
+        )
+    if _watch.watchers(model):
+        raise errors.InvalidArgumentError("an identity is attached to the model; detach() it before the export")
+    table = _layers.host_layers(model, adapter)
+    layers = tuple(
+        GraphLayer(item.name, item.heads, item.head_dim, f"ip_k.{item.name}", f"ip_v.{item.name}") for item in table
+    )
+    graph = _Graph(model, host, layers, tuple(item.context for item in table), rows, tokens, mask)
+    attention = graph.identity = GraphIdentity(model, layers, adapter)
+    try:
+        yield graph
+    finally:
+        attention.remove()
+
+
+def _trace(graph: _Graph, opset: int) -> Any:
+    import onnx
+
+    buffer = io.BytesIO()
+    with torch.no_grad(), warnings.catch_warnings():
+        # The exporter warns of its age, and of sizes that become constants: all of them are fixed sizes of the model.
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            graph,
+            tuple(graph.examples.values()),
+            buffer,
+            opset_version=opset,
+            # The newer exporter writes no opset below 18.
+            dynamo=False,
+            export_params=False,
+            do_constant_folding=False,
+            input_names=list(graph.examples),
+            output_names=[graph.output],
+            dynamic_axes={name: free for name, free in graph.free.items() if free},
+        )
+    return onnx.load_model_from_string(buffer.getvalue())
+
+
+@contextmanager
+def _evaluated(model: Any, dtype: torch.dtype) -> Iterator[None]:
+    """The model in evaluation mode and of another number type, and afterwards as it was."""
+    training = model.training
+    tensors = [t for t in [*model.parameters(), *model.buffers()] if t.is_floating_point() and t.dtype != dtype]
+    before = [tensor.data for tensor in tensors]
+    model.eval()
+    try:
+        for tensor in tensors:
+            tensor.data = tensor.data.to(dtype)
+        yield
+    finally:
+        for tensor, data in zip(tensors, before):
+            tensor.data = data
+        model.train(training)
+
+
+@contextmanager
+def _plain_modules(model: Any) -> Iterator[None]:
+    """The model with modules that the exporter and runtimes do not have written out in plain operators."""
+    changed = []
+    for module in model.modules():
+        forward: Optional[Callable[[torch.Tensor], Any]] = None
+        if type(module).__name__ == "FluxPosEmbed":
+            forward = partial(_rotary, module)
+        elif isinstance(module, torch.nn.RMSNorm):
+            forward = partial(_rms_norm, module)
+        if forward is not None:
+            module.forward = forward
+            changed.append(module)
+    # The function of the model's own file that rotates queries and keys: it takes the batch's size for a constant.
+    place = sys.modules[type(model).__module__]
+    rotate = getattr(place, "apply_rotary_emb", None)
+    if rotate is not None:
+        setattr(place, "apply_rotary_emb", _rotate)  # noqa: B010
+    try:
+        yield
+    finally:
+        for module in changed:
+            del module.forward
+        if rotate is not None:
+            setattr(place, "apply_rotary_emb", rotate)  # noqa: B010
+
+
+def _rotate(x: torch.Tensor, rotary: tuple[torch.Tensor, torch.Tensor], sequence_dim: int = 1) -> torch.Tensor:
+    """Queries or keys `[rows, tokens, heads, head_dim]`, turned by the angles of their tokens, as FLUX does."""
+    assert sequence_dim == 1
+    cosine, sine = (part[None, :, None, :] for part in rotary)
+    wide = x.float()
+    turned = torch.stack([-wide[..., 1::2], wide[..., 0::2]], dim=-1).flatten(-2)
+    return (wide * cosine + turned * sine).to(x.dtype)
+
+
+def _rotary(module: Any, ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Cosine and sine of FLUX' rotary positions, without double precision, which few runtimes have."""
+    angles = []
+    for axis, width in enumerate(module.axes_dim):
+        exponents = torch.arange(0, width, 2, dtype=torch.float64) / width
+        angles.append(ids[:, axis : axis + 1].float() * (module.theta**-exponents).float())
+    angle = torch.cat(angles, dim=1)
+    # Each number counts for two neighbours.
+    cosine, sine = (torch.stack([x, x], dim=-1).flatten(1) for x in (angle.cos(), angle.sin()))
+    return cosine, sine
+
+
+def _rms_norm(module: torch.nn.RMSNorm, x: torch.Tensor) -> torch.Tensor:
+    wide = x.float()
+    eps = torch.finfo(x.dtype).eps if module.eps is None else module.eps
+    dims = list(range(-len(module.normalized_shape), 0))
+    normed = wide * torch.rsqrt(wide.square().mean(dims, keepdim=True) + eps)
+    if module.weight is not None:
+        normed = normed * module.weight.float()
+    return normed.to(x.dtype)
