@@ -27,6 +27,7 @@ pub mod encoder;
 pub mod engine;
 pub mod face;
 mod face_embedding;
+pub mod graph;
 pub mod host;
 pub mod identity;
 pub mod inject;
@@ -68,6 +69,7 @@ const _: () = {
     shared::<conditioning::Conditioning>();
     shared::<conditioning::ConditioningOptions>();
     shared::<face::FaceDetector>();
+    shared::<graph::Graph>();
     shared::<host::HostSpec>();
     shared::<identity::Identity>();
     shared::<photo::Photo<'_>>();

@@ -69,6 +69,16 @@ pub const IMAGE_KEYS: Remedy = Remedy::new(
     "image-keys",
     "hand over the layer's image keys and values, before the host's own normalisation",
 );
+/// Several people in a graph that has one softmax in each layer.
+pub const GRAPH_PEOPLE: Remedy = Remedy::new(
+    "graph-people",
+    "export the graph with masks, or concatenate the people, who share one softmax then",
+);
+/// An identity that is longer than the inputs of a graph.
+pub const GRAPH_TOKENS: Remedy = Remedy::new(
+    "graph-tokens",
+    "export the graph for any number of tokens, or for that of the identity",
+);
 /// Tensors on another device than the engine.
 pub const TENSOR_PLACE: Remedy = Remedy::new("tensor-place", "copy the tensor there or open the engine where it is");
 /// A query for an adapter of the residual stream.

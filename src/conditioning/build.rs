@@ -3,8 +3,8 @@
 use super::joint::Joint;
 use super::residual::Residual;
 use super::{
-    layer_weight, ConditionedIdentity, ConditionedLayer, Conditioning, ConditioningOptions, EmbedsScaling,
-    IdentityInput, Injection, Inner, MaskGrids, TimestepTokens, TokenSource, WeightType, Weights,
+    layer_weight, ConditionedIdentity, ConditionedLayer, ConditionedTokens, Conditioning, ConditioningOptions,
+    EmbedsScaling, IdentityInput, Injection, Inner, MaskGrids, TimestepTokens, TokenSource, WeightType, Weights,
 };
 use crate::adapter::{Adapter, AdapterLayer, TokenSet, JOINT_EPSILON};
 use crate::error::{Error, Result};
@@ -107,6 +107,7 @@ pub(super) fn build(
             further_sets: sets.collect(),
             // Adapters that depend on the timestep have one token set.
             further_steps: tables.map(|sets| sets.into_iter().next().unwrap_or_default()).collect(),
+            tokens: plain_tokens(adapter, host, input, options)?,
         });
     }
     let device = adapter.device().clone();
@@ -114,6 +115,7 @@ pub(super) fn build(
         #[cfg(feature = "cuda")]
         device_state: crate::cuda::DeviceState::new(&device)?,
         host: host.clone(),
+        fingerprint: None,
         dtype: options.dtype,
         injection: options.injection,
         zero_tokens: options.zero_tokens,
@@ -124,6 +126,40 @@ pub(super) fn build(
         residual: Residual::of(adapter),
     };
     Ok(Conditioning { inner: Arc::new(inner) })
+}
+
+/// The tokens of an identity, where nothing but its factor tells a layer from a projection of them.
+fn plain_tokens(
+    adapter: &Adapter,
+    host: &HostSpec,
+    input: &IdentityInput<'_>,
+    options: &ConditioningOptions,
+) -> Result<Option<ConditionedTokens>> {
+    let spread = Weights {
+        identity: input.scale,
+        composition: options.composition_scale,
+        style_boost: options.style_boost,
+        composition_boost: options.composition_boost,
+    };
+    for layer in host.layers() {
+        let plan = layer_weight(options.weight_type, host, layer, &spread)?;
+        let is_own = match plan.source {
+            TokenSource::Identity => true,
+            TokenSource::Composition => input.composition.is_none(),
+            TokenSource::Swapped => false,
+        };
+        if !is_own {
+            return Ok(None);
+        }
+    }
+    let is_plain = options.embeds_scaling == EmbedsScaling::ValuesOnly
+        && !options.normalise_values
+        && options.timesteps.is_empty()
+        && adapter.sets().len() == 1;
+    Ok(is_plain.then(|| ConditionedTokens {
+        conditional: input.tokens.clone(),
+        unconditional: input.unconditional.cloned(),
+    }))
 }
 
 /// Checks what concerns the denoising timestep.

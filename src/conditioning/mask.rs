@@ -186,6 +186,16 @@ impl MaskGrids {
         }
     }
 
+    /// The mask as it was given.
+    pub(crate) fn mask(&self) -> &Mask {
+        &self.mask
+    }
+
+    /// How it is placed.
+    pub(crate) fn mode(&self) -> MaskMode {
+        self.mode
+    }
+
     /// As [`Mask::token_factors`], remembered.
     pub(crate) fn factors(&self, tokens: usize, latent: Option<(usize, usize)>) -> Result<Arc<[f32]>> {
         let matches = |grid: &&Grid| grid.tokens == tokens && grid.latent == latent;

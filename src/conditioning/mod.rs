@@ -53,6 +53,8 @@ struct Inner {
     #[cfg(feature = "cuda")]
     device_state: Option<crate::cuda::DeviceState>,
     host: HostSpec,
+    /// Of the model that made the identities; `None` when it is not known.
+    fingerprint: Option<String>,
     dtype: DType,
     injection: Injection,
     zero_tokens: usize,
@@ -77,6 +79,9 @@ pub(crate) struct ConditionedIdentity {
     pub(crate) further_sets: Vec<Vec<Option<ConditionedLayer>>>,
     /// The same for the timesteps after the first.
     pub(crate) further_steps: Vec<Vec<Option<ConditionedLayer>>>,
+    /// The tokens behind the keys and values, where every layer has its own from the same tokens, multiplied with
+    /// nothing but its factor; else `None`.
+    pub(crate) tokens: Option<ConditionedTokens>,
 }
 
 impl ConditionedIdentity {
@@ -88,6 +93,13 @@ impl ConditionedIdentity {
         };
         layers.get(layer)?.as_ref()
     }
+}
+
+/// The tokens of one identity, each `[tokens, token width]`.
+#[derive(Debug)]
+pub(crate) struct ConditionedTokens {
+    pub(crate) conditional: Tensor,
+    pub(crate) unconditional: Option<Tensor>,
 }
 
 /// One identity in one layer.
@@ -138,6 +150,20 @@ impl Conditioning {
     /// The host that this conditioning is for.
     pub fn host(&self) -> &HostSpec {
         &self.inner.host
+    }
+
+    /// Fingerprint of the model that made the identities ([`EngineInfo::fingerprint`](crate::engine::EngineInfo)); `None`
+    /// when it is not known.
+    pub fn fingerprint(&self) -> Option<&str> {
+        self.inner.fingerprint.as_deref()
+    }
+
+    /// Sets the fingerprint of a conditioning that nobody shares yet.
+    pub(crate) fn with_fingerprint(mut self, fingerprint: &str) -> Self {
+        if let Some(inner) = Arc::get_mut(&mut self.inner) {
+            inner.fingerprint = Some(fingerprint.to_string());
+        }
+        self
     }
 
     /// Number type of the keys and values.

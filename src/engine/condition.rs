@@ -125,7 +125,8 @@ impl Engine {
         })?;
         let adapter = self.adapter()?;
         if self.inner.info.encoder.needs_timestep() {
-            return self.condition_at_timesteps(adapter, host, &identities, options, progress);
+            let conditioning = self.condition_at_timesteps(adapter, host, &identities, options, progress)?;
+            return Ok(conditioning.with_fingerprint(&self.inner.info.fingerprint));
         }
         let tensors = identities
             .iter()
@@ -151,7 +152,8 @@ impl Engine {
                 timesteps: &[],
             })
             .collect();
-        Conditioning::new_with_progress(adapter, host, &inputs, options, progress)
+        let conditioning = Conditioning::new_with_progress(adapter, host, &inputs, options, progress)?;
+        Ok(conditioning.with_fingerprint(&self.inner.info.fingerprint))
     }
 
     /// The tokens of an identity on the engine's device, `[tokens, token width]`, f32 on the CPU.
