@@ -22,8 +22,8 @@
  * Structs. Start every struct with its OMNIID_..._INIT macro; no other start is supported. The macro sets struct_size
  * and the default of every field. Most defaults are 0 or NULL. The others are omniid_engine_options.abi_version,
  * omniid_encode_options.crop_margin, omniid_conditioning_input.scale, omniid_inject_call.scale,
- * omniid_inject_call.stream, omniid_residual_call.scale and omniid_residual_call.stream: there 0 has a meaning of its
- * own or is refused, as the field's comment says.
+ * omniid_inject_call.stream, omniid_residual_call.scale, omniid_residual_call.stream and omniid_graph_call.scale: there
+ * 0 has a meaning of its own or is refused, as the field's comment says.
  *
  * Compatibility. A program built with an older header works with a newer library of the same ABI major version:
  * fields that its structs lack count as 0, which is the default of every field that is added later. A program built
@@ -2536,6 +2536,413 @@ omniid_status omniid_draw_keypoints(const float *landmarks,
 omniid_status omniid_engine_save_lora(const omniid_engine *engine,
                                       const char *path,
                                       int32_t format);
+
+/*
+ * Graphs: hosts that run a whole model, such as ONNX Runtime, Unity's Inference Engine, Unreal's NNE and TensorRT, take
+ * the identity as inputs of the graph. A manifest beside the graph lists them, and one call fills the host's buffers for
+ * all layers at once.
+ */
+
+/**
+ * The graph takes keys and values of every layer.
+ */
+#define OMNIID_GRAPH_FORM_KEYS_VALUES 0
+
+/**
+ * The graph has the adapter inside and takes identity tokens.
+ */
+#define OMNIID_GRAPH_FORM_TOKENS 1
+
+/**
+ * Keys of a layer, `[rows, heads, tokens, head_dim]`.
+ */
+#define OMNIID_GRAPH_INPUT_KEYS 0
+
+/**
+ * Values of a layer, of the same shape.
+ */
+#define OMNIID_GRAPH_INPUT_VALUES 1
+
+/**
+ * Identity tokens, `[rows, tokens, width]`.
+ */
+#define OMNIID_GRAPH_INPUT_TOKENS 2
+
+/**
+ * A factor for each layer of the manifest, `[layers]`, f32.
+ */
+#define OMNIID_GRAPH_INPUT_SCALE 3
+
+/**
+ * A mask for each person, `[rows, people, height, width]`.
+ */
+#define OMNIID_GRAPH_INPUT_MASK 4
+
+/**
+ * The identity inputs of a graph. Immutable; may be used from any number of threads at once.
+ */
+typedef struct omniid_graph omniid_graph;
+
+/**
+ * What a graph is, as its manifest says.
+ */
+typedef struct omniid_graph_info {
+  /**
+   * Set by OMNIID_GRAPH_INFO_INIT.
+   */
+  uint32_t struct_size;
+  /**
+   * What it takes, OMNIID_GRAPH_FORM_...
+   */
+  int32_t form;
+  /**
+   * Name of the graph's file, which lies beside the manifest.
+   */
+  const char *file_name;
+  /**
+   * Path of that file; NULL when the manifest came from memory.
+   */
+  const char *path;
+  /**
+   * The model that the graph is: "sd15", "sdxl", "sd3", "flux" or "custom".
+   */
+  const char *host;
+  /**
+   * Number type of keys, values, tokens and masks, OMNIID_PRECISION_... Scales are f32.
+   */
+  int32_t precision;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
+  /**
+   * Number of layers in the manifest, which is the length of the input of scales.
+   */
+  uint64_t layer_count;
+  /**
+   * Number of identity inputs.
+   */
+  uint64_t input_count;
+  /**
+   * Number of batch rows that the graph was made for; 0 for any.
+   */
+  uint64_t rows;
+  /**
+   * Number of identity tokens, of all people together, that the graph was made for; 0 for any.
+   */
+  uint64_t tokens;
+  /**
+   * Width of the tokens that the graph takes; 0 for one that takes keys and values.
+   */
+  uint64_t width;
+  /**
+   * Name of the input of scales; NULL when there is none, and scales are part of the values.
+   */
+  const char *scale_input;
+  /**
+   * Name of the input of masks; NULL when there is none, and one softmax for all tokens.
+   */
+  const char *mask_input;
+  /**
+   * Name of the input of tokens; NULL for a graph that takes keys and values.
+   */
+  const char *tokens_input;
+  /**
+   * Fingerprint of the model whose tokens the graph takes; NULL where any will do.
+   */
+  const char *fingerprint;
+} omniid_graph_info;
+
+/** Initialises an omniid_graph_info. */
+#define OMNIID_GRAPH_INFO_INIT { sizeof(omniid_graph_info), 0, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, NULL, \
+  NULL, NULL, NULL }
+
+/**
+ * One attention layer of a graph.
+ */
+typedef struct omniid_graph_layer {
+  /**
+   * Set by OMNIID_GRAPH_LAYER_INIT.
+   */
+  uint32_t struct_size;
+  /**
+   * Number of attention heads.
+   */
+  uint32_t heads;
+  /**
+   * Width of one head.
+   */
+  uint32_t head_dim;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
+  /**
+   * The layer's name in the host.
+   */
+  const char *name;
+  /**
+   * Name of the input of its keys; NULL in a graph that takes tokens.
+   */
+  const char *key_input;
+  /**
+   * Name of the input of its values; NULL in a graph that takes tokens.
+   */
+  const char *value_input;
+} omniid_graph_layer;
+
+/** Initialises an omniid_graph_layer. */
+#define OMNIID_GRAPH_LAYER_INIT { sizeof(omniid_graph_layer), 0, 0, 0, NULL, NULL, NULL }
+
+/**
+ * One identity input of a graph.
+ */
+typedef struct omniid_graph_input {
+  /**
+   * Set by OMNIID_GRAPH_INPUT_INIT.
+   */
+  uint32_t struct_size;
+  /**
+   * What it carries, OMNIID_GRAPH_INPUT_...
+   */
+  int32_t kind;
+  /**
+   * Its name in the graph.
+   */
+  const char *name;
+  /**
+   * Index of the layer in the manifest whose keys or values it carries; 0 for other inputs.
+   */
+  uint64_t layer;
+} omniid_graph_input;
+
+/** Initialises an omniid_graph_input. */
+#define OMNIID_GRAPH_INPUT_INIT { sizeof(omniid_graph_input), 0, NULL, 0 }
+
+/**
+ * What inputs are filled for, with the defaults that OMNIID_GRAPH_CALL_INIT sets.
+ */
+typedef struct omniid_graph_call {
+  /**
+   * Set by OMNIID_GRAPH_CALL_INIT.
+   */
+  uint32_t struct_size;
+  /**
+   * Multiplies every identity's weight; at 0 the graph gives what it gives without an identity.
+   * OMNIID_GRAPH_CALL_INIT sets 1.0f.
+   */
+  float scale;
+  /**
+   * The side of guidance of each batch row, OMNIID_ROLE_..., in any order. Default: conditional rows only, as many as
+   * the graph was made for, or one.
+   */
+  const int32_t *roles;
+  /**
+   * Number of roles, which is the number of rows; at most 65536.
+   */
+  size_t role_count;
+  /**
+   * Noise level of the step; not looked at without OMNIID_INJECT_FLAG_SIGMA. Needed by identities that are limited to
+   * a range of it.
+   */
+  double sigma;
+  /**
+   * Fraction of sampling that is done, 0 to 1; not looked at without OMNIID_INJECT_FLAG_FRACTION. Needed likewise.
+   */
+  double fraction;
+  /**
+   * Sum of OMNIID_INJECT_FLAG_SIGMA and OMNIID_INJECT_FLAG_FRACTION. Default: none.
+   */
+  uint32_t flags;
+  /**
+   * 1: in a graph without masks several people share one softmax, each one's weight multiplied into its values. That is
+   * not what several identities are otherwise, a sum of attentions. Default: 0, which refuses several people there.
+   */
+  int32_t concatenate;
+} omniid_graph_call;
+
+/** Initialises an omniid_graph_call. */
+#define OMNIID_GRAPH_CALL_INIT { sizeof(omniid_graph_call), 1.0f, NULL, 0, 0.0f, 0.0f, 0, 0 }
+
+/**
+ * Shape of an identity input for a call.
+ */
+typedef struct omniid_graph_shape {
+  /**
+   * Set by OMNIID_GRAPH_SHAPE_INIT.
+   */
+  uint32_t struct_size;
+  /**
+   * Number of dimensions, at most 4.
+   */
+  uint32_t rank;
+  /**
+   * The dimensions; those beyond rank are 0.
+   */
+  int64_t shape[4];
+  /**
+   * Number of bytes in the input's number type.
+   */
+  uint64_t byte_size;
+  /**
+   * That number type, OMNIID_PRECISION_...
+   */
+  int32_t precision;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
+} omniid_graph_shape;
+
+/** Initialises an omniid_graph_shape. */
+#define OMNIID_GRAPH_SHAPE_INIT { sizeof(omniid_graph_shape), 0, { 0 }, 0, 0, 0 }
+
+/**
+ * The host's memory for one input, with the defaults that OMNIID_GRAPH_BUFFER_INIT sets.
+ */
+typedef struct omniid_graph_buffer {
+  /**
+   * Set by OMNIID_GRAPH_BUFFER_INIT.
+   */
+  uint32_t struct_size;
+  /**
+   * The buffer's number type, OMNIID_PRECISION_..., which has to be the input's: the graph's, for scales f32. Default:
+   * f32.
+   */
+  int32_t precision;
+  /**
+   * Name of the input.
+   */
+  const char *name;
+  /**
+   * Where to write: in host memory, of any alignment.
+   */
+  void *data;
+  /**
+   * Bytes of data, which have to be as many as the input has.
+   */
+  size_t byte_size;
+  /**
+   * The buffer's shape, to be compared with the input's. Default: only the bytes are compared.
+   */
+  const int64_t *shape;
+  /**
+   * Number of dimensions of shape; 0 without one.
+   */
+  uint32_t rank;
+  /**
+   * Leave at 0.
+   */
+  uint32_t reserved;
+} omniid_graph_buffer;
+
+/** Initialises an omniid_graph_buffer. */
+#define OMNIID_GRAPH_BUFFER_INIT { sizeof(omniid_graph_buffer), 0, NULL, NULL, 0, NULL, 0, 0 }
+
+/**
+ * Reads the manifest of a graph. `path` is the manifest's, or that of the graph beside which it lies as
+ * `unet.onnx.identity.json` or `unet.identity.json`.
+ *
+ * Fails with `OMNIID_STATUS_IO` when it cannot be read, with `OMNIID_STATUS_FORMAT` when it is no manifest, and with
+ * `OMNIID_STATUS_UNSUPPORTED` when it is one of another version.
+ *
+ * The caller's part:
+ * `path` is NUL-terminated; `out` is writable.
+ */
+omniid_status omniid_graph_open(const char *path,
+                                omniid_graph **out);
+
+/**
+ * Reads a manifest from memory: `size` bytes of JSON in UTF-8, copied. For hosts that keep files in archives of their
+ * own.
+ *
+ * The caller's part:
+ * `data` points to `size` readable bytes; `out` is writable.
+ */
+omniid_status omniid_graph_parse(const void *data,
+                                 size_t size,
+                                 omniid_graph **out);
+
+/**
+ * Frees a graph; NULL is ignored.
+ *
+ * The caller's part:
+ * `graph` is NULL or came from `omniid_graph_open` or `omniid_graph_parse`, and no call uses it any more.
+ */
+void omniid_graph_free(omniid_graph *graph);
+
+/**
+ * Describes a graph. The texts live as long as it.
+ *
+ * The caller's part:
+ * `graph` is a live graph; `out` is initialised with OMNIID_GRAPH_INFO_INIT.
+ */
+omniid_status omniid_graph_describe(const omniid_graph *graph, omniid_graph_info *out);
+
+/**
+ * Describes layer `layer` of a graph, in the order of its scales. The names live as long as the graph.
+ *
+ * The caller's part:
+ * `graph` is a live graph; `out` is initialised with OMNIID_GRAPH_LAYER_INIT.
+ */
+omniid_status omniid_graph_describe_layer(const omniid_graph *graph,
+                                          size_t layer,
+                                          omniid_graph_layer *out);
+
+/**
+ * Describes identity input `input` of a graph. Its name lives as long as the graph.
+ *
+ * The caller's part:
+ * `graph` is a live graph; `out` is initialised with OMNIID_GRAPH_INPUT_INIT.
+ */
+omniid_status omniid_graph_describe_input(const omniid_graph *graph,
+                                          size_t input,
+                                          omniid_graph_input *out);
+
+/**
+ * Gives the shape of identity input `input` for a call: rows as many as the call has roles, tokens as many as the
+ * identity has, or the number that the graph was made for. `call` may be NULL. Fails as `omniid_graph_fill`.
+ *
+ * The caller's part:
+ * `graph` is a live graph; `conditioning` is a live conditioning; `call` is NULL or initialised with
+ * OMNIID_GRAPH_CALL_INIT; `out` is initialised with OMNIID_GRAPH_SHAPE_INIT.
+ */
+omniid_status omniid_graph_input_shape(const omniid_graph *graph,
+                                       const omniid_conditioning *conditioning,
+                                       const omniid_graph_call *call,
+                                       size_t input,
+                                       omniid_graph_shape *out);
+
+/**
+ * Fills the host's buffers for identity inputs of a graph, in its order of layers, its layout and its number type: all
+ * of them or some, in any order, each named after its input. `call` may be NULL.
+ *
+ * Keys, values and tokens serve for all steps of sampling, and only scales and masks have to be filled for each step,
+ * unless people are concatenated and have step ranges, or the graph has no input of scales.
+ *
+ * Zeros are written where nothing is injected. The shorter side of guidance, and an identity with fewer tokens than the
+ * graph was made for, is repeated as a whole, which does not change the attention to it. In a graph with masks people
+ * stand one after the other, and each has a softmax and a mask.
+ *
+ * Everything is checked before anything is written. Fails with `OMNIID_STATUS_MISMATCH`, naming the layer and both
+ * shapes, when graph and conditioning are for different hosts or differ in layers, heads or head width, for a buffer of
+ * another shape, number type or size, for an identity that does not fit into the tokens that the graph was made for,
+ * and for another number of roles than the graph has rows; with `OMNIID_STATUS_INVALID_ARGUMENT` for an input that does
+ * not exist or is named twice, for buffers that overlap, and for a missing step position; with
+ * `OMNIID_STATUS_UNSUPPORTED` for conditionings that do more in a layer than the graph (orthogonal injection, adapters
+ * of the residual stream and of SD3.5), for masks without an input for them or in ComfyUI's mode, for several people in
+ * a graph without masks unless they are to be concatenated, and for numbers that its number type cannot hold.
+ *
+ * The caller's part:
+ * `graph` is a live graph; `conditioning` is a live conditioning; `call` is NULL or initialised with
+ * OMNIID_GRAPH_CALL_INIT; `buffers` points to `buffer_count` structs initialised with OMNIID_GRAPH_BUFFER_INIT, whose
+ * memory is writable and used by no other thread during the call.
+ */
+omniid_status omniid_graph_fill(const omniid_graph *graph,
+                                const omniid_conditioning *conditioning,
+                                const omniid_graph_call *call,
+                                const omniid_graph_buffer *buffers,
+                                size_t buffer_count);
 
 #ifdef __cplusplus
 }

@@ -35,6 +35,7 @@
 #include "omniid/engine.hpp"
 #include "omniid/error.hpp"
 #include "omniid/face_embedding.hpp"
+#include "omniid/graph.hpp"
 #include "omniid/identity.hpp"
 #include "omniid/log.hpp"
 #include "omniid/photo.hpp"

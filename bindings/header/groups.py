@@ -55,6 +55,8 @@ GROUPS = [
     Group("INJECTION_", "Injection", "How an identity's attention joins the layer's output."),
     Group("ROLE_", "Role", "The side of guidance that a batch row belongs to."),
     Group("LAYOUT_", "Layout", "The order of the dimensions of query and output."),
+    Group("GRAPH_FORM_", "GraphForm", "What a graph takes."),
+    Group("GRAPH_INPUT_", "GraphInputKind", "What an input of a graph carries."),
     Group("INJECT_FLAG_", "InjectFlag", "Flags of an injection, to be added up."),
 ]
 

@@ -21,8 +21,8 @@
 //! Structs. Start every struct with its OMNIID_..._INIT macro; no other start is supported. The macro sets struct_size
 //! and the default of every field. Most defaults are 0 or NULL. The others are omniid_engine_options.abi_version,
 //! omniid_encode_options.crop_margin, omniid_conditioning_input.scale, omniid_inject_call.scale,
-//! omniid_inject_call.stream, omniid_residual_call.scale and omniid_residual_call.stream: there 0 has a meaning of its
-//! own or is refused, as the field's comment says.
+//! omniid_inject_call.stream, omniid_residual_call.scale, omniid_residual_call.stream and omniid_graph_call.scale: there
+//! 0 has a meaning of its own or is refused, as the field's comment says.
 //!
 //! Compatibility. A program built with an older header works with a newer library of the same ABI major version:
 //! fields that its structs lack count as 0, which is the default of every field that is added later. A program built
@@ -41,6 +41,7 @@ mod embedding_form;
 mod encode;
 mod engine;
 mod face_embedding;
+mod graph;
 mod host;
 mod identity;
 mod inject;
@@ -62,6 +63,7 @@ pub use self::embedding_form::*;
 pub use self::encode::*;
 pub use self::engine::*;
 pub use self::face_embedding::*;
+pub use self::graph::*;
 pub use self::host::*;
 pub use self::identity::*;
 pub use self::inject::*;

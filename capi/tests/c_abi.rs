@@ -8,6 +8,8 @@ mod combinations;
 mod compilers;
 #[path = "c_abi/exports.rs"]
 mod exports;
+#[path = "c_abi/graph.rs"]
+mod graph;
 #[path = "c_abi/hostile.rs"]
 mod hostile;
 #[path = "c_abi/null.rs"]

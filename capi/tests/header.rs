@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 /// The header's sections: files of `capi/src/`, in an order in which every type comes before its use.
-const SECTIONS: [&str; 16] = [
+const SECTIONS: [&str; 17] = [
     "version",
     "status",
     "log",
@@ -24,6 +24,7 @@ const SECTIONS: [&str; 16] = [
     "inject",
     "residual",
     "face_embedding",
+    "graph",
 ];
 
 const OPENING: &str = "\

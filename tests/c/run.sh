@@ -48,6 +48,7 @@ run_all() { # runner..., programs from $work/$kind
   "$@" "$work/$kind-inject" "$model" "$photo"
   "$@" "$work/$kind-abi" "$model" "$work"
   "$@" "$work/$kind-faces" "$work" "$work"
+  "$@" "$work/$kind-graph" "$model" "$work"
   "$@" "$work/$kind-threads" "$model"
   "$@" "$work/$kind-changed" "$model" "$work"
   # Two people of the examples: with a face to be found, aligned and recognised.
@@ -65,7 +66,7 @@ ends_with() { # status, command...
 }
 
 sources=(examples/c/identity.c examples/c/inject.c examples/c/faceid.c examples/c/pulid_flux.c tests/c/abi.c
-  tests/c/faces.c tests/c/threads.c tests/c/changed.c tests/c/leaks.c tests/c/exit.c)
+  tests/c/faces.c tests/c/graph.c tests/c/threads.c tests/c/changed.c tests/c/leaks.c tests/c/exit.c)
 
 echo "AddressSanitizer"
 for source in "${sources[@]}"; do

@@ -377,6 +377,30 @@ namespace OmniID
         HeadsFirst = 1,
     }
 
+    /// <summary>What a graph takes.</summary>
+    public enum GraphForm
+    {
+        /// <summary>The graph takes keys and values of every layer.</summary>
+        KeysValues = 0,
+        /// <summary>The graph has the adapter inside and takes identity tokens.</summary>
+        Tokens = 1,
+    }
+
+    /// <summary>What an input of a graph carries.</summary>
+    public enum GraphInputKind
+    {
+        /// <summary>Keys of a layer, <c>[rows, heads, tokens, head_dim]</c>.</summary>
+        Keys = 0,
+        /// <summary>Values of a layer, of the same shape.</summary>
+        Values = 1,
+        /// <summary>Identity tokens, <c>[rows, tokens, width]</c>.</summary>
+        Tokens = 2,
+        /// <summary>A factor for each layer of the manifest, <c>[layers]</c>, f32.</summary>
+        Scale = 3,
+        /// <summary>A mask for each person, <c>[rows, people, height, width]</c>.</summary>
+        Mask = 4,
+    }
+
     /// <summary>Flags of an injection, to be added up.</summary>
     internal enum InjectFlag
     {

@@ -378,6 +378,27 @@ OMNIID_LORA_FORMAT_KOHYA = 0
 #: The names of diffusers and PEFT: `unet.NAME.lora_A.weight`.
 OMNIID_LORA_FORMAT_DIFFUSERS = 1
 
+#: The graph takes keys and values of every layer.
+OMNIID_GRAPH_FORM_KEYS_VALUES = 0
+
+#: The graph has the adapter inside and takes identity tokens.
+OMNIID_GRAPH_FORM_TOKENS = 1
+
+#: Keys of a layer, `[rows, heads, tokens, head_dim]`.
+OMNIID_GRAPH_INPUT_KEYS = 0
+
+#: Values of a layer, of the same shape.
+OMNIID_GRAPH_INPUT_VALUES = 1
+
+#: Identity tokens, `[rows, tokens, width]`.
+OMNIID_GRAPH_INPUT_TOKENS = 2
+
+#: A factor for each layer of the manifest, `[layers]`, f32.
+OMNIID_GRAPH_INPUT_SCALE = 3
+
+#: A mask for each person, `[rows, people, height, width]`.
+OMNIID_GRAPH_INPUT_MASK = 4
+
 
 #: Receives log messages, on the threads on which they arise, possibly several at once.
 #:
@@ -1431,6 +1452,255 @@ class omniid_likeness(ctypes.Structure):
         return value
 
 
+class omniid_graph(ctypes.Structure):
+    """The identity inputs of a graph. Immutable; may be used from any number of threads at once."""
+
+
+class omniid_graph_info(ctypes.Structure):
+    """What a graph is, as its manifest says."""
+
+    #: Set by OMNIID_GRAPH_INFO_INIT.
+    struct_size: int
+    #: What it takes, OMNIID_GRAPH_FORM_...
+    form: int
+    #: Name of the graph's file, which lies beside the manifest.
+    file_name: bytes | None
+    #: Path of that file; NULL when the manifest came from memory.
+    path: bytes | None
+    #: The model that the graph is: "sd15", "sdxl", "sd3", "flux" or "custom".
+    host: bytes | None
+    #: Number type of keys, values, tokens and masks, OMNIID_PRECISION_... Scales are f32.
+    precision: int
+    #: 0.
+    reserved: int
+    #: Number of layers in the manifest, which is the length of the input of scales.
+    layer_count: int
+    #: Number of identity inputs.
+    input_count: int
+    #: Number of batch rows that the graph was made for; 0 for any.
+    rows: int
+    #: Number of identity tokens, of all people together, that the graph was made for; 0 for any.
+    tokens: int
+    #: Width of the tokens that the graph takes; 0 for one that takes keys and values.
+    width: int
+    #: Name of the input of scales; NULL when there is none, and scales are part of the values.
+    scale_input: bytes | None
+    #: Name of the input of masks; NULL when there is none, and one softmax for all tokens.
+    mask_input: bytes | None
+    #: Name of the input of tokens; NULL for a graph that takes keys and values.
+    tokens_input: bytes | None
+    #: Fingerprint of the model whose tokens the graph takes; NULL where any will do.
+    fingerprint: bytes | None
+
+    _fields_ = [
+        ("struct_size", c_uint32),
+        ("form", c_int32),
+        ("file_name", c_char_p),
+        ("path", c_char_p),
+        ("host", c_char_p),
+        ("precision", c_int32),
+        ("reserved", c_uint32),
+        ("layer_count", c_uint64),
+        ("input_count", c_uint64),
+        ("rows", c_uint64),
+        ("tokens", c_uint64),
+        ("width", c_uint64),
+        ("scale_input", c_char_p),
+        ("mask_input", c_char_p),
+        ("tokens_input", c_char_p),
+        ("fingerprint", c_char_p),
+    ]
+
+    @classmethod
+    def new(cls) -> omniid_graph_info:
+        """The values of OMNIID_GRAPH_INFO_INIT."""
+        value = cls()
+        value.struct_size = ctypes.sizeof(cls)
+        return value
+
+
+class omniid_graph_layer(ctypes.Structure):
+    """One attention layer of a graph."""
+
+    #: Set by OMNIID_GRAPH_LAYER_INIT.
+    struct_size: int
+    #: Number of attention heads.
+    heads: int
+    #: Width of one head.
+    head_dim: int
+    #: 0.
+    reserved: int
+    #: The layer's name in the host.
+    name: bytes | None
+    #: Name of the input of its keys; NULL in a graph that takes tokens.
+    key_input: bytes | None
+    #: Name of the input of its values; NULL in a graph that takes tokens.
+    value_input: bytes | None
+
+    _fields_ = [
+        ("struct_size", c_uint32),
+        ("heads", c_uint32),
+        ("head_dim", c_uint32),
+        ("reserved", c_uint32),
+        ("name", c_char_p),
+        ("key_input", c_char_p),
+        ("value_input", c_char_p),
+    ]
+
+    @classmethod
+    def new(cls) -> omniid_graph_layer:
+        """The values of OMNIID_GRAPH_LAYER_INIT."""
+        value = cls()
+        value.struct_size = ctypes.sizeof(cls)
+        return value
+
+
+class omniid_graph_input(ctypes.Structure):
+    """One identity input of a graph."""
+
+    #: Set by OMNIID_GRAPH_INPUT_INIT.
+    struct_size: int
+    #: What it carries, OMNIID_GRAPH_INPUT_...
+    kind: int
+    #: Its name in the graph.
+    name: bytes | None
+    #: Index of the layer in the manifest whose keys or values it carries; 0 for other inputs.
+    layer: int
+
+    _fields_ = [
+        ("struct_size", c_uint32),
+        ("kind", c_int32),
+        ("name", c_char_p),
+        ("layer", c_uint64),
+    ]
+
+    @classmethod
+    def new(cls) -> omniid_graph_input:
+        """The values of OMNIID_GRAPH_INPUT_INIT."""
+        value = cls()
+        value.struct_size = ctypes.sizeof(cls)
+        return value
+
+
+class omniid_graph_call(ctypes.Structure):
+    """What inputs are filled for, with the defaults that OMNIID_GRAPH_CALL_INIT sets."""
+
+    #: Set by OMNIID_GRAPH_CALL_INIT.
+    struct_size: int
+    #: Multiplies every identity's weight; at 0 the graph gives what it gives without an identity.
+    #: OMNIID_GRAPH_CALL_INIT sets 1.0f.
+    scale: float
+    #: The side of guidance of each batch row, OMNIID_ROLE_..., in any order. Default: conditional rows only, as many as
+    #: the graph was made for, or one.
+    roles: ctypes._Pointer[c_int32] | ctypes.Array[c_int32] | None
+    #: Number of roles, which is the number of rows; at most 65536.
+    role_count: int
+    #: Noise level of the step; not looked at without OMNIID_INJECT_FLAG_SIGMA. Needed by identities that are limited to
+    #: a range of it.
+    sigma: float
+    #: Fraction of sampling that is done, 0 to 1; not looked at without OMNIID_INJECT_FLAG_FRACTION. Needed likewise.
+    fraction: float
+    #: Sum of OMNIID_INJECT_FLAG_SIGMA and OMNIID_INJECT_FLAG_FRACTION. Default: none.
+    flags: int
+    #: 1: in a graph without masks several people share one softmax, each one's weight multiplied into its values. That
+    #: is not what several identities are otherwise, a sum of attentions. Default: 0, which refuses several people
+    #: there.
+    concatenate: int
+
+    _fields_ = [
+        ("struct_size", c_uint32),
+        ("scale", c_float),
+        ("roles", POINTER(c_int32)),
+        ("role_count", c_size_t),
+        ("sigma", c_double),
+        ("fraction", c_double),
+        ("flags", c_uint32),
+        ("concatenate", c_int32),
+    ]
+
+    @classmethod
+    def new(cls) -> omniid_graph_call:
+        """The values of OMNIID_GRAPH_CALL_INIT."""
+        value = cls()
+        value.struct_size = ctypes.sizeof(cls)
+        value.scale = 1.0
+        return value
+
+
+class omniid_graph_shape(ctypes.Structure):
+    """Shape of an identity input for a call."""
+
+    #: Set by OMNIID_GRAPH_SHAPE_INIT.
+    struct_size: int
+    #: Number of dimensions, at most 4.
+    rank: int
+    #: The dimensions; those beyond rank are 0.
+    shape: ctypes.Array[c_int64]
+    #: Number of bytes in the input's number type.
+    byte_size: int
+    #: That number type, OMNIID_PRECISION_...
+    precision: int
+    #: 0.
+    reserved: int
+
+    _fields_ = [
+        ("struct_size", c_uint32),
+        ("rank", c_uint32),
+        ("shape", c_int64 * 4),
+        ("byte_size", c_uint64),
+        ("precision", c_int32),
+        ("reserved", c_uint32),
+    ]
+
+    @classmethod
+    def new(cls) -> omniid_graph_shape:
+        """The values of OMNIID_GRAPH_SHAPE_INIT."""
+        value = cls()
+        value.struct_size = ctypes.sizeof(cls)
+        return value
+
+
+class omniid_graph_buffer(ctypes.Structure):
+    """The host's memory for one input, with the defaults that OMNIID_GRAPH_BUFFER_INIT sets."""
+
+    #: Set by OMNIID_GRAPH_BUFFER_INIT.
+    struct_size: int
+    #: The buffer's number type, OMNIID_PRECISION_..., which has to be the input's: the graph's, for scales f32.
+    #: Default:
+    #: f32.
+    precision: int
+    #: Name of the input.
+    name: bytes | None
+    #: Where to write: in host memory, of any alignment.
+    data: int | None
+    #: Bytes of data, which have to be as many as the input has.
+    byte_size: int
+    #: The buffer's shape, to be compared with the input's. Default: only the bytes are compared.
+    shape: ctypes._Pointer[c_int64] | ctypes.Array[c_int64] | None
+    #: Number of dimensions of shape; 0 without one.
+    rank: int
+    #: Leave at 0.
+    reserved: int
+
+    _fields_ = [
+        ("struct_size", c_uint32),
+        ("precision", c_int32),
+        ("name", c_char_p),
+        ("data", c_void_p),
+        ("byte_size", c_size_t),
+        ("shape", POINTER(c_int64)),
+        ("rank", c_uint32),
+        ("reserved", c_uint32),
+    ]
+
+    @classmethod
+    def new(cls) -> omniid_graph_buffer:
+        """The values of OMNIID_GRAPH_BUFFER_INIT."""
+        value = cls()
+        value.struct_size = ctypes.sizeof(cls)
+        return value
+
+
 def _bind(
     library: ctypes.CDLL, name: str, result: Any, types: list[Any], names: list[str], doc: str
 ) -> Callable[..., Any]:
@@ -2136,5 +2406,117 @@ class Functions:
 
             The caller's part:
             `engine` is a live engine; `path` is NUL-terminated.
+            """,
+        )
+        self.omniid_graph_open: Callable[..., int] = _bind(
+            library, "omniid_graph_open", c_int32,
+            [c_char_p, POINTER(POINTER(omniid_graph))],
+            ["path", "out"],
+            """Reads the manifest of a graph. `path` is the manifest's, or that of the graph beside which it lies as
+            `unet.onnx.identity.json` or `unet.identity.json`.
+
+            Fails with `OMNIID_STATUS_IO` when it cannot be read, with `OMNIID_STATUS_FORMAT` when it is no
+            manifest, and with `OMNIID_STATUS_UNSUPPORTED` when it is one of another version.
+
+            The caller's part:
+            `path` is NUL-terminated; `out` is writable.
+            """,
+        )
+        self.omniid_graph_parse: Callable[..., int] = _bind(
+            library, "omniid_graph_parse", c_int32,
+            [c_void_p, c_size_t, POINTER(POINTER(omniid_graph))],
+            ["data", "size", "out"],
+            """Reads a manifest from memory: `size` bytes of JSON in UTF-8, copied. For hosts that keep files in
+            archives of their own.
+
+            The caller's part:
+            `data` points to `size` readable bytes; `out` is writable.
+            """,
+        )
+        self.omniid_graph_free: Callable[..., None] = _bind(
+            library, "omniid_graph_free", None,
+            [POINTER(omniid_graph)],
+            ["graph"],
+            """Frees a graph; NULL is ignored.
+
+            The caller's part:
+            `graph` is NULL or came from `omniid_graph_open` or `omniid_graph_parse`, and no call uses it any
+            more.
+            """,
+        )
+        self.omniid_graph_describe: Callable[..., int] = _bind(
+            library, "omniid_graph_describe", c_int32,
+            [POINTER(omniid_graph), POINTER(omniid_graph_info)],
+            ["graph", "out"],
+            """Describes a graph. The texts live as long as it.
+
+            The caller's part:
+            `graph` is a live graph; `out` is initialised with OMNIID_GRAPH_INFO_INIT.
+            """,
+        )
+        self.omniid_graph_describe_layer: Callable[..., int] = _bind(
+            library, "omniid_graph_describe_layer", c_int32,
+            [POINTER(omniid_graph), c_size_t, POINTER(omniid_graph_layer)],
+            ["graph", "layer", "out"],
+            """Describes layer `layer` of a graph, in the order of its scales. The names live as long as the graph.
+
+            The caller's part:
+            `graph` is a live graph; `out` is initialised with OMNIID_GRAPH_LAYER_INIT.
+            """,
+        )
+        self.omniid_graph_describe_input: Callable[..., int] = _bind(
+            library, "omniid_graph_describe_input", c_int32,
+            [POINTER(omniid_graph), c_size_t, POINTER(omniid_graph_input)],
+            ["graph", "input", "out"],
+            """Describes identity input `input` of a graph. Its name lives as long as the graph.
+
+            The caller's part:
+            `graph` is a live graph; `out` is initialised with OMNIID_GRAPH_INPUT_INIT.
+            """,
+        )
+        self.omniid_graph_input_shape: Callable[..., int] = _bind(
+            library, "omniid_graph_input_shape", c_int32,
+            [POINTER(omniid_graph), POINTER(omniid_conditioning), POINTER(omniid_graph_call), c_size_t,
+             POINTER(omniid_graph_shape)],
+            ["graph", "conditioning", "call", "input", "out"],
+            """Gives the shape of identity input `input` for a call: rows as many as the call has roles, tokens as
+            many as the identity has, or the number that the graph was made for. `call` may be NULL. Fails as
+            `omniid_graph_fill`.
+
+            The caller's part:
+            `graph` is a live graph; `conditioning` is a live conditioning; `call` is NULL or initialised with
+            OMNIID_GRAPH_CALL_INIT; `out` is initialised with OMNIID_GRAPH_SHAPE_INIT.
+            """,
+        )
+        self.omniid_graph_fill: Callable[..., int] = _bind(
+            library, "omniid_graph_fill", c_int32,
+            [POINTER(omniid_graph), POINTER(omniid_conditioning), POINTER(omniid_graph_call),
+             POINTER(omniid_graph_buffer), c_size_t],
+            ["graph", "conditioning", "call", "buffers", "buffer_count"],
+            """Fills the host's buffers for identity inputs of a graph, in its order of layers, its layout and its
+            number type: all of them or some, in any order, each named after its input. `call` may be NULL.
+
+            Keys, values and tokens serve for all steps of sampling, and only scales and masks have to be filled
+            for each step, unless people are concatenated and have step ranges, or the graph has no input of
+            scales.
+
+            Zeros are written where nothing is injected. The shorter side of guidance, and an identity with fewer
+            tokens than the graph was made for, is repeated as a whole, which does not change the attention to it.
+            In a graph with masks people stand one after the other, and each has a softmax and a mask.
+
+            Everything is checked before anything is written. Fails with `OMNIID_STATUS_MISMATCH`, naming the
+            layer and both shapes, when graph and conditioning are for different hosts or differ in layers, heads
+            or head width, for a buffer of another shape, number type or size, for an identity that does not fit
+            into the tokens that the graph was made for, and for another number of roles than the graph has rows;
+            with `OMNIID_STATUS_INVALID_ARGUMENT` for an input that does not exist or is named twice, for buffers
+            that overlap, and for a missing step position; with `OMNIID_STATUS_UNSUPPORTED` for conditionings that
+            do more in a layer than the graph (orthogonal injection, adapters of the residual stream and of
+            SD3.5), for masks without an input for them or in ComfyUI's mode, for several people in a graph
+            without masks unless they are to be concatenated, and for numbers that its number type cannot hold.
+
+            The caller's part:
+            `graph` is a live graph; `conditioning` is a live conditioning; `call` is NULL or initialised with
+            OMNIID_GRAPH_CALL_INIT; `buffers` points to `buffer_count` structs initialised with
+            OMNIID_GRAPH_BUFFER_INIT, whose memory is writable and used by no other thread during the call.
             """,
         )

@@ -346,3 +346,27 @@ class Layout(enum.IntEnum):
     ROWS_FIRST = 0
     #: `[batch, heads, rows, head_dim]`.
     HEADS_FIRST = 1
+
+
+class GraphForm(enum.IntEnum):
+    """What a graph takes."""
+
+    #: The graph takes keys and values of every layer.
+    KEYS_VALUES = 0
+    #: The graph has the adapter inside and takes identity tokens.
+    TOKENS = 1
+
+
+class GraphInputKind(enum.IntEnum):
+    """What an input of a graph carries."""
+
+    #: Keys of a layer, `[rows, heads, tokens, head_dim]`.
+    KEYS = 0
+    #: Values of a layer, of the same shape.
+    VALUES = 1
+    #: Identity tokens, `[rows, tokens, width]`.
+    TOKENS = 2
+    #: A factor for each layer of the manifest, `[layers]`, f32.
+    SCALE = 3
+    #: A mask for each person, `[rows, people, height, width]`.
+    MASK = 4

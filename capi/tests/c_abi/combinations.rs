@@ -133,7 +133,7 @@ fn encode_options() -> omniid_encode_options {
 }
 
 impl Objects {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self::of(&engine_options())
     }
 

@@ -4,7 +4,7 @@ use crate::support::{prototypes, Prototype};
 use std::fmt::Write;
 
 /// Parameters that may be NULL: by function and name.
-const OPTIONAL: [(&str, &str); 13] = [
+const OPTIONAL: [(&str, &str); 15] = [
     ("omniid_encode", "options"),
     ("omniid_identity_extend", "options"),
     ("omniid_photo_features", "options"),
@@ -16,6 +16,8 @@ const OPTIONAL: [(&str, &str); 13] = [
     ("omniid_identity_with_notes", "consent"),
     ("omniid_conditioning_is_active", "sigma"),
     ("omniid_conditioning_is_active", "fraction"),
+    ("omniid_graph_input_shape", "call"),
+    ("omniid_graph_fill", "call"),
     ("omniid_log_set", "callback"),
     ("omniid_log_set", "user_data"),
 ];
@@ -29,6 +31,7 @@ fn argument(kind: &str, name: &str) -> &'static str {
         ("const omniid_identity *", _) => "identity",
         ("const omniid_conditioning *", _) => "conditioning",
         ("const omniid_report *", _) => "report",
+        ("const omniid_graph *", _) => "graph",
         ("const omniid_photo *", _) => "&photo",
         ("const omniid_engine_options *", _) => "&open",
         ("const omniid_encode_options *", _) => "&encode",
@@ -37,6 +40,13 @@ fn argument(kind: &str, name: &str) -> &'static str {
         ("const omniid_detect_options *", _) => "&detect",
         ("const omniid_inject_call *", _) => "&call",
         ("const omniid_residual_call *", _) => "&residual",
+        ("const omniid_graph_call *", _) => "&graph_call",
+        ("const omniid_graph_buffer *", _) => "&graph_buffer",
+        ("omniid_graph **", _) => "&out_graph",
+        ("omniid_graph_info *", _) => "&graph_info",
+        ("omniid_graph_layer *", _) => "&graph_layer",
+        ("omniid_graph_input *", _) => "&graph_input",
+        ("omniid_graph_shape *", _) => "&graph_shape",
         ("const omniid_tensor *", _) => "&tokens",
         ("omniid_engine **", _) => "&out_engine",
         ("omniid_identity **", _) => "&out_identity",
@@ -60,7 +70,7 @@ fn argument(kind: &str, name: &str) -> &'static str {
         ("size_t *", _) => "&size",
         ("int32_t *", _) => "&flag",
         ("size_t", "size" | "capacity") => "sizeof bytes",
-        ("size_t", "photo_count" | "identity_count" | "token_count") => "1",
+        ("size_t", "photo_count" | "identity_count" | "token_count" | "buffer_count") => "1",
         ("size_t" | "int32_t" | "uint32_t" | "int64_t" | "omniid_status", _) => "0",
         _ => panic!("{kind} {name}: no example of this parameter"),
     }

@@ -53,12 +53,19 @@ impl Bytes<'_> {
     }
 }
 
+/// Inputs of the small model's two layers.
+const MANIFEST: &str = r#"{"format": "omniid-graph", "version": 1, "graph": "a.onnx", "host": "custom",
+    "form": "keys_values", "precision": "f32", "scale": "scale", "layers": [
+        {"name": "down.attn", "heads": 2, "head_dim": 8, "key": "k0", "value": "v0"},
+        {"name": "up.attn", "heads": 4, "head_dim": 8, "key": "k1", "value": "v1"}]}"#;
+
 /// What the structs may point to.
 pub struct Session {
     engine: *mut omniid_engine,
     identity: *mut omniid_identity,
     conditioning: *mut omniid_conditioning,
     report: *mut omniid_report,
+    graph: *mut omniid_graph,
     path: CString,
     pixels: Vec<u32>,
 }
@@ -71,6 +78,7 @@ impl Session {
             identity: null_mut(),
             conditioning: null_mut(),
             report: null_mut(),
+            graph: null_mut(),
             path,
             pixels: (0..40_000u32).map(|i| i.wrapping_mul(2_654_435_761) >> 9).collect(),
         };
@@ -94,6 +102,8 @@ impl Session {
             let mut input: omniid_conditioning_input = std::mem::zeroed();
             input.struct_size = size_of::<omniid_conditioning_input>() as u32;
             (input.scale, input.identity) = (1.0, session.identity);
+            let status = omniid_graph_parse(MANIFEST.as_ptr().cast(), MANIFEST.len(), &mut session.graph);
+            assert_eq!(status, OMNIID_STATUS_OK);
             let out = &mut session.conditioning;
             assert_eq!(
                 omniid_conditioning_create(session.engine, &input, 1, null(), out),
@@ -106,11 +116,12 @@ impl Session {
     /// One call of one function. Returns its status.
     pub fn call(&self, bytes: &[u8]) -> omniid_status {
         let mut bytes = Bytes(bytes);
-        let status = match bytes.next() % 5 {
+        let status = match bytes.next() % 6 {
             0 => self.open(&mut bytes),
             1 => self.encode(&mut bytes),
             2 => self.condition(&mut bytes),
             3 => self.inject(&mut bytes),
+            4 => self.fill(&mut bytes),
             _ => self.describe(&mut bytes),
         };
         assert_ne!(status, OMNIID_STATUS_INTERNAL, "a defect in the library was reported");
@@ -383,13 +394,70 @@ impl Session {
         }
     }
 
+    fn fill(&self, bytes: &mut Bytes<'_>) -> omniid_status {
+        let (mut call, mut buffers) = (Memory([0; 8192]), Memory([0; 8192]));
+        bytes.fill::<omniid_graph_call>(&mut call);
+        bytes.fill::<omniid_graph_buffer>(&mut buffers);
+        let (raw, buffer) = (
+            call.0.as_mut_ptr().cast::<omniid_graph_call>(),
+            buffers.0.as_mut_ptr().cast::<omniid_graph_buffer>(),
+        );
+        let mut roles = [0i32; 8];
+        roles[usize::from(bytes.next() % 8)] = i32::from(bytes.next() as i8);
+        let shape: [i64; 4] = std::array::from_fn(|_| i64::from(bytes.next() as i8));
+        let mut values = vec![0.5f32; 40_000];
+        let input = usize::from(bytes.next() % 6);
+        // SAFETY: as in `open`; a buffer states the bytes of an input, less than 160 kB with 8 rows.
+        unsafe {
+            ((*raw).roles, (*raw).role_count) = (
+                if bytes.flag() { roles.as_ptr() } else { null() },
+                (*raw).role_count % 9,
+            );
+            if bytes.next() & 3 != 0 {
+                // As in `open`.
+                ((*raw).roles, (*raw).role_count) = (roles.as_ptr(), 2);
+                ((*raw).flags, (*raw).concatenate) = ((*raw).flags & 3, (*raw).concatenate & 1);
+                (*buffer).reserved = 0;
+            }
+            let names = [c"k0", c"v0", c"k1", c"v1", c"scale", c"\xff"];
+            let other = if bytes.next() & 7 == 0 { 5 } else { input };
+            (*buffer).name = names[other].as_ptr();
+            (*buffer).data = match bytes.next() {
+                255 => null_mut(),
+                _ => values.as_mut_ptr().cast(),
+            };
+            (*buffer).shape = if bytes.flag() { shape.as_ptr() } else { null() };
+            (*buffer).rank %= 5;
+            if (*buffer).shape.is_null() && bytes.next() & 3 != 0 {
+                (*buffer).rank = 0;
+            }
+            let mut described: omniid_graph_shape = std::mem::zeroed();
+            described.struct_size = size_of::<omniid_graph_shape>() as u32;
+            let status = omniid_graph_input_shape(self.graph, self.conditioning, raw, input, &mut described);
+            if status != OMNIID_STATUS_OK || bytes.next() & 3 == 0 {
+                return status;
+            }
+            (*buffer).byte_size = described.byte_size as usize;
+            omniid_graph_fill(
+                self.graph,
+                self.conditioning,
+                raw,
+                buffer,
+                usize::from(bytes.next() & 7 != 0),
+            )
+        }
+    }
+
     fn describe(&self, bytes: &mut Bytes<'_>) -> omniid_status {
         let mut memory = Memory([0; 8192]);
         bytes.fill::<omniid_photo_report>(&mut memory);
         let out = memory.0.as_mut_ptr();
         // SAFETY: the memory is larger than any size that the library accepts, and all bytes may be overwritten.
         unsafe {
-            match bytes.next() % 6 {
+            match bytes.next() % 9 {
+                6 => omniid_graph_describe(self.graph, out.cast()),
+                7 => omniid_graph_describe_layer(self.graph, usize::from(bytes.next() % 3), out.cast()),
+                8 => omniid_graph_describe_input(self.graph, usize::from(bytes.next() % 6), out.cast()),
                 0 => omniid_engine_describe(self.engine, out.cast()),
                 1 => omniid_identity_describe(self.identity, out.cast()),
                 2 => omniid_engine_host_layer(self.engine, usize::from(bytes.next()), out.cast()),
@@ -413,6 +481,7 @@ impl Drop for Session {
     fn drop(&mut self) {
         // SAFETY: made by `new`, freed once.
         unsafe {
+            omniid_graph_free(self.graph);
             omniid_report_free(self.report);
             omniid_conditioning_free(self.conditioning);
             omniid_identity_free(self.identity);

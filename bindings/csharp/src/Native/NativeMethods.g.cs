@@ -681,5 +681,108 @@ namespace OmniID.Native
         /// </summary>
         [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
         public static extern int omniid_engine_save_lora(IntPtr engine, byte* path, int format);
+
+        /// <summary>
+        /// Reads the manifest of a graph. <c>path</c> is the manifest's, or that of the graph beside which it lies as
+        /// <c>unet.onnx.identity.json</c> or <c>unet.identity.json</c>.
+        ///
+        /// Fails with <c>OMNIID_STATUS_IO</c> when it cannot be read, with <c>OMNIID_STATUS_FORMAT</c> when it is no
+        /// manifest, and with <c>OMNIID_STATUS_UNSUPPORTED</c> when it is one of another version.
+        ///
+        /// The caller's part:
+        /// <c>path</c> is NUL-terminated; <c>out</c> is writable.
+        /// </summary>
+        [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+        public static extern int omniid_graph_open(byte* path, IntPtr* @out);
+
+        /// <summary>
+        /// Reads a manifest from memory: <c>size</c> bytes of JSON in UTF-8, copied. For hosts that keep files in
+        /// archives of their own.
+        ///
+        /// The caller's part:
+        /// <c>data</c> points to <c>size</c> readable bytes; <c>out</c> is writable.
+        /// </summary>
+        [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+        public static extern int omniid_graph_parse(void* data, UIntPtr size, IntPtr* @out);
+
+        /// <summary>
+        /// Frees a graph; NULL is ignored.
+        ///
+        /// The caller's part:
+        /// <c>graph</c> is NULL or came from <c>omniid_graph_open</c> or <c>omniid_graph_parse</c>, and no call uses it
+        /// any more.
+        /// </summary>
+        [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+        public static extern void omniid_graph_free(IntPtr graph);
+
+        /// <summary>
+        /// Describes a graph. The texts live as long as it.
+        ///
+        /// The caller's part:
+        /// <c>graph</c> is a live graph; <c>out</c> is initialised with OMNIID_GRAPH_INFO_INIT.
+        /// </summary>
+        [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+        public static extern int omniid_graph_describe(IntPtr graph, NativeGraphInfo* @out);
+
+        /// <summary>
+        /// Describes layer <c>layer</c> of a graph, in the order of its scales. The names live as long as the graph.
+        ///
+        /// The caller's part:
+        /// <c>graph</c> is a live graph; <c>out</c> is initialised with OMNIID_GRAPH_LAYER_INIT.
+        /// </summary>
+        [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+        public static extern int omniid_graph_describe_layer(IntPtr graph, UIntPtr layer, NativeGraphLayer* @out);
+
+        /// <summary>
+        /// Describes identity input <c>input</c> of a graph. Its name lives as long as the graph.
+        ///
+        /// The caller's part:
+        /// <c>graph</c> is a live graph; <c>out</c> is initialised with OMNIID_GRAPH_INPUT_INIT.
+        /// </summary>
+        [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+        public static extern int omniid_graph_describe_input(IntPtr graph, UIntPtr input, NativeGraphInput* @out);
+
+        /// <summary>
+        /// Gives the shape of identity input <c>input</c> for a call: rows as many as the call has roles, tokens as
+        /// many as the identity has, or the number that the graph was made for. <c>call</c> may be NULL. Fails as
+        /// <c>omniid_graph_fill</c>.
+        ///
+        /// The caller's part:
+        /// <c>graph</c> is a live graph; <c>conditioning</c> is a live conditioning; <c>call</c> is NULL or initialised
+        /// with OMNIID_GRAPH_CALL_INIT; <c>out</c> is initialised with OMNIID_GRAPH_SHAPE_INIT.
+        /// </summary>
+        [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+        public static extern int omniid_graph_input_shape(IntPtr graph, IntPtr conditioning, NativeGraphCall* call,
+            UIntPtr input, NativeGraphShape* @out);
+
+        /// <summary>
+        /// Fills the host's buffers for identity inputs of a graph, in its order of layers, its layout and its number
+        /// type: all of them or some, in any order, each named after its input. <c>call</c> may be NULL.
+        ///
+        /// Keys, values and tokens serve for all steps of sampling, and only scales and masks have to be filled for
+        /// each step, unless people are concatenated and have step ranges, or the graph has no input of scales.
+        ///
+        /// Zeros are written where nothing is injected. The shorter side of guidance, and an identity with fewer tokens
+        /// than the graph was made for, is repeated as a whole, which does not change the attention to it. In a graph
+        /// with masks people stand one after the other, and each has a softmax and a mask.
+        ///
+        /// Everything is checked before anything is written. Fails with <c>OMNIID_STATUS_MISMATCH</c>, naming the layer
+        /// and both shapes, when graph and conditioning are for different hosts or differ in layers, heads or head
+        /// width, for a buffer of another shape, number type or size, for an identity that does not fit into the tokens
+        /// that the graph was made for, and for another number of roles than the graph has rows; with
+        /// <c>OMNIID_STATUS_INVALID_ARGUMENT</c> for an input that does not exist or is named twice, for buffers that
+        /// overlap, and for a missing step position; with <c>OMNIID_STATUS_UNSUPPORTED</c> for conditionings that do
+        /// more in a layer than the graph (orthogonal injection, adapters of the residual stream and of SD3.5), for
+        /// masks without an input for them or in ComfyUI's mode, for several people in a graph without masks unless
+        /// they are to be concatenated, and for numbers that its number type cannot hold.
+        ///
+        /// The caller's part:
+        /// <c>graph</c> is a live graph; <c>conditioning</c> is a live conditioning; <c>call</c> is NULL or initialised
+        /// with OMNIID_GRAPH_CALL_INIT; <c>buffers</c> points to <c>buffer_count</c> structs initialised with
+        /// OMNIID_GRAPH_BUFFER_INIT, whose memory is writable and used by no other thread during the call.
+        /// </summary>
+        [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+        public static extern int omniid_graph_fill(IntPtr graph, IntPtr conditioning, NativeGraphCall* call,
+            NativeGraphBuffer* buffers, UIntPtr bufferCount);
     }
 }

@@ -938,4 +938,211 @@ namespace OmniID.Native
             return value;
         }
     }
+
+    /// <summary>What a graph is, as its manifest says.</summary>
+    [StructLayout(LayoutKind.Sequential)]
+    internal unsafe struct NativeGraphInfo
+    {
+        /// <summary>Set by OMNIID_GRAPH_INFO_INIT.</summary>
+        public uint StructSize;
+        /// <summary>What it takes, OMNIID_GRAPH_FORM_...</summary>
+        public int Form;
+        /// <summary>Name of the graph's file, which lies beside the manifest.</summary>
+        public byte* FileName;
+        /// <summary>Path of that file; NULL when the manifest came from memory.</summary>
+        public byte* Path;
+        /// <summary>The model that the graph is: "sd15", "sdxl", "sd3", "flux" or "custom".</summary>
+        public byte* Host;
+        /// <summary>Number type of keys, values, tokens and masks, OMNIID_PRECISION_... Scales are f32.</summary>
+        public int Precision;
+        /// <summary>0.</summary>
+        public uint Reserved;
+        /// <summary>Number of layers in the manifest, which is the length of the input of scales.</summary>
+        public ulong LayerCount;
+        /// <summary>Number of identity inputs.</summary>
+        public ulong InputCount;
+        /// <summary>Number of batch rows that the graph was made for; 0 for any.</summary>
+        public ulong Rows;
+        /// <summary>
+        /// Number of identity tokens, of all people together, that the graph was made for; 0 for any.
+        /// </summary>
+        public ulong Tokens;
+        /// <summary>Width of the tokens that the graph takes; 0 for one that takes keys and values.</summary>
+        public ulong Width;
+        /// <summary>Name of the input of scales; NULL when there is none, and scales are part of the values.</summary>
+        public byte* ScaleInput;
+        /// <summary>Name of the input of masks; NULL when there is none, and one softmax for all tokens.</summary>
+        public byte* MaskInput;
+        /// <summary>Name of the input of tokens; NULL for a graph that takes keys and values.</summary>
+        public byte* TokensInput;
+        /// <summary>Fingerprint of the model whose tokens the graph takes; NULL where any will do.</summary>
+        public byte* Fingerprint;
+
+        /// <summary>What OMNIID_GRAPH_INFO_INIT is in C.</summary>
+        public static NativeGraphInfo Create()
+        {
+            NativeGraphInfo value = default;
+            value.StructSize = (uint)sizeof(NativeGraphInfo);
+            return value;
+        }
+    }
+
+    /// <summary>One attention layer of a graph.</summary>
+    [StructLayout(LayoutKind.Sequential)]
+    internal unsafe struct NativeGraphLayer
+    {
+        /// <summary>Set by OMNIID_GRAPH_LAYER_INIT.</summary>
+        public uint StructSize;
+        /// <summary>Number of attention heads.</summary>
+        public uint Heads;
+        /// <summary>Width of one head.</summary>
+        public uint HeadDim;
+        /// <summary>0.</summary>
+        public uint Reserved;
+        /// <summary>The layer's name in the host.</summary>
+        public byte* Name;
+        /// <summary>Name of the input of its keys; NULL in a graph that takes tokens.</summary>
+        public byte* KeyInput;
+        /// <summary>Name of the input of its values; NULL in a graph that takes tokens.</summary>
+        public byte* ValueInput;
+
+        /// <summary>What OMNIID_GRAPH_LAYER_INIT is in C.</summary>
+        public static NativeGraphLayer Create()
+        {
+            NativeGraphLayer value = default;
+            value.StructSize = (uint)sizeof(NativeGraphLayer);
+            return value;
+        }
+    }
+
+    /// <summary>One identity input of a graph.</summary>
+    [StructLayout(LayoutKind.Sequential)]
+    internal unsafe struct NativeGraphInput
+    {
+        /// <summary>Set by OMNIID_GRAPH_INPUT_INIT.</summary>
+        public uint StructSize;
+        /// <summary>What it carries, OMNIID_GRAPH_INPUT_...</summary>
+        public int Kind;
+        /// <summary>Its name in the graph.</summary>
+        public byte* Name;
+        /// <summary>Index of the layer in the manifest whose keys or values it carries; 0 for other inputs.</summary>
+        public ulong Layer;
+
+        /// <summary>What OMNIID_GRAPH_INPUT_INIT is in C.</summary>
+        public static NativeGraphInput Create()
+        {
+            NativeGraphInput value = default;
+            value.StructSize = (uint)sizeof(NativeGraphInput);
+            return value;
+        }
+    }
+
+    /// <summary>What inputs are filled for, with the defaults that OMNIID_GRAPH_CALL_INIT sets.</summary>
+    [StructLayout(LayoutKind.Sequential)]
+    internal unsafe struct NativeGraphCall
+    {
+        /// <summary>Set by OMNIID_GRAPH_CALL_INIT.</summary>
+        public uint StructSize;
+        /// <summary>
+        /// Multiplies every identity's weight; at 0 the graph gives what it gives without an identity.
+        /// OMNIID_GRAPH_CALL_INIT sets 1.0f.
+        /// </summary>
+        public float Scale;
+        /// <summary>
+        /// The side of guidance of each batch row, OMNIID_ROLE_..., in any order. Default: conditional rows only, as
+        /// many as the graph was made for, or one.
+        /// </summary>
+        public int* Roles;
+        /// <summary>Number of roles, which is the number of rows; at most 65536.</summary>
+        public UIntPtr RoleCount;
+        /// <summary>
+        /// Noise level of the step; not looked at without OMNIID_INJECT_FLAG_SIGMA. Needed by identities that are
+        /// limited to a range of it.
+        /// </summary>
+        public double Sigma;
+        /// <summary>
+        /// Fraction of sampling that is done, 0 to 1; not looked at without OMNIID_INJECT_FLAG_FRACTION. Needed
+        /// likewise.
+        /// </summary>
+        public double Fraction;
+        /// <summary>Sum of OMNIID_INJECT_FLAG_SIGMA and OMNIID_INJECT_FLAG_FRACTION. Default: none.</summary>
+        public uint Flags;
+        /// <summary>
+        /// 1: in a graph without masks several people share one softmax, each one's weight multiplied into its values.
+        /// That is not what several identities are otherwise, a sum of attentions. Default: 0, which refuses several
+        /// people there.
+        /// </summary>
+        public int Concatenate;
+
+        /// <summary>What OMNIID_GRAPH_CALL_INIT is in C.</summary>
+        public static NativeGraphCall Create()
+        {
+            NativeGraphCall value = default;
+            value.StructSize = (uint)sizeof(NativeGraphCall);
+            value.Scale = 1.0f;
+            return value;
+        }
+    }
+
+    /// <summary>Shape of an identity input for a call.</summary>
+    [StructLayout(LayoutKind.Sequential)]
+    internal unsafe struct NativeGraphShape
+    {
+        /// <summary>Set by OMNIID_GRAPH_SHAPE_INIT.</summary>
+        public uint StructSize;
+        /// <summary>Number of dimensions, at most 4.</summary>
+        public uint Rank;
+        /// <summary>The dimensions; those beyond rank are 0.</summary>
+        public fixed long Shape[4];
+        /// <summary>Number of bytes in the input's number type.</summary>
+        public ulong ByteSize;
+        /// <summary>That number type, OMNIID_PRECISION_...</summary>
+        public int Precision;
+        /// <summary>0.</summary>
+        public uint Reserved;
+
+        /// <summary>What OMNIID_GRAPH_SHAPE_INIT is in C.</summary>
+        public static NativeGraphShape Create()
+        {
+            NativeGraphShape value = default;
+            value.StructSize = (uint)sizeof(NativeGraphShape);
+            return value;
+        }
+    }
+
+    /// <summary>The host's memory for one input, with the defaults that OMNIID_GRAPH_BUFFER_INIT sets.</summary>
+    [StructLayout(LayoutKind.Sequential)]
+    internal unsafe struct NativeGraphBuffer
+    {
+        /// <summary>Set by OMNIID_GRAPH_BUFFER_INIT.</summary>
+        public uint StructSize;
+        /// <summary>
+        /// The buffer's number type, OMNIID_PRECISION_..., which has to be the input's: the graph's, for scales f32.
+        /// Default:
+        /// f32.
+        /// </summary>
+        public int Precision;
+        /// <summary>Name of the input.</summary>
+        public byte* Name;
+        /// <summary>Where to write: in host memory, of any alignment.</summary>
+        public void* Data;
+        /// <summary>Bytes of data, which have to be as many as the input has.</summary>
+        public UIntPtr ByteSize;
+        /// <summary>
+        /// The buffer's shape, to be compared with the input's. Default: only the bytes are compared.
+        /// </summary>
+        public long* Shape;
+        /// <summary>Number of dimensions of shape; 0 without one.</summary>
+        public uint Rank;
+        /// <summary>Leave at 0.</summary>
+        public uint Reserved;
+
+        /// <summary>What OMNIID_GRAPH_BUFFER_INIT is in C.</summary>
+        public static NativeGraphBuffer Create()
+        {
+            NativeGraphBuffer value = default;
+            value.StructSize = (uint)sizeof(NativeGraphBuffer);
+            return value;
+        }
+    }
 }
