@@ -979,11 +979,25 @@ typedef struct omniid_photo {
    * Leave at 0.
    */
   uint32_t reserved_embedding;
+  /**
+   * Which pixels of the upright photo are the person's face, hair included, if the host has found out:
+   * face_mask_height rows of face_mask_width values from 0 to 1; from 0.5 on it is the face. PuLID takes this instead
+   * of a face parser and sees the other pixels white. Refused for other models, and with a crop other than theirs.
+   */
+  const float *face_mask;
+  /**
+   * Number of rows of face_mask: the height of the upright photo.
+   */
+  uint32_t face_mask_height;
+  /**
+   * Number of columns of face_mask: the width of the upright photo.
+   */
+  uint32_t face_mask_width;
 } omniid_photo;
 
 /** Initialises an omniid_photo. */
 #define OMNIID_PHOTO_INIT { sizeof(omniid_photo), 0, NULL, NULL, 0, NULL, 0, 0, 0, 0, 0, { 0 }, { 0 }, 0, 0, \
-  NULL, NULL, 0, NULL, 0, 0 }
+  NULL, NULL, 0, NULL, 0, 0, NULL, 0, 0 }
 
 /**
  * Options of face detection, with the defaults that OMNIID_DETECT_OPTIONS_INIT sets.

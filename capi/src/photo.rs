@@ -6,7 +6,7 @@ use crate::pointer::{self, flag, reserved, unused};
 use crate::status::omniid_status;
 use crate::structs::{self, CStruct};
 use omniid::face::{DetectOptions, Face, FaceBox, Landmarks};
-use omniid::photo::{ChannelOrder, FaceHint, Photo, PhotoSource, PixelBuffer};
+use omniid::photo::{ChannelOrder, FaceHint, FaceMask, Photo, PhotoSource, PixelBuffer, MAX_SIDE};
 use omniid::recogniser::FaceEmbedding;
 use omniid::{Error, Result};
 use omniid_capi_export::export;
@@ -90,6 +90,14 @@ pub struct omniid_photo {
     pub embedding_form: i32,
     /// Leave at 0.
     pub reserved_embedding: u32,
+    /// Which pixels of the upright photo are the person's face, hair included, if the host has found out:
+    /// face_mask_height rows of face_mask_width values from 0 to 1; from 0.5 on it is the face. PuLID takes this instead
+    /// of a face parser and sees the other pixels white. Refused for other models, and with a crop other than theirs.
+    pub face_mask: *const f32,
+    /// Number of rows of face_mask: the height of the upright photo.
+    pub face_mask_height: u32,
+    /// Number of columns of face_mask: the width of the upright photo.
+    pub face_mask_width: u32,
 }
 
 // SAFETY: `repr(C)`, size first, no padding, numbers and pointers.
@@ -210,6 +218,78 @@ unsafe fn embedding(raw: &omniid_photo) -> Result<Option<FaceEmbedding>> {
     FaceEmbedding::new(network, form, values.to_vec()).map(Some)
 }
 
+/// The face mask that a photo brings.
+///
+/// # Safety
+/// Pointers inside the struct are NULL or valid for `'a`.
+unsafe fn face_mask<'a>(raw: &omniid_photo) -> Result<Option<FaceMask<'a>>> {
+    let (height, width) = (raw.face_mask_height, raw.face_mask_width);
+    if raw.face_mask.is_null() {
+        unused(height != 0, height, "face_mask_height", "face_mask")?;
+        unused(width != 0, width, "face_mask_width", "face_mask")?;
+        return Ok(None);
+    }
+    let count = (height as usize)
+        .checked_mul(width as usize)
+        .filter(|_| height <= MAX_SIDE && width <= MAX_SIDE)
+        .ok_or_else(|| {
+            Error::invalid(format!(
+                "face_mask: {height} rows of {width} values, no photo has more than {MAX_SIDE}"
+            ))
+        })?;
+    // SAFETY: the caller's promise.
+    let values = unsafe { pointer::slice(raw.face_mask, count, "face_mask")? };
+    FaceMask::new(width, height, values).map(Some)
+}
+
+fn face_hint(raw: &omniid_photo) -> Result<FaceHint> {
+    let is_set = |numbers: &[f32]| numbers.iter().any(|number| *number != 0.0);
+    for (hint, is_set, name, with) in [
+        (
+            OMNIID_FACE_HINT_INDEX,
+            raw.face_index != 0,
+            "face_index",
+            "OMNIID_FACE_HINT_INDEX",
+        ),
+        (
+            OMNIID_FACE_HINT_BOX,
+            is_set(&raw.face_box),
+            "face_box",
+            "OMNIID_FACE_HINT_BOX",
+        ),
+        (
+            OMNIID_FACE_HINT_LANDMARKS,
+            is_set(&raw.face_landmarks),
+            "face_landmarks",
+            "OMNIID_FACE_HINT_LANDMARKS",
+        ),
+    ] {
+        unused(is_set && raw.face_hint != hint, "set", name, with)?;
+    }
+    Ok(match raw.face_hint {
+        OMNIID_FACE_HINT_DETECT => FaceHint::Detect,
+        OMNIID_FACE_HINT_INDEX => FaceHint::Index(raw.face_index as usize),
+        OMNIID_FACE_HINT_BOX => {
+            let [left, top, right, bottom] = raw.face_box;
+            FaceHint::Box(FaceBox {
+                left,
+                top,
+                right,
+                bottom,
+            })
+        }
+        OMNIID_FACE_HINT_LANDMARKS => {
+            let points = &raw.face_landmarks;
+            FaceHint::Landmarks(Landmarks(std::array::from_fn(|i| [points[2 * i], points[2 * i + 1]])))
+        }
+        other => {
+            return Err(Error::invalid(format!(
+                "face_hint: {other}, expected 0 (detect), 1 (index), 2 (box) or 3 (landmarks)"
+            )))
+        }
+    })
+}
+
 /// Reads an array of photos. The result borrows the caller's memory.
 ///
 /// # Safety
@@ -262,56 +342,12 @@ unsafe fn photo<'a>(raw: &omniid_photo) -> Result<Photo<'a>> {
         photo = photo.with_embedding(embedding);
     }
     // SAFETY: the caller's promise.
+    if let Some(mask) = unsafe { face_mask(raw) }? {
+        photo = photo.with_face_mask(mask);
+    }
+    // SAFETY: the caller's promise.
     let name = unsafe { pointer::text(raw.name, "name") }?;
     Ok(if name.is_empty() { photo } else { photo.with_name(name) })
-}
-
-fn face_hint(raw: &omniid_photo) -> Result<FaceHint> {
-    let is_set = |numbers: &[f32]| numbers.iter().any(|number| *number != 0.0);
-    for (hint, is_set, name, with) in [
-        (
-            OMNIID_FACE_HINT_INDEX,
-            raw.face_index != 0,
-            "face_index",
-            "OMNIID_FACE_HINT_INDEX",
-        ),
-        (
-            OMNIID_FACE_HINT_BOX,
-            is_set(&raw.face_box),
-            "face_box",
-            "OMNIID_FACE_HINT_BOX",
-        ),
-        (
-            OMNIID_FACE_HINT_LANDMARKS,
-            is_set(&raw.face_landmarks),
-            "face_landmarks",
-            "OMNIID_FACE_HINT_LANDMARKS",
-        ),
-    ] {
-        unused(is_set && raw.face_hint != hint, "set", name, with)?;
-    }
-    Ok(match raw.face_hint {
-        OMNIID_FACE_HINT_DETECT => FaceHint::Detect,
-        OMNIID_FACE_HINT_INDEX => FaceHint::Index(raw.face_index as usize),
-        OMNIID_FACE_HINT_BOX => {
-            let [left, top, right, bottom] = raw.face_box;
-            FaceHint::Box(FaceBox {
-                left,
-                top,
-                right,
-                bottom,
-            })
-        }
-        OMNIID_FACE_HINT_LANDMARKS => {
-            let points = &raw.face_landmarks;
-            FaceHint::Landmarks(Landmarks(std::array::from_fn(|i| [points[2 * i], points[2 * i + 1]])))
-        }
-        other => {
-            return Err(Error::invalid(format!(
-                "face_hint: {other}, expected 0 (detect), 1 (index), 2 (box) or 3 (landmarks)"
-            )))
-        }
-    })
 }
 
 /// # Safety

@@ -1,6 +1,6 @@
 //! Which face recognition network an identity encoder was trained with, and whether an embedding comes from it.
 
-use super::Engine;
+use super::{EncodeOptions, Engine};
 use crate::encoder::{EncoderInput, FaceInput};
 use crate::error::{Error, Result};
 use crate::face_embedding::{EmbeddingForm, FaceArchitecture, FaceEmbedding, FaceNetwork};
@@ -144,6 +144,25 @@ impl Engine {
             }
         }
         Ok(Some(embedding.clone()))
+    }
+
+    /// Fails for a face mask that nobody looks at.
+    pub(super) fn check_face_mask(&self, photo: &Photo<'_>, options: &EncodeOptions) -> Result<()> {
+        if photo.face_mask.is_none() {
+            return Ok(());
+        }
+        if self.inner.encoder.input() != EncoderInput::HiddenStates {
+            return Err(Error::invalid(format!(
+                "a face mask has no effect on {}: only PuLID sees faces without background",
+                self.title()
+            )));
+        }
+        match options.crop {
+            Some(mode) => Err(Error::invalid(format!(
+                "a face mask has no effect with crop mode {mode}: only the model's own crop is without background"
+            ))),
+            None => Ok(()),
+        }
     }
 }
 

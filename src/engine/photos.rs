@@ -7,11 +7,11 @@ use super::record::PhotoRecord;
 use super::Engine;
 use crate::encoder::EncoderInput;
 use crate::error::{Error, ErrorKind, Result};
-use crate::face::parsing::{align, grey_background};
+use crate::face::parsing::{align, align_mask, grey_background, grey_where};
 use crate::face::warp::norm_crop;
 use crate::face::{cut_face, prepare_photo, CropMode, CropOptions, FaceDetector, PhotoReport, Prepared};
 use crate::face_embedding::FaceEmbedding;
-use crate::photo::{Decoded, FaceHint, Landmarks, Photo, PhotoNote, PhotoSource};
+use crate::photo::{Decoded, FaceHint, FaceMask, Landmarks, Photo, PhotoNote, PhotoSource};
 use crate::progress::{report, ProgressFn, Stage};
 use crate::remedy;
 use candle_core::{Device, Tensor};
@@ -144,6 +144,7 @@ impl Engine {
     fn take(&self, photo: &Photo<'_>, options: &EncodeOptions) -> Result<Taken> {
         let named = |error: Error| error.context(photo.name());
         let embedding = self.given_embedding(photo).map_err(named)?;
+        self.check_face_mask(photo, options).map_err(named)?;
         if embedding.is_some() && !self.reads_image() {
             let input = PhotoInput {
                 embedding,
@@ -172,7 +173,7 @@ impl Engine {
             decoded,
         } = self.read(photo, options)?;
         let input = self
-            .input_of(&image, &decoded, &mut report, photo.face, embedding, options)
+            .input_of(&image, &decoded, &mut report, photo, embedding, options)
             .map_err(named)?;
         Ok(Taken {
             input,
@@ -187,7 +188,7 @@ impl Engine {
         image: &RgbImage,
         decoded: &Decoded,
         report: &mut PhotoReport,
-        hint: FaceHint,
+        photo: &Photo<'_>,
         embedding: Option<FaceEmbedding>,
         options: &EncodeOptions,
     ) -> Result<PhotoInput> {
@@ -203,7 +204,10 @@ impl Engine {
         let landmarks = || -> Result<Option<Landmarks>> {
             match found {
                 Some(landmarks) => Ok(Some(landmarks)),
-                None => Ok(self.landmarks_meant(decoded, hint, &options.detect)?.into_iter().next()),
+                None => Ok(self
+                    .landmarks_meant(decoded, photo.face, &options.detect)?
+                    .into_iter()
+                    .next()),
             }
         };
         let needed = || landmarks()?.ok_or_else(|| Error::new(ErrorKind::NoFace, "no face found"));
@@ -212,7 +216,9 @@ impl Engine {
         let own = self.inner.face.is_some() && options.crop.is_none();
         input.pixels = match self.inner.encoder.input() {
             EncoderInput::Nothing => None,
-            EncoderInput::HiddenStates if own => Some(self.face_on_white(&decoded.image, &needed()?, report)?),
+            EncoderInput::HiddenStates if own => {
+                Some(self.face_on_white(decoded, &needed()?, photo.face_mask.as_ref(), report)?)
+            }
             _ if own => Some(processor.normalise(&norm_crop(&decoded.image, &needed()?, processor.size)?)),
             _ => Some(processor.normalise(image)),
         };
@@ -242,13 +248,34 @@ impl Engine {
         Ok(input)
     }
 
-    /// What PuLID's image encoder sees: the aligned face in grey on white, or as it is without a face parser.
-    fn face_on_white(&self, photo: &RgbImage, landmarks: &Landmarks, report: &mut PhotoReport) -> Result<Vec<f32>> {
-        let face = align(photo, landmarks)?;
+    /// What PuLID's image encoder sees: the aligned face in grey on white, by the host's mask or by the face parser, or
+    /// as it is without both.
+    fn face_on_white(
+        &self,
+        photo: &Decoded,
+        landmarks: &Landmarks,
+        mask: Option<&FaceMask<'_>>,
+        report: &mut PhotoReport,
+    ) -> Result<Vec<f32>> {
+        let face = align(&photo.image, landmarks)?;
         let side = face.width() as usize;
-        let planes = match &self.inner.parser {
-            Some(parser) => grey_background(&face, &parser.parse(&face)?)?,
-            None => {
+        let planes = match (mask, &self.inner.parser) {
+            (Some(mask), _) => {
+                let full = photo.full_size;
+                if (mask.width(), mask.height()) != full {
+                    return Err(Error::invalid(format!(
+                        "the face mask has {} x {} pixels, the upright photo {} x {}",
+                        mask.width(),
+                        mask.height(),
+                        full.0,
+                        full.1
+                    )));
+                }
+                let is_face = align_mask(mask, &landmarks.scaled(photo.reduction as f32))?;
+                grey_where(&face, is_face.into_iter())
+            }
+            (None, Some(parser)) => grey_background(&face, &parser.parse(&face)?)?,
+            (None, None) => {
                 report.notes.push(PhotoNote::NoParsing);
                 let plane = |channel: usize| face.pixels().map(move |pixel| f32::from(pixel.0[channel]) / 255.0);
                 (0..3).flat_map(plane).collect()
@@ -392,7 +419,7 @@ impl Set<'_> {
                 let embedding = source.embedding.as_deref().cloned();
                 let input = self
                     .engine
-                    .input_of(&image, &decoded, told, source.face, embedding, self.options)?;
+                    .input_of(&image, &decoded, told, source, embedding, self.options)?;
                 photo.record = self.engine.encode_inputs(vec![input])?.remove(0);
                 keep(photo.index, image);
             }

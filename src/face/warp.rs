@@ -9,7 +9,7 @@
 use super::crop::{Similarity, ARCFACE_TEMPLATE};
 use crate::error::Result;
 use crate::photo::Landmarks;
-use image::{Rgb, RgbImage};
+use image::RgbImage;
 
 /// Bits of a position's fraction while it is computed, and when a pixel is looked up.
 const POSITION_BITS: u32 = 10;
@@ -100,28 +100,45 @@ pub(crate) fn norm_crop(photo: &RgbImage, landmarks: &Landmarks, size: u32) -> R
 
 /// The picture of `size` × `size` pixels that a similarity makes of a photo; `outside` is the colour beyond its border.
 pub(crate) fn warp(photo: &RgbImage, place: &Similarity, size: u32, outside: [u8; 3]) -> RgbImage {
+    let pixel = |x: i64, y: i64| match (u32::try_from(x), u32::try_from(y)) {
+        (Ok(x), Ok(y)) if x < photo.width() && y < photo.height() => photo.get_pixel(x, y).0,
+        _ => outside,
+    };
+    let mut out = RgbImage::new(size, size);
+    let pixels = out.as_mut().as_chunks_mut::<3>().0;
+    warp_into(pixels, size, place, pixel);
+    out
+}
+
+/// What a similarity makes of the plane that `pixel` gives for any place: `size` rows of `size` pixels.
+pub(crate) fn warp_into<const CHANNELS: usize>(
+    out: &mut [[u8; CHANNELS]],
+    size: u32,
+    place: &Similarity,
+    pixel: impl Fn(i64, i64) -> [u8; CHANNELS],
+) {
     let back = place.inverse();
     // As OpenCV rounds: half to even.
     let fixed = |value: f64| (value * f64::from(1 << POSITION_BITS)).round_ties_even() as i64;
     let round = 1 << (POSITION_BITS - FRACTION_BITS - 1);
     let sum = |a: f64, b: f64| fixed(a).saturating_add(fixed(b)).saturating_add(round);
-    RgbImage::from_fn(size, size, |x, y| {
-        let (x, y) = (f64::from(x), f64::from(y));
+    let shift = POSITION_BITS - FRACTION_BITS;
+    let places = (0..size).flat_map(|y| (0..size).map(move |x| (f64::from(x), f64::from(y))));
+    for (out, (x, y)) in out.iter_mut().zip(places) {
         let column = sum(back.a * x, back.tx - back.b * y);
         let line = sum(back.b * x, back.a * y + back.ty);
-        let shift = POSITION_BITS - FRACTION_BITS;
-        sample(photo, column >> shift, line >> shift, outside)
-    })
+        *out = sample(&pixel, column >> shift, line >> shift);
+    }
 }
 
 /// The bilinear mean at a position in 1/32 pixels.
-fn sample(photo: &RgbImage, column: i64, line: i64, outside: [u8; 3]) -> Rgb<u8> {
+fn sample<const CHANNELS: usize>(
+    pixel: &impl Fn(i64, i64) -> [u8; CHANNELS],
+    column: i64,
+    line: i64,
+) -> [u8; CHANNELS] {
     let (x, y) = (column.div_euclid(FRACTIONS), line.div_euclid(FRACTIONS));
     let (right, below) = (column.rem_euclid(FRACTIONS), line.rem_euclid(FRACTIONS));
-    let pixel = |x: i64, y: i64| match (u32::try_from(x), u32::try_from(y)) {
-        (Ok(x), Ok(y)) if x < photo.width() && y < photo.height() => photo.get_pixel(x, y).0,
-        _ => outside,
-    };
     let corners = [
         (pixel(x, y), (FRACTIONS - right) * (FRACTIONS - below)),
         (pixel(x + 1, y), right * (FRACTIONS - below)),
@@ -129,19 +146,20 @@ fn sample(photo: &RgbImage, column: i64, line: i64, outside: [u8; 3]) -> Rgb<u8>
         (pixel(x + 1, y + 1), right * below),
     ];
     let half = FRACTIONS * FRACTIONS / 2;
-    Rgb(std::array::from_fn(|channel| {
+    std::array::from_fn(|channel| {
         let sum: i64 = corners
             .iter()
             .map(|(pixel, weight)| i64::from(pixel[channel]) * weight)
             .sum();
         ((sum + half) / (FRACTIONS * FRACTIONS)) as u8
-    }))
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::crop::ARCFACE_TEMPLATE;
     use super::*;
+    use image::Rgb;
 
     fn norm_crop(photo: &RgbImage, landmarks: &Landmarks) -> Result<RgbImage> {
         let place = template_similarity(landmarks, &ARCFACE_TEMPLATE)?;

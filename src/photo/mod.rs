@@ -5,6 +5,7 @@
 
 mod decode;
 mod decoded;
+mod face_mask;
 mod geometry;
 mod inks;
 mod jpeg;
@@ -18,6 +19,7 @@ pub mod resample;
 mod transparency;
 
 pub use decoded::Decoded;
+pub use face_mask::FaceMask;
 pub use geometry::{Face, FaceBox, Landmarks};
 pub use note::PhotoNote;
 pub use pixels::{ChannelOrder, PixelBuffer, PixelData};
@@ -51,6 +53,9 @@ pub struct Photo<'a> {
     /// The embedding of the face that is meant, where the host has it: models that read face embeddings take this one
     /// and run no recognition network on the photo.
     pub embedding: Option<Cow<'a, FaceEmbedding>>,
+    /// Which pixels are the face, where the host has found out: PuLID takes this instead of a face parsing network.
+    /// Refused for other models, and for crops other than PuLID's own.
+    pub face_mask: Option<FaceMask<'a>>,
 }
 
 /// Where a photo's pixels come from.
@@ -91,6 +96,7 @@ impl<'a> Photo<'a> {
             face: FaceHint::Detect,
             name: None,
             embedding: None,
+            face_mask: None,
         }
     }
 
@@ -118,6 +124,12 @@ impl<'a> Photo<'a> {
     /// The same photo with the embedding of the face that is meant, which the host has computed.
     pub fn with_embedding(mut self, embedding: FaceEmbedding) -> Self {
         self.embedding = Some(Cow::Owned(embedding));
+        self
+    }
+
+    /// The same photo with the pixels of the face that is meant, which the host has found.
+    pub fn with_face_mask(mut self, mask: FaceMask<'a>) -> Self {
+        self.face_mask = Some(mask);
         self
     }
 
@@ -212,6 +224,7 @@ impl<'a> From<&'a Photo<'_>> for Photo<'a> {
             face: photo.face,
             name: photo.name.as_deref().map(Cow::Borrowed),
             embedding: photo.embedding.as_deref().map(Cow::Borrowed),
+            face_mask: photo.face_mask.as_ref().map(FaceMask::borrowed),
         }
     }
 }

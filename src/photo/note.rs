@@ -15,7 +15,7 @@ pub enum PhotoNote {
         /// Rank in size of the one that was used; 0 is the largest.
         used: usize,
     },
-    /// PuLID's crop keeps the background: there is no face parsing network to replace it.
+    /// PuLID's crop keeps the background: there is neither a face parsing network nor a face mask to replace it.
     NoParsing,
     /// The photo lies on its side or its head, and was turned.
     Turned {
@@ -87,7 +87,9 @@ impl fmt::Display for PhotoNote {
             Self::NoLandmarks => {
                 f.write_str("aligned crop needs landmarks; only a box was given, so a face crop was made")
             }
-            Self::NoParsing => f.write_str("no face parsing network: the background was kept, not replaced by white"),
+            Self::NoParsing => {
+                f.write_str("no face parsing network and no face mask: the background was kept, not replaced by white")
+            }
             Self::Turned { rotation } => write!(f, "turned by {rotation} degrees clockwise to be upright"),
             Self::DoubtfulFace { score } => write!(f, "may be no upright face (score {score:.2})"),
             Self::Incomplete { missing } => {

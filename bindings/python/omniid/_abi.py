@@ -822,6 +822,14 @@ class omniid_photo(ctypes.Structure):
     embedding_form: int
     #: Leave at 0.
     reserved_embedding: int
+    #: Which pixels of the upright photo are the person's face, hair included, if the host has found out:
+    #: face_mask_height rows of face_mask_width values from 0 to 1; from 0.5 on it is the face. PuLID takes this instead
+    #: of a face parser and sees the other pixels white. Refused for other models, and with a crop other than theirs.
+    face_mask: ctypes._Pointer[c_float] | ctypes.Array[c_float] | None
+    #: Number of rows of face_mask: the height of the upright photo.
+    face_mask_height: int
+    #: Number of columns of face_mask: the width of the upright photo.
+    face_mask_width: int
 
     _fields_ = [
         ("struct_size", c_uint32),
@@ -845,6 +853,9 @@ class omniid_photo(ctypes.Structure):
         ("embedding_network", c_char_p),
         ("embedding_form", c_int32),
         ("reserved_embedding", c_uint32),
+        ("face_mask", POINTER(c_float)),
+        ("face_mask_height", c_uint32),
+        ("face_mask_width", c_uint32),
     ]
 
     @classmethod

@@ -15,6 +15,7 @@ import numpy as np
 from . import _abi, errors
 from ._handle import Owner
 from ._library import c_text, check, choice, failure, lib, natural, text
+from ._masks import mask_values
 from .enums import Injection, Layout, Role, StepUnit, Unconditional
 from .identity import Identity, handle_of
 from .lora import Lora
@@ -446,7 +447,7 @@ def native_inputs(
             native.step_range = StepUnit.SIGMA
             native.step_start, native.step_end = _pair(item.sigma, f"{what}: sigma")
         if item.mask is not None:
-            mask = _mask(item.mask, what)
+            mask = mask_values(item.mask, what)
             keep.append(mask)
             native.mask = mask.ctypes.data_as(ctypes.POINTER(ctypes.c_float))
             native.mask_height, native.mask_width = mask.shape
@@ -459,22 +460,3 @@ def _pair(value: tuple[float, float], what: str) -> tuple[float, float]:
         return float(first), float(last)
     except (TypeError, ValueError):
         raise errors.InvalidArgumentError(f"{what} is {value!r}; it must be two numbers") from None
-
-
-def _mask(source: ArrayLike, what: str) -> npt.NDArray[np.float32]:
-    """A mask as float32 `[height, width]`; 8-bit values are taken as 0 to 255."""
-    value = cast(Any, source)
-    if hasattr(value, "convert") and hasattr(value, "mode"):  # a Pillow image
-        value = value.convert("L")
-    if hasattr(value, "detach"):  # a torch tensor
-        value = value.detach().cpu().float().numpy()
-    array = np.asarray(value)
-    if array.dtype == np.uint8:
-        array = array.astype(np.float32) / 255
-    array = np.squeeze(array, axis=tuple(i for i in range(array.ndim - 2) if array.shape[i] == 1))
-    if array.ndim != 2 or array.dtype.kind not in "fb":
-        raise errors.InvalidArgumentError(
-            f"{what}: the mask is an array of {array.dtype} with shape {np.shape(value)}; it must be [height, width], "
-            "floating point from 0 to 1, uint8 or bool"
-        )
-    return np.ascontiguousarray(array, dtype=np.float32)

@@ -14,9 +14,10 @@ import numpy as np
 
 from . import _abi, errors
 from ._library import c_path, c_text, choice, text
+from ._masks import mask_values
 from .enums import ChannelOrder, FaceHint, PixelType, Status
 from .faces import FaceEmbedding, fill_embedding
-from .types import PhotoSource
+from .types import ArrayLike, PhotoSource
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -53,6 +54,11 @@ class Photo:
 
     embedding: FaceEmbedding | None = None
     """What a face recognition network makes of the face, if the program has it: then no network runs on the photo."""
+
+    face_mask: ArrayLike | None = None
+    """Which pixels of the upright photo are the person's face, hair included, if the program knows: `[height, width]`,
+    floating point from 0 to 1, uint8 from 0 to 255 or bool; the face is from the middle on. PuLID takes this instead of
+    a face parser and sees the other pixels white. Refused for other models, and with a crop other than theirs."""
 
 
 @dataclass(frozen=True)
@@ -129,6 +135,11 @@ def native_photos(photos: Photos) -> tuple[ctypes.Array[_abi.omniid_photo], list
             )
         if photo.embedding is not None:
             fill_embedding(array[i], photo.embedding, what, keep)
+        if photo.face_mask is not None:
+            mask = mask_values(photo.face_mask, f"{what}: face_mask")
+            keep.append(mask)
+            array[i].face_mask = mask.ctypes.data_as(ctypes.POINTER(ctypes.c_float))
+            array[i].face_mask_height, array[i].face_mask_width = mask.shape
         if photo.source is not None or photo.embedding is None:
             _fill_source(array[i], photo, what, keep)
         _fill_face(array[i], photo.face, what)

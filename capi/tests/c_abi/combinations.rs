@@ -282,6 +282,11 @@ fn photos_count_or_are_refused() {
         "embedding_network": |p| p.embedding_network = c"sface".as_ptr() => Refused("embedding_network is set");
         "embedding_form": |p| p.embedding_form = 1 => Refused("embedding_form is 1");
         "reserved_embedding": |p| p.reserved_embedding = 9 => Refused("reserved is 9");
+        "face_mask": |p| (p.face_mask, p.face_mask_height, p.face_mask_width) = (NUMBERS.as_ptr(), 2, 2)
+            => Refused("a face mask has no effect");
+        "face_mask": |p| p.face_mask = NUMBERS.as_ptr() => Refused("0 values");
+        "face_mask_height": |p| p.face_mask_height = 4 => Refused("face_mask_height is 4");
+        "face_mask_width": |p| p.face_mask_width = u32::MAX => Refused("face_mask_width is");
     ];
     check("omniid_photo", photo, rows, |photo| {
         objects.encode(photo, &encode_options())

@@ -240,6 +240,15 @@ impl Session {
                 1 => (null(), usize::from(bytes.next() % 5), c"\xff".as_ptr()),
                 _ => (null(), 0, null()),
             };
+            (*photo).face_mask = if bytes.next() & 7 == 0 {
+                numbers.as_ptr()
+            } else {
+                null()
+            };
+            if !(*photo).face_mask.is_null() || bytes.next() & 3 != 0 {
+                let side = |byte: u8| u32::from(byte % 3);
+                ((*photo).face_mask_height, (*photo).face_mask_width) = (side(bytes.next()), side(bytes.next()));
+            }
             if bytes.next() & 3 != 0 {
                 ((*photo).embedding_form, (*photo).reserved_embedding) = (0, 0);
                 ((*raw).combine, (*raw).has_shortcut_scale) = (i32::from(bytes.next() % 8), 0);
@@ -469,6 +478,7 @@ impl Session {
                     ((*photo).path, (*photo).data, (*photo).pixels) = (null(), null(), self.pixels.as_ptr().cast());
                     (*photo).name = null();
                     ((*photo).embedding, (*photo).embedding_network) = (null(), null());
+                    (*photo).face_mask = null();
                     ((*photo).width, (*photo).height, (*photo).row_stride) = (9, 9, 0);
                     omniid_engine_detect_faces(self.engine, photo, null(), null_mut(), 0, &mut count)
                 }

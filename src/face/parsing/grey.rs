@@ -24,16 +24,22 @@ pub fn grey_background(face: &RgbImage, labels: &LabelMap) -> Result<Vec<f32>> {
             labels.height()
         )));
     }
-    let pixels = face.as_raw().as_chunks::<3>().0.iter().zip(labels.labels());
-    let plane = pixels.map(|(pixel, label)| match WHITE.contains(label) {
-        true => 1.0,
-        false => {
+    let is_face = labels.labels().iter().map(|label| !WHITE.contains(label));
+    Ok(grey_where(face, is_face))
+}
+
+/// The face in grey where `is_face` says so, pixel by pixel, on white elsewhere: f32 `[3, height, width]`.
+pub(crate) fn grey_where(face: &RgbImage, is_face: impl Iterator<Item = bool>) -> Vec<f32> {
+    let pixels = face.as_raw().as_chunks::<3>().0.iter().zip(is_face);
+    let plane = pixels.map(|(pixel, is_face)| match is_face {
+        false => 1.0,
+        true => {
             let [red, green, blue] = pixel.map(|level| f32::from(level) / 255.0);
             0.299 * red + 0.587 * green + 0.114 * blue
         }
     });
     let plane: Vec<f32> = plane.collect();
-    Ok(plane.repeat(3))
+    plane.repeat(3)
 }
 
 #[cfg(test)]

@@ -13,5 +13,6 @@ mod torch;
 
 pub use config::ParserConfig;
 pub use grey::grey_background;
-pub(crate) use parser::align;
+pub(crate) use grey::grey_where;
+pub(crate) use parser::{align, align_mask};
 pub use parser::{FaceParser, LabelMap};

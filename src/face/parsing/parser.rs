@@ -4,9 +4,9 @@ use super::bisenet::BiSeNet;
 use super::config::{ParserConfig, CLASSES};
 use super::file;
 use crate::error::{Error, Result};
-use crate::face::warp::{robust_similarity, warp};
+use crate::face::warp::{robust_similarity, warp, warp_into};
 use crate::limits::Limits;
-use crate::photo::Landmarks;
+use crate::photo::{FaceMask, Landmarks};
 use crate::tensor_file::{Checkpoint, Source};
 use candle_core::{DType, Device};
 use image::RgbImage;
@@ -102,6 +102,20 @@ pub struct FaceParser {
 pub(crate) fn align(photo: &RgbImage, landmarks: &Landmarks) -> Result<RgbImage> {
     let place = robust_similarity(landmarks, &TEMPLATE)?;
     Ok(warp(photo, &place, SIDE, OUTSIDE))
+}
+
+/// Which pixels of the aligned face are the face, by a mask of the photo that `landmarks` belong to: row by row. Half of
+/// a pixel decides.
+///
+/// # Errors
+/// As [`FaceParser::crop`].
+pub(crate) fn align_mask(mask: &FaceMask<'_>, landmarks: &Landmarks) -> Result<Vec<bool>> {
+    let place = robust_similarity(landmarks, &TEMPLATE)?;
+    let mut aligned = vec![[0u8]; (SIDE * SIDE) as usize];
+    warp_into(&mut aligned, SIDE, &place, |x, y| {
+        [if mask.is_face(x, y) { 255 } else { 0 }]
+    });
+    Ok(aligned.into_iter().map(|[value]| value >= 128).collect())
 }
 
 impl FaceParser {

@@ -372,6 +372,17 @@ namespace OmniID.Native
         public int EmbeddingForm;
         /// <summary>Leave at 0.</summary>
         public uint ReservedEmbedding;
+        /// <summary>
+        /// Which pixels of the upright photo are the person's face, hair included, if the host has found out:
+        /// face_mask_height rows of face_mask_width values from 0 to 1; from 0.5 on it is the face. PuLID takes this
+        /// instead of a face parser and sees the other pixels white. Refused for other models, and with a crop other
+        /// than theirs.
+        /// </summary>
+        public float* FaceMask;
+        /// <summary>Number of rows of face_mask: the height of the upright photo.</summary>
+        public uint FaceMaskHeight;
+        /// <summary>Number of columns of face_mask: the width of the upright photo.</summary>
+        public uint FaceMaskWidth;
 
         /// <summary>What OMNIID_PHOTO_INIT is in C.</summary>
         public static NativePhoto Create()
