@@ -1,7 +1,7 @@
 """The areas of the parity fixtures, one module each."""
 
 from . import faceid, flux, identity_encoders, injection, keypoints, minihost, omni_id, parsing, projections
-from . import pulid_injection, recogniser, sd35, vision, vision_families
+from . import pulid, pulid_injection, recogniser, sd35, vision, vision_families
 
 AREAS = [
     vision,
@@ -14,6 +14,7 @@ AREAS = [
     flux,
     keypoints,
     minihost,
+    pulid,
     pulid_injection,
     recogniser,
     parsing,
