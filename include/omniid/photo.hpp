@@ -48,8 +48,8 @@ struct Face {
     Landmarks landmarks{}; ///< Its eyes, nose and mouth.
 };
 
-/// One photo of a person: a file, an encoded file in memory, pixels, or a face embedding alone. By default the person's face is the largest one
-/// that the detector finds.
+/// One photo of a person: a file, an encoded file in memory, pixels, or a face embedding alone. By default the person's
+/// face is the largest one that the detector finds.
 class Photo {
   public:
     /// A JPEG, PNG, WebP, BMP or TIFF file. The path is kept; in the system's own encoding on Unix, UTF-8 on Windows.
@@ -93,6 +93,20 @@ class Photo {
     /// The embedding of the person's face beside a picture: models that read face embeddings take this one and run no
     /// recognition network on the photo. Refused for models and engines that compare no faces.
     Photo &embedding(FaceEmbedding embedding) { return embedding_ = std::move(embedding), *this; }
+
+    /// Which pixels of the upright photo are the person's face, hair included: `height` rows of `width` values from 0 to
+    /// 1; from 0.5 on it is the face. They must live until the call that uses the photo returns. PuLID takes this
+    /// instead of a face parser and sees the other pixels white. Refused for other models, and with a crop other than
+    /// theirs.
+    Photo &face_mask(span<const float> values, std::uint32_t height, std::uint32_t width) noexcept {
+        // Too few values, and none at all, become a mask of height 0, which the library refuses.
+        static constexpr float nothing = 0.0F;
+        const bool fits = width != 0 && values.size() / width >= height;
+        c_.face_mask = values.empty() ? &nothing : values.data();
+        c_.face_mask_height = fits ? height : 0;
+        c_.face_mask_width = width;
+        return *this;
+    }
 
     /// What to call the photo in messages and reports, instead of its path or "photo in memory".
     Photo &name(std::string name) { return name_ = std::move(name), *this; }

@@ -276,6 +276,21 @@ static void hostile_embeddings(const omniid_engine *engine) {
     REFUSED(omniid_encode(engine, &photo, 1, NULL, &none), OMNIID_STATUS_INVALID_ARGUMENT, "finite");
     memset(values, 0, sizeof values);
     EXPECT(omniid_encode(engine, &photo, 1, NULL, &none) == OMNIID_STATUS_INVALID_ARGUMENT && none == NULL);
+    /* A face mask for a model that is not PuLID, and masks that are none. */
+    photo = face(0);
+    photo.face_mask = values;
+    photo.face_mask_height = 2;
+    photo.face_mask_width = 6;
+    values[3] = 0;
+    REFUSED(omniid_encode(engine, &photo, 1, NULL, &none), OMNIID_STATUS_INVALID_ARGUMENT, "only PuLID");
+    values[11] = NAN;
+    REFUSED(omniid_encode(engine, &photo, 1, NULL, &none), OMNIID_STATUS_INVALID_ARGUMENT, "row 1, column 5");
+    photo.face_mask_width = UINT32_MAX; /* not read */
+    REFUSED(omniid_encode(engine, &photo, 1, NULL, &none), OMNIID_STATUS_INVALID_ARGUMENT, "face_mask");
+    photo.face_mask_width = 0;
+    REFUSED(omniid_encode(engine, &photo, 1, NULL, &none), OMNIID_STATUS_INVALID_ARGUMENT, "0 values");
+    photo.face_mask = NULL;
+    REFUSED(omniid_encode(engine, &photo, 1, NULL, &none), OMNIID_STATUS_INVALID_ARGUMENT, "face_mask_height");
     /* A recogniser that the model was not trained with, and one that is none. */
     omniid_engine *other = (omniid_engine *)&none;
     omniid_engine_options options = OMNIID_ENGINE_OPTIONS_INIT;

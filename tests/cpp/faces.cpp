@@ -89,6 +89,13 @@ void embeddings(const omniid::Engine &engine) {
     refused(omniid::Status::invalid_argument, "length", engine.encode({omniid::Photo::from_embedding(known)}));
     refused(omniid::Status::invalid_argument, "shortcut",
             engine.encode({alone}, omniid::EncodeOptions().shortcut_scale(0.5F)));
+
+    // A face mask, for another model than PuLID; one with too few values, and one without any.
+    const std::vector<float> mask(12, 1.0F);
+    refused(omniid::Status::invalid_argument, "only PuLID", engine.encode({omniid::Photo(first).face_mask(mask, 3, 4)}));
+    for (const omniid::span<const float> few : {omniid::span<const float>(mask), omniid::span<const float>()}) {
+        refused(omniid::Status::invalid_argument, "0 values", engine.encode({omniid::Photo(first).face_mask(few, 4, 4)}));
+    }
 }
 
 void plus(const std::string &models) {

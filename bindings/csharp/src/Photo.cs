@@ -18,6 +18,9 @@ namespace OmniID
         private int height;
         private long rowStride;
         private ChannelOrder order;
+        private ReadOnlyMemory<float> faceMask;
+        private int faceMaskWidth;
+        private int faceMaskHeight;
 
         private Photo() { }
 
@@ -34,6 +37,28 @@ namespace OmniID
         /// and run no recognition network on the photo. Refused for models and engines that compare no faces.
         /// </summary>
         public FaceEmbedding? Embedding { get; set; }
+
+        /// <summary>
+        /// Tells which pixels of the upright photo are the person's face, hair included. PuLID takes this instead of a
+        /// face parser and sees the other pixels white. Refused for other models, and with a crop other than theirs.
+        /// </summary>
+        /// <param name="values">Rows from top to bottom, from 0 to 1; from 0.5 on it is the face.</param>
+        /// <param name="width">Width of the photo in pixels.</param>
+        /// <param name="height">Height of the photo in pixels.</param>
+        public void SetFaceMask(ReadOnlyMemory<float> values, int width, int height)
+        {
+            if (width <= 0)
+                throw new ArgumentOutOfRangeException(nameof(width), width, "Must be positive.");
+            if (height <= 0)
+                throw new ArgumentOutOfRangeException(nameof(height), height, "Must be positive.");
+            long count = (long)width * height;
+            if (values.Length != count)
+                throw new ArgumentException(
+                    $"A face mask of {width} x {height} has {count} values, not {values.Length}.", nameof(values));
+            faceMask = values;
+            faceMaskWidth = width;
+            faceMaskHeight = height;
+        }
 
         /// <summary>
         /// No picture, only the embedding of the person's face; for models that read nothing else.
@@ -139,6 +164,12 @@ namespace OmniID
                 native.EmbeddingSize = (UIntPtr)Embedding.Values.Length;
                 native.EmbeddingNetwork = pins.Text(Embedding.Network, nameof(Embedding));
                 native.EmbeddingForm = (int)Embedding.Form;
+            }
+            if (!faceMask.IsEmpty)
+            {
+                native.FaceMask = (float*)pins.Memory(faceMask);
+                native.FaceMaskWidth = (uint)faceMaskWidth;
+                native.FaceMaskHeight = (uint)faceMaskHeight;
             }
             (Face ?? FaceSelection.Largest).Fill(&native);
             return native;

@@ -87,6 +87,10 @@ namespace OmniID.Tests
                 // Beside another picture, which is not looked at.
                 Photo beside = Face(5);
                 beside.Embedding = first;
+                Check.Throws<ArgumentException>(() => beside.SetFaceMask(new float[5], 2, 3), "6 values, not 5");
+                Photo masked = Face(1);
+                masked.SetFaceMask(new float[6], 2, 3);
+                Check.Throws<OmniIdInvalidArgumentException>(() => engine.Encode(new[] { masked }), "only PuLID");
                 Check.SameBits(expected.AsSpan(0, Tokens * Width), Encode(engine, null, beside), "beside a picture");
                 double length = Math.Sqrt(first.Values.ToArray().Sum(value => (double)value * value));
                 float[] unit = first.Values.ToArray().Select(value => (float)(value / length)).ToArray();

@@ -64,3 +64,11 @@ def test_wrong_embeddings(engine):
         engine.encode(omniid.Photo(native_model.picture(1), embedding=wrong))
     with pytest.raises(omniid.InvalidArgumentError, match="form"):
         engine.encode(omniid.FaceEmbedding([1.0] * 512, "glintr100", "unknown"))
+
+
+def test_face_masks_are_for_pulid_alone(engine):
+    for mask in (np.full((48, 64), 255, np.uint8), np.ones((48, 64), bool), np.ones((48, 64))):
+        with pytest.raises(omniid.InvalidArgumentError, match="only PuLID"):
+            engine.encode(omniid.Photo(native_model.picture(1), face_mask=mask))
+    with pytest.raises(omniid.InvalidArgumentError, match="height, width"):
+        engine.encode(omniid.Photo(native_model.picture(1), face_mask=np.ones(5)))
