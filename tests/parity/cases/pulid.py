@@ -139,15 +139,15 @@ def generate(folder, options):
     start(NAME, "models", options)
     layers = options.pulid_layers
     network = randomise_face(IResNet(100, (4, 4, 4, 4, 6), FACE))
-    iresnet_graph(network, folder / "glintr100.onnx", FACE, data="half")
     encoder, tensors = image_encoder(layers)
     save(folder / "eva02.safetensors", tensors)
     pictures = [photo(index) for index in range(2)]
     faces = [planes(align(picture, points)) for picture, points in zip(pictures, LANDMARKS)]
     expected = {}
     crops = np.stack([crop(picture, points) for picture, points in zip(pictures, LANDMARKS)])
-    inputs = (crops.astype(np.float32) - 127.5) / 127.5
-    embeddings = run(folder / "glintr100.onnx", np.ascontiguousarray(inputs.transpose(0, 3, 1, 2)))
+    inputs = np.ascontiguousarray(((crops.astype(np.float32) - 127.5) / 127.5).transpose(0, 3, 1, 2))
+    iresnet_graph(calibrate(network, torch.from_numpy(inputs)), folder / "glintr100.onnx", FACE, data="half")
+    embeddings = run(folder / "glintr100.onnx", inputs)
     expected["embeddings"] = embeddings
     with torch.no_grad():
         best = None
