@@ -18,6 +18,12 @@ type Outcome = Result<(), Box<dyn std::error::Error>>;
 /// made, differ by some 1e-6.
 const LIMIT: f32 = 5e-5;
 
+/// The same behind the face parser. Where the two best scores of a pixel are equal but for the last digits, one of the
+/// 262,144 pixels may be face here and background there: that moves features by 1e-2, tokens by 2e-4. Without the parser
+/// features are another picture's, by more than 1.
+const PARSED_FEATURES: f32 = 2e-2;
+const PARSED_TOKENS: f32 = 1e-3;
+
 const ENCODERS: [&str; 2] = ["pulid_v1", "id_former"];
 const WIDTH: u32 = 176;
 const HEIGHT: u32 = 160;
@@ -53,13 +59,13 @@ fn expected(name: &str) -> Result<Vec<f32>, omniid::Error> {
     Ok(values.to_vec1()?)
 }
 
-fn check(what: &str, got: &[f32], name: &str) -> Outcome {
+fn check(what: &str, got: &[f32], name: &str, limit: f32) -> Outcome {
     let expected = expected(name)?;
     assert_eq!(got.len(), expected.len(), "{what}");
     let difference = got.iter().zip(&expected).map(|(a, b)| (a - b).abs());
     let worst = difference.fold(0.0, |worst: f32, one| if one <= worst { worst } else { one });
-    println!("{what}: {worst:.1e} (limit {LIMIT:.0e})");
-    assert!(worst <= LIMIT, "{what} differs by {worst:.1e}");
+    println!("{what}: {worst:.1e} (limit {limit:.0e})");
+    assert!(worst <= limit, "{what} differs by {worst:.1e}");
     Ok(())
 }
 
@@ -122,14 +128,14 @@ fn tokens_of_photos_equal_the_reference() -> Outcome {
             .flatten()
             .flat_map(|embedding| embedding.values().to_vec())
             .collect();
-        check("embeddings", &embeddings, "embeddings")?;
-        check(encoder, identity.values(), &format!("{encoder}.tokens"))?;
+        check("embeddings", &embeddings, "embeddings", LIMIT)?;
+        check(encoder, identity.values(), &format!("{encoder}.tokens"), PARSED_TOKENS)?;
         // One photo, then the other: the same identity.
         let first = engine.encode(photos().take(1), &EncodeOptions::default())?.identity;
         let both = engine
             .extend(&first, photos().skip(1), &EncodeOptions::default())?
             .identity;
-        check(encoder, both.values(), &format!("{encoder}.tokens"))?;
+        check(encoder, both.values(), &format!("{encoder}.tokens"), PARSED_TOKENS)?;
     }
     Ok(())
 }
@@ -145,11 +151,18 @@ fn the_background_is_white_by_parser_or_mask_and_kept_without() -> Outcome {
     for (index, pixels) in pictures.iter().enumerate() {
         let (white, notes) = features(&with, photo(pixels, index))?;
         assert_eq!(notes, []);
-        check("by the parser", &white, &format!("white.features.{index}"))?;
+        check(
+            "by the parser",
+            &white,
+            &format!("white.features.{index}"),
+            PARSED_FEATURES,
+        )?;
         let (plain, notes) = features(&without, photo(pixels, index))?;
         assert_eq!(notes, [PhotoNote::NoParsing]);
         assert!(notes[0].to_string().contains("no face mask"), "{}", notes[0]);
-        check("without", &plain, &format!("plain.features.{index}"))?;
+        check("without", &plain, &format!("plain.features.{index}"), LIMIT)?;
+        let apart = plain.iter().zip(&white).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(apart > 1.0, "the parser has no effect: {apart}");
     }
     // The host's mask counts, with a parser too.
     let mask = mask();
@@ -157,7 +170,7 @@ fn the_background_is_white_by_parser_or_mask_and_kept_without() -> Outcome {
         let mask = FaceMask::new(WIDTH, HEIGHT, mask.as_slice())?;
         let (masked, notes) = features(engine, photo(&pictures[0], 0).with_face_mask(mask))?;
         assert_eq!(notes, []);
-        check("by the mask", &masked, "masked.features.0")?;
+        check("by the mask", &masked, "masked.features.0", LIMIT)?;
     }
     Ok(())
 }

@@ -2,8 +2,8 @@
 image encoder, tokens. All networks are small and random; crops are OpenCV's, the resize is PyTorch's with antialiasing,
 as torchvision calls it (PuLID `get_id_embedding`).
 
-Where the last digits of scores decide whether a pixel is background, the tests' picture may be another one: of
-several parsers the one is taken whose closest decision is the clearest.
+Where the last digits of scores decide whether a pixel is background, another implementation may see another pixel: of
+several parsers the one is taken whose closest decision is the clearest, and the test allows for one pixel.
 """
 
 import cv2
