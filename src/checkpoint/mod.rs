@@ -15,6 +15,7 @@ mod families;
 mod kind;
 mod licence;
 mod model;
+mod native_model;
 
 pub use crate::encoder::Variant;
 pub use crate::tensor_file::{
@@ -27,4 +28,5 @@ pub use describe::Description;
 pub use kind::{recognise, CheckpointKind, IDENTITY_KEY, NATIVE_KEY};
 pub use licence::Licence;
 pub use model::{LoraPart, Model};
+pub use native_model::InsidePart;
 pub use omniid_kernels::layers::{Initial, TensorSpec, Weights};

@@ -1,7 +1,8 @@
 //! Which published model a checkpoint is, and what it needs beside itself.
 
-use super::kind::{hooks_every_block, CheckpointKind};
+use super::kind::{hooks_every_block, CheckpointKind, NATIVE_KEY};
 use super::licence::Licence;
+use super::native_model::{inside, public_view, InsidePart, Stated};
 use crate::encoder::Variant;
 use crate::error::{Error, Result};
 use crate::lora::is_lora_tensor;
@@ -42,6 +43,8 @@ pub struct Model {
     pub face_parser: Option<&'static str>,
     /// The LoRA that it was trained with.
     pub lora: LoraPart,
+    /// What of all that is inside the file: parts of native checkpoints.
+    pub inside: Vec<InsidePart>,
     /// What the host needs besides, such as a ControlNet.
     pub besides: Option<&'static str>,
     /// The licence of the published weights.
@@ -56,12 +59,16 @@ const SIGLIP: &str = "SigLIP so400m-patch14-384";
 
 impl Model {
     /// The published model that a checkpoint is, by the names and shapes of its tensors; `None` for what is no identity
-    /// adapter and for families without a [`Variant`]. `chosen` decides where two models have the same tensors.
+    /// adapter and for families without a [`Variant`]. `chosen` decides where two models have the same tensors; native
+    /// checkpoints say themselves which model they were made of.
     ///
     /// # Errors
     /// [`Mismatch`](crate::ErrorKind::Mismatch) when the tensors are not those of the chosen variant;
     /// [`Unsupported`](crate::ErrorKind::Unsupported) when there are several adapters in the file.
     pub fn of(checkpoint: &Checkpoint, chosen: Option<Variant>) -> Result<Option<Self>> {
+        if checkpoint.metadata().contains_key(NATIVE_KEY) {
+            return Self::of_native(checkpoint, chosen);
+        }
         if !checkpoint.holds_adapter()? {
             return Ok(None);
         }
@@ -70,16 +77,21 @@ impl Model {
             return Ok(None);
         };
         let variant = chosen.unwrap_or(found[0]);
-        if !found.contains(&variant) {
-            let known = found.iter().map(|variant| format!("{variant} ({:?})", variant.name()));
-            return Err(Error::mismatch(format!(
-                "{}: the variant {:?} is asked for, but the tensors are those of {}",
-                checkpoint.label(),
-                variant.name(),
-                known.collect::<Vec<_>>().join(" or ")
-            )));
-        }
+        check_choice(checkpoint, variant, &found)?;
         Ok(Some(Self::with(variant, found, &view)))
+    }
+
+    fn of_native(checkpoint: &Checkpoint, chosen: Option<Variant>) -> Result<Option<Self>> {
+        let view = public_view(checkpoint)?;
+        let variant = Stated::read(checkpoint).and_then(|stated| stated.variant(variants(&view)));
+        let Some(variant) = variant else {
+            return Ok(None);
+        };
+        check_choice(checkpoint, chosen.unwrap_or(variant), &[variant])?;
+        Ok(Some(Self {
+            inside: inside(checkpoint),
+            ..Self::with(variant, vec![variant], &view)
+        }))
     }
 
     fn with(variant: Variant, found: Vec<Variant>, view: &Checkpoint) -> Self {
@@ -143,6 +155,7 @@ impl Model {
                 false if with_lora => LoraPart::Elsewhere,
                 false => LoraPart::None,
             },
+            inside: Vec::new(),
             besides: match variant {
                 Variant::InstantId => {
                     Some("InstantID's ControlNet, with the same tokens and a picture of five keypoints")
@@ -160,15 +173,20 @@ impl Model {
             let names = self.same_tensors.iter().map(|other| format!("{:?}", other.name()));
             variant += &format!("; {} has the same tensors", names.collect::<Vec<_>>().join(" or "));
         }
+        let with_place = |part, text: String| match self.inside.contains(&part) {
+            true => format!("{text}; in this file"),
+            false => text,
+        };
         let mut lines = vec![("variant", variant), ("made for", self.host.clone())];
         if let Some(encoder) = &self.image_encoder {
-            lines.push(("image encoder", encoder.clone()));
+            lines.push(("image encoder", with_place(InsidePart::ImageEncoder, encoder.clone())));
         }
         if let (Some(network), Some(form)) = (self.face_network, self.face_embedding) {
-            lines.push(("face network", format!("{network}, {form} embedding")));
+            let text = format!("{network}, {form} embedding");
+            lines.push(("face network", with_place(InsidePart::FaceRecogniser, text)));
         }
         if let Some(parser) = self.face_parser {
-            lines.push(("face parser", parser.to_string()));
+            lines.push(("face parser", with_place(InsidePart::FaceParser, parser.to_string())));
         }
         match self.lora {
             LoraPart::Inside => lines.push((
@@ -192,6 +210,22 @@ impl Model {
         lines.push(("licence", format!("{name} ({repository}: {source})")));
         lines
     }
+}
+
+/// Fails for a choice that the file cannot be.
+fn check_choice(checkpoint: &Checkpoint, chosen: Variant, possible: &[Variant]) -> Result<()> {
+    if possible.contains(&chosen) {
+        return Ok(());
+    }
+    let known = possible
+        .iter()
+        .map(|variant| format!("{variant} ({:?})", variant.name()));
+    Err(Error::mismatch(format!(
+        "{}: the variant {:?} is asked for, but the tensors are those of {}",
+        checkpoint.label(),
+        chosen.name(),
+        known.collect::<Vec<_>>().join(" or ")
+    )))
 }
 
 /// The published models that have the tensors of an adapter, the one that is taken first; `None` for anything else.

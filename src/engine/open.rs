@@ -325,10 +325,7 @@ fn native(checkpoint: &Checkpoint, options: &EngineOptions) -> Result<Parts> {
         adapter.layout.check_host(host)?;
     }
     if let Some(chosen) = options.variant {
-        return Err(Error::invalid(format!(
-            "native checkpoint: variant {} is chosen, but the file says itself what it is",
-            chosen.name()
-        )));
+        variant::check_native(&config.encoder, chosen)?;
     }
     let crop = default_crop(config.crop, &config.encoder);
     let recogniser = match given_recogniser(options)? {

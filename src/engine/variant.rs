@@ -31,8 +31,10 @@ pub(super) fn resolve(
             )
         }
         Some(Variant::InstantXFlux) => config.kind() == EncoderKind::InstantXFlux,
-        // Their tensors are those of no other model.
-        Some(_) => true,
+        Some(Variant::InstantXSd35) => config.kind() == EncoderKind::TimeResampler,
+        Some(Variant::PulidV1) => config.kind() == EncoderKind::PulidV1,
+        Some(Variant::PulidV11 | Variant::PulidFlux) => config.kind() == EncoderKind::IdFormer,
+        Some(Variant::WithAnyone) => config.kind() == EncoderKind::WithAnyone,
     };
     if let (Some(chosen), false) = (chosen, is_possible) {
         return Err(Error::invalid(format!(
@@ -71,4 +73,23 @@ pub(super) fn resolve(
         }
         config => config,
     })
+}
+
+/// Fails unless a native checkpoint, which says itself what it is, is the model that is chosen.
+pub(super) fn check_native(config: &EncoderConfig, chosen: Variant) -> Result<()> {
+    let resolved = resolve(config.clone(), Some(chosen), None)?;
+    if resolved == *config {
+        return Ok(());
+    }
+    let own = match config {
+        EncoderConfig::FaceIdPlus(_) if chosen == Variant::FaceIdPlusV2 => Variant::FaceIdPlus,
+        EncoderConfig::FaceIdPlus(_) => Variant::FaceIdPlusV2,
+        EncoderConfig::InstantId(_) => Variant::InstantId,
+        _ => Variant::FaceIdPortraitUnnorm,
+    };
+    Err(Error::invalid(format!(
+        "native checkpoint: variant {} is chosen, but the file says that it is {} ({own})",
+        chosen.name(),
+        own.name()
+    )))
 }
