@@ -2197,8 +2197,10 @@ typedef struct omniid_inject_call {
    */
   const omniid_tensor *query;
   /**
-   * What the identities' attention is added to: the layer's text attention before its output projection. It has the
-   * shape, number type and device of the query and must not overlap it.
+   * What the identities' attention is added to. It has the shape, number type and device of the query and must not
+   * overlap it. In a UNet: the layer's text attention, before its output projection. In FLUX with XLabs' adapter: the
+   * image stream behind the block, after its MLP was added; the query is that of the image, after the block's
+   * normalisation and before RoPE. With InstantX's adapter for FLUX: the attention, before its output projection.
    */
   omniid_tensor *output;
   /**
@@ -2214,7 +2216,7 @@ typedef struct omniid_inject_call {
    */
   const int32_t *roles;
   /**
-   * Number of roles: 0 or the batch size.
+   * Number of roles: 0, the batch size, or 1 for one role of all rows.
    */
   size_t role_count;
   /**
@@ -2250,11 +2252,22 @@ typedef struct omniid_inject_call {
    * The values that the layer makes of the image. As image_keys; both or none.
    */
   const omniid_tensor *image_values;
+  /**
+   * Which part of the work this call does, below part_count. For hosts whose own threads share a layer: each makes the
+   * same call with a part of its own, at any time, and the parts together give to the bit what one whole call gives. A
+   * part works on the calling thread; one with PuLID's orthogonal injection is whole batch rows, and parts beyond the
+   * batch do nothing. An error of one part leaves the others' results. Only on the CPU. Default: 0.
+   */
+  uint32_t part;
+  /**
+   * Number of parts. 0 and 1: the whole call, shared by the library's own threads. Default: 0.
+   */
+  uint32_t part_count;
 } omniid_inject_call;
 
 /** Initialises an omniid_inject_call. */
 #define OMNIID_INJECT_CALL_INIT { sizeof(omniid_inject_call), 1.0f, 0, NULL, NULL, 0, 0, NULL, 0, 0.0f, 0.0f, \
-  0, 0, 1, NULL, NULL }
+  0, 0, 1, NULL, NULL, 0, 0 }
 
 /**
  * Adds the identities' attention to a layer's output, in place:
@@ -2272,13 +2285,14 @@ typedef struct omniid_inject_call {
  *
  * Fails with `OMNIID_STATUS_MISMATCH` when shapes or number types of query, output and layer differ and for an adapter
  * of the residual stream (omniid_inject_residual), with `OMNIID_STATUS_INVALID_ARGUMENT` for a layer that does not
- * exist, a query that is not finite (naming its row), a sigma that an SD3.5 conditioning has no timestep for, and image
- * keys or values that are missing there or given elsewhere, and with `OMNIID_STATUS_UNSUPPORTED` when the tensors are
+ * exist, a query that is not finite (naming layer and row), a sigma that an SD3.5 conditioning has no timestep for, and
+ * image keys or values that are missing there or given elsewhere, and with `OMNIID_STATUS_UNSUPPORTED` when the tensors are
  * not where the keys and values are.
  *
  * The caller's part:
  * `conditioning` is a live conditioning; `call` is initialised with OMNIID_INJECT_CALL_INIT; query and output describe
- * memory that is readable and, for output, writable, and that no other thread writes during the call.
+ * memory that is readable and, for output, writable, and that no other thread writes during the call, except other parts
+ * of the same call.
  */
 omniid_status omniid_inject(const omniid_conditioning *conditioning,
                             const omniid_inject_call *call);
@@ -2320,7 +2334,7 @@ typedef struct omniid_residual_call {
    */
   const int32_t *roles;
   /**
-   * Number of roles: 0 or the batch size.
+   * Number of roles: 0, the batch size, or 1 for one role of all rows.
    */
   size_t role_count;
   /**

@@ -81,6 +81,8 @@ pub const GRAPH_TOKENS: Remedy = Remedy::new(
 );
 /// Tensors on another device than the engine.
 pub const TENSOR_PLACE: Remedy = Remedy::new("tensor-place", "copy the tensor there or open the engine where it is");
+/// A part of a call on a GPU.
+pub const WHOLE_CALL: Remedy = Remedy::new("whole-call", "make one call for the whole layer, with one part");
 /// A query for an adapter of the residual stream.
 pub const INJECT_RESIDUAL: Remedy = Remedy::new(
     "residual-adapter",

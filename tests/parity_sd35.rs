@@ -138,17 +138,23 @@ impl Case {
                     view
                 }
             });
-            let out = TensorViewMut::contiguous(&mut output, shape).unwrap();
-            let out = if heads_first { out.transpose(1, 2).unwrap() } else { out };
-            let call = InjectCall::new(layer, q, out)
-                .with_image_keys(k)
-                .with_image_values(v)
-                .with_roles(&[Role::Unconditional, Role::Conditional])
-                .with_step(Step {
-                    sigma: Some(f64::from(self.timesteps[place]) / 1000.0),
-                    fraction: None,
-                });
-            conditioning.inject(call).unwrap();
+            // Whole, and by two threads of the host one after the other.
+            let parts = 1 + place % 2;
+            for part in 0..parts {
+                let out = TensorViewMut::contiguous(&mut output, shape).unwrap();
+                let out = if heads_first { out.transpose(1, 2).unwrap() } else { out };
+                let call = InjectCall::new(layer, q, out)
+                    .with_image_keys(k)
+                    .with_image_values(v)
+                    .with_roles(&[Role::Unconditional, Role::Conditional])
+                    .with_step(Step {
+                        sigma: Some(f64::from(self.timesteps[place]) / 1000.0),
+                        fraction: None,
+                    })
+                    .with_part(part)
+                    .with_part_count(parts);
+                conditioning.inject(call).unwrap();
+            }
             assert!(delta.iter().any(|x| x.abs() > 0.05), "the adapter has no effect");
             for (a, b) in delta.iter().zip(&output) {
                 worst = worst.max((a - b.widen()).abs() / a.abs().max(1.0));

@@ -38,8 +38,10 @@ pub struct omniid_inject_call {
     pub layer: usize,
     /// The layer's queries: f32, f16 or bf16, with any strides that are not negative.
     pub query: *const omniid_tensor,
-    /// What the identities' attention is added to: the layer's text attention before its output projection. It has the
-    /// shape, number type and device of the query and must not overlap it.
+    /// What the identities' attention is added to. It has the shape, number type and device of the query and must not
+    /// overlap it. In a UNet: the layer's text attention, before its output projection. In FLUX with XLabs' adapter: the
+    /// image stream behind the block, after its MLP was added; the query is that of the image, after the block's
+    /// normalisation and before RoPE. With InstantX's adapter for FLUX: the attention, before its output projection.
     pub output: *mut omniid_tensor,
     /// Order of the dimensions of query and output, OMNIID_LAYOUT_... Default: rows first.
     pub layout: i32,
@@ -47,7 +49,7 @@ pub struct omniid_inject_call {
     pub flags: u32,
     /// The side of guidance of each batch row, OMNIID_ROLE_..., in any order. Default: all rows are conditional.
     pub roles: *const i32,
-    /// Number of roles: 0 or the batch size.
+    /// Number of roles: 0, the batch size, or 1 for one role of all rows.
     pub role_count: usize,
     /// Noise level of the step; not looked at without OMNIID_INJECT_FLAG_SIGMA. Needed by identities that are limited to
     /// a range of it, and by conditionings for several timesteps (SD3.5), where it is a thousandth of the timestep.
@@ -68,6 +70,13 @@ pub struct omniid_inject_call {
     pub image_keys: *const omniid_tensor,
     /// The values that the layer makes of the image. As image_keys; both or none.
     pub image_values: *const omniid_tensor,
+    /// Which part of the work this call does, below part_count. For hosts whose own threads share a layer: each makes the
+    /// same call with a part of its own, at any time, and the parts together give to the bit what one whole call gives. A
+    /// part works on the calling thread; one with PuLID's orthogonal injection is whole batch rows, and parts beyond the
+    /// batch do nothing. An error of one part leaves the others' results. Only on the CPU. Default: 0.
+    pub part: u32,
+    /// Number of parts. 0 and 1: the whole call, shared by the library's own threads. Default: 0.
+    pub part_count: u32,
 }
 
 // SAFETY: `repr(C)`, size first, no padding, numbers and pointers.
@@ -147,13 +156,14 @@ pub(crate) fn stream(number: i64, place: Place) -> Result<HostStream> {
 ///
 /// Fails with `OMNIID_STATUS_MISMATCH` when shapes or number types of query, output and layer differ and for an adapter
 /// of the residual stream (omniid_inject_residual), with `OMNIID_STATUS_INVALID_ARGUMENT` for a layer that does not
-/// exist, a query that is not finite (naming its row), a sigma that an SD3.5 conditioning has no timestep for, and image
-/// keys or values that are missing there or given elsewhere, and with `OMNIID_STATUS_UNSUPPORTED` when the tensors are
+/// exist, a query that is not finite (naming layer and row), a sigma that an SD3.5 conditioning has no timestep for, and
+/// image keys or values that are missing there or given elsewhere, and with `OMNIID_STATUS_UNSUPPORTED` when the tensors are
 /// not where the keys and values are.
 ///
 /// # Safety
 /// `conditioning` is a live conditioning; `call` is initialised with OMNIID_INJECT_CALL_INIT; query and output describe
-/// memory that is readable and, for output, writable, and that no other thread writes during the call.
+/// memory that is readable and, for output, writable, and that no other thread writes during the call, except other parts
+/// of the same call.
 #[export]
 pub unsafe extern "C" fn omniid_inject(
     conditioning: *const omniid_conditioning,
@@ -195,6 +205,8 @@ pub unsafe extern "C" fn omniid_inject(
         .with_latent(latent_size(call.latent_height, call.latent_width)?)
         .with_scale(call.scale)
         .with_check_query(call.flags & OMNIID_INJECT_FLAG_UNCHECKED == 0)
-        .with_stream(stream);
+        .with_stream(stream)
+        .with_part(call.part as usize)
+        .with_part_count(call.part_count.max(1) as usize);
     handle.conditioning.inject(call)
 }

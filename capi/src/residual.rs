@@ -32,7 +32,7 @@ pub struct omniid_residual_call {
     pub output: *mut omniid_tensor,
     /// The side of guidance of each batch row, OMNIID_ROLE_..., in any order. Default: all rows are conditional.
     pub roles: *const i32,
-    /// Number of roles: 0 or the batch size.
+    /// Number of roles: 0, the batch size, or 1 for one role of all rows.
     pub role_count: usize,
     /// Noise level of the step; not looked at without OMNIID_INJECT_FLAG_SIGMA. Needed by identities that are limited to
     /// a range of it.

@@ -231,7 +231,7 @@ struct InjectCall {
     TensorView output;                  ///< What is added to: shape, type and device of the query; no overlap.
     float scale = 1.0F;                 ///< Multiplies every identity's weight.
     Layout layout = Layout::rows_first; ///< Order of the dimensions.
-    span<const Role> roles{};           ///< Of each batch row; empty: all are conditional.
+    span<const Role> roles{};           ///< Of each batch row, or one of all; empty: all are conditional.
     std::optional<double> sigma{};      ///< Noise level of the step, for identities limited to a range of it.
     std::optional<double> fraction{};   ///< Fraction of sampling that is done, likewise.
     std::uint32_t latent_height = 0;    ///< Height of the latent image, for identities with a mask.
@@ -240,6 +240,8 @@ struct InjectCall {
     bool unchecked = false;             ///< Do not look for values in the query that are not finite.
     std::optional<TensorView> image_keys{};   ///< SD3.5: the layer's keys of the image, before it normalises them.
     std::optional<TensorView> image_values{}; ///< SD3.5: the layer's values of the image.
+    std::uint32_t part = 0;       ///< Which part of the work this call does, for hosts whose own threads share a layer.
+    std::uint32_t part_count = 1; ///< Number of parts; 1: the whole call. See omniid_inject_call.
 
     /// A call with the defaults above.
     InjectCall(std::size_t layer_, const TensorView &query_, const TensorView &output_) noexcept
@@ -252,7 +254,7 @@ struct ResidualCall {
     TensorView output;                ///< What is added to, `[batch, image tokens, hidden]`; read, too, without `hidden`.
     std::optional<TensorView> hidden; ///< The hidden state, if not the output: the same tensor, or one without overlap.
     float scale = 1.0F;               ///< Multiplies every identity's weight.
-    span<const Role> roles{};         ///< Of each batch row; empty: all are conditional.
+    span<const Role> roles{};         ///< Of each batch row, or one of all; empty: all are conditional.
     std::optional<double> sigma{};    ///< Noise level of the step, for identities limited to a range of it.
     std::optional<double> fraction{}; ///< Fraction of sampling that is done, likewise.
     std::uint32_t latent_height = 0;  ///< Height of the latent image, for identities with a mask.
@@ -303,6 +305,8 @@ class Conditioning : public detail::Handle<omniid_conditioning, omniid_condition
         // An enumeration with this underlying type has its representation.
         c.roles = call.roles.empty() ? nullptr : reinterpret_cast<const std::int32_t *>(call.roles.data());
         c.role_count = call.roles.size();
+        c.part = call.part;
+        c.part_count = call.part_count;
         place(call, c);
         return detail::finish(omniid_inject(get(), &c));
     }

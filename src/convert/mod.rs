@@ -7,17 +7,20 @@
 //! | native Omni-ID checkpoint | [`to_full_face`]: a full-face IP-Adapter | diffusers, ComfyUI |
 //! | IP-Adapter FaceID, or native file of one | [`to_lora`]: its LoRA, as kohya or diffusers file | any host |
 //! | identities | [`Embeddings`]: precomputed image embeddings | diffusers, ComfyUI |
+//! | an identity | [`to_gguf`]: tokens as the adapter's key and value projections read them | hosts on ggml |
 //!
 //! Tensors are streamed from file to file; nothing larger than one tensor is held in memory. Files are written in
 //! one step or not at all.
 
 mod embeddings;
 mod full_face;
+mod gguf;
 mod lora;
 mod native;
 
 pub use crate::tensor_file::{torch_to_bytes, DenseTensor, TorchObject};
 pub use embeddings::{mean_identity, Embeddings, Negative, EMBEDDINGS_KEY};
 pub use full_face::{to_full_face, to_full_face_with_progress};
+pub use gguf::{to_gguf, GgufTokens, GGUF_TOKENS, GGUF_UNCONDITIONAL_TOKENS};
 pub use lora::{to_lora, to_lora_with_progress};
 pub use native::{to_native, to_native_with_progress, Converted, NativeOptions};

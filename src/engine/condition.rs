@@ -187,6 +187,28 @@ impl Engine {
         Ok((to_host(unconditional)?, to_host(own)?))
     }
 
+    /// What the adapter's key and value projections read, of the unconditional side and of the identity, each
+    /// `[tokens, context]`, f32 in host memory: [`context_tokens`](Self::context_tokens) behind the adapter's own
+    /// projection (Omni-ID, full-face), if it has one. For hosts that project keys and values themselves.
+    ///
+    /// # Errors
+    /// As there, and [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for an adapter of the residual stream, one
+    /// whose keys depend on the timestep, and a checkpoint without an adapter.
+    pub fn host_tokens(&self, identity: &Identity) -> Result<(Tensor, Tensor)> {
+        let adapter = self.adapter()?;
+        if adapter.is_residual() || adapter.time_width().is_some() {
+            return Err(Error::unsupported(
+                "tokens for a host: this adapter's keys and values are not a projection of tokens alone",
+            ));
+        }
+        let (unconditional, own) = self.context_tokens(identity)?;
+        let project = |tokens: &Tensor| -> Result<Tensor> {
+            let context = adapter.context(&self.place(tokens)?)?;
+            Ok(context.to_dtype(DType::F32)?.to_device(&Device::Cpu)?.contiguous()?)
+        };
+        Ok((project(&unconditional)?, project(&own)?))
+    }
+
     /// The adapter, read at the first call and kept.
     ///
     /// No lock is held meanwhile: of two threads that need it first at the same time both read it, and one of the two

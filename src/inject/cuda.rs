@@ -1,6 +1,6 @@
 //! Injection into memory of a GPU, on the host's stream.
 
-use super::InjectCall;
+use super::{role_of, InjectCall};
 use crate::conditioning::Conditioning;
 use crate::cuda::{self, AttentionRow, DeviceState, QueryWeights};
 use crate::error::Result;
@@ -12,7 +12,7 @@ pub(super) fn inject(conditioning: &Conditioning, state: &DeviceState, mut call:
         let mask = pass.mask.map(|mask| state.mask(mask)).transpose()?;
         let rows: Vec<_> = (0..batch)
             .filter_map(|batch| {
-                let role = call.roles.get(batch).copied().unwrap_or_default();
+                let role = role_of(call.roles, batch);
                 let pair = pass.entry.side(role)?;
                 Some(AttentionRow {
                     batch,

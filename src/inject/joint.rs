@@ -4,7 +4,7 @@
 //! identity's follow the image's, and the attention is added to the host's output.
 
 use super::cpu::{check_finite, with_set};
-use super::{InjectCall, Pass};
+use super::{role_of, InjectCall, Pass};
 use crate::adapter::JOINT_EPSILON;
 use crate::conditioning::{Conditioning, Joint, Role};
 use crate::error::{Error, Result};
@@ -46,15 +46,29 @@ impl<'a> InjectCall<'a> {
 pub(super) fn inject(conditioning: &Conditioning, joint: &Joint, mut call: InjectCall<'_>) -> Result<()> {
     let image = call.image(conditioning.host().layer(call.layer)?)?;
     let norms = joint.norms(call.layer)?;
+    let name = conditioning.layer_name(call.layer)?;
+    let (part, part_count) = (call.part, call.part_count);
     let mut unchecked = call.check_query;
-    for pass in conditioning.passes(&call)? {
-        if std::mem::take(&mut unchecked) {
-            check_finite(&call.query)?;
+    let mut work = || {
+        for pass in conditioning.passes(&call)? {
+            if std::mem::take(&mut unchecked) {
+                check_finite(name, &call.query, 0)?;
+            }
+            let layer = Layer {
+                joint,
+                norms,
+                image,
+                part,
+                part_count,
+            };
+            layer.attend(call.query, &mut call.output, call.roles, &pass?)?;
         }
-        let layer = Layer { joint, norms, image };
-        layer.attend(call.query, &mut call.output, call.roles, &pass?)?;
+        Ok(())
+    };
+    match part_count > 1 {
+        true => ThreadPool::in_place(work),
+        false => work(),
     }
-    Ok(())
 }
 
 struct Layer<'a> {
@@ -62,6 +76,9 @@ struct Layer<'a> {
     /// Of queries and of keys.
     norms: &'a [Vec<f32>; 2],
     image: KeyValue<TensorView<'a>>,
+    /// Every `part_count`th head is worked on, from `part` on.
+    part: usize,
+    part_count: usize,
 }
 
 impl Layer<'_> {
@@ -75,7 +92,7 @@ impl Layer<'_> {
     ) -> Result<()> {
         let shape @ [batch, ..] = query.shape();
         for row in 0..batch {
-            let role = roles.get(row).copied().unwrap_or_default();
+            let role = role_of(roles, row);
             let Some(pair) = pass.entry.side(role) else {
                 continue;
             };
@@ -101,7 +118,7 @@ impl Layer<'_> {
         self.joint.memory.with((rows + 2 * all) * width, |memory| {
             let (queries, memory) = memory.split_at_mut(rows * width);
             let (keys, values) = memory.split_at_mut(all * width);
-            for head in 0..heads {
+            for head in (self.part..heads).step_by(self.part_count) {
                 widen(query, row, head, queries)?;
                 rms_norm(pool, queries, query_norm, JOINT_EPSILON as f32)?;
                 let (own, other) = keys.split_at_mut(rows * width);

@@ -24,6 +24,7 @@ use crate::error::{Error, Result};
 use crate::host::HostLayer;
 use crate::remedy;
 use crate::setters::setters;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// One call of [`Conditioning::inject`]: one attention layer at one step.
@@ -36,8 +37,11 @@ pub struct InjectCall<'a> {
     /// with any strides. Memory in the order `[batch, heads, rows, head_dim]` is described as it lies and
     /// [transposed](TensorView::transpose).
     pub query: TensorView<'a>,
-    /// What the identity's attention is added to: the layer's text attention, before its output projection. Same
-    /// shape, number type and place as the query.
+    /// What the identity's attention is added to. Same shape, number type and place as the query.
+    ///
+    /// In a UNet: the layer's text attention, before its output projection. In FLUX with XLabs' adapter: the image
+    /// stream behind the block, after its MLP was added; the query is that of the image, after the block's
+    /// normalisation and before RoPE. With InstantX' adapter for FLUX: the attention, before its output projection.
     pub output: TensorViewMut<'a>,
     /// The keys that the layer makes of the image, before its own normalisation: of the query's shape, number type and
     /// place. Needed where [`Conditioning::needs_image_keys`] says so (SD3.5), with [`image_values`](Self::image_values);
@@ -47,7 +51,8 @@ pub struct InjectCall<'a> {
     pub image_values: Option<TensorView<'a>>,
     /// Where sampling stands. Needed only by identities that are limited to a step range.
     pub step: Step,
-    /// The side of guidance of each batch row, in any order; empty means that all rows are conditional.
+    /// The side of guidance of each batch row, in any order; a single one is that of all rows, none means that all are
+    /// conditional.
     pub roles: &'a [Role],
     /// Height and width of the latent picture. Needed only by identities with a mask.
     pub latent: Option<(usize, usize)>,
@@ -58,6 +63,16 @@ pub struct InjectCall<'a> {
     pub check_query: bool,
     /// The CUDA stream that the host has queued the query on and will read the output on. Ignored on the CPU.
     pub stream: HostStream,
+    /// Which part of the work this call does, below `part_count`. For hosts whose own threads share a layer: each makes
+    /// the same call with a part of its own, at the same time or not, and the parts together give to the bit what one
+    /// whole call gives. A part works on the calling thread. Only on the CPU.
+    ///
+    /// A part is a range of image tokens. Where all tokens depend on each other
+    /// ([`Injection`](crate::conditioning::Injection)), it is whole batch rows, and parts beyond the batch do nothing;
+    /// for SD3.5 it is whole heads.
+    pub part: usize,
+    /// How many parts there are; 1 for a whole call, on the library's own threads.
+    pub part_count: usize,
 }
 
 impl<'a> InjectCall<'a> {
@@ -76,6 +91,8 @@ impl<'a> InjectCall<'a> {
             scale: 1.0,
             check_query: true,
             stream: HostStream::default(),
+            part: 0,
+            part_count: 1,
         }
     }
 
@@ -155,9 +172,9 @@ impl<'a> InjectCall<'a> {
                 output.element()
             )));
         }
-        if !self.roles.is_empty() && self.roles.len() != batch {
+        if self.roles.len() > 1 && self.roles.len() != batch {
             return Err(Error::invalid(format!(
-                "layer {:?}: {} roles for {batch} batch rows; one per row or none",
+                "layer {:?}: {} roles for {batch} batch rows; one per row, one for all or none",
                 layer.name,
                 self.roles.len()
             )));
@@ -168,7 +185,28 @@ impl<'a> InjectCall<'a> {
                 self.scale
             )));
         }
+        if self.part >= self.part_count {
+            return Err(Error::invalid(format!(
+                "layer {:?}: part {} of {}; parts are counted from 0",
+                layer.name, self.part, self.part_count
+            )));
+        }
+        if self.part_count > 1 && here != Place::Cpu {
+            return Err(Error::unsupported(format!(
+                "layer {:?}: part {} of {} on {here}; only calls on the CPU are divided",
+                layer.name, self.part, self.part_count
+            ))
+            .with_remedy(remedy::WHOLE_CALL));
+        }
         Ok(())
+    }
+}
+
+/// The role of a batch row: its own, the one of all rows, or conditional.
+fn role_of(roles: &[Role], row: usize) -> Role {
+    match roles {
+        [all] => *all,
+        each => each.get(row).copied().unwrap_or_default(),
     }
 }
 
@@ -181,6 +219,8 @@ setters!(InjectCall<'a> {
     with_scale: scale = plain f32,
     with_check_query: check_query = plain bool,
     with_stream: stream = plain HostStream,
+    with_part: part = plain usize,
+    with_part_count: part_count = plain usize,
 });
 
 /// One identity's part in one call.
@@ -190,6 +230,15 @@ struct Pass<'a> {
     factor: f32,
     /// One more factor per image token.
     mask: Option<Arc<[f32]>>,
+    /// The image tokens to work on.
+    tokens: Range<usize>,
+}
+
+impl Pass<'_> {
+    /// The mask's factors of the image tokens to work on.
+    fn weights(&self) -> Option<&[f32]> {
+        self.mask.as_deref().and_then(|mask| mask.get(self.tokens.clone()))
+    }
 }
 
 impl Conditioning {
@@ -206,9 +255,10 @@ impl Conditioning {
     ///
     /// # Errors
     /// The output is untouched after an error, except one of kind [`Device`](crate::ErrorKind::Device), which the GPU's
-    /// driver reports. [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for a layer that does not exist, an empty
+    /// driver reports; of a call in parts each looks at the queries that it uses, and the others may have written. [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for a layer that does not exist, an empty
     /// tensor, another number of roles than batch rows, a scale that is not finite, a query that is not finite (naming
-    /// batch row and token), a missing step position or latent size, or image tokens that do not fit the latent size;
+    /// layer, batch row and token), a missing step position or latent size, a part beyond the part count, or image
+    /// tokens that do not fit the latent size;
     /// [`Mismatch`](crate::ErrorKind::Mismatch) when heads, shapes or number types of query, output and layer differ,
     /// and for a stream of another device; [`Unsupported`](crate::ErrorKind::Unsupported) when query or output are not
     /// where the keys and values are.
@@ -262,6 +312,7 @@ impl Conditioning {
                 entry,
                 factor: entry.factor * scale,
                 mask: mask.map(|mask| mask.factors(rows, latent)).transpose()?,
+                tokens: 0..rows,
             }))
         };
         // Also computes the masks, so that none is left for the second round.

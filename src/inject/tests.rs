@@ -1,4 +1,5 @@
 mod orthogonal;
+mod parts;
 
 use super::*;
 use crate::adapter::{Adapter, AdapterLayer, Linear};
@@ -345,7 +346,12 @@ fn a_query_that_is_not_finite_is_named_and_nothing_is_written() {
         query[COUNT / 2 + 17 * 24 + 3] = bad;
         let error = error(&conditioning, &query, |_| {});
         assert_eq!(error.kind(), ErrorKind::InvalidArgument);
-        assert!(error.message().contains("batch row 1, token 17"), "{error}");
+        assert!(
+            error
+                .message()
+                .contains("layer \"layer1\": the query of batch row 1, token 17"),
+            "{error}"
+        );
     }
     // Switched off, the damage stays in that row.
     let found = added(&conditioning, &query, |call| call.check_query = false);
@@ -367,7 +373,7 @@ fn calls_that_do_not_fit_are_refused() {
     assert!(message(&|_| {}).contains("latent height and width"));
     assert!(message(&|call| call.latent = Some((7, 8))).contains("48 image tokens"));
     assert!(message(&|call| call.layer = 2).contains("no layer 2"));
-    assert!(message(&|call| call.roles = &[Role::Conditional]).contains("1 roles for 2 batch rows"));
+    assert!(message(&|call| call.roles = &[Role::Conditional; 3]).contains("3 roles for 2 batch rows"));
     assert!(message(&|call| call.scale = f32::NAN).contains("NaN"));
     let view = |shape| TensorView::contiguous(&query, shape).unwrap();
     let refused = |call: InjectCall<'_>| conditioning.inject(call).unwrap_err();

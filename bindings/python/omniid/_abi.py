@@ -1279,8 +1279,10 @@ class omniid_inject_call(ctypes.Structure):
     layer: int
     #: The layer's queries: f32, f16 or bf16, with any strides that are not negative.
     query: ctypes._Pointer[omniid_tensor] | ctypes.Array[omniid_tensor] | None
-    #: What the identities' attention is added to: the layer's text attention before its output projection. It has the
-    #: shape, number type and device of the query and must not overlap it.
+    #: What the identities' attention is added to. It has the shape, number type and device of the query and must not
+    #: overlap it. In a UNet: the layer's text attention, before its output projection. In FLUX with XLabs' adapter: the
+    #: image stream behind the block, after its MLP was added; the query is that of the image, after the block's
+    #: normalisation and before RoPE. With InstantX's adapter for FLUX: the attention, before its output projection.
     output: ctypes._Pointer[omniid_tensor] | ctypes.Array[omniid_tensor] | None
     #: Order of the dimensions of query and output, OMNIID_LAYOUT_... Default: rows first.
     layout: int
@@ -1288,7 +1290,7 @@ class omniid_inject_call(ctypes.Structure):
     flags: int
     #: The side of guidance of each batch row, OMNIID_ROLE_..., in any order. Default: all rows are conditional.
     roles: ctypes._Pointer[c_int32] | ctypes.Array[c_int32] | None
-    #: Number of roles: 0 or the batch size.
+    #: Number of roles: 0, the batch size, or 1 for one role of all rows.
     role_count: int
     #: Noise level of the step; not looked at without OMNIID_INJECT_FLAG_SIGMA. Needed by identities that are limited to
     #: a range of it, and by conditionings for several timesteps (SD3.5), where it is a thousandth of the timestep.
@@ -1309,6 +1311,13 @@ class omniid_inject_call(ctypes.Structure):
     image_keys: ctypes._Pointer[omniid_tensor] | ctypes.Array[omniid_tensor] | None
     #: The values that the layer makes of the image. As image_keys; both or none.
     image_values: ctypes._Pointer[omniid_tensor] | ctypes.Array[omniid_tensor] | None
+    #: Which part of the work this call does, below part_count. For hosts whose own threads share a layer: each makes
+    #: the same call with a part of its own, at any time, and the parts together give to the bit what one whole call
+    #: gives. A part works on the calling thread; one with PuLID's orthogonal injection is whole batch rows, and parts
+    #: beyond the batch do nothing. An error of one part leaves the others' results. Only on the CPU. Default: 0.
+    part: int
+    #: Number of parts. 0 and 1: the whole call, shared by the library's own threads. Default: 0.
+    part_count: int
 
     _fields_ = [
         ("struct_size", c_uint32),
@@ -1327,6 +1336,8 @@ class omniid_inject_call(ctypes.Structure):
         ("stream", c_int64),
         ("image_keys", POINTER(omniid_tensor)),
         ("image_values", POINTER(omniid_tensor)),
+        ("part", c_uint32),
+        ("part_count", c_uint32),
     ]
 
     @classmethod
@@ -1357,7 +1368,7 @@ class omniid_residual_call(ctypes.Structure):
     output: ctypes._Pointer[omniid_tensor] | ctypes.Array[omniid_tensor] | None
     #: The side of guidance of each batch row, OMNIID_ROLE_..., in any order. Default: all rows are conditional.
     roles: ctypes._Pointer[c_int32] | ctypes.Array[c_int32] | None
-    #: Number of roles: 0 or the batch size.
+    #: Number of roles: 0, the batch size, or 1 for one role of all rows.
     role_count: int
     #: Noise level of the step; not looked at without OMNIID_INJECT_FLAG_SIGMA. Needed by identities that are limited to
     #: a range of it.
@@ -2281,14 +2292,15 @@ class Functions:
 
             Fails with `OMNIID_STATUS_MISMATCH` when shapes or number types of query, output and layer differ and
             for an adapter of the residual stream (omniid_inject_residual), with `OMNIID_STATUS_INVALID_ARGUMENT`
-            for a layer that does not exist, a query that is not finite (naming its row), a sigma that an SD3.5
-            conditioning has no timestep for, and image keys or values that are missing there or given elsewhere,
-            and with `OMNIID_STATUS_UNSUPPORTED` when the tensors are not where the keys and values are.
+            for a layer that does not exist, a query that is not finite (naming layer and row), a sigma that an
+            SD3.5 conditioning has no timestep for, and image keys or values that are missing there or given
+            elsewhere, and with `OMNIID_STATUS_UNSUPPORTED` when the tensors are not where the keys and values
+            are.
 
             The caller's part:
             `conditioning` is a live conditioning; `call` is initialised with OMNIID_INJECT_CALL_INIT; query and
             output describe memory that is readable and, for output, writable, and that no other thread writes
-            during the call.
+            during the call, except other parts of the same call.
             """,
         )
         self.omniid_inject_residual: Callable[..., int] = _bind(

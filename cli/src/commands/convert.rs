@@ -6,7 +6,7 @@ use crate::input::{self, Input};
 use crate::output::{self, bytes_text, Target};
 use crate::progress::{with_bar, Bar};
 use omniid::convert::{self, Converted, Embeddings, NativeOptions, Negative};
-use omniid::engine::EngineOptions;
+use omniid::engine::{Engine, EngineOptions};
 use omniid::identity::Identity;
 use omniid::lora::LoraFormat;
 use omniid::Precision;
@@ -21,6 +21,7 @@ Examples:
   omniid convert full-face -c omniid-sd15.safetensors -o omniid-full-face_sd15.safetensors
   omniid convert lora-kohya -c ip-adapter-faceid-plusv2_sd15.bin -o faceid-plusv2_sd15_lora.safetensors
   omniid convert diffusers anna.omniid -o anna.safetensors
+  omniid convert gguf anna.omniid -c omniid-sd15.safetensors -o anna.gguf
   omniid convert comfyui anna.omniid -o anna.ipadpt --negative-output anna-negative.ipadpt";
 
 #[derive(clap::Args)]
@@ -44,6 +45,8 @@ enum Kind {
     Diffusers(DiffusersArgs),
     /// Identities to image embeddings (.ipadpt) for ComfyUI.
     Comfyui(ComfyUiArgs),
+    /// An identity to tokens in a GGUF file, for hosts on ggml that project keys and values themselves.
+    Gguf(GgufArgs),
 }
 
 /// Where the result goes and how it is reported.
@@ -152,6 +155,23 @@ struct ComfyUiArgs {
     output: OutputArgs,
 }
 
+#[derive(clap::Args)]
+struct GgufArgs {
+    /// An identity of the checkpoint's model.
+    #[arg(value_name = "IDENTITY")]
+    identity: PathBuf,
+    /// An identity for the unconditional side [default: what the checkpoint's own code takes].
+    #[arg(long, value_name = "IDENTITY")]
+    negative: Option<PathBuf>,
+    /// Number type in the file.
+    #[arg(long, value_name = "TYPE", default_value = "f32", value_parser = identity_precisions())]
+    dtype: Precision,
+    #[command(flatten)]
+    output: OutputArgs,
+    #[command(flatten)]
+    model: ModelArgs,
+}
+
 pub fn run(args: Args) -> Outcome {
     match args.kind {
         Kind::Native(args) => native(args),
@@ -160,6 +180,7 @@ pub fn run(args: Args) -> Outcome {
         Kind::LoraDiffusers(args) => lora(args, LoraFormat::Diffusers),
         Kind::Diffusers(args) => diffusers(args),
         Kind::Comfyui(args) => comfyui(args),
+        Kind::Gguf(args) => gguf(args),
     }
 }
 
@@ -376,6 +397,45 @@ fn comfyui(args: ComfyUiArgs) -> Outcome {
         args.output.json,
         "In ComfyUI: two \"IPAdapter Load Embeds\" nodes, to pos_embed and neg_embed of \"IPAdapter Embeds\"",
     )
+}
+
+/// What a conversion to GGUF reports.
+#[derive(Serialize)]
+struct GgufReport {
+    output: String,
+    shape: [usize; 2],
+    bytes: u64,
+}
+
+fn gguf(args: GgufArgs) -> Outcome {
+    refuse(&["--detector"], "a GGUF file")?;
+    let _target = args.output.check()?;
+    let _busy = Bar::busy(args.output.quiet, "reading the model");
+    let options = args.model.engine_options()?;
+    let limits = options.limits;
+    let load = |path: &PathBuf| -> Outcome<Identity> {
+        Ok(Identity::load(Input::open(path, &limits)?.into_source(), &limits)?)
+    };
+    let (identity, negative) = (load(&args.identity)?, args.negative.as_ref().map(load).transpose()?);
+    let engine = Engine::open(options)?;
+    let target = &args.output.output;
+    let done = convert::to_gguf(&engine, &identity, negative.as_ref(), args.dtype, target)?;
+    let report = GgufReport {
+        output: target.display().to_string(),
+        shape: [done.tokens, done.width],
+        bytes: done.bytes,
+    };
+    if args.output.json {
+        return output::print_json(&report);
+    }
+    output::print(format!(
+        "{}: {} and {}, {:?} each, {}",
+        report.output,
+        convert::GGUF_TOKENS,
+        convert::GGUF_UNCONDITIONAL_TOKENS,
+        report.shape,
+        bytes_text(report.bytes)
+    ))
 }
 
 /// `anna.ipadpt` to `anna-negative.ipadpt`.

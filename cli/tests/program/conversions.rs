@@ -1,7 +1,9 @@
-//! convert native, full-face, diffusers, comfyui.
+//! convert native, full-face, diffusers, comfyui, gguf.
 
 use super::support::{host, Workplace};
 use omniid::checkpoint::{Checkpoint, OutputTensor, SafetensorsWriter};
+use omniid::engine::{Engine, EngineOptions};
+use omniid::identity::Identity;
 use omniid::Limits;
 
 fn open(place: &Workplace, name: &str) -> Checkpoint {
@@ -405,4 +407,33 @@ fn the_lora_of_a_face_id_becomes_files_of_other_programs() {
         1,
         "no LoRA",
     );
+}
+
+#[test]
+fn gguf_has_what_the_projections_of_keys_and_values_read() {
+    let place = Workplace::new();
+    place.ok(&["encode", "a.png", "-c", "model.safetensors", "-o", "a.omniid"]);
+    let engine = Engine::open(EngineOptions::new(place.path("model.safetensors"))).unwrap();
+    let identity = Identity::load(place.path("a.omniid"), &Limits::default()).unwrap();
+    let (unconditional, own) = engine.host_tokens(&identity).unwrap();
+    let convert = ["convert", "gguf", "a.omniid", "-c", "model.safetensors", "-o"];
+    let report = place.json(&[&convert[..], &["a.gguf", "--json"]].concat());
+    let dims = own.dims2().unwrap();
+    assert_eq!(report["shape"], serde_json::json!([dims.0, dims.1]));
+    let file = std::fs::read(place.path("a.gguf")).unwrap();
+    assert_eq!(report["bytes"], file.len());
+    assert!(file.starts_with(b"GGUF\x03"));
+    // The sizes of the small model are multiples of the alignment: the two tensors end the file.
+    let values = [own, unconditional].map(|tokens| tokens.flatten_all().unwrap().to_vec1::<f32>().unwrap());
+    let bytes: Vec<u8> = values.concat().iter().flat_map(|value| value.to_le_bytes()).collect();
+    assert_eq!(bytes.len() % 64, 0);
+    assert!(file.ends_with(&bytes));
+    assert_ne!(values[0], values[1]);
+    // Another identity on the unconditional side, and half the size.
+    place.ok(&[&convert[..], &["b.gguf", "--negative", "a.omniid", "--dtype", "f16"]].concat());
+    let half = std::fs::read(place.path("b.gguf")).unwrap();
+    let side = (bytes.len() / 4).next_multiple_of(32);
+    let (front, back) = half[half.len() - 2 * side..].split_at(side);
+    assert_eq!(front, back);
+    place.fails(&[&convert[..], &["a.gguf"]].concat(), 2, "a.gguf");
 }

@@ -67,6 +67,10 @@ const REFUSED: &[(&str, &str)] = &[
         "convert full-face -o x -c model.safetensors --detector y.onnx",
         "--detector has no effect",
     ),
+    (
+        "convert gguf a.omniid -o x -c model.safetensors --detector y.onnx",
+        "--detector has no effect",
+    ),
     // Photos' options without photos.
     ("compare a.omniid b.omniid --crop face", "--crop is about photos"),
     ("compare a.omniid b.omniid --face 1", "--face is about photos"),

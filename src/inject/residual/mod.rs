@@ -34,7 +34,8 @@ pub struct ResidualCall<'a> {
     pub hidden: Option<TensorView<'a>>,
     /// Where sampling stands. Needed only by identities that are limited to a step range.
     pub step: Step,
-    /// The side of guidance of each batch row, in any order; empty means that all rows are conditional.
+    /// The side of guidance of each batch row, in any order; a single one is that of all rows, none means that all are
+    /// conditional.
     pub roles: &'a [Role],
     /// Height and width of the latent picture. Needed only by identities with a mask.
     pub latent: Option<(usize, usize)>,
@@ -79,7 +80,7 @@ impl<'a> ResidualCall<'a> {
     }
 
     fn role(&self, batch: usize) -> Role {
-        self.roles.get(batch).copied().unwrap_or_default()
+        super::role_of(self.roles, batch)
     }
 
     /// Checks everything that does not depend on an identity.
@@ -122,9 +123,9 @@ impl<'a> ResidualCall<'a> {
             )));
         }
         let (batch, _) = self.counts();
-        if !self.roles.is_empty() && self.roles.len() != batch {
+        if self.roles.len() > 1 && self.roles.len() != batch {
             return Err(Error::invalid(format!(
-                "layer {:?}: {} roles for {batch} batch rows; one per row or none",
+                "layer {:?}: {} roles for {batch} batch rows; one per row, one for all or none",
                 layer.name,
                 self.roles.len()
             )));

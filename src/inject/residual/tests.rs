@@ -323,10 +323,10 @@ fn what_does_not_fit_is_refused_and_nothing_is_written() {
         ),
         (
             SHAPE,
-            |call| call.roles = &[Role::Conditional],
+            |call| call.roles = &[Role::Conditional; 3],
             None,
             ErrorKind::InvalidArgument,
-            "1 roles",
+            "3 roles",
         ),
         (
             SHAPE,

@@ -546,14 +546,14 @@ namespace OmniID.Native
         ///
         /// Fails with <c>OMNIID_STATUS_MISMATCH</c> when shapes or number types of query, output and layer differ and
         /// for an adapter of the residual stream (omniid_inject_residual), with <c>OMNIID_STATUS_INVALID_ARGUMENT</c>
-        /// for a layer that does not exist, a query that is not finite (naming its row), a sigma that an SD3.5
+        /// for a layer that does not exist, a query that is not finite (naming layer and row), a sigma that an SD3.5
         /// conditioning has no timestep for, and image keys or values that are missing there or given elsewhere, and
         /// with <c>OMNIID_STATUS_UNSUPPORTED</c> when the tensors are not where the keys and values are.
         ///
         /// The caller's part:
         /// <c>conditioning</c> is a live conditioning; <c>call</c> is initialised with OMNIID_INJECT_CALL_INIT; query
         /// and output describe memory that is readable and, for output, writable, and that no other thread writes
-        /// during the call.
+        /// during the call, except other parts of the same call.
         /// </summary>
         [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
         public static extern int omniid_inject(IntPtr conditioning, NativeInjectCall* call);

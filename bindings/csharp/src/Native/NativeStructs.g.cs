@@ -775,8 +775,11 @@ namespace OmniID.Native
         /// <summary>The layer's queries: f32, f16 or bf16, with any strides that are not negative.</summary>
         public NativeTensor* Query;
         /// <summary>
-        /// What the identities' attention is added to: the layer's text attention before its output projection. It has
-        /// the shape, number type and device of the query and must not overlap it.
+        /// What the identities' attention is added to. It has the shape, number type and device of the query and must
+        /// not overlap it. In a UNet: the layer's text attention, before its output projection. In FLUX with XLabs'
+        /// adapter: the image stream behind the block, after its MLP was added; the query is that of the image, after
+        /// the block's normalisation and before RoPE. With InstantX's adapter for FLUX: the attention, before its
+        /// output projection.
         /// </summary>
         public NativeTensor* Output;
         /// <summary>Order of the dimensions of query and output, OMNIID_LAYOUT_... Default: rows first.</summary>
@@ -787,7 +790,7 @@ namespace OmniID.Native
         /// The side of guidance of each batch row, OMNIID_ROLE_..., in any order. Default: all rows are conditional.
         /// </summary>
         public int* Roles;
-        /// <summary>Number of roles: 0 or the batch size.</summary>
+        /// <summary>Number of roles: 0, the batch size, or 1 for one role of all rows.</summary>
         public UIntPtr RoleCount;
         /// <summary>
         /// Noise level of the step; not looked at without OMNIID_INJECT_FLAG_SIGMA. Needed by identities that are
@@ -818,6 +821,18 @@ namespace OmniID.Native
         public NativeTensor* ImageKeys;
         /// <summary>The values that the layer makes of the image. As image_keys; both or none.</summary>
         public NativeTensor* ImageValues;
+        /// <summary>
+        /// Which part of the work this call does, below part_count. For hosts whose own threads share a layer: each
+        /// makes the same call with a part of its own, at any time, and the parts together give to the bit what one
+        /// whole call gives. A part works on the calling thread; one with PuLID's orthogonal injection is whole batch
+        /// rows, and parts beyond the batch do nothing. An error of one part leaves the others' results. Only on the
+        /// CPU. Default: 0.
+        /// </summary>
+        public uint Part;
+        /// <summary>
+        /// Number of parts. 0 and 1: the whole call, shared by the library's own threads. Default: 0.
+        /// </summary>
+        public uint PartCount;
 
         /// <summary>What OMNIID_INJECT_CALL_INIT is in C.</summary>
         public static NativeInjectCall Create()
@@ -859,7 +874,7 @@ namespace OmniID.Native
         /// The side of guidance of each batch row, OMNIID_ROLE_..., in any order. Default: all rows are conditional.
         /// </summary>
         public int* Roles;
-        /// <summary>Number of roles: 0 or the batch size.</summary>
+        /// <summary>Number of roles: 0, the batch size, or 1 for one role of all rows.</summary>
         public UIntPtr RoleCount;
         /// <summary>
         /// Noise level of the step; not looked at without OMNIID_INJECT_FLAG_SIGMA. Needed by identities that are
