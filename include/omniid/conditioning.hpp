@@ -146,9 +146,12 @@ class ConditioningOptions {
     [[nodiscard]] static ConditioningOptions pulid(PulidMode mode) noexcept {
         ConditioningOptions options;
         switch (mode) {
-        case PulidMode::fidelity: return options.zero_tokens(8).injection(Injection::orthogonal_v2);
-        case PulidMode::style: return options.zero_tokens(16).injection(Injection::orthogonal);
-        case PulidMode::neutral: break;
+        case PulidMode::fidelity:
+            return options.zero_tokens(8).injection(Injection::orthogonal_v2);
+        case PulidMode::style:
+            return options.zero_tokens(16).injection(Injection::orthogonal);
+        case PulidMode::neutral:
+            break;
         }
         return options;
     }
@@ -226,18 +229,18 @@ struct HostLayer {
 
 /// One attention layer at one step. `roles` must live until inject() returns.
 struct InjectCall {
-    std::size_t layer;                  ///< Index in the host's table.
-    TensorView query;                   ///< The layer's queries.
-    TensorView output;                  ///< What is added to: shape, type and device of the query; no overlap.
-    float scale = 1.0F;                 ///< Multiplies every identity's weight.
-    Layout layout = Layout::rows_first; ///< Order of the dimensions.
-    span<const Role> roles{};           ///< Of each batch row, or one of all; empty: all are conditional.
-    std::optional<double> sigma{};      ///< Noise level of the step, for identities limited to a range of it.
-    std::optional<double> fraction{};   ///< Fraction of sampling that is done, likewise.
-    std::uint32_t latent_height = 0;    ///< Height of the latent image, for identities with a mask.
-    std::uint32_t latent_width = 0;     ///< Width of the latent image, likewise.
-    std::int64_t stream = 1;            ///< CUDA stream in DLPack's numbering; ignored on the CPU.
-    bool unchecked = false;             ///< Do not look for values in the query that are not finite.
+    std::size_t layer;                        ///< Index in the host's table.
+    TensorView query;                         ///< The layer's queries.
+    TensorView output;                        ///< What is added to: shape, type and device of the query; no overlap.
+    float scale = 1.0F;                       ///< Multiplies every identity's weight.
+    Layout layout = Layout::rows_first;       ///< Order of the dimensions.
+    span<const Role> roles{};                 ///< Of each batch row, or one of all; empty: all are conditional.
+    std::optional<double> sigma{};            ///< Noise level of the step, for identities limited to a range of it.
+    std::optional<double> fraction{};         ///< Fraction of sampling that is done, likewise.
+    std::uint32_t latent_height = 0;          ///< Height of the latent image, for identities with a mask.
+    std::uint32_t latent_width = 0;           ///< Width of the latent image, likewise.
+    std::int64_t stream = 1;                  ///< CUDA stream in DLPack's numbering; ignored on the CPU.
+    bool unchecked = false;                   ///< Do not look for values in the query that are not finite.
     std::optional<TensorView> image_keys{};   ///< SD3.5: the layer's keys of the image, before it normalises them.
     std::optional<TensorView> image_values{}; ///< SD3.5: the layer's values of the image.
     std::uint32_t part = 0;       ///< Which part of the work this call does, for hosts whose own threads share a layer.
@@ -250,8 +253,8 @@ struct InjectCall {
 
 /// One place of the residual stream at one step. `roles` must live until inject_residual() returns.
 struct ResidualCall {
-    std::size_t layer;                ///< Index in the host's table.
-    TensorView output;                ///< What is added to, `[batch, image tokens, hidden]`; read, too, without `hidden`.
+    std::size_t layer; ///< Index in the host's table.
+    TensorView output; ///< What is added to, `[batch, image tokens, hidden]`; read, too, without `hidden`.
     std::optional<TensorView> hidden; ///< The hidden state, if not the output: the same tensor, or one without overlap.
     float scale = 1.0F;               ///< Multiplies every identity's weight.
     span<const Role> roles{};         ///< Of each batch row, or one of all; empty: all are conditional.
@@ -395,7 +398,8 @@ class Conditioning : public detail::Handle<omniid_conditioning, omniid_condition
 
   private:
     /// Step, latent size, stream and flags of a call.
-    template <typename Call, typename C> static void place(const Call &call, C &c) noexcept {
+    template <typename Call, typename C>
+    static void place(const Call &call, C &c) noexcept {
         if (call.sigma.has_value()) {
             c.sigma = *call.sigma;
             c.flags |= static_cast<std::uint32_t>(OMNIID_INJECT_FLAG_SIGMA);

@@ -198,8 +198,9 @@ int run(const std::string &model, const std::vector<omniid::Photo> &photos) {
     for (const double sigma : {14.6, 0.5}) {
         pass.sigma = sigma;
         // One side of guidance as in stable-diffusion.cpp, one role for all, and several in one batch.
-        for (const std::vector<Role> &roles :
-             {std::vector<Role>{}, {Role::unconditional}, {Role::conditional, Role::unconditional, Role::unconditional}}) {
+        for (const std::vector<Role> &roles : {std::vector<Role>{},
+                                               {Role::unconditional},
+                                               {Role::conditional, Role::unconditional, Role::unconditional}}) {
             pass.roles = roles;
             const std::int64_t batch = roles.size() > 1 ? static_cast<std::int64_t>(roles.size()) : 1;
             const auto one = unet.run(&injector, nullptr, plain, pass, batch, 1, found);

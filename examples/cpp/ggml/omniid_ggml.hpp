@@ -160,7 +160,7 @@ class Injector {
 
 /// How keys and values lie in their tensors.
 enum class Arrangement {
-    by_head,      ///< Keys `ne = [head_dim, tokens, heads]`, values `ne = [tokens, head_dim, heads]`: ready for products.
+    by_head, ///< Keys `ne = [head_dim, tokens, heads]`, values `ne = [tokens, head_dim, heads]`: ready for products.
     tokens_first, ///< Both `ne = [heads * head_dim, tokens]`, as the host's own projections are: for its own attention.
 };
 
@@ -185,9 +185,14 @@ class KeyValues {
         if (!keys_data_) return; // nothing is injected here
         ggml_type type = GGML_TYPE_F32;
         switch (keys_data_.type()) {
-        case omniid::NumberType::f32: break;
-        case omniid::NumberType::f16: type = GGML_TYPE_F16; break;
-        case omniid::NumberType::bf16: type = GGML_TYPE_BF16; break;
+        case omniid::NumberType::f32:
+            break;
+        case omniid::NumberType::f16:
+            type = GGML_TYPE_F16;
+            break;
+        case omniid::NumberType::bf16:
+            type = GGML_TYPE_BF16;
+            break;
         case omniid::NumberType::other:
             throw omniid::Error(omniid::Status::unsupported, host.name + ": keys of a number type that ggml lacks");
         }
@@ -308,8 +313,8 @@ class TensorInjector {
         if (ggml_get_first_tensor(context_.get()) == nullptr) return;
         buffer_.reset(ggml_backend_alloc_ctx_tensors(context_.get(), backend));
         if (!buffer_)
-            throw omniid::Error(omniid::Status::internal, std::string("no memory for keys and values on ") +
-                                                              ggml_backend_name(backend));
+            throw omniid::Error(omniid::Status::internal,
+                                std::string("no memory for keys and values on ") + ggml_backend_name(backend));
         for (KeyValues &set : sets_)
             set.upload([](ggml_tensor *tensor, const void *data, std::size_t size) {
                 ggml_backend_tensor_set(tensor, data, 0, size);
@@ -349,9 +354,9 @@ class TensorInjector {
         const std::int64_t rows = attention->ne[1], batch = attention->ne[2];
         const auto count = static_cast<std::size_t>(batch);
         if (pass_.roles.size() > 1 && pass_.roles.size() != count)
-            throw omniid::Error(omniid::Status::invalid_argument,
-                                std::to_string(pass_.roles.size()) + " roles for " + std::to_string(count) +
-                                    " batch rows; one per row, one for all or none");
+            throw omniid::Error(omniid::Status::invalid_argument, std::to_string(pass_.roles.size()) + " roles for " +
+                                                                      std::to_string(count) +
+                                                                      " batch rows; one per row, one for all or none");
         const auto role = [&](std::size_t row) {
             if (pass_.roles.empty()) return omniid::Role::conditional;
             return pass_.roles.size() == 1 ? pass_.roles[0] : pass_.roles[row];
