@@ -75,7 +75,8 @@ static float at(const omniid_graph_buffer *buffer, size_t index) {
 }
 
 /* Keys and values of each row are those that the conditioning hands out, repeated. */
-static void compare(const omniid_conditioning *conditioning, const inputs *all, const int32_t *roles, double tolerance) {
+static void compare(const omniid_conditioning *conditioning, const inputs *all, const int32_t *roles,
+                    double tolerance) {
     for (size_t i = 0; i + 1 < all->count; i++) {
         const int64_t *shape = all->shapes[i].shape;
         size_t rows = (size_t)shape[0], heads = (size_t)shape[1], tokens = (size_t)shape[2], width = (size_t)shape[3];
@@ -94,8 +95,8 @@ static void compare(const omniid_conditioning *conditioning, const inputs *all, 
                 for (size_t token = 0; token < tokens; token++)
                     for (size_t j = 0; j < width; j++) {
                         float found = at(&all->buffers[i], ((row * heads + head) * tokens + token) * width + j);
-                        double apart = fabs((double)found - expected[(token % count * heads + head) * width + j]);
-                        EXPECT(apart <= tolerance);
+                        double value = expected[(token % count * heads + head) * width + j];
+                        EXPECT(fabs(found - value) <= tolerance * (1 + fabs(value)));
                     }
             omniid_managed_tensor_free(tensor);
         }
@@ -142,7 +143,8 @@ static void filling(const omniid_conditioning *conditioning) {
 static void refusals(const omniid_conditioning *conditioning) {
     omniid_graph *graph = parse("\"precision\": \"f32\", \"tokens\": 7");
     omniid_graph_shape shape = OMNIID_GRAPH_SHAPE_INIT;
-    REFUSED(omniid_graph_input_shape(graph, conditioning, NULL, 0, &shape), OMNIID_STATUS_MISMATCH, "7 identity tokens");
+    REFUSED(omniid_graph_input_shape(graph, conditioning, NULL, 0, &shape), OMNIID_STATUS_MISMATCH,
+            "7 identity tokens");
     REFUSED(omniid_graph_input_shape(graph, conditioning, NULL, 5, &shape), OMNIID_STATUS_INVALID_ARGUMENT, "input 5");
     omniid_graph_free(graph);
     graph = parse("\"precision\": \"f32\"");

@@ -378,6 +378,53 @@ void leaks(const omniid::Engine &engine, const omniid::Photo &photo) {
     EXPECT(METER == 0 || allocated() > before);
 }
 
+/// Buffers of a graph get what the conditioning hands out.
+void graphs(const omniid::Engine &engine, const omniid::Photo &photo) {
+    const omniid::Conditioning conditioning =
+        engine.condition({omniid::ConditioningInput(engine.encode({photo})->identity, 0.8F)}).value();
+    const omniid::Graph graph = omniid::Graph::parse(R"({"format": "omniid-graph", "version": 1, "graph": "a.onnx",
+        "host": "custom", "form": "keys_values", "precision": "f32", "scale": "scale", "layers": [
+            {"name": "up.attn", "heads": 4, "head_dim": 8, "key": "k.up", "value": "v.up"},
+            {"name": "down.attn", "heads": 2, "head_dim": 8, "key": "k.down", "value": "v.down"}]})")
+                                    .value();
+    const omniid::GraphInfo info = graph.describe().value();
+    EXPECT(info.layer_count == 2 && info.input_count == 5 && info.scale_input == "scale" && info.path.empty());
+    EXPECT(graph.layer(1)->name == "down.attn" && graph.layer(1)->key_input == "k.down");
+    omniid::GraphCall call;
+    const omniid::Role roles[] = {omniid::Role::unconditional, omniid::Role::conditional};
+    call.roles = roles;
+    call.scale = 0.5F;
+    std::vector<std::vector<float>> memory;
+    std::vector<omniid::GraphShape> shapes;
+    std::vector<omniid::GraphBuffer> buffers;
+    for (std::size_t i = 0; i < info.input_count; i++) {
+        shapes.push_back(graph.shape(conditioning, call, i).value());
+        memory.emplace_back(shapes.back().byte_size / sizeof(float));
+    }
+    for (std::size_t i = 0; i < info.input_count; i++) {
+        buffers.emplace_back(graph.input(i)->name, memory[i].data(), shapes[i].byte_size);
+        buffers.back().shape = shapes[i].shape;
+    }
+    graph.fill(conditioning, call, buffers).value();
+    EXPECT(memory[4] == std::vector<float>({0.4F, 0.4F}) && graph.input(4)->kind == omniid::GraphInputKind::scale);
+    // The first value of the second row and of its second head.
+    const omniid::Tensor tensor = conditioning.values(1, 0).value();
+    const float *expected = tensor.floats().data();
+    const std::size_t heads = 4, tokens = static_cast<std::size_t>(shapes[1].shape[2]), row = heads * tokens * 8;
+    EXPECT(memory[1][row] == expected[0] && memory[1][row + tokens * 8] == expected[8]);
+    // A buffer of another layer, of too few bytes, without a name.
+    const auto fill = [&](const char *name, void *data, std::size_t size) {
+        const omniid::GraphBuffer one[] = {omniid::GraphBuffer(name, data, size)};
+        return graph.fill(conditioning, call, one);
+    };
+    refused(omniid::Status::mismatch, "down.attn", fill("k.down", memory[0].data(), shapes[0].byte_size));
+    refused(omniid::Status::mismatch, "(4 bytes)", fill("scale", memory[4].data(), 4));
+    refused(omniid::Status::invalid_argument, "name", fill(nullptr, memory[4].data(), 8));
+    graph.fill(conditioning, call, {}).value();
+    refused(omniid::Status::format, "format", omniid::Graph::parse("{}"));
+    refused(omniid::Status::invalid_argument, "graph", omniid::Graph().describe());
+}
+
 } // namespace
 
 int main(int count, char **arguments) {
@@ -405,6 +452,7 @@ int main(int count, char **arguments) {
     photos(engine, one, folder);
     identities(engine, first, second, folder);
     injection(engine, first);
+    graphs(engine, first);
     logging(first, model);
     threads(engine, first);
     test_results(model);

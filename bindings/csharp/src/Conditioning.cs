@@ -163,6 +163,6 @@ namespace OmniID
             handle.Dispose();
         }
 
-        private Lease Use() => handle.Use(nameof(Conditioning));
+        internal Lease Use() => handle.Use(nameof(Conditioning));
     }
 }

@@ -19,7 +19,7 @@ namespace OmniID.Tests
             if (arguments.Length == 3 && arguments[1] == "--no-library")
                 return LifetimeTests.RunWithoutLibrary();
             var tests = LayoutTests.All().Concat(ResultTests.All()).Concat(FaceTests.All()).Concat(MisuseTests.All())
-                .Concat(AsyncTests.All()).Concat(LeakTests.All()).Concat(LifetimeTests.All());
+                .Concat(AsyncTests.All()).Concat(GraphTests.All()).Concat(LeakTests.All()).Concat(LifetimeTests.All());
             return Runner.Run(tests, arguments.ElementAtOrDefault(1)) == 0 ? 0 : 1;
         }
     }

@@ -91,6 +91,17 @@ namespace OmniID.Native
         }
     }
 
+    internal sealed class GraphHandle : NativeHandle
+    {
+        public GraphHandle(IntPtr pointer) : base(pointer) { }
+
+        protected override bool ReleaseHandle()
+        {
+            NativeMethods.omniid_graph_free(handle);
+            return true;
+        }
+    }
+
     internal sealed unsafe class TensorHandle : NativeHandle
     {
         public TensorHandle(NativeManagedTensor* tensor) : base((IntPtr)tensor) { }
