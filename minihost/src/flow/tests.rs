@@ -1,8 +1,9 @@
 use super::sampler::follow;
 use super::*;
 use crate::ops::testing::{distance, random};
+use crate::presets::SHEET_VIEWS;
 use crate::testing::{config, host, trainable, views};
-use crate::{AdapterHook, IdentityHook, Minihost};
+use crate::{AdapterHook, IdentityHook, Minihost, View};
 use candle_core::DType;
 use candle_nn::VarBuilder;
 use omniid::adapter::{Adapter, AdapterLayout};
@@ -358,4 +359,30 @@ fn sampling_reports_and_stops() {
         let error = sample(&host, &views(1), None, &wrong, quiet).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidArgument);
     }
+}
+
+/// Programs in other languages draw the sheet of `omniid generate` with the noise of seed 0 and the views that lie in
+/// `examples/onnx/start`. With `OMNIID_UPDATE_EXAMPLES=1` they are written.
+#[test]
+fn the_start_of_the_graph_examples_is_that_of_generate() -> std::result::Result<(), Box<dyn std::error::Error>> {
+    let noise = crate::flow::noise(&[1, 3, 64, 64], &mut ChaCha8Rng::seed_from_u64(0), &Device::Cpu)?;
+    let noise = noise.flatten_all()?.to_vec1::<f32>()?;
+    let views = SHEET_VIEWS
+        .iter()
+        .flat_map(|name| View::named(name).unwrap_or_default().to_vector());
+    let bytes = |values: Vec<f32>| values.into_iter().flat_map(f32::to_le_bytes).collect::<Vec<u8>>();
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/onnx/start");
+    for (name, content) in [
+        ("noise.f32", bytes(noise)),
+        ("views.f32", bytes(views.collect())),
+        ("views.txt", format!("{}\n", SHEET_VIEWS.join("\n")).into_bytes()),
+    ] {
+        let path = folder.join(name);
+        if std::env::var_os("OMNIID_UPDATE_EXAMPLES").is_some() {
+            std::fs::create_dir_all(&folder)?;
+            std::fs::write(&path, &content)?;
+        }
+        assert!(std::fs::read(&path)? == content, "{} is out of date", path.display());
+    }
+    Ok(())
 }

@@ -19,8 +19,9 @@ from ._manifest import GraphLayer, Manifest
 
 if TYPE_CHECKING:
     from ._export import export
+    from ._hosts import Input, Wrapper
 
-__all__ = ["GraphLayer", "Manifest", "export", "fill", "fill_step", "ort_values"]
+__all__ = ["GraphLayer", "Input", "Manifest", "Wrapper", "export", "fill", "fill_step", "ort_values"]
 
 
 def __getattr__(name: str) -> Any:
@@ -29,4 +30,8 @@ def __getattr__(name: str) -> Any:
         from ._export import export
 
         return export
+    if name in ("Input", "Wrapper"):
+        from . import _hosts
+
+        return getattr(_hosts, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

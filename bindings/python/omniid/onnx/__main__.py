@@ -35,6 +35,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
             precision=options.precision,
             mask=options.mask,
             adapter=options.adapter,
+            checkpoint=options.checkpoint,
             rows=options.rows,
             size=options.size,
             text_tokens=options.text_tokens,
@@ -76,6 +77,7 @@ def _parser() -> argparse.ArgumentParser:
         "--no-mask", dest="mask", action="store_false", help="without ip_mask: for one person in the whole picture"
     )
     parser.add_argument("--adapter", choices=("xlabs", "instantx"), help="which adapter of FLUX; default xlabs")
+    parser.add_argument("--checkpoint", type=Path, help="InstantX' adapter, whose norms an SD3.5 graph has in it")
     parser.add_argument("--rows", type=_natural, help="fixes the number of rows of the batch; default: any")
     parser.add_argument(
         "--size", type=_pair, metavar="HxW", help="fixes height and width of the latent picture, 64x64 for SD1.5 at 512"

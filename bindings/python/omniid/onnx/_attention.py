@@ -12,6 +12,11 @@ from ._manifest import GraphLayer
 Size = tuple[Any, Any]
 """Height and width of a layer's picture in tokens: numbers, or what the exporter makes of them."""
 
+Pair = tuple[torch.Tensor, torch.Tensor]
+Norms = dict[str, Pair]
+"""By layer: the weights of the normalisation of queries and of image keys, `[head_dim]` each."""
+
+_EPSILON = 1e-6
 _CUBIC = -0.75
 """The parameter of PyTorch's bicubic interpolation."""
 
@@ -27,12 +32,16 @@ class GraphIdentity:
     - FLUX: the query from `norm_q`, before the rotary embedding. XLabs: the attention is the layer's third result,
       which the block adds to the image tokens after its feed-forward. InstantX: it is added to the input of `to_out` in
       double blocks, and to the attention's result in single blocks.
+    - SD3: query, keys and values from `to_q`, `to_k` and `to_v`, before the layer's norms; they get those of the
+      adapter (`norms`), and one softmax goes over the image and the identity. It is added to the input of `to_out`.
     """
 
-    def __init__(self, model: Any, layers: tuple[GraphLayer, ...], adapter: Optional[str]) -> None:
+    def __init__(
+        self, model: Any, layers: tuple[GraphLayer, ...], adapter: Optional[str], norms: Optional[Norms] = None
+    ) -> None:
         self._index = {layer.name: i for i, layer in enumerate(layers)}
         self._layers = layers
-        self._unet = _layers.is_unet(model)
+        self._unet, self._norms = _layers.is_unet(model), norms
         self.keys: dict[str, torch.Tensor] = {}
         self.values: dict[str, torch.Tensor] = {}
         self.scale: Optional[torch.Tensor] = None
@@ -41,12 +50,15 @@ class GraphIdentity:
         """Of transformers, whose layers all see the same picture."""
         self._size: Optional[Size] = None
         self._query: Optional[torch.Tensor] = None
+        self._image: dict[str, torch.Tensor] = {}
         self._factors: dict[tuple[int, int], torch.Tensor] = {}
         self._hooks: list[Any] = []
         for layer in layers:
             attn = model.get_submodule(layer.name)
             if self._unet:
                 self._hook_unet(layer.name, attn)
+            elif norms is not None:
+                self._hook_sd3(layer.name, attn)
             else:
                 self._hook_flux(layer.name, attn, adapter == "instantx")
         if self._unet:
@@ -90,6 +102,20 @@ class GraphIdentity:
         self._hooks.append(attn.to_q.register_forward_hook(take))
         self._add_before(name, attn)
 
+    def _hook_sd3(self, name: str, attn: Any) -> None:
+        self._hook_unet(name, attn)
+        heads = attn.heads
+
+        def take(side: str) -> Any:
+            def hook(module: object, inputs: object, result: torch.Tensor) -> None:
+                rows, count, inner = result.shape
+                self._image[side] = result.reshape(rows, count, heads, inner // heads).transpose(1, 2)
+
+            return hook
+
+        for side in ("to_k", "to_v"):
+            self._hooks.append(getattr(attn, side).register_forward_hook(take(side)))
+
     def _hook_flux(self, name: str, attn: Any, instantx: bool) -> None:
         self._hooks.append(attn.norm_q.register_forward_hook(self._take))
         single = name.startswith("single_")
@@ -118,14 +144,23 @@ class GraphIdentity:
         query, self._query = self._query.transpose(1, 2), None
         layer = self._layers[self._index[name]]
         heads, width = layer.heads, layer.head_dim
-        query, keys, values = query * width**-0.5, self.keys[name], self.values[name]
+        keys, values = self.keys[name], self.values[name]
+        image = None
+        if self._norms is not None:
+            weights = self._norms[name]
+            query, image = _normed(query, weights[0]), (_normed(self._image["to_k"], weights[1]), self._image["to_v"])
+        query = query * width**-0.5
         if self.mask is None:
-            found = torch.softmax(query @ keys.transpose(-1, -2), dim=-1) @ values
+            found = _attend(query, keys, values, image)
         else:
             people = self.mask.shape[1]
+            # [rows, heads, people, tokens, head_dim]
             keys, values = (x.reshape(x.shape[0], heads, people, -1, width) for x in (keys, values))
-            # [rows, heads, people, image tokens, ...]
-            found = torch.softmax(query.unsqueeze(2) @ keys.transpose(-1, -2), dim=-1) @ values
+            if image is not None:
+                # Each person has a softmax of their own, in which the image takes part.
+                once = torch.zeros_like(keys[..., :1, :1])
+                image = (image[0].unsqueeze(2) + once, image[1].unsqueeze(2) + once)
+            found = _attend(query.unsqueeze(2), keys, values, image)
             found = (found * self.factors().unsqueeze(1).unsqueeze(-1)).sum(dim=2)
         return self._scaled(name, found.transpose(1, 2).flatten(2))
 
@@ -146,6 +181,20 @@ class GraphIdentity:
             across = resampling(mask.shape[3], size[1]).to(mask.dtype)
             self._factors[key] = (down @ mask @ across.transpose(0, 1)).flatten(2)
         return self._factors[key]
+
+
+def _attend(query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, image: Optional[Pair]) -> torch.Tensor:
+    """softmax(query keysᵀ) values, with the image's keys and values before those of the identity, if there are any."""
+    if image is not None:
+        keys, values = (torch.cat(pair, dim=-2) for pair in zip(image, (keys, values)))
+    return torch.softmax(query @ keys.transpose(-1, -2), dim=-1) @ values
+
+
+def _normed(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """RMS normalisation over the last dimension, as InstantX' adapter has it."""
+    wide = x.float()
+    normed = wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + _EPSILON) * weight
+    return normed.to(x.dtype)
 
 
 def resampling(size: Any, wanted: Any) -> torch.Tensor:

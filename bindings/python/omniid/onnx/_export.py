@@ -16,7 +16,7 @@ import torch
 from .. import errors
 from ..diffusers import _layers, _watch
 from ..types import PathLike
-from . import _hosts
+from . import _hosts, _weights
 from ._attention import GraphIdentity
 from ._manifest import GraphLayer, Manifest
 
@@ -35,18 +35,20 @@ def export(
     precision: str = "f32",
     mask: bool = True,
     adapter: Optional[_layers.Adapter] = None,
+    checkpoint: Optional[PathLike] = None,
     rows: Optional[int] = None,
     size: Optional[tuple[int, int]] = None,
     text_tokens: Optional[int] = None,
     tokens: Optional[int] = None,
     external: Optional[bool] = None,
     identity: bool = True,
+    wrapper: Optional[_hosts.Wrapper] = None,
     progress: Optional[Progress] = None,
 ) -> Optional[Manifest]:
     """Writes a model as an ONNX graph whose attention layers take an identity, and its manifest beside it.
 
-    `target` is a pipeline of diffusers or its UNet or transformer: Stable Diffusion 1.x, SDXL, FLUX, or a model of the
-    same design in any size. What is loaded into it (LoRA, for instance) is written with it; a LoRA must be fused.
+    `target` is a pipeline of diffusers or its UNet or transformer: Stable Diffusion 1.x, SDXL, FLUX, SD3.5, or a model
+    of the same design in any size. What is loaded into it is written with it; a LoRA must be fused.
 
     The graph has the model's own inputs, then keys `ip_k.{layer}` and values `ip_v.{layer}`, `[rows, heads, tokens,
     head_dim]`, for each layer, then `ip_scale`, f32 `[layers]`, and with `mask` also `ip_mask` `[rows, people, height,
@@ -56,8 +58,10 @@ def export(
     `opset` is 14 to 20. 15 is what Unity's Inference Engine wants; the operators are all on its list. `precision` is
     "f32" or "f16", of weights, inputs and outputs; time steps and the scale stay f32. `rows`, `size` (height and width
     of the latent picture), `text_tokens` and `tokens` fix sizes that are free by default. `adapter` is "xlabs" or
-    "instantx" for FLUX. `external`: whether the weights get a file of their own, `<graph>.data`; by default where they
-    are larger than 1.5 GB. `identity=False` writes the graph without identity inputs and without a manifest.
+    "instantx" for FLUX. SD3.5 needs the file of InstantX' adapter as `checkpoint`: its norms of the image's queries and
+    keys become part of the graph. `external`: whether the weights get a file of their own, `<graph>.data`; by default
+    where they are larger than 1.5 GB. `identity=False` writes the graph without identity inputs and without a manifest.
+    `wrapper` is a module around the UNet whose inputs the graph has in place of the UNet's.
 
     Needs PyTorch, diffusers and onnx, and memory for the weights once more where they are not of `precision` yet.
     Raises UnsupportedError for models and options that it does not know.
@@ -71,21 +75,20 @@ def export(
     if not place.parent.is_dir():
         raise errors.IoError(f"{place.parent}: no such folder")
     model: Any = _layers.model_of(target)[0]
+    root = model if wrapper is None else wrapper.module
     with ExitStack() as stack:
-        stack.enter_context(_evaluated(model, torch.float32 if precision == "f32" else torch.float16))
-        host = _hosts.describe(model, _hosts.Sizes(rows, size, text_tokens))
+        stack.enter_context(_evaluated(root, torch.float32 if precision == "f32" else torch.float16))
+        host = _hosts.describe(model, _hosts.Sizes(rows, size, text_tokens), wrapper)
         stack.enter_context(_plain_modules(model))
-        graph: _Graph
+        graph = _Graph(root, host, rows, tokens, mask)
         if identity:
-            graph = stack.enter_context(_graph(model, host, adapter, rows, tokens, mask))
-        else:
-            graph = _Graph(model, host, None, (), None, None, False)
+            stack.enter_context(_identity_in(graph, model, adapter, checkpoint))
         say("tracing", 0.0)
         proto = _trace(graph, opset)
         say("tracing", 1.0)
         from . import _write
 
-        weights = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+        weights = {f"model.{name}": tensor for name, tensor in root.state_dict().items()}
         found = _write.take_weights(proto.graph, weights)
         _write.name_sizes(proto.graph, graph.free)
         proto.producer_name, proto.producer_version = "omniid", ""
@@ -103,40 +106,35 @@ def export(
 class _Graph(torch.nn.Module):  # type: ignore[misc, unused-ignore]
     """A model that takes the identity as inputs, in the order of the graph."""
 
-    def __init__(
-        self,
-        model: Any,
-        host: _hosts.Host,
-        layers: Optional[tuple[GraphLayer, ...]],
-        widths: tuple[int, ...],
-        rows: Optional[int],
-        tokens: Optional[int],
-        mask: bool,
-    ) -> None:
+    def __init__(self, model: Any, host: _hosts.Host, rows: Optional[int], tokens: Optional[int], mask: bool) -> None:
         super().__init__()
-        self.model, self._host, self.layers = model, host, layers
+        self.model, self._host = model, host
+        self._rows, self._tokens, self._mask = rows, tokens, mask
+        self.layers: Optional[tuple[GraphLayer, ...]] = None
         self.identity: Optional[GraphIdentity] = None
-        examples = {item.name: item.example for item in host.inputs}
+        self.examples = {item.name: item.example for item in host.inputs}
         self.free = {item.name: item.free for item in host.inputs}
         self.free[host.output] = host.output_free
-        first = next(iter(examples.values()))
+        self.output = host.output
+
+    def take_identity(self, layers: tuple[GraphLayer, ...], identity: GraphIdentity) -> None:
+        """Adds the identity's inputs."""
+        self.layers, self.identity = layers, identity
+        first = next(iter(self.examples.values()))
         batch, kind = first.shape[0], first.dtype
-        people = 2 if mask else 1
-        count = tokens or 3 * people
-        free = {} if rows else {0: _hosts.ROWS}
-        for layer in layers or ():
+        people = 2 if self._mask else 1
+        count = self._tokens or 3 * people
+        free = {} if self._rows else {0: _hosts.ROWS}
+        for layer in layers:
             for name in (layer.key, layer.value):
                 assert name is not None
-                examples[name] = torch.zeros(batch, layer.heads, count, layer.head_dim, dtype=kind)
-                self.free[name] = free if tokens else {**free, 2: TOKENS}
-        if layers is not None:
-            examples["ip_scale"] = torch.ones(len(layers))
-            self.free["ip_scale"] = {}
-        if layers is not None and mask:
-            examples["ip_mask"] = torch.ones(batch, people, 5, 9, dtype=kind)
+                self.examples[name] = torch.zeros(batch, layer.heads, count, layer.head_dim, dtype=kind)
+                self.free[name] = free if self._tokens else {**free, 2: TOKENS}
+        self.examples["ip_scale"] = torch.ones(len(layers))
+        self.free["ip_scale"] = {}
+        if self._mask:
+            self.examples["ip_mask"] = torch.ones(batch, people, 5, 9, dtype=kind)
             self.free["ip_mask"] = {**free, 1: PEOPLE, 2: "mask_height", 3: "mask_width"}
-        self.examples = examples
-        self.output = host.output
 
     def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
         count = len(self._host.inputs)
@@ -151,15 +149,10 @@ class _Graph(torch.nn.Module):  # type: ignore[misc, unused-ignore]
 
 
 @contextmanager
-def _graph(
-    model: Any,
-    host: _hosts.Host,
-    adapter: Optional[_layers.Adapter],
-    rows: Optional[int],
-    tokens: Optional[int],
-    mask: bool,
-) -> Iterator[_Graph]:
-    """The model with the identity's attention in it, for as long as it lasts."""
+def _identity_in(
+    graph: _Graph, model: Any, adapter: Optional[_layers.Adapter], checkpoint: Optional[PathLike]
+) -> Iterator[None]:
+    """The identity's attention in a model, for as long as it lasts."""
     if adapter in ("pulid", "with_anyone"):
         raise errors.UnsupportedError(
             f"adapter {adapter!r} acts on the residual stream with weights of its own; graphs have keys and values for "
@@ -167,14 +160,21 @@ def _graph(
         )
     if _watch.watchers(model):
         raise errors.InvalidArgumentError("an identity is attached to the model; detach() it before the export")
-    table = _layers.host_layers(model, adapter)
     layers = tuple(
-        GraphLayer(item.name, item.heads, item.head_dim, f"ip_k.{item.name}", f"ip_v.{item.name}") for item in table
+        GraphLayer(item.name, item.heads, item.head_dim, f"ip_k.{item.name}", f"ip_v.{item.name}")
+        for item in _layers.host_layers(model, adapter)
     )
-    graph = _Graph(model, host, layers, tuple(item.context for item in table), rows, tokens, mask)
-    attention = graph.identity = GraphIdentity(model, layers, adapter)
+    norms = None
+    if _layers.is_sd3(model):
+        if checkpoint is None:
+            raise errors.InvalidArgumentError(
+                "an SD3 graph holds the norms of InstantX' IP-Adapter: pass its file as checkpoint"
+            )
+        norms = _weights.norms(checkpoint, layers)
+    attention = GraphIdentity(model, layers, adapter, norms)
+    graph.take_identity(layers, attention)
     try:
-        yield graph
+        yield
     finally:
         attention.remove()
 

@@ -44,14 +44,14 @@ def fill(
     """
     layers = _match(conditioning, manifest)
     sides = _roles(roles, manifest)
-    people = conditioning.identity_count
+    people, joint = conditioning.identity_count, bool(conditioning.timesteps)
     arrays: dict[str, Array] = {}
     for layer, index in layers:
         keys, values = [], []
         for person in range(people):
             pair = [_side(conditioning, layer, index, person, role) for role in sides]
             keys.append([key for key, _ in pair])
-            factor = 1.0 if people == 1 else conditioning.factor(index, person)
+            factor = 1.0 if people == 1 or joint else conditioning.factor(index, person)
             values.append([value * np.float32(factor) for _, value in pair])
         assert layer.key is not None and layer.value is not None
         arrays[layer.key] = _number(_joined(keys, layer, manifest), manifest)
@@ -74,15 +74,20 @@ def fill_step(
     layers = _match(conditioning, manifest)
     sides = _roles(roles, manifest)
     people = conditioning.identity_count
-    active = [conditioning.is_active(person, step or Step()) for person in range(people)]
+    weights = np.array([conditioning.is_active(person, step or Step()) for person in range(people)], dtype=np.float32)
     arrays: dict[str, Array] = {}
+    factors = np.ones(len(layers), dtype=np.float32)
+    if people == 1:
+        factors = weights[0] * np.array([conditioning.factor(index, 0) for _, index in layers], dtype=np.float32)
+    elif conditioning.timesteps:
+        shares, factors = _shares(conditioning, layers)
+        weights *= shares
     if manifest.scale is not None:
-        factors = [scale if people > 1 else scale * conditioning.factor(index, 0) * active[0] for _, index in layers]
-        arrays[manifest.scale] = np.array(factors, dtype=np.float32)
+        arrays[manifest.scale] = factors * np.float32(scale)
     if manifest.mask is not None:
         masks = _masks(conditioning)
         if people > 1:
-            masks *= np.array(active, dtype=np.float32)[:, None, None]
+            masks *= weights[:, None, None]
         whole = np.ascontiguousarray(np.broadcast_to(masks, (len(sides), *masks.shape)))
         arrays[manifest.mask] = _number(whole, manifest)
     return arrays
@@ -129,6 +134,17 @@ def _match(conditioning: Conditioning, manifest: Manifest) -> list[tuple[GraphLa
         raise errors.UnsupportedError(
             "PuLID-FLUX and WithAnyone act on the residual stream with weights of their own; graphs have keys and "
             "values for attention layers only"
+        )
+    if bool(conditioning.timesteps) != (manifest.host == "sd3"):
+        wanted = "is" if manifest.host == "sd3" else "is not"
+        raise errors.MismatchError(
+            f"{manifest.graph} {wanted} SD3, whose identities depend on the timestep; the conditioning has "
+            f"{len(conditioning.timesteps)} timesteps"
+        )
+    if len(conditioning.timesteps) > 1:
+        raise errors.InvalidArgumentError(
+            f"the conditioning has {len(conditioning.timesteps)} timesteps, and a graph takes the keys and values of "
+            "one: make one conditioning for each step"
         )
     if conditioning.identity_count > 1 and manifest.mask is None:
         raise errors.MismatchError(
@@ -187,6 +203,11 @@ def _joined(people: list[list[Array]], layer: GraphLayer, manifest: Manifest) ->
     """The tokens of all people, as many of each, one person after the other: `[rows, heads, tokens, head_dim]`."""
     counts = [side.shape[1] for rows in people for side in rows]
     each = math.lcm(*counts)
+    if manifest.host == "sd3" and each != min(counts):
+        raise errors.UnsupportedError(
+            f"layer {layer.name!r}: the sides and people have {sorted(set(counts))} tokens; repeated ones would count "
+            "more beside the image, so they must have as many in SD3"
+        )
     if manifest.tokens is not None:
         each = manifest.tokens // len(people)
         wrong = next((count for count in counts if each == 0 or each % count), None)
@@ -199,6 +220,25 @@ def _joined(people: list[list[Array]], layer: GraphLayer, manifest: Manifest) ->
     return np.stack(
         [np.concatenate([np.tile(side, (1, each // side.shape[1], 1)) for side in row], axis=1) for row in zip(*people)]
     )
+
+
+def _shares(conditioning: Conditioning, layers: list[tuple[GraphLayer, int]]) -> tuple[Array, Array]:
+    """The factors of people and layers as one for each person and one for each layer: where the image takes part in the
+    softmax, they cannot be in the values."""
+    people = range(conditioning.identity_count)
+    table = np.array([[conditioning.factor(index, person) for person in people] for _, index in layers], np.float32)
+    layer, person = np.unravel_index(np.argmax(np.abs(table)), table.shape)
+    if table[layer, person] == 0:
+        return table[0], table[:, 0]
+    shares, factors = table[layer] / table[layer, person], table[:, person]
+    wrong = np.abs(np.outer(factors, shares) - table) > 1e-6 * np.abs(table).max()
+    if wrong.any():
+        place = int(np.argwhere(wrong)[0][0])
+        raise errors.UnsupportedError(
+            f"layer {layers[place][0].name!r}: the people's scales are {table[place].tolist()}, in layer "
+            f"{layers[layer][0].name!r} {table[layer].tolist()}; in SD3 they must be in the same proportion everywhere"
+        )
+    return shares, factors
 
 
 def _masks(conditioning: Conditioning) -> Array:

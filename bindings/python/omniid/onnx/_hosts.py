@@ -22,7 +22,20 @@ class Input:
     example: torch.Tensor
     """What the model is run with while the exporter watches."""
     free: dict[int, str]
-    """The dimensions that may have any size."""
+    """The dimensions that may have any size, with a name for each; that of the batch is "rows"."""
+
+
+@dataclass(frozen=True)
+class Wrapper:
+    """A module around a model, with inputs and an output of its own: for graphs that do more than the model."""
+
+    module: torch.nn.Module
+    """Takes the inputs in order and gives one tensor. Has the model in it."""
+    inputs: tuple[Input, ...]
+    output: str
+    """Name of the output."""
+    free: dict[int, str]
+    """The dimensions of the output that may have any size."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +65,14 @@ class Sizes:
     text_tokens: Optional[int] = None
 
 
-def describe(model: Any, sizes: Sizes) -> Host:
-    """The inputs of a model. Raises UnsupportedError for models that need others."""
+def describe(model: Any, sizes: Sizes, wrapper: Optional[Wrapper] = None) -> Host:
+    """The inputs of a model, or of a wrapper. Raises UnsupportedError for models that need others."""
+    if wrapper is not None:
+        if not _layers.is_unet(model):
+            raise errors.UnsupportedError(f"a wrapper goes around a UNet, not around a {type(model).__name__}")
+        return Host(
+            "unet", "custom", wrapper.inputs, wrapper.output, wrapper.free, wrapper.module, lambda *_: None
+        )  # fmt: skip
     config = getattr(model, "config", None)
     if config is None:
         raise errors.UnsupportedError(f"{type(model).__name__} is no model of diffusers: it has no config")
@@ -205,9 +224,7 @@ def _sd3(model: Any, config: Any, sizes: Sizes) -> Host:
     def image_size(*inputs: Any) -> tuple[Any, Any]:
         return inputs[0].shape[2] // patch, inputs[0].shape[3] // patch
 
-    heads = config.num_attention_heads
-    full = len(model.transformer_blocks) in (24, 38) and heads == len(model.transformer_blocks)
     return Host(
-        "sd3", "sd3" if full else "custom", tuple(inputs), "out_sample", made.free(rows=0, height=2, width=3), call,
+        "sd3", "sd3", tuple(inputs), "out_sample", made.free(rows=0, height=2, width=3), call,
         image_size,
     )  # fmt: skip
