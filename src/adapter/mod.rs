@@ -3,6 +3,7 @@
 mod joint;
 mod layout;
 mod residual;
+mod saved_unet;
 mod spelling;
 
 #[cfg(test)]

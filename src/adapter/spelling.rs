@@ -1,5 +1,6 @@
 //! How checkpoints spell the tensors of an adapter.
 
+use super::saved_unet;
 use crate::error::{Error, Result};
 use crate::host::HostLayer;
 use crate::remedy;
@@ -178,6 +179,9 @@ impl Checkpoint {
     ///   processors of the UNet, `unet.….attn2.processor.to_k_ip.weight`, which are counted in the order of diffusers:
     ///   `down_blocks`, `up_blocks`, `mid_block`, two for each transformer block. The LoRA of FaceID is in them too,
     ///   `unet.….attn1.processor.to_q_lora.down.weight`. The rest of the UNet is left out;
+    /// - those of a UNet that diffusers has saved with an adapter loaded:
+    ///   `encoder_hid_proj.image_projection_layers.0.…`, `….attn2.processor.to_k_ip.0.weight`; base, full-face and
+    ///   FaceID, whose LoRA diffusers keeps apart;
     /// - those of PuLID: `id_adapter.…` or `pulid_encoder.…` becomes `image_proj.…`,
     ///   `id_adapter_attn_layers.{i}.id_to_k.weight` becomes `ip_adapter.{i}.to_k_ip.weight`, and `pulid_ca.…` stays;
     /// - those of WithAnyone: `arcface_in_arc.…`, `arcface_in_sig.…` and `siglip_in_sig.…` stand below `image_proj.`, and
@@ -194,6 +198,7 @@ impl Checkpoint {
             Some(prefix) => self.unwrapped(&prefix),
             None => self.clone(),
         };
+        let view = saved_unet::with_own_names(view)?;
         // The training script knows the same tensors as modules of its own and as parts of the UNet.
         let is_numbered = |name: &str| {
             let rest = LAYERS.iter().find_map(|begin| name.strip_prefix(begin));

@@ -59,7 +59,8 @@ fn cosine(a: &FaceEmbedding, b: &FaceEmbedding) -> Result<f32> {
             a.network(),
             b.dimension(),
             b.network()
-        )));
+        ))
+        .with_remedy(remedy::SAME_FACE_NETWORK));
     }
     let (a, b) = (a.normalised(), b.normalised());
     let dot: f64 = a.iter().zip(&b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();

@@ -163,6 +163,91 @@ fn what_training_scripts_save_is_read() {
     same("both", file, clip());
 }
 
+/// A UNet as diffusers 0.42 saves it with an adapter loaded: the names of its own modules.
+#[test]
+fn a_unet_that_diffusers_saved_with_an_adapter_is_that_adapter() {
+    let places = [
+        "down_blocks.0.attentions.0",
+        "up_blocks.1.attentions.0",
+        "mid_block.attentions.0",
+    ];
+    let mut layers: Tensors = vec![("conv_in.weight".to_string(), random(&[4, 4, 3, 3], 9))];
+    for (seed, place) in places.iter().enumerate() {
+        for side in ["k", "v"] {
+            let name = format!("{place}.transformer_blocks.0.attn2.processor.to_{side}_ip.0.weight");
+            layers.push((name, random(&[16, 32], seed)));
+        }
+        let own = format!("{place}.transformer_blocks.0.attn2.to_k.weight");
+        layers.push((own, random(&[16, 32], 20)));
+    }
+    type Names<'a> = &'a [(&'a str, &'a str, &'a [usize])];
+    let base: Names = &[
+        ("image_embeds.weight", "proj.weight", &[128, 48]),
+        ("image_embeds.bias", "proj.bias", &[128]),
+        ("norm.weight", "norm.weight", &[32]),
+        ("norm.bias", "norm.bias", &[32]),
+    ];
+    let full: Names = &[
+        ("ff.net.0.proj.weight", "proj.0.weight", &[48, 48]),
+        ("ff.net.0.proj.bias", "proj.0.bias", &[48]),
+        ("ff.net.2.weight", "proj.2.weight", &[32, 48]),
+        ("ff.net.2.bias", "proj.2.bias", &[32]),
+        ("norm.weight", "proj.3.weight", &[32]),
+        ("norm.bias", "proj.3.bias", &[32]),
+    ];
+    let face_id: Names = &[
+        ("ff.net.0.proj.weight", "proj.0.weight", &[24, 12]),
+        ("ff.net.0.proj.bias", "proj.0.bias", &[24]),
+        ("ff.net.2.weight", "proj.2.weight", &[128, 24]),
+        ("ff.net.2.bias", "proj.2.bias", &[128]),
+        ("norm.weight", "norm.weight", &[32]),
+        ("norm.bias", "norm.bias", &[32]),
+    ];
+    for (kind, names) in [("projection", base), ("full_face", full), ("face_id", face_id)] {
+        for prefix in ["", "unet."] {
+            let projection = names.iter().enumerate().map(|(seed, (found, _, shape))| {
+                let name = format!("encoder_hid_proj.image_projection_layers.0.{found}");
+                (name, random(shape, seed))
+            });
+            let file: Tensors = layers.iter().cloned().chain(projection).collect();
+            let file = renamed(&file, |name| format!("{prefix}{name}"));
+            let checkpoint = open(&file);
+            let view = checkpoint.adapter_view().unwrap();
+            for (seed, (_, own, shape)) in names.iter().enumerate() {
+                let got = view
+                    .tensor(&format!("image_proj.{own}"), DType::F32, &Device::Cpu)
+                    .unwrap();
+                let flat = |tensor: &Tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+                assert_eq!(flat(&got), flat(&random(shape, seed)), "{own}");
+            }
+            for number in [1, 3, 5] {
+                assert!(
+                    view.contains(&format!("ip_adapter.{number}.to_v_ip.weight")),
+                    "{number}"
+                );
+            }
+            let encoder = omniid::encoder::EncoderConfig::infer(&view.sub("image_proj")).unwrap();
+            assert_eq!(encoder.kind().name(), kind);
+        }
+    }
+    // Two of them, and one with a Resampler.
+    for (more, says) in [
+        (
+            "encoder_hid_proj.image_projection_layers.1.norm.weight",
+            "several IP-Adapters",
+        ),
+        ("encoder_hid_proj.image_projection_layers.0.latents", "Resampler"),
+    ] {
+        let mut file = layers.clone();
+        for name in ["encoder_hid_proj.image_projection_layers.0.norm.weight", more] {
+            file.push((name.to_string(), random(&[32], 0)));
+        }
+        let error = open(&file).adapter_view().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        assert!(error.message().contains(says), "{error}");
+    }
+}
+
 #[test]
 fn layers_of_a_unet_are_counted_as_diffusers_does() {
     // Blocks of an SDXL-like order: ten transformers and more, two digits sort by number.

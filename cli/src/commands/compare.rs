@@ -73,7 +73,8 @@ pub struct LeftOut {
 /// One row of a comparison by faces: the mean direction of the embeddings.
 fn face_row(input: Input, args: &Args, engine: &Engine) -> Outcome<FaceEmbedding> {
     let limits = args.model.limits.limits();
-    let network = engine.info().recogniser.as_ref().map(|network| network.architecture);
+    let network = engine.info().recogniser.as_ref();
+    let network = network.map(|network| (network.architecture, network.dimension));
     let embeddings: Vec<FaceEmbedding> = match input {
         Input::File(path) if !path.is_file() => {
             let (photos, passed_over) = args.photo.collect(&[path], &limits)?;
@@ -85,9 +86,12 @@ fn face_row(input: Input, args: &Args, engine: &Engine) -> Outcome<FaceEmbedding
         input => {
             let identity = Identity::load(input.into_source(), &limits)?;
             let kept: Vec<FaceEmbedding> = identity.embeddings().iter().flatten().cloned().collect();
-            if let Some(other) = kept.iter().find(|own| own.architecture() != network) {
+            let of = |own: &FaceEmbedding| own.architecture().map(|architecture| (architecture, own.dimension()));
+            if let Some(other) = kept.iter().find(|own| of(own) != network) {
                 let text = format!("its face embeddings are by {}, another network", other.network());
-                return Err(Error::mismatch(text).into());
+                return Err(Error::mismatch(text)
+                    .with_remedy(omniid::remedy::SAME_FACE_NETWORK)
+                    .into());
             }
             kept
         }
