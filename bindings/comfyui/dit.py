@@ -1,115 +1,166 @@
-"""People in FLUX: what is put into ComfyUI's `transformer_options["patches_replace"]["dit"]`.
-
-ComfyUI calls the replacement of a block with the block's inputs and the block itself. It does not show the block's
-query, so adapters inside of the attention (XLabs, InstantX) cannot act there. Those of the residual stream (PuLID-FLUX,
-WithAnyone) add to what the block has made, and need nothing else.
-"""
+"""People in the transformers of FLUX and SD3.5: which blocks of a model get which hook."""
 
 from __future__ import annotations
 
-import threading
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import torch
-from omniid import Conditioning, Engine, MismatchError, OmniIdError, Step, UnsupportedError
-from omniid.torch_attention import device_type
+from omniid import Conditioning, EncoderKind, Engine, HostLayer, MismatchError, OmniIdError, UnsupportedError
 
-from .hook import batch_roles, first_sigma
+from .dit_attention import AttentionHook, Injections, JointHook, JointInjection
+from .dit_pass import remember
+from .dit_residual import ResidualHook, Shared
+from .frames import Frames
+from .hook import Injection
 
-_KINDS = {"double_block": "double_blocks", "single_block": "single_blocks"}
+_FLUX = {"double_block": "double_blocks", "single_block": "single_blocks"}
 """What ComfyUI calls the blocks in `patches_replace`, and where they are in the model."""
+
+_APPLY_MODEL, _WRAPPER = "apply_model", "omniid"
+"""ComfyUI's kind of the wrapper, `WrappersMP.APPLY_MODEL`, which earlier versions do not have, and its key."""
 
 
 def is_flux(model: Any) -> bool:
     """Whether a ModelPatcher's model is a transformer of the FLUX kind."""
-    transformer: Any = getattr(getattr(model, "model", None), "diffusion_model", None)
-    return all(hasattr(transformer, name) for name in _KINDS.values())
+    return all(hasattr(_transformer(model), name) for name in _FLUX.values())
 
 
-def check(engine: Engine) -> None:
-    """Raises if an engine has no adapter that can act in ComfyUI's FLUX; cheap."""
+def is_sd3(model: Any) -> bool:
+    """Whether it is one of the SD3 kind."""
+    return hasattr(_transformer(model), "joint_blocks")
+
+
+def is_transformer(model: Any) -> bool:
+    """Whether it is one that people can be put into."""
+    return is_flux(model) or is_sd3(model)
+
+
+def _transformer(model: Any) -> Any:
+    return getattr(getattr(model, "model", None), "diffusion_model", None)
+
+
+def check(model: Any, engine: Engine) -> None:
+    """Raises if an engine has no adapter for the model; cheap, to be asked before anything is projected."""
     info = engine.info
     if not info.has_adapter:
         raise UnsupportedError(f"the model {info.name!r} holds no adapter: its identities cannot be injected anywhere")
-    if not any(layer.hidden for layer in engine.host_layers):
-        raise UnsupportedError(
-            f"the adapter is for {info.host or 'another host'} and acts on the queries of the attention layers. "
-            "ComfyUI does not show those of FLUX to nodes: only PuLID-FLUX and WithAnyone, which act between the "
-            "blocks, work here. In Python omniid.diffusers takes this adapter"
+    blocks, layers = _blocks(_transformer(model)), engine.host_layers
+    if needs_timestep(engine) != is_sd3(model):
+        raise MismatchError(
+            f"the adapter is for {info.host or 'another host'}; the model is a {type(_transformer(model)).__name__}. "
+            "FLUX takes XLabs, InstantX, PuLID-FLUX and WithAnyone, SD3.5 takes InstantX' adapter for SD3.5"
+        )
+    if any(layer.hidden for layer in layers):
+        return
+    # All double blocks, or all blocks.
+    doubles = sum(kind == "double_block" for kind, _ in blocks)
+    if len(layers) not in (doubles, len(blocks)):
+        raise MismatchError(
+            f"the adapter is for {info.host or 'a host'} with {len(layers)} attention layers; this transformer has "
+            f"{doubles} double and {len(blocks) - doubles} single blocks. FLUX.1 has 19 and 38, SD3.5 Large has 38"
         )
 
 
-def put(patched: Any, conditioning: Conditioning) -> None:
-    """Puts a conditioning into a clone of a ModelPatcher."""
-    transformer = patched.model.diffusion_model
-    shared = _Shared(conditioning)
-    layers: dict[tuple[str, int], int] = {}
-    for kind, attribute in _KINDS.items():
-        for number in range(len(getattr(transformer, attribute))):
+def needs_timestep(engine: Engine) -> bool:
+    """Whether keys and values depend on the denoising timestep: InstantX' adapter for SD3.5."""
+    return engine.info.encoder == EncoderKind.TIME_RESAMPLER
+
+
+def _blocks(transformer: Any) -> dict[tuple[str, int], Any]:
+    """The blocks by their keys in `patches_replace`, in execution order."""
+    if hasattr(transformer, "joint_blocks"):
+        return {("double_block", number): block for number, block in enumerate(transformer.joint_blocks)}
+    return {
+        (kind, number): block
+        for kind, attribute in _FLUX.items()
+        for number, block in enumerate(getattr(transformer, attribute))
+    }
+
+
+def put(patched: Any, conditioning: Conditioning, frames: Sequence[Frames | None] = ()) -> None:
+    """Puts a conditioning of an adapter of FLUX into a clone of a ModelPatcher."""
+    blocks = _blocks(_transformer(patched))
+    layers = _matched(conditioning.find_layer, conditioning.layers, blocks)
+    for key, layer in layers.items():
+        _check_shape(key, blocks[key], conditioning.layers[layer])
+    acting = {
+        key: layer
+        for key, layer in layers.items()
+        if any(conditioning.factor(layer, i) != 0 for i in range(conditioning.identity_count))
+    }
+    if not acting:
+        return  # the model stays as it is
+    if conditioning.is_residual:
+        shared = Shared(conditioning)
+        make: Callable[..., Any] = lambda key, previous: ResidualHook(  # noqa: E731
+            shared, acting.get(key), key[0] == "double_block", previous
+        )
+    else:
+        injections = Injections(Injection(conditioning, frames), _before_projection(layers))
+        make = lambda key, previous: AttentionHook(  # noqa: E731
+            injections, acting.get(key), blocks[key], key[0] == "double_block", previous
+        )
+    # The first block also shows how long the text is.
+    _replace(patched, {("double_block", 0): None, **acting}, make)
+
+
+def put_joint(patched: Any, layers: Sequence[HostLayer], injection: JointInjection) -> None:
+    """Puts people into a clone of SD3.5's ModelPatcher; their conditioning is made at each step."""
+    blocks = _blocks(_transformer(patched))
+    names = {layer.name: index for index, layer in enumerate(layers)}
+    found = _matched(lambda name: names.get(name), layers, blocks)
+    for key, layer in found.items():
+        _check_shape(key, blocks[key].x_block, layers[layer])
+    _replace(patched, found, lambda key, previous: JointHook(injection, found[key], blocks[key], previous))
+
+
+def _replace(patched: Any, keys: dict[tuple[str, int], Any], make: Callable[..., Any]) -> None:
+    replaced = patched.model_options["transformer_options"].get("patches_replace", {}).get("dit", {})
+    for key in keys:
+        patched.set_model_patch_replace(make(key, replaced.get(key)), "dit", *key)
+    if hasattr(patched, "add_wrapper_with_key"):
+        patched.remove_wrappers_with_key(_APPLY_MODEL, _WRAPPER)
+        patched.add_wrapper_with_key(_APPLY_MODEL, _WRAPPER, remember)
+
+
+def _before_projection(layers: dict[tuple[str, int], int]) -> bool:
+    """InstantX adds to the attention of all blocks, XLabs behind double blocks."""
+    return any(kind == "single_block" for kind, _ in layers)
+
+
+def _matched(
+    find: Callable[[str], int | None], layers: Sequence[HostLayer], blocks: dict[tuple[str, int], Any]
+) -> dict[tuple[str, int], int]:
+    """The blocks that the adapter has layers for, each with its layer's number."""
+    found: dict[tuple[str, int], int] = {}
+    for kind, number in blocks:
+        # Tables that were handed in may know names alone.
+        group = "single_transformer_blocks" if kind == "single_block" else "transformer_blocks"
+        for name in (f"{kind},{number}", f"{group}.{number}.attn", f"{group}.{number}"):
             try:
-                layers[kind, number] = conditioning.find_layer(f"{kind},{number}")
+                layer = find(name)
             except OmniIdError:
                 continue  # most blocks have no place of PuLID's behind them
-    if len(layers) != conditioning.layer_count:
+            if layer is not None:
+                found[kind, number] = layer
+                break
+    if len(found) != len(layers):
+        raise MismatchError(f"the adapter acts on {len(layers)} blocks; this transformer has {len(found)} of them")
+    return found
+
+
+def _check_shape(key: tuple[str, int], block: Any, layer: HostLayer) -> None:
+    """Raises if a block is not of the width that the adapter was trained for."""
+    attention = getattr(block, "attn", None)
+    heads = getattr(block, "num_heads", getattr(attention, "num_heads", None))
+    hidden = getattr(block, "hidden_size", None)
+    if layer.hidden:
+        if hidden is not None and hidden != layer.hidden:
+            raise MismatchError(f"{key}: the adapter is for a hidden state of width {layer.hidden}, not {hidden}")
+        return
+    width = layer.heads * layer.head_dim
+    if (heads is not None and heads != layer.heads) or (hidden is not None and hidden != width):
         raise MismatchError(
-            f"the adapter acts behind {conditioning.layer_count} blocks; this transformer has {len(layers)} of them"
+            f"{key}: the adapter is for {layer.heads} heads of {layer.head_dim}; the block has {heads} heads and is "
+            f"{hidden} wide"
         )
-    replaced = patched.model_options["transformer_options"].get("patches_replace", {}).get("dit", {})
-    # The first block also shows how long the text is.
-    for key in {("double_block", 0): None, **layers}:
-        hook = ResidualHook(shared, layers.get(key), key[0] == "double_block", replaced.get(key))
-        patched.set_model_patch_replace(hook, "dit", *key)
-
-
-class _Shared(threading.local):
-    """What the hooks of one conditioning share, on each thread by itself."""
-
-    def __init__(self, conditioning: Conditioning) -> None:
-        self.conditioning = conditioning
-        self.device_type = device_type(conditioning)
-        self.text_tokens = 0
-
-
-class ResidualHook:
-    """The replacement of one block: the block, or another node's replacement of it, and then the identities."""
-
-    def __init__(self, shared: _Shared, layer: int | None, double: bool, previous: Any) -> None:
-        self.shared, self.layer, self.double, self.previous = shared, layer, double, previous
-
-    def __call__(self, arguments: dict[str, Any], extra: dict[str, Any]) -> dict[str, Any]:
-        found: dict[str, Any]
-        found = extra["original_block"](arguments) if self.previous is None else self.previous(arguments, extra)
-        if self.double:
-            self.shared.text_tokens = arguments["txt"].shape[1]
-        if self.layer is not None:
-            image = found["img"] if self.double else found["img"][:, self.shared.text_tokens :]
-            self._add(self.layer, image, arguments.get("transformer_options") or {})
-        return found
-
-    def _add(self, layer: int, image: torch.Tensor, options: dict[str, Any]) -> None:
-        conditioning = self.shared.conditioning
-        step = Step(sigma=first_sigma(options)) if conditioning.has_step_ranges else None
-        settings: Any = {"roles": batch_roles(options.get("cond_or_uncond"), image.shape[0]), "step": step}
-        if conditioning.has_masks:
-            settings["latent_size"] = _packed(options.get("original_shape"), image.shape[1])
-        if image.device.type == self.shared.device_type and image.dtype in _TYPES:
-            conditioning.inject_residual(layer, image, **settings)
-            return
-        # Elsewhere: there and back. The block's own matrices are in the library.
-        target = image.detach().to("cpu", torch.float32)
-        conditioning.inject_residual(layer, target, **settings)
-        image.copy_(target)
-
-
-_TYPES = (torch.float32, torch.float16, torch.bfloat16)
-
-
-def _packed(shape: Any, tokens: int) -> tuple[int, int]:
-    """Height and width of the picture in tokens, two by two latent pixels each."""
-    if shape is not None:
-        height, width = (int(shape[-2]) + 1) // 2, (int(shape[-1]) + 1) // 2
-        if height * width == tokens:
-            return height, width
-    raise UnsupportedError(
-        "a mask needs the picture's shape, which this version of ComfyUI does not show in FLUX; leave the mask out"
-    )

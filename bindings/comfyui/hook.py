@@ -41,16 +41,22 @@ class Injection:
         self._step: Step | None = None
 
     def add(
-        self, layer: int, query: torch.Tensor, output: torch.Tensor, own: bool, options: dict[str, Any]
+        self,
+        layer: int,
+        query: torch.Tensor,
+        output: torch.Tensor,
+        own: bool,
+        options: dict[str, Any],
+        grid: tuple[int, int] | None = None,
     ) -> torch.Tensor:
         """Adds the identities' attention to a layer's output: to `output` itself, or to a copy that is returned.
 
-        `own`: nothing else uses `output`, so that it may be overwritten.
+        `own`: nothing else uses `output`, so that it may be overwritten. `grid`: height and width of the picture in
+        tokens, where it does not follow from the latent picture's as in a UNet.
         """
         roles = batch_roles(options.get("cond_or_uncond"), query.shape[0])
         step = self._now(options) if self.conditioning.has_step_ranges else None
-        shape = options.get("original_shape")
-        size = None if shape is None else (int(shape[-2]), int(shape[-1]))
+        size = grid or _latent_size(options)
         watch = options.get(WATCH)
         if self.frames or isinstance(watch, Watch):
             return self._one_by_one(layer, query, output, roles, step, size, options)
@@ -86,7 +92,7 @@ class Injection:
 
         for identity, part in self.store.contributions(layer, query, roles, 1.0, step, size, output, weigh):
             if isinstance(watch, Watch):
-                watch.note(self, identity, output, part, roles, size)
+                watch.note(self, identity, output, part, roles, _latent_size(options))
             total = total + part.to(output.dtype)
         return total
 
@@ -178,6 +184,11 @@ def batch_roles(chunks: Any, rows: int) -> tuple[Role, ...]:
     return tuple(
         Role.CONDITIONAL if chunk == 0 else Role.UNCONDITIONAL for chunk in chunks for _ in range(rows // len(chunks))
     )
+
+
+def _latent_size(options: dict[str, Any]) -> tuple[int, int] | None:
+    shape = options.get("original_shape")
+    return None if shape is None else (int(shape[-2]), int(shape[-1]))
 
 
 def first_sigma(options: dict[str, Any]) -> float:

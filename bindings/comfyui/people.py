@@ -9,6 +9,7 @@ from typing import Any
 from omniid import ConditioningInput, EncoderKind, Engine, Identity, InvalidArgumentError, UnsupportedError, pulid
 
 from . import dit, embeds, host, lora
+from .dit_attention import JointInjection
 from .frames import Frames
 from .hook import AttentionHook, Injection
 from .progress import reporter
@@ -101,8 +102,8 @@ class Options:
 
 def apply(model: Any, engine: Engine, people: Sequence[Person], weight_type: str, options: Options) -> Any:
     """A clone of a ModelPatcher with the people in it, and with the LoRA of their model if it has one."""
-    if dit.is_flux(model):
-        return _apply_flux(model, engine, people, weight_type, options)
+    if dit.is_transformer(model):
+        return _apply_transformer(model, engine, people, weight_type, options)
     found = host.places(model)
     host.check(engine, found)
     patched = model.clone()
@@ -118,20 +119,39 @@ def apply(model: Any, engine: Engine, people: Sequence[Person], weight_type: str
     return patched
 
 
-def _apply_flux(model: Any, engine: Engine, people: Sequence[Person], weight_type: str, options: Options) -> Any:
-    dit.check(engine)
-    if options.layer_weights is not None or any(_frames(person, options) for person in people):
+def _apply_transformer(model: Any, engine: Engine, people: Sequence[Person], weight_type: str, options: Options) -> Any:
+    """The same for FLUX and SD3.5, which have no composition layers, no middle block and no LoRA of a FaceID model."""
+    dit.check(model, engine)
+    frames = [_frames(person, options) for person in people]
+    in_library = dit.is_sd3(model) or any(layer.hidden for layer in engine.host_layers)
+    if in_library and any(frames):
         raise UnsupportedError(
-            "weights for single transformers, pictures or masks of a batch are for UNets; FLUX takes one weight and "
-            "one mask for each person"
+            "weights or masks for each picture of a batch do not work with PuLID-FLUX, WithAnyone and SD3.5; give one "
+            "weight and one mask for each person"
         )
     sampling = model.get_model_object("model_sampling")
-    inputs = [_input(person, sampling) for person in people]
-    conditioning = engine.condition(
-        inputs, weight_type=weight_type, precision=options.precision, progress=reporter(), **pulid(options.method)
-    )
+    inputs = [_input(_seen(person, engine, options), sampling) for person in people]
+    scales = None
+    if options.layer_weights is not None:
+        scales = _scales(options.layer_weights, list(range(engine.info.host_layer_count)))
+    keywords: dict[str, Any] = {
+        "weight_type": weight_type,
+        "embeds_scaling": EMBEDS_SCALING[options.embeds_scaling],
+        "precision": options.precision,
+        "layer_scales": scales,
+        **pulid(options.method),
+    }
     patched = model.clone()
-    dit.put(patched, conditioning)
+    if dit.is_sd3(model):
+        if all(item.scale == 0 for item in inputs):
+            return patched
+
+        def at(timestep: float) -> Any:
+            return engine.condition(inputs, timesteps=[timestep], **keywords)
+
+        dit.put_joint(patched, engine.host_layers, JointInjection(at))
+    else:
+        dit.put(patched, engine.condition(inputs, progress=reporter(), **keywords), frames)
     return patched
 
 
@@ -268,14 +288,19 @@ def parse_layer_weights(text: str) -> dict[int, float] | None:
 
 
 def _layer_scales(factors: dict[int, float], pairs: list[tuple[host.Place, int]]) -> list[float]:
-    """One factor for each of the adapter's layers."""
-    count = max(place.transformer for place, _ in pairs) + 1
+    """One factor for each of the adapter's layers of a UNet."""
+    transformers = [0] * len(pairs)
+    for place, layer in pairs:
+        transformers[layer] = place.transformer
+    return _scales(factors, transformers)
+
+
+def _scales(factors: dict[int, float], transformers: list[int]) -> list[float]:
+    """One factor for each of the adapter's layers, from the number of the transformer that it is in."""
+    count = max(transformers) + 1
     unknown = sorted(set(factors) - set(range(count)))
     if unknown:
         raise InvalidArgumentError(
-            f"layer weights: there is no transformer {unknown[0]}; the UNet has {count}, 0 to {count - 1}"
+            f"layer weights: there is no transformer {unknown[0]}; the model has {count}, 0 to {count - 1}"
         )
-    scales = [0.0] * len(pairs)
-    for place, layer in pairs:
-        scales[layer] = factors.get(place.transformer, 0.0)
-    return scales
+    return [factors.get(number, 0.0) for number in transformers]

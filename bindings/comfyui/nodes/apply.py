@@ -79,7 +79,7 @@ def _more() -> dict[str, Any]:
 
 def _model() -> dict[str, Any]:
     return {
-        "model": ("MODEL", {"tooltip": "A UNet of SD1.5 or SDXL."}),
+        "model": ("MODEL", {"tooltip": "A UNet of SD1.5 or SDXL, FLUX.1 or SD3.5 Large."}),
         "omniid": ("OMNIID_MODEL", {"tooltip": "The identity model."}),
     }
 
@@ -217,7 +217,8 @@ class ApplyOptions:
                         "default": "",
                         "multiline": True,
                         "tooltip": "A factor for each transformer in execution order, such as 0:1, 3:0.5; the others "
-                        "get 0. Empty: 1 for all. SD1.5 has 16, SDXL has 11.",
+                        "get 0. Empty: 1 for all. SD1.5 has 16, SDXL has 11, FLUX and SD3.5 one for each layer of "
+                        "the adapter.",
                     },
                 ),
                 "middle_block": (

@@ -74,7 +74,7 @@ class LoadModel:
                     },
                 ),
                 "host": (
-                    [engines.AUTO, "sd15", "sdxl", "pulid_flux", "with_anyone"],
+                    [engines.AUTO, "sd15", "sdxl", "flux", "flux_all", "pulid_flux", "with_anyone", "sd35_large"],
                     {
                         "tooltip": "The model that identities are for; auto: what the checkpoint is for.",
                         "advanced": True,

@@ -237,6 +237,13 @@ class ModelPatcher:
         self.model = model
         self.model_options: dict[str, Any] = {"transformer_options": {}}
         self.patches: dict[str, list[Any]] = {}
+        self.wrappers: dict[str, dict[str, list[Any]]] = {}
+
+    def add_wrapper_with_key(self, kind, key, wrapper):
+        self.wrappers.setdefault(kind, {}).setdefault(key, []).append(wrapper)
+
+    def remove_wrappers_with_key(self, kind, key):
+        self.wrappers.get(kind, {}).pop(key, None)
 
     def add_patches(self, patches, strength=1.0):
         """Patches of weights, which are applied when the model is loaded. Gives those that fit."""
@@ -262,7 +269,7 @@ class ModelPatcher:
 
     def clone(self):
         other = ModelPatcher(self.model)
-        other.patches = _copied(self.patches)
+        other.patches, other.wrappers = _copied(self.patches), _copied(self.wrappers)
         other.model_options = _copied(self.model_options)
         return other
 

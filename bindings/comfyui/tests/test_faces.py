@@ -185,13 +185,18 @@ class Residual:
     """In the place of a conditioning that adds between the blocks: 10 behind double block 1, 100 behind single 2."""
 
     layer_count, identity_count, has_masks, has_step_ranges, is_residual = 2, 1, False, True, True
+    timesteps = ()
     places = {"double_block,1": 0, "single_block,2": 1}
+    layers = [omniid.HostLayer(name, 1, 4, 4, 4) for name in places]
 
     def __init__(self):
         self.calls = []
 
     def keys(self, layer, identity, *_):
         return types.SimpleNamespace(device=(1, 0))  # DLPack's number of the processor
+
+    def factor(self, layer, identity):
+        return 1.0
 
     def find_layer(self, name):
         if name not in self.places:
@@ -228,12 +233,3 @@ def test_flux_takes_what_is_added_between_its_blocks(pack, dtype):
     assert all(abs(call[3] - 0.7) < 1e-6 for call in conditioning.calls)
     bare = model.model.diffusion_model(image, text, {**model.model_options["transformer_options"], "sigmas": None})
     assert torch.equal(bare[:, 5:], torch.full((2, 6, 4), 13.0, dtype=dtype))
-
-
-def test_adapters_that_need_the_query_are_refused_in_flux(pack):
-    from omniid_pack import dit
-
-    info = types.SimpleNamespace(has_adapter=True, host="flux", name="")
-    layer = omniid.HostLayer("transformer_blocks.0.attn", 24, 128, 4096)
-    with pytest.raises(omniid.UnsupportedError, match="PuLID-FLUX and WithAnyone"):
-        dit.check(types.SimpleNamespace(info=info, host_layers=(layer,)))
