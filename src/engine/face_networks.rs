@@ -22,6 +22,9 @@ const PUBLISHED: [(FaceArchitecture, &str, &str); 3] = [
     (FaceArchitecture::IrSe50, "recognition_arcface_ir_se50", "facexlib"),
 ];
 
+/// How near to 1 the length of an embedding is that was normalised, whatever its caller says.
+const NORMALISED: f32 = 1e-3;
+
 /// The face embedding that an engine's identity encoder reads.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct FaceNeed {
@@ -90,6 +93,15 @@ impl FaceNeed {
         if self.input.form == EmbeddingForm::Raw && embedding.form() == EmbeddingForm::Normalised {
             return Err(Error::mismatch(format!(
                 "the face embedding is normalised, but {title} was trained on raw ones, whose length counts"
+            ))
+            .with_remedy(remedy::RAW_EMBEDDING));
+        }
+        // No network gives a length of 1; normalised vectors that are handed in as raw ones have it.
+        if self.input.form == EmbeddingForm::Raw && (embedding.norm() - 1.0).abs() < NORMALISED {
+            return Err(Error::mismatch(format!(
+                "the face embedding is called raw, but has length {:.4}, as normalised ones have, and {title} was trained \
+                 on raw ones, whose length counts (about 10 to 30)",
+                embedding.norm()
             ))
             .with_remedy(remedy::RAW_EMBEDDING));
         }
@@ -202,6 +214,9 @@ mod tests {
             .unwrap_err()
             .message()
             .contains("raw"));
+        let called_raw = embedding("glintr100", EmbeddingForm::Raw, &[0.5; 4]);
+        let error = need.check(&called_raw, "InstantID").unwrap_err();
+        assert!(error.message().contains("called raw, but has length 1.0000"), "{error}");
         let short = embedding("glintr100", EmbeddingForm::Raw, &[0.5; 3]);
         assert!(need
             .check(&short, "InstantID")

@@ -32,7 +32,7 @@ impl Container {
 }
 
 /// Beginnings of files that people hand over instead of a checkpoint: where, what, and what it means.
-const OTHERS: [(usize, &[u8], &str, Option<Remedy>); 28] = [
+const OTHERS: [(usize, &[u8], &str, Option<Remedy>); 26] = [
     (
         0,
         b"version https://git-lfs",
@@ -64,18 +64,6 @@ const OTHERS: [(usize, &[u8], &str, Option<Remedy>); 28] = [
     (0, b"ggml", "an old ggml file", None),
     (0, b"lmgg", "an old ggml file", None),
     (0, b"tjgg", "an old ggml file", None),
-    (
-        0,
-        b"\x08\x07\x12",
-        "an ONNX graph (only face detectors, recognisers and parsers are read from ONNX)",
-        None,
-    ),
-    (
-        0,
-        b"\x08\x08\x12",
-        "an ONNX graph (only face detectors, recognisers and parsers are read from ONNX)",
-        None,
-    ),
 ];
 
 /// The container of a file of `length` bytes that begins with `head`, which holds the first [`HEAD`] bytes or all.
@@ -162,7 +150,13 @@ pub(crate) fn instead_of(expected: Expected, head: &[u8], length: usize) -> Opti
         return Some(Error::format("the file is empty (0 bytes)").with_remedy(remedy::FAILED_DOWNLOAD));
     }
     let zip: (usize, &[u8], &str, Option<Remedy>) = (0, b"PK\x03\x04", "a PyTorch file or another zip archive", None);
-    let known = OTHERS.iter().chain([&zip]);
+    let onnx: Option<(usize, &[u8], &str, Option<Remedy>)> = is_onnx(head).then_some((
+        0,
+        &[],
+        "an ONNX graph (only face detectors, recognisers and parsers are read from ONNX)",
+        None,
+    ));
+    let known = OTHERS.iter().chain([&zip]).chain(&onnx);
     let found = known
         .filter(|(_, _, what, _)| expected == Expected::Checkpoint || !what.contains("ONNX"))
         .find(|(at, magic, _, _)| head.get(*at..).is_some_and(|rest| rest.starts_with(magic)));
@@ -181,6 +175,12 @@ pub(crate) fn instead_of(expected: Expected, head: &[u8], length: usize) -> Opti
         ))
         .with_remedy(remedy::UNFINISHED_DOWNLOAD)
     })
+}
+
+/// Whether a file begins as the ONNX graphs of all exporters do, which have no mark: the version of the format (3 to 13
+/// so far), then the name of the program that wrote it.
+fn is_onnx(head: &[u8]) -> bool {
+    matches!(head, [0x08, 3..=13, 0x12, ..])
 }
 
 /// The begin of a text file on one line; `None` for binary content.

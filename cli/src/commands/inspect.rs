@@ -1,6 +1,7 @@
 //! `omniid inspect`
 
 use super::encode::FaceLine;
+use super::face_network::FaceNetworkFile;
 use crate::args::{variants, LimitArgs};
 use crate::failure::{kind_name, Failure, Outcome};
 use crate::input::{self, Input};
@@ -12,7 +13,7 @@ use omniid::checkpoint::{Checkpoint, CheckpointKind, Container, Description, Var
 use omniid::convert::EMBEDDINGS_KEY;
 use omniid::face::{DetectOptions, FaceDetector};
 use omniid::identity::Identity;
-use omniid::Error;
+use omniid::{Error, ErrorKind};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -21,14 +22,14 @@ const EXAMPLES: &str = "\
 Examples:
   omniid inspect ip-adapter-plus-face_sd15.safetensors
   omniid inspect anna.omniid photo.jpg --detector yunet.onnx --json
-  omniid inspect ip-adapter-faceid-plusv2_sd15.bin
+  omniid inspect ip-adapter-faceid-plusv2_sd15.bin w600k_r50.onnx
   omniid inspect omniid.safetensors --tensors";
 
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// Checkpoints (also folders and indices of shards), identities, embeddings, photos and folders of photos; - for
-    /// standard input.
+    /// Checkpoints (also folders and indices of shards), face networks (also ONNX), identities, embeddings, photos and
+    /// folders of photos; - for standard input.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     /// List every tensor with type and shape.
@@ -83,6 +84,13 @@ enum Finding {
         #[serde(skip_serializing_if = "Option::is_none")]
         model: Option<String>,
         tensors: BTreeMap<String, TensorLine>,
+    },
+    FaceNetwork {
+        path: String,
+        #[serde(flatten)]
+        network: FaceNetworkFile,
+        /// Size of the file.
+        bytes: u64,
     },
     Photo {
         path: String,
@@ -199,8 +207,23 @@ fn file(path: &Path, input: Input, args: &Args) -> Outcome<Finding> {
     let limits = args.limits.limits();
     let bytes = input.byte_count();
     let source = input.into_source();
-    let checkpoint = Checkpoint::open(source.clone(), &limits)?;
+    let face_network = || {
+        let network = FaceNetworkFile::find(path, &source, bytes, &limits)?;
+        let path = input::name(path);
+        Some(Finding::FaceNetwork { path, network, bytes })
+    };
+    let checkpoint = match Checkpoint::open(source.clone(), &limits) {
+        Ok(checkpoint) => checkpoint,
+        // ONNX, which is no checkpoint.
+        Err(error) if error.kind() == ErrorKind::Format => return face_network().ok_or(Failure::Library(error)),
+        Err(error) => return Err(error.into()),
+    };
     let description = checkpoint.describe_as(args.variant)?;
+    if description.kind.is_none() && !args.tensors {
+        if let Some(network) = face_network() {
+            return Ok(network);
+        }
+    }
     if description.kind == Some(CheckpointKind::Identity) {
         return Ok(identity(path, bytes, &Identity::load(source, &limits)?));
     }
@@ -329,6 +352,13 @@ impl Finding {
                     text.push_str(&format!("  {name:<11}  {} {:?}\n", line.dtype, line.shape));
                 }
                 text
+            }
+            Self::FaceNetwork { path, network, bytes } => {
+                let mut lines = vec![("file", path.clone())];
+                lines.extend(network.lines());
+                lines.push(("size", bytes_text(*bytes)));
+                let lines = lines.iter().map(|(title, text)| format!("{title:<15} {text}\n"));
+                lines.chain(["\n".to_string()]).collect()
             }
             Self::Photo {
                 path,

@@ -8,6 +8,7 @@ mod demo;
 mod encode;
 mod evaluate;
 mod extend;
+mod face_network;
 mod faces;
 mod generate;
 mod inspect;

@@ -104,6 +104,42 @@ fn similarity_of_identities_and_photos() {
     place.fails(&["compare", "a.png", "b.png"], 3, "error[no-face]");
 }
 
+/// Face networks are no checkpoints, and most come as ONNX.
+#[test]
+fn inspect_names_face_networks() {
+    let place = Workplace::new();
+    let fixture = |name: &str| {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../tests/fixtures/parity")
+            .join(name);
+        path.to_str().unwrap().to_string()
+    };
+    let files = [
+        "recogniser/sface/model.onnx",
+        "recogniser/ir_se50/model.pth",
+        "recogniser/folded/model.onnx",
+    ];
+    let [sface, ir_se50, iresnet] = files.map(fixture);
+    let seen = place.json(&["inspect", &sface, &ir_se50, &iresnet, "--json"]);
+    for (index, title) in ["SFace", "IR-SE50", "IResNet"].into_iter().enumerate() {
+        assert_eq!(seen[index]["type"], "face_network");
+        assert_eq!(seen[index]["network"], "recogniser");
+        assert!(
+            seen[index]["title"].as_str().unwrap().starts_with(title),
+            "{}",
+            seen[index]
+        );
+        assert_eq!(seen[index]["licence"], "unknown");
+    }
+    let text = place.ok(&["inspect", &sface]);
+    assert!(
+        text.contains("face recognition network, SFace") && text.contains("licence"),
+        "{text}"
+    );
+    std::fs::write(place.path("cut.onnx"), &std::fs::read(&sface).unwrap()[..4000]).unwrap();
+    place.fails(&["inspect", "cut.onnx"], 1, "an ONNX graph");
+}
+
 #[test]
 fn inspect_tells_files_apart() {
     let place = Workplace::new();

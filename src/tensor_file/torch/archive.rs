@@ -9,6 +9,7 @@ use crate::remedy;
 use std::io::Read;
 use std::ops::Range;
 use std::sync::Arc;
+use zip::read::{ArchiveOffset, Config};
 use zip::{CompressionMethod, ZipArchive};
 
 /// An opened archive.
@@ -67,7 +68,13 @@ fn cut_short(backing: &Backing) -> Result<Option<Error>> {
 impl<'a> Archive<'a> {
     /// Reads the archive's directory and finds the pickle program in it.
     pub(super) fn open(backing: &'a Arc<Backing>, limits: &Limits) -> Result<Self> {
-        let zip = match ZipArchive::new(BackingReader::new(backing)) {
+        // The archive begins with the file. Looking for its begin instead, `zip` takes the second entry for the first
+        // one when that is as long as the two records of zip64 that PyTorch writes behind the directory: 76 bytes, which
+        // a file name of 21 characters gives.
+        let config = Config {
+            archive_offset: ArchiveOffset::Known(0),
+        };
+        let zip = match ZipArchive::with_config(config, BackingReader::new(backing)) {
             Ok(zip) => zip,
             Err(error) => return Err(cut_short(backing)?.unwrap_or_else(|| damaged(error))),
         };
@@ -201,5 +208,48 @@ impl<'a> Archive<'a> {
         let contents = self.contents(&name, self.unpack)?;
         self.unpack = self.unpack.saturating_sub(contents.len() as u64);
         Ok(Storage::Owned(Arc::new(contents)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Cursor, Write};
+    use zip::write::SimpleFileOptions;
+
+    /// PyTorch writes the end records of zip64 into every file, and the folder has the file's name. With 21 characters
+    /// the directory's first entry is as long as these records.
+    #[test]
+    fn names_of_every_length_are_read() {
+        for length in 15..=30 {
+            let root = "n".repeat(length);
+            let mut writer = zip::ZipWriter::new(Cursor::new(Vec::new()));
+            let options = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
+            for (name, content) in [
+                ("data.pkl", &b"program"[..]),
+                ("byteorder", b"little"),
+                ("version", b"3\n"),
+            ] {
+                writer.start_file(format!("{root}/{name}"), options).unwrap();
+                writer.write_all(content).unwrap();
+            }
+            let mut bytes = writer.finish().unwrap().into_inner();
+            let end = bytes.split_off(bytes.len() - 22);
+            let number = |at: usize| u64::from(u32::from_le_bytes(end[at..at + 4].try_into().unwrap()));
+            let (at, size, directory) = (bytes.len() as u64, number(12), number(16));
+            bytes.extend(*b"PK\x06\x06");
+            bytes.extend(44u64.to_le_bytes());
+            bytes.extend([0x1e, 3, 0x2d, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+            for value in [3, 3, size, directory] {
+                bytes.extend(value.to_le_bytes());
+            }
+            bytes.extend(*b"PK\x06\x07\0\0\0\0");
+            bytes.extend(at.to_le_bytes());
+            bytes.extend(1u32.to_le_bytes());
+            bytes.extend(end);
+            let backing = Arc::new(Backing::Memory(bytes.into()));
+            let mut archive = Archive::open(&backing, &Limits::default()).unwrap();
+            assert_eq!(archive.program().unwrap(), b"program", "{length}");
+        }
     }
 }
