@@ -8,7 +8,7 @@ import operator
 import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Union, cast
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Union
 
 import numpy as np
 
@@ -122,7 +122,7 @@ class Conditioning(Owner):
         self.layers = _layers(pointer)
         self.identity_count = len(inputs)
         self.masks = tuple(
-            None if item.mask is None else _mask(item.mask, f"identity {i}") for i, item in enumerate(inputs)
+            None if item.mask is None else mask_values(item.mask, f"identity {i}") for i, item in enumerate(inputs)
         )
         self.has_step_ranges = any(item.fraction is not None or item.sigma is not None for item in inputs)
         self.injection, self.zero_tokens = injection, zero_tokens
@@ -417,13 +417,18 @@ def layer_of(native: _abi.omniid_host_layer) -> HostLayer:
     return HostLayer(text(native.name), native.heads, native.head_dim, native.context, native.hidden)
 
 
+def listed(identities: Identities) -> list[ConditioningInput]:
+    """The identities as a list."""
+    if isinstance(identities, (Identity, ConditioningInput)) or not isinstance(identities, Iterable):
+        identities = [identities]
+    return [item if isinstance(item, ConditioningInput) else ConditioningInput(item) for item in identities]
+
+
 def native_inputs(
     identities: Identities,
 ) -> tuple[ctypes.Array[_abi.omniid_conditioning_input], list[ConditioningInput], list[object]]:
     """The identities as the library takes them, as they were given, and what has to live as long as they are used."""
-    if isinstance(identities, (Identity, ConditioningInput)) or not isinstance(identities, Iterable):
-        identities = [identities]
-    inputs = [item if isinstance(item, ConditioningInput) else ConditioningInput(item) for item in identities]
+    inputs = listed(identities)
     array = (_abi.omniid_conditioning_input * len(inputs))()
     keep: list[object] = []
     for i, item in enumerate(inputs):

@@ -14,14 +14,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ._fill import fill, fill_step, ort_values
+from ._fill import fill, fill_step, fill_tokens, ort_values
 from ._manifest import GraphLayer, Manifest
 
 if TYPE_CHECKING:
     from ._export import export
     from ._hosts import Input, Wrapper
 
-__all__ = ["GraphLayer", "Input", "Manifest", "Wrapper", "export", "fill", "fill_step", "ort_values"]
+__all__ = [
+    "GraphLayer",
+    "Input",
+    "Manifest",
+    "Wrapper",
+    "export",
+    "fill",
+    "fill_step",
+    "fill_tokens",
+    "ort_values",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -35,6 +35,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
             precision=options.precision,
             mask=options.mask,
             adapter=options.adapter,
+            form=options.form,
             checkpoint=options.checkpoint,
             rows=options.rows,
             size=options.size,
@@ -77,7 +78,19 @@ def _parser() -> argparse.ArgumentParser:
         "--no-mask", dest="mask", action="store_false", help="without ip_mask: for one person in the whole picture"
     )
     parser.add_argument("--adapter", choices=("xlabs", "instantx"), help="which adapter of FLUX; default xlabs")
-    parser.add_argument("--checkpoint", type=Path, help="InstantX' adapter, whose norms an SD3.5 graph has in it")
+    parser.add_argument(
+        "--tokens",
+        dest="form",
+        action="store_const",
+        const="tokens",
+        default="keys_values",
+        help="the adapter in the graph, tokens as its input; default: keys and values as inputs",
+    )
+    parser.add_argument(
+        "--checkpoint",
+        type=Path,
+        help="the adapter for --tokens; for SD3.5 InstantX' adapter, whose norms the graph has",
+    )
     parser.add_argument("--rows", type=_natural, help="fixes the number of rows of the batch; default: any")
     parser.add_argument(
         "--size", type=_pair, metavar="HxW", help="fixes height and width of the latent picture, 64x64 for SD1.5 at 512"

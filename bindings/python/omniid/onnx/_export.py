@@ -15,10 +15,11 @@ import torch
 
 from .. import errors
 from ..diffusers import _layers, _watch
+from ..engine import Engine
 from ..types import PathLike
 from . import _hosts, _weights
 from ._attention import GraphIdentity
-from ._manifest import GraphLayer, Manifest
+from ._manifest import FORMS, GraphLayer, Manifest
 
 Progress = Callable[[str, float], None]
 """What is being done, and the share of it that is done."""
@@ -35,7 +36,9 @@ def export(
     precision: str = "f32",
     mask: bool = True,
     adapter: Optional[_layers.Adapter] = None,
+    form: str = "keys_values",
     checkpoint: Optional[PathLike] = None,
+    engine: Optional[Engine] = None,
     rows: Optional[int] = None,
     size: Optional[tuple[int, int]] = None,
     text_tokens: Optional[int] = None,
@@ -61,6 +64,11 @@ def export(
     "instantx" for FLUX. SD3.5 needs the file of InstantX' adapter as `checkpoint`: its norms of the image's queries and
     keys become part of the graph. `external`: whether the weights get a file of their own, `<graph>.data`; by default
     where they are larger than 1.5 GB. `identity=False` writes the graph without identity inputs and without a manifest.
+
+    `form="tokens"` puts the adapter into the graph: in place of keys and values the graph has one input `ip_tokens`
+    `[rows, tokens, width]`, which `fill_tokens` fills. `checkpoint` is the adapter's file then, native, IP-Adapter or
+    XLabs, and `engine` the engine that was opened with it, whose fingerprint the manifest keeps.
+
     `wrapper` is a module around the UNet whose inputs the graph has in place of the UNet's.
 
     Needs PyTorch, diffusers and onnx, and memory for the weights once more where they are not of `precision` yet.
@@ -69,6 +77,8 @@ def export(
     say: Progress = progress or (lambda _, __: None)
     if not _LOWEST_OPSET <= opset <= _HIGHEST_OPSET:
         raise errors.InvalidArgumentError(f"opset is {opset}; it must be {_LOWEST_OPSET} to {_HIGHEST_OPSET}")
+    if form not in FORMS:
+        raise errors.InvalidArgumentError(f"form is {form!r}; it must be 'keys_values' or 'tokens'")
     if precision not in ("f32", "f16"):
         raise errors.UnsupportedError(f"precision is {precision!r}; graphs are written in 'f32' or 'f16'")
     place = Path(path)
@@ -77,27 +87,30 @@ def export(
     model: Any = _layers.model_of(target)[0]
     root = model if wrapper is None else wrapper.module
     with ExitStack() as stack:
-        stack.enter_context(_evaluated(root, torch.float32 if precision == "f32" else torch.float16))
+        dtype = torch.float32 if precision == "f32" else torch.float16
+        stack.enter_context(_evaluated(root, dtype))
         host = _hosts.describe(model, _hosts.Sizes(rows, size, text_tokens), wrapper)
         stack.enter_context(_plain_modules(model))
         graph = _Graph(root, host, rows, tokens, mask)
         if identity:
-            stack.enter_context(_identity_in(graph, model, adapter, checkpoint))
+            stack.enter_context(_identity_in(graph, model, adapter, form, checkpoint))
+            graph.projections.to(dtype)
         say("tracing", 0.0)
         proto = _trace(graph, opset)
         say("tracing", 1.0)
         from . import _write
 
-        weights = {f"model.{name}": tensor for name, tensor in root.state_dict().items()}
-        found = _write.take_weights(proto.graph, weights)
+        found = _write.take_weights(proto.graph, graph.state_dict())
         _write.name_sizes(proto.graph, graph.free)
         proto.producer_name, proto.producer_version = "omniid", ""
         _write.save(proto, found, place, external, say)
     if graph.layers is None:
         return None
     manifest = Manifest(
-        graph=place.name, host=host.name, form="keys_values", precision=precision, layers=graph.layers, rows=rows,
-        tokens=tokens, mask="ip_mask" if mask else None,
+        graph=place.name, host=host.name, form=form, precision=precision, layers=graph.layers, rows=rows,
+        tokens=tokens, width=graph.width, mask="ip_mask" if mask else None,
+        tokens_input="ip_tokens" if form == "tokens" else None,
+        fingerprint=engine.info.fingerprint if engine is not None and form == "tokens" else None,
     )  # fmt: skip
     manifest.save(place)
     return manifest
@@ -112,12 +125,16 @@ class _Graph(torch.nn.Module):  # type: ignore[misc, unused-ignore]
         self._rows, self._tokens, self._mask = rows, tokens, mask
         self.layers: Optional[tuple[GraphLayer, ...]] = None
         self.identity: Optional[GraphIdentity] = None
+        self.projections = torch.nn.Module()
+        self.width: Optional[int] = None
         self.examples = {item.name: item.example for item in host.inputs}
         self.free = {item.name: item.free for item in host.inputs}
         self.free[host.output] = host.output_free
         self.output = host.output
 
-    def take_identity(self, layers: tuple[GraphLayer, ...], identity: GraphIdentity) -> None:
+    def take_identity(
+        self, layers: tuple[GraphLayer, ...], identity: GraphIdentity, projections: Optional[_weights.Projections]
+    ) -> None:
         """Adds the identity's inputs."""
         self.layers, self.identity = layers, identity
         first = next(iter(self.examples.values()))
@@ -125,7 +142,11 @@ class _Graph(torch.nn.Module):  # type: ignore[misc, unused-ignore]
         people = 2 if self._mask else 1
         count = self._tokens or 3 * people
         free = {} if self._rows else {0: _hosts.ROWS}
-        for layer in layers:
+        if projections is not None:
+            self.projections, self.width = projections, projections.width
+            self.examples["ip_tokens"] = torch.zeros(batch, count, projections.width, dtype=kind)
+            self.free["ip_tokens"] = free if self._tokens else {**free, 1: TOKENS}
+        for layer in layers if projections is None else ():
             for name in (layer.key, layer.value):
                 assert name is not None
                 self.examples[name] = torch.zeros(batch, layer.heads, count, layer.head_dim, dtype=kind)
@@ -141,8 +162,11 @@ class _Graph(torch.nn.Module):  # type: ignore[misc, unused-ignore]
         own = inputs[:count]
         if self.identity is not None and self.layers is not None:
             more = dict(zip(list(self.examples)[count:], inputs[count:]))
-            keys = {layer.name: more[layer.key] for layer in self.layers if layer.key}
-            values = {layer.name: more[layer.value] for layer in self.layers if layer.value}
+            if "ip_tokens" in more:
+                keys, values = self.projections(more["ip_tokens"])
+            else:
+                keys = {layer.name: more[layer.key] for layer in self.layers if layer.key}
+                values = {layer.name: more[layer.value] for layer in self.layers if layer.value}
             size = self._host.image_size(*own)
             self.identity.begin(keys, values, more["ip_scale"], more.get("ip_mask"), size)
         return self._host.call(*own)
@@ -150,7 +174,7 @@ class _Graph(torch.nn.Module):  # type: ignore[misc, unused-ignore]
 
 @contextmanager
 def _identity_in(
-    graph: _Graph, model: Any, adapter: Optional[_layers.Adapter], checkpoint: Optional[PathLike]
+    graph: _Graph, model: Any, adapter: Optional[_layers.Adapter], form: str, checkpoint: Optional[PathLike]
 ) -> Iterator[None]:
     """The identity's attention in a model, for as long as it lasts."""
     if adapter in ("pulid", "with_anyone"):
@@ -160,11 +184,29 @@ def _identity_in(
         )
     if _watch.watchers(model):
         raise errors.InvalidArgumentError("an identity is attached to the model; detach() it before the export")
+    table = _layers.host_layers(model, adapter)
+    named = form == "keys_values"
     layers = tuple(
-        GraphLayer(item.name, item.heads, item.head_dim, f"ip_k.{item.name}", f"ip_v.{item.name}")
-        for item in _layers.host_layers(model, adapter)
+        GraphLayer(
+            item.name,
+            item.heads,
+            item.head_dim,
+            f"ip_k.{item.name}" if named else None,
+            f"ip_v.{item.name}" if named else None,
+        )
+        for item in table
     )
-    norms = None
+    norms = projections = None
+    if form == "tokens":
+        if checkpoint is None:
+            raise errors.InvalidArgumentError(
+                "form 'tokens' puts the adapter into the graph: pass its file as checkpoint"
+            )
+        if adapter == "instantx" or _layers.is_sd3(model):
+            raise errors.UnsupportedError(
+                "form 'tokens' is for IP-Adapter, XLabs and Omni-ID; InstantX' adapters need form 'keys_values'"
+            )
+        projections = _weights.Projections(checkpoint, layers, [item.context for item in table])
     if _layers.is_sd3(model):
         if checkpoint is None:
             raise errors.InvalidArgumentError(
@@ -172,7 +214,7 @@ def _identity_in(
             )
         norms = _weights.norms(checkpoint, layers)
     attention = GraphIdentity(model, layers, adapter, norms)
-    graph.take_identity(layers, attention)
+    graph.take_identity(layers, attention, projections)
     try:
         yield
     finally:

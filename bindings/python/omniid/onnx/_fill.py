@@ -10,7 +10,9 @@ import numpy as np
 
 from .. import errors
 from .._library import choice
-from ..conditioning import Conditioning, Step
+from .._masks import mask_values
+from ..conditioning import Conditioning, ConditioningInput, Identities, Step, listed
+from ..engine import Engine
 from ..enums import DeviceType, Injection, Role
 from ._manifest import GraphLayer, Manifest
 
@@ -91,6 +93,78 @@ def fill_step(
         whole = np.ascontiguousarray(np.broadcast_to(masks, (len(sides), *masks.shape)))
         arrays[manifest.mask] = _number(whole, manifest)
     return arrays
+
+
+def fill_tokens(
+    engine: Engine,
+    identities: Identities,
+    manifest: Manifest,
+    *,
+    roles: Roles = GUIDANCE,
+    scale: float = 1.0,
+    layer_scales: Optional[Sequence[float]] = None,
+    step: Optional[Step] = None,
+) -> dict[str, Array]:
+    """The identity inputs of a graph that has the adapter inside (form "tokens"): tokens, scales and masks.
+
+    `engine` is that of the checkpoint in the graph, `identities` an Identity, a ConditioningInput or a list of them; of
+    several people the scales are in the mask. `layer_scales` is one factor for each layer. The other arguments are
+    those of `fill`. Raises MismatchError for identities of another model or another width than the graph's."""
+    if manifest.form != "tokens" or manifest.tokens_input is None:
+        raise errors.MismatchError(f"{manifest.graph} takes keys and values; use fill")
+    fingerprint = engine.info.fingerprint
+    if manifest.fingerprint is not None and manifest.fingerprint != fingerprint:
+        raise errors.MismatchError(
+            f"{manifest.graph} has the adapter of model {manifest.fingerprint}, the engine is {fingerprint}"
+        )
+    sides = _roles(roles, manifest)
+    people = listed(identities)
+    if len(people) > 1 and manifest.mask is None:
+        raise errors.MismatchError(
+            f"{len(people)} people, but {manifest.graph} has no mask, which tells their tokens apart; export "
+            "it with a mask"
+        )
+    tokens = []
+    for person in people:
+        if person.negative is not None or person.composition is not None or person.unconditional:
+            raise errors.UnsupportedError(
+                "negative, composition and unconditional identities need the keys and values of a conditioning: export "
+                "the graph with form 'keys_values'"
+            )
+        # [unconditional, conditional]
+        both = engine.context_tokens(person.identity).numpy().astype(np.float32)
+        if manifest.width != both.shape[2]:
+            raise errors.MismatchError(
+                f"input {manifest.tokens_input!r}: the identity is {list(both.shape[1:])}, the graph takes "
+                f"{[manifest.tokens, manifest.width]}"
+            )
+        tokens.append([both[0 if role == Role.UNCONDITIONAL else 1][None] for role in sides])
+    head = GraphLayer(manifest.tokens_input, 1, manifest.width or 0, None, None)
+    joined = _joined(tokens, head, manifest)[:, 0]
+    weights = np.array([person.scale * _is_active(person, step or Step()) for person in people], dtype=np.float32)
+    arrays = {manifest.tokens_input: _number(joined, manifest)}
+    if manifest.scale is not None:
+        factors = np.ones(len(manifest.layers)) if layer_scales is None else np.asarray(layer_scales, dtype=np.float32)
+        factors = factors * scale * (weights[0] if len(people) == 1 else 1.0)
+        arrays[manifest.scale] = factors.astype(np.float32)
+    if manifest.mask is not None:
+        masks = _stacked([None if person.mask is None else mask_values(person.mask, "mask") for person in people])
+        if len(people) > 1:
+            masks *= weights[:, None, None]
+        arrays[manifest.mask] = _number(np.broadcast_to(masks, (len(sides), *masks.shape)), manifest)
+    manifest.check_arrays(arrays)
+    return arrays
+
+
+def _is_active(person: ConditioningInput, step: Step) -> bool:
+    """Whether a person is injected at a step, as `Conditioning.is_active` says it."""
+    for name, limits in (("fraction", person.fraction), ("sigma", person.sigma)):
+        if limits is not None:
+            now = getattr(step, name)
+            if now is None:
+                raise errors.InvalidArgumentError(f"an identity is limited to a range of {name}, and the step has none")
+            return bool(min(limits) <= now <= max(limits))
+    return True
 
 
 def ort_values(
@@ -243,7 +317,10 @@ def _shares(conditioning: Conditioning, layers: list[tuple[GraphLayer, int]]) ->
 
 def _masks(conditioning: Conditioning) -> Array:
     """The masks of all people, `[people, height, width]`."""
-    masks = conditioning.masks
+    return _stacked(conditioning.masks)
+
+
+def _stacked(masks: Sequence[Optional[Array]]) -> Array:
     sizes = {mask.shape for mask in masks if mask is not None}
     if len(sizes) > 1:
         raise errors.MismatchError(f"the masks of a graph have one size, not {sorted(sizes)}")
