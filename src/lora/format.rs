@@ -50,10 +50,23 @@ impl Lora {
         let mut tensors = Vec::with_capacity(3 * self.layers.len());
         for layer in &self.layers {
             let [down, up] = &layer.found;
+            let [module, kohya] = &layer.published;
             let (prefix, names) = match format {
-                LoraFormat::Kohya => (layer.kohya.clone(), ["lora_down.weight", "lora_up.weight"]),
-                LoraFormat::Diffusers => (format!("unet.{}", layer.module), ["lora_A.weight", "lora_B.weight"]),
+                LoraFormat::Kohya => (kohya.clone(), ["lora_down.weight", "lora_up.weight"]),
+                LoraFormat::Diffusers => {
+                    let prefix = module.as_ref().map(|module| format!("unet.{module}"));
+                    (prefix, ["lora_A.weight", "lora_B.weight"])
+                }
             };
+            let prefix = prefix.ok_or_else(|| {
+                Error::mismatch(format!(
+                    "host {:?}: its table calls layer {:?} otherwise than diffusers does (`….attn2`), so {} files have no \
+                     name for it",
+                    self.host.name(),
+                    layer.module,
+                    format.name()
+                ))
+            })?;
             for (name, found) in names.into_iter().zip([down, up]) {
                 let name = format!("{prefix}.{name}");
                 tensors.push(OutputTensor::from_checkpoint(name, &self.checkpoint, found, dtype)?);
@@ -96,7 +109,8 @@ impl Lora {
     /// `None` keeps each tensor's type.
     ///
     /// # Errors
-    /// [`Io`](crate::ErrorKind::Io) naming the path. After an error there is no new file.
+    /// [`Io`](crate::ErrorKind::Io) naming the path; [`Mismatch`](crate::ErrorKind::Mismatch) for a host's own table whose
+    /// layers have other names than in diffusers. After an error there is no new file.
     pub fn save(&self, path: impl AsRef<Path>, format: LoraFormat, precision: Option<Precision>) -> Result<()> {
         self.plan(format, precision)?.save(path.as_ref(), |_, _| Ok(()))
     }

@@ -95,7 +95,8 @@ impl Side {
 #[non_exhaustive]
 pub struct LoraLayer {
     /// The linear layer in the module tree of diffusers, such as
-    /// `down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q`; `to_out` is `to_out.0` there.
+    /// `down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q`; `to_out` is `to_out.0` there. In a host's own table
+    /// whose layers have other names, the layer's name with `.attn1.to_q` and so on behind it.
     pub module: String,
     /// Rows of the first matrix, columns of the second.
     pub rank: usize,
@@ -103,8 +104,8 @@ pub struct LoraLayer {
     pub input: usize,
     /// Width of what the layer gives.
     pub output: usize,
-    /// What kohya files call it.
-    kohya: String,
+    /// What files of diffusers and of kohya call it; `None` when the host's table does not have such names.
+    published: [Option<String>; 2],
     /// What native checkpoints call its matrices, down and up.
     native: [String; 2],
     /// What the checkpoint calls its matrices, down and up.
@@ -188,12 +189,13 @@ impl Lora {
         projection: Projection,
         found: [String; 2],
     ) -> Result<LoraLayer> {
-        let (Some(module), Some(kohya)) = (
+        let published = [
             names::module(layer, attention, projection),
             names::kohya(host, layer, attention, projection),
-        ) else {
-            return Err(no_unet(host));
-        };
+        ];
+        let module = published[0]
+            .clone()
+            .unwrap_or_else(|| format!("{}.{}.{}", layer.name, attention.name(), projection.name()));
         let shape = |name: &str| match checkpoint.shape(name) {
             Some(&[rows, columns]) if rows > 0 && columns > 0 => Ok([rows, columns]),
             Some(other) => Err(Error::format(format!(
@@ -224,7 +226,7 @@ impl Lora {
             rank,
             input,
             output,
-            kohya,
+            published,
             native: [Side::Down, Side::Up].map(|side| names::native(place, attention, projection, side)),
             found,
         })

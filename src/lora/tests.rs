@@ -83,6 +83,25 @@ fn a_table_that_counts_its_layers_finds_them_too() {
     for (found, layer) in lora.layers().iter().zip(expected.layers()) {
         assert_eq!((&found.module, &found.found), (&layer.module, &layer.found));
     }
+    // Names of the host's own: the LoRA is there, but files of other programs have no names for it.
+    let layers = host.layers().iter().map(|layer| {
+        let (heads, head_dim) = (layer.heads, layer.head_dim);
+        let name = format!("block_{}_cross", layer.key);
+        crate::host::HostLayer::new(name, heads, head_dim, layer.context)
+    });
+    let custom = HostSpec::custom("own names", layers.collect()).unwrap();
+    let lora = Lora::find(&open(&tensors), &custom).unwrap().unwrap();
+    assert_eq!(lora.layers().len(), expected.layers().len());
+    for (found, layer) in lora.layers().iter().zip(expected.layers()) {
+        assert_eq!(found.found, layer.found);
+    }
+    assert_eq!(lora.layers()[0].module, "block_1_cross.attn1.to_q");
+    assert_eq!(lora.native_tensors(None).unwrap().len(), tensors.len());
+    for format in LoraFormat::ALL {
+        let error = lora.to_bytes(format, None).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Mismatch);
+        assert!(error.message().contains("block_1_cross"), "{error}");
+    }
 }
 
 #[test]
@@ -147,8 +166,8 @@ fn full_size_names() {
         let lora = Lora::find(&open(&face_id(&host, 1)), &host).unwrap().unwrap();
         assert_eq!(lora.layers().len(), 8 * count);
         assert_eq!(
-            (&*lora.layers()[place].module, &*lora.layers()[place].kohya),
-            (module, kohya)
+            lora.layers()[place].published,
+            [module, kohya].map(|name| Some(name.to_string()))
         );
     }
 }
