@@ -513,7 +513,8 @@ pub unsafe extern "C" fn omniid_graph_input_shape(
 /// of them or some, in any order, each named after its input. `call` may be NULL.
 ///
 /// Keys, values and tokens serve for all steps of sampling, and only scales and masks have to be filled for each step,
-/// unless people are concatenated and have step ranges, or the graph has no input of scales.
+/// unless people are concatenated and have step ranges, the graph has no input of scales, or keys and values depend on
+/// the timestep (SD3.5).
 ///
 /// Zeros are written where nothing is injected. The shorter side of guidance, and an identity with fewer tokens than the
 /// graph was made for, is repeated as a whole, which does not change the attention to it. In a graph with masks people
@@ -525,7 +526,7 @@ pub unsafe extern "C" fn omniid_graph_input_shape(
 /// and for another number of roles than the graph has rows; with `OMNIID_STATUS_INVALID_ARGUMENT` for an input that does
 /// not exist or is named twice, for buffers that overlap, and for a missing step position; with
 /// `OMNIID_STATUS_UNSUPPORTED` for conditionings that do more in a layer than the graph (orthogonal injection, adapters
-/// of the residual stream and of SD3.5), for masks without an input for them or in ComfyUI's mode, for several people in
+/// of the residual stream), for masks without an input for them or in ComfyUI's mode, for several people in
 /// a graph without masks unless they are to be concatenated, and for numbers that its number type cannot hold.
 ///
 /// # Safety

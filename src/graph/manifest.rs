@@ -22,7 +22,8 @@ pub enum GraphHost {
     Sd15,
     /// The UNet of Stable Diffusion XL.
     Sdxl,
-    /// The transformer of Stable Diffusion 3 and 3.5.
+    /// The transformer of Stable Diffusion 3 and 3.5, in any size, whose layers attend to the image and the identity in
+    /// one softmax, with the norms of InstantX' adapter inside.
     Sd3,
     /// FLUX.1.
     Flux,

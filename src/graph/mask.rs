@@ -26,6 +26,7 @@ impl Plan<'_> {
                 )));
             }
         }
+        self.mask_factors()?;
         self.mask_size().map(|_| ())
     }
 
@@ -57,12 +58,13 @@ impl Plan<'_> {
         let (height, width) = self.mask_size()?;
         let count = height * width;
         let mut all = Vec::with_capacity(self.blocks() * count);
-        for (number, identity) in self.identities() {
+        let factors = self.mask_factors()?;
+        for ((number, identity), factor) in self.identities().zip(factors) {
             let mask: Option<&Mask> = identity.mask.as_ref().map(|grids| grids.mask());
             match (self.is_active(number)?, mask) {
                 (false, _) => all.resize(all.len() + count, 0.0),
-                (true, None) => all.resize(all.len() + count, 1.0),
-                (true, Some(mask)) => all.extend_from_slice(mask.values()),
+                (true, None) => all.resize(all.len() + count, factor),
+                (true, Some(mask)) => all.extend(mask.values().iter().map(|value| value * factor)),
             }
         }
         // Nobody is there: their values are zeros.

@@ -14,12 +14,16 @@
 //! many tokens for each, and each person has a mask. In a graph without one, people can be concatenated
 //! ([`GraphCall::concatenate`]): they share one softmax, each person's factor is folded into its values, and they compete
 //! for the image's attention, as with "concat" in ComfyUI's IPAdapter nodes.
+//!
+//! In SD3.5 (InstantX) the image's own keys and values are part of each softmax. Zeros and repeated tokens would change
+//! the result there, so both sides of guidance have as many tokens, and people's factors are in the masks.
 
 mod buffer;
 mod call;
 mod fill;
 mod manifest;
 mod mask;
+mod matching;
 mod plan;
 mod rows;
 mod tokens;

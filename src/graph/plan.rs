@@ -1,10 +1,10 @@
 //! Which identities fill a graph's inputs, with what factors and how many tokens.
 
+use super::matching::{check_formula, places};
 use super::rows::{Block, Rows};
 use super::{Graph, GraphCall, GraphForm, GraphInputKind};
-use crate::conditioning::{ConditionedIdentity, ConditionedLayer, Conditioning, Injection, Role};
+use crate::conditioning::{ConditionedIdentity, ConditionedLayer, Conditioning, Role};
 use crate::error::{Error, Result};
-use crate::host::HostFamily;
 use crate::remedy;
 
 /// Most tokens of one input.
@@ -19,6 +19,8 @@ pub(super) struct Plan<'a> {
     pub(super) rows: Vec<Role>,
     /// For each entry of the graph's layers, the layer of the host.
     places: Vec<usize>,
+    /// Place in the table of timesteps.
+    timestep: usize,
     /// The identities that take part, in order.
     pub(super) people: Vec<usize>,
     /// How they share the tokens.
@@ -50,6 +52,7 @@ impl<'a> Plan<'a> {
             call,
             rows: call.rows(graph)?,
             places: places(graph, conditioning)?,
+            timestep: conditioning.table_place(&call.step)?,
             people: (0..identities.len()).filter(has_weight).collect(),
             sharing: Sharing::Alone,
         };
@@ -69,6 +72,11 @@ impl<'a> Plan<'a> {
                 return Err(Error::invalid(format!(
                     "people are to be concatenated, but the graph {name:?} has a softmax for each of them"
                 )))
+            }
+            (false, true) if self.conditioning.needs_image_keys() => {
+                return Err(Error::unsupported(
+                    "people are to be concatenated, but in SD3.5 each one's factor holds for the image's part, too",
+                ))
             }
             (false, true) => {
                 self.sharing = Sharing::Together;
@@ -115,7 +123,7 @@ impl<'a> Plan<'a> {
         let Some(layer) = self.places.get(entry).copied() else {
             return Err(Error::internal("an entry without its place"));
         };
-        let layer = |identity: &'a ConditionedIdentity| identity.layers.get(layer).and_then(Option::as_ref);
+        let layer = |identity: &'a ConditionedIdentity| identity.layer(self.timestep, layer);
         Ok(self
             .identities()
             .map(|(number, identity)| (number, layer(identity)))
@@ -135,8 +143,12 @@ impl<'a> Plan<'a> {
             return Ok(0.0);
         };
         if self.sharing != Sharing::Alone && self.graph.form() == GraphForm::KeysValues {
-            // Factors are in the values.
-            return Ok(self.call.scale);
+            return match self.conditioning.needs_image_keys() {
+                // Those of people are in the masks.
+                true => Ok(self.factor(entry, self.reference()?.1)? * self.call.scale),
+                // Factors are in the values.
+                false => Ok(self.call.scale),
+            };
         }
         let scale = part.factor * self.call.scale;
         if let Some((other, differs)) = parts.iter().find(|(_, other)| other.factor != part.factor) {
@@ -153,8 +165,64 @@ impl<'a> Plan<'a> {
         }
     }
 
+    /// Factor of a person, by the place in `people`, in an entry.
+    fn factor(&self, entry: usize, place: usize) -> Result<f32> {
+        let parts = self.parts(entry)?;
+        Ok(parts
+            .get(place)
+            .and_then(|(_, part)| *part)
+            .map_or(0.0, |part| part.factor))
+    }
+
+    /// The entry and the person with the largest factor.
+    fn reference(&self) -> Result<(usize, usize)> {
+        let mut found = ((0, 0), 0.0);
+        for entry in 0..self.places.len() {
+            for place in 0..self.people.len() {
+                let size = self.factor(entry, place)?.abs();
+                if size > found.1 {
+                    found = ((entry, place), size);
+                }
+            }
+        }
+        Ok(found.0)
+    }
+
+    /// What the masks of the people are multiplied with. Where the image takes part in a person's softmax, the factor
+    /// cannot be in the values: it is the product of a number for the layer, in the scales, and one for the person, here.
+    ///
+    /// # Errors
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) when factors are no such products.
+    pub(super) fn mask_factors(&self) -> Result<Vec<f32>> {
+        let count = self.people.len().max(1);
+        if self.sharing != Sharing::Separate || !self.conditioning.needs_image_keys() {
+            return Ok(vec![1.0; count]);
+        }
+        let (entry, person) = self.reference()?;
+        let largest = self.factor(entry, person)?;
+        let shares = (0..count).map(|place| Ok(self.factor(entry, place)? / largest));
+        let shares = shares.collect::<Result<Vec<f32>>>()?;
+        for entry in 0..self.places.len() {
+            for (place, share) in shares.iter().enumerate() {
+                let (wanted, product) = (self.factor(entry, place)?, share * self.factor(entry, person)?);
+                if (wanted - product).abs() > 1e-6 * largest.abs() {
+                    return Err(Error::unsupported(format!(
+                        "layer {:?}: identity {} has factor {wanted}, which is not in the proportion to identity {} that                          other layers have; in SD3.5 the people of a graph have one proportion",
+                        self.name(entry),
+                        self.people[place],
+                        self.people[person]
+                    )));
+                }
+            }
+        }
+        Ok(shares)
+    }
+
     /// What the values of an identity are multiplied with.
     fn value_factor(&self, number: usize, part: &ConditionedLayer) -> Result<f32> {
+        if self.conditioning.needs_image_keys() {
+            return Ok(1.0);
+        }
         let has_scale = self.graph.scale_input().is_some();
         Ok(match (self.sharing, has_scale) {
             (Sharing::Alone, true) => 1.0,
@@ -179,6 +247,13 @@ impl<'a> Plan<'a> {
                 None => absent = Some(number),
             }
             blocks.push(block);
+        }
+        if let (Some(absent), true) = (absent, self.conditioning.needs_image_keys()) {
+            return Err(Error::unsupported(format!(
+                "layer {:?}: identity {absent} has nothing for rows of one side of guidance; in SD3.5 zeros would still \
+                 add the image's attention to itself",
+                self.name(entry)
+            )));
         }
         if self.sharing == Sharing::Together {
             if let (Some(present), Some(absent)) = (present, absent) {
@@ -222,8 +297,16 @@ impl<'a> Plan<'a> {
             .fold(1, |common, count| least_common_multiple(common, (*count).max(1)));
         let blocks = self.blocks();
         let least = common.saturating_mul(blocks);
+        // A repeated token would count twice beside those of the image.
+        let exact = self.conditioning.needs_image_keys() && !counts.is_empty();
+        if exact && counts.iter().any(|count| *count != common) {
+            return Err(Error::unsupported(format!(
+                "{what}: the sides of guidance and the people have {} tokens; in SD3.5 all must have as many",
+                listed(counts)
+            )));
+        }
         match self.graph.tokens() {
-            Some(tokens) if tokens.is_multiple_of(least) => Ok(tokens),
+            Some(tokens) if tokens == least || !exact && tokens.is_multiple_of(least) => Ok(tokens),
             Some(tokens) => Err(Error::mismatch(format!(
                 "{what}: the graph {:?} was made for {tokens} identity tokens, {}",
                 self.graph.file_name(),
@@ -278,102 +361,4 @@ fn least_common_multiple(a: usize, b: usize) -> usize {
         (x, y) = (y, x % y);
     }
     (a / x.max(1)).saturating_mul(b)
-}
-
-/// Refuses conditionings that do something else in a layer than the graph does.
-fn check_formula(graph: &Graph, conditioning: &Conditioning) -> Result<()> {
-    let host = conditioning.host();
-    if let Some(family) = graph.host().family() {
-        // A host's own table has no family; its layers are compared by name and size.
-        if host.family() != HostFamily::Other && host.family() != family {
-            return Err(Error::mismatch(format!(
-                "the graph {:?} is made for host {:?}, the conditioning for host {:?} ({})",
-                graph.file_name(),
-                graph.host().name(),
-                host.name(),
-                host.family().title()
-            )));
-        }
-    }
-    let refused = if conditioning.is_residual() {
-        format!("the adapter for host {:?} adds to the residual stream", host.name())
-    } else if conditioning.needs_image_keys() {
-        format!(
-            "the adapter for host {:?} attends to the image and the identity in one softmax",
-            host.name()
-        )
-    } else if conditioning.injection() != Injection::Add {
-        format!(
-            "{} injection looks at the host's own output",
-            conditioning.injection().name()
-        )
-    } else if graph.form() == GraphForm::Tokens && conditioning.zero_tokens() > 0 {
-        return Err(Error::unsupported(format!(
-            "{} zero tokens, which a graph that takes tokens cannot be given",
-            conditioning.zero_tokens()
-        )));
-    } else {
-        return Ok(());
-    };
-    Err(Error::unsupported(format!(
-        "{refused}; a layer of the graph {:?} adds an attention to the identity alone",
-        graph.file_name()
-    )))
-}
-
-/// The layer of the host for every entry.
-fn places(graph: &Graph, conditioning: &Conditioning) -> Result<Vec<usize>> {
-    let host = conditioning.host();
-    let size = |heads: usize, head_dim: usize| format!("[rows, {heads}, tokens, {head_dim}]");
-    let mut seen = vec![false; host.layer_count()];
-    let mut places = Vec::with_capacity(graph.layers().len());
-    for entry in graph.layers() {
-        let takes = size(entry.heads, entry.head_dim);
-        let Some(layer) = host.find_layer(&entry.name) else {
-            let first = host.layer(0)?;
-            return Err(Error::mismatch(format!(
-                "layer {:?}: the graph {:?} takes {takes} there, host {:?} of the conditioning has no such layer; its \
-                 first one is {:?} with {}",
-                entry.name,
-                graph.file_name(),
-                host.name(),
-                first.name,
-                size(first.heads, first.head_dim)
-            )));
-        };
-        let own = host.layer(layer)?;
-        if (own.heads, own.head_dim) != (entry.heads, entry.head_dim) {
-            return Err(Error::mismatch(format!(
-                "layer {:?}: the graph {:?} takes {takes}, the conditioning for host {:?} has {}",
-                entry.name,
-                graph.file_name(),
-                host.name(),
-                size(own.heads, own.head_dim)
-            )));
-        }
-        if std::mem::replace(&mut seen[layer], true) {
-            return Err(Error::mismatch(format!(
-                "layer {:?}: the graph {:?} lists layer {:?} of host {:?} twice",
-                entry.name,
-                graph.file_name(),
-                own.name,
-                host.name()
-            )));
-        }
-        places.push(layer);
-    }
-    for (layer, _) in seen.into_iter().enumerate().filter(|(_, seen)| !seen) {
-        let own = host.layer(layer)?;
-        let mut identities = conditioning.identities().iter();
-        if identities.any(|identity| identity.layers.get(layer).is_some_and(Option::is_some)) {
-            return Err(Error::mismatch(format!(
-                "layer {:?}: the conditioning for host {:?} has {} there, the graph {:?} has no inputs for it",
-                own.name,
-                host.name(),
-                size(own.heads, own.head_dim),
-                graph.file_name()
-            )));
-        }
-    }
-    Ok(places)
 }

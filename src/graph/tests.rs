@@ -1,5 +1,7 @@
 //! The graph's formula, written out over the filled buffers, against `Conditioning::inject`.
 
+mod joint;
+
 use super::*;
 use crate::adapter::{Adapter, AdapterLayer, Linear};
 use crate::conditioning::{
