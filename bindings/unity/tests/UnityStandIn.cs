@@ -47,13 +47,30 @@ namespace UnityEngine
         }
     }
 
-    public class Texture2D : Object
+    public class Texture : Object { }
+
+    public class Texture2D : Texture
     {
         public int width, height;
         public bool isReadable = true;
         public Color32[] Pixels;
 
+        public Texture2D() { }
+
+        public Texture2D(int width, int height)
+        {
+            this.width = width;
+            this.height = height;
+        }
+
         public Color32[] GetPixels32() => Pixels;
+        public void SetPixels32(Color32[] colors) => Pixels = colors;
+        public void Apply() { }
+    }
+
+    public class TextAsset : Object
+    {
+        public byte[] bytes;
     }
 
     public static class Application
@@ -68,6 +85,7 @@ namespace UnityEngine
         public static void Log(object message) => Add("log: " + message);
         public static void LogWarning(object message) => Add("warning: " + message);
         public static void LogError(object message) => Add("error: " + message);
+        public static void LogException(Exception exception) => Add("error: " + exception);
 
         private static void Add(string message)
         {
@@ -86,6 +104,7 @@ namespace UnityEngine
         public static float HorizontalSlider(float value, float left, float right, params GUILayoutOption[] options) =>
             value;
         public static void Label(string text, params GUILayoutOption[] options) => Labels.Add(text);
+        public static void Label(Texture image, params GUILayoutOption[] options) { }
         public static bool Button(string text, params GUILayoutOption[] options) => text == Pressed;
         public static GUILayoutOption Width(float width) => null;
     }
@@ -101,6 +120,118 @@ namespace UnityEngine
     public sealed class RequireComponent : Attribute
     {
         public RequireComponent(Type type) { }
+    }
+}
+
+// Names and signatures of com.unity.ai.inference 2.4.0. The worker keeps its inputs and computes nothing.
+namespace Unity.InferenceEngine
+{
+    public enum BackendType
+    {
+        CPU,
+        GPUCompute,
+        GPUPixel,
+    }
+
+    public sealed class Model { }
+
+    public class ModelAsset : UnityEngine.ScriptableObject { }
+
+    public static class ModelLoader
+    {
+        public static Model Load(ModelAsset modelAsset) => new Model();
+    }
+
+    public struct TensorShape : IEquatable<TensorShape>
+    {
+        private readonly int[] dimensions;
+
+        public TensorShape(int d0) : this(new ReadOnlySpan<int>(new[] { d0 })) { }
+        public TensorShape(int d0, int d1) : this(new ReadOnlySpan<int>(new[] { d0, d1 })) { }
+        public TensorShape(int d0, int d1, int d2, int d3) : this(new ReadOnlySpan<int>(new[] { d0, d1, d2, d3 })) { }
+
+        public TensorShape(ReadOnlySpan<int> shape)
+        {
+            dimensions = shape.ToArray();
+        }
+
+        public int length
+        {
+            get
+            {
+                int product = 1;
+                foreach (int dimension in dimensions)
+                    product *= dimension;
+                return product;
+            }
+        }
+
+        public bool Equals(TensorShape other) => ToString() == other.ToString();
+        public override bool Equals(object obj) => obj is TensorShape && Equals((TensorShape)obj);
+        public override int GetHashCode() => ToString().GetHashCode();
+        public override string ToString() => "(" + string.Join(", ", dimensions) + ")";
+        public static bool operator ==(TensorShape a, TensorShape b) => a.Equals(b);
+        public static bool operator !=(TensorShape a, TensorShape b) => !a.Equals(b);
+    }
+
+    public abstract class Tensor : IDisposable
+    {
+        public static int Alive;
+        public TensorShape shape { get; protected set; }
+
+        protected Tensor() => Alive++;
+
+        public void Dispose() => Alive--;
+    }
+
+    public class Tensor<T> : Tensor where T : struct
+    {
+        private readonly T[] data;
+
+        public Tensor(TensorShape shape, T[] srcData, int dataStartIndex = 0)
+        {
+            this.shape = shape;
+            data = new T[shape.length];
+            Array.Copy(srcData, dataStartIndex, data, 0, data.Length);
+        }
+
+        public void Upload(T[] srcData)
+        {
+            if (srcData.Length != data.Length)
+                throw new ArgumentException("another length than the tensor's");
+            srcData.CopyTo(data, 0);
+        }
+
+        public T[] DownloadToArray() => (T[])data.Clone();
+    }
+
+    public class Worker : IDisposable
+    {
+        /// <summary>Of the latest worker: what the last run had as inputs.</summary>
+        public static readonly Dictionary<string, Tensor> LastInputs = new Dictionary<string, Tensor>();
+
+        /// <summary>What a run gives, from its inputs.</summary>
+        public static Func<Dictionary<string, Tensor>, Tensor> Output;
+
+        private readonly Dictionary<string, Tensor> inputs = new Dictionary<string, Tensor>();
+        private Tensor output;
+
+        public Worker(Model model, BackendType backendType) { }
+
+        public void SetInput(string name, Tensor input) => inputs[name] = input;
+
+        public void Schedule()
+        {
+            output?.Dispose();
+            output = Output(inputs);
+            LastInputs.Clear();
+            foreach (var input in inputs)
+                LastInputs[input.Key] = input.Value;
+        }
+
+        public Tensor PeekOutput(string name) => output;
+
+        public void Dispose() => output?.Dispose();
     }
 }
 

@@ -32,6 +32,8 @@ namespace OmniID.Tests
                 new Test("unity: photos are imported in the background", PhotosImported),
                 new Test("unity: the sample encodes, shows progress and cancels", Sample),
                 new Test("unity: a destroyed encoder cancels", Destroyed),
+                new Test("unity: identity inputs of Inference Engine", UnityGraphTests.IdentityInputs),
+                new Test("unity: the sample draws a person", () => UnityGraphTests.DrawPerson(MainThread.FramesUntil)),
                 new Test("unity: log messages reach the console", LogMessages),
                 // Last: the library is shut down afterwards.
                 new Test("unity: a domain reload ends running calls", Reload),

@@ -96,9 +96,24 @@ class PackageTest(unittest.TestCase):
     def test_assembly_definitions_refer_to_each_other(self):
         definitions = {p: json.loads(p.read_text()) for p in PACKAGE.rglob("*.asmdef")}
         names = [d["name"] for d in definitions.values()]
-        self.assertEqual(sorted(names), ["OmniID", "OmniID.Unity", "OmniID.Unity.Editor", "OmniID.Unity.Samples"])
+        self.assertEqual(
+            sorted(names),
+            [
+                "OmniID",
+                "OmniID.Unity",
+                "OmniID.Unity.Editor",
+                "OmniID.Unity.InferenceEngine",
+                "OmniID.Unity.Samples",
+                "OmniID.Unity.Samples.DrawPerson",
+            ],
+        )
         for path, definition in definitions.items():
-            self.assertLessEqual(set(definition.get("references", [])), set(names), path)
+            others = set(definition.get("references", [])) - set(names)
+            self.assertLessEqual(others, {"Unity.InferenceEngine"}, path)
+            # What needs a package of Unity's is compiled only where that package is.
+            defines = [entry["define"] for entry in definition.get("versionDefines", [])]
+            self.assertEqual(definition.get("defineConstraints", []), defines, path)
+            self.assertEqual(bool(others), bool(defines), path)
             unsafe = any(
                 re.search(r"\bunsafe\b", c.read_text())
                 for c in path.parent.rglob("*.cs")
