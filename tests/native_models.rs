@@ -2,7 +2,7 @@
 
 use omniid::checkpoint::{Checkpoint, InsidePart, Model, OutputTensor, SafetensorsWriter, Variant};
 use omniid::convert::{to_native, NativeOptions};
-use omniid::encoder::{EncoderConfig, EncoderKind, FaceIdPlusConfig, ResamplerConfig};
+use omniid::encoder::{EncoderConfig, EncoderKind, FaceIdConfig, FaceIdPlusConfig, ResamplerConfig};
 use omniid::engine::{write_untrained, EncodeOptions, Engine, EngineOptions, HostConfig, NativeConfig, PixelConfig};
 use omniid::face::CropMode;
 use omniid::host::{HostLayer, HostSpec};
@@ -125,6 +125,22 @@ fn a_chosen_model_is_kept_by_native_files() {
             }
             assert!(Model::of(&open(path), Some(other)).is_err());
         }
+    }
+}
+
+/// Layers are counted from 0 in native files, as in public ones of InstantX FLUX, whose encoder has the same tensors.
+#[test]
+fn face_id_and_portrait_are_known_by_their_configuration() {
+    let folder = tempfile::tempdir().unwrap();
+    for (tokens, variant) in [(4, Variant::FaceId), (16, Variant::FaceIdPortrait)] {
+        let path = folder.path().join(variant.name());
+        let encoder = FaceIdConfig {
+            embedding_width: 12,
+            inner_width: 16,
+            ..FaceIdConfig::new(tokens, TOKEN_WIDTH)
+        };
+        native(&path, EncoderConfig::FaceId(encoder), None);
+        assert_eq!(model(&path).variant, variant);
     }
 }
 

@@ -83,7 +83,8 @@ impl Model {
 
     fn of_native(checkpoint: &Checkpoint, chosen: Option<Variant>) -> Result<Option<Self>> {
         let view = public_view(checkpoint)?;
-        let variant = Stated::read(checkpoint).and_then(|stated| stated.variant(variants(&view)));
+        let has_lora = view.names().any(is_lora_tensor);
+        let variant = Stated::read(checkpoint).and_then(|stated| stated.variant(variants(&view), has_lora));
         let Some(variant) = variant else {
             return Ok(None);
         };

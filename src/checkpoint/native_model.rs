@@ -67,12 +67,15 @@ impl Stated {
     }
 
     /// The published model that the checkpoint was made of, where `found` are those with its tensors; `None` for others.
-    pub(super) fn variant(&self, found: Option<Vec<Variant>>) -> Option<Variant> {
+    pub(super) fn variant(&self, found: Option<Vec<Variant>>, has_lora: bool) -> Option<Variant> {
         Some(match &self.encoder {
             EncoderConfig::OmniId(_) => return None,
             EncoderConfig::IdFormer(_) if self.is_flux() => Variant::PulidFlux,
             EncoderConfig::Projection(_) if self.is_flux() => Variant::XlabsFlux,
             EncoderConfig::InstantXFlux(_) => Variant::InstantXFlux,
+            // Portrait has more tokens and no LoRA.
+            EncoderConfig::FaceId(config) if config.tokens > 4 && !has_lora => Variant::FaceIdPortrait,
+            EncoderConfig::FaceId(_) => Variant::FaceId,
             EncoderConfig::FaceIdPlus(plus) if found.is_some() => match plus.shortcut {
                 true => Variant::FaceIdPlusV2,
                 false => Variant::FaceIdPlus,
