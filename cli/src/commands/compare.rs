@@ -28,7 +28,7 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub struct Args {
     /// Identities (.omniid), photos, and folders of photos of one person; - for standard input.
-    #[arg(required = true, num_args = 2.., value_name = "FILE")]
+    #[arg(required = true, value_name = "FILE")]
     inputs: Vec<PathBuf>,
     /// Compare faces by a recognition network instead of identities by their model: w600k_r50.onnx, glintr100.onnx, SFace,
     /// IR-SE50. Values are cosines of face embeddings; identities need the embeddings that an engine with a recogniser
@@ -145,6 +145,10 @@ fn by_faces(args: &Args, recogniser: &Path) -> Outcome {
 }
 
 pub fn run(args: Args) -> Outcome {
+    // Not left to the parser, which counts anew behind each option.
+    if args.inputs.len() < 2 {
+        return Err(Failure::usage("there is one input only; give two or more to compare"));
+    }
     if let Some(recogniser) = &args.recogniser {
         return by_faces(&args, recogniser);
     }

@@ -4,6 +4,7 @@ mod claims;
 mod commands;
 mod conversions;
 mod drawing;
+mod face_models;
 mod faces;
 mod folders;
 mod options;
