@@ -147,7 +147,7 @@ fn by_faces(args: &Args, recogniser: &Path) -> Outcome {
 pub fn run(args: Args) -> Outcome {
     // Not left to the parser, which counts anew behind each option.
     if args.inputs.len() < 2 {
-        return Err(Failure::usage("there is one input only; give two or more to compare"));
+        return Err(Failure::usage("one input, expected two or more to compare"));
     }
     if let Some(recogniser) = &args.recogniser {
         return by_faces(&args, recogniser);
