@@ -417,18 +417,13 @@ def layer_of(native: _abi.omniid_host_layer) -> HostLayer:
     return HostLayer(text(native.name), native.heads, native.head_dim, native.context, native.hidden)
 
 
-def listed(identities: Identities) -> list[ConditioningInput]:
-    """The identities as a list."""
-    if isinstance(identities, (Identity, ConditioningInput)) or not isinstance(identities, Iterable):
-        identities = [identities]
-    return [item if isinstance(item, ConditioningInput) else ConditioningInput(item) for item in identities]
-
-
 def native_inputs(
     identities: Identities,
 ) -> tuple[ctypes.Array[_abi.omniid_conditioning_input], list[ConditioningInput], list[object]]:
     """The identities as the library takes them, as they were given, and what has to live as long as they are used."""
-    inputs = listed(identities)
+    if isinstance(identities, (Identity, ConditioningInput)) or not isinstance(identities, Iterable):
+        identities = [identities]
+    inputs = [item if isinstance(item, ConditioningInput) else ConditioningInput(item) for item in identities]
     array = (_abi.omniid_conditioning_input * len(inputs))()
     keep: list[object] = []
     for i, item in enumerate(inputs):

@@ -14,7 +14,7 @@ import onnx  # noqa: E402
 import torch  # noqa: E402
 from omniid import errors  # noqa: E402
 from omniid.diffusers import attach, host_layers  # noqa: E402
-from omniid.onnx import export, fill, fill_tokens  # noqa: E402
+from omniid.onnx import export, fill  # noqa: E402
 from onnx_graphs import Case, call, run, session  # noqa: E402
 from test_onnx import OPERATORS, close, tokens  # noqa: E402
 
@@ -34,7 +34,7 @@ def test_both_sides_of_guidance_equal_diffusers(case):
     own = case.inputs()
     sides = torch.stack([case.unconditional_tokens(), tokens(case.identities[0])])
     person = omniid.ConditioningInput(case.identities[0], scale=0.9)
-    inputs = fill_tokens(case.engine, person, case.tokens_manifest)
+    inputs = fill(case.engine.condition(person), case.tokens_manifest)
     case.tokens_manifest.check_graph(case.tokens_graph.get_inputs())
     theirs = case.in_diffusers(own, sides[:, None], 0.9)
     close(run(case.tokens_graph, own, inputs), theirs, call(case.model, own))
@@ -48,14 +48,14 @@ def test_people_masks_and_steps_are_those_of_keys_and_values(case):
     both = case.engine.encode([native_model.picture(seed) for seed in (5, 6)], crop="none").identity
     people = [
         omniid.ConditioningInput(case.identities[0], scale=0.7, mask=left, fraction=(0.5, 1.0)),
-        omniid.ConditioningInput(both, scale=0.4),
+        omniid.ConditioningInput(both, scale=0.7),
     ]
     conditioning = case.engine.condition(people, mask_mode="diffusers")
     own = case.inputs()
     for fraction in (0.1, 0.7):
         step = omniid.Step(fraction=fraction)
         theirs = run(case.graph, own, fill(conditioning, case.manifest, step=step))
-        close(run(case.tokens_graph, own, fill_tokens(case.engine, people, case.tokens_manifest, step=step)), theirs)
+        close(run(case.tokens_graph, own, fill(conditioning, case.tokens_manifest, step=step)), theirs)
 
 
 def test_operators_are_those_of_the_inference_engine(case):
@@ -73,15 +73,15 @@ def test_an_omni_id_adapter_brings_its_projection(case, tmp_path):
     manifest = export(case.pipe, tmp_path / "native.onnx", form="tokens", checkpoint=path, engine=engine)
     assert manifest.width == 20 and manifest.fingerprint == engine.info.fingerprint
     own = case.inputs(rows=1)
-    inputs = fill_tokens(engine, identity, manifest, roles=["conditional"])
+    inputs = fill(engine.condition(identity), manifest, roles=["conditional"])
     with attach(case.model, engine.condition(identity), guidance=False):
         theirs = call(case.model, own)
     close(run(session(tmp_path / "native.onnx"), own, inputs), theirs, call(case.model, own))
-    with pytest.raises(errors.MismatchError, match="has the adapter of model"):
-        fill_tokens(engine, identity, case.tokens_manifest)
+    with pytest.raises(errors.MismatchError, match="holds the adapter of model"):
+        fill(engine.condition(identity), case.tokens_manifest)
     unknown = dataclasses.replace(case.tokens_manifest, fingerprint=None)
-    with pytest.raises(errors.MismatchError, match=r"'ip_tokens': the identity is \[6, 20\].*24"):
-        fill_tokens(engine, identity, unknown)
+    with pytest.raises(errors.MismatchError, match='"ip_tokens".*24.*20'):
+        fill(engine.condition(identity), unknown)
 
 
 def test_what_does_not_fit_is_said(case, tmp_path):
@@ -93,10 +93,6 @@ def test_what_does_not_fit_is_said(case, tmp_path):
     torch.save({f"ip_adapter.{i}.to_k_ip.weight": torch.zeros(3, 24) for i in range(len(case.manifest.layers))}, narrow)
     with pytest.raises(errors.MismatchError, match=r"layer '.*': the weight of to_k is \[3, 24\]; the host takes"):
         export(case.pipe, tmp_path / "no.onnx", form="tokens", checkpoint=narrow)
-    with pytest.raises(errors.MismatchError, match="use fill_tokens"):
-        fill(case.conditioning, case.tokens_manifest)
-    with pytest.raises(errors.MismatchError, match="use fill"):
-        fill_tokens(case.engine, case.identities[0], case.manifest)
-    two = omniid.ConditioningInput(case.identities[0], negative=case.identities[1])
-    with pytest.raises(errors.UnsupportedError, match="form 'keys_values'"):
-        fill_tokens(case.engine, two, case.tokens_manifest)
+    people = [omniid.ConditioningInput(person, scale=scale) for person, scale in zip(case.identities, (0.7, 0.5))]
+    with pytest.raises(errors.UnsupportedError, match="one scale for all people"):
+        fill(case.engine.condition(people), case.tokens_manifest)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ._fill import fill, fill_step, fill_tokens, ort_values
+from ._fill import fill, fill_step, ort_values
 from ._manifest import GraphLayer, Manifest
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ __all__ = [
     "export",
     "fill",
     "fill_step",
-    "fill_tokens",
     "ort_values",
 ]
 
