@@ -154,13 +154,10 @@ def _check_shape(key: tuple[str, int], block: Any, layer: HostLayer) -> None:
     attention = getattr(block, "attn", None)
     heads = getattr(block, "num_heads", getattr(attention, "num_heads", None))
     hidden = getattr(block, "hidden_size", None)
-    if layer.hidden:
-        if hidden is not None and hidden != layer.hidden:
-            raise MismatchError(f"{key}: the adapter is for a hidden state of width {layer.hidden}, not {hidden}")
-        return
-    width = layer.heads * layer.head_dim
-    if (heads is not None and heads != layer.heads) or (hidden is not None and hidden != width):
-        raise MismatchError(
-            f"{key}: the adapter is for {layer.heads} heads of {layer.head_dim}; the block has {heads} heads and is "
-            f"{hidden} wide"
-        )
+    if hidden is None and attention is not None:
+        hidden = attention.proj.in_features
+    wanted = layer.hidden or layer.heads * layer.head_dim
+    if hidden is not None and hidden != wanted:
+        raise MismatchError(f"{key}: the adapter is for a hidden state of width {wanted}; the block's is {hidden} wide")
+    if not layer.hidden and heads is not None and heads != layer.heads:
+        raise MismatchError(f"{key}: the adapter is for {layer.heads} heads; the block has {heads}")

@@ -13,6 +13,7 @@ A block that another node skips has no query; then nothing is added.
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -100,6 +101,11 @@ class AttentionHook:
             found["img"] = self._add(queries, found["img"], self.previous is None, now)
         return found
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> AttentionHook:
+        # ComfyUI copies the hooks of a model that is cloned; modules and conditioning stay the same.
+        previous = copy.deepcopy(self.previous, memo)
+        return AttentionHook(self.shared, self.layer, self.block, self.double, previous)
+
     def _add(self, queries: list[torch.Tensor], output: torch.Tensor, own: bool, now: Pass) -> torch.Tensor:
         """Adds to `[batch, rows, width or more]`: what lies beyond the width of the query is the feed-forward part of a
         single block."""
@@ -167,6 +173,9 @@ class JointHook:
             hooked.after(attention.qkv, projected.append)
             hooked.before(attention.proj, lambda output: self._add(projected, output, now))
             return _run(arguments, extra, self.previous)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> JointHook:
+        return JointHook(self.injection, self.layer, self.block, copy.deepcopy(self.previous, memo))
 
     def _add(self, projected: list[torch.Tensor], output: torch.Tensor, now: Pass) -> torch.Tensor:
         if not projected:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 from typing import Any
 
@@ -42,6 +43,10 @@ class ResidualHook:
             image = image if now is None else image[:, : now.tokens]
             self._add(self.layer, image, arguments)
         return found
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> ResidualHook:
+        # ComfyUI copies the hooks of a model that is cloned.
+        return ResidualHook(self.shared, self.layer, self.double, copy.deepcopy(self.previous, memo))
 
     def _add(self, layer: int, image: torch.Tensor, arguments: dict[str, Any]) -> None:
         conditioning, options, now = self.shared.conditioning, options_of(arguments), current(arguments)

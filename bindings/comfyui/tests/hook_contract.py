@@ -9,6 +9,7 @@ with its arguments what they should; it does not show how ComfyUI loads, schedul
 from __future__ import annotations
 
 import contextlib
+import copy
 import math
 from typing import Any
 
@@ -270,7 +271,7 @@ class ModelPatcher:
     def clone(self):
         other = ModelPatcher(self.model)
         other.patches, other.wrappers = _copied(self.patches), _copied(self.wrappers)
-        other.model_options = _copied(self.model_options)
+        other.model_options = copy.deepcopy(self.model_options)
         return other
 
     def get_model_object(self, name):
