@@ -13,7 +13,7 @@ pub const FACE_CROP: Remedy = Remedy::new("face-crop", "choose crop mode face or
 /// A checkpoint that reads the features of an image encoder, without one.
 pub const IMAGE_ENCODER: Remedy = Remedy::new(
     "image-encoder",
-    "give the CLIP vision model that it was trained with as image encoder",
+    "give the one that it was trained with as image encoder",
 );
 /// A normalised face embedding where the raw one is needed.
 pub const RAW_EMBEDDING: Remedy = Remedy::new(

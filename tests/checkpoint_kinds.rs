@@ -244,7 +244,7 @@ fn families_that_do_not_run_are_named() {
         &[("proj_in.weight", &[8, 4]), ("layers.0.0.to_out.weight", &[4096, 4])],
     );
     let kolors = [face, kolors, layers("ip_adapter.", 16, 768)].concat();
-    let cases: [(&str, Shapes); 7] = [
+    let cases: [(&str, Shapes); 8] = [
         ("Kolors IP-Adapter FaceID Plus", kolors),
         ("InfiniteYou", resampler(2, 64, 1, 1, 512, 4096)),
         (
@@ -261,6 +261,13 @@ fn families_that_do_not_run_are_named() {
         (
             "Resampler of Lynx",
             named("", &[("latents", &[1, 16, 8]), ("proj_in.weight", &[8, 512])]),
+        ),
+        (
+            "one half of a WithAnyone",
+            named(
+                "",
+                &[("arcface_in.0.weight", &[4, 512]), ("ipa.0.to_q.weight", &[4, 8])],
+            ),
         ),
         (
             "PhotoMaker",

@@ -295,6 +295,8 @@ fn the_face_id_family() {
         assert_eq!(count, host.layer_count());
         let model = model(&file.checkpoint);
         assert_eq!((model.variant, model.lora), (variant, part));
+        let text = file.checkpoint.describe().unwrap().to_string();
+        assert_eq!(text.matches("face network").count(), 1, "{text}");
         let reads_image = model.image_encoder.is_some();
         assert_eq!(reads_image, kind == plus, "{variant}");
         let view = file.checkpoint.adapter_view().unwrap();
@@ -305,6 +307,37 @@ fn the_face_id_family() {
         }
     }
     assert_eq!(resampler(512, 2048).len() + ip_layers(&sdxl).len(), 51 + 140);
+}
+
+/// Whatever the host: the halves of a LoRA must be there, and fit together.
+#[test]
+fn half_a_lora_is_refused() {
+    let host = HostSpec::sd15();
+    let whole = [mlp(512, 1024, 4, 768), ip_layers(&host), lora(&host)].concat();
+    let up = "ip_adapter.4.to_q_lora.up.weight";
+    for (part, change) in [
+        ("is missing", None),
+        (
+            "rank 128, tensor \"ip_adapter.4.to_q_lora.up.weight\" rank 64",
+            Some(vec![320, 64]),
+        ),
+    ] {
+        let mut shapes = whole.clone();
+        let place = shapes.iter().position(|(name, _)| name == up).unwrap();
+        match change {
+            Some(shape) => shapes[place].1 = shape,
+            None => drop(shapes.remove(place)),
+        }
+        let file = header(&shapes);
+        let error = recognise(&file.checkpoint).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Format, "{error}");
+        assert!(
+            error.message().contains(up) && error.message().contains(part),
+            "{error}"
+        );
+        let description = file.checkpoint.describe().unwrap();
+        assert!(description.kind.is_none() && description.problem.unwrap().contains(up));
+    }
 }
 
 #[test]

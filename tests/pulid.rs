@@ -3,7 +3,7 @@
 use candle_core::{DType, Device, Tensor};
 use omniid::checkpoint::{safetensors_to_bytes, Checkpoint};
 use omniid::encoder::{Encoder, EncoderConfig, Features, IdFormerConfig, PulidV1Config};
-use omniid::engine::{EncodeOptions, Engine, EngineOptions};
+use omniid::engine::{Combine, EncodeOptions, Engine, EngineOptions};
 use omniid::face::CropMode;
 use omniid::photo::{ChannelOrder, ImageProcessor, Photo, PixelBuffer};
 use omniid::recogniser::{EmbeddingForm, FaceEmbedding};
@@ -130,6 +130,83 @@ fn a_normalised_embedding_is_refused() -> Outcome {
         let options = EncodeOptions::default().with_crop(CropMode::None);
         let error = engine.encode([photo], &options).expect_err("the length counts");
         assert_eq!(error.kind(), ErrorKind::Mismatch, "{error}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_missing_or_wrong_image_encoder_is_named() -> Outcome {
+    let siglip = eva02()
+        .parent()
+        .unwrap()
+        .with_file_name("siglip")
+        .join("model.safetensors");
+    for config in configs() {
+        let bytes = checkpoint(&config)?;
+        let none = EngineOptions::new(bytes.clone());
+        let other = EngineOptions::new(bytes).with_image_encoder(siglip.clone());
+        for (options, kind) in [(none, ErrorKind::InvalidArgument), (other, ErrorKind::Mismatch)] {
+            let error = Engine::open(options).expect_err("EVA02 is needed");
+            assert_eq!(error.kind(), kind, "{error}");
+            assert!(error.message().contains("EVA02-CLIP-L/14-336"), "{error}");
+        }
+    }
+    Ok(())
+}
+
+fn photo(pixels: &[u8]) -> Result<Photo<'_>, omniid::Error> {
+    let buffer = PixelBuffer::new(pixels, SIDE, SIDE, 0, ChannelOrder::Rgb)?;
+    let face = FaceEmbedding::new("glintr100", EmbeddingForm::Raw, embedding(1))?;
+    Ok(Photo::from_pixels(buffer).with_embedding(face))
+}
+
+#[test]
+fn photos_that_are_read_together_are_not_combined() -> Outcome {
+    let pixels = picture(1);
+    for (config, together) in configs().into_iter().zip([false, true]) {
+        let engine = Engine::open(EngineOptions::new(checkpoint(&config)?).with_image_encoder(eva02()))?;
+        let options = EncodeOptions::default()
+            .with_crop(CropMode::None)
+            .with_combine(Combine::Average);
+        for count in 1..3 {
+            let photos = (0..count).map(|_| photo(&pixels)).collect::<Result<Vec<_>, _>>()?;
+            let result = engine.encode(photos, &options);
+            assert_eq!(result.is_err(), together);
+            if let Err(error) = result {
+                assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{error}");
+                assert!(error.message().contains("average"), "{error}");
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_weight_that_is_no_number_is_named() -> Outcome {
+    let pixels = picture(1);
+    for config in configs() {
+        let file = Checkpoint::open(checkpoint(&config)?, &Limits::default())?;
+        let damaged = file.names().find(|name| name.contains("mapping.0.weight"));
+        let damaged = damaged.or_else(|| file.names().find(|name| name.contains("body.0.weight")));
+        let damaged = damaged.expect("a matrix").to_string();
+        let mut tensors = Vec::new();
+        for name in file.names() {
+            let tensor = file.tensor(name, DType::F32, &Device::Cpu)?;
+            let mut values = tensor.flatten_all()?.to_vec1::<f32>()?;
+            if name == damaged {
+                values[1] = f32::NAN;
+            }
+            tensors.push((name.to_string(), Tensor::from_vec(values, tensor.dims(), &Device::Cpu)?));
+        }
+        let bytes = safetensors_to_bytes(&tensors, &Default::default())?;
+        let engine = Engine::open(EngineOptions::new(bytes).with_image_encoder(eva02()))?;
+        let options = EncodeOptions::default().with_crop(CropMode::None);
+        let error = engine.encode([photo(&pixels)?], &options).expect_err("NaN");
+        assert_eq!(error.kind(), ErrorKind::Format, "{error}");
+        assert!(
+            error.message().contains(&damaged) && error.message().contains("again"),
+            "{error}"
+        );
     }
     Ok(())
 }

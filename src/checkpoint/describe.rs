@@ -212,7 +212,10 @@ impl fmt::Display for Description {
         if self.left_out > 0 {
             lines.push(("left out", format!("{} tensors that are not part of it", self.left_out)));
         }
-        lines.extend(self.sizes());
+        // What the published model needs is said already.
+        let said = |title: &str| lines.iter().any(|(other, _)| *other == title);
+        let sizes: Vec<_> = self.sizes().into_iter().filter(|(title, _)| !said(title)).collect();
+        lines.extend(sizes);
         let types = self.elements.iter().map(|(name, count)| format!("{name} {count}"));
         lines.push(("elements", types.collect::<Vec<_>>().join(", ")));
         lines.push(("tensors", self.tensors.to_string()));

@@ -60,6 +60,12 @@ fn family(checkpoint: &Checkpoint) -> Option<(&'static str, &'static str)> {
         }
         return None;
     }
+    if begins("ipa.") && has("arcface_in.0.weight") {
+        return Some((
+            "one half of a WithAnyone, as it is trained",
+            "the published withanyone.safetensors holds both halves, joined by merge_ipa.py of its authors",
+        ));
+    }
     // Files of one half each, without prefixes.
     if rows("0.to_k_ip.weight") == Some(5120) {
         return Some((

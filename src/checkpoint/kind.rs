@@ -8,7 +8,7 @@ use crate::adapter::AdapterLayout;
 use crate::encoder::{EncoderConfig, EncoderKind};
 use crate::error::{Error, Result};
 use crate::host::{HostFamily, HostSpec};
-use crate::lora::PublishedLora;
+use crate::lora::{check_pairs, PublishedLora};
 use crate::remedy;
 use crate::tensor_file::{Checkpoint, Shapes};
 use crate::vit::{ClipNaming, VisionFamily, VisionNaming, VisionSizes};
@@ -198,6 +198,7 @@ fn adapter_kind(adapter: &Checkpoint, xlabs: bool) -> Result<CheckpointKind> {
             "an IP-Adapter without layers: no \"ip_adapter.{i}.to_k_ip.weight\" (only the image_proj half was saved)",
         ));
     };
+    check_pairs(adapter)?;
     let context = projection.token_width();
     if let Some(layer) = layout.shapes.iter().find(|layer| layer.context != context) {
         return Err(Error::format(format!(

@@ -95,6 +95,13 @@ impl Model {
         }))
     }
 
+    /// The image encoder that an adapter was trained with, under [unified names](Checkpoint::adapter_view); `None` when
+    /// the adapter is not known or reads no image features.
+    pub(crate) fn image_encoder_of(view: &Checkpoint) -> Option<String> {
+        let found = variants(view)?;
+        Self::with(found[0], found, view).image_encoder
+    }
+
     fn with(variant: Variant, found: Vec<Variant>, view: &Checkpoint) -> Self {
         let columns = |name: &str| view.shape(name).and_then(|shape| shape.get(1).copied());
         let clip = |name: &str| match columns(name) {

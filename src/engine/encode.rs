@@ -148,6 +148,14 @@ impl Engine {
                 "encoding: shortcut scale {scale}, expected a finite number"
             )));
         }
+        if making.combine != Combine::Concatenate && self.inner.info.kind.is_fixed_size() {
+            return Err(Error::invalid(format!(
+                "encoding: combine {:?} is for models that read each photo by itself; {} reads all photos of a person \
+                 together",
+                making.combine.name(),
+                self.title()
+            )));
+        }
         if scale != 1.0 && !self.inner.info.encoder.has_shortcut() {
             return Err(Error::invalid(format!(
                 "encoding: shortcut scale {scale} has no effect on the {} encoder: only FaceID-PlusV2 has a shortcut",
@@ -223,12 +231,7 @@ impl Engine {
             consent: note(&options.consent, before.map(|before| before.consent.as_str())),
         };
         let shape = [values.len() / width, width];
-        Identity::with_kept(kind, shape, values, kept, making, provenance).map_err(|error| {
-            // Photos cannot make the model's output infinite or empty: only its weights can.
-            Error::format(format!(
-                "the model's output is unusable, are its weights intact? {error}"
-            ))
-        })
+        Identity::with_kept(kind, shape, values, kept, making, provenance).map_err(|error| self.unusable_output(&error))
     }
 
     /// Identity tokens `[tokens, token width]` of what the networks made of photos.

@@ -61,6 +61,11 @@ impl Backbone {
         }
     }
 
+    /// Where its weights come from.
+    pub(super) fn checkpoint(&self) -> &Checkpoint {
+        &self.checkpoint
+    }
+
     /// The image encoder, as much of it as the identity encoder needs: a complete model may hold more. Loaded by the
     /// first call. No lock is held meanwhile: threads that come at the same time load it twice, and one copy is kept.
     pub(super) fn get(&self) -> Result<&VisionTransformer> {

@@ -12,6 +12,7 @@ mod comparison;
 mod condition;
 mod condition_at;
 mod config;
+mod damage;
 mod encode;
 mod face_likeness;
 mod face_networks;
@@ -138,6 +139,8 @@ struct Inner {
     /// `None` for models that read face embeddings only.
     backbone: Option<Backbone>,
     encoder: Encoder,
+    /// Where the encoder's weights come from.
+    encoder_source: Checkpoint,
     /// The face embedding that the encoder reads, if it reads one.
     face: Option<FaceNeed>,
     /// The network that makes it, and by which faces are compared.

@@ -10,7 +10,7 @@ use super::options::{DeviceChoice, EngineOptions};
 use super::variant;
 use super::{AdapterSource, Engine, EngineInfo, Inner};
 use crate::adapter::AdapterLayout;
-use crate::checkpoint::{recognise, Checkpoint, CheckpointKind, Content, Role, Source, FINGERPRINT_KEY};
+use crate::checkpoint::{recognise, Checkpoint, CheckpointKind, Content, Model, Role, Source, FINGERPRINT_KEY};
 use crate::encoder::{Encoder, EncoderConfig, EncoderInput};
 use crate::error::{Error, Result};
 use crate::face::parsing::{FaceParser, ParserConfig};
@@ -22,7 +22,7 @@ use crate::photo::ImageProcessor;
 use crate::progress::{report, ProgressFn, Stage};
 use crate::recogniser::{FaceRecogniser, RecogniserConfig};
 use crate::remedy;
-use crate::vit::VisionConfig;
+use crate::vit::{VisionConfig, VisionFamily};
 use candle_core::{DType, Device};
 use std::io::Read;
 use std::path::Path;
@@ -224,6 +224,7 @@ pub(super) fn open(options: EngineOptions, progress: ProgressFn<'_>) -> Result<E
         processor,
         backbone,
         encoder,
+        encoder_source: parts.encoder,
         face,
         recogniser,
         parser,
@@ -413,7 +414,7 @@ fn public(checkpoint: &Checkpoint, kind: &CheckpointKind, options: &EngineOption
             }
             None
         }
-        _ => Some(image_encoder(checkpoint, kind, options)?),
+        _ => Some(image_encoder(checkpoint, kind, &encoder_config, options)?),
     };
     let fingerprint = match &backbone {
         // Half of each part's fingerprint: a pair is another model when either part is.
@@ -452,6 +453,13 @@ fn public(checkpoint: &Checkpoint, kind: &CheckpointKind, options: &EngineOption
         parser,
         lora: match &host {
             Some(host) if encoder_config_has_face => Lora::find(checkpoint, host)?,
+            None if checkpoint.names().any(is_lora_tensor) => {
+                log::warn!(
+                    "{}: the LoRA in it is left out: its host is not known, and no layer table is given",
+                    checkpoint.label()
+                );
+                None
+            }
             _ => None,
         },
         adapter,
@@ -498,11 +506,14 @@ fn given_parser(options: &EngineOptions, encoder: &EncoderConfig) -> Result<Opti
 fn image_encoder(
     checkpoint: &Checkpoint,
     kind: &CheckpointKind,
+    encoder: &EncoderConfig,
     options: &EngineOptions,
 ) -> Result<(Checkpoint, VisionConfig)> {
+    let trained_with = Model::image_encoder_of(checkpoint);
     let source = options.image_encoder.as_ref().ok_or_else(|| {
+        let which = trained_with.as_ref().map_or(String::new(), |name| format!(", {name}"));
         Error::invalid(format!(
-            "{}: checkpoints of the kind {} read the features of an image encoder",
+            "{}: checkpoints of the kind {} read the features of an image encoder{which}, and none is given",
             checkpoint.label(),
             kind.name()
         ))
@@ -524,6 +535,10 @@ fn image_encoder(
         None => config_beside(&file, &options.limits)?,
     };
     let backbone_config = vision_config(&backbone, config_text.as_deref())?;
+    check_widths(encoder, &backbone_config).map_err(|error| match &trained_with {
+        Some(name) => error.context(format!("{} was trained with {name}", checkpoint.label())),
+        None => error,
+    })?;
     Ok((backbone, backbone_config))
 }
 
@@ -576,6 +591,19 @@ fn check_widths(encoder: &EncoderConfig, backbone: &VisionConfig) -> Result<()> 
                 backbone.token_count()
             )));
         }
+    }
+    // CLIP ViT-L/14-336 and others have all widths of PuLID's encoder.
+    let family = match encoder.input() {
+        EncoderInput::HiddenStates => Some(VisionFamily::Eva02),
+        EncoderInput::LastHiddenState => Some(VisionFamily::Siglip),
+        _ => None,
+    };
+    if let Some(family) = family.filter(|family| *family != backbone.family) {
+        return Err(Error::mismatch(format!(
+            "image encoder and checkpoint do not belong together: the checkpoint expects {}, the image encoder is {}",
+            family.name(),
+            backbone.family.name()
+        )));
     }
     let expected = encoder.input_width();
     match found {

@@ -27,8 +27,8 @@ pub enum DeviceChoice {
 pub struct EngineOptions {
     /// The identity model: a native Omni-ID checkpoint, or a public IP-Adapter or XLabs file, or a folder with one.
     pub checkpoint: Source,
-    /// The CLIP vision model that a public checkpoint needs: a file, an index of shards, or a folder as Hugging Face lays
-    /// it out. A native checkpoint brings its own.
+    /// The image encoder that a public checkpoint was trained with (CLIP, SigLIP, EVA02-CLIP): a file, an index of shards,
+    /// or a folder as Hugging Face lays it out. A native checkpoint brings its own.
     pub image_encoder: Option<Source>,
     /// The text of the image encoder's `config.json`. Without it the file of that name beside
     /// `image_encoder` is read; without that, published models are known by their shapes.

@@ -3,8 +3,9 @@
 use crate::error::Result;
 use candle_core::Tensor;
 
-/// How several photos of one person go into encoders that read each photo by itself. The names and formulas are those
-/// of `combine_embeds` in ComfyUI_IPAdapter_plus.
+/// How several photos of one person go into encoders that read each photo by itself; models that read all photos together
+/// (Omni-ID, PuLID v1.1 and for FLUX, Portrait-unnorm) refuse all but the first. The names and formulas are those of
+/// `combine_embeds` in ComfyUI_IPAdapter_plus.
 ///
 /// All ways but [`Concatenate`](Self::Concatenate) make one photo of all: features of the image encoder and face
 /// embeddings, in the form that the encoder reads, are combined value by value, and the identity has the tokens of one
@@ -12,7 +13,7 @@ use candle_core::Tensor;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Combine {
-    /// The tokens of each photo, one after the other; encoders that read all photos at once do so.
+    /// The tokens of each photo, one after the other; encoders that read all photos together do that.
     #[default]
     Concatenate,
     /// The mean of the photos.

@@ -125,6 +125,41 @@ pub(crate) fn is_lora_tensor(name: &str) -> bool {
     name.starts_with("lora.") || (name.starts_with("ip_adapter.") && name.contains("_lora."))
 }
 
+/// Checks the matrices of a LoRA by themselves, whatever host it is for: each has its other half, of the same rank.
+///
+/// # Errors
+/// [`Format`](crate::ErrorKind::Format) naming the tensor.
+pub(crate) fn check_pairs(checkpoint: &Checkpoint) -> Result<()> {
+    for name in checkpoint.names().filter(|name| is_lora_tensor(name)) {
+        let of = |ending| name.strip_suffix(ending);
+        match (of(".down.weight"), of(".up.weight")) {
+            (Some(layer), _) => pair(checkpoint, [name, &format!("{layer}.up.weight")]).map(drop)?,
+            (_, Some(layer)) => pair(checkpoint, [&format!("{layer}.down.weight"), name]).map(drop)?,
+            (None, None) => {}
+        }
+    }
+    Ok(())
+}
+
+/// The shapes of the two matrices of a linear layer, down and up, that fit together.
+fn pair(checkpoint: &Checkpoint, [down, up]: [&str; 2]) -> Result<[[usize; 2]; 2]> {
+    let shape = |name: &str| match checkpoint.shape(name) {
+        Some(&[rows, columns]) if rows > 0 && columns > 0 => Ok([rows, columns]),
+        Some(other) => Err(Error::format(format!(
+            "tensor {name:?} of the LoRA has shape {other:?}, expected two dimensions, none of them 0"
+        ))),
+        None => Err(Error::format(format!("tensor {name:?} of the LoRA is missing"))),
+    };
+    let ([rank, input], [output, columns]) = (shape(down)?, shape(up)?);
+    if rank != columns || rank > MAX_RANK {
+        return Err(Error::format(format!(
+            "tensor {down:?} of the LoRA has rank {rank}, tensor {up:?} rank {columns}; they must be equal and at most \
+             {MAX_RANK}"
+        )));
+    }
+    Ok([[rank, input], [output, columns]])
+}
+
 impl Lora {
     /// Finds the LoRA of a checkpoint: an IP-Adapter under [unified names](Checkpoint::adapter_view), or a native
     /// checkpoint. `None` when it has none.
@@ -196,20 +231,7 @@ impl Lora {
         let module = published[0]
             .clone()
             .unwrap_or_else(|| format!("{}.{}.{}", layer.name, attention.name(), projection.name()));
-        let shape = |name: &str| match checkpoint.shape(name) {
-            Some(&[rows, columns]) if rows > 0 && columns > 0 => Ok([rows, columns]),
-            Some(other) => Err(Error::format(format!(
-                "tensor {name:?} of the LoRA has shape {other:?}, expected two dimensions, none of them 0"
-            ))),
-            None => Err(Error::format(format!("tensor {name:?} of the LoRA is missing"))),
-        };
-        let ([rank, input], [output, columns]) = (shape(&found[0])?, shape(&found[1])?);
-        if rank != columns || rank > MAX_RANK {
-            return Err(Error::format(format!(
-                "tensor {:?} has rank {rank}, tensor {:?} rank {columns}; they must be equal and at most {MAX_RANK}",
-                found[0], found[1]
-            )));
-        }
+        let [[rank, input], [output, _]] = pair(checkpoint, [&found[0], &found[1]])?;
         let wanted = match (attention, projection) {
             (Attention::Cross, Projection::Keys | Projection::Values) => layer.context,
             _ => layer.inner,

@@ -275,7 +275,7 @@ impl Checkpoint {
     }
 
     /// `name` in quotes, with the file's own name behind it where that differs.
-    fn quoted(&self, name: &str) -> String {
+    pub(crate) fn quoted(&self, name: &str) -> String {
         match self.origin(name) {
             Some(origin) if origin != name => format!("{name:?} ({origin:?} in the file)"),
             _ => format!("{name:?}"),

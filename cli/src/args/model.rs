@@ -40,7 +40,7 @@ pub struct ModelArgs {
 /// Files that complete a public checkpoint.
 #[derive(clap::Args, Clone)]
 pub struct PartArgs {
-    /// CLIP vision model; IP-Adapter and XLabs files need the one that they were trained with. A file, an index of
+    /// Image encoder; adapters need the one that they were trained with, which `inspect` names. A file, an index of
     /// shards (.index.json), or a folder as Hugging Face lays it out.
     #[arg(long, value_name = "FILE", env = "OMNIID_IMAGE_ENCODER", hide_env_values = true)]
     pub image_encoder: Option<PathBuf>,
