@@ -66,7 +66,7 @@ def export(
     where they are larger than 1.5 GB. `identity=False` writes the graph without identity inputs and without a manifest.
 
     `form="tokens"` puts the adapter into the graph: in place of keys and values the graph has one input `ip_tokens`
-    `[rows, tokens, width]`, which `fill_tokens` fills. `checkpoint` is the adapter's file then, native, IP-Adapter or
+    `[rows, tokens, width]`, which `fill` fills as well. `checkpoint` is the adapter's file then, native, IP-Adapter or
     XLabs, and `engine` the engine that was opened with it, whose fingerprint the manifest keeps.
 
     `wrapper` is a module around the UNet whose inputs the graph has in place of the UNet's.
