@@ -6,66 +6,18 @@
  *
  *     ggml_identity MODEL PHOTO...
  */
+#include "formula.hpp"
 #include "omniid_ggml.hpp"
 #include "unet.hpp"
 
 #include <algorithm>
 #include <cstdio>
-#include <limits>
 
 namespace {
 
 // A latent of 6 by 8.
 constexpr std::int64_t rows = 48;
 constexpr std::uint32_t latent_height = 6, latent_width = 8;
-
-/// The numbers of a tensor of f32, f16 or bf16.
-std::vector<float> numbers(const omniid::Tensor &tensor) {
-    std::vector<float> values(tensor.size());
-    if (tensor.type() == omniid::NumberType::f32)
-        std::copy_n(static_cast<const float *>(tensor.data()), values.size(), values.begin());
-    else if (tensor.type() == omniid::NumberType::f16)
-        ggml_fp16_to_fp32_row(static_cast<const ggml_fp16_t *>(tensor.data()), values.data(),
-                              static_cast<std::int64_t>(values.size()));
-    else
-        ggml_bf16_to_fp32_row(static_cast<const ggml_bf16_t *>(tensor.data()), values.data(),
-                              static_cast<std::int64_t>(values.size()));
-    return values;
-}
-
-/// Adds scale x mask x softmax(query Kt / sqrt(head_dim)) V of one identity to one batch row of `output`.
-void attend(const omniid::Conditioning &conditioning, std::size_t layer, std::size_t identity, omniid::Role role,
-            float scale, const std::vector<float> &query, std::vector<float> &output, std::size_t batch_row) {
-    const omniid::Tensor keys = conditioning.keys(layer, identity, role).value(),
-                         values = conditioning.values(layer, identity, role).value();
-    if (!keys) return;
-    const auto tokens = static_cast<std::size_t>(keys.shape()[0]), heads = static_cast<std::size_t>(keys.shape()[1]),
-               dim = static_cast<std::size_t>(keys.shape()[2]), width = heads * dim;
-    const std::vector<float> key = numbers(keys), value = numbers(values);
-    std::vector<float> mask(rows);
-    conditioning.mask_factors(identity, mask, latent_height, latent_width).value();
-    const float factor = scale * conditioning.factor(layer, identity).value();
-    std::vector<double> weights(tokens);
-    for (std::size_t row = 0; row < rows; row++)
-        for (std::size_t head = 0; head < heads; head++) {
-            const std::size_t start = (batch_row * rows + row) * width + head * dim;
-            double largest = -std::numeric_limits<double>::infinity(), sum = 0.0;
-            for (std::size_t t = 0; t < tokens; t++) {
-                weights[t] = 0.0;
-                for (std::size_t i = 0; i < dim; i++)
-                    weights[t] += double{query[start + i]} * double{key[t * width + head * dim + i]} /
-                                  std::sqrt(static_cast<double>(dim));
-                largest = std::max(largest, weights[t]);
-            }
-            for (double &weight : weights) sum += weight = std::exp(weight - largest);
-            for (std::size_t i = 0; i < dim; i++) {
-                double mixed = 0.0;
-                for (std::size_t t = 0; t < tokens; t++)
-                    mixed += weights[t] / sum * double{value[t * width + head * dim + i]};
-                output[start + i] += static_cast<float>(double{factor} * double{mask[row]} * mixed);
-            }
-        }
-}
 
 /// What was found of one way into the graph.
 struct Found {
@@ -128,7 +80,7 @@ class UNet {
         set(input, noise(static_cast<std::size_t>(ggml_nelements(input)), 1.0F));
         set(text, noise(static_cast<std::size_t>(ggml_nelements(text)), 1.0F));
         if (tensors != nullptr)
-            tensors->fill([](ggml_tensor *tensor, const void *data, std::size_t size) {
+            tensors->fill(context.get(), [](ggml_tensor *tensor, const void *data, std::size_t size) {
                 ggml_backend_tensor_set(tensor, data, 0, size);
             });
         if (injector != nullptr) injector->begin(pass);
@@ -146,7 +98,8 @@ class UNet {
                     if (!reference.is_active(identity, pass.sigma, pass.fraction).value()) continue;
                     omniid::Role role = omniid::Role::conditional;
                     if (!pass.roles.empty()) role = pass.roles[pass.roles.size() == 1 ? 0 : row];
-                    attend(reference, i, identity, role, pass.scale, query, expected, row);
+                    attend(reference, i, identity, role, pass.scale, latent_height, latent_width, query, expected, rows,
+                           row);
                 }
             for (std::size_t j = 0; j < expected.size(); j++) {
                 found.error = std::max(found.error, std::abs(made.back()[j] - expected[j]));

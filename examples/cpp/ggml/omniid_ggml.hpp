@@ -5,12 +5,11 @@
  * ne = [heads * head_dim, rows, batch]: what OmniID calls `[batch, rows, heads * head_dim]`. The hook goes between the
  * attention to the text and the output projection:
  *
- *     x = ggml_ext_attention_ext(..., q, k, v, n_head, ...);      // CrossAttention::forward
- *     x = injector.inject(ggml_ctx, q, x, layer);                 // <- the only new line
- *     x = to_out_0->forward(ctx, x);
+ *     x = injector.inject(ggml_ctx, q, x, layer);
  *
- * In FLUX with XLabs' adapter it goes behind a double block: `query` is the image's query after the block's normalisation
- * and before RoPE, ne = [head_dim, heads, rows, batch], and what is added to is the image stream after the block's MLP.
+ * In FLUX with XLabs' adapter it goes behind a double block: `query` is the image's query after the block's
+ * normalisation and before RoPE, ne = [head_dim, heads, rows, batch], and what is added to is the image stream after
+ * the block's MLP.
  *
  * Two ways, equal in their result: Injector is an operation that runs on the processor and does all that OmniID can;
  * TensorInjector is made of ggml operations, for graphs on a GPU. examples/stable-diffusion.cpp puts both into the real
@@ -48,8 +47,8 @@ inline std::size_t find_layer(const omniid::Conditioning &conditioning, std::str
     return conditioning.find_layer(prefix).value();
 }
 
-/// A ggml tensor as OmniID sees it: `ne = [heads * head_dim, rows, batch]` as `[batch, rows, heads * head_dim]`, and with
-/// `by_head` `ne = [head_dim, heads, rows, batch]` as `[batch, rows, heads, head_dim]`. Of any strides.
+/// A ggml tensor as OmniID sees it: `ne = [heads * head_dim, rows, batch]` as `[batch, rows, heads * head_dim]`, and
+/// with `by_head` `ne = [head_dim, heads, rows, batch]` as `[batch, rows, heads, head_dim]`. Of any strides.
 inline omniid::TensorView view(const ggml_tensor &tensor, bool by_head = false) {
     omniid::NumberType type = omniid::NumberType::other;
     if (tensor.type == GGML_TYPE_F32) type = omniid::NumberType::f32;
@@ -380,10 +379,16 @@ class TensorInjector {
         return attention;
     }
 
-    /// Once the graph has memory: fills its masks through `set(tensor, data, bytes)`, as KeyValues::upload.
+    /// Once the graph, whose tensors are in `context`, has memory: fills its masks through `set(tensor, data, bytes)`,
+    /// as KeyValues::upload. Where a graph is computed in segments, once for each: inputs without memory are left
+    /// alone, and so are other graphs.
     template <class Set>
-    void fill(Set &&set) {
-        for (const Input &input : inputs_) set(input.tensor, input.data, ggml_nbytes(input.tensor));
+    void fill(ggml_context *context, Set &&set) {
+        for (const Input &input : inputs_) {
+            // By name: tensors of a graph that is gone are not looked at.
+            ggml_tensor *tensor = ggml_get_tensor(context, input.name.c_str());
+            if (tensor != nullptr && tensor->buffer != nullptr) set(tensor, input.data, ggml_nbytes(tensor));
+        }
     }
 
     /// Lets go of the conditioning. Its masks stay known at the sizes that were asked for so far.
@@ -391,7 +396,7 @@ class TensorInjector {
 
   private:
     struct Input {
-        ggml_tensor *tensor;
+        std::string name;
         const float *data;
     };
     struct MaskKey {
@@ -448,7 +453,8 @@ class TensorInjector {
         if (known->second.empty()) return nullptr;
         ggml_tensor *tensor = ggml_new_tensor_2d(context, GGML_TYPE_F32, 1, rows);
         ggml_set_input(tensor);
-        inputs_.push_back({tensor, known->second.data()});
+        inputs_.push_back({"omniid_mask_" + std::to_string(input_count_++), known->second.data()});
+        ggml_set_name(tensor, inputs_.back().name.c_str());
         return tensor;
     }
 
@@ -461,6 +467,7 @@ class TensorInjector {
     Pass pass_;
     std::list<std::pair<MaskKey, std::vector<float>>> masks_; ///< Their numbers stay where they are.
     std::vector<Input> inputs_;
+    std::size_t input_count_ = 0; ///< No name comes twice.
 };
 
 } // namespace omniid_ggml
