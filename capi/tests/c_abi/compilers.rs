@@ -129,6 +129,12 @@ fn sizes_agree() {
         ("omniid_residual_call", size_of::<omniid_residual_call>()),
         ("omniid_embedding", size_of::<omniid_embedding>()),
         ("omniid_likeness", size_of::<omniid_likeness>()),
+        ("omniid_graph_info", size_of::<omniid_graph_info>()),
+        ("omniid_graph_layer", size_of::<omniid_graph_layer>()),
+        ("omniid_graph_input", size_of::<omniid_graph_input>()),
+        ("omniid_graph_call", size_of::<omniid_graph_call>()),
+        ("omniid_graph_shape", size_of::<omniid_graph_shape>()),
+        ("omniid_graph_buffer", size_of::<omniid_graph_buffer>()),
         ("omniid_tensor", size_of::<omniid_tensor>()),
         ("omniid_managed_tensor", size_of::<omniid_managed_tensor>()),
     ];
