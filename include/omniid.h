@@ -2566,9 +2566,9 @@ omniid_status omniid_engine_save_lora(const omniid_engine *engine,
                                       int32_t format);
 
 /*
- * Graphs: hosts that run a whole model, such as ONNX Runtime, Unity's Inference Engine, Unreal's NNE and TensorRT, take
- * the identity as inputs of the graph. A manifest beside the graph lists them, and one call fills the host's buffers for
- * all layers at once.
+ * Graphs: hosts that run a whole model, such as ONNX Runtime, Unity's Inference Engine, Unreal's NNE and TensorRT,
+ * take the identity as inputs of the graph. A manifest beside the graph lists them, and one call fills the host's
+ * buffers for all layers at once.
  */
 
 /**
@@ -2761,8 +2761,8 @@ typedef struct omniid_graph_call {
    */
   float scale;
   /**
-   * The side of guidance of each batch row, OMNIID_ROLE_..., in any order. Default: conditional rows only, as many as
-   * the graph was made for, or one.
+   * The side of guidance of each batch row, OMNIID_ROLE_..., in any order. Default: conditional rows only, as many
+   * as the graph was made for, or one.
    */
   const int32_t *roles;
   /**
@@ -2770,8 +2770,8 @@ typedef struct omniid_graph_call {
    */
   size_t role_count;
   /**
-   * Noise level of the step; not looked at without OMNIID_INJECT_FLAG_SIGMA. Needed by identities that are limited to
-   * a range of it.
+   * Noise level of the step; not looked at without OMNIID_INJECT_FLAG_SIGMA. Needed by identities that are limited
+   * to a range of it.
    */
   double sigma;
   /**
@@ -2783,8 +2783,9 @@ typedef struct omniid_graph_call {
    */
   uint32_t flags;
   /**
-   * 1: in a graph without masks several people share one softmax, each one's weight multiplied into its values. That is
-   * not what several identities are otherwise, a sum of attentions. Default: 0, which refuses several people there.
+   * 1: in a graph without masks several people share one softmax, each one's weight multiplied into its values. That
+   * is not what several identities are otherwise, a sum of attentions. Default: 0, which refuses several people
+   * there.
    */
   int32_t concatenate;
 } omniid_graph_call;
@@ -2834,8 +2835,8 @@ typedef struct omniid_graph_buffer {
    */
   uint32_t struct_size;
   /**
-   * The buffer's number type, OMNIID_PRECISION_..., which has to be the input's: the graph's, for scales f32. Default:
-   * f32.
+   * The buffer's number type, OMNIID_PRECISION_..., which has to be the input's: the graph's, for scales f32.
+   * Default: f32.
    */
   int32_t precision;
   /**
@@ -2949,18 +2950,18 @@ omniid_status omniid_graph_input_shape(const omniid_graph *graph,
  * unless people are concatenated and have step ranges, the graph has no input of scales, or keys and values depend on
  * the timestep (SD3.5).
  *
- * Zeros are written where nothing is injected. The shorter side of guidance, and an identity with fewer tokens than the
- * graph was made for, is repeated as a whole, which does not change the attention to it. In a graph with masks people
- * stand one after the other, and each has a softmax and a mask.
+ * Zeros are written where nothing is injected. The shorter side of guidance, and an identity with fewer tokens than
+ * the graph was made for, is repeated as a whole, which does not change the attention to it. In a graph with masks
+ * people stand one after the other, and each has a softmax and a mask.
  *
  * Everything is checked before anything is written. Fails with `OMNIID_STATUS_MISMATCH`, naming the layer and both
- * shapes, when graph and conditioning are for different hosts or differ in layers, heads or head width, for a buffer of
- * another shape, number type or size, for an identity that does not fit into the tokens that the graph was made for,
- * and for another number of roles than the graph has rows; with `OMNIID_STATUS_INVALID_ARGUMENT` for an input that does
- * not exist or is named twice, for buffers that overlap, and for a missing step position; with
+ * shapes, when graph and conditioning are for different hosts or differ in layers, heads or head width, for a buffer
+ * of another shape, number type or size, for an identity that does not fit into the tokens that the graph was made
+ * for, and for another number of roles than the graph has rows; with `OMNIID_STATUS_INVALID_ARGUMENT` for an input
+ * that does not exist or is named twice, for buffers that overlap, and for a missing step position; with
  * `OMNIID_STATUS_UNSUPPORTED` for conditionings that do more in a layer than the graph (orthogonal injection, adapters
- * of the residual stream), for masks without an input for them or in ComfyUI's mode, for several people in
- * a graph without masks unless they are to be concatenated, and for numbers that its number type cannot hold.
+ * of the residual stream), for masks without an input for them or in ComfyUI's mode, for several people in a graph
+ * without masks unless they are to be concatenated, and for numbers that its number type cannot hold.
  *
  * The caller's part:
  * `graph` is a live graph; `conditioning` is a live conditioning; `call` is NULL or initialised with

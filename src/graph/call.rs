@@ -12,17 +12,17 @@ const MAX_ROWS: usize = 1 << 16;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct GraphCall<'a> {
-    /// The side of guidance of each batch row, in any order; empty means conditional rows only, as many as the graph was
-    /// made for, or one.
+    /// The side of guidance of each batch row, in any order; empty means conditional rows only, as many as the graph
+    /// was made for, or one.
     pub roles: &'a [Role],
     /// Where sampling stands. Needed only by identities that are limited to a step range, and by keys and values for
     /// several timesteps.
     pub step: Step,
     /// Multiplies every identity's scale. At 0 the graph gives what it gives without an identity.
     pub scale: f32,
-    /// Whether people share one softmax in a graph without masks. It is not what several identities are otherwise (a sum
-    /// of attentions), so it has to be asked for. Each one's factor is folded into its values. Identities outside their
-    /// step range are left out, so the number of tokens can change from step to step.
+    /// Whether people share one softmax in a graph without masks. It is not what several identities are otherwise (a
+    /// sum of attentions), so it has to be asked for. Each one's factor is folded into its values. Identities outside
+    /// their step range are left out, so the number of tokens can change from step to step.
     pub concatenate: bool,
 }
 

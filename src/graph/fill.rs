@@ -31,20 +31,20 @@ impl Graph {
 
     /// Fills the host's buffers for any of the graph's identity inputs, in any order: each is named after its input.
     ///
-    /// Keys, values and tokens stay valid for all steps of sampling, and only scales and masks have to be filled for each
-    /// step, unless people are concatenated and have step ranges, the graph has no input for scales, or keys and values
-    /// depend on the timestep (SD3.5). Everything is checked before anything is written.
+    /// Keys, values and tokens stay valid for all steps of sampling, and only scales and masks have to be filled for
+    /// each step, unless people are concatenated and have step ranges, the graph has no input for scales, or keys and
+    /// values depend on the timestep (SD3.5). Everything is checked before anything is written.
     ///
     /// # Errors
     /// Nothing is written after an error. [`Mismatch`](crate::ErrorKind::Mismatch), naming the layer and both shapes,
     /// when graph and conditioning are for different hosts, differ in layers, heads or head width, for a buffer of
     /// another shape, number type or size, for an identity whose tokens do not fit into those that the graph was made
-    /// for, or another number of roles than the graph's rows; [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for
-    /// an input that the graph does not have or that is named twice, a scale that is not finite, and a step that an
-    /// identity's range needs and that is missing; [`Unsupported`](crate::ErrorKind::Unsupported) for conditionings whose
-    /// layers do more than the graph's (orthogonal injection, adapters of the residual stream), for masks
-    /// without an input for them or in ComfyUI's mode, for several people in a graph with one softmax unless they are to
-    /// be concatenated, and for numbers that its number type cannot hold.
+    /// for, or another number of roles than the graph's rows; [`InvalidArgument`](crate::ErrorKind::InvalidArgument)
+    /// for an input that the graph does not have or that is named twice, a scale that is not finite, and a step that an
+    /// identity's range needs and that is missing; [`Unsupported`](crate::ErrorKind::Unsupported) for conditionings
+    /// whose layers do more than the graph's (orthogonal injection, adapters of the residual stream), for masks without
+    /// an input for them or in ComfyUI's mode, for several people in a graph with one softmax unless they are to be
+    /// concatenated, and for numbers that its number type cannot hold.
     pub fn fill(
         &self,
         conditioning: &Conditioning,

@@ -10,10 +10,10 @@
 //! an identity are filled with zeros, and the shorter side of guidance is repeated up to the length of the other one.
 //!
 //! Several people are a sum of attentions, each with a softmax of its own, which one set of keys and values cannot
-//! express. A graph with an input for masks has such a sum inside: people stand one after the other along the tokens, as
-//! many tokens for each, and each person has a mask. In a graph without one, people can be concatenated
-//! ([`GraphCall::concatenate`]): they share one softmax, each person's factor is folded into its values, and they compete
-//! for the image's attention, as with "concat" in ComfyUI's IPAdapter nodes.
+//! express. A graph with an input for masks has such a sum inside: people stand one after the other along the tokens,
+//! as many tokens for each, and each person has a mask. In a graph without one, people can be concatenated
+//! ([`GraphCall::concatenate`]): they share one softmax, each person's factor is folded into its values, and they
+//! compete for the image's attention, as with "concat" in ComfyUI's IPAdapter nodes.
 //!
 //! In SD3.5 (InstantX) the image's own keys and values are part of each softmax. Zeros and repeated tokens would change
 //! the result there, so both sides of guidance have as many tokens, and people's factors are in the masks.
@@ -110,8 +110,9 @@ impl Graph {
     /// Reads a manifest from memory: UTF-8 JSON.
     ///
     /// # Errors
-    /// [`Format`](crate::ErrorKind::Format) for text that is no manifest, [`Unsupported`](crate::ErrorKind::Unsupported)
-    /// for one of another version, [`LimitExceeded`](crate::ErrorKind::LimitExceeded) for sizes that no graph has.
+    /// [`Format`](crate::ErrorKind::Format) for text that is no manifest,
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) for one of another version,
+    /// [`LimitExceeded`](crate::ErrorKind::LimitExceeded) for sizes that no graph has.
     pub fn parse(json: &[u8]) -> Result<Self> {
         Ok(Self::new(Manifest::parse(json)?, None))
     }

@@ -189,7 +189,8 @@ impl<'a> Plan<'a> {
     }
 
     /// What the masks of the people are multiplied with. Where the image takes part in a person's softmax, the factor
-    /// cannot be in the values: it is the product of a number for the layer, in the scales, and one for the person, here.
+    /// cannot be in the values: it is the product of a number for the layer, in the scales, and one for the person,
+    /// here.
     ///
     /// # Errors
     /// [`Unsupported`](crate::ErrorKind::Unsupported) when factors are no such products.
@@ -207,7 +208,8 @@ impl<'a> Plan<'a> {
                 let (wanted, product) = (self.factor(entry, place)?, share * self.factor(entry, person)?);
                 if (wanted - product).abs() > 1e-6 * largest.abs() {
                     return Err(Error::unsupported(format!(
-                        "layer {:?}: identity {} has factor {wanted}, which is not in the proportion to identity {} that                          other layers have; in SD3.5 the people of a graph have one proportion",
+                        "layer {:?}: identity {} has factor {wanted}, which is not in the proportion to identity {} that \
+                         other layers have; in SD3.5 the people of a graph have one proportion",
                         self.name(entry),
                         self.people[place],
                         self.people[person]

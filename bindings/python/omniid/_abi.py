@@ -5,17 +5,7 @@ from __future__ import annotations
 import ctypes
 import inspect
 from ctypes import (
-    POINTER,
-    c_char_p,
-    c_double,
-    c_float,
-    c_int32,
-    c_int64,
-    c_size_t,
-    c_uint8,
-    c_uint16,
-    c_uint32,
-    c_uint64,
+    POINTER, c_char_p, c_double, c_float, c_int32, c_int64, c_size_t, c_uint8, c_uint16, c_uint32, c_uint64,
     c_void_p,
 )
 from typing import TYPE_CHECKING, Any, Callable
@@ -1698,8 +1688,7 @@ class omniid_graph_buffer(ctypes.Structure):
     #: Set by OMNIID_GRAPH_BUFFER_INIT.
     struct_size: int
     #: The buffer's number type, OMNIID_PRECISION_..., which has to be the input's: the graph's, for scales f32.
-    #: Default:
-    #: f32.
+    #: Default: f32.
     precision: int
     #: Name of the input.
     name: bytes | None

@@ -24,7 +24,7 @@ namespace OmniID.Tests
 
         private static float[] Numbers(Tensor tensor) => ((Tensor<float>)tensor).DownloadToArray();
 
-        /// <summary>Tensors have what the graph fills; steps change the scales alone; people of other lengths too.</summary>
+        /// <summary>Tensors have what the graph fills, and steps change the scales alone.</summary>
         public static void IdentityInputs()
         {
             Worker.Output = inputs => new Tensor<float>(new TensorShape(1), new float[1]);
@@ -46,7 +46,8 @@ namespace OmniID.Tests
                 {
                     GraphShape shape = graph.Shape(conditioning, input, new GraphCall(0.5f), roles);
                     var expected = new float[shape.ByteSize / sizeof(float)];
-                    graph.Fill(conditioning, new[] { new GraphBuffer(input.Name, expected) }, new GraphCall(0.5f), roles);
+                    graph.Fill(conditioning, new[] { new GraphBuffer(input.Name, expected) }, new GraphCall(0.5f),
+                        roles);
                     Check.SameBits(expected, Numbers(seen[input.Name]), input.Name);
                     Check.Equal("(" + string.Join(", ", shape.Dimensions) + ")", seen[input.Name].shape.ToString(),
                         "shape of " + input.Name);

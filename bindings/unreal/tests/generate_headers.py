@@ -114,6 +114,8 @@ def main():
         target = OUTPUT / name
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text('#include "UnrealStandIn.h"\n')
+    for name in ("NNERuntimeCPU.h", "NNETypes.h"):
+        (OUTPUT / name).write_text('#include "NNEStandIn.h"\n')
     count = 0
     for path in headers:
         content = generated(path, reflected)

@@ -2,6 +2,7 @@
 #include "Core/Calls.h"
 #include "OmniIDActions.h"
 #include "OmniIDModule.h"
+#include "OmniIDNNE.h"
 #include "OmniIDPhotoLibrary.h"
 #include "OmniIDRunningJobs.h"
 #include "Engine/TextureRenderTarget2D.h"
@@ -343,6 +344,61 @@ void PeopleAreConditioned()
 	EXPECT(Wrong.Errors.size() == 1 && Wrong.Errors[0].Status == EOmniIDStatus::InvalidArgument);
 }
 
+void GraphsAreBound()
+{
+	FHeard Heard;
+	UOmniIDIdentity* Anna =
+		Encoded(UOmniIDEncodePhotos::EncodeOmniIDPhotos(nullptr, Model, Pictures(2), FOmniIDEncodeSettings()), Heard);
+	const std::vector<omniid::ConditioningInput> People = {omniid::ConditioningInput(*Anna->GetNative(), 0.8f)};
+	const omniid::Conditioning Conditioning = Model->GetNative()->condition(People).value();
+	delete Anna;
+	omniid_plugin::GraphInputs Inputs(omniid::Graph::parse(R"({"format": "omniid-graph", "version": 1,
+		"graph": "a.onnx", "host": "custom", "form": "keys_values", "precision": "f16", "scale": "ip_scale", "layers": [
+		{"name": "up.attn", "heads": 4, "head_dim": 8, "key": "k.up", "value": "v.up"},
+		{"name": "down.attn", "heads": 2, "head_dim": 8, "key": "k.down", "value": "v.down"}]})").value());
+	const omniid::Role Roles[] = {omniid::Role::unconditional, omniid::Role::conditional};
+	omniid::GraphCall Call;
+	Call.roles = Roles;
+	Call.scale = 0.5f;
+	EXPECT(Inputs.fill(Conditioning, Call).has_value() && Inputs.inputs().size() == 5);
+	// The model has inputs of its own before, between and behind.
+	using ENNETensorDataType::Float;
+	using ENNETensorDataType::Half;
+	TArray<UE::NNE::FTensorDesc> Descs;
+	for (const char* Name : {"sample", "v.down", "k.up", "v.up", "time", "k.down"})
+	{
+		Descs.Add({Str(Name), Half});
+	}
+	Descs.Add({TEXT("ip_scale"), Float});
+	TArray<UE::NNE::FTensorShape> Shapes;
+	TArray<UE::NNE::FTensorBindingCPU> Bindings;
+	FString Error;
+	EXPECT(!omniid_plugin::BindIdentity(Inputs, Descs, Shapes, Bindings, Error) && !Error.IsEmpty());
+	for (int32 i = 0; i < Descs.Num(); i++)
+	{
+		Shapes.Add({});
+		Bindings.Add({});
+	}
+	EXPECT(omniid_plugin::BindIdentity(Inputs, Descs, Shapes, Bindings, Error));
+	EXPECT(Shapes[0].Sizes.empty() && Bindings[4].Data == nullptr && Bindings[6].SizeInBytes == 2 * sizeof(float));
+	EXPECT(static_cast<const float*>(Bindings[6].Data)[1] == 0.4f && Shapes[6].Sizes == std::vector<uint32>(1, 2));
+	const std::vector<uint32>& Keys = Shapes[2].Sizes;
+	EXPECT(Keys.size() == 4 && Keys[0] == 2 && Keys[1] == 4 && Keys[3] == 8);
+	EXPECT(Bindings[2].SizeInBytes == 2ull * Keys[0] * Keys[1] * Keys[2] * Keys[3]);
+	EXPECT(Bindings[2].Data == Inputs.find("k.up")->memory.data() && Inputs.find("k") == nullptr);
+	// A step changes the scales where they are.
+	Call.scale = 0.0f;
+	EXPECT(Inputs.fill_step(Conditioning, Call).has_value() && static_cast<const float*>(Bindings[6].Data)[1] == 0.0f);
+	// Another number type, and an input that the model lacks: nothing is set.
+	Bindings[6].Data = nullptr;
+	Descs[2] = {TEXT("k.up"), Float};
+	EXPECT(!omniid_plugin::BindIdentity(Inputs, Descs, Shapes, Bindings, Error) && Bindings[6].Data == nullptr);
+	EXPECT(Utf8(Error).find("number type") != std::string::npos && Utf8(Error).find("k.up") != std::string::npos);
+	Descs[2] = {TEXT("k.down.2"), Half};
+	EXPECT(!omniid_plugin::BindIdentity(Inputs, Descs, Shapes, Bindings, Error));
+	EXPECT(Utf8(Error).find("no identity input k.up") != std::string::npos);
+}
+
 void WrongInputs()
 {
 	UOmniIDModel Closed;
@@ -420,9 +476,10 @@ int main(int, char** Arguments)
 	CollectedNodeIsCancelled();
 	IdentitiesAreKept(Folder);
 	PeopleAreConditioned();
+	GraphsAreBound();
 	WrongInputs();
 	ShutdownEndsWhatRuns();
 	delete Model;
-	std::puts("Unreal, objects and nodes on the stand-in: 12 tests passed");
+	std::puts("Unreal, objects and nodes on the stand-in: 13 tests passed");
 	return 0;
 }

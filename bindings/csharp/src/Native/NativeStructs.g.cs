@@ -1144,8 +1144,7 @@ namespace OmniID.Native
         public uint StructSize;
         /// <summary>
         /// The buffer's number type, OMNIID_PRECISION_..., which has to be the input's: the graph's, for scales f32.
-        /// Default:
-        /// f32.
+        /// Default: f32.
         /// </summary>
         public int Precision;
         /// <summary>Name of the input.</summary>

@@ -98,6 +98,12 @@ public:
 	bool IsEmpty() const { return Chars.empty(); }
 	int32 Len() const { return static_cast<int32>(Chars.size()); }
 	friend bool operator==(const FString& A, const FString& B) { return A.Chars == B.Chars; }
+	friend FString operator+(const TCHAR* A, const FString& B)
+	{
+		FString Sum(A);
+		Sum.Chars += B.Chars;
+		return Sum;
+	}
 	friend bool operator<(const FString& A, const FString& B) { return A.Chars < B.Chars; }
 
 private:

@@ -70,7 +70,7 @@ namespace OmniID.Unity.Samples
             }
         }
 
-        /// <summary>Euler steps from noise to picture, with guidance: rows of the person, then rows of nobody.</summary>
+        /// <summary>Euler steps from noise to picture, guided: rows of the person, then rows of nobody.</summary>
         private void Sample(Graph graph, Conditioning person)
         {
             float[] start = Floats(noise), view = Floats(views);
