@@ -127,18 +127,18 @@ class GraphIdentity:
             if not single:
                 found = self.attention(name)
                 return (*result[:2], result[2] + found if len(result) == 3 else found)
-            if self.mask is None:
-                return result + self.attention(name)
-            assert self.image_size is not None and self._query is not None
-            # A text token is nowhere in the picture.
-            text = result.shape[1] - self.image_size[0] * self.image_size[1]
-            self._query = self._query[:, text:]
-            return torch.cat([result[:, :text], result[:, text:] + self.attention(name)], dim=1)
+            text = None
+            if self.mask is not None:
+                assert self.image_size is not None
+                # Not from the query, whose size the exporter takes for a constant.
+                text = result.shape[1] - self.image_size[0] * self.image_size[1]
+            return result + self.attention(name, text)
 
         self._hooks.append(attn.register_forward_hook(leave))
 
-    def attention(self, name: str) -> torch.Tensor:
-        """The attention of one layer to the identity, times the layer's scale: `[rows, image tokens, width]`."""
+    def attention(self, name: str, text: Optional[Any] = None) -> torch.Tensor:
+        """The attention of one layer to the identity, times the layer's scale: `[rows, image tokens, width]`. `text`:
+        how many tokens of the text come before those of the image."""
         assert self._query is not None
         # [rows, heads, image tokens, head_dim]
         query, self._query = self._query.transpose(1, 2), None
@@ -161,7 +161,10 @@ class GraphIdentity:
                 once = torch.zeros_like(keys[..., :1, :1])
                 image = (image[0].unsqueeze(2) + once, image[1].unsqueeze(2) + once)
             found = _attend(query.unsqueeze(2), keys, values, image)
-            found = (found * self.factors().unsqueeze(1).unsqueeze(-1)).sum(dim=2)
+            factors = self.factors()
+            if text is not None:
+                factors = torch.cat([self._text_factors(text), factors], dim=2)
+            found = (found * factors.unsqueeze(1).unsqueeze(-1)).sum(dim=2)
         return self._scaled(name, found.transpose(1, 2).flatten(2))
 
     def _scaled(self, name: str, found: torch.Tensor) -> torch.Tensor:
@@ -169,6 +172,14 @@ class GraphIdentity:
             return found
         index = self._index[name]
         return found * self.scale[index : index + 1].to(found.dtype)
+
+    def _text_factors(self, tokens: Any) -> torch.Tensor:
+        """One factor for each text token: a text token is nowhere in the picture, so that it is 0 but for people
+        without a mask, whose mask has one pixel."""
+        assert self.mask is not None
+        height, width = (torch.as_tensor(x, dtype=torch.float32) for x in self.mask.shape[2:])
+        without = torch.clamp(2 - height * width, min=0.0).to(self.mask.dtype)
+        return self.mask[:, :, :1, 0] * without * torch.ones(tokens, dtype=self.mask.dtype)
 
     def factors(self) -> torch.Tensor:
         """The masks as one factor for each of the present layer's image tokens: `[rows, people, image tokens]`."""
