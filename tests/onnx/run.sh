@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The examples of graphs: the built-in generator, written as ONNX, run by ONNX Runtime from C, with the identity filled
-# in by OmniID. The pictures are those of `omniid generate`, to one level of 255.
+# The examples of graphs: the built-in generator, written as ONNX, run by ONNX Runtime from C and C#, with the identity
+# filled in by OmniID. The pictures are those of `omniid generate`, to one level of 255.
 #
 #   tests/onnx/run.sh                  builds the library with cargo first
 #   OMNIID_LIB=DIR tests/onnx/run.sh   takes libomniid.so and omniid from DIR
@@ -44,3 +44,17 @@ photos=(examples/photos/person-1/*.jpg)
   "$work/libomniid.so" "$work"/libonnxruntime.so* -lm
 "$work/generate" "$work/generator" "$work/c.png" "${photos[@]}"
 "$python" tests/onnx/compare.py "$work/c.png" "$work/expected"
+
+if ! command -v mono > /dev/null || ! command -v mcs > /dev/null; then
+  scripts/skipped installable "the generator as a graph, from C#" "Mono is not installed" \
+    "apt-get install mono-mcs mono-runtime libmono-system-core4.0-cil"
+  exit 0
+fi
+# By the name that the declaration of a C# program leads to.
+for name in "$work"/libonnxruntime.so?*; do ln -s "$(basename "$name")" "$work/libonnxruntime.so"; done
+flags=(-nologo -warn:4 -warnaserror -optimize+)
+bindings/csharp/mcs "${flags[@]}" -unsafe -target:library -out:"$work/OmniID.dll" bindings/csharp/src/*.cs \
+  bindings/csharp/src/Native/*.cs
+bindings/csharp/mcs "${flags[@]}" -r:"$work/OmniID.dll" -out:"$work/Generate.exe" examples/onnx/Generate.cs
+mono "$work/Generate.exe" "$work/generator" "$work/csharp.bmp" "${photos[@]}"
+"$python" tests/onnx/compare.py "$work/csharp.bmp" "$work/expected"
