@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hook_contract
 import torch
+import transformer_contract
 
 NOTES = {"Note", "MarkdownNote"}
 """Nodes that only the page knows; they say something and do nothing."""
@@ -33,9 +34,22 @@ def core_nodes(unet, images, shown):
 
     def text(clip, text):
         generator = torch.Generator().manual_seed(len(text))
-        return (torch.randn(1, 7, context, generator=generator),)
+        width = transformer_contract.CONTEXT if clip == "clip of flux" else context
+        return (torch.randn(1, 7, width, generator=generator),)
+
+    def load(ckpt_name):
+        if ckpt_name.startswith("flux"):
+            return transformer_contract.patcher(transformer_contract.Flux()), "clip of flux", "vae"
+        return hook_contract.patcher(unet), "clip", "vae"
+
+    def latent(width, height, batch_size):
+        return ({"samples": torch.zeros(batch_size, 4, height // 64, width // 64)},)
 
     def sampler(model, seed, steps, cfg, sampler_name, scheduler, positive, negative, latent_image, denoise):
+        if isinstance(model.model, transformer_contract.Model):
+            noise = torch.randn(latent_image["samples"].shape, generator=torch.Generator().manual_seed(seed))
+            contexts = {0: positive, 1: negative}
+            return ({"samples": transformer_contract.sample(model, noise, steps, contexts, cfg)},)
         levels = model.get_model_object("model_sampling").sigmas
         sigmas = [float(levels[round(999 * (1 - i / steps))]) for i in range(steps)] + [0.0]
         noise = torch.randn(latent_image["samples"].shape, generator=torch.Generator().manual_seed(seed))
@@ -50,16 +64,22 @@ def core_nodes(unet, images, shown):
     return {
         "CheckpointLoaderSimple": _node(
             {"ckpt_name": (["model.safetensors"],)}, ("MODEL", "CLIP", "VAE"),
-            lambda ckpt_name: (hook_contract.patcher(unet), "clip", "vae"),
+            load,
         ),
         "CLIPTextEncode": _node({"text": ("STRING", {}), "clip": ("CLIP",)}, ("CONDITIONING",), text),
         "EmptyLatentImage": _node(
-            {"width": number, "height": number, "batch_size": number}, ("LATENT",),
-            lambda width, height, batch_size: ({"samples": torch.zeros(batch_size, 4, height // 64, width // 64)},),
+            {"width": number, "height": number, "batch_size": number}, ("LATENT",), latent,
+        ),
+        "EmptySD3LatentImage": _node(
+            {"width": number, "height": number, "batch_size": number}, ("LATENT",), latent,
+        ),
+        "FluxGuidance": _node(
+            {"conditioning": ("CONDITIONING",), "guidance": ("FLOAT", {})}, ("CONDITIONING",),
+            lambda conditioning, guidance: (conditioning,),
         ),
         "KSampler": _node(
             {"model": ("MODEL",), "seed": ("INT", {"control_after_generate": True}), "steps": number,
-             "cfg": ("FLOAT", {}), "sampler_name": (["euler"],), "scheduler": (["normal"],),
+             "cfg": ("FLOAT", {}), "sampler_name": (["euler"],), "scheduler": (["normal", "simple"],),
              "positive": ("CONDITIONING",), "negative": ("CONDITIONING",), "latent_image": ("LATENT",),
              "denoise": ("FLOAT", {})},
             ("LATENT",), sampler,

@@ -4,15 +4,20 @@ import json
 
 import graph
 import hook_contract
+import native_model
 import numpy as np
 import pytest
 import torch
+import transformer_contract as contract
 from conftest import PACK, ROOT, photo_batch, write_model
 
 EXAMPLES = sorted(path.stem for path in (PACK / "example_workflows").glob("*.json"))
 CHECKPOINT = "v1-5-pruned-emaonly-fp16.safetensors"
 ADAPTER = "ip-adapter-plus-face_sd15.safetensors"
 IMAGE_ENCODER = "CLIP-ViT-H-14-laion2B-s32B-b79K.safetensors"
+FLUX = "flux1-dev-fp8.safetensors"
+FLUX_ADAPTER = "flux-ip-adapter-v2.safetensors"
+CLIP_L = "clip-vit-large-patch14.safetensors"
 TITLE = 30
 """Height of a node's title in the page, above its position."""
 
@@ -34,14 +39,26 @@ def classes(pack, comfy, unets):
     images = {"example.png": photo_batch(0)}
     shown = []
     known = {**graph.core_nodes(unets["sd15"], images, shown), **pack.NODE_CLASS_MAPPINGS}
-    known["CheckpointLoaderSimple"].INPUT_TYPES = classmethod(lambda cls: {"required": {"ckpt_name": ([CHECKPOINT],)}})
+    known["CheckpointLoaderSimple"].INPUT_TYPES = classmethod(
+        lambda cls: {"required": {"ckpt_name": ([CHECKPOINT, FLUX],)}}
+    )
     models = comfy.folder / "models"
     (models / "ipadapter").mkdir(exist_ok=True)
     (models / "clip_vision").mkdir(exist_ok=True)
     if not (models / "ipadapter" / ADAPTER).exists():
         write_model(models / "ipadapter" / ADAPTER, unets["sd15"], "sd15")
         (models / "clip_vision" / IMAGE_ENCODER).touch()
+        write_flux(models / "ipadapter" / FLUX_ADAPTER)
+        (models / "clip_vision" / CLIP_L).touch()
     return known, shown
+
+
+def write_flux(path):
+    """A native model in the place of XLabs' for the small FLUX."""
+    places = [(f"transformer_blocks.{i}.attn", ("double_block", i, 0, i)) for i in range(2)]
+    host = [(name, contract.HEADS, contract.HEAD_DIM, contract.CONTEXT) for name, _ in places]
+    native_model.write(path, host, token_width=contract.CONTEXT, family="flux", adapter="plain",
+                       addresses=[place for _, place in places])  # fmt: skip
 
 
 @pytest.fixture
@@ -59,7 +76,7 @@ def native(monkeypatch, pack):
 def test_there_are_examples():
     """The page lists every JSON file of this folder as a template and can only open its own format; workflows for the
     API are elsewhere, in a folder that it does not look into."""
-    assert EXAMPLES == ["one_person", "two_people"]
+    assert EXAMPLES == ["flux", "one_person", "two_people"]
     assert {path.name for path in (PACK / "example_workflows").iterdir()} == {
         f"{name}{kind}" for name in EXAMPLES for kind in (".json", ".jpg")
     }
@@ -78,7 +95,8 @@ def test_the_examples_name_public_files():
     for name in EXAMPLES:
         named = {value for node in read_api(name).values() for value in node["inputs"].values()
                  if isinstance(value, str) and value.endswith((".safetensors", ".png", ".jpg"))}  # fmt: skip
-        assert named == {CHECKPOINT, ADAPTER, IMAGE_ENCODER, "example.png"}
+        files = {FLUX, FLUX_ADAPTER, CLIP_L} if name == "flux" else {CHECKPOINT, ADAPTER, IMAGE_ENCODER}
+        assert named == {*files, "example.png"}
         assert all(file in page for file in named - {"example.png"})
 
 
@@ -177,7 +195,7 @@ def test_examples_run(name, classes, comfy, native):
     assert torch.isfinite(found).all() and float((found - without).abs().max()) > 1e-2
     pictures = [inputs["images"] for inputs in shown if "images" in inputs]
     assert all(float(p.min()) >= 0 and float(p.max()) <= 1 and p.shape[-1] == 3 for p in pictures)
-    if name == "one_person":
+    if name != "two_people":
         assert list((comfy.folder / "output" / "omniid").glob("anna_*.omniid"))
     else:
         maps = next(p for p in pictures if p.shape[0] == 2)
