@@ -120,8 +120,8 @@ namespace OmniID.Tests
                 Check.Throws<ArgumentOutOfRangeException>(() =>
                     conditioning.Inject(new InjectCall(0), new float[width], new float[width], 0));
                 Check.Throws<OmniIdException>(() =>
-                    conditioning.Inject(new InjectCall(0), new float[2 * width], new float[2 * width], 1,
-                        new[] { Role.Conditional }));
+                    conditioning.Inject(new InjectCall(0), new float[3 * width], new float[3 * width], 1,
+                        new[] { Role.Conditional, Role.Unconditional }));
                 Check.Throws<ArgumentException>(() => identity.CopyTokens(new float[3]), "the destination has 3");
                 Check.Throws<OmniIdException>(() => conditioning.Keys(7));
                 Check.Throws<ArgumentOutOfRangeException>(() => conditioning.Keys(-1));
