@@ -34,7 +34,8 @@ def places(model: Any) -> list[Place]:
     unet: Any = getattr(getattr(model, "model", None), "diffusion_model", None)
     if not all(hasattr(unet, name) for name in ("input_blocks", "middle_block", "output_blocks")):
         raise UnsupportedError(
-            f"the model is a {type(unet).__name__}; OmniID's nodes need a UNet of Stable Diffusion 1.x or SDXL"
+            f"the model is a {type(unet).__name__}; OmniID's nodes need a UNet of Stable Diffusion 1.x or "
+            "SDXL, FLUX.1 or SD3.5"
         )
     blocks = [("input", number, block) for number, block in enumerate(unet.input_blocks)]
     if unet.middle_block is not None:
