@@ -312,3 +312,52 @@ def test_a_saved_identity_needs_no_face_network(faceid, nodes, pack, comfy, phot
     assert len(again.patches) == 8 * 16
     found, expected = (run_chunks(one, x, SIGMA, texts, [1, 0]) for one in (again, patched))
     assert all(torch.equal(a, b) for a, b in zip(found, expected))
+
+
+def test_pulid_for_flux_under_its_published_names(unets, nodes, photos, tmp_path):
+    """From a photo to FLUX: the layers stand under `pulid_ca`, beside an encoder under `pulid_encoder`."""
+    import transformer_contract as contract
+
+    model = face_models.pulid(tmp_path, unets["sdxl"])
+    tensors = {f"pulid_encoder.{name}": value for name, value in model.network.state_dict().items()}
+    table = []
+    for layer, name in enumerate(("transformer_blocks.0", "single_transformer_blocks.0")):
+        sizes = {"norm1": face_models.CONTEXT, "norm2": contract.WIDTH}
+        for norm, width in sizes.items():
+            tensors[f"pulid_ca.{layer}.{norm}.weight"] = torch.ones(width)
+            tensors[f"pulid_ca.{layer}.{norm}.bias"] = torch.zeros(width)
+        for part, rows, columns in (("to_q", 24, contract.WIDTH), ("to_kv", 48, face_models.CONTEXT),
+                                    ("to_out", contract.WIDTH, 24)):  # fmt: skip
+            tensors[f"pulid_ca.{layer}.{part}.weight"] = torch.randn(rows, columns) / columns**0.5
+        table.append(omniid.HostLayer(name, 3, 8, face_models.CONTEXT, contract.WIDTH))
+    path = face_models.write(tmp_path / "pulid_flux.safetensors", tensors)
+    engine = omniid.Engine.open(
+        path, host_layers=table, image_encoder=tmp_path / "eva.safetensors",
+        face_recogniser=tmp_path / "face-100.safetensors",
+    )  # fmt: skip
+    assert engine.info.has_adapter and engine.info.host_layer_count == 2
+    flux = contract.patcher(contract.Flux())
+    patched, identity, _ = nodes("OmniIDApplyPuLID", model=flux, omniid=engine, image=photos[:1], weight=0.8)
+    x, texts = torch.randn(1, 4, 8, 8), {chunk: torch.randn(1, 5, contract.CONTEXT) for chunk in (0, 1)}
+    found, bare = (torch.cat(contract.run_chunks(each, x, 0.5, texts, (1, 0))) for each in (patched, flux))
+    assert float((found - bare).abs().max()) > 0.01
+    tokens = tokens_of(identity)[None]
+    states = contract.Flux()
+
+    def behind(layer):
+        def add(hidden, rows):
+            shown = torch.stack([tokens[0] if row else engine_zero for row in rows])
+            weight = lambda part: tensors[f"pulid_ca.{layer}.{part}.weight"]  # noqa: E731
+            keys, values = (F.layer_norm(shown, shown.shape[-1:]) @ weight("to_kv").T).chunk(2, dim=-1)
+            query = F.layer_norm(hidden, hidden.shape[-1:]) @ weight("to_q").T
+            parts = [part.unflatten(-1, (3, -1)).transpose(1, 2) for part in (query, keys, values)]
+            return 0.8 * F.scaled_dot_product_attention(*parts).transpose(1, 2).flatten(2) @ weight("to_out").T
+
+        return add
+
+    engine_zero = torch.from_numpy(np.array(engine.context_tokens(identity).numpy()))[0]
+    states.double_blocks[0].register_forward_hook(lambda b, i, o: (o[0] + behind(0)(o[0], (0, 1)), o[1]))
+    states.single_blocks[0].register_forward_hook(
+        lambda b, i, o: torch.cat([o[:, :5], o[:, 5:] + behind(1)(o[:, 5:], (0, 1))], dim=1)
+    )
+    close(found, torch.cat(contract.run_chunks(contract.patcher(states), x, 0.5, texts, (1, 0))))
