@@ -450,12 +450,16 @@ fn condition_layer(
         }
     };
     let heads = place.normalises_keys.then_some(layer.heads);
-    let project = |context: &Tensor| match (&weights.joint, place.step) {
-        (Some(joint), Some(step)) => {
-            let context = joint.modulate(context, &step.embedding.to_device(context.device())?)?;
-            project(weights, &context, weight, options, layer.inner, heads)
-        }
-        _ => project(weights, context, weight, options, layer.inner, heads),
+    let project = |context: &Tensor| {
+        let made = match (&weights.joint, place.step) {
+            (Some(joint), Some(step)) => {
+                let context = joint.modulate(context, &step.embedding.to_device(context.device())?)?;
+                project(weights, &context, weight, options, layer.inner, heads)?
+            }
+            _ => project(weights, context, weight, options, layer.inner, heads)?,
+        };
+        check_finite(&made, &layer.name, options.dtype)?;
+        Ok::<_, Error>(made)
     };
     // Without biases, zero tokens have zero values: their attention adds nothing.
     let silent = plan.source == TokenSource::Swapped && !weights.to_v.has_bias() && weights.token_norm.is_none();
@@ -468,6 +472,24 @@ fn condition_layer(
         conditional: if silent { None } else { Some(project(conditional)?) },
         unconditional: unconditional.map(project).transpose()?,
     }))
+}
+
+/// Fails for keys and values that would spoil every picture: tokens are finite, so weights are damaged, or the number
+/// type does not reach as far as they do.
+fn check_finite(made: &KeyValue<Tensor>, layer: &str, dtype: DType) -> Result<()> {
+    for (what, tensor) in [("keys", &made.keys), ("values", &made.values)] {
+        // Zero times a finite number is zero; times any other it is none.
+        let zeros = (tensor * 0.0)?.to_dtype(DType::F32)?.sum_all()?.to_scalar::<f32>()?;
+        if zeros != 0.0 {
+            return Err(Error::format(format!(
+                "host layer {layer:?}: the adapter's {what} are not finite in {}: its weights for this layer are \
+                 damaged, or too large for the number type",
+                dtype.as_str()
+            ))
+            .with_remedy(remedy::DAMAGED_WEIGHTS));
+        }
+    }
+    Ok(())
 }
 
 fn project(

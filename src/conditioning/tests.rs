@@ -328,3 +328,30 @@ fn layers_and_identities_that_do_not_exist_are_named() {
         .contains("no identity 1"));
     assert!(conditioning.values(11, 0, Role::Conditional).is_err());
 }
+
+#[test]
+fn weights_that_are_no_numbers_are_found_and_their_layer_is_named() {
+    let damaged = |value: f32| {
+        let weights = |seed| Linear::stored(random(&[8, CONTEXT], seed), None).unwrap();
+        let layer = |t: usize| match t {
+            5 => AdapterLayer::new(
+                weights(2 * t),
+                Linear::stored((random(&[8, CONTEXT], 1) * f64::from(value)).unwrap(), None).unwrap(),
+            ),
+            _ => AdapterLayer::new(weights(2 * t), weights(2 * t + 1)),
+        };
+        Adapter::new(None, (0..11).map(layer).collect())
+    };
+    let tokens = random(&[3, CONTEXT], 9);
+    let made = |value: f32, dtype: DType| {
+        let options = ConditioningOptions::default().with_dtype(dtype);
+        Conditioning::new(&damaged(value), &host(), &[IdentityInput::new(&tokens)], &options)
+    };
+    made(1e6, DType::F32).unwrap();
+    for (value, dtype) in [(f32::NAN, DType::F32), (f32::INFINITY, DType::BF16), (1e6, DType::F16)] {
+        let error = made(value, dtype).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Format);
+        assert!(error.to_string().contains("layer5"), "{error}");
+        assert!(error.to_string().contains("values are not finite"), "{error}");
+    }
+}

@@ -59,9 +59,12 @@ impl Lora {
                 }
             };
             let prefix = prefix.ok_or_else(|| {
+                let reason = match format {
+                    LoraFormat::Kohya => "gives no name of the original UNet (`ldm_name`) for layer",
+                    LoraFormat::Diffusers => "calls otherwise than diffusers does (`….attn2`) the layer",
+                };
                 Error::mismatch(format!(
-                    "host {:?}: its table calls layer {:?} otherwise than diffusers does (`….attn2`), so {} files have no \
-                     name for it",
+                    "host {:?}: its table {reason} {:?}, so {} files have no name for it",
                     self.host.name(),
                     layer.module,
                     format.name()
