@@ -177,10 +177,11 @@ pub(crate) fn instead_of(expected: Expected, head: &[u8], length: usize) -> Opti
     })
 }
 
-/// Whether a file begins as the ONNX graphs of all exporters do, which have no mark: the version of the format (3 to 13
-/// so far), then the name of the program that wrote it.
+/// Whether a file begins as ONNX graphs do, which have no mark: the version of the format (3 to 13 so far), then the name
+/// of the program that wrote it, or at once the graph. The length of a safetensors header may have the same three bytes,
+/// but ends with zeros.
 fn is_onnx(head: &[u8]) -> bool {
-    matches!(head, [0x08, 3..=13, 0x12, ..])
+    matches!(head, [0x08, 3..=13, 0x12 | 0x3a, ..]) && head.get(3..8) != Some(&[0; 5])
 }
 
 /// The begin of a text file on one line; `None` for binary content.

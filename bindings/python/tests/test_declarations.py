@@ -40,7 +40,8 @@ def test_docstrings_come_from_the_header(parsed):
     for function in parsed.functions:
         words = getattr(lib, function.name).__doc__.split()
         assert function.doc and " ".join(function.doc.split()) in " ".join(words)
-    assert "must not overlap it" in inspect.getsource(_abi.omniid_inject_call)
+    source = inspect.getsource(_abi.omniid_inject_call).replace("#:", "")
+    assert "must not overlap it" in " ".join(source.split())
 
 
 def test_every_status_has_its_exception():

@@ -23,8 +23,10 @@ def test_embeddings_and_likeness(engine, model_path):
     first, second = (engine.face_embedding(photo) for photo in photos)
     assert first.ndim == 1 and first.dtype == np.float32 and not np.allclose(first, second)
     identity = engine.encode(photos[:1]).identity
-    kept = engine.encode(photos, combine="average").identity
-    assert (kept.info.embeddings, kept.info.combine, kept.info.shortcut_scale) == (2, omniid.Combine.AVERAGE, 1.0)
+    with pytest.raises(omniid.InvalidArgumentError, match='combine "average" is for models that read each photo'):
+        engine.encode(photos, combine="average")
+    kept = engine.encode(photos).identity
+    assert (kept.info.embeddings, kept.info.combine, kept.info.shortcut_scale) == (2, omniid.Combine.CONCATENATE, 1.0)
     for i, values in enumerate((first, second)):
         embedding = kept.embedding(i)
         assert embedding.form is omniid.EmbeddingForm.RAW and embedding.network.startswith("SFace")
