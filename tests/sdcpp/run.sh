@@ -52,6 +52,8 @@ done
 cargo build --quiet --release --workspace --lib --bins --examples
 target=${CARGO_TARGET_DIR:-target}/release
 [[ $target == /* ]] || target=$root/$target
+# CMake refuses a build folder that was made for another checkout.
+grep -qsx "CMAKE_HOME_DIRECTORY:INTERNAL=$root/tests/sdcpp" "$cache/build/CMakeCache.txt" || rm -rf "$cache/build"
 cmake -S tests/sdcpp -B "$cache/build" -DSDCPP_SOURCE="$cache/source" -DOMNIID_ROOT="$root" \
   -DOMNIID_LIBRARY="$target/libomniid.so" -DCMAKE_BUILD_TYPE=Release "-DCMAKE_CXX_FLAGS_RELEASE=-O1 -DNDEBUG" \
   > "$work/log" 2>&1 || { cat "$work/log"; exit 1; }
