@@ -256,8 +256,8 @@ void injection(const omniid::Engine &engine, const omniid::Photo &photo) {
     call.sigma = 5.0;
     refused(omniid::Status::invalid_argument, "latent", conditioning.inject(call));
     call.latent_height = call.latent_width = 4;
-    const omniid::Role too_many[] = {omniid::Role::conditional, omniid::Role::conditional, omniid::Role::conditional};
-    call.roles = too_many;
+    const omniid::Role three_roles[] = {omniid::Role::conditional, omniid::Role::conditional, omniid::Role::conditional};
+    call.roles = three_roles;
     refused(omniid::Status::invalid_argument, "role", conditioning.inject(call));
     const omniid::Role roles[] = {omniid::Role::unconditional, omniid::Role::conditional};
     call.roles = roles;
