@@ -41,14 +41,7 @@ namespace OmniID
         /// <param name="height">Rows.</param>
         public void SetMask(ReadOnlyMemory<float> values, int width, int height)
         {
-            if (width <= 0)
-                throw new ArgumentOutOfRangeException(nameof(width), width, "Must be positive.");
-            if (height <= 0)
-                throw new ArgumentOutOfRangeException(nameof(height), height, "Must be positive.");
-            long count = (long)width * height;
-            if (values.Length != count)
-                throw new ArgumentException($"A mask of {width} x {height} has {count} values, not {values.Length}.",
-                    nameof(values));
+            PictureSize.CheckValues("A mask", values, width, height);
             mask = values;
             maskWidth = width;
             maskHeight = height;

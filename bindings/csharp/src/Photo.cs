@@ -47,14 +47,7 @@ namespace OmniID
         /// <param name="height">Height of the photo in pixels.</param>
         public void SetFaceMask(ReadOnlyMemory<float> values, int width, int height)
         {
-            if (width <= 0)
-                throw new ArgumentOutOfRangeException(nameof(width), width, "Must be positive.");
-            if (height <= 0)
-                throw new ArgumentOutOfRangeException(nameof(height), height, "Must be positive.");
-            long count = (long)width * height;
-            if (values.Length != count)
-                throw new ArgumentException(
-                    $"A face mask of {width} x {height} has {count} values, not {values.Length}.", nameof(values));
+            PictureSize.CheckValues("A face mask", values, width, height);
             faceMask = values;
             faceMaskWidth = width;
             faceMaskHeight = height;
@@ -130,10 +123,7 @@ namespace OmniID
         private static void CheckSize(long bytes, int channelBytes, int width, int height, ChannelOrder order,
             long rowStride, string name)
         {
-            if (width <= 0)
-                throw new ArgumentOutOfRangeException(nameof(width), width, "Must be positive.");
-            if (height <= 0)
-                throw new ArgumentOutOfRangeException(nameof(height), height, "Must be positive.");
+            PictureSize.Check(width, height);
             if (order < ChannelOrder.Rgb || order > ChannelOrder.Bgra)
                 throw new ArgumentOutOfRangeException(nameof(order), order, "Not an order of channels.");
             int channels = order == ChannelOrder.Rgba || order == ChannelOrder.Bgra ? 4 : 3;
