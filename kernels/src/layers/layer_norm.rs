@@ -32,6 +32,21 @@ impl LayerNorm {
         self.weight.elem_count()
     }
 
+    /// What the normalised values are multiplied by, `[width]`.
+    pub fn weight(&self) -> &Tensor {
+        &self.weight
+    }
+
+    /// What is added then, `[width]`.
+    pub fn bias(&self) -> &Tensor {
+        &self.bias
+    }
+
+    /// What is added to the variance.
+    pub fn epsilon(&self) -> f64 {
+        self.epsilon
+    }
+
     /// Normalises `x` `[…, width]`. The result has the shape and the dtype of `x`.
     ///
     /// # Errors

@@ -99,6 +99,19 @@ impl Linear {
         }
     }
 
+    /// The bias `[output]`; `None` when there is none or it was packed.
+    pub fn bias(&self) -> Option<&Tensor> {
+        match &self.weight {
+            Weight::Plain { bias, .. } | Weight::Stored { bias, .. } => bias.as_ref(),
+            Weight::Packed(_) => None,
+        }
+    }
+
+    /// What is applied to the result.
+    pub fn activation(&self) -> Option<Activation> {
+        self.activation
+    }
+
     /// Whether the layer has a bias.
     pub fn has_bias(&self) -> bool {
         match &self.weight {

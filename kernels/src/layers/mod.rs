@@ -15,6 +15,7 @@ mod layer_norm;
 mod linear;
 #[cfg(feature = "gradients")]
 pub mod ops;
+mod outline;
 mod random;
 mod weights;
 
@@ -24,6 +25,7 @@ pub use layer_norm::LayerNorm;
 pub use linear::Linear;
 #[cfg(feature = "gradients")]
 pub use ops::autocast;
+pub use outline::Outline;
 pub use random::{random_tensors, Initial, TensorSpec};
 pub use weights::Weights;
 

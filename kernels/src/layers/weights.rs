@@ -3,15 +3,15 @@
 //! A network has one constructor, which asks [`Weights`] for every tensor and layer by name, shape and initialisation.
 //! When a checkpoint is read, the answer is the stored tensor. When tensors are listed, the answer is a placeholder
 //! without memory of its own, and the request is written down. So the constructor is the only description of the
-//! network: loading, random weights, checks of key names and the documentation of the keys follow from it.
+//! network: loading, random weights, checks of key names, the documentation of the keys and graphs for other runtimes
+//! follow from it.
 
+use super::outline::{join, placeholder, List, Outline};
 use super::{activation_dtype, Initial, LayerNorm, Linear, TensorSpec};
 use crate::error::{Error, Result};
 use candle_core::{DType, Device, Tensor};
 use candle_nn::{Init, VarBuilder};
-use std::cell::RefCell;
 use std::fmt::Display;
-use std::rc::Rc;
 
 /// The tensors of a network that is being built, below one prefix.
 ///
@@ -31,12 +31,6 @@ pub struct Weights<'a> {
 enum Source<'a> {
     Read(VarBuilder<'a>),
     List(List),
-}
-
-#[derive(Clone)]
-struct List {
-    prefix: String,
-    specs: Rc<RefCell<Vec<TensorSpec>>>,
 }
 
 impl<'a> From<VarBuilder<'a>> for Weights<'a> {
@@ -62,15 +56,21 @@ impl Weights<'static> {
     /// # Errors
     /// Those of `build`.
     pub fn list<T>(build: impl FnOnce(&Self) -> Result<T>) -> Result<Vec<TensorSpec>> {
-        let list = List {
-            prefix: String::new(),
-            specs: Rc::default(),
-        };
-        build(&Self {
+        Ok(Self::outline(build)?.1.specs)
+    }
+
+    /// A network of placeholders that take no memory, and what each of its tensors is called: for everything that
+    /// follows from how a network is put together and not from its numbers.
+    ///
+    /// # Errors
+    /// Those of `build`.
+    pub fn outline<T>(build: impl FnOnce(&Self) -> Result<T>) -> Result<(T, Outline)> {
+        let list = List::default();
+        let network = build(&Self {
             source: Source::List(list.clone()),
             stored: false,
         })?;
-        Ok(list.specs.take())
+        Ok((network, list.take()))
     }
 }
 
@@ -84,10 +84,7 @@ impl<'a> Weights<'a> {
         }
         let source = match &self.source {
             Source::Read(builder) => Source::Read(builder.pp(prefix)),
-            Source::List(list) => Source::List(List {
-                prefix: join(&list.prefix, &prefix),
-                specs: Rc::clone(&list.specs),
-            }),
+            Source::List(list) => Source::List(list.pp(&prefix)),
         };
         Self { source, ..*self }
     }
@@ -141,10 +138,7 @@ impl<'a> Weights<'a> {
     pub fn tensor(&self, name: &str, shape: &[usize], initial: Initial) -> Result<Tensor> {
         match &self.source {
             Source::Read(builder) => read(builder, name, shape, hint(&initial)),
-            Source::List(list) => {
-                list.push(name, shape, initial, false);
-                placeholder(shape)
-            }
+            Source::List(list) => list.push(name, shape, initial, false),
         }
     }
 
@@ -168,10 +162,7 @@ impl<'a> Weights<'a> {
                 self.parameter(name, shape, Initial::Constant(0.0)).map(Some)
             }
             Source::Read(_) => Ok(None),
-            Source::List(list) => {
-                list.push(name, shape, Initial::Constant(0.0), true);
-                placeholder(shape).map(Some)
-            }
+            Source::List(list) => list.push(name, shape, Initial::Constant(0.0), true).map(Some),
         }
     }
 
@@ -197,9 +188,10 @@ impl<'a> Weights<'a> {
             true => Some(layer.parameter("bias", &[output], Initial::Constant(0.0))?),
             false => None,
         };
-        if self.is_list() {
-            let input = shape.iter().skip(1).product();
-            return Linear::stored(placeholder(&[output, input])?, bias);
+        if let Source::List(list) = &self.source {
+            let flat = placeholder(&[output, shape.iter().skip(1).product()])?;
+            list.also(&weight, &flat);
+            return Linear::stored(flat, bias);
         }
         let weight = weight.flatten_from(1)?;
         match self.stored {
@@ -238,20 +230,6 @@ impl LayerNorm {
     pub fn load(width: usize, epsilon: f64, builder: VarBuilder) -> Result<Self> {
         Weights::from(builder).layer_norm("", width, epsilon)
     }
-}
-
-impl List {
-    fn push(&self, name: &str, shape: &[usize], initial: Initial, optional: bool) {
-        self.specs.borrow_mut().push(TensorSpec {
-            optional,
-            ..TensorSpec::new(join(&self.prefix, name), shape, initial)
-        });
-    }
-}
-
-/// A tensor of any shape that takes no memory: every element is the same one.
-fn placeholder(shape: &[usize]) -> Result<Tensor> {
-    Ok(Tensor::zeros((), DType::F32, &Device::Cpu)?.broadcast_as(shape)?)
 }
 
 /// What a builder of new variables needs to know. Training draws its variables from a [`TensorSpec`] instead.
@@ -295,14 +273,6 @@ fn innermost(error: &candle_core::Error) -> &candle_core::Error {
         | candle_core::Error::WithPath { inner, .. }
         | candle_core::Error::Context { inner, .. } => innermost(inner),
         other => other,
-    }
-}
-
-fn join(prefix: &str, name: &str) -> String {
-    if prefix.is_empty() {
-        name.to_string()
-    } else {
-        format!("{prefix}.{name}")
     }
 }
 
@@ -355,6 +325,21 @@ mod tests {
         assert!(network.mean.is_none());
         assert_eq!((network.patches.input_width(), network.norm.width()), (12, 5));
         assert_eq!(network.queries.dims(), [2, 5]);
+        Ok(())
+    }
+
+    #[test]
+    fn an_outline_knows_the_tensors_of_the_network() -> Result<()> {
+        let (network, outline) = Weights::outline(|weights| Network::load(5, weights))?;
+        let name = |tensor: &Tensor| outline.spec(tensor).map(|spec| (spec.name.clone(), spec.shape.len()));
+        assert_eq!(name(&network.queries), Some(("queries".to_string(), 2)));
+        assert_eq!(name(network.mean.as_ref().unwrap()), Some(("mean".to_string(), 1)));
+        let (weight, bias) = (network.patches.weight().unwrap(), network.patches.bias().unwrap());
+        assert_eq!(name(weight), Some(("blocks.3.patches.weight".to_string(), 4)));
+        assert_eq!(name(bias), Some(("blocks.3.patches.bias".to_string(), 1)));
+        assert_eq!(name(network.norm.weight()), Some(("blocks.3.norm.weight".to_string(), 1)));
+        assert_eq!(name(network.norm.bias()), Some(("blocks.3.norm.bias".to_string(), 1)));
+        assert_eq!(name(&placeholder(&[5])?), None);
         Ok(())
     }
 
