@@ -33,6 +33,7 @@ pub mod identity;
 pub mod inject;
 mod limits;
 pub mod lora;
+mod onnx;
 pub mod photo;
 mod precision;
 mod progress;

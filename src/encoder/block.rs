@@ -1,6 +1,7 @@
 //! The feed-forward part that Omni-ID and the Resampler share.
 
 use crate::error::Result;
+use crate::onnx::{Graph, Value};
 use candle_core::Tensor;
 use omniid_kernels::layers::{Activation, LayerNorm, Linear, Weights};
 
@@ -31,6 +32,13 @@ impl FeedForward {
     /// `x` plus the feed-forward of `x`; `[batch, tokens, width]`.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         self.forward_modulated(x, Ok)
+    }
+
+    /// [`FeedForward::forward`] in a graph.
+    pub fn graph(&self, graph: &mut Graph, x: &Value) -> Result<Value> {
+        let normal = graph.layer_norm(&self.norm, x)?;
+        let inner = graph.linear(&self.up, &normal)?;
+        graph.linear_add(&self.down, &inner, x)
     }
 
     /// [`FeedForward::forward`] with `modulate` after the norm.

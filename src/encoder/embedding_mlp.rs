@@ -3,6 +3,7 @@
 use super::block::EPSILON;
 use super::check::check_sizes;
 use crate::error::{Error, Result};
+use crate::onnx::{Graph, Value};
 use crate::tensor_file::Shapes;
 use candle_core::Tensor;
 use omniid_kernels::layers::{Activation, LayerNorm, Linear, Weights};
@@ -93,6 +94,14 @@ impl EmbeddingMlp {
         let tokens = self.down.forward(&self.up.forward(embeddings)?)?;
         let shape = (embeddings.dim(0)?, self.sizes.tokens, self.sizes.token_width);
         self.norm.forward(&tokens.reshape(shape)?)
+    }
+
+    /// [`EmbeddingMlp::forward`] in a graph.
+    pub fn graph(&self, graph: &mut Graph, embeddings: &Value) -> Result<Value> {
+        let inner = graph.linear(&self.up, embeddings)?;
+        let tokens = graph.linear(&self.down, &inner)?;
+        let tokens = graph.reshape(&tokens, &[0, self.sizes.tokens as i64, self.sizes.token_width as i64]);
+        graph.layer_norm(&self.norm, &tokens)
     }
 }
 

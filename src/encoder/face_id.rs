@@ -1,9 +1,10 @@
 //! The projection of IP-Adapter FaceID and FaceID Portrait: a face embedding to a few tokens.
 
 use super::embedding_mlp::{check_embeddings, EmbeddingMlp, EmbeddingSizes};
-use super::kind::{Description, FaceInput, Interface, Network, TokenCount};
+use super::kind::{Description, FaceInput, GraphInputs, Interface, Network, TokenCount};
 use super::{EncodeSettings, Features};
 use crate::error::Result;
+use crate::onnx::{Graph, Value};
 use crate::recogniser::{EmbeddingForm, FaceArchitecture};
 use crate::tensor_file::Shapes;
 use candle_core::{DType, Tensor};
@@ -60,6 +61,8 @@ impl Description for FaceId {
 
     const TITLE: &'static str = "IP-Adapter FaceID";
 
+    const HAS_GRAPH: bool = true;
+
     fn infer(shapes: &Shapes) -> Result<FaceIdConfig> {
         let sizes = EmbeddingSizes::infer(shapes)?;
         sizes.validate("FaceID")?;
@@ -97,6 +100,11 @@ impl Description for FaceId {
 impl Network for FaceId {
     fn encode_photo(&self, photo: &Features, _: &EncodeSettings) -> Result<Tensor> {
         Ok(self.forward(&photo.embedding()?.unsqueeze(0)?)?.squeeze(0)?)
+    }
+
+    fn graph(&self, graph: &mut Graph, inputs: &GraphInputs) -> Result<Value> {
+        let tokens = self.projection.graph(graph, inputs.embedding()?)?;
+        Ok(graph.reshape(&tokens, &[-1, self.config.token_width as i64]))
     }
 }
 

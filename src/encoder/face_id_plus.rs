@@ -2,10 +2,11 @@
 
 use super::check::{check_features, check_sizes};
 use super::embedding_mlp::{check_embeddings, EmbeddingMlp, EmbeddingSizes};
-use super::kind::{Description, EncoderInput, FaceInput, Interface, Network, TokenCount};
+use super::kind::{Description, EncoderInput, FaceInput, GraphInputs, Interface, Network, TokenCount};
 use super::perceiver::{Perceiver, PerceiverSizes};
 use super::{EncodeSettings, Features};
 use crate::error::{Error, Result};
+use crate::onnx::{Graph, Value};
 use crate::recogniser::{EmbeddingForm, FaceArchitecture};
 use crate::tensor_file::Shapes;
 use candle_core::{DType, Tensor};
@@ -110,6 +111,8 @@ impl Description for FaceIdPlus {
 
     const TITLE: &'static str = "IP-Adapter FaceID-Plus";
 
+    const HAS_GRAPH: bool = true;
+
     /// Shapes do not tell the two versions apart. PlusV2 is the one in use, and the only one for SDXL.
     fn infer(shapes: &Shapes) -> Result<FaceIdPlusConfig> {
         let projection = EmbeddingSizes::infer(shapes)?;
@@ -188,6 +191,16 @@ impl Network for FaceIdPlus {
         Ok(self
             .forward(&embedding, &features, settings.shortcut_scale)?
             .squeeze(0)?)
+    }
+
+    /// The shortcut scale is 1.
+    fn graph(&self, graph: &mut Graph, inputs: &GraphInputs) -> Result<Value> {
+        let identity = self.projection.graph(graph, inputs.embedding()?)?;
+        let mut tokens = self.perceiver.graph(graph, identity.clone(), inputs.image()?)?;
+        if self.config.shortcut {
+            tokens = graph.add(&identity, &tokens);
+        }
+        Ok(graph.reshape(&tokens, &[-1, self.config.token_width as i64]))
     }
 }
 

@@ -1,9 +1,10 @@
 //! Resamplers that read face embeddings instead of image features: InstantID and FaceID Portrait (unnorm).
 
-use super::kind::{Description, FaceInput, Interface, Network, TokenCount};
+use super::kind::{Description, FaceInput, GraphInputs, Interface, Network, TokenCount};
 use super::resampler::{Resampler, ResamplerConfig};
 use super::{EncodeSettings, Features};
 use crate::error::Result;
+use crate::onnx::{Graph, Value};
 use crate::recogniser::{EmbeddingForm, FaceArchitecture};
 use crate::tensor_file::Shapes;
 use candle_core::Tensor;
@@ -43,6 +44,8 @@ impl Description for InstantId {
 
     const TITLE: &'static str = "InstantID";
 
+    const HAS_GRAPH: bool = true;
+
     fn recognises(shapes: &Shapes) -> bool {
         reads_faces(shapes)
     }
@@ -74,6 +77,12 @@ impl Network for InstantId {
     fn encode_photo(&self, photo: &Features, _: &EncodeSettings) -> Result<Tensor> {
         Ok(self.forward(&photo.embedding()?.unsqueeze(0)?)?.squeeze(0)?)
     }
+
+    fn graph(&self, graph: &mut Graph, inputs: &GraphInputs) -> Result<Value> {
+        let width = self.config().feature_width as i64;
+        let each = graph.reshape(inputs.embedding()?, &[-1, 1, width]);
+        self.resampler.graph_of(graph, &each)
+    }
 }
 
 impl InstantId {
@@ -100,6 +109,8 @@ impl Description for FaceIdPortraitUnnorm {
     const TITLE: &'static str = "IP-Adapter FaceID Portrait (unnorm)";
 
     const FIXED_SIZE: bool = true;
+
+    const HAS_GRAPH: bool = true;
 
     fn infer(shapes: &Shapes) -> Result<ResamplerConfig> {
         ResamplerConfig::infer(shapes)
@@ -133,6 +144,12 @@ impl Network for FaceIdPortraitUnnorm {
         let embeddings = photos.iter().map(Features::embedding).collect::<Result<Vec<_>>>()?;
         let sequence = Tensor::stack(&embeddings, 0)?.unsqueeze(0)?;
         Ok(self.forward(&sequence)?.squeeze(0)?)
+    }
+
+    fn graph(&self, graph: &mut Graph, inputs: &GraphInputs) -> Result<Value> {
+        let width = self.config().feature_width as i64;
+        let sequence = graph.reshape(inputs.embedding()?, &[1, -1, width]);
+        self.resampler.graph_of(graph, &sequence)
     }
 }
 

@@ -2,9 +2,10 @@
 
 use super::block::EPSILON;
 use super::check::{check_features, check_sizes};
-use super::kind::{Description, EncoderInput, Interface, Network, TokenCount};
+use super::kind::{Description, EncoderInput, GraphInputs, Interface, Network, TokenCount};
 use super::{EncodeSettings, Features};
 use crate::error::Result;
+use crate::onnx::{Graph, Value};
 use crate::tensor_file::Shapes;
 use candle_core::{DType, Tensor};
 use omniid_kernels::layers::{Activation, LayerNorm, Linear, Weights};
@@ -62,6 +63,8 @@ impl Description for FullFace {
 
     const TITLE: &'static str = "IP-Adapter full-face";
 
+    const HAS_GRAPH: bool = true;
+
     fn infer(shapes: &Shapes) -> Result<FullFaceConfig> {
         let [inner_width, feature_width] = shapes.dims("proj.0.weight")?;
         let [token_width] = shapes.dims("proj.3.weight")?;
@@ -108,6 +111,13 @@ impl Description for FullFace {
 impl Network for FullFace {
     fn encode_photo(&self, photo: &Features, _: &EncodeSettings) -> Result<Tensor> {
         Ok(self.forward(&photo.image()?.unsqueeze(0)?)?.squeeze(0)?)
+    }
+
+    fn graph(&self, graph: &mut Graph, inputs: &GraphInputs) -> Result<Value> {
+        let inner = graph.linear(&self.up, inputs.image()?)?;
+        let tokens = graph.linear(&self.down, &inner)?;
+        let tokens = graph.layer_norm(&self.norm, &tokens)?;
+        Ok(graph.reshape(&tokens, &[-1, self.config.token_width as i64]))
     }
 }
 

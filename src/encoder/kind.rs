@@ -3,6 +3,7 @@
 use super::{EncodeSettings, Features};
 use crate::error::{Error, Result};
 use crate::face_embedding::{EmbeddingForm, FaceArchitecture};
+use crate::onnx::{Graph, Value};
 use crate::tensor_file::Shapes;
 use candle_core::Tensor;
 use omniid_kernels::layers::Weights;
@@ -17,6 +18,9 @@ pub(super) trait Description: Network + Sized {
 
     /// Whether an identity has the same number of tokens however many photos it is made of.
     const FIXED_SIZE: bool = false;
+
+    /// Whether [`Network::graph`] is there.
+    const HAS_GRAPH: bool = false;
 
     /// Whether a public file that has the kind's key is of this kind: for kinds whose key others have too.
     fn recognises(_: &Shapes) -> bool {
@@ -64,6 +68,15 @@ pub(super) trait Network {
         Ok(Tensor::cat(&tokens, 0)?)
     }
 
+    /// Tokens of one person in a graph, `[tokens, token width]` as [`Network::encode`] gives them with the default
+    /// settings.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for kinds without [`Description::HAS_GRAPH`].
+    fn graph(&self, _: &mut Graph, _: &GraphInputs) -> Result<Value> {
+        Err(Error::unsupported("this kind of encoder has no graph"))
+    }
+
     /// The embedding of a denoising timestep, `[1, width]`, by which the host's layers are modulated too.
     fn time_embedding(&self, _timestep: f32) -> Result<Option<Tensor>> {
         Ok(None)
@@ -72,6 +85,29 @@ pub(super) trait Network {
     /// The mean identity of the training data, `[tokens, token width]`, if there is one.
     fn token_mean(&self) -> Option<&Tensor> {
         None
+    }
+}
+
+/// What an encoder reads in a graph, of all photos.
+#[derive(Debug, Default)]
+pub(crate) struct GraphInputs {
+    /// `[photos, feature tokens, feature width]`, or `[photos, feature width]` of pooled features.
+    pub image: Option<Value>,
+    /// `[photos, dimension]`, in the form that the [`Interface`] says.
+    pub embedding: Option<Value>,
+}
+
+impl GraphInputs {
+    pub(super) fn image(&self) -> Result<&Value> {
+        self.image
+            .as_ref()
+            .ok_or_else(|| Error::internal("a graph without image features"))
+    }
+
+    pub(super) fn embedding(&self) -> Result<&Value> {
+        self.embedding
+            .as_ref()
+            .ok_or_else(|| Error::internal("a graph without face embeddings"))
     }
 }
 

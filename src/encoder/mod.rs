@@ -50,6 +50,7 @@ pub use features::{EncodeSettings, Features};
 pub use full_face::{FullFace, FullFaceConfig};
 pub use id_former::{IdFormer, IdFormerConfig};
 pub use instant_x::{InstantXFlux, InstantXFluxConfig};
+pub(crate) use kind::GraphInputs;
 pub use kind::{EncoderInput, FaceInput, TokenCount};
 pub use omni_id::OmniId;
 pub use omni_id_config::OmniIdConfig;
@@ -62,6 +63,7 @@ pub use with_anyone::{WithAnyone, WithAnyoneConfig};
 
 use crate::error::{Error, Result};
 use crate::face_embedding::EmbeddingForm;
+use crate::onnx::{Graph, Value};
 use crate::tensor_file::Shapes;
 use candle_core::{DType, Device, Tensor};
 use kind::{Description, Interface, Network};
@@ -95,6 +97,11 @@ macro_rules! encoders {
             /// Whether an identity has the same number of tokens however many photos it is made of.
             pub fn is_fixed_size(self) -> bool {
                 match self { $(Self::$kind => $kind::FIXED_SIZE),* }
+            }
+
+            /// Whether [`Encoder::graph`] is there.
+            pub(crate) fn has_graph(self) -> bool {
+                match self { $(Self::$kind => $kind::HAS_GRAPH),* }
             }
 
             /// The tensor that tells a public file of this kind from those of the kinds after it.
@@ -440,6 +447,14 @@ impl Encoder {
         let embedding = interface.face.map(zeros).transpose()?;
         let form = interface.face.map_or(EmbeddingForm::Raw, |face| face.form);
         self.encode_with(&[Features { image, embedding, form }], settings)
+    }
+
+    /// Tokens of one person in a graph, `[tokens, token width]`. The encoder must be made of placeholders.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) unless [`EncoderKind::has_graph`].
+    pub(crate) fn graph(&self, graph: &mut Graph, inputs: &GraphInputs) -> Result<Value> {
+        self.network().graph(graph, inputs)
     }
 
     /// The embedding of a denoising timestep, 0 to 1000, `[1, width]`, by which the layers of the host are modulated as

@@ -1,10 +1,11 @@
 //! The native encoder.
 
 use super::block::{FeedForward, EPSILON};
-use super::kind::{Description, EncoderInput, Interface, Network, TokenCount};
+use super::kind::{Description, EncoderInput, GraphInputs, Interface, Network, TokenCount};
 use super::omni_id_places::{grid, place_code};
 use super::{EncodeSettings, Features, OmniIdConfig};
 use crate::error::{Error, Result};
+use crate::onnx::{Graph, Value};
 use crate::tensor_file::Shapes;
 use candle_core::{DType, Tensor};
 use omniid_kernels::layers::{attention, attention_weights, Initial, LayerNorm, Linear, Weights};
@@ -64,6 +65,8 @@ impl Description for OmniId {
     const TITLE: &'static str = "OmniID checkpoint";
 
     const FIXED_SIZE: bool = true;
+
+    const HAS_GRAPH: bool = true;
 
     fn infer(_: &Shapes) -> Result<OmniIdConfig> {
         Err(Error::unsupported(
@@ -131,6 +134,28 @@ impl Network for OmniId {
     fn encode(&self, photos: &[Features], _: &EncodeSettings) -> Result<Tensor> {
         let images = photos.iter().map(|photo| photo.image().cloned());
         self.forward(&images.collect::<Result<Vec<_>>>()?)
+    }
+
+    fn graph(&self, graph: &mut Graph, inputs: &GraphInputs) -> Result<Value> {
+        let features = match self.config.include_class_token {
+            true => inputs.image()?.clone(),
+            false => graph.slice(inputs.image()?, 1, 1, None),
+        };
+        let position = self.key_position.as_ref().map(|position| graph.parameter(position));
+        let position = position.transpose()?;
+        let queries = graph.parameter(&self.queries)?;
+        let mut x = graph.reshape(&queries, &[1, -1, self.config.width as i64]);
+        for block in &self.blocks {
+            x = block.cross_attention.graph(graph, &x, &features, position.as_ref())?;
+            x = block.self_attention.graph(graph, &x)?;
+            x = block.feed_forward.graph(graph, &x)?;
+        }
+        let x = graph.layer_norm(&self.norm_out, &x)?;
+        let x = match &self.proj_out {
+            Some(proj_out) => graph.linear(proj_out, &x)?,
+            None => x,
+        };
+        Ok(graph.reshape(&x, &[-1, self.config.token_width as i64]))
     }
 
     fn token_mean(&self) -> Option<&Tensor> {
@@ -301,6 +326,21 @@ impl CrossAttention {
             .add_to(x, &self.norm_queries.forward(x)?, &keys, &values)
     }
 
+    /// [`CrossAttention::forward`] of one person in a graph; `features` are `[photos, keys of one photo, feature width]`
+    /// and `position` is of one photo.
+    fn graph(&self, graph: &mut Graph, x: &Value, features: &Value, position: Option<&Value>) -> Result<Value> {
+        let values = graph.layer_norm(&self.norm_features, features)?;
+        let keys = match position {
+            Some(position) => graph.add(&values, position),
+            None => values.clone(),
+        };
+        // One sequence of all photos.
+        let shape = [1, -1, self.norm_features.width() as i64];
+        let (keys, values) = (graph.reshape(&keys, &shape), graph.reshape(&values, &shape));
+        let queries = graph.layer_norm(&self.norm_queries, x)?;
+        self.projections.graph(graph, x, &queries, &keys, &values)
+    }
+
     /// What the projections to keys and to values read.
     fn keys_and_values(&self, z: &Tensor, position: Option<&Tensor>) -> Result<(Tensor, Tensor)> {
         let values = self.norm_features.forward(z)?;
@@ -325,6 +365,12 @@ impl SelfAttention {
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let normal = self.norm.forward(x)?;
         self.projections.add_to(x, &normal, &normal, &normal)
+    }
+
+    /// [`SelfAttention::forward`] in a graph.
+    fn graph(&self, graph: &mut Graph, x: &Value) -> Result<Value> {
+        let normal = graph.layer_norm(&self.norm, x)?;
+        self.projections.graph(graph, x, &normal, &normal, &normal)
     }
 }
 
@@ -355,5 +401,14 @@ impl Projections {
             self.to_v.forward(values)?,
         );
         self.to_out.forward_add(&attention(&q, &k, &v, self.heads)?, x)
+    }
+
+    /// [`Projections::add_to`] in a graph.
+    fn graph(&self, graph: &mut Graph, x: &Value, queries: &Value, keys: &Value, values: &Value) -> Result<Value> {
+        let q = graph.linear(&self.to_q, queries)?;
+        let k = graph.linear(&self.to_k, keys)?;
+        let v = graph.linear(&self.to_v, values)?;
+        let mixed = graph.attention(&q, &k, &v, self.heads, self.to_q.output_width());
+        graph.linear_add(&self.to_out, &mixed, x)
     }
 }

@@ -2,6 +2,7 @@
 
 use super::block::{FeedForward, EPSILON};
 use crate::error::{Error, Result};
+use crate::onnx::{Graph, Value};
 use crate::tensor_file::Shapes;
 use candle_core::Tensor;
 use omniid_kernels::layers::{attention, LayerNorm, Linear, Weights};
@@ -119,6 +120,19 @@ impl PerceiverAttention {
         let v = kv.narrow(2, self.inner, self.inner)?;
         self.to_out.forward_add(&attention(&q, &k, &v, self.heads)?, latents)
     }
+
+    /// [`PerceiverAttention::forward`] in a graph.
+    fn graph(&self, graph: &mut Graph, features: &Value, latents: &Value) -> Result<Value> {
+        let normal = graph.layer_norm(&self.norm_latents, latents)?;
+        let features = graph.layer_norm(&self.norm_features, features)?;
+        let all = graph.concatenate(&[&features, &normal], 1);
+        let q = graph.linear(&self.to_q, &normal)?;
+        let kv = graph.linear(&self.to_kv, &all)?;
+        let k = graph.slice(&kv, 2, 0, Some(self.inner));
+        let v = graph.slice(&kv, 2, self.inner, None);
+        let seen = graph.attention(&q, &k, &v, self.heads, self.inner);
+        graph.linear_add(&self.to_out, &seen, latents)
+    }
 }
 
 impl PerceiverLayer {
@@ -133,6 +147,12 @@ impl PerceiverLayer {
     pub fn forward(&self, features: &Tensor, latents: &Tensor) -> Result<Tensor> {
         self.feed_forward
             .forward(&self.attention.forward(features, latents, Ok)?)
+    }
+
+    /// [`PerceiverLayer::forward`] in a graph.
+    fn graph(&self, graph: &mut Graph, features: &Value, latents: &Value) -> Result<Value> {
+        let latents = self.attention.graph(graph, features, latents)?;
+        self.feed_forward.graph(graph, &latents)
     }
 }
 
@@ -161,5 +181,16 @@ impl Perceiver {
             z = layer.forward(&x, &z)?;
         }
         self.norm_out.forward(&self.proj_out.forward(&z)?)
+    }
+
+    /// [`Perceiver::forward`] in a graph.
+    pub fn graph(&self, graph: &mut Graph, latents: Value, features: &Value) -> Result<Value> {
+        let x = graph.linear(&self.proj_in, features)?;
+        let mut z = latents;
+        for layer in &self.layers {
+            z = layer.graph(graph, &x, &z)?;
+        }
+        let z = graph.linear(&self.proj_out, &z)?;
+        graph.layer_norm(&self.norm_out, &z)
     }
 }

@@ -2,9 +2,10 @@
 
 use super::block::EPSILON;
 use super::check::check_sizes;
-use super::kind::{Description, EncoderInput, Interface, Network, TokenCount};
+use super::kind::{Description, EncoderInput, GraphInputs, Interface, Network, TokenCount};
 use super::{EncodeSettings, Features};
 use crate::error::{Error, Result};
+use crate::onnx::{Graph, Value};
 use crate::tensor_file::Shapes;
 use candle_core::{DType, Tensor};
 use omniid_kernels::layers::{LayerNorm, Linear, Weights};
@@ -49,6 +50,8 @@ impl Description for Projection {
     type Config = ProjectionConfig;
 
     const TITLE: &'static str = "IP-Adapter";
+
+    const HAS_GRAPH: bool = true;
 
     fn infer(shapes: &Shapes) -> Result<ProjectionConfig> {
         let [rows, feature_width] = shapes.dims("proj.weight")?;
@@ -103,6 +106,12 @@ impl Network for Projection {
             _ => features.clone(),
         };
         Ok(self.forward(&embeds)?.flatten_to(1)?)
+    }
+
+    fn graph(&self, graph: &mut Graph, inputs: &GraphInputs) -> Result<Value> {
+        let tokens = graph.linear(&self.projection, inputs.image()?)?;
+        let tokens = graph.reshape(&tokens, &[-1, self.config.token_width as i64]);
+        graph.layer_norm(&self.norm, &tokens)
     }
 }
 

@@ -1,10 +1,11 @@
 //! The Resampler of IP-Adapter Plus.
 
 use super::check::{check_features, check_sizes};
-use super::kind::{Description, EncoderInput, Interface, Network, TokenCount};
+use super::kind::{Description, EncoderInput, GraphInputs, Interface, Network, TokenCount};
 use super::perceiver::{Perceiver, PerceiverSizes};
 use super::{EncodeSettings, Features};
 use crate::error::Result;
+use crate::onnx::{Graph, Value};
 use crate::tensor_file::Shapes;
 use candle_core::{DType, Tensor};
 use omniid_kernels::layers::{Initial, Weights};
@@ -108,6 +109,8 @@ impl Description for Resampler {
 
     const TITLE: &'static str = "IP-Adapter Plus";
 
+    const HAS_GRAPH: bool = true;
+
     fn infer(shapes: &Shapes) -> Result<ResamplerConfig> {
         ResamplerConfig::infer(shapes)
     }
@@ -158,6 +161,10 @@ impl Network for Resampler {
     fn encode_photo(&self, photo: &Features, _: &EncodeSettings) -> Result<Tensor> {
         Ok(self.forward(&photo.image()?.unsqueeze(0)?)?.squeeze(0)?)
     }
+
+    fn graph(&self, graph: &mut Graph, inputs: &GraphInputs) -> Result<Value> {
+        self.graph_of(graph, inputs.image()?)
+    }
 }
 
 impl Resampler {
@@ -170,5 +177,13 @@ impl Resampler {
         let photos = features.dim(0)?;
         let latents = self.latents.repeat((photos, 1, 1))?;
         self.perceiver.forward(latents, &features.to_dtype(self.dtype)?)
+    }
+
+    /// [`Resampler::forward`] in a graph, all tokens one after the other: `[photos · tokens, token width]`.
+    pub(super) fn graph_of(&self, graph: &mut Graph, features: &Value) -> Result<Value> {
+        let latents = graph.parameter(&self.latents)?;
+        let latents = graph.repeat_like(&latents, features);
+        let tokens = self.perceiver.graph(graph, latents, features)?;
+        Ok(graph.reshape(&tokens, &[-1, self.config.token_width as i64]))
     }
 }

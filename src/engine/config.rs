@@ -59,6 +59,10 @@ enum CropConfig {
     },
 }
 
+/// A crop as it stands in JSON.
+#[derive(Serialize)]
+pub(crate) struct CropJson(#[serde(with = "CropConfig")] pub(crate) CropMode);
+
 fn template_center() -> [f32; 2] {
     TEMPLATE_CENTER
 }

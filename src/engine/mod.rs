@@ -39,6 +39,7 @@ pub use crate::photo::PhotoNote;
 pub use crate::vit::VisionConfig;
 pub use attention::{AttentionMaps, PhotoAttention};
 pub use condition::ConditioningInput;
+pub(crate) use config::CropJson;
 pub use config::{NativeConfig, PixelConfig, FORMAT_VERSION};
 pub use face_likeness::Likeness;
 pub use features::PhotoFeatures;

@@ -85,6 +85,28 @@ impl Parts {
         }
     }
 
+    /// The preparation of photos.
+    pub(crate) fn processor(&self) -> ImageProcessor {
+        let processor = match &self.backbone {
+            Some((_, config)) => processor_of(config.family, config.image_size as u32),
+            // Photos are cut for the face recogniser only.
+            None => ImageProcessor::clip(FACE_SIDE),
+        };
+        ImageProcessor {
+            mean: self.pixels.mean,
+            std: self.pixels.std,
+            ..processor
+        }
+    }
+
+    /// Fails unless the image encoder gives what the identity encoder reads.
+    pub(crate) fn check_widths(&self) -> Result<()> {
+        match &self.backbone {
+            Some((_, config)) => check_widths(&self.encoder_config, config),
+            None => Ok(()),
+        }
+    }
+
     /// Looks by samples whether the weights were written, for what is read later or not at all: the layers of the
     /// adapter, the image encoder's last block. A file that ends in zeros is not the one that its maker published.
     ///
@@ -126,7 +148,7 @@ pub(super) fn open(options: EngineOptions, progress: ProgressFn<'_>) -> Result<E
     let dtype = options.precision.dtype();
     let backbone = match &parts.backbone {
         Some((checkpoint, config)) => {
-            check_widths(&parts.encoder_config, config)?;
+            parts.check_widths()?;
             let input = parts.encoder_config.input();
             let backbone = Backbone::deferred(checkpoint.clone(), config.clone(), input, dtype, device.clone());
             if !options.defer_image_encoder {
@@ -173,6 +195,7 @@ pub(super) fn open(options: EngineOptions, progress: ProgressFn<'_>) -> Result<E
     }
     parts.check_written()?;
     report(progress, Stage::Load, 3, STEPS)?;
+    let processor = parts.processor();
     // The parts have the one of the options, under the numbers of the checkpoint.
     let host = parts.host.or(options.host);
     let token_mean = encoder.token_mean().map(super::encode::to_host).transpose()?;
@@ -192,13 +215,6 @@ pub(super) fn open(options: EngineOptions, progress: ProgressFn<'_>) -> Result<E
     let tokens = encoder.tokens().of(1, feature_tokens);
     let values = tokens * encoder.token_width();
     let similarity_space = similarity_space(parts.similarity.as_ref(), token_mean, values)?;
-    let mut processor = match &backbone_config {
-        Some(config) => processor_of(config.family, config.image_size as u32),
-        // Photos are cut for the face recogniser only.
-        None => ImageProcessor::clip(FACE_SIDE),
-    };
-    processor.mean = parts.pixels.mean;
-    processor.std = parts.pixels.std;
     let info = EngineInfo {
         name: parts.name,
         kind: encoder.kind(),

@@ -2,7 +2,8 @@
 
 use super::rotary::Rotary;
 use super::VisionConfig;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::onnx::{Graph, Value};
 use candle_core::Tensor;
 use omniid_kernels::layers::{attention, Initial, LayerNorm, Linear, Weights};
 
@@ -92,6 +93,22 @@ impl Block {
         let x = add(&self.out, &mixed, self.scale1.as_ref(), x)?;
         let (inner, down) = self.feed_forward.inner(&self.norm2.forward(&x)?)?;
         add(down, &inner, self.scale2.as_ref(), &x)
+    }
+
+    /// [`Block::forward`] of CLIP in a graph.
+    pub fn graph(&self, graph: &mut Graph, x: &Value) -> Result<Value> {
+        let FeedForward::Plain { up, down } = &self.feed_forward else {
+            return Err(Error::internal("the graph of a block that is not CLIP's"));
+        };
+        let normal = graph.layer_norm(&self.norm1, x)?;
+        let q = graph.linear(&self.query, &normal)?;
+        let k = graph.linear(&self.key, &normal)?;
+        let v = graph.linear(&self.value, &normal)?;
+        let mixed = graph.attention(&q, &k, &v, self.heads, self.query.output_width());
+        let x = graph.linear_add(&self.out, &mixed, x)?;
+        let normal = graph.layer_norm(&self.norm2, &x)?;
+        let inner = graph.linear(up, &normal)?;
+        graph.linear_add(down, &inner, &x)
     }
 }
 

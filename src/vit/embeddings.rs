@@ -4,6 +4,7 @@ use super::positions::resample;
 use super::VisionConfig;
 use crate::bicubic::Bicubic;
 use crate::error::{Error, Result};
+use crate::onnx::{Graph, Value};
 use candle_core::{Device, Tensor};
 use omniid_kernels::layers::{activation_dtype, Initial, LayerNorm, Linear, Weights};
 
@@ -11,7 +12,7 @@ use omniid_kernels::layers::{activation_dtype, Initial, LayerNorm, Linear, Weigh
 #[derive(Debug)]
 pub(super) struct Embeddings {
     config: VisionConfig,
-    /// [1, 1, width]
+    /// [width]
     class_embedding: Option<Tensor>,
     /// [1, registers, width]
     register_tokens: Option<Tensor>,
@@ -31,10 +32,7 @@ impl Embeddings {
         let embeddings = model.pp("embeddings");
         let class_embedding = match family.position_prefix() {
             0 => None,
-            _ => {
-                let class = embeddings.parameter("class_embedding", &[width], Initial::Normal(std))?;
-                Some(class.reshape((1, 1, width))?)
-            }
+            _ => Some(embeddings.parameter("class_embedding", &[width], Initial::Normal(std))?),
         };
         let register_tokens = match family.register_tokens() {
             0 => None,
@@ -96,6 +94,23 @@ impl Embeddings {
         match &self.pre_norm {
             None => Ok(tokens),
             Some(norm) => norm.forward(&tokens),
+        }
+    }
+
+    /// [`Embeddings::forward`] of CLIP in a graph.
+    pub fn graph(&self, graph: &mut Graph, pixels: &Value) -> Result<Value> {
+        let mut tokens = graph.patches(&self.patch_embedding, self.config.patch_size, pixels)?;
+        if let Some(class) = &self.class_embedding {
+            let class = graph.parameter(class)?;
+            let class = graph.reshape(&class, &[1, 1, -1]);
+            let class = graph.repeat_like(&class, &tokens);
+            tokens = graph.concatenate(&[&class, &tokens], 1);
+        }
+        let position = graph.parameter(&self.position_embedding)?;
+        let tokens = graph.add(&tokens, &position);
+        match &self.pre_norm {
+            None => Ok(tokens),
+            Some(norm) => graph.layer_norm(norm, &tokens),
         }
     }
 

@@ -2,7 +2,8 @@
 
 use super::block::Starts;
 use super::{VisionConfig, VisionFamily};
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::onnx::{Graph, Value};
 use candle_core::Tensor;
 use omniid_kernels::layers::{attention, Initial, LayerNorm, Linear, Weights};
 
@@ -65,6 +66,17 @@ impl Head {
             Pooling::Attention(pooling) => pooling.forward(&self.norm.forward(last)?).map(Some),
             Pooling::None => Ok(None),
         }
+    }
+
+    /// [`Head::pool`] of CLIP in a graph: `[batch, projection]`.
+    pub fn graph(&self, graph: &mut Graph, last: &Value) -> Result<Value> {
+        let Pooling::Projection(projection) = &self.pooling else {
+            return Err(Error::internal("the graph of a head that is not CLIP's"));
+        };
+        let class = graph.slice(last, 1, 0, Some(1));
+        let class = graph.reshape(&class, &[0, -1]);
+        let class = graph.layer_norm(&self.norm, &class)?;
+        graph.linear(projection, &class)
     }
 }
 

@@ -6,6 +6,7 @@ use super::head::Head;
 use super::rotary::Rotary;
 use super::{VisionConfig, VisionFamily};
 use crate::error::{Error, Result};
+use crate::onnx::{Graph, Value};
 use candle_core::{DType, Device, Tensor};
 use omniid_kernels::layers::{Initial, TensorSpec, Weights};
 
@@ -243,6 +244,38 @@ impl VisionTransformer {
     /// As [`VisionTransformer::image_embeds`].
     pub fn image_embeds_in_batches(&self, pixels: &Tensor, batch: usize) -> Result<Tensor> {
         in_batches(pixels, batch, |part| self.image_embeds(part))
+    }
+
+    /// [`VisionTransformer::penultimate`] in a graph.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for other families than CLIP.
+    pub(crate) fn graph_penultimate(&self, graph: &mut Graph, pixels: &Value) -> Result<Value> {
+        self.graph_hidden_state(graph, pixels, self.config.num_hidden_layers.saturating_sub(1))
+    }
+
+    /// [`VisionTransformer::image_embeds`] in a graph.
+    ///
+    /// # Errors
+    /// As [`VisionTransformer::graph_penultimate`] and [`VisionTransformer::image_embeds`].
+    pub(crate) fn graph_image_embeds(&self, graph: &mut Graph, pixels: &Value) -> Result<Value> {
+        let head = self.head()?;
+        let last = self.graph_hidden_state(graph, pixels, self.blocks.len())?;
+        head.graph(graph, &last)
+    }
+
+    fn graph_hidden_state(&self, graph: &mut Graph, pixels: &Value, blocks: usize) -> Result<Value> {
+        if self.config.family != VisionFamily::Clip {
+            return Err(Error::unsupported(format!(
+                "the graph of a {} image encoder is not written, that of CLIP is",
+                self.config.family
+            )));
+        }
+        let mut x = self.embeddings.graph(graph, pixels)?;
+        for block in self.blocks.iter().take(blocks) {
+            x = block.graph(graph, &x)?;
+        }
+        Ok(x)
     }
 
     /// Where the model lies.

@@ -5,7 +5,7 @@ use crate::failure::{Failure, Outcome};
 use crate::input::{self, Input};
 use crate::output::{self, bytes_text, Target};
 use crate::progress::{with_bar, Bar};
-use omniid::convert::{self, Converted, Embeddings, NativeOptions, Negative};
+use omniid::convert::{self, Converted, Embeddings, NativeOptions, Negative, OnnxFiles};
 use omniid::engine::{Engine, EngineOptions};
 use omniid::identity::Identity;
 use omniid::lora::LoraFormat;
@@ -20,6 +20,9 @@ Examples:
   omniid convert native -c omniid.safetensors --dtype f16 -o omniid-f16.safetensors
   omniid convert full-face -c omniid-sd15.safetensors -o omniid-full-face_sd15.safetensors
   omniid convert lora-kohya -c ip-adapter-faceid-plusv2_sd15.bin -o faceid-plusv2_sd15_lora.safetensors
+  omniid convert onnx -o encoder.onnx
+  omniid convert onnx -c ip-adapter-plus_sd15.safetensors --image-encoder clip-vit-h/model.safetensors --dtype f16 \
+      -o plus.onnx
   omniid convert diffusers anna.omniid -o anna.safetensors
   omniid convert gguf anna.omniid -c omniid-sd15.safetensors -o anna.gguf
   omniid convert comfyui anna.omniid -o anna.ipadpt --negative-output anna-negative.ipadpt";
@@ -41,6 +44,8 @@ enum Kind {
     LoraKohya(LoraArgs),
     /// The LoRA inside an IP-Adapter FaceID to a file for load_lora_weights of diffusers.
     LoraDiffusers(LoraArgs),
+    /// Image encoder and identity encoder of a checkpoint to one ONNX graph, for hosts that run graphs without OmniID.
+    Onnx(OnnxArgs),
     /// Identities to image embeddings for diffusers.
     Diffusers(DiffusersArgs),
     /// Identities to image embeddings (.ipadpt) for ComfyUI.
@@ -98,6 +103,17 @@ struct LoraArgs {
     /// Number type of the weights [default: as they are].
     #[arg(long, value_name = "TYPE", value_parser = precisions())]
     dtype: Option<Precision>,
+    #[command(flatten)]
+    model: ModelArgs,
+}
+
+#[derive(clap::Args)]
+struct OnnxArgs {
+    #[command(flatten)]
+    output: OutputArgs,
+    /// Number type in which matrices are stored; the graph computes in f32.
+    #[arg(long, value_name = "TYPE", default_value = "f32", value_parser = identity_precisions())]
+    dtype: Precision,
     #[command(flatten)]
     model: ModelArgs,
 }
@@ -178,6 +194,7 @@ pub fn run(args: Args) -> Outcome {
         Kind::FullFace(args) => full_face(args),
         Kind::LoraKohya(args) => lora(args, LoraFormat::Kohya),
         Kind::LoraDiffusers(args) => lora(args, LoraFormat::Diffusers),
+        Kind::Onnx(args) => onnx(args),
         Kind::Diffusers(args) => diffusers(args),
         Kind::Comfyui(args) => comfyui(args),
         Kind::Gguf(args) => gguf(args),
@@ -313,6 +330,59 @@ struct LoraReport {
     format: &'static str,
     tensors: usize,
     bytes: u64,
+}
+
+/// What a conversion to ONNX reports.
+#[derive(Serialize)]
+struct OnnxReport {
+    output: String,
+    description: String,
+    data: Option<String>,
+    model: String,
+    tensors: usize,
+    bytes: u64,
+}
+
+fn onnx(args: OnnxArgs) -> Outcome {
+    let unread = [
+        "--device",
+        "--precision",
+        "--detector",
+        "--face-recogniser",
+        "--face-parser",
+    ];
+    refuse(&unread, "an ONNX graph")?;
+    let _target = args.output.check()?;
+    let files = OnnxFiles::of(&args.output.output);
+    let beside = |path: &Path| target(path, args.output.force, args.output.json);
+    let _beside = (beside(&files.description)?, beside(&files.data)?);
+    let source = args.model.engine_options()?;
+    let done = with_bar(args.output.quiet, |progress| {
+        convert::to_onnx_with_progress(&source, args.dtype, &files.graph, progress)
+    })?;
+    let name = |path: &Path| path.display().to_string();
+    let report = OnnxReport {
+        output: name(&files.graph),
+        description: name(&files.description),
+        data: done.has_data.then(|| name(&files.data)),
+        model: done.fingerprint,
+        tensors: done.tensors,
+        bytes: done.bytes,
+    };
+    if args.output.json {
+        return output::print_json(&report);
+    }
+    let weights = report
+        .data
+        .map_or_else(String::new, |data| format!(", weights in {data}"));
+    output::print(format!(
+        "{}: {} tensors, {}, model {}{weights}\n{} says how photos are prepared",
+        report.output,
+        report.tensors,
+        bytes_text(report.bytes),
+        report.model,
+        report.description
+    ))
 }
 
 impl IdentityArgs {

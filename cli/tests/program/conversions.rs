@@ -1,4 +1,4 @@
-//! convert native, full-face, diffusers, comfyui, gguf.
+//! convert native, full-face, onnx, diffusers, comfyui, gguf.
 
 use super::support::{host, Workplace};
 use omniid::checkpoint::{Checkpoint, OutputTensor, SafetensorsWriter};
@@ -436,4 +436,35 @@ fn gguf_has_what_the_projections_of_keys_and_values_read() {
     let (front, back) = half[half.len() - 2 * side..].split_at(side);
     assert_eq!(front, back);
     place.fails(&[&convert[..], &["a.gguf"]].concat(), 2, "a.gguf");
+}
+
+#[test]
+fn encoders_become_a_graph_with_its_description() {
+    let place = Workplace::new();
+    place.add_public();
+    let graph = ["convert", "onnx", "-c", "model.safetensors", "-o", "encoder.onnx"];
+    let text = place.ok(&graph);
+    assert!(
+        text.contains("encoder.onnx.encoder.json says how photos are prepared"),
+        "{text}"
+    );
+    place.fails(&graph, 2, "--force");
+    std::fs::remove_file(place.path("encoder.onnx")).unwrap();
+    place.fails(&graph, 2, "encoder.onnx.encoder.json");
+    let done = place.json(&[&graph[..], &["--force", "--json", "--dtype", "f16"]].concat());
+    let text = std::fs::read(place.path("encoder.onnx.encoder.json")).unwrap();
+    let description: serde_json::Value = serde_json::from_slice(&text).unwrap();
+    assert_eq!(done["model"], description["model"]);
+    assert_eq!(
+        (&description["format"], &description["precision"]),
+        (&"omniid-encoder".into(), &"f16".into())
+    );
+    assert!(done["data"].is_null());
+    let public = ["-c", "plus.safetensors", "--image-encoder", "clip/model.safetensors"];
+    place.ok(&[&["convert", "onnx", "-o", "plus.onnx"], &public[..]].concat());
+    place.fails(
+        &["convert", "onnx", "-c", "plus.safetensors", "-o", "x.onnx"],
+        2,
+        "image encoder",
+    );
 }

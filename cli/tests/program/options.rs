@@ -71,6 +71,11 @@ const REFUSED: &[(&str, &str)] = &[
         "convert gguf a.omniid -o x -c model.safetensors --detector y.onnx",
         "--detector has no effect",
     ),
+    (
+        "convert onnx -o x -c model.safetensors --detector y.onnx",
+        "--detector has no effect",
+    ),
+    ("convert onnx -o x -c model.safetensors --dtype bf16", "bf16"),
     // Photos' options without photos.
     ("compare a.omniid b.omniid --crop face", "--crop is about photos"),
     ("compare a.omniid b.omniid --face 1", "--face is about photos"),

@@ -337,7 +337,10 @@ mod tests {
         let (weight, bias) = (network.patches.weight().unwrap(), network.patches.bias().unwrap());
         assert_eq!(name(weight), Some(("blocks.3.patches.weight".to_string(), 4)));
         assert_eq!(name(bias), Some(("blocks.3.patches.bias".to_string(), 1)));
-        assert_eq!(name(network.norm.weight()), Some(("blocks.3.norm.weight".to_string(), 1)));
+        assert_eq!(
+            name(network.norm.weight()),
+            Some(("blocks.3.norm.weight".to_string(), 1))
+        );
         assert_eq!(name(network.norm.bias()), Some(("blocks.3.norm.bias".to_string(), 1)));
         assert_eq!(name(&placeholder(&[5])?), None);
         Ok(())
