@@ -29,4 +29,4 @@ pub use kind::{recognise, CheckpointKind, IDENTITY_KEY, NATIVE_KEY};
 pub use licence::Licence;
 pub use model::{LoraPart, Model};
 pub use native_model::InsidePart;
-pub use omniid_kernels::layers::{Initial, TensorSpec, Weights};
+pub use omniid_kernels::layers::{Initial, Outline, TensorSpec, Weights};
