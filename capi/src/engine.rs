@@ -70,9 +70,11 @@ pub struct omniid_engine_options {
     pub abi_version: u32,
     /// The identity model: a native Omni-ID checkpoint or a published adapter (IP-Adapter and its FaceID family,
     /// InstantID, PuLID, InstantX, XLabs, WithAnyone), safetensors or PyTorch, or a folder with one. Recognised by its
-    /// content. The weights of its adapter are read at the first
+    /// content. Files are read, never mapped into memory: one that is cut, emptied or written to while it is read
+    /// is the error OMNIID_STATUS_IO, no signal. The weights of its adapter are read at the first
     /// omniid_conditioning_create, which fails with OMNIID_STATUS_IO if the file was written to or cut since it was
-    /// opened; one that was replaced by renaming, or deleted, goes on being used. Default, when checkpoint_data is
+    /// opened; one that was replaced by renaming, or deleted, goes on being used. Not noticed is a writer that puts
+    /// back the file's time of change. Default, when checkpoint_data is
     /// NULL too: the small model inside the library, with its own face detector; the call fails with
     /// OMNIID_STATUS_UNSUPPORTED when the library was built without it.
     pub checkpoint_path: *const c_char,

@@ -6,9 +6,8 @@ use crate::default_model::default_model;
 use crate::error::{Error, Result};
 use crate::limits::Limits;
 use crate::remedy;
-use crate::tensor_file::{instead_of, Checkpoint, Expected};
+use crate::tensor_file::{instead_of, network_file, Checkpoint, Expected};
 use candle_core::{DType, Device};
-use std::io::Read;
 use std::path::Path;
 use std::sync::OnceLock;
 
@@ -65,16 +64,7 @@ impl FaceDetector {
 
     /// The tensors of a detector file under OmniID's names; see [`FaceDetector::open`].
     pub(crate) fn read(path: &Path, limits: &Limits) -> Result<Checkpoint> {
-        let mut file = std::fs::File::open(path).map_err(|error| Error::io(path, error))?;
-        let metadata = file.metadata().map_err(|error| Error::io(path, error))?;
-        if !metadata.is_file() {
-            return Err(Error::invalid(format!("{}: is not a regular file", path.display())));
-        }
-        let mut bytes = Vec::new();
-        file.by_ref()
-            .take(MAX_FILE_BYTES + 1)
-            .read_to_end(&mut bytes)
-            .map_err(|error| Error::io(path, error))?;
+        let bytes = network_file::first_bytes(path, MAX_FILE_BYTES + 1)?;
         if bytes.len() as u64 > MAX_FILE_BYTES && Checkpoint::is_safetensors(&bytes) {
             // Of a model that holds a detector, only the detector is read.
             drop(bytes);

@@ -1,16 +1,19 @@
 //! Writing a file so that it is never seen half-written.
 
+use super::leftovers;
 use super::unfinished::Unfinished;
 use crate::error::{Error, Result};
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
+use tempfile::NamedTempFile;
 
 /// Writes a file in one step.
 ///
 /// `write` fills a temporary file in the same folder, which is flushed to the disk and renamed. So `path` holds
 /// either what it held before or the complete new file, and after an error the temporary file is gone. A link is
 /// followed. A device or pipe, which cannot be replaced, is written directly. A program that ends on a signal calls
-/// [`remove_unfinished`](super::remove_unfinished) before.
+/// [`remove_unfinished`](super::remove_unfinished) before; what a killed one left goes when the next process saves into
+/// the folder.
 ///
 /// # Errors
 /// [`Io`](crate::ErrorKind::Io) naming the path, also when the disk is full;
@@ -43,18 +46,16 @@ fn save(path: &Path, write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result
         _ => Path::new("."),
     };
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".omniid-").suffix(".tmp");
+    builder.prefix(leftovers::PREFIX).suffix(leftovers::SUFFIX);
     #[cfg(unix)]
     {
         // What a plainly created file gets; the process' umask still applies.
         use std::os::unix::fs::PermissionsExt;
         builder.permissions(std::fs::Permissions::from_mode(0o666));
     }
+    leftovers::remove_once(folder);
     // Dropping the temporary file on any of the errors below removes it.
-    let mut file = builder
-        .tempfile_in(folder)
-        .map_err(|error| not_created(folder, &error))?;
-    let _listed = Unfinished::new(file.path());
+    let (mut file, _listed) = temporary(&builder, folder)?;
     // The file itself: errors of tempfile's own writer name the temporary file, which nobody knows.
     buffered(file.as_file_mut(), write)?;
     file.as_file().sync_all().map_err(failed)?;
@@ -65,6 +66,24 @@ fn save(path: &Path, write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result
         let _ = folder.sync_all();
     }
     Ok(())
+}
+
+/// A new file that no other process takes for a leftover.
+fn temporary(builder: &tempfile::Builder<'_, '_>, folder: &Path) -> Result<(NamedTempFile, Unfinished)> {
+    const ATTEMPTS: usize = 100;
+    for _ in 0..ATTEMPTS {
+        let file = builder
+            .tempfile_in(folder)
+            .map_err(|error| not_created(folder, &error))?;
+        let listed = Unfinished::new(file.path());
+        if leftovers::is_claimed(file.as_file(), file.path()) {
+            return Ok((file, listed));
+        }
+    }
+    Err(Error::new(
+        crate::ErrorKind::Io,
+        format!("no file can be made in {}: others remove it", folder.display()),
+    ))
 }
 
 /// Runs `write` on a buffer around `file` and gives the file back.

@@ -2,6 +2,11 @@
 //!
 //! Files are read where and when their tensors are asked for, never mapped into memory. A map of a file that somebody
 //! truncates, or that lies on a drive that goes away, kills the process by a signal; a read fails with an error.
+//!
+//! Every read of a tensor is followed by a look at the file's length and time of change, so that numbers of two versions
+//! are never mixed. What this cannot see: a writer that puts back the time of change, a single write call that goes on
+//! for longer than a tick of the clock while the file is opened, and file systems with slower clocks (FAT: 2 s). On
+//! Windows nobody can write to a file that is open here.
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::remedy;
@@ -11,7 +16,7 @@ use std::fs::{File, Metadata};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 /// Bytes of a file that are read at a time: enough that calls cost nothing, few enough for the second-level cache.
 const BLOCK: usize = 256 << 10;
@@ -33,7 +38,7 @@ pub(super) struct OpenFile {
 }
 
 impl OpenFile {
-    fn open(path: &Path) -> Result<Self> {
+    pub(super) fn open(path: &Path) -> Result<Self> {
         let io = |error| Error::io(path, error);
         // A pipe would block while it is opened, so its kind is looked up first.
         let kind = std::fs::metadata(path).map_err(io)?.file_type();
@@ -50,14 +55,22 @@ impl OpenFile {
             ))
             .with_remedy(remedy::REGULAR_FILE));
         }
-        let file = File::open(path).map_err(io)?;
-        let metadata = file.metadata().map_err(io)?;
+        let file = open_to_read(path).map_err(io)?;
+        let metadata = settled(&file).map_err(io)?;
         Ok(Self {
             length: metadata.len(),
             modified: metadata.modified().ok(),
             path: path.to_path_buf(),
             file,
         })
+    }
+
+    /// All of its bytes, but at most `most`.
+    pub(super) fn first_bytes(&self, most: u64) -> Result<Vec<u8>> {
+        let mut bytes = vec![0; usize::try_from(self.length.min(most)).unwrap_or(usize::MAX)];
+        self.read_exact_at(&mut bytes, 0)?;
+        self.check_unchanged()?;
+        Ok(bytes)
     }
 
     /// Fills `out` with the bytes from `at` on.
@@ -104,6 +117,46 @@ impl OpenFile {
         )
         .with_remedy(remedy::OPEN_AGAIN)
     }
+}
+
+/// Length and time of change of a file, once the clock of its file system has gone on since it was written.
+///
+/// Otherwise a writer could be at work under a time of change that is already set, or write again within the same tick,
+/// and nothing would tell. Files that were written a while ago, which are nearly all, cost no time here.
+fn settled(file: &File) -> io::Result<Metadata> {
+    /// The slowest clock of Linux' file systems: timer interrupts at 100 Hz.
+    const TICK: Duration = Duration::from_millis(10);
+    /// Somebody who goes on writing is found by [`OpenFile::check_unchanged`].
+    const WAITS: usize = 20;
+    for _ in 0..WAITS {
+        let metadata = file.metadata()?;
+        // A time in the future is that of another computer's clock.
+        let age = metadata.modified().ok().and_then(|time| time.elapsed().ok());
+        match age.and_then(|age| TICK.checked_sub(age)) {
+            Some(rest) if !rest.is_zero() => std::thread::sleep(rest),
+            _ => return Ok(metadata),
+        }
+    }
+    file.metadata()
+}
+
+/// Opens a file to be read, while others may write to it: [`OpenFile::check_unchanged`] tells.
+#[cfg(not(windows))]
+fn open_to_read(path: &Path) -> io::Result<File> {
+    File::open(path)
+}
+
+/// Opens a file to be read, which nobody may write to meanwhile. It may still be renamed and deleted.
+#[cfg(windows)]
+fn open_to_read(path: &Path) -> io::Result<File> {
+    use std::os::windows::fs::OpenOptionsExt;
+    const FILE_SHARE_READ: u32 = 1;
+    const FILE_SHARE_DELETE: u32 = 4;
+    let mut options = File::options();
+    options
+        .read(true)
+        .share_mode(FILE_SHARE_READ | FILE_SHARE_DELETE)
+        .open(path)
 }
 
 #[cfg(unix)]

@@ -406,7 +406,9 @@ impl Entry {
                 .as_ref()
                 .map_or(value, |scale| value * scale.of(index, &self.shape)))
         });
-        values.collect()
+        let values = values.collect::<Result<_>>()?;
+        self.storage.check_unchanged()?;
+        Ok(values)
     }
 
     /// [`Entry::f32_blocks`], whose raw elements `filling` sees.

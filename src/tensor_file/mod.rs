@@ -14,6 +14,7 @@ mod fingerprint;
 mod float8;
 mod folder;
 mod holes;
+mod leftovers;
 pub(crate) mod network_file;
 pub(crate) mod onnx;
 mod prefixes;

@@ -1,9 +1,9 @@
 //! Files of small networks that may come as ONNX, as named tensors, or as a part of a native checkpoint.
 
+use super::backing::OpenFile;
 use super::{Checkpoint, Content, Source};
 use crate::error::{Error, Result};
 use serde::de::DeserializeOwned;
-use std::io::Read;
 use std::path::Path;
 
 /// Metadata key of a native checkpoint's configuration.
@@ -26,21 +26,27 @@ pub(crate) fn read<T>(source: &Source, most: u64, parse: impl FnOnce(&[u8]) -> R
 }
 
 fn read_file(path: &Path, most: u64) -> Result<Vec<u8>> {
-    let file = std::fs::File::open(path).map_err(|error| Error::io(path, error))?;
-    let metadata = file.metadata().map_err(|error| Error::io(path, error))?;
-    if !metadata.is_file() {
-        return Err(Error::invalid(format!("{}: is not a regular file", path.display())));
-    }
-    let mut bytes = Vec::new();
-    let count = file.take(most + 1).read_to_end(&mut bytes);
-    let count = count.map_err(|error| Error::io(path, error))?;
-    if count as u64 > most {
+    let bytes = first_bytes(path, most + 1)?;
+    if bytes.len() as u64 > most {
         return Err(Error::limit(format!(
             "{}: the file has more than {most} bytes, which no such network has",
             path.display()
         )));
     }
     Ok(bytes)
+}
+
+/// The bytes of a file, but at most `most`, of one version of it.
+///
+/// # Errors
+/// `Io`, also when the file was changed meanwhile; `InvalidArgument` for what is no file.
+pub(crate) fn first_bytes(path: &Path, most: u64) -> Result<Vec<u8>> {
+    // A pipe would block while it is opened.
+    let kind = std::fs::metadata(path).map_err(|error| Error::io(path, error))?;
+    if !kind.is_file() {
+        return Err(Error::invalid(format!("{}: is not a regular file", path.display())));
+    }
+    OpenFile::open(path)?.first_bytes(most)
 }
 
 /// Whether a file begins as named tensors do, in safetensors or of PyTorch.

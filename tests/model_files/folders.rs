@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// Writes the encoder in shards with an index, and its config.json, as transformers does. Gives the shards' names.
-fn write_shards(folder: &Path, stem: &str, index: &str, count: usize) -> Vec<String> {
+pub fn write_shards(folder: &Path, stem: &str, index: &str, count: usize) -> Vec<String> {
     std::fs::create_dir_all(folder).unwrap();
     std::fs::write(folder.join("config.json"), serde_json::to_string(&vision()).unwrap()).unwrap();
     let tensors = clip();

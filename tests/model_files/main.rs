@@ -1,10 +1,11 @@
-//! Model files as people have them: under wrappers' names, in folders and shards, damaged, changed while they are used,
-//! of 8-bit numbers, and files that are no models.
+//! Model files as people have them: under wrappers' names, in folders and shards, damaged, changed while they are opened
+//! and used, of 8-bit numbers, and files that are no models.
 
 mod changed;
 mod filling;
 mod float8;
 mod folders;
+mod moments;
 mod names;
 mod others;
 
