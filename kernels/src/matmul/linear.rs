@@ -1,15 +1,17 @@
 //! Linear layers: weights packed once for the kernel.
 
-use super::block::{scratch_len, Block, Epilogue, Weights, LARGEST_ROWS};
+use super::block::{self, Block, Left, Weights};
+use super::byte_block::{self, ByteBlock};
+use super::bytes::Quantised;
+use super::epilogue::Epilogue;
+use super::left::{self, Bytes, Pairs};
+use super::plan::Plan;
 use super::tile::COLUMNS;
 use crate::element::{Element, Scalar};
 use crate::error::{Error, Result};
-use crate::simd::{dispatch, Isa};
-use crate::threads::{with_scratch, Target, ThreadPool};
+use crate::simd::{dispatch, dispatch_bytes, ByteIsa, Isa, Kernel, Lanes};
+use crate::threads::{with_scratch, with_shared_scratch, Target, ThreadPool};
 use half::{bf16, f16};
-
-/// Multiply-adds below which waking the other threads costs more than it brings.
-const SERIAL_WORK: usize = 1 << 18;
 
 #[derive(Debug, Clone)]
 pub(super) enum Storage {
@@ -19,12 +21,14 @@ pub(super) enum Storage {
     F16(Vec<f16>),
     /// `[panel][in / 2][COLUMNS]`, two neighbours along `in` per word: the order of the bf16 dot product.
     BF16(Vec<u32>),
+    Bytes(Quantised),
 }
 
 /// A weight matrix `[out, in]`, rearranged for [`forward`](Self::forward).
 ///
 /// It takes the memory of the plain matrix, with `out` rounded up to 32. Products with bf16 weights round the
-/// input to bf16 too where the processor multiplies bf16 (AVX512-BF16); sums are f32 always.
+/// input to bf16 too where the processor multiplies bf16 (AVX512-BF16); sums are f32, of [bytes](Self::quantise) 32-bit
+/// integers.
 #[derive(Debug, Clone)]
 pub struct PackedMatrix {
     pub(super) storage: Storage,
@@ -75,13 +79,14 @@ impl PackedMatrix {
         self.outputs
     }
 
-    /// The element type of the storage.
+    /// The element type of the storage; `None` for bytes.
     #[cfg(test)]
-    pub(crate) fn element(&self) -> Element {
+    pub(crate) fn element(&self) -> Option<Element> {
         match self.storage {
-            Storage::F32(_) => Element::F32,
-            Storage::F16(_) => Element::F16,
-            Storage::BF16(_) => Element::BF16,
+            Storage::F32(_) => Some(Element::F32),
+            Storage::F16(_) => Some(Element::F16),
+            Storage::BF16(_) => Some(Element::BF16),
+            Storage::Bytes(_) => None,
         }
     }
 
@@ -92,6 +97,7 @@ impl PackedMatrix {
             Storage::F32(values) => 4 * values.len(),
             Storage::F16(values) => 2 * values.len(),
             Storage::BF16(values) => 4 * values.len(),
+            Storage::Bytes(bytes) => 4 * (bytes.words.len() + bytes.scales.len() + bytes.corrections.len()),
         }
     }
 
@@ -110,6 +116,10 @@ impl PackedMatrix {
                     let word = words[at(self.inputs.div_ceil(2), i / 2)];
                     bf16::from_bits((word >> (16 * (i % 2))) as u16).to_f32()
                 }
+                Storage::Bytes(bytes) => {
+                    let word = bytes.words[at(self.inputs.div_ceil(4), i / 4)];
+                    f32::from(word.to_ne_bytes()[i % 4] as i8) * bytes.scales[o]
+                }
             }));
         }
         rows
@@ -120,16 +130,183 @@ impl PackedMatrix {
     /// # Errors
     /// `InvalidArgument` when a length does not fit; nothing is written then.
     pub fn forward(&self, pool: &ThreadPool, input: &[f32], output: &mut [f32], epilogue: Epilogue<'_>) -> Result<()> {
-        let weights = match &self.storage {
-            Storage::F32(values) => Weights::PackedF32(values),
-            Storage::F16(values) => Weights::PackedF16(values),
-            Storage::BF16(words) => Weights::PackedBF16(words),
+        let rows = self.check(input, output, &epilogue)?;
+        if rows == 0 {
+            return Ok(());
+        }
+        let plan = Plan::new(pool.threads(), rows, self.outputs, self.inputs);
+        let product = Product {
+            matrix: self,
+            pool,
+            plan,
+            input,
+            output: Target(output.as_mut_ptr()),
+            epilogue,
         };
-        multiply(pool, weights, self.outputs, self.inputs, input, output, epilogue)
+        match &self.storage {
+            Storage::F32(values) => product.run(Weights::F32(values)),
+            Storage::F16(values) => product.run(Weights::F16(values)),
+            Storage::BF16(words) => product.run(Weights::BF16(words)),
+            Storage::Bytes(weights) => product.run_bytes(weights),
+        }
+        Ok(())
+    }
+
+    /// Rows of the input, when everything fits together.
+    fn check(&self, input: &[f32], output: &[f32], epilogue: &Epilogue<'_>) -> Result<usize> {
+        let (outputs, inputs) = (self.outputs, self.inputs);
+        let rows = input.len() / inputs;
+        if rows * inputs != input.len() || rows.checked_mul(outputs) != Some(output.len()) {
+            return Err(Error::invalid(format!(
+                "{} input values and {} output values for a matrix of {outputs} rows of {inputs}",
+                input.len(),
+                output.len()
+            )));
+        }
+        if let Some(bias) = epilogue.bias.filter(|bias| bias.len() != outputs) {
+            return Err(Error::invalid(format!("{} biases for {outputs} outputs", bias.len())));
+        }
+        if let Some(residual) = epilogue.residual.filter(|residual| residual.len() != output.len()) {
+            return Err(Error::invalid(format!(
+                "a residual of {} values for {} outputs",
+                residual.len(),
+                output.len()
+            )));
+        }
+        Ok(rows)
     }
 }
 
-fn check_matrix(len: usize, outputs: usize, inputs: usize) -> Result<()> {
+/// Whether lanes have the dot product of bf16.
+struct HasPairs;
+
+impl Kernel for HasPairs {
+    type Output = bool;
+
+    #[inline(always)]
+    unsafe fn run<L: Lanes>(self) -> bool {
+        L::DOT_BF16
+    }
+}
+
+/// One product, divided among the threads of a pool. All lengths were checked.
+struct Product<'a> {
+    matrix: &'a PackedMatrix,
+    pool: &'a ThreadPool,
+    plan: Plan,
+    input: &'a [f32],
+    output: Target<f32>,
+    epilogue: Epilogue<'a>,
+}
+
+impl Product<'_> {
+    fn run(&self, weights: Weights<'_>) {
+        let isa = Isa::current();
+        // SAFETY: the kernel asks nothing.
+        let pairs = matches!(weights, Weights::BF16(_)) && unsafe { dispatch(isa, HasPairs) };
+        if !pairs {
+            return self.multiply(isa, weights, Left::Rows(self.input));
+        }
+        with_shared_scratch(left::words(self.plan.rows, self.matrix.inputs, 2), |words| {
+            // SAFETY: the memory has as many words; each task writes rows of its own.
+            self.round(words, &|rows| unsafe { dispatch(isa, Pairs(rows)) });
+            self.multiply(isa, weights, Left::Pairs(words.cast_const().cast()));
+        });
+    }
+
+    fn multiply(&self, isa: Isa, weights: Weights<'_>, left: Left<'_>) {
+        let left = Shared(left);
+        self.tasks(self.plan.tasks(), &|index| {
+            let (rows, panels) = self.plan.task(index);
+            let (left, output) = (&left, &self.output);
+            with_scratch(block::SCRATCH, |scratch| {
+                let block = Block {
+                    weights,
+                    outputs: self.matrix.outputs,
+                    inputs: self.matrix.inputs,
+                    left: left.0,
+                    all_rows: self.plan.rows,
+                    output: output.0,
+                    rows,
+                    panels,
+                    epilogue: self.epilogue,
+                    scratch,
+                };
+                // SAFETY: all lengths were checked; each task writes rows and columns of its own.
+                unsafe { dispatch(isa, block) }
+            });
+        });
+    }
+
+    fn run_bytes(&self, weights: &Quantised) {
+        let isa = ByteIsa::current();
+        let words = left::words(self.plan.rows, self.matrix.inputs, 4);
+        with_shared_scratch(words + self.plan.rows, |memory| {
+            // SAFETY: the memory has that many values.
+            let scales = Target(unsafe { memory.add(words) });
+            self.round(memory, &|rows| {
+                let scales = &scales;
+                let rows = Bytes { rows, scales: scales.0 };
+                // SAFETY: the memory has as many words; each task writes rows of its own.
+                unsafe { dispatch_bytes(isa, rows) }
+            });
+            let left = Target(memory);
+            self.tasks(self.plan.tasks(), &|index| {
+                let (rows, panels) = self.plan.task(index);
+                let (left, scales, output) = (&left, &scales, &self.output);
+                with_scratch(byte_block::SCRATCH, |scratch| {
+                    let block = ByteBlock {
+                        weights,
+                        outputs: self.matrix.outputs,
+                        inputs: self.matrix.inputs,
+                        left: left.0.cast_const().cast(),
+                        scales: scales.0,
+                        all_rows: self.plan.rows,
+                        output: output.0,
+                        rows,
+                        panels,
+                        epilogue: self.epilogue,
+                        scratch,
+                    };
+                    // SAFETY: all lengths were checked; each task writes rows and columns of its own.
+                    unsafe { dispatch_bytes(isa, block) }
+                });
+            });
+        });
+    }
+
+    /// Rounds the input into `memory`, some rows at a time.
+    fn round(&self, memory: *mut f32, kernel: &(dyn Fn(left::Rows<'_>) + Sync)) {
+        let (rows, memory) = (self.plan.rows, Target(memory));
+        let part = rows.div_ceil(4 * self.pool.threads());
+        self.tasks(rows.div_ceil(part), &|index| {
+            let memory = &memory;
+            kernel(left::Rows {
+                input: self.input,
+                inputs: self.matrix.inputs,
+                rows,
+                first: index * part,
+                last: rows.min((index + 1) * part),
+                to: memory.0.cast(),
+            });
+        });
+    }
+
+    fn tasks(&self, count: usize, task: &(dyn Fn(usize) + Sync)) {
+        if self.plan.serial {
+            (0..count).for_each(task);
+        } else {
+            self.pool.run(count, task);
+        }
+    }
+}
+
+/// An operand that the tasks of a run read.
+struct Shared<T>(T);
+// SAFETY: nothing is written through it.
+unsafe impl<T> Sync for Shared<T> {}
+
+pub(super) fn check_matrix(len: usize, outputs: usize, inputs: usize) -> Result<()> {
     if inputs == 0 || outputs == 0 || outputs.checked_mul(inputs) != Some(len) {
         return Err(Error::invalid(format!(
             "{len} weights are not a matrix of {outputs} rows of {inputs}"
@@ -147,81 +324,6 @@ fn interleave<T>(panels: usize, depth: usize, value: impl Fn(usize, usize) -> T)
         }
     }
     packed
-}
-
-fn multiply(
-    pool: &ThreadPool,
-    weights: Weights<'_>,
-    outputs: usize,
-    inputs: usize,
-    input: &[f32],
-    output: &mut [f32],
-    epilogue: Epilogue<'_>,
-) -> Result<()> {
-    let rows = input.len() / inputs;
-    if rows * inputs != input.len() || rows.checked_mul(outputs) != Some(output.len()) {
-        return Err(Error::invalid(format!(
-            "{} input values and {} output values for a matrix of {outputs} rows of {inputs}",
-            input.len(),
-            output.len()
-        )));
-    }
-    if let Some(bias) = epilogue.bias.filter(|bias| bias.len() != outputs) {
-        return Err(Error::invalid(format!("{} biases for {outputs} outputs", bias.len())));
-    }
-    if let Some(residual) = epilogue.residual.filter(|residual| residual.len() != output.len()) {
-        return Err(Error::invalid(format!(
-            "a residual of {} values for {} outputs",
-            residual.len(),
-            output.len()
-        )));
-    }
-    if rows == 0 {
-        return Ok(());
-    }
-    let isa = Isa::current();
-    let serial = rows.saturating_mul(outputs).saturating_mul(inputs) < SERIAL_WORK;
-    let row_parts = rows.div_ceil(LARGEST_ROWS);
-    let row_part = rows.div_ceil(row_parts);
-    let panels = outputs.div_ceil(COLUMNS);
-    // Each task brings the input into the cache for itself, so tasks should not be too many.
-    let panel_parts = if serial {
-        1
-    } else {
-        (4 * pool.threads()).div_ceil(row_parts).min(panels)
-    };
-    let panel_part = panels.div_ceil(panel_parts);
-    let panel_parts = panels.div_ceil(panel_part);
-    let target = Target(output.as_mut_ptr());
-    let task = |index: usize| {
-        // Neighbouring tasks share the weights, the larger operand.
-        let (part, row) = (index / row_parts, index % row_parts);
-        let target = &target;
-        with_scratch(scratch_len(row_part), |scratch| {
-            let block = Block {
-                weights,
-                outputs,
-                inputs,
-                input,
-                output: target.0,
-                first_row: row * row_part,
-                last_row: rows.min((row + 1) * row_part),
-                first_panel: part * panel_part,
-                last_panel: panels.min((part + 1) * panel_part),
-                epilogue,
-                scratch,
-            };
-            // SAFETY: all lengths were checked above; each task writes rows and columns of its own.
-            unsafe { dispatch(isa, block) }
-        });
-    };
-    let tasks = row_parts * panel_parts;
-    if serial {
-        (0..tasks).for_each(task);
-    } else {
-        pool.run(tasks, &task);
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -267,7 +267,7 @@ mod tests {
                             PackedMatrix::pack_transposed(&pool, &columns, outputs, inputs, element).unwrap(),
                         )
                     });
-                    assert_eq!((a.element(), b.element()), (element, element));
+                    assert_eq!((a.element(), b.element()), (Some(element), Some(element)));
                     assert_eq!(a.unpack(), expected, "{isa:?} {outputs} {inputs} {element:?}");
                     assert_eq!(
                         b.unpack(),

@@ -63,6 +63,26 @@ impl<L: Lanes> Factor<L> for u32 {
     }
 }
 
+/// Four bytes. The accumulators hold 32-bit integers, which start as zero too.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+pub(crate) struct Quad(u32);
+
+impl<L: Lanes> Factor<L> for Quad {
+    type Vector = *const u32;
+
+    #[inline(always)]
+    unsafe fn vector(right: *const Self) -> *const u32 {
+        right.cast()
+    }
+
+    #[inline(always)]
+    unsafe fn multiply_add(self, right: *const u32, sum: L::V) -> L::V {
+        // SAFETY: the caller vouches for the memory and the instructions.
+        unsafe { L::dot_bytes(sum, self.0, right) }
+    }
+}
+
 /// `R` rows by `N` vectors of `a · b` over `depth` steps. The factors of `a` for one step lie `ROW` apart, its steps
 /// `a_step` apart; `b` has rows of `b_stride`.
 ///

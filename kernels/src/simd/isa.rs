@@ -21,14 +21,14 @@ thread_local! {
 }
 
 impl Isa {
-    /// The strongest one this processor has. The environment variable `OMNIID_ISA` (`portable`, `avx2`,
+    /// The strongest one this processor has. The environment variable `OMNIID_ISA` (`portable`, `avx2`, `avx2_vnni`,
     /// `avx512`) lowers it; it is read once.
     pub(crate) fn detect() -> Self {
         static DETECTED: OnceLock<Isa> = OnceLock::new();
         *DETECTED.get_or_init(|| {
             let asked = match std::env::var("OMNIID_ISA").as_deref() {
                 Ok("portable") => Self::Portable,
-                Ok("avx2") => Self::Avx2,
+                Ok("avx2" | "avx2_vnni") => Self::Avx2,
                 Ok("avx512") => Self::Avx512,
                 _ => Self::Avx512Bf16,
             };

@@ -55,7 +55,83 @@ pub(crate) trait Lanes: Copy + 'static {
     unsafe fn store_bf16_pairs(p: *mut u32, low: Self::V, high: Self::V);
     /// `acc + a.0 * b.0 + a.1 * b.1` on pairs of bf16: one pair `a` for all lanes, one pair `b` per lane.
     unsafe fn dot_bf16(acc: Self::V, a: u32, b: *const u32) -> Self::V;
+
+    /// [`store_bf16`](Self::store_bf16) for [`dot_bf16`](Self::dot_bf16): numbers below 2^-126, which count as zero
+    /// there, may become zero.
+    #[inline(always)]
+    unsafe fn store_bf16_factors(p: *mut u16, v: Self::V) {
+        // SAFETY: the caller vouches for the instructions and the memory.
+        unsafe { Self::store_bf16(p, v) }
+    }
+
+    /// What [`store_bytes`](Self::store_bytes) adds to every byte: 128 where [`dot_bytes`](Self::dot_bytes) takes its
+    /// left operand without a sign, else 0.
+    const BYTE_OFFSET: i32 = 0;
+
+    /// Rounds whole vectors of values from -127 to 127 to the nearest integer, ties to even, adds
+    /// [`BYTE_OFFSET`](Self::BYTE_OFFSET) and stores one byte for each.
+    #[inline(always)]
+    unsafe fn store_bytes(p: *mut u8, v: Self::V) {
+        let mut values = [0.0_f32; WIDEST];
+        // SAFETY: the caller vouches for the instructions and the memory; no vector has more lanes.
+        unsafe {
+            Self::store(values.as_mut_ptr(), v);
+            for (lane, value) in values.iter().take(Self::WIDTH).enumerate() {
+                *p.add(lane) = (value.round_ties_even() as i32 + Self::BYTE_OFFSET) as u8;
+            }
+        }
+    }
+
+    /// `acc + Σ a.i * b.i` on four bytes each: one word `a` of [`store_bytes`](Self::store_bytes) for all lanes, one
+    /// word `b` of bytes from -127 to 127 per lane. The lanes of `acc` and of the result hold 32-bit integers, not
+    /// f32 values. Exact: nothing saturates.
+    #[inline(always)]
+    unsafe fn dot_bytes(acc: Self::V, a: u32, b: *const u32) -> Self::V {
+        let mut sums = [0_i32; WIDEST];
+        // SAFETY: the caller vouches for the instructions and the memory; no vector has more lanes.
+        unsafe {
+            Self::store(sums.as_mut_ptr().cast(), acc);
+            let left = a.to_ne_bytes().map(|a| i32::from(a as i8));
+            for (lane, sum) in sums.iter_mut().take(Self::WIDTH).enumerate() {
+                let right = b.add(lane).read_unaligned().to_ne_bytes();
+                for (a, b) in left.iter().zip(right) {
+                    *sum += a * i32::from(b as i8);
+                }
+            }
+            Self::load(sums.as_ptr().cast())
+        }
+    }
+
+    /// Sums of lanes that hold 32-bit integers, as [`dot_bytes`](Self::dot_bytes) makes them.
+    #[inline(always)]
+    unsafe fn add_integers(a: Self::V, b: Self::V) -> Self::V {
+        let (mut sums, mut terms) = ([0_i32; WIDEST], [0_i32; WIDEST]);
+        // SAFETY: the caller vouches for the instructions; no vector has more lanes.
+        unsafe {
+            Self::store(sums.as_mut_ptr().cast(), a);
+            Self::store(terms.as_mut_ptr().cast(), b);
+            for (sum, term) in sums.iter_mut().zip(terms) {
+                *sum = sum.wrapping_add(term);
+            }
+            Self::load(sums.as_ptr().cast())
+        }
+    }
+
+    /// Lanes that hold 32-bit integers, as f32 values.
+    #[inline(always)]
+    unsafe fn integers_to_floats(v: Self::V) -> Self::V {
+        let mut integers = [0_i32; WIDEST];
+        // SAFETY: the caller vouches for the instructions; no vector has more lanes.
+        unsafe {
+            Self::store(integers.as_mut_ptr().cast(), v);
+            let floats = integers.map(|integer| integer as f32);
+            Self::load(floats.as_ptr())
+        }
+    }
 }
+
+/// Lanes of the widest vector.
+const WIDEST: usize = 16;
 
 /// A computation written once over [`Lanes`] and compiled for each instruction set.
 pub(crate) trait Kernel {

@@ -1,5 +1,6 @@
 //! Vector lanes: every kernel is written once over [`Lanes`] and compiled for each instruction set.
 
+mod bytes;
 mod dispatch;
 mod isa;
 mod lanes;
@@ -7,6 +8,7 @@ mod portable;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
+pub(crate) use bytes::{dispatch_bytes, ByteIsa};
 pub(crate) use dispatch::dispatch;
 pub(crate) use isa::Isa;
 pub(crate) use lanes::{

@@ -10,7 +10,17 @@ use std::arch::x86_64::*;
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(super) unsafe fn avx2<K: Kernel>(kernel: K) -> K::Output {
     // SAFETY: see above.
-    unsafe { kernel.run::<Avx2<16>>() }
+    unsafe { kernel.run::<Avx2<16, false>>() }
+}
+
+/// Runs a kernel with AVX2 lanes and the dot product of bytes.
+///
+/// # Safety
+/// The processor has AVX-VNNI and what [`avx2`] needs; what the kernel asks holds.
+#[target_feature(enable = "avxvnni,avx2,fma,f16c")]
+pub(super) unsafe fn avx2_vnni<K: Kernel>(kernel: K) -> K::Output {
+    // SAFETY: see above.
+    unsafe { kernel.run::<Avx2<16, true>>() }
 }
 
 /// Runs a kernel with AVX-512 lanes.
@@ -20,7 +30,7 @@ pub(super) unsafe fn avx2<K: Kernel>(kernel: K) -> K::Output {
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
 pub(super) unsafe fn avx512<K: Kernel>(kernel: K) -> K::Output {
     // SAFETY: see above.
-    unsafe { kernel.run::<Avx512<false>>() }
+    unsafe { kernel.run::<Avx512<false, false>>() }
 }
 
 /// Runs a kernel with AVX-512 lanes and the bf16 dot product.
@@ -30,12 +40,23 @@ pub(super) unsafe fn avx512<K: Kernel>(kernel: K) -> K::Output {
 #[target_feature(enable = "avx512bf16,avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
 pub(super) unsafe fn avx512_bf16<K: Kernel>(kernel: K) -> K::Output {
     // SAFETY: see above.
-    unsafe { kernel.run::<Avx512<true>>() }
+    unsafe { kernel.run::<Avx512<true, false>>() }
 }
 
-/// Eight lanes; `REGISTERS` is 32 where AVX-512 VL doubles their number.
+/// Runs a kernel with AVX-512 lanes and the dot product of bytes.
+///
+/// # Safety
+/// The processor has AVX512-VNNI and what [`avx512`] needs; what the kernel asks holds.
+#[target_feature(enable = "avx512vnni,avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
+pub(super) unsafe fn avx512_vnni<K: Kernel>(kernel: K) -> K::Output {
+    // SAFETY: see above.
+    unsafe { kernel.run::<Avx512<false, true>>() }
+}
+
+/// Eight lanes; `REGISTERS` is 32 where AVX-512 VL doubles their number. `VNNI` says whether the dot product of bytes
+/// (AVX-VNNI) may be used.
 #[derive(Clone, Copy)]
-pub(super) struct Avx2<const REGISTERS: usize>;
+pub(super) struct Avx2<const REGISTERS: usize, const VNNI: bool>;
 
 /// Mask with the first `count` of eight lanes set.
 #[inline(always)]
@@ -64,7 +85,7 @@ unsafe fn rounded_bf16(v: __m256) -> __m256i {
 }
 
 // SAFETY (all blocks): the trait's contract, passed on by the caller.
-impl<const R: usize> Lanes for Avx2<R> {
+impl<const R: usize, const VNNI: bool> Lanes for Avx2<R, VNNI> {
     type V = __m256;
     const WIDTH: usize = 8;
     const REGISTERS: usize = R;
@@ -220,11 +241,53 @@ impl<const R: usize> Lanes for Avx2<R> {
     unsafe fn dot_bf16(acc: Self::V, _a: u32, _b: *const u32) -> Self::V {
         acc
     }
+
+    const BYTE_OFFSET: i32 = if VNNI { 128 } else { 0 };
+
+    #[inline(always)]
+    unsafe fn store_bytes(p: *mut u8, v: Self::V) {
+        // SAFETY: as above.
+        unsafe {
+            let words = _mm256_add_epi32(_mm256_cvtps_epi32(v), _mm256_set1_epi32(Self::BYTE_OFFSET));
+            let halves = _mm_packs_epi32(_mm256_castsi256_si128(words), _mm256_extracti128_si256::<1>(words));
+            let bytes = match VNNI {
+                true => _mm_packus_epi16(halves, halves),
+                false => _mm_packs_epi16(halves, halves),
+            };
+            _mm_storel_epi64(p.cast(), bytes);
+        }
+    }
+    #[inline(always)]
+    unsafe fn dot_bytes(acc: Self::V, a: u32, b: *const u32) -> Self::V {
+        // SAFETY: as above.
+        unsafe {
+            let (a, b) = (_mm256_set1_epi32(a as i32), _mm256_loadu_si256(b.cast()));
+            let acc = _mm256_castps_si256(acc);
+            _mm256_castsi256_ps(if VNNI {
+                _mm256_dpbusd_avx_epi32(acc, a, b)
+            } else {
+                // One operand has no sign, and pairs of products saturate at 2^15: the sign goes to the right operand,
+                // and 2 · 127 · 127 fits.
+                let pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(a), _mm256_sign_epi8(b, a));
+                _mm256_add_epi32(acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
+            })
+        }
+    }
+    #[inline(always)]
+    unsafe fn add_integers(a: Self::V, b: Self::V) -> Self::V {
+        // SAFETY: as above.
+        unsafe { _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(a), _mm256_castps_si256(b))) }
+    }
+    #[inline(always)]
+    unsafe fn integers_to_floats(v: Self::V) -> Self::V {
+        // SAFETY: as above.
+        unsafe { _mm256_cvtepi32_ps(_mm256_castps_si256(v)) }
+    }
 }
 
-/// Sixteen lanes; `BF16` says whether the bf16 dot product may be used.
+/// Sixteen lanes; `BF16` and `VNNI` say whether the dot products of bf16 and of bytes may be used.
 #[derive(Clone, Copy)]
-pub(super) struct Avx512<const BF16: bool>;
+pub(super) struct Avx512<const BF16: bool, const VNNI: bool>;
 
 /// Mask with the first `count` of sixteen lanes set.
 #[inline(always)]
@@ -233,12 +296,12 @@ fn mask16(count: usize) -> __mmask16 {
 }
 
 // SAFETY (all blocks): the trait's contract, passed on by the caller.
-impl<const BF16: bool> Lanes for Avx512<BF16> {
+impl<const BF16: bool, const VNNI: bool> Lanes for Avx512<BF16, VNNI> {
     type V = __m512;
     const WIDTH: usize = 16;
     const REGISTERS: usize = 32;
     const DOT_BF16: bool = BF16;
-    type Narrow = Avx2<32>;
+    type Narrow = Avx2<32, false>;
 
     #[inline(always)]
     unsafe fn splat(x: f32) -> Self::V {
@@ -398,5 +461,56 @@ impl<const BF16: bool> Lanes for Avx512<BF16> {
             let b = std::mem::transmute::<__m512i, __m512bh>(_mm512_loadu_si512(b.cast()));
             _mm512_dpbf16_ps(acc, a, b)
         }
+    }
+
+    #[inline(always)]
+    unsafe fn store_bf16_factors(p: *mut u16, v: Self::V) {
+        // SAFETY: as above; the vectors of bf16 have the layout of the integer vectors.
+        unsafe {
+            if BF16 {
+                let rounded = std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(v));
+                _mm256_storeu_si256(p.cast(), rounded);
+            } else {
+                Self::store_bf16(p, v);
+            }
+        }
+    }
+
+    const BYTE_OFFSET: i32 = if VNNI { 128 } else { 0 };
+
+    #[inline(always)]
+    unsafe fn store_bytes(p: *mut u8, v: Self::V) {
+        // SAFETY: as above.
+        unsafe {
+            let words = _mm512_add_epi32(_mm512_cvtps_epi32(v), _mm512_set1_epi32(Self::BYTE_OFFSET));
+            _mm_storeu_si128(p.cast(), _mm512_cvtepi32_epi8(words));
+        }
+    }
+    #[inline(always)]
+    unsafe fn dot_bytes(acc: Self::V, a: u32, b: *const u32) -> Self::V {
+        // SAFETY: as above.
+        unsafe {
+            let (a, b) = (_mm512_set1_epi32(a as i32), _mm512_loadu_si512(b.cast()));
+            let acc = _mm512_castps_si512(acc);
+            _mm512_castsi512_ps(if VNNI {
+                _mm512_dpbusd_epi32(acc, a, b)
+            } else {
+                // As with AVX2; the sign is moved by a subtraction from zero.
+                let zero = _mm512_setzero_si512();
+                let right = _mm512_mask_sub_epi8(b, _mm512_movepi8_mask(a), zero, b);
+                let pairs = _mm512_maddubs_epi16(_mm512_abs_epi8(a), right);
+                _mm512_add_epi32(acc, _mm512_madd_epi16(pairs, _mm512_set1_epi16(1)))
+            })
+        }
+    }
+    #[inline(always)]
+    unsafe fn add_integers(a: Self::V, b: Self::V) -> Self::V {
+        // SAFETY: as above.
+        unsafe { _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(a), _mm512_castps_si512(b))) }
+    }
+    #[inline(always)]
+    unsafe fn integers_to_floats(v: Self::V) -> Self::V {
+        // SAFETY: as above.
+        unsafe { _mm512_cvtepi32_ps(_mm512_castps_si512(v)) }
     }
 }

@@ -159,7 +159,7 @@ fn unpacking_gives_the_matrix_back() {
             assert!(packed.unpack().iter().zip(&wide).all(same));
             assert_eq!(
                 (packed.outputs(), packed.inputs(), packed.element()),
-                (outputs, inputs, element)
+                (outputs, inputs, Some(element))
             );
         }
     }

@@ -1,0 +1,92 @@
+//! Weights as bytes with one scale for each output channel.
+
+use super::left::scale;
+use super::linear::{check_matrix, PackedMatrix, Storage};
+use super::tile::COLUMNS;
+use crate::element::Scalar;
+use crate::error::{Error, Result};
+use crate::threads::ThreadPool;
+
+/// Most inputs of a matrix of bytes: a sum of so many products of a byte without and one with a sign fits in 32 bits.
+const MOST_INPUTS: usize = 1 << 16;
+
+/// What is added to the bytes of the input where the processor wants them without a sign.
+const OFFSET: i32 = 128;
+
+/// A matrix `[outputs, inputs]` as bytes: a weight is its byte times the scale of its row.
+#[derive(Debug, Clone)]
+pub(super) struct Quantised {
+    /// `[panel][in / 4][COLUMNS]`, four neighbours along `in` per word.
+    pub(super) words: Vec<u32>,
+    /// One for each output, zero in the last panel's rest.
+    pub(super) scales: Vec<f32>,
+    /// -128 times the sum of each output's bytes.
+    pub(super) corrections: Vec<i32>,
+}
+
+impl PackedMatrix {
+    /// Rounds the rows of a contiguous `[outputs, inputs]` matrix to bytes from -127 to 127, each row with a scale of
+    /// its own: its largest magnitude becomes 127.
+    ///
+    /// Products with such a matrix round each row of the input to bytes in the same way; sums are 32-bit integers and
+    /// exact, and the results f32. They are the same on every processor until an activation follows.
+    ///
+    /// # Errors
+    /// `InvalidArgument` when `weight` does not have `outputs · inputs` values, `Unsupported` for more than 65536
+    /// inputs, whose sums could overflow.
+    pub fn quantise<T: Scalar>(pool: &ThreadPool, weight: &[T], outputs: usize, inputs: usize) -> Result<Self> {
+        check_matrix(weight.len(), outputs, inputs)?;
+        if inputs > MOST_INPUTS {
+            return Err(Error::unsupported(format!(
+                "a matrix of bytes with {inputs} inputs; at most {MOST_INPUTS} are taken"
+            )));
+        }
+        let padded = outputs.next_multiple_of(COLUMNS);
+        let mut scales = vec![(0.0_f32, 0.0_f32); padded];
+        pool.fill_parts(&mut scales[..outputs], COLUMNS, &|panel, part| {
+            for (row, to) in weight.chunks_exact(inputs).skip(panel * COLUMNS).zip(part) {
+                // A NaN would be lost in the largest of two.
+                let strange = row.iter().any(|value| !value.widen().is_finite());
+                let largest = row
+                    .iter()
+                    .fold(0.0_f32, |largest, value| largest.max(value.widen().abs()));
+                *to = scale(if strange { f32::NAN } else { largest });
+            }
+        });
+        let mut words = vec![0_u32; padded * inputs.div_ceil(4)];
+        pool.fill_parts(&mut words, COLUMNS * inputs.div_ceil(4), &|panel, part| {
+            let rows = weight.chunks_exact(inputs).skip(panel * COLUMNS).take(COLUMNS);
+            for (column, row) in rows.enumerate() {
+                let inverse = scales[panel * COLUMNS + column].1;
+                for (group, values) in row.chunks(4).enumerate() {
+                    let mut bytes = [0_u8; 4];
+                    for (byte, value) in bytes.iter_mut().zip(values) {
+                        *byte = (value.widen() * inverse).round_ties_even() as i8 as u8;
+                    }
+                    part[group * COLUMNS + column] = u32::from_ne_bytes(bytes);
+                }
+            }
+        });
+        let sums = (0..padded).map(|output| {
+            let first = output / COLUMNS * COLUMNS * inputs.div_ceil(4) + output % COLUMNS;
+            let own = words[first..].iter().step_by(COLUMNS).take(inputs.div_ceil(4));
+            own.flat_map(|word| word.to_ne_bytes())
+                .map(|byte| i32::from(byte as i8))
+                .sum::<i32>()
+        });
+        let corrections = sums.map(|sum| -OFFSET * sum).collect();
+        let scales = scales.into_iter().map(|(scale, _)| scale).collect();
+        Ok(Self {
+            storage: Storage::Bytes(Quantised {
+                words,
+                scales,
+                corrections,
+            }),
+            inputs,
+            outputs,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;
