@@ -2041,6 +2041,34 @@ omniid_status omniid_conditioning_identity_count(const omniid_conditioning *cond
 omniid_status omniid_conditioning_byte_size(const omniid_conditioning *conditioning, size_t *out);
 
 /**
+ * How identities' attention joins the layer's output, OMNIID_INJECTION_... A host that runs its own attention can only
+ * add, unless it follows PuLID's formulas.
+ *
+ * The caller's part:
+ * `conditioning` is a live conditioning; `out` is writable.
+ */
+omniid_status omniid_conditioning_injection(const omniid_conditioning *conditioning,
+                                            int32_t *out);
+
+/**
+ * Number of further tokens with zero keys and values in each softmax (PuLID), which are not part of
+ * `omniid_conditioning_keys` and `omniid_conditioning_values`.
+ *
+ * The caller's part:
+ * `conditioning` is a live conditioning; `out` is writable.
+ */
+omniid_status omniid_conditioning_zero_tokens(const omniid_conditioning *conditioning, size_t *out);
+
+/**
+ * Writes 1 if the image's own keys and values take part in each softmax (SD3.5; see `image_keys` of
+ * `omniid_inject_call`), otherwise 0.
+ *
+ * The caller's part:
+ * `conditioning` is a live conditioning; `out` is writable.
+ */
+omniid_status omniid_conditioning_needs_image_keys(const omniid_conditioning *conditioning, int32_t *out);
+
+/**
  * Name of a layer. Lives as long as the conditioning.
  *
  * The caller's part:
@@ -2080,8 +2108,9 @@ omniid_status omniid_conditioning_find_layer(const omniid_conditioning *conditio
  * being captured into a CUDA graph.
  *
  * A host that runs its own attention adds factor x mask x softmax(q Kt / sqrt(head_dim)) V for each identity that is
- * active at the step; see `omniid_conditioning_factor`, `_mask_factors` and `_is_active`. It heeds the injection and
- * the zero tokens that it has asked for itself. Of an adapter with two token sets (WithAnyone) these are the first's.
+ * active at the step; see `omniid_conditioning_factor`, `_mask_factors` and `_is_active`. It heeds
+ * `omniid_conditioning_injection`, `_zero_tokens` and `_needs_image_keys`. Of an adapter with two token sets
+ * (WithAnyone) these are the first's.
  *
  * Fails with `OMNIID_STATUS_INVALID_ARGUMENT` when there is no such layer or identity, and with
  * `OMNIID_STATUS_UNSUPPORTED` when the conditioning holds keys and values for several timesteps.
@@ -2569,8 +2598,7 @@ omniid_status omniid_engine_save_lora(const omniid_engine *engine,
 
 /*
  * Graphs: hosts that run a whole model, such as ONNX Runtime, Unity's Inference Engine, Unreal's NNE and TensorRT,
- * take the identity as inputs of the graph. A manifest beside the graph lists them, and one call fills the host's
- * buffers for all layers at once.
+ * take the identity as inputs of the graph. A manifest beside the graph lists them.
  */
 
 /**
@@ -2750,6 +2778,70 @@ typedef struct omniid_graph_input {
 #define OMNIID_GRAPH_INPUT_INIT { sizeof(omniid_graph_input), 0, NULL, 0 }
 
 /**
+ * Reads the manifest of a graph. `path` is the manifest's, or that of the graph beside which it lies as
+ * `unet.onnx.identity.json` or `unet.identity.json`.
+ *
+ * Fails with `OMNIID_STATUS_IO` when it cannot be read, with `OMNIID_STATUS_FORMAT` when it is no manifest, and with
+ * `OMNIID_STATUS_UNSUPPORTED` when it is one of another version.
+ *
+ * The caller's part:
+ * `path` is NUL-terminated; `out` is writable.
+ */
+omniid_status omniid_graph_open(const char *path,
+                                omniid_graph **out);
+
+/**
+ * Reads a manifest from memory: `size` bytes of JSON in UTF-8, copied. For hosts that keep files in archives of their
+ * own.
+ *
+ * The caller's part:
+ * `data` points to `size` readable bytes; `out` is writable.
+ */
+omniid_status omniid_graph_parse(const void *data,
+                                 size_t size,
+                                 omniid_graph **out);
+
+/**
+ * Frees a graph; NULL is ignored.
+ *
+ * The caller's part:
+ * `graph` is NULL or came from `omniid_graph_open` or `omniid_graph_parse`, and no call uses it any more.
+ */
+void omniid_graph_free(omniid_graph *graph);
+
+/**
+ * Describes a graph. The texts live as long as it.
+ *
+ * The caller's part:
+ * `graph` is a live graph; `out` is initialised with OMNIID_GRAPH_INFO_INIT.
+ */
+omniid_status omniid_graph_describe(const omniid_graph *graph, omniid_graph_info *out);
+
+/**
+ * Describes layer `layer` of a graph, in the order of its scales. The names live as long as the graph.
+ *
+ * The caller's part:
+ * `graph` is a live graph; `out` is initialised with OMNIID_GRAPH_LAYER_INIT.
+ */
+omniid_status omniid_graph_describe_layer(const omniid_graph *graph,
+                                          size_t layer,
+                                          omniid_graph_layer *out);
+
+/**
+ * Describes identity input `input` of a graph. Its name lives as long as the graph.
+ *
+ * The caller's part:
+ * `graph` is a live graph; `out` is initialised with OMNIID_GRAPH_INPUT_INIT.
+ */
+omniid_status omniid_graph_describe_input(const omniid_graph *graph,
+                                          size_t input,
+                                          omniid_graph_input *out);
+
+/*
+ * Filling the identity inputs of a graph: their shapes for a call, and the host's buffers, all at once.
+ */
+
+/**
  * What inputs are filled for, with the defaults that OMNIID_GRAPH_CALL_INIT sets.
  */
 typedef struct omniid_graph_call {
@@ -2869,66 +2961,6 @@ typedef struct omniid_graph_buffer {
 
 /** Initialises an omniid_graph_buffer. */
 #define OMNIID_GRAPH_BUFFER_INIT { sizeof(omniid_graph_buffer), 0, NULL, NULL, 0, NULL, 0, 0 }
-
-/**
- * Reads the manifest of a graph. `path` is the manifest's, or that of the graph beside which it lies as
- * `unet.onnx.identity.json` or `unet.identity.json`.
- *
- * Fails with `OMNIID_STATUS_IO` when it cannot be read, with `OMNIID_STATUS_FORMAT` when it is no manifest, and with
- * `OMNIID_STATUS_UNSUPPORTED` when it is one of another version.
- *
- * The caller's part:
- * `path` is NUL-terminated; `out` is writable.
- */
-omniid_status omniid_graph_open(const char *path,
-                                omniid_graph **out);
-
-/**
- * Reads a manifest from memory: `size` bytes of JSON in UTF-8, copied. For hosts that keep files in archives of their
- * own.
- *
- * The caller's part:
- * `data` points to `size` readable bytes; `out` is writable.
- */
-omniid_status omniid_graph_parse(const void *data,
-                                 size_t size,
-                                 omniid_graph **out);
-
-/**
- * Frees a graph; NULL is ignored.
- *
- * The caller's part:
- * `graph` is NULL or came from `omniid_graph_open` or `omniid_graph_parse`, and no call uses it any more.
- */
-void omniid_graph_free(omniid_graph *graph);
-
-/**
- * Describes a graph. The texts live as long as it.
- *
- * The caller's part:
- * `graph` is a live graph; `out` is initialised with OMNIID_GRAPH_INFO_INIT.
- */
-omniid_status omniid_graph_describe(const omniid_graph *graph, omniid_graph_info *out);
-
-/**
- * Describes layer `layer` of a graph, in the order of its scales. The names live as long as the graph.
- *
- * The caller's part:
- * `graph` is a live graph; `out` is initialised with OMNIID_GRAPH_LAYER_INIT.
- */
-omniid_status omniid_graph_describe_layer(const omniid_graph *graph,
-                                          size_t layer,
-                                          omniid_graph_layer *out);
-
-/**
- * Describes identity input `input` of a graph. Its name lives as long as the graph.
- *
- * The caller's part:
- * `graph` is a live graph; `out` is initialised with OMNIID_GRAPH_INPUT_INIT.
- */
-omniid_status omniid_graph_describe_input(const omniid_graph *graph,
-                                          size_t input,
-                                          omniid_graph_input *out);
 
 /**
  * Gives the shape of identity input `input` for a call: rows as many as the call has roles, tokens as many as the

@@ -75,6 +75,52 @@ pub unsafe extern "C" fn omniid_conditioning_byte_size(
     unsafe { get(conditioning, out, |handle| Ok(handle.conditioning.byte_size())) }
 }
 
+/// How identities' attention joins the layer's output, OMNIID_INJECTION_... A host that runs its own attention can only
+/// add, unless it follows PuLID's formulas.
+///
+/// # Safety
+/// `conditioning` is a live conditioning; `out` is writable.
+#[export]
+pub unsafe extern "C" fn omniid_conditioning_injection(
+    conditioning: *const omniid_conditioning,
+    out: *mut i32,
+) -> omniid_status {
+    // SAFETY: the caller's promise.
+    unsafe { get(conditioning, out, |handle| Ok(handle.conditioning.injection() as i32)) }
+}
+
+/// Number of further tokens with zero keys and values in each softmax (PuLID), which are not part of
+/// `omniid_conditioning_keys` and `omniid_conditioning_values`.
+///
+/// # Safety
+/// `conditioning` is a live conditioning; `out` is writable.
+#[export]
+pub unsafe extern "C" fn omniid_conditioning_zero_tokens(
+    conditioning: *const omniid_conditioning,
+    out: *mut usize,
+) -> omniid_status {
+    // SAFETY: the caller's promise.
+    unsafe { get(conditioning, out, |handle| Ok(handle.conditioning.zero_tokens())) }
+}
+
+/// Writes 1 if the image's own keys and values take part in each softmax (SD3.5; see `image_keys` of
+/// `omniid_inject_call`), otherwise 0.
+///
+/// # Safety
+/// `conditioning` is a live conditioning; `out` is writable.
+#[export]
+pub unsafe extern "C" fn omniid_conditioning_needs_image_keys(
+    conditioning: *const omniid_conditioning,
+    out: *mut i32,
+) -> omniid_status {
+    // SAFETY: the caller's promise.
+    unsafe {
+        get(conditioning, out, |handle| {
+            Ok(i32::from(handle.conditioning.needs_image_keys()))
+        })
+    }
+}
+
 /// Name of a layer. Lives as long as the conditioning.
 ///
 /// # Safety
@@ -167,8 +213,9 @@ unsafe fn hand_out(
 /// being captured into a CUDA graph.
 ///
 /// A host that runs its own attention adds factor x mask x softmax(q Kt / sqrt(head_dim)) V for each identity that is
-/// active at the step; see `omniid_conditioning_factor`, `_mask_factors` and `_is_active`. It heeds the injection and
-/// the zero tokens that it has asked for itself. Of an adapter with two token sets (WithAnyone) these are the first's.
+/// active at the step; see `omniid_conditioning_factor`, `_mask_factors` and `_is_active`. It heeds
+/// `omniid_conditioning_injection`, `_zero_tokens` and `_needs_image_keys`. Of an adapter with two token sets
+/// (WithAnyone) these are the first's.
 ///
 /// Fails with `OMNIID_STATUS_INVALID_ARGUMENT` when there is no such layer or identity, and with
 /// `OMNIID_STATUS_UNSUPPORTED` when the conditioning holds keys and values for several timesteps.

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 /// The header's sections: files of `capi/src/`, in an order in which every type comes before its use.
-const SECTIONS: [&str; 17] = [
+const SECTIONS: [&str; 18] = [
     "version",
     "status",
     "log",
@@ -25,6 +25,7 @@ const SECTIONS: [&str; 17] = [
     "residual",
     "face_embedding",
     "graph",
+    "graph_fill",
 ];
 
 const OPENING: &str = "\

@@ -340,6 +340,21 @@ class Conditioning : public detail::Handle<omniid_conditioning, omniid_condition
     /// Number of bytes that all keys and values occupy.
     [[nodiscard]] Result<std::size_t> byte_size() const { return number(omniid_conditioning_byte_size); }
 
+    /// How identities' attention joins the layer's output.
+    [[nodiscard]] Result<Injection> injection() const {
+        std::int32_t out = 0;
+        const omniid_status status = omniid_conditioning_injection(get(), &out);
+        return detail::finish(status, static_cast<Injection>(out));
+    }
+    /// Number of further tokens with zero keys and values in each softmax (PuLID), which keys() does not have.
+    [[nodiscard]] Result<std::size_t> zero_tokens() const { return number(omniid_conditioning_zero_tokens); }
+    /// Whether the image's own keys and values take part in each softmax: SD3.5, see InjectCall::image_keys.
+    [[nodiscard]] Result<bool> needs_image_keys() const {
+        std::int32_t out = 0;
+        const omniid_status status = omniid_conditioning_needs_image_keys(get(), &out);
+        return detail::finish(status, out != 0);
+    }
+
     /// Name of a layer. Lives as long as the conditioning.
     [[nodiscard]] Result<std::string_view> layer_name(std::size_t layer) const {
         const char *out = "";

@@ -68,8 +68,9 @@ impl Graph {
             }
             let shape = plan.shape(input.kind)?;
             buffer.check(self, input, &shape)?;
-            // Keys, values and tokens of the library are finite; f32 holds them.
-            if self.precision() != Precision::F32 || input.kind == GraphInputKind::Scale {
+            // Keys and tokens of the library are finite, and f32 holds them; values may be multiplied with a factor.
+            let has_factor = matches!(input.kind, GraphInputKind::Values(_) | GraphInputKind::Scale);
+            if self.precision() != Precision::F32 || has_factor {
                 plan.check_numbers(input)?;
             }
             inputs.push((input, shape));

@@ -355,6 +355,11 @@ static void conditionings(omniid_identity *identity) {
     size_t number;
     OK(omniid_conditioning_identity_count(conditioning, &number));
     EXPECT(number == 2);
+    int32_t injection = -1, needs_image_keys = -1;
+    OK(omniid_conditioning_injection(conditioning, &injection));
+    OK(omniid_conditioning_zero_tokens(conditioning, &number));
+    OK(omniid_conditioning_needs_image_keys(conditioning, &needs_image_keys));
+    EXPECT(injection == OMNIID_INJECTION_ADD && number == 0 && needs_image_keys == 0);
     OK(omniid_conditioning_find_layer(conditioning, "up", &number));
     EXPECT(number == 1);
     REFUSED(omniid_conditioning_find_layer(conditioning, "sideways", &number), OMNIID_STATUS_INVALID_ARGUMENT,

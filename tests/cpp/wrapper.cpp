@@ -236,6 +236,11 @@ void injection(const omniid::Engine &engine, const omniid::Photo &photo) {
     const auto options = omniid::ConditioningOptions().layer_scales({1.0F, 0.0F}).precision(omniid::Precision::f32);
     const omniid::Conditioning conditioning = engine.condition({scaled, masked}, options).value();
     EXPECT(*conditioning.layer_count() == 2 && *conditioning.identity_count() == 2 && *conditioning.byte_size() > 0);
+    const auto pulid = omniid::ConditioningOptions::pulid(omniid::PulidMode::fidelity);
+    const omniid::Conditioning orthogonal = engine.condition({scaled}, pulid).value();
+    EXPECT(*conditioning.injection() == omniid::Injection::add && *conditioning.zero_tokens() == 0);
+    EXPECT(*orthogonal.injection() == omniid::Injection::orthogonal_v2 && *orthogonal.zero_tokens() == 8);
+    EXPECT(!*conditioning.needs_image_keys());
     EXPECT(*conditioning.layer_name(1) == "up.attn" && *conditioning.find_layer("up.attn") == 1);
     EXPECT(conditioning.layer(1)->heads == 4 && conditioning.layer(1)->head_dim == 8);
     EXPECT(*conditioning.factor(0, 0) == 0.5F && *conditioning.factor(1, 0) == 0.0F);

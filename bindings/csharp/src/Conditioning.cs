@@ -20,10 +20,17 @@ namespace OmniID
             handle = new ConditioningHandle(pointer);
             try
             {
-                UIntPtr layerCount, identityCount, byteSize;
+                UIntPtr layerCount, identityCount, byteSize, zeroTokens;
+                int injection, needsImageKeys;
                 OmniIdException.Check(NativeMethods.omniid_conditioning_layer_count(pointer, &layerCount));
                 OmniIdException.Check(NativeMethods.omniid_conditioning_identity_count(pointer, &identityCount));
                 OmniIdException.Check(NativeMethods.omniid_conditioning_byte_size(pointer, &byteSize));
+                OmniIdException.Check(NativeMethods.omniid_conditioning_injection(pointer, &injection));
+                OmniIdException.Check(NativeMethods.omniid_conditioning_zero_tokens(pointer, &zeroTokens));
+                OmniIdException.Check(NativeMethods.omniid_conditioning_needs_image_keys(pointer, &needsImageKeys));
+                Injection = (Injection)injection;
+                ZeroTokens = NativeText.Count((ulong)zeroTokens);
+                NeedsImageKeys = needsImageKeys != 0;
                 IdentityCount = NativeText.Count((ulong)identityCount);
                 ByteSize = (long)(ulong)byteSize;
                 layers = new HostLayer[NativeText.Count((ulong)layerCount)];
@@ -49,6 +56,20 @@ namespace OmniID
 
         /// <summary>Bytes that all keys and values occupy.</summary>
         public long ByteSize { get; }
+
+        /// <summary>How identities' attention joins the layer's output.</summary>
+        public Injection Injection { get; }
+
+        /// <summary>
+        /// Number of further tokens with zero keys and values in each softmax (PuLID), which <see cref="Keys"/> lacks.
+        /// </summary>
+        public int ZeroTokens { get; }
+
+        /// <summary>
+        /// Whether the image's own keys and values take part in each softmax (SD3.5): see
+        /// <see cref="InjectCall.ImageKeys"/>.
+        /// </summary>
+        public bool NeedsImageKeys { get; }
 
         /// <summary>
         /// Index of the layer with a name. diffusers, LDM and ComfyUI spellings are known for the built-in hosts.

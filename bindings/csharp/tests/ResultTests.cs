@@ -115,6 +115,11 @@ namespace OmniID.Tests
                     Check.Equal(layer, conditioning.FindLayer(conditioning.Layers[layer].Name), "index of the layer");
                 }
                 Check.True(conditioning.ByteSize > 0, "keys and values occupy nothing");
+                Check.True(conditioning.Injection == Injection.Add && conditioning.ZeroTokens == 0 &&
+                    !conditioning.NeedsImageKeys, "how identities are added");
+                using (Conditioning pulid = engine.Condition(
+                    new[] { new ConditioningInput(identity) }, ConditioningOptions.Pulid(PulidMode.Style)))
+                    Check.True(pulid.Injection == Injection.Orthogonal && pulid.ZeroTokens == 16, "how PuLID is added");
             }
         }
 

@@ -2173,6 +2173,39 @@ class Functions:
             `conditioning` is a live conditioning; `out` is writable.
             """,
         )
+        self.omniid_conditioning_injection: Callable[..., int] = _bind(
+            library, "omniid_conditioning_injection", c_int32,
+            [POINTER(omniid_conditioning), POINTER(c_int32)],
+            ["conditioning", "out"],
+            """How identities' attention joins the layer's output, OMNIID_INJECTION_... A host that runs its own
+            attention can only add, unless it follows PuLID's formulas.
+
+            The caller's part:
+            `conditioning` is a live conditioning; `out` is writable.
+            """,
+        )
+        self.omniid_conditioning_zero_tokens: Callable[..., int] = _bind(
+            library, "omniid_conditioning_zero_tokens", c_int32,
+            [POINTER(omniid_conditioning), POINTER(c_size_t)],
+            ["conditioning", "out"],
+            """Number of further tokens with zero keys and values in each softmax (PuLID), which are not part of
+            `omniid_conditioning_keys` and `omniid_conditioning_values`.
+
+            The caller's part:
+            `conditioning` is a live conditioning; `out` is writable.
+            """,
+        )
+        self.omniid_conditioning_needs_image_keys: Callable[..., int] = _bind(
+            library, "omniid_conditioning_needs_image_keys", c_int32,
+            [POINTER(omniid_conditioning), POINTER(c_int32)],
+            ["conditioning", "out"],
+            """Writes 1 if the image's own keys and values take part in each softmax (SD3.5; see `image_keys` of
+            `omniid_inject_call`), otherwise 0.
+
+            The caller's part:
+            `conditioning` is a live conditioning; `out` is writable.
+            """,
+        )
         self.omniid_conditioning_layer_name: Callable[..., int] = _bind(
             library, "omniid_conditioning_layer_name", c_int32,
             [POINTER(omniid_conditioning), c_size_t, POINTER(c_char_p)],
@@ -2219,8 +2252,8 @@ class Functions:
 
             A host that runs its own attention adds factor x mask x softmax(q Kt / sqrt(head_dim)) V for each
             identity that is active at the step; see `omniid_conditioning_factor`, `_mask_factors` and
-            `_is_active`. It heeds the injection and the zero tokens that it has asked for itself. Of an adapter
-            with two token sets (WithAnyone) these are the first's.
+            `_is_active`. It heeds `omniid_conditioning_injection`, `_zero_tokens` and `_needs_image_keys`. Of an
+            adapter with two token sets (WithAnyone) these are the first's.
 
             Fails with `OMNIID_STATUS_INVALID_ARGUMENT` when there is no such layer or identity, and with
             `OMNIID_STATUS_UNSUPPORTED` when the conditioning holds keys and values for several timesteps.

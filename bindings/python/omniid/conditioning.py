@@ -293,6 +293,13 @@ class Conditioning(Owner):
         del keep_query, keep_output, keep_keys, keep_values
 
     @property
+    def needs_image_keys(self) -> bool:
+        """Whether the image's own keys and values take part in each softmax (SD3.5), so that `inject` needs them."""
+        found = ctypes.c_int32()
+        check(lib.omniid_conditioning_needs_image_keys(self._held().pointer, ctypes.byref(found)))
+        return bool(found.value)
+
+    @property
     def is_residual(self) -> bool:
         """Whether the layers add to the residual stream, by `inject_residual`, and not to an attention, by `inject`."""
         return bool(self.layers) and self.layers[0].hidden > 0

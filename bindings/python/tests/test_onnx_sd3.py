@@ -7,6 +7,7 @@ for module in ("torch", "diffusers", "onnx", "onnxruntime"):
 
 from pathlib import Path  # noqa: E402
 
+import numpy as np  # noqa: E402
 import omniid  # noqa: E402
 import onnx  # noqa: E402
 import test_sd3  # noqa: E402
@@ -68,6 +69,32 @@ def test_two_people_have_a_softmax_each(case):
     close(run(case.graph, own, fill(both, case.manifest, roles=["conditional"])), theirs, call(case.model, own))
 
 
+def test_people_with_masks_and_steps(case):
+    others = [case.engine.encode(test_sd3.native_model.picture(seed, 28, 28), crop="none").identity for seed in (9, 13)]
+    masks = np.random.default_rng(3).random((3, 14, 10)).astype(np.float32)
+    people = [
+        omniid.ConditioningInput(person, scale=scale, mask=mask, fraction=fraction)
+        for person, scale, mask, fraction in zip(
+            (case.identity, *others), (0.6, -0.4, 1.2), masks, ((0.0, 0.5), None, (0.4, 1.0))
+        )
+    ]
+    conditioning = case.engine.condition(people, timesteps=[TIMESTEP], mask_mode="diffusers")
+    own = inputs(height=14, width=10)
+    for fraction in (0.2, 0.45, 0.9):
+        step = omniid.Step(fraction=fraction)
+        with attach(case.model, conditioning, guidance=True) as attachment:
+            attachment.step = step
+            theirs = call(case.model, own)
+        close(run(case.graph, own, fill(conditioning, case.manifest, step=step)), theirs, call(case.model, own))
+
+
+def test_sigma_says_which_timestep_of_several(case):
+    several = case.engine.condition(case.identity, timesteps=[900.0, TIMESTEP, 100.0])
+    found = fill(several, case.manifest, step=omniid.Step(sigma=TIMESTEP / 1000))
+    for name, array in fill(case.now, case.manifest).items():
+        assert np.array_equal(found[name], array)
+
+
 def test_operators_are_those_of_the_inference_engine(case):
     assert case.manifest.host == "sd3"
     assert {node.op_type for node in onnx.load(case.path).graph.node} <= OPERATORS
@@ -76,7 +103,7 @@ def test_operators_are_those_of_the_inference_engine(case):
 def test_what_does_not_fit_is_said(case, tmp_path):
     with pytest.raises(errors.InvalidArgumentError, match="pass its file as checkpoint"):
         export(case.pipe, tmp_path / "no.onnx")
-    with pytest.raises(errors.InvalidArgumentError, match="3 timesteps.*one conditioning for each step"):
+    with pytest.raises(errors.InvalidArgumentError, match="3 timesteps.*does not say the step's sigma"):
         fill(case.conditioning, case.manifest)
     wrong = tmp_path / "wrong.bin"
     torch.save({"ip_adapter": {"0.norm_q.weight": torch.ones(3)}}, wrong)

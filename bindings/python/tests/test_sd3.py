@@ -150,7 +150,7 @@ def test_the_table_is_that_of_the_model(case):
     assert [(layer.name, layer.heads, layer.head_dim, layer.context) for layer in case.table] == [
         (f"transformer_blocks.{i}.attn", HEADS, HEAD_DIM, INNER) for i in range(BLOCKS)
     ]
-    assert len(case.conditioning.timesteps) == STEPS
+    assert len(case.conditioning.timesteps) == STEPS and case.conditioning.needs_image_keys
     with pytest.raises(omniid.errors.InvalidArgumentError, match="instantx"):
         host_layers(case.pipe, "pulid")
 

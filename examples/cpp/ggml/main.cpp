@@ -198,6 +198,20 @@ int run(const std::string &model, const std::vector<omniid::Photo> &photos) {
     unet.run(&nobody, nullptr, off, pass, 1, 2, quiet);
     check(nothing.byte_size() == 0 && quiet.effect == 0.0F && quiet.error == 0.0F, "scale 0 leaves the graph alone");
 
+    // What tensors cannot express is refused, and not left out.
+    const auto refused = [&](const omniid::ConditioningOptions &options) {
+        const omniid::Conditioning more = engine.condition({omniid::ConditioningInput(identity)}, options).value();
+        try {
+            const omniid_ggml::TensorInjector tensors(more, unet.backend());
+        } catch (const omniid::Error &refusal) {
+            return refusal.status() == omniid::Status::unsupported;
+        }
+        return false;
+    };
+    check(!refused({}) && refused(omniid::ConditioningOptions::pulid(omniid::PulidMode::fidelity)) &&
+              refused(omniid::ConditioningOptions().zero_tokens(2)),
+          "orthogonal injection and zero tokens are refused as tensors");
+
     // An error inside the graph comes out of finish(), not through ggml.
     bool reported = false;
     pass.sigma.reset();

@@ -178,9 +178,16 @@ class KeyValues {
           factor_(conditioning.factor(layer, identity).value()),
           arrangement_(arrangement) {
         const omniid::HostLayer host = conditioning.layer(layer).value();
-        if (host.hidden != 0)
-            throw omniid::Error(omniid::Status::unsupported,
-                                host.name + " adds to the residual stream, not to an attention: see inject_residual");
+        const auto refuse = [&](const std::string &why) {
+            throw omniid::Error(omniid::Status::unsupported, std::string(host.name) + ": " + why);
+        };
+        if (host.hidden != 0) refuse("it adds to the residual stream, not to an attention; use inject_residual");
+        if (conditioning.injection().value() != omniid::Injection::add)
+            refuse("orthogonal injection looks at the host's own output; use Injector, or add the identity (neutral)");
+        if (conditioning.zero_tokens().value() != 0)
+            refuse("keys and values as tensors do not have the zero tokens of the conditioning; use Injector");
+        if (conditioning.needs_image_keys().value())
+            refuse("in SD3.5 the image's keys and values take part in each softmax; use Conditioning::inject");
         if (!keys_data_) return; // nothing is injected here
         ggml_type type = GGML_TYPE_F32;
         switch (keys_data_.type()) {

@@ -435,6 +435,36 @@ namespace OmniID.Native
         public static extern int omniid_conditioning_byte_size(IntPtr conditioning, UIntPtr* @out);
 
         /// <summary>
+        /// How identities' attention joins the layer's output, OMNIID_INJECTION_... A host that runs its own attention
+        /// can only add, unless it follows PuLID's formulas.
+        ///
+        /// The caller's part:
+        /// <c>conditioning</c> is a live conditioning; <c>out</c> is writable.
+        /// </summary>
+        [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+        public static extern int omniid_conditioning_injection(IntPtr conditioning, int* @out);
+
+        /// <summary>
+        /// Number of further tokens with zero keys and values in each softmax (PuLID), which are not part of
+        /// <c>omniid_conditioning_keys</c> and <c>omniid_conditioning_values</c>.
+        ///
+        /// The caller's part:
+        /// <c>conditioning</c> is a live conditioning; <c>out</c> is writable.
+        /// </summary>
+        [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+        public static extern int omniid_conditioning_zero_tokens(IntPtr conditioning, UIntPtr* @out);
+
+        /// <summary>
+        /// Writes 1 if the image's own keys and values take part in each softmax (SD3.5; see <c>image_keys</c> of
+        /// <c>omniid_inject_call</c>), otherwise 0.
+        ///
+        /// The caller's part:
+        /// <c>conditioning</c> is a live conditioning; <c>out</c> is writable.
+        /// </summary>
+        [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+        public static extern int omniid_conditioning_needs_image_keys(IntPtr conditioning, int* @out);
+
+        /// <summary>
         /// Name of a layer. Lives as long as the conditioning.
         ///
         /// The caller's part:
@@ -474,8 +504,8 @@ namespace OmniID.Native
         ///
         /// A host that runs its own attention adds factor x mask x softmax(q Kt / sqrt(head_dim)) V for each identity
         /// that is active at the step; see <c>omniid_conditioning_factor</c>, <c>_mask_factors</c> and
-        /// <c>_is_active</c>. It heeds the injection and the zero tokens that it has asked for itself. Of an adapter
-        /// with two token sets (WithAnyone) these are the first's.
+        /// <c>_is_active</c>. It heeds <c>omniid_conditioning_injection</c>, <c>_zero_tokens</c> and
+        /// <c>_needs_image_keys</c>. Of an adapter with two token sets (WithAnyone) these are the first's.
         ///
         /// Fails with <c>OMNIID_STATUS_INVALID_ARGUMENT</c> when there is no such layer or identity, and with
         /// <c>OMNIID_STATUS_UNSUPPORTED</c> when the conditioning holds keys and values for several timesteps.

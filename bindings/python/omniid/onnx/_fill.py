@@ -15,7 +15,6 @@ from .._handle import Handle
 from .._library import c_text, check, choice, lib, text
 from ..conditioning import Conditioning, Step
 from ..enums import Precision, Role
-from . import _joint
 from ._manifest import Manifest
 
 if TYPE_CHECKING:
@@ -50,6 +49,9 @@ def fill(
     `concatenate` lets them share one softmax. People with fewer tokens have theirs repeated, which changes nothing in a
     softmax of their own. Masks are resampled in the graph, as diffusers does: condition with `mask_mode="diffusers"`.
 
+    In SD3.5 keys and values depend on the timestep: make a conditioning for one and fill at each step, or make one for
+    all of them and say the step's sigma. People's scales are in the masks there.
+
     Raises MismatchError, which names the layer and both shapes, for a conditioning that does not belong to the graph.
     """
     return _fill(conditioning, manifest, list(manifest.inputs), roles, scale, step, concatenate)
@@ -62,11 +64,15 @@ def fill_step(
     roles: Roles = GUIDANCE,
     scale: float = 1.0,
     step: Optional[Step] = None,
+    concatenate: bool = False,
 ) -> dict[str, Array]:
     """The identity inputs that depend on the step: the scale of each layer, and the masks, which are 0 for people who
-    are not injected at this step. Arguments as for `fill`."""
+    are not injected at this step. Arguments as for `fill`.
+
+    Keys and values depend on the step as well where they were made for several timesteps (SD3.5), where people with
+    step ranges are concatenated, and in a graph without an input for the scale: take `fill` at each step there."""
     names = [name for name in (manifest.scale, manifest.mask) if name is not None]
-    return _fill(conditioning, manifest, names, roles, scale, step, False)
+    return _fill(conditioning, manifest, names, roles, scale, step, concatenate)
 
 
 def _fill(
@@ -81,15 +87,6 @@ def _fill(
     sides = [choice(Role, role, f"roles[{i}]") for i, role in enumerate(roles)]
     if not sides:
         raise errors.InvalidArgumentError("roles is empty; it must have an entry for each row of the batch")
-    if bool(conditioning.timesteps) != (manifest.host == "sd3"):
-        wanted = "is" if manifest.host == "sd3" else "is not"
-        raise errors.MismatchError(
-            f"{manifest.graph} {wanted} SD3, whose identities depend on the timestep; the conditioning has "
-            f"{len(conditioning.timesteps)} timesteps"
-        )
-    if conditioning.timesteps:
-        found = _joint.fill(conditioning, manifest, sides, scale, step or Step())
-        return {name: found[name] for name in names}
     held, graph = conditioning._held(), _graph(manifest)
     call = _call(sides, scale, step, concatenate)
     places = _places(graph, len(manifest.inputs))
