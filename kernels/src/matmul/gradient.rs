@@ -72,7 +72,7 @@ pub(crate) fn transposed_product(pool: &ThreadPool, operands: TransposedProduct<
         Target(sums.as_mut_ptr())
     });
     let isa = Isa::current();
-    let brain = element == Element::BF16 && isa == Isa::Avx512Bf16;
+    let brain = element == Element::BF16 && isa.multiplies_bf16();
     let serial = rows.saturating_mul(outputs).saturating_mul(inputs) < SERIAL_WORK;
     let tiles = outputs.div_ceil(ROWS);
     let wanted = if serial { 1 } else { 4 * pool.threads() };

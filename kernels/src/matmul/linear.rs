@@ -27,8 +27,8 @@ pub(super) enum Storage {
 /// A weight matrix `[out, in]`, rearranged for [`forward`](Self::forward).
 ///
 /// It takes the memory of the plain matrix, with `out` rounded up to 32. Products with bf16 weights round the
-/// input to bf16 too where the processor multiplies bf16 (AVX512-BF16); sums are f32, of [bytes](Self::quantise) 32-bit
-/// integers.
+/// input to bf16 too where the processor multiplies bf16 (AVX512-BF16, FEAT_BF16); sums are f32, of
+/// [bytes](Self::quantise) 32-bit integers.
 #[derive(Debug, Clone)]
 pub struct PackedMatrix {
     pub(super) storage: Storage,

@@ -23,7 +23,20 @@ pub(crate) unsafe fn dispatch<K: Kernel>(isa: Isa, kernel: K) -> K::Output {
             }
         }
     }
-    #[cfg(not(target_arch = "x86_64"))]
+    #[cfg(target_arch = "aarch64")]
+    {
+        use super::neon::{neon, neon_bf16, neon_dot};
+        // SAFETY: the minimum with the detected set is one that the processor has.
+        unsafe {
+            match isa.min(Isa::detect()) {
+                Isa::Portable => kernel.run::<Portable>(),
+                Isa::Neon => neon(kernel),
+                Isa::NeonDot => neon_dot(kernel),
+                Isa::NeonBf16 => neon_bf16(kernel),
+            }
+        }
+    }
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
     {
         let _ = isa;
         // SAFETY: portable lanes need no special instructions.

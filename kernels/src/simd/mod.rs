@@ -4,6 +4,8 @@ mod bytes;
 mod dispatch;
 mod isa;
 mod lanes;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod portable;
 #[cfg(target_arch = "x86_64")]
 mod x86;
