@@ -52,6 +52,11 @@ if(OMNIID_SHARED)
   foreach(file IN LISTS omniid_links)
     install(FILES "${omniid_stage_here}/${file}" DESTINATION "${shared_dir}")
   endforeach()
+  if(omniid_system STREQUAL "linux" AND NOT OMNIID_KEEP_DEBUG)
+    # cmake --install BUILD --component symbols
+    install(FILES "${omniid_stage_here}/${omniid_shared}.debug" DESTINATION "${shared_dir}/.debug"
+      COMPONENT symbols EXCLUDE_FROM_ALL)
+  endif()
   if(omniid_import)
     set(OMNIID_IMPORT_FILE "${CMAKE_INSTALL_LIBDIR}/${omniid_import}")
     install(FILES "${omniid_stage_here}/${omniid_import}" DESTINATION "${CMAKE_INSTALL_LIBDIR}")
