@@ -4,7 +4,8 @@
 //! Errors. Every function that can fail returns an omniid_status and writes its results through its last parameters.
 //! When the status is not OMNIID_STATUS_OK, omniid_last_error() gives the calling thread's message: what failed, the
 //! value seen and what was expected. A failed call leaves its results untouched, except that places for handles and
-//! owned tensors are set to NULL. No input makes the library abort, and no call unwinds.
+//! owned tensors are set to NULL. No input makes the library abort, and no call unwinds. When the system has no more
+//! memory, the process is aborted with the message "memory allocation of N bytes failed", and files keep what they hold.
 //!
 //! Threads. Engines, identities, conditionings and reports are immutable. A function that takes a pointer to const may
 //! be called with the same handle from any number of threads at once. A handle may be freed on any thread, once no
