@@ -10,10 +10,11 @@ from typing import Any
 
 from omniid import UnsupportedError
 
-from . import dit, folders, host
+from . import dit, folders, headers, host
 from .engines import AUTO, Faces
 
-VIT_H, VIT_BIG_G, EVA = "ViT-H", "ViT-bigG", "EVA02-CLIP-L/14-336"
+VIT_H, VIT_BIG_G, EVA, VIT_L = "ViT-H", "ViT-bigG", "EVA02-CLIP-L/14-336", "CLIP ViT-L/14"
+SIGLIP, SIGLIP_BASE = "SigLIP so400m", "SigLIP base"
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,9 @@ class Published:
     variant: str = AUTO
     folder: str = "ipadapter"
     """Where its file is expected. A name in `_ANYBODYS` counts only there."""
+    tensors: bytes | None = None
+    """What the names of its tensors have, as a regular expression, where the file's name says nothing. A file of one of
+    `names` is taken first."""
 
 
 def _of_images(name: str, image_encoder: str = VIT_H, *older: str) -> Published:
@@ -43,6 +47,10 @@ def _of_faces(*names: str, plus: bool = False, variant: str = AUTO) -> Published
 
 def _pulid(*names: str) -> Published:
     return Published(names, EVA, _GLINTR, True, folder="pulid")
+
+
+def _by_tensors(tensors: bytes, image_encoder: str, *names: str, recogniser: str | None = None) -> Published:
+    return Published(names, image_encoder, recogniser, tensors=tensors)
 
 
 _W600K, _GLINTR = "w600k_r50", "glintr100"
@@ -87,6 +95,15 @@ KINDS: dict[str, dict[str, Published]] = {
         "sdxl": _pulid("pulid_v1.1", "pulid_v1", "ip-adapter_pulid_sdxl_fp16"),
         "flux": _pulid("pulid_flux_v0.9.1", "pulid_flux_v0.9.0"),
     },
+    "XLabs": {
+        "flux": _by_tensors(rb"double_stream_k_proj", VIT_L, "flux-ip-adapter-v2", "flux-ip-adapter", "ip_adapter")
+    },
+    "InstantX": {
+        # FLUX.1 has 57 blocks, numbered from 0.
+        "flux": _by_tensors(rb"(?<!\d)56\.to_k_ip", SIGLIP, "flux.1-dev-ip-adapter", "ip-adapter"),
+        "sd35": _by_tensors(rb"time_embedding\.linear_1", SIGLIP, "sd3.5-large-ip-adapter", "ip-adapter"),
+    },
+    "WithAnyone": {"flux": _by_tensors(rb"ipa_arc\.|arcface_in_arc", SIGLIP_BASE, "withanyone", recogniser=_GLINTR)},
 }
 """The adapter for each kind and family of models."""
 
@@ -97,6 +114,9 @@ IMAGE_ENCODERS = {
     VIT_H: ("CLIP-ViT-H-14-laion2B-s32B-b79K.safetensors", r"vith14|clipvisionh|^(?!.*sdxl).*imageencoder"),
     VIT_BIG_G: ("CLIP-ViT-bigG-14-laion2B-39B-b160k.safetensors", r"vitbigg14|clipvisiong|sdxl.*imageencoder"),
     EVA: ("EVA02_CLIP_L_336_psz14_s6B.pt", r"eva02clipl(14)?336"),
+    VIT_L: ("clip-vit-large-patch14.safetensors", r"vitl(arge)?(patch)?14(?!336)|clipvisionl"),
+    SIGLIP: ("siglip-so400m-patch14-384.safetensors", r"so400mpatch14384|sigclipvisionpatch14384"),
+    SIGLIP_BASE: ("siglip-base-patch16-256-i18n.safetensors", r"siglipbasepatch16256"),
 }
 """The file, and by what its path, letters and digits only, is known: the encoders lie under many names."""
 
@@ -115,9 +135,11 @@ class Files:
 
 
 def family(model: Any) -> str:
-    """The family of a ModelPatcher's model: that of UNets with so many cross-attention layers, or FLUX."""
+    """The family of a ModelPatcher's model: that of UNets with so many cross-attention layers, or a transformer's."""
     if dit.is_flux(model):
         return "flux"
+    if dit.is_sd3(model):
+        return "sd35"
     layers = len(host.places(model))
     families = {16: "sd15", 70: "sdxl"}
     if layers not in families:
@@ -142,6 +164,8 @@ def find(kind: str, family: str) -> Files:
 
 
 def _checkpoint(published: Published) -> str:
+    if published.tensors is not None:
+        return _by_content(published, published.tensors)
     for wanted in published.names:
         for name in folders.checkpoints():
             if _stem(name) != _plain(wanted):
@@ -150,6 +174,22 @@ def _checkpoint(published: Published) -> str:
                 return name
     raise FileNotFoundError(
         f"there is no {published.names[0]} (.safetensors or .bin) in models/{published.folder}; "
+        "docs/hosts/comfyui.md says where it is"
+    )
+
+
+def _by_content(published: Published, tensors: bytes) -> str:
+    """The file with such tensors, one under a known name first."""
+    known = [_plain(name) for name in published.names]
+
+    def rank(name: str) -> int:
+        return known.index(_stem(name)) if _stem(name) in known else len(known)
+
+    for name in sorted(folders.checkpoints(), key=rank):
+        if re.search(tensors, headers.tensor_names(folders.find(name, folders.ADAPTERS))):
+            return name
+    raise FileNotFoundError(
+        f"no file in models/{published.folder} has the tensors of this adapter, whatever its name; "
         "docs/hosts/comfyui.md says where it is"
     )
 

@@ -1,5 +1,5 @@
 """Where models, identities and photos are: ComfyUI's model folders `omniid`, `ipadapter`, `instantid`, `pulid`,
-`clip_vision`, those of face networks, identities, and the folders that photos may be taken from."""
+`xlabs_ipadapters`, `ipadapter-flux`, `clip_vision`, those of face networks, identities, and the folders that photos may be taken from."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ IDENTITIES = "omniid_identities"
 PHOTOS = "omniid_photos"
 INSIGHTFACE, FACEXLIB = "insightface", "facexlib"
 """Where other packs keep face networks: `insightface/models/buffalo_l/w600k_r50.onnx` and the like."""
-ADAPTERS = [MODELS, "ipadapter", "instantid", "pulid"]
+ADAPTERS = [MODELS, "ipadapter", "instantid", "pulid", "xlabs_ipadapters", "ipadapter-flux"]
+"""The last two are where the nodes of XLabs and those for InstantX keep their files."""
 NONE = "none"
 BUILT_IN = "built-in"
 
@@ -34,6 +35,8 @@ def register() -> None:
     _register(MODELS, [models / "omniid"], _WEIGHTS | {".onnx"})
     for name in ("ipadapter", "instantid", "pulid"):
         _register(name, [models / name], _WEIGHTS)
+    _register("xlabs_ipadapters", [models / "xlabs" / "ipadapters"], _WEIGHTS)
+    _register("ipadapter-flux", [models / "ipadapter-flux"], _WEIGHTS)
     for name in (INSIGHTFACE, FACEXLIB):
         _register(name, [models / name], _WEIGHTS | {".onnx"})
     output = Path(folder_paths.get_output_directory())

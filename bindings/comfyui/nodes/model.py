@@ -183,7 +183,7 @@ class LoadIPAdapter:
 
     DESCRIPTION = (
         "Opens the adapter of a kind that fits the model, and the image encoder and face networks that go with it, by "
-        "the names under which they are published. Load Model takes any other files."
+        "the names under which they are published, or by their content. Load Model takes any other files."
     )
     CATEGORY = "OmniID"
     FUNCTION = "load"
@@ -203,13 +203,14 @@ class LoadIPAdapter:
     def INPUT_TYPES(cls) -> dict[str, Any]:
         return {
             "required": {
-                "model": ("MODEL", {"tooltip": "The model that identities are for: SD1.5, SDXL, or FLUX.1 for PuLID."}),
+                "model": ("MODEL", {"tooltip": "The model that identities are for: SD1.5, SDXL, FLUX.1 or SD3.5."}),
                 "kind": (
                     list(conventions.KINDS),
                     {
                         "default": "plus face",
-                        "tooltip": "Which adapter. plus face is for portraits; FaceID, InstantID and PuLID also read "
-                        "the face by a recognition network.",
+                        "tooltip": "Which adapter. plus face is for portraits; FaceID, InstantID, PuLID and "
+                        "WithAnyone also read the face by a recognition network. FLUX.1 has PuLID, XLabs, InstantX and "
+                        "WithAnyone, SD3.5 InstantX.",
                     },
                 ),
                 "precision": _precision(),

@@ -1,6 +1,10 @@
 """Load IP-Adapter: the files of public adapters by the names under which people have them."""
 
+import json
+import pickle
+import struct
 import types
+import zipfile
 
 import hook_contract
 import omniid
@@ -148,12 +152,65 @@ def test_kinds_that_do_not_exist_for_a_model_are_refused(pack):
 
     with pytest.raises(omniid.UnsupportedError, match="InstantID.*sd15.*FaceID Plus V2"):
         conventions.find("InstantID", "sd15")
-    with pytest.raises(omniid.UnsupportedError, match="for flux; there are: PuLID"):
+    with pytest.raises(omniid.UnsupportedError, match="for flux; there are: PuLID, XLabs, InstantX, WithAnyone"):
         conventions.find("FaceID", "flux")
     assert conventions.family(hook_contract.patcher(hook_contract.sd15())) == "sd15"
     assert conventions.family(hook_contract.patcher(hook_contract.sdxl())) == "sdxl"
     flux = types.SimpleNamespace(double_blocks=[], single_blocks=[])
     assert conventions.family(types.SimpleNamespace(model=types.SimpleNamespace(diffusion_model=flux))) == "flux"
+    sd3 = types.SimpleNamespace(joint_blocks=[])
+    assert conventions.family(types.SimpleNamespace(model=types.SimpleNamespace(diffusion_model=sd3))) == "sd35"
+
+
+def write_safetensors(path, *names):
+    tensors = {name: {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]} for name in names}
+    header = json.dumps(tensors).encode()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(struct.pack("<Q", len(header)) + header)
+
+
+def write_torch(path, tree):
+    """A PyTorch file as far as it is looked at: names in a pickle in an archive."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("archive/data.pkl", pickle.dumps(tree))
+
+
+def test_adapters_of_transformers_are_known_by_their_tensors(listed, tmp_path):
+    """The published names say nothing: two are called ip-adapter.bin, and people rename."""
+    from omniid_pack import conventions
+
+    models = tmp_path / "models"
+    layers = [f"{i}.to_{side}_ip.weight" for i in range(57) for side in "kv"]
+    flux = {"image_proj": {"proj.0.weight": 0, "norm.weight": 0}, "ip_adapter": dict.fromkeys(layers, 0)}
+    sd35 = {"image_proj": {"time_embedding.linear_1.weight": 0}, "ip_adapter": dict.fromkeys(layers[:76], 0)}
+    # An IP-Adapter for SDXL counts in twos: 1, 3, ..., 139.
+    odd = [f"ip_adapter.{i}.to_k_ip.weight" for i in range(1, 141, 2)]
+    listed([file for file in FILES if "ip-adapter.bin" not in file])
+    write_safetensors(models / "ipadapter" / "ip-adapter_sdxl_vit-h.safetensors", "image_proj.proj.weight", *odd)
+    write_torch(models / "ipadapter-flux" / "ip-adapter.bin", flux)
+    write_torch(models / "ipadapter" / "for sd3.bin", sd35)
+    block = "double_blocks.0.processor.ip_adapter_double_stream_k_proj.weight"
+    write_safetensors(models / "xlabs_ipadapters" / "a.safetensors", block)
+    write_safetensors(models / "ipadapter" / "mine.safetensors", "ipa_arc.0.to_k.weight", "ipa_sig.0.to_k.weight")
+    (models / "ipadapter" / "damaged.safetensors").write_bytes(b"\xff" * 9)
+    (models / "ipadapter" / "damaged.bin").write_bytes(b"PK\3\4nothing")
+    for name in ("clip-vit-large-patch14", "sigclip_vision_patch14_384", "siglip-base-patch16-256-i18n"):
+        (models / "clip_vision" / f"{name}.safetensors").touch()
+    for kind, family, checkpoint, encoder, recogniser in (
+        ("XLabs", "flux", "a.safetensors", "clip-vit-large-patch14.safetensors", "none"),
+        ("InstantX", "flux", "ip-adapter.bin", "sigclip_vision_patch14_384.safetensors", "none"),
+        ("InstantX", "sd35", "for sd3.bin", "sigclip_vision_patch14_384.safetensors", "none"),
+        ("WithAnyone", "flux", "mine.safetensors", "siglip-base-patch16-256-i18n.safetensors", ANTELOPE),
+    ):
+        files = conventions.find(kind, family)
+        assert (files.checkpoint, files.image_encoder, files.faces.recogniser) == (checkpoint, encoder, recogniser)
+    # Of two the one under the published name.
+    write_safetensors(models / "ipadapter" / "flux-ip-adapter-v2.safetensors", block)
+    assert conventions.find("XLabs", "flux").checkpoint == "flux-ip-adapter-v2.safetensors"
+    (models / "ipadapter" / "for sd3.bin").unlink()
+    with pytest.raises(FileNotFoundError, match="tensors of this adapter"):
+        conventions.find("InstantX", "sd35")
 
 
 def test_the_node_opens_what_it_finds(pack, nodes, comfy, unets, monkeypatch):
