@@ -115,8 +115,11 @@ PLACES = [
 
 def main() -> int:
     arguments = sys.argv[1:]
+    if {"-h", "--help"} & set(arguments):
+        print(__doc__)
+        return 0
     check = arguments[:1] == ["--check"]
-    if len(arguments) != 1 + check:
+    if len(arguments) != 1 + check or arguments[-1].startswith("-"):
         print(__doc__, file=sys.stderr)
         return 2
     root = Path(arguments[-1])
