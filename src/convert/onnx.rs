@@ -112,18 +112,12 @@ fn write(
     if precision == Precision::Bf16 {
         return Err(Error::unsupported("bf16 weights: runtimes read f32 and f16"));
     }
-    let parts = Parts::find(source)?;
-    let kind = parts.encoder_config.kind();
-    if !kind.has_graph() {
-        let known = EncoderKind::ALL.iter().filter(|kind| kind.has_graph());
-        let known = known.map(|kind| kind.title()).collect::<Vec<_>>();
-        return Err(Error::unsupported(format!(
-            "the encoder is that of {} ({}); there are graphs of {}",
-            kind.title(),
-            kind.name(),
-            known.join(", ")
-        )));
+    // Said before an image encoder or a face parser is asked for, which somebody would have to fetch.
+    if let Some(kind) = Parts::published_kind(source)? {
+        check_kind(kind)?;
     }
+    let parts = Parts::find(source)?;
+    check_kind(parts.encoder_config.kind())?;
     parts.check_widths()?;
     parts.check_written()?;
     let files = OnnxFiles::of(output);
@@ -145,6 +139,21 @@ fn write(
         bytes,
         has_data,
     })
+}
+
+/// Refuses encoders whose graph is not written.
+fn check_kind(kind: EncoderKind) -> Result<()> {
+    if kind.has_graph() {
+        return Ok(());
+    }
+    let known = EncoderKind::ALL.iter().filter(|kind| kind.has_graph());
+    let known = known.map(|kind| kind.title()).collect::<Vec<_>>();
+    Err(Error::unsupported(format!(
+        "the encoder is that of {} ({}); there are graphs of {}",
+        kind.title(),
+        kind.name(),
+        known.join(", ")
+    )))
 }
 
 /// The graph, without its weights: they are read when it is written.

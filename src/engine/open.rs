@@ -11,7 +11,7 @@ use super::variant;
 use super::{AdapterSource, Engine, EngineInfo, Inner};
 use crate::adapter::AdapterLayout;
 use crate::checkpoint::{recognise, Checkpoint, CheckpointKind, Content, Model, Role, Source, FINGERPRINT_KEY};
-use crate::encoder::{Encoder, EncoderConfig, EncoderInput};
+use crate::encoder::{Encoder, EncoderConfig, EncoderInput, EncoderKind};
 use crate::error::{Error, Result};
 use crate::face::parsing::{FaceParser, ParserConfig};
 use crate::face::{CropMode, FaceDetector};
@@ -59,6 +59,17 @@ impl Parts {
     /// Finds the parts that an engine opened with `options` would use, without reading their tensors.
     pub(crate) fn find(options: &EngineOptions) -> Result<Self> {
         Self::of(&read(&options.checkpoint, &options.limits)?, options)
+    }
+
+    /// The kind of the identity encoder in a published adapter, which is known before its image encoder is found;
+    /// `None` for every other checkpoint.
+    pub(crate) fn published_kind(options: &EngineOptions) -> Result<Option<EncoderKind>> {
+        Ok(match recognise(&read(&options.checkpoint, &options.limits)?)? {
+            CheckpointKind::IpAdapter { projection, .. } | CheckpointKind::XlabsFlux { projection, .. } => {
+                Some(projection.kind())
+            }
+            _ => None,
+        })
     }
 
     fn of(checkpoint: &Checkpoint, options: &EngineOptions) -> Result<Self> {

@@ -51,6 +51,15 @@ namespace OmniID
         public bool Unchecked;
 
         /// <summary>
+        /// Which part of the work this call does, from 0, where threads of the host share one call: each makes the same
+        /// call with a part of its own.
+        /// </summary>
+        public int Part;
+
+        /// <summary>In how many parts the work is done; 0 and 1 are the whole.</summary>
+        public int PartCount;
+
+        /// <summary>
         /// The CUDA stream of query and output: 1 is the legacy default stream, 2 the per-thread default stream, -1
         /// waits until the work is done; otherwise the stream's handle. Ignored on the CPU.
         /// </summary>
@@ -153,6 +162,8 @@ namespace OmniID
             native.LatentHeight = Convert.ToUInt32(call.LatentHeight);
             native.LatentWidth = Convert.ToUInt32(call.LatentWidth);
             native.Stream = call.Stream;
+            native.Part = Convert.ToUInt32(call.Part);
+            native.PartCount = Convert.ToUInt32(call.PartCount);
             native.RoleCount = (UIntPtr)roles.Length;
             using (Lease lease = Use())
             {

@@ -292,6 +292,8 @@ namespace OmniID
     /// <summary>What inputs are filled for.</summary>
     public struct GraphCall
     {
+        private float? scale;
+
         /// <summary>A call at a scale.</summary>
         public GraphCall(float scale)
         {
@@ -299,8 +301,14 @@ namespace OmniID
             Scale = scale;
         }
 
-        /// <summary>Multiplies every identity's scale; at 0 the graph gives what it gives without one.</summary>
-        public float Scale;
+        /// <summary>
+        /// Multiplies every identity's scale; at 0 the graph gives what it gives without one. Default: 1.
+        /// </summary>
+        public float Scale
+        {
+            get => scale ?? 1f;
+            set => scale = value;
+        }
 
         /// <summary>Noise level of the step. Needed by identities that are limited to a range of it.</summary>
         public double? Sigma;

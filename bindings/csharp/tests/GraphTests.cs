@@ -52,6 +52,7 @@ namespace OmniID.Tests
             using (Conditioning conditioning = engine.Condition(identity, 0.8f))
             using (Graph graph = Parse(Manifest))
             {
+                Check.Equal(1f, new GraphCall { Fraction = 0.5 }.Scale, "scale that nobody has set");
                 var call = new GraphCall(0.5f);
                 var memory = graph.Inputs.ToDictionary(input => input.Name, input =>
                     new float[graph.Shape(conditioning, input, call, Roles).ByteSize / sizeof(float)]);

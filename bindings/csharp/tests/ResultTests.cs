@@ -112,6 +112,12 @@ namespace OmniID.Tests
                     conditioning.Inject(new InjectCall(layer) { Scale = 0.5f }, Inputs.Floats($"query-{layer}.bin"),
                         output, 24, new[] { Role.Unconditional, Role.Conditional });
                     Check.SameBits(Inputs.Floats($"after-{layer}.bin"), output, "output of layer " + layer);
+                    float[] shared = Inputs.Floats($"before-{layer}.bin");
+                    for (int part = 0; part < 3; part++)
+                        conditioning.Inject(new InjectCall(layer) { Scale = 0.5f, Part = part, PartCount = 3 },
+                            Inputs.Floats($"query-{layer}.bin"), shared, 24,
+                            new[] { Role.Unconditional, Role.Conditional });
+                    Check.SameBits(output, shared, "output of layer " + layer + " in parts");
                     Check.Equal(layer, conditioning.FindLayer(conditioning.Layers[layer].Name), "index of the layer");
                 }
                 Check.True(conditioning.ByteSize > 0, "keys and values occupy nothing");

@@ -217,6 +217,18 @@ def test_no_face_gives_numbers(tmp_path):
     assert np.isfinite(graph.tokens(embeddings=[np.zeros(512, np.float32)])).all()
 
 
+def test_kinds_without_a_graph_are_refused_before_other_files_are_asked_for(tmp_path):
+    for module in ("torch", "diffusers", "safetensors"):
+        pytest.importorskip(module)
+    import test_sd3
+    from safetensors.torch import save_file
+
+    path = tmp_path / "ip-adapter.safetensors"
+    groups = test_sd3.adapter().items()
+    save_file({f"{group}.{name}": tensor for group, tensors in groups for name, tensor in tensors.items()}, path)
+    convert(path, tmp_path / "a.onnx", fails="the encoder is that of InstantX SD3.5")
+
+
 def test_errors_leave_nothing(tmp_path, model_path):
     convert(model_path, tmp_path / "nowhere" / "a.onnx", fails="nowhere")
     convert(model_path, tmp_path / "a.onnx", "--dtype", "bf16", fails="bf16")
