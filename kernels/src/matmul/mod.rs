@@ -8,6 +8,7 @@ mod epilogue;
 mod gradient;
 mod left;
 mod linear;
+mod matrix_tile;
 #[cfg(feature = "gradients")]
 mod packing;
 mod plan;

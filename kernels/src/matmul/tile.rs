@@ -1,5 +1,6 @@
 //! The register tile that every matrix product here is made of.
 
+use super::matrix_tile::matrix_tile;
 use crate::simd::Lanes;
 
 /// Rows that the left operand is blocked by. Its blocks always have this many rows in memory.
@@ -29,6 +30,18 @@ pub(crate) trait Factor<L: Lanes>: Copy {
     /// # Safety
     /// `right` comes from [`vector`](Self::vector); `L`'s instructions exist.
     unsafe fn multiply_add(self, right: Self::Vector, sum: L::V) -> L::V;
+
+    /// Whether [`multiply_add_matrix`](Self::multiply_add_matrix) exists.
+    const MATRIX: bool = false;
+
+    /// `sum + rows · columns` for two rows and two columns of two words each.
+    ///
+    /// # Safety
+    /// `L`'s instructions exist.
+    #[inline(always)]
+    unsafe fn multiply_add_matrix(_rows: L::V, _columns: L::V, sum: L::V) -> L::V {
+        sum
+    }
 }
 
 impl<L: Lanes> Factor<L> for f32 {
@@ -61,6 +74,14 @@ impl<L: Lanes> Factor<L> for u32 {
         // SAFETY: the caller vouches for the memory and the instructions.
         unsafe { L::dot_bf16(sum, self, right) }
     }
+
+    const MATRIX: bool = L::MATRIX_PRODUCTS;
+
+    #[inline(always)]
+    unsafe fn multiply_add_matrix(rows: L::V, columns: L::V, sum: L::V) -> L::V {
+        // SAFETY: the caller vouches for the instructions.
+        unsafe { L::matrix_bf16(sum, rows, columns) }
+    }
 }
 
 /// Four bytes. The accumulators hold 32-bit integers, which start as zero too.
@@ -80,6 +101,14 @@ impl<L: Lanes> Factor<L> for Quad {
     unsafe fn multiply_add(self, right: *const u32, sum: L::V) -> L::V {
         // SAFETY: the caller vouches for the memory and the instructions.
         unsafe { L::dot_bytes(sum, self.0, right) }
+    }
+
+    const MATRIX: bool = L::MATRIX_PRODUCTS;
+
+    #[inline(always)]
+    unsafe fn multiply_add_matrix(rows: L::V, columns: L::V, sum: L::V) -> L::V {
+        // SAFETY: the caller vouches for the instructions.
+        unsafe { L::matrix_bytes(sum, rows, columns) }
     }
 }
 
@@ -119,10 +148,11 @@ unsafe fn tile<L: Lanes, F: Factor<L>, const R: usize, const N: usize, const ROW
     }
 }
 
-/// Whether the accumulators of an `rows` by `n` tile, `n` operands and one broadcast value fit in registers.
+/// Whether the accumulators of an `rows` by `n` tile, `n` operands and one broadcast value fit in registers. Products of
+/// small matrices hold two steps of the right operand, as they come and sorted.
 #[inline(always)]
-const fn fits<L: Lanes>(rows: usize, n: usize) -> bool {
-    rows * n + n < L::REGISTERS
+fn fits<L: Lanes, F: Factor<L>>(rows: usize, n: usize) -> bool {
+    rows * n + if F::MATRIX { 4 * n } else { n } < L::REGISTERS
 }
 
 /// `c = a · b` or `c += a · b` for `rows` rows by `N` vectors; `a` in rows of [`STRIDE`], see [`tile`].
@@ -200,14 +230,15 @@ unsafe fn tiles<L: Lanes, F: Factor<L>, const N: usize, const ROW: usize>(
 ) {
     // The conditions on `fits` are constants: tiles that spill registers are not even compiled.
     macro_rules! tile_of {
-        ($rows:literal, $a:expr, $c:expr) => {
-            put::<L, $rows, N>(
-                tile::<L, F, $rows, N, ROW>(depth, $a, a_step, b, b_stride),
-                $c,
-                c_stride,
-                accumulate,
-            )
-        };
+        ($rows:literal, $a:expr, $c:expr) => {{
+            // The steps of a row that lies in one piece follow each other.
+            let sums = if F::MATRIX && ROW > 1 && $rows % 2 == 0 {
+                matrix_tile::<L, F, $rows, N, ROW>(depth, $a, b, b_stride)
+            } else {
+                tile::<L, F, $rows, N, ROW>(depth, $a, a_step, b, b_stride)
+            };
+            put::<L, $rows, N>(sums, $c, c_stride, accumulate)
+        }};
     }
     // SAFETY: the caller vouches for the memory and the instructions; tiles stay inside `rows`.
     unsafe {
@@ -216,13 +247,13 @@ unsafe fn tiles<L: Lanes, F: Factor<L>, const N: usize, const ROW: usize>(
             let left = rows - row;
             let a = a.add(row * ROW);
             let c = c.add(row * c_stride);
-            if fits::<L>(12, N) && left >= 12 {
+            if fits::<L, F>(12, N) && left >= 12 {
                 tile_of!(12, a, c);
                 row += 12;
-            } else if fits::<L>(8, N) && left >= 8 {
+            } else if fits::<L, F>(8, N) && left >= 8 {
                 tile_of!(8, a, c);
                 row += 8;
-            } else if fits::<L>(6, N) && left >= 6 {
+            } else if fits::<L, F>(6, N) && left >= 6 {
                 tile_of!(6, a, c);
                 row += 6;
             } else if left >= 4 {

@@ -128,6 +128,43 @@ pub(crate) trait Lanes: Copy + 'static {
             Self::load(floats.as_ptr())
         }
     }
+
+    /// Whether two rows of two words each are multiplied by two columns in one instruction: words of bf16 pairs where
+    /// [`DOT_BF16`](Self::DOT_BF16) holds, and of four bytes. Only vectors of four lanes have it, and only with it are
+    /// the following functions called.
+    const MATRIX_PRODUCTS: bool = false;
+
+    /// Two words at `first`, then two at `second`.
+    #[inline(always)]
+    unsafe fn two_rows(_first: *const u32, _second: *const u32) -> Self::V {
+        // SAFETY: the caller vouches for the instructions.
+        unsafe { Self::splat(0.0) }
+    }
+
+    /// The lanes of `a` and `b` in turn: those of the lower halves, those of the upper halves.
+    #[inline(always)]
+    unsafe fn in_turn(a: Self::V, b: Self::V) -> (Self::V, Self::V) {
+        (a, b)
+    }
+
+    /// The lower halves of `a` and `b`, then the upper halves.
+    #[inline(always)]
+    unsafe fn halves(a: Self::V, b: Self::V) -> (Self::V, Self::V) {
+        (a, b)
+    }
+
+    /// `acc + rows · columns` on words of bf16 pairs, the same as [`dot_bf16`](Self::dot_bf16) word after word. The
+    /// lanes of the result are row 0 with column 0, row 0 with column 1, row 1 with column 0, row 1 with column 1.
+    #[inline(always)]
+    unsafe fn matrix_bf16(acc: Self::V, _rows: Self::V, _columns: Self::V) -> Self::V {
+        acc
+    }
+
+    /// [`matrix_bf16`](Self::matrix_bf16) on words of bytes, as [`dot_bytes`](Self::dot_bytes) multiplies them.
+    #[inline(always)]
+    unsafe fn matrix_bytes(acc: Self::V, _rows: Self::V, _columns: Self::V) -> Self::V {
+        acc
+    }
 }
 
 /// Lanes of the widest vector.

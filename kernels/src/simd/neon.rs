@@ -327,4 +327,63 @@ impl<const LEVEL: u8> Lanes for Neon<LEVEL> {
         // SAFETY: as above.
         unsafe { vcvtq_f32_s32(vreinterpretq_s32_f32(v)) }
     }
+    const MATRIX_PRODUCTS: bool = LEVEL >= BF16;
+
+    #[inline(always)]
+    unsafe fn two_rows(first: *const u32, second: *const u32) -> Self::V {
+        // SAFETY: as above.
+        unsafe { vreinterpretq_f32_u32(vcombine_u32(vld1_u32(first), vld1_u32(second))) }
+    }
+    #[inline(always)]
+    unsafe fn in_turn(a: Self::V, b: Self::V) -> (Self::V, Self::V) {
+        // SAFETY: as above.
+        unsafe { (vzip1q_f32(a, b), vzip2q_f32(a, b)) }
+    }
+    #[inline(always)]
+    unsafe fn halves(a: Self::V, b: Self::V) -> (Self::V, Self::V) {
+        // SAFETY: as above.
+        unsafe {
+            let (a, b) = (vreinterpretq_f64_f32(a), vreinterpretq_f64_f32(b));
+            (
+                vreinterpretq_f32_f64(vzip1q_f64(a, b)),
+                vreinterpretq_f32_f64(vzip2q_f64(a, b)),
+            )
+        }
+    }
+    #[inline(always)]
+    unsafe fn matrix_bf16(acc: Self::V, rows: Self::V, columns: Self::V) -> Self::V {
+        if LEVEL < BF16 {
+            return acc;
+        }
+        // SAFETY: as above.
+        unsafe {
+            let mut sum = acc;
+            asm!(
+                "bfmmla {sum:v}.4s, {rows:v}.8h, {columns:v}.8h",
+                sum = inlateout(vreg) sum,
+                rows = in(vreg) rows,
+                columns = in(vreg) columns,
+                options(pure, nomem, nostack, preserves_flags)
+            );
+            sum
+        }
+    }
+    #[inline(always)]
+    unsafe fn matrix_bytes(acc: Self::V, rows: Self::V, columns: Self::V) -> Self::V {
+        if LEVEL < BF16 {
+            return acc;
+        }
+        // SAFETY: as above.
+        unsafe {
+            let mut sum = acc;
+            asm!(
+                "smmla {sum:v}.4s, {rows:v}.16b, {columns:v}.16b",
+                sum = inlateout(vreg) sum,
+                rows = in(vreg) rows,
+                columns = in(vreg) columns,
+                options(pure, nomem, nostack, preserves_flags)
+            );
+            sum
+        }
+    }
 }

@@ -101,6 +101,32 @@ fn bf16_dot_products_equal_products_of_rounded_inputs() {
     }
 }
 
+/// Several rows at once are computed by other instructions than one, where the processor multiplies small matrices.
+#[test]
+fn a_row_does_not_depend_on_the_others() {
+    let mut random = StdRng::seed_from_u64(6);
+    let (rows, outputs, inputs) = (23, 70, 1301);
+    let pool = ThreadPool::new(1);
+    let input: Vec<f32> = values(&mut random, rows * inputs);
+    let weight: Vec<f32> = values(&mut random, outputs * inputs);
+    for element in [Element::F32, Element::F16, Element::BF16] {
+        let packed = PackedMatrix::pack(&weight, outputs, inputs, element).unwrap();
+        for isa in Isa::available() {
+            isa.with(|| {
+                let mut together = vec![0.0; rows * outputs];
+                packed
+                    .forward(&pool, &input, &mut together, Epilogue::default())
+                    .unwrap();
+                for (row, expected) in input.chunks(inputs).zip(together.chunks(outputs)) {
+                    let mut alone = vec![0.0; outputs];
+                    packed.forward(&pool, row, &mut alone, Epilogue::default()).unwrap();
+                    assert_eq!(alone, expected, "{isa:?} {element:?}");
+                }
+            });
+        }
+    }
+}
+
 #[test]
 fn epilogues_do_what_they_say() {
     let mut random = StdRng::seed_from_u64(22);
