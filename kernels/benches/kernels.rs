@@ -6,8 +6,9 @@
 mod peak;
 
 use criterion::{criterion_group, criterion_main, BenchmarkId, Criterion, Throughput};
+use half::{bf16, f16};
 use omniid_kernels::{
-    attention, Activation, AttentionInput, Element, Epilogue, KeyValue, OutputMode, PackedMatrix, TensorView,
+    attention, Activation, AttentionInput, Element, Epilogue, KeyValue, OutputMode, PackedMatrix, Scalar, TensorView,
     TensorViewMut, ThreadPool,
 };
 use peak::{operations, peak};
@@ -33,8 +34,14 @@ fn arithmetic_peak(c: &mut Criterion) {
 }
 
 fn attention_layers(c: &mut Criterion) {
+    attention_of::<f32>(c, "f32");
+    attention_of::<f16>(c, "f16");
+    attention_of::<bf16>(c, "bf16");
+}
+
+fn attention_of<T: Scalar>(c: &mut Criterion, element: &str) {
     const TOKENS: usize = 256;
-    let mut group = c.benchmark_group("attention");
+    let mut group = c.benchmark_group(format!("attention {element}"));
     for [batch, rows, heads, dim] in [
         [2, 4096, 8, 40],
         [2, 1024, 8, 80],
@@ -42,10 +49,11 @@ fn attention_layers(c: &mut Criterion) {
         [2, 4096, 10, 64],
         [2, 1024, 20, 64],
     ] {
+        let narrow = |values: Vec<f32>| -> Vec<T> { values.into_iter().map(T::narrow).collect() };
         let shape = [batch, rows, heads, dim];
-        let query = values(shape.iter().product());
-        let tokens = values(TOKENS * heads * dim);
-        let mut output = vec![0.0_f32; query.len()];
+        let query = narrow(values(shape.iter().product()));
+        let tokens = narrow(values(TOKENS * heads * dim));
+        let mut output = vec![T::narrow(0.0); query.len()];
         let keys = TensorView::contiguous(&tokens, [1, TOKENS, heads, dim]).unwrap();
         let set = [KeyValue { keys, values: keys }];
         let query = TensorView::contiguous(&query, shape).unwrap();

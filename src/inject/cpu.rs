@@ -11,7 +11,7 @@ use std::ops::Range;
 const USUAL_BATCH: usize = 64;
 
 /// Rows that the kernel works on at once.
-const ROWS_AT_ONCE: usize = 12;
+const ROWS_AT_ONCE: usize = 32;
 
 pub(super) fn inject(conditioning: &Conditioning, mut call: InjectCall<'_>) -> Result<()> {
     let [batch, rows, ..] = call.query.shape();

@@ -1,18 +1,22 @@
 //! The attention of some query rows of one head: packing, scores, softmax, values, output.
 
 use super::rows::Rows;
-use super::softmax::{powers, softmax};
-use crate::matmul::{product, COLUMNS, DEPTH, ROWS, STRIDE};
-use crate::simd::{load_element, load_one, store_element, store_one, Kernel, Lanes};
+use super::softmax::{correction, powers};
+use super::tile::{product, tile_rows, Step, Take, MOST_ROWS, PADDING, VECTORS};
+use crate::element::Element;
+#[cfg(feature = "gradients")]
+use crate::matmul::COLUMNS;
+use crate::matmul::DEPTH;
+use crate::simd::{Kernel, Lanes};
 
-/// The largest head dimension: one pass of the score product.
+/// The largest head dimension.
 pub(crate) const MAX_HEAD_DIM: usize = DEPTH;
 
-/// Query rows that share one walk over the blocks of tokens.
-const GROUP: usize = 8 * ROWS;
+/// Query rows that share one walk over the blocks of tokens: their sums stay in the second cache.
+const GROUP: usize = 4 * MOST_ROWS;
 
-/// Width to which rows of values and outputs are padded: the widest vector.
-const PADDING: usize = 16;
+/// Most tokens of a block: the scores of its query rows fit into the first cache.
+const MOST_TOKENS: usize = 256;
 
 /// What happens to the output rows.
 #[derive(Clone, Copy)]
@@ -63,38 +67,79 @@ pub(super) fn padded(dim: usize) -> usize {
     dim.next_multiple_of(PADDING)
 }
 
-/// Tokens per block, as even as whole panels allow, at most [`DEPTH`].
+/// Tokens per block of the gradient, as even as whole panels allow, at most [`DEPTH`].
+#[cfg(feature = "gradients")]
 pub(super) fn block_len(tokens: usize) -> usize {
     let blocks = tokens.div_ceil(DEPTH).max(1);
     tokens.div_ceil(blocks).next_multiple_of(COLUMNS)
 }
 
+/// Tokens per block, as even as pairs allow, at most [`MOST_TOKENS`].
+fn token_block(tokens: usize) -> usize {
+    let blocks = tokens.div_ceil(MOST_TOKENS).max(1);
+    tokens.div_ceil(blocks).next_multiple_of(2)
+}
+
+/// Places in the working memory, which are those of the widest vectors.
+struct Plan {
+    block: usize,
+    dim: usize,
+    group: usize,
+}
+
+impl Plan {
+    fn new(tokens: usize, head_dim: usize) -> Self {
+        let block = token_block(tokens);
+        Self {
+            block,
+            dim: padded(head_dim),
+            group: if tokens <= block { MOST_ROWS } else { GROUP },
+        }
+    }
+
+    /// The last tile of the keys may be incomplete, and whole vectors are written from every step on.
+    fn keys(&self) -> usize {
+        (self.block + PADDING) * self.dim + PADDING * PADDING
+    }
+
+    /// Each tile is followed by what the last vector writes beyond it.
+    fn values(&self) -> usize {
+        (self.dim + PADDING) * (self.block + PADDING)
+    }
+
+    fn len(&self) -> usize {
+        let rows = (MOST_ROWS + 1) * (self.dim + PADDING);
+        let lanes = self.dim * MOST_ROWS + self.block * MOST_ROWS;
+        rows + lanes + self.keys() + self.values() + self.group * self.dim + 4 * self.group
+    }
+}
+
 /// Values of working memory for a head.
 pub(super) fn scratch_len(tokens: usize, head_dim: usize) -> usize {
-    let block = block_len(tokens);
-    let dim = padded(head_dim);
-    2 * ROWS * STRIDE + block * dim + block * dim + GROUP * dim + 4 * GROUP
+    Plan::new(tokens, head_dim).len()
 }
 
 /// Pointers into the working memory.
 pub(super) struct Scratch {
-    /// `[ROWS][STRIDE]` scaled queries
+    /// `[row][padded head_dim]`: rows in the host's order, before or after they are transposed.
+    pub(super) rows: *mut f32,
+    /// `[step][VECTORS · WIDTH]` queries, steps of [`Step`] for all of these
     query: *mut f32,
-    /// `[ROWS][STRIDE]` scores, then probabilities
+    /// `[token][VECTORS · WIDTH]` scores, then probabilities
     scores: *mut f32,
-    /// `[panel][head_dim][COLUMNS]`
+    /// `[tile][step][tile_rows]`
     keys: *mut f32,
-    /// `[token][padded head_dim]`
+    /// `[tile][step][tile_rows]`, steps along the tokens
     values: *mut f32,
-    /// `[GROUP][padded head_dim]` sums of the values
-    pub(super) sums: *mut f32,
-    /// `[GROUP]` greatest score so far
+    /// `[block of rows][head_dim][VECTORS · WIDTH]` sums of the values
+    sums: *mut f32,
+    /// `[row of the group]` greatest score so far
     greatest: *mut f32,
-    /// `[GROUP]` sum of the exponentials
+    /// `[row of the group]` sum of the exponentials
     pub(super) total: *mut f32,
-    /// `[GROUP]` sum of the exponentials without the factor on the scores
+    /// `[row of the group]` sum of the exponentials without the factor on the scores
     pub(super) plain_total: *mut f32,
-    /// `[GROUP]` the leading tokens' part of it
+    /// `[row of the group]` the leading tokens' part of it
     pub(super) leading: *mut f32,
 }
 
@@ -103,41 +148,60 @@ impl Kernel for Block<'_> {
 
     #[inline(always)]
     unsafe fn run<L: Lanes>(self) {
+        // Pairs are multiplied as they are: the factor is applied to the scores, whose greatest one must stay that.
+        let brain = [&self.query, &self.keys, &self.values].map(|rows| rows.element == Element::BF16);
         // SAFETY: the creator of the block vouches for all rows and for the working memory.
         unsafe {
-            let dim = padded(self.head_dim);
-            let block = block_len(self.tokens);
-            let scores = self.scratch.add(ROWS * STRIDE);
-            let keys = scores.add(ROWS * STRIDE);
-            let values = keys.add(block * dim);
-            let sums = values.add(block * dim);
-            let greatest = sums.add(GROUP * dim);
-            let total = greatest.add(GROUP);
+            if L::DOT_BF16 && brain == [true; 3] && self.scale >= 0.0 {
+                self.attend::<L, u32>();
+            } else {
+                self.attend::<L, f32>();
+            }
+        }
+    }
+}
+
+impl Block<'_> {
+    #[inline(always)]
+    unsafe fn attend<L: Lanes, F: Step<L>>(&self) {
+        let plan = Plan::new(self.tokens, self.head_dim);
+        // SAFETY: the creator of the block vouches for all rows and for the working memory, whose parts these are.
+        unsafe {
+            let mut next = self.scratch;
+            let mut take = |len: usize| {
+                let part = next;
+                next = next.add(len);
+                part
+            };
+            // What is read and written in whole vectors of 64 bytes comes first.
             let scratch = Scratch {
-                query: self.scratch,
-                scores,
-                keys,
-                values,
-                sums,
-                greatest,
-                total,
-                plain_total: total.add(GROUP),
-                leading: total.add(2 * GROUP),
+                query: take(plan.dim * MOST_ROWS),
+                scores: take(plan.block * MOST_ROWS),
+                sums: take(plan.group * plan.dim),
+                greatest: take(plan.group),
+                total: take(plan.group),
+                plain_total: take(plan.group),
+                leading: take(plan.group),
+                rows: take((MOST_ROWS + 1) * (plan.dim + PADDING)),
+                keys: take(plan.keys()),
+                values: take(plan.values()),
             };
             if let Write::Keep(keep) = self.write {
-                for d in 0..2 * dim {
+                for d in 0..2 * plan.dim {
                     *keep.sums.add(d) = 0.0;
                 }
             }
-            let single = self.tokens <= block;
+            let lanes = VECTORS * L::WIDTH;
+            let single = self.tokens <= plan.block;
+            let most = if single { lanes } else { GROUP };
             if single {
-                self.pack::<L>(&scratch, 0, self.tokens);
+                self.pack::<L, F>(&scratch, 0, self.tokens);
             }
             let mut rows = [0_usize; GROUP];
             let mut next = self.first;
             loop {
                 let mut count = 0;
-                while next < self.last && count < GROUP {
+                while next < self.last && count < most {
                     rows[count] = next;
                     count += usize::from(self.weight(next) != 0.0);
                     next += 1;
@@ -147,31 +211,38 @@ impl Kernel for Block<'_> {
                 }
                 let mut start = 0;
                 while start < self.tokens {
-                    let len = block.min(self.tokens - start);
+                    let len = plan.block.min(self.tokens - start);
                     if !single {
-                        self.pack::<L>(&scratch, start, len);
+                        self.pack::<L, F>(&scratch, start, len);
                     }
                     let mut row = 0;
                     while row < count {
-                        let n = ROWS.min(count - row);
-                        self.attend::<L>(&scratch, &rows[row..row + n], row, len, start == 0);
+                        let n = lanes.min(count - row);
+                        let part = Part {
+                            index: row,
+                            len,
+                            first: start == 0,
+                            ahead: if single { next } else { self.last },
+                        };
+                        if n <= L::WIDTH {
+                            self.add_tokens::<L, F, 1>(&scratch, &rows[row..row + n], part);
+                        } else {
+                            self.add_tokens::<L, F, 2>(&scratch, &rows[row..row + n], part);
+                        }
                         row += n;
                     }
                     start += len;
                 }
-                if let Write::Keep(keep) = self.write {
-                    self.keep::<L>(&scratch, &rows[..count], keep);
-                    continue;
-                }
-                for (index, &row) in rows[..count].iter().enumerate() {
-                    self.finish::<L>(scratch.sums.add(index * dim), *scratch.total.add(index), row);
+                let mut row = 0;
+                while row < count {
+                    let n = lanes.min(count - row);
+                    self.finish::<L>(&scratch, &rows[row..row + n], row);
+                    row += n;
                 }
             }
         }
     }
-}
 
-impl Block<'_> {
     /// The factor of a row's attention.
     #[inline(always)]
     fn weight(&self, row: usize) -> f32 {
@@ -188,198 +259,311 @@ impl Block<'_> {
         }
     }
 
-    /// The greatest score before the first token: that of zero tokens is 0.
-    #[inline(always)]
-    fn start(&self) -> Option<f32> {
-        (self.zero_tokens > 0.0).then_some(0.0)
-    }
-
     /// Brings tokens `start..start + len` into the layout of the products.
     #[inline(always)]
-    unsafe fn pack<L: Lanes>(&self, scratch: &Scratch, start: usize, len: usize) {
-        let dim = padded(self.head_dim);
-        // SAFETY: the tokens exist; the working memory holds whole panels of a block.
+    unsafe fn pack<L: Lanes, F: Step<L>>(&self, scratch: &Scratch, start: usize, len: usize) {
+        let tile = tile_rows::<L>();
+        let steps = self.head_dim.div_ceil(F::VALUES);
+        let stride = padded(steps);
+        // SAFETY: the tokens exist; the working memory holds whole tiles and a vector behind them. What a vector
+        // writes behind its step is written again by a later step.
         unsafe {
-            for t in 0..len.next_multiple_of(COLUMNS) {
-                let to = scratch.keys.add((t / COLUMNS) * self.head_dim * COLUMNS + t % COLUMNS);
-                if t < len {
-                    // The score rows are free while keys are packed.
-                    self.keys.read::<L>(start + t, self.head_dim, scratch.scores);
-                    for d in 0..self.head_dim {
-                        *to.add(d * COLUMNS) = *scratch.scores.add(d);
-                    }
-                } else {
-                    for d in 0..self.head_dim {
-                        *to.add(d * COLUMNS) = 0.0;
-                    }
+            let (rows, keys) = (scratch.rows.cast::<F>(), scratch.keys.cast::<F>());
+            let mut t = 0;
+            while t < len {
+                let count = tile.min(len - t);
+                for r in 0..count {
+                    F::read(&self.keys, start + t + r, self.head_dim, rows.add(r * stride));
                 }
+                let to = keys.add(t * steps);
+                let mut r = 0;
+                while r < count {
+                    let mut step = 0;
+                    while step < steps {
+                        let from = rows.add(r * stride + step);
+                        L::transpose(from.cast(), stride, to.add(step * tile + r).cast(), tile);
+                        step += L::WIDTH;
+                    }
+                    r += L::WIDTH;
+                }
+                t += count;
             }
-            for t in 0..len {
-                let to = scratch.values.add(t * dim);
-                self.values.read::<L>(start + t, self.head_dim, to);
-                for d in self.head_dim..dim {
-                    *to.add(d) = 0.0;
+            let (dim, tile_len) = (padded(self.head_dim), Self::value_tile::<L, F>(len));
+            let values = scratch.values.cast::<F>();
+            let (low, high) = (scratch.rows, scratch.rows.add(dim + PADDING));
+            let mut step = 0;
+            while step * F::VALUES < len {
+                let t = start + step * F::VALUES;
+                self.values.read::<L>(t, self.head_dim, low);
+                if F::VALUES == 2 {
+                    if step * 2 + 1 < len {
+                        self.values.read::<L>(t + 1, self.head_dim, high);
+                    } else {
+                        high.write_bytes(0, dim);
+                    }
                 }
+                // Tiles are wider than a vector or as wide as one or less.
+                let mut to = values.add(step * tile);
+                let mut d = 0;
+                while d < self.head_dim {
+                    let mut r = 0;
+                    while r < tile {
+                        F::join(low.add(d + r), high.add(d + r), to.add(r));
+                        r += L::WIDTH;
+                    }
+                    d += tile;
+                    to = to.add(tile_len);
+                }
+                step += 1;
             }
         }
     }
 
-    /// Adds a block of `len` tokens to the state of up to [`ROWS`] rows; `index` is the first row's place.
+    /// Steps from tile to tile of the values of `len` tokens.
     #[inline(always)]
-    unsafe fn attend<L: Lanes>(&self, scratch: &Scratch, rows: &[usize], index: usize, len: usize, first: bool) {
+    fn value_tile<L: Lanes, F: Step<L>>(len: usize) -> usize {
+        len.div_ceil(F::VALUES) * tile_rows::<L>() + L::WIDTH
+    }
+
+    /// Reads query rows as lanes, times `factor`.
+    #[inline(always)]
+    unsafe fn read_query<L: Lanes, F: Step<L>>(&self, scratch: &Scratch, rows: &[usize], factor: f32) {
+        let lanes = VECTORS * L::WIDTH;
+        let steps = self.head_dim.div_ceil(F::VALUES);
+        let stride = padded(steps);
+        // SAFETY: the rows exist; all offsets stay inside the working memory. The lanes of missing rows hold what was
+        // there before.
+        unsafe {
+            let from = scratch.rows.cast::<F>();
+            let to = scratch.query.cast::<F>();
+            for (r, &row) in rows.iter().enumerate() {
+                F::read(&self.query, row, self.head_dim, from.add(r * stride));
+            }
+            let mut r = 0;
+            while r < rows.len() {
+                let mut step = 0;
+                while step < steps {
+                    let to = to.add(step * lanes + r);
+                    L::transpose(from.add(r * stride + step).cast(), stride, to.cast(), lanes);
+                    if F::SCALES_QUERY {
+                        let factors = L::splat(factor);
+                        for s in 0..L::WIDTH {
+                            let to = to.add(s * lanes).cast::<f32>();
+                            L::store(to, L::mul(L::load(to), factors));
+                        }
+                    }
+                    step += L::WIDTH;
+                }
+                r += L::WIDTH;
+            }
+        }
+    }
+
+    /// Adds a block of tokens to the state of up to [`VECTORS`] vectors of rows.
+    #[inline(always)]
+    unsafe fn add_tokens<L: Lanes, F: Step<L>, const N: usize>(&self, scratch: &Scratch, rows: &[usize], part: Part) {
+        // exp(x) = 2^(x · log2 e)
+        let factor = self.scale * std::f32::consts::LOG2_E;
+        let (on_query, on_scores) = if F::SCALES_QUERY { (factor, 1.0) } else { (1.0, factor) };
+        let Part { index, len, first, .. } = part;
         let dim = padded(self.head_dim);
         // SAFETY: rows and tokens exist; all offsets stay inside the working memory.
         unsafe {
-            // exp(x) = 2^(x · log2 e), with the factor already on the query.
-            let scale = L::splat(self.scale * std::f32::consts::LOG2_E);
-            for (r, &row) in rows.iter().enumerate() {
-                let to = scratch.query.add(r * STRIDE);
-                self.query.read::<L>(row, self.head_dim, to);
-                let mut d = 0;
-                // Rows are STRIDE long, so whole vectors may be scaled.
-                while d < self.head_dim {
-                    L::store(to.add(d), L::mul(L::load(to.add(d)), scale));
-                    d += L::WIDTH;
+            self.read_query::<L, F>(scratch, rows, on_query);
+            let state = |values: *mut f32, n: usize| values.add(index + n * L::WIDTH);
+            // The score of a zero token is 0.
+            let start = if self.zero_tokens > 0.0 { 0.0 } else { f32::NEG_INFINITY };
+            let mut before = [L::splat(start); VECTORS];
+            if !first {
+                for (n, before) in before.iter_mut().enumerate().take(N) {
+                    *before = L::load(state(scratch.greatest, n));
                 }
             }
-            let mut t = 0;
-            while t < len {
-                let panel = scratch.keys.add((t / COLUMNS) * self.head_dim * COLUMNS + t % COLUMNS);
-                let to = scratch.scores.add(t);
-                product::<L, _, 2>(
-                    rows.len(),
-                    self.head_dim,
-                    scratch.query,
-                    panel,
-                    COLUMNS,
-                    to,
-                    STRIDE,
-                    false,
-                );
-                t += 2 * L::WIDTH;
-            }
-            for r in 0..rows.len() {
-                let state = index + r;
-                let (greatest, total) = (scratch.greatest.add(state), scratch.total.add(state));
-                let before = if first { self.start() } else { Some(*greatest) };
-                let scores = scratch.scores.add(r * STRIDE);
-                let leading = match self.write {
-                    Write::Keep(Keep { leading, .. }) => leading,
-                    _ => None,
-                };
-                // The queries are read; their row takes the scores that the softmax overwrites.
-                let plain = scratch.query.add(r * STRIDE);
-                if leading.is_some() {
-                    std::ptr::copy_nonoverlapping(scores, plain, len);
-                }
-                let (now, sum) = softmax::<L>(scores, len, before);
-                if let Some((count, _)) = leading {
-                    // Without the factor, scores lie further apart.
-                    let factor = 1.0 / self.scale;
-                    let sum = powers::<L>(plain, len, now, factor);
-                    let correction = before.map_or(0.0, |before| ((before - now) * factor).exp2());
-                    let (total, share) = (scratch.plain_total.add(state), scratch.leading.add(state));
+            let mut scores = Scores::<L> {
+                scores: scratch.scores,
+                greatest: before,
+                ahead: Ahead {
+                    query: &self.query,
+                    output: &self.output,
+                    next: part.ahead,
+                    last: self.last.min(part.ahead + VECTORS * L::WIDTH),
+                    dim: self.head_dim,
+                    // All rows of the next block within this product.
+                    step: (VECTORS * L::WIDTH * tile_rows::<L>()).div_ceil(len.max(1)),
+                },
+            };
+            let steps = self.head_dim.div_ceil(F::VALUES);
+            let (keys, query) = (scratch.keys.cast::<F>(), scratch.query.cast::<F>());
+            product::<L, F, _, N>(len, steps, keys, steps * tile_rows::<L>(), query, &mut scores);
+            let now = scores.greatest;
+            if let Write::Keep(Keep {
+                leading: Some((count, _)),
+                ..
+            }) = self.write
+            {
+                // Without the factor, scores lie further apart.
+                let factor = on_scores / self.scale;
+                for n in 0..N {
+                    let from = scratch.scores.add(n * L::WIDTH);
+                    let (total, share) = (state(scratch.plain_total, n), state(scratch.leading, n));
+                    let correction = correction::<L>(before[n], now[n], factor);
+                    let sum = powers::<L>(from, len, now[n], factor);
+                    let (old_total, old_share, own);
                     if first {
-                        *total = self.zero_tokens * correction + sum;
                         // The leading tokens are in the first block; zero tokens come after the last token.
                         let zeros = self.zero_tokens.min(count.saturating_sub(self.tokens) as f32);
-                        let own: f32 = (0..count.min(len)).map(|t| *plain.add(t)).sum();
-                        *share = zeros * correction + own;
+                        (old_total, old_share) = (L::splat(self.zero_tokens), L::splat(zeros));
+                        own = powers::<L>(from, count.min(len), now[n], factor);
                     } else {
-                        *total = *total * correction + sum;
-                        *share *= correction;
+                        (old_total, old_share) = (L::load(total), L::load(share));
+                        own = L::splat(0.0);
                     }
-                }
-                match before {
-                    None => *total = sum,
-                    Some(before) if first => *total = self.zero_tokens * (before - now).exp2() + sum,
-                    Some(before) => {
-                        // What was summed so far had another maximum.
-                        let correction = (before - now).exp2();
-                        *total = *total * correction + sum;
-                        let factor = L::splat(correction);
-                        let sums = scratch.sums.add(state * dim);
-                        let mut d = 0;
-                        while d < dim {
-                            L::store(sums.add(d), L::mul(L::load(sums.add(d)), factor));
-                            d += L::WIDTH;
-                        }
-                    }
-                }
-                *greatest = now;
-            }
-            let sums = scratch.sums.add(index * dim);
-            let rest = self.head_dim % L::WIDTH;
-            if rest != 0 && rest <= L::WIDTH / 2 {
-                self.weigh::<L::Narrow>(scratch, rows.len(), len, sums, !first);
-            } else {
-                self.weigh::<L>(scratch, rows.len(), len, sums, !first);
-            }
-        }
-    }
-
-    /// `sums (+)= probabilities · values`
-    #[inline(always)]
-    unsafe fn weigh<L: Lanes>(&self, scratch: &Scratch, rows: usize, len: usize, sums: *mut f32, add: bool) {
-        let dim = padded(self.head_dim);
-        let vectors = self.head_dim.div_ceil(L::WIDTH);
-        // Four rows of six vectors fill 32 registers, of three vectors 16.
-        let widest = if L::REGISTERS >= 32 { 6 } else { 3 };
-        let groups = vectors.div_ceil(widest);
-        let mut vector = 0;
-        for group in 0..groups {
-            let n = (vectors - vector).div_ceil(groups - group);
-            // SAFETY: the caller vouches for the working memory; the last vector ends inside the padding.
-            unsafe {
-                let (p, v, to) = (
-                    scratch.scores,
-                    scratch.values.add(vector * L::WIDTH),
-                    sums.add(vector * L::WIDTH),
-                );
-                match n {
-                    1 => product::<L, _, 1>(rows, len, p, v, dim, to, dim, add),
-                    2 => product::<L, _, 2>(rows, len, p, v, dim, to, dim, add),
-                    3 => product::<L, _, 3>(rows, len, p, v, dim, to, dim, add),
-                    4 => product::<L, _, 4>(rows, len, p, v, dim, to, dim, add),
-                    5 => product::<L, _, 5>(rows, len, p, v, dim, to, dim, add),
-                    _ => product::<L, _, 6>(rows, len, p, v, dim, to, dim, add),
+                    L::store(total, L::fma(old_total, correction, sum));
+                    L::store(share, L::fma(old_share, correction, own));
                 }
             }
-            vector += n;
-        }
-    }
-
-    /// Writes one output row from its sums.
-    #[inline(always)]
-    unsafe fn finish<L: Lanes>(&self, sums: *const f32, total: f32, row: usize) {
-        let factor = self.weight(row) / total;
-        let add = matches!(self.write, Write::Add { .. });
-        let to = self.output.at(row).cast_mut();
-        let (element, size) = (self.output.element, self.output.element.size());
-        // SAFETY: the row exists and is writable; `sums` has `head_dim` values.
-        unsafe {
-            let mut d = 0;
-            if self.output.column == 1 {
-                let factors = L::splat(factor);
-                while d + L::WIDTH <= self.head_dim {
-                    let to = to.add(d * size);
-                    let value = L::load(sums.add(d));
-                    let value = if add {
-                        L::fma(value, factors, load_element::<L>(to, element))
+            let totals = F::exponentials::<N>(scratch.scores, len, now, on_scores);
+            let mut corrections = [L::splat(1.0); VECTORS];
+            for n in 0..N {
+                let total = state(scratch.total, n);
+                if first && self.zero_tokens == 0.0 {
+                    L::store(total, totals[n]);
+                } else {
+                    corrections[n] = correction::<L>(before[n], now[n], on_scores);
+                    let old = if first {
+                        L::splat(self.zero_tokens)
                     } else {
-                        L::mul(value, factors)
+                        L::load(total)
                     };
-                    store_element::<L>(to, element, value);
+                    L::store(total, L::fma(old, corrections[n], totals[n]));
+                }
+                L::store(state(scratch.greatest, n), now[n]);
+            }
+            let mut sums = Sums::<L> {
+                sums: scratch.sums.add(index * dim),
+                corrections: (!first).then_some(corrections),
+            };
+            let (values, scores) = (scratch.values.cast::<F>(), scratch.scores.cast::<F>());
+            let (steps, tile_len) = (len.div_ceil(F::VALUES), Self::value_tile::<L, F>(len));
+            product::<L, F, _, N>(self.head_dim, steps, values, tile_len, scores, &mut sums);
+        }
+    }
+
+    /// Writes the output rows whose sums begin at row `index` of the group.
+    #[inline(always)]
+    unsafe fn finish<L: Lanes>(&self, scratch: &Scratch, rows: &[usize], index: usize) {
+        let dim = padded(self.head_dim);
+        let lanes = VECTORS * L::WIDTH;
+        // SAFETY: the rows exist and are writable; all offsets stay inside the working memory.
+        unsafe {
+            let sums = scratch.sums.add(index * dim);
+            let mut r = 0;
+            while r < rows.len() {
+                let mut d = 0;
+                while d < self.head_dim {
+                    let from = sums.add(d * lanes + r);
+                    L::transpose(from.cast(), lanes, scratch.rows.add(r * dim + d).cast(), dim);
                     d += L::WIDTH;
                 }
+                r += L::WIDTH;
             }
-            let step = self.output.column * size as isize;
-            while d < self.head_dim {
-                let to = to.wrapping_offset(d as isize * step);
-                let value = *sums.add(d) * factor;
-                let value = if add { load_one(to, element) + value } else { value };
-                store_one(to, element, value);
-                d += 1;
+            if let Write::Keep(keep) = self.write {
+                return self.keep::<L>(scratch, rows, index, keep);
+            }
+            let add = matches!(self.write, Write::Add { .. });
+            for (r, &row) in rows.iter().enumerate() {
+                let factor = self.weight(row) / *scratch.total.add(index + r);
+                let values = scratch.rows.add(r * dim);
+                self.output.put::<L>(row, self.head_dim, values, factor, add);
+            }
+        }
+    }
+}
+
+/// A block of tokens for some rows of a group.
+#[derive(Clone, Copy)]
+struct Part {
+    /// Place of the first row in the group.
+    index: usize,
+    /// Tokens of the block.
+    len: usize,
+    /// Whether it is the first block.
+    first: bool,
+    /// The next row that will be needed; the last one if that is far away.
+    ahead: usize,
+}
+
+/// Rows to ask the memory for while there is other work.
+struct Ahead<'a> {
+    query: &'a Rows,
+    output: &'a Rows,
+    next: usize,
+    last: usize,
+    dim: usize,
+    /// Rows at a time.
+    step: usize,
+}
+
+impl Ahead<'_> {
+    #[inline(always)]
+    unsafe fn prefetch<L: Lanes>(&mut self) {
+        let end = self.last.min(self.next + self.step);
+        while self.next < end {
+            // SAFETY: the caller vouches for the instructions.
+            unsafe {
+                self.query.prefetch::<L>(self.next, self.dim);
+                self.output.prefetch::<L>(self.next, self.dim);
+            }
+            self.next += 1;
+        }
+    }
+}
+
+/// Stores scores and looks for the greatest ones.
+struct Scores<'a, L: Lanes> {
+    /// `[token][VECTORS · WIDTH]`
+    scores: *mut f32,
+    greatest: [L::V; VECTORS],
+    ahead: Ahead<'a>,
+}
+
+impl<L: Lanes> Take<L> for Scores<'_, L> {
+    #[inline(always)]
+    unsafe fn take<const R: usize, const N: usize>(&mut self, first: usize, sums: [[L::V; N]; R]) {
+        // SAFETY: the caller vouches for the scores and the instructions.
+        unsafe {
+            for (r, row) in sums.iter().enumerate() {
+                for (n, sum) in row.iter().enumerate() {
+                    L::store(self.scores.add(((first + r) * VECTORS + n) * L::WIDTH), *sum);
+                    self.greatest[n] = L::max(self.greatest[n], *sum);
+                }
+            }
+            self.ahead.prefetch::<L>();
+        }
+    }
+}
+
+/// Stores sums of values, or adds them to the corrected ones of earlier tokens.
+struct Sums<L: Lanes> {
+    /// `[head_dim][VECTORS · WIDTH]`
+    sums: *mut f32,
+    corrections: Option<[L::V; VECTORS]>,
+}
+
+impl<L: Lanes> Take<L> for Sums<L> {
+    #[inline(always)]
+    unsafe fn take<const R: usize, const N: usize>(&mut self, first: usize, sums: [[L::V; N]; R]) {
+        // SAFETY: the caller vouches for the sums and the instructions.
+        unsafe {
+            for (r, row) in sums.iter().enumerate() {
+                for (n, sum) in row.iter().enumerate() {
+                    let to = self.sums.add(((first + r) * VECTORS + n) * L::WIDTH);
+                    let sum = match self.corrections {
+                        Some(corrections) => L::fma(L::load(to), corrections[n], *sum),
+                        None => *sum,
+                    };
+                    L::store(to, sum);
+                }
             }
         }
     }

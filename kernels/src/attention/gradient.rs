@@ -133,7 +133,7 @@ fn sum_parts(parts: &[f32], count: usize, to: &TensorView<'_>) {
                 let at = (token * heads + head) * dim + c;
                 let sum: f32 = (0..count).map(|part| parts[part * len + at]).sum();
                 // SAFETY: the index lies inside the view, which is f32 and writable.
-                unsafe { rows.put(token, c, sum) };
+                unsafe { rows.put_one(token, c, sum) };
             }
         }
     }

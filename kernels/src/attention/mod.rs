@@ -11,6 +11,7 @@ mod rows;
 mod softmax;
 #[cfg(test)]
 mod tests;
+mod tile;
 
 #[cfg(feature = "gradients")]
 pub(crate) use gradient::{attention_gradient, AttentionGradientInput, AttentionGradients};
@@ -23,6 +24,7 @@ pub(crate) use block::MAX_HEAD_DIM;
 use block::{scratch_len, Block, Write};
 use orthogonal::{add_orthogonal, Orthogonal};
 use rows::head_rows;
+use tile::MOST_ROWS;
 
 /// Query rows below which a head is not split further among threads.
 const SMALLEST_CHUNK: usize = 96;
@@ -214,8 +216,8 @@ fn chunks(pool: &ThreadPool, pairs: usize, rows: usize, tokens: usize, head_dim:
     let serial = work < SERIAL_WORK;
     let wanted = if serial { 1 } else { 4 * pool.threads() };
     let chunks = wanted.div_ceil(pairs).min(rows.div_ceil(SMALLEST_CHUNK)).max(1);
-    // Whole register tiles, so that only the last chunk has a rest.
-    let chunk = rows.div_ceil(chunks).next_multiple_of(12);
+    // Whole blocks of rows, so that only the last chunk has a rest.
+    let chunk = rows.div_ceil(chunks).next_multiple_of(MOST_ROWS);
     Split {
         count: rows.div_ceil(chunk),
         rows: chunk,

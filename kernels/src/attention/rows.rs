@@ -1,9 +1,7 @@
 //! The rows of one head in strided memory.
 
 use crate::element::Element;
-#[cfg(feature = "gradients")]
-use crate::simd::store_element;
-use crate::simd::{load_one, store_one, widen, Lanes};
+use crate::simd::{load_element, load_one, store_element, store_one, widen, Lanes};
 use crate::view::TensorView;
 
 /// Rows of one head of one batch entry.
@@ -34,13 +32,74 @@ impl Rows {
         // SAFETY: the caller vouches for the row and the target.
         unsafe {
             if self.column == 1 {
-                widen::<L>(from, self.element, to, dim);
+                widen_row::<L>(from, self.element, to, dim);
             } else {
                 let step = self.column * self.element.size() as isize;
                 for c in 0..dim {
                     *to.add(c) = load_one(from.wrapping_offset(c as isize * step), self.element);
                 }
             }
+        }
+    }
+
+    /// `row += factor · values` where `add` is set, else `row = factor · values`, rounded once.
+    ///
+    /// # Safety
+    /// The row is writable and nobody else uses it; `values` has `dim` values, and whole vectors are readable;
+    /// `L`'s instructions exist.
+    #[inline(always)]
+    pub(super) unsafe fn put<L: Lanes>(&self, row: usize, dim: usize, values: *const f32, factor: f32, add: bool) {
+        let (element, size) = (self.element, self.element.size());
+        let to = self.at(row).cast_mut();
+        // SAFETY: the caller vouches for the row and the values.
+        unsafe {
+            let mut d = 0;
+            if self.column == 1 && dim >= L::WIDTH {
+                let factors = L::splat(factor);
+                // The last vector may overlap the one before it: what it starts from is read before that is written.
+                let last = dim - L::WIDTH;
+                let end = load_element::<L>(to.add(last * size), element);
+                while d < dim {
+                    let at = d.min(last);
+                    let value = L::load(values.add(at));
+                    let value = match (add, at == last) {
+                        (true, true) => L::fma(value, factors, end),
+                        (true, false) => L::fma(value, factors, load_element::<L>(to.add(at * size), element)),
+                        (false, _) => L::mul(value, factors),
+                    };
+                    store_element::<L>(to.add(at * size), element, value);
+                    d += L::WIDTH;
+                }
+                return;
+            }
+            let step = self.column * size as isize;
+            while d < dim {
+                let to = to.wrapping_offset(d as isize * step);
+                let value = *values.add(d) * factor;
+                let value = if add { load_one(to, element) + value } else { value };
+                store_one(to, element, value);
+                d += 1;
+            }
+        }
+    }
+
+    /// Tells the processor that the first `dim` values of a row, if it exists, will be needed.
+    ///
+    /// # Safety
+    /// `L`'s instructions exist.
+    #[inline(always)]
+    pub(super) unsafe fn prefetch<L: Lanes>(&self, row: usize, dim: usize) {
+        const LINE: usize = 64;
+        if self.column == 1 {
+            let (from, size) = (self.at(row), dim * self.element.size());
+            let mut at = 0;
+            while at < size {
+                // SAFETY: the caller vouches for the instructions; any address may be prefetched.
+                unsafe { L::prefetch(from.wrapping_add(at)) };
+                at += LINE;
+            }
+            // SAFETY: as above.
+            unsafe { L::prefetch(from.wrapping_add(size - 1)) };
         }
     }
 
@@ -101,7 +160,7 @@ impl Rows {
                 }
             }
             while d < dim {
-                self.put(row, d, *values.add(d) * factor);
+                self.put_one(row, d, *values.add(d) * factor);
                 d += 1;
             }
         }
@@ -112,11 +171,33 @@ impl Rows {
     /// # Safety
     /// The row and the column exist, are writable and nobody else uses them.
     #[inline(always)]
-    pub(super) unsafe fn put(&self, row: usize, column: usize, value: f32) {
+    pub(super) unsafe fn put_one(&self, row: usize, column: usize, value: f32) {
         let step = self.column * self.element.size() as isize;
         let to = self.at(row).cast_mut().wrapping_offset(column as isize * step);
         // SAFETY: the caller vouches for the place.
         unsafe { store_one(to, self.element, value) }
+    }
+}
+
+/// Widens a row in whole vectors, the last of which may overlap the one before it.
+///
+/// # Safety
+/// `count` elements are readable, `to` takes as many values; `L`'s instructions exist.
+#[inline(always)]
+unsafe fn widen_row<L: Lanes>(from: *const u8, element: Element, to: *mut f32, count: usize) {
+    let size = element.size();
+    // SAFETY: the caller vouches for the memory and the instructions.
+    unsafe {
+        if count < L::WIDTH {
+            return widen::<L>(from, element, to, count);
+        }
+        let last = count - L::WIDTH;
+        let mut i = 0;
+        while i < count {
+            let at = i.min(last);
+            L::store(to.add(at), load_element::<L>(from.add(at * size), element));
+            i += L::WIDTH;
+        }
     }
 }
 

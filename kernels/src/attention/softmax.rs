@@ -1,61 +1,34 @@
-//! Scores to exponentials.
+//! Powers of scores beside those that become the probabilities.
 
-use crate::simd::{exp2, Lanes};
+use super::tile::VECTORS;
+use crate::simd::{exp2_bounded, Lanes};
 
-/// Turns `len` scores (in powers of two) into exponentials relative to the greatest score, `before` included.
-/// Returns the greatest score and the sum of the exponentials.
+/// 2 to the power of `factor` times the distance of the greatest score `before` from that of `now`; 0 where there was
+/// none.
 ///
 /// # Safety
-/// The row is writable up to the next whole vector.
+/// `L`'s instructions exist.
 #[inline(always)]
-pub(super) unsafe fn softmax<L: Lanes>(row: *mut f32, len: usize, before: Option<f32>) -> (f32, f32) {
-    // SAFETY: the caller vouches for the row.
-    unsafe {
-        let end = len.next_multiple_of(L::WIDTH);
-        for t in len..end {
-            *row.add(t) = f32::NEG_INFINITY;
-        }
-        let mut greatest = L::splat(before.unwrap_or(f32::NEG_INFINITY));
-        let mut t = 0;
-        while t < end {
-            greatest = L::max(greatest, L::load(row.add(t)));
-            t += L::WIDTH;
-        }
-        let greatest = L::reduce_max(greatest);
-        let offset = L::splat(greatest);
-        let mut total = L::splat(0.0);
-        let mut t = 0;
-        while t < end {
-            let value = exp2::<L>(L::sub(L::load(row.add(t)), offset));
-            L::store(row.add(t), value);
-            total = L::add(total, value);
-            t += L::WIDTH;
-        }
-        (greatest, L::reduce_add(total))
-    }
+pub(super) unsafe fn correction<L: Lanes>(before: L::V, now: L::V, factor: f32) -> L::V {
+    // SAFETY: the caller vouches for the instructions.
+    unsafe { exp2_bounded::<L, false>(L::mul(L::sub(before, now), L::splat(factor))) }
 }
 
-/// Turns `len` scores into 2 to the power of `factor` times their distance from `greatest`. Returns their sum.
+/// The sums of 2 to the power of `factor` times the distance of `len` scores from `greatest`, in every lane.
 ///
 /// # Safety
-/// The row is writable up to the next whole vector.
+/// `scores` is readable for `len` vectors at distance [`VECTORS`]; `L`'s instructions exist.
 #[inline(always)]
-pub(super) unsafe fn powers<L: Lanes>(row: *mut f32, len: usize, greatest: f32, factor: f32) -> f32 {
-    // SAFETY: the caller vouches for the row.
+pub(super) unsafe fn powers<L: Lanes>(scores: *const f32, len: usize, greatest: L::V, factor: f32) -> L::V {
+    // SAFETY: the caller vouches for the scores.
     unsafe {
-        let end = len.next_multiple_of(L::WIDTH);
-        for t in len..end {
-            *row.add(t) = f32::NEG_INFINITY;
-        }
-        let (offset, factor) = (L::splat(greatest), L::splat(factor));
+        let factor = L::splat(factor);
         let mut total = L::splat(0.0);
-        let mut t = 0;
-        while t < end {
-            let value = exp2::<L>(L::mul(L::sub(L::load(row.add(t)), offset), factor));
-            L::store(row.add(t), value);
+        for t in 0..len {
+            let score = L::load(scores.add(t * VECTORS * L::WIDTH));
+            let value = exp2_bounded::<L, false>(L::mul(L::sub(score, greatest), factor));
             total = L::add(total, value);
-            t += L::WIDTH;
         }
-        L::reduce_add(total)
+        total
     }
 }

@@ -51,7 +51,6 @@ pub(crate) trait Lanes: Copy + 'static {
     unsafe fn split_bf16(p: *const u32) -> (Self::V, Self::V);
     /// Rounds two vectors to bf16 and stores them as pairs: `low` in the lower halves of the words, `high` in the
     /// upper ones. Numbers below 2^-126 may become zero, as they count as zero in [`dot_bf16`](Self::dot_bf16).
-    #[cfg(feature = "gradients")]
     unsafe fn store_bf16_pairs(p: *mut u32, low: Self::V, high: Self::V);
     /// `acc + a.0 * b.0 + a.1 * b.1` on pairs of bf16: one pair `a` for all lanes, one pair `b` per lane.
     unsafe fn dot_bf16(acc: Self::V, a: u32, b: *const u32) -> Self::V;
@@ -165,6 +164,43 @@ pub(crate) trait Lanes: Copy + 'static {
     unsafe fn matrix_bytes(acc: Self::V, _rows: Self::V, _columns: Self::V) -> Self::V {
         acc
     }
+
+    /// Splits x, which may be anything, into its nearest integer n, limited from below to about -125, and x - n, which
+    /// lies within [-1/2, 1/2] unless x is below the limit or NaN. The integer comes in the form that
+    /// [`raise`](Self::raise) takes.
+    #[inline(always)]
+    unsafe fn split_power(x: Self::V) -> (Self::V, Self::V) {
+        // SAFETY: the caller vouches for the instructions.
+        unsafe {
+            // The constant comes first, so that NaN in `x` stays.
+            let x = Self::max(Self::splat(-125.0), x);
+            let n = Self::round(x);
+            (n, Self::sub(x, n))
+        }
+    }
+
+    /// `x * 2^n` for x within 1/2 and 2 and the n of [`split_power`](Self::split_power), up to 127.
+    #[inline(always)]
+    unsafe fn raise(x: Self::V, n: Self::V) -> Self::V {
+        // SAFETY: the caller vouches for the instructions.
+        unsafe { Self::scale_by_power(x, n) }
+    }
+
+    /// Transposes a block of [`WIDTH`](Self::WIDTH) rows of as many 32-bit words; the strides are words from row to
+    /// row. The rows of the result are written one after the other, so they may overlap: the later one stays.
+    #[inline(always)]
+    unsafe fn transpose(from: *const u32, from_stride: usize, to: *mut u32, to_stride: usize) {
+        for column in 0..Self::WIDTH {
+            for row in 0..Self::WIDTH {
+                // SAFETY: the caller vouches for both blocks.
+                unsafe { *to.add(column * to_stride + row) = *from.add(row * from_stride + column) };
+            }
+        }
+    }
+
+    /// Tells the processor that the memory at `p`, which need not be valid, will be needed.
+    #[inline(always)]
+    unsafe fn prefetch(_p: *const u8) {}
 }
 
 /// Lanes of the widest vector.
@@ -206,6 +242,32 @@ pub(crate) unsafe fn exp2<L: Lanes>(x: L::V) -> L::V {
             p = L::fma(p, f, L::splat(*c));
         }
         L::scale_by_power(L::fma(p, f, L::splat(1.0)), n)
+    }
+}
+
+/// 2^x for x up to 127 to 24 bits or, with `COARSE`, to 13 bits: a relative error of 1e-4, and exact where x is an
+/// integer. About 2^-125 for what is below, NaN for NaN.
+#[inline(always)]
+pub(crate) unsafe fn exp2_bounded<L: Lanes, const COARSE: bool>(x: L::V) -> L::V {
+    // Minimax in the relative error on [-1/2, 1/2], with 2^0 = 1.
+    const C: [f32; 6] = [
+        1.535_336_3e-4,
+        1.339_887_4e-3,
+        9.618_437e-3,
+        5.550_332_5e-2,
+        2.402_264_8e-1,
+        6.931_472e-1,
+    ];
+    const FEW: [f32; 3] = [5.500_893e-2, 2.422_109_6e-1, 6.932_829e-1];
+    let coefficients = if COARSE { &FEW[..] } else { &C[..] };
+    // SAFETY: the caller vouches for the instructions.
+    unsafe {
+        let (n, f) = L::split_power(x);
+        let mut p = L::splat(coefficients[0]);
+        for c in &coefficients[1..] {
+            p = L::fma(p, f, L::splat(*c));
+        }
+        L::raise(L::fma(p, f, L::splat(1.0)), n)
     }
 }
 

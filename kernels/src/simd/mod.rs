@@ -14,5 +14,6 @@ pub(crate) use bytes::{dispatch_bytes, ByteIsa};
 pub(crate) use dispatch::dispatch;
 pub(crate) use isa::Isa;
 pub(crate) use lanes::{
-    exp, exp2, load_element, load_first, load_one, store_element, store_first, store_one, widen, Kernel, Lanes,
+    exp, exp2, exp2_bounded, load_element, load_first, load_one, store_element, store_first, store_one, widen, Kernel,
+    Lanes,
 };

@@ -249,7 +249,6 @@ impl<const LEVEL: u8> Lanes for Neon<LEVEL> {
             )
         }
     }
-    #[cfg(feature = "gradients")]
     #[inline(always)]
     unsafe fn store_bf16_pairs(p: *mut u32, low: Self::V, high: Self::V) {
         // SAFETY: as above.

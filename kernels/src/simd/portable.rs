@@ -149,7 +149,6 @@ impl Lanes for Portable {
             words.map(|w| f32::from_bits(w & 0xffff_0000)),
         )
     }
-    #[cfg(feature = "gradients")]
     #[inline(always)]
     unsafe fn store_bf16_pairs(p: *mut u32, low: Self::V, high: Self::V) {
         let bits = |x| u32::from(bf16::from_f32(x).to_bits());

@@ -53,6 +53,9 @@ pub(super) unsafe fn avx512_vnni<K: Kernel>(kernel: K) -> K::Output {
     unsafe { kernel.run::<Avx512<false, true>>() }
 }
 
+/// 1.5 · 2^23: added to a number of less than 22 bits, it moves the nearest integer into the last bits.
+const INTEGER: f32 = 12_582_912.0;
+
 /// Eight lanes; `REGISTERS` is 32 where AVX-512 VL doubles their number. `VNNI` says whether the dot product of bytes
 /// (AVX-VNNI) may be used.
 #[derive(Clone, Copy)]
@@ -69,7 +72,6 @@ unsafe fn mask8(count: usize) -> __m256i {
 }
 
 /// The values rounded to bf16 in the upper halves of the words; the lower halves mean nothing.
-#[cfg(feature = "gradients")]
 #[inline(always)]
 unsafe fn rounded_bf16(v: __m256) -> __m256i {
     // SAFETY: the caller vouches for AVX2.
@@ -227,7 +229,6 @@ impl<const R: usize, const VNNI: bool> Lanes for Avx2<R, VNNI> {
             (_mm256_castsi256_ps(low), _mm256_castsi256_ps(high))
         }
     }
-    #[cfg(feature = "gradients")]
     #[inline(always)]
     unsafe fn store_bf16_pairs(p: *mut u32, low: Self::V, high: Self::V) {
         // SAFETY: as above.
@@ -240,6 +241,65 @@ impl<const R: usize, const VNNI: bool> Lanes for Avx2<R, VNNI> {
     #[inline(always)]
     unsafe fn dot_bf16(acc: Self::V, _a: u32, _b: *const u32) -> Self::V {
         acc
+    }
+    #[inline(always)]
+    unsafe fn split_power(x: Self::V) -> (Self::V, Self::V) {
+        // SAFETY: as above.
+        unsafe {
+            let x = _mm256_max_ps(_mm256_set1_ps(-125.0), x);
+            // The sum's last bits are the nearest integer.
+            let shifted = _mm256_add_ps(x, _mm256_set1_ps(INTEGER));
+            (
+                shifted,
+                _mm256_sub_ps(x, _mm256_sub_ps(shifted, _mm256_set1_ps(INTEGER))),
+            )
+        }
+    }
+    #[inline(always)]
+    unsafe fn raise(x: Self::V, n: Self::V) -> Self::V {
+        // SAFETY: as above.
+        unsafe {
+            let exponent = _mm256_slli_epi32::<23>(_mm256_castps_si256(n));
+            let one = _mm256_castps_si256(_mm256_set1_ps(1.0));
+            _mm256_mul_ps(x, _mm256_castsi256_ps(_mm256_add_epi32(one, exponent)))
+        }
+    }
+    #[inline(always)]
+    unsafe fn transpose(from: *const u32, from_stride: usize, to: *mut u32, to_stride: usize) {
+        // SAFETY: as above.
+        unsafe {
+            let mut quarters = [[_mm256_setzero_ps(); 4]; 2];
+            for (group, quarter) in quarters.iter_mut().enumerate() {
+                let row = |r: usize| from.add((4 * group + r) * from_stride).cast::<f32>();
+                let [a, b, c, d] = [
+                    _mm256_loadu_ps(row(0)),
+                    _mm256_loadu_ps(row(1)),
+                    _mm256_loadu_ps(row(2)),
+                    _mm256_loadu_ps(row(3)),
+                ];
+                let (low, high) = (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
+                let (next_low, next_high) = (_mm256_unpacklo_ps(c, d), _mm256_unpackhi_ps(c, d));
+                *quarter = [
+                    _mm256_shuffle_ps::<0x44>(low, next_low),
+                    _mm256_shuffle_ps::<0xee>(low, next_low),
+                    _mm256_shuffle_ps::<0x44>(high, next_high),
+                    _mm256_shuffle_ps::<0xee>(high, next_high),
+                ];
+            }
+            // A quarter's vector `j` has columns j and 4 + j of four rows.
+            let [first, second] = quarters;
+            for (j, (a, b)) in first.into_iter().zip(second).enumerate() {
+                _mm256_storeu_ps(to.add(j * to_stride).cast(), _mm256_permute2f128_ps::<0x20>(a, b));
+            }
+            for (j, (a, b)) in first.into_iter().zip(second).enumerate() {
+                _mm256_storeu_ps(to.add((4 + j) * to_stride).cast(), _mm256_permute2f128_ps::<0x31>(a, b));
+            }
+        }
+    }
+    #[inline(always)]
+    unsafe fn prefetch(p: *const u8) {
+        // SAFETY: as above; any address may be prefetched.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
     }
 
     const BYTE_OFFSET: i32 = if VNNI { 128 } else { 0 };
@@ -427,7 +487,6 @@ impl<const BF16: bool, const VNNI: bool> Lanes for Avx512<BF16, VNNI> {
             (_mm512_castsi512_ps(low), _mm512_castsi512_ps(high))
         }
     }
-    #[cfg(feature = "gradients")]
     #[inline(always)]
     unsafe fn store_bf16_pairs(p: *mut u32, low: Self::V, high: Self::V) {
         // SAFETY: as above; the vectors of bf16 have the layout of the integer vectors.
@@ -461,6 +520,58 @@ impl<const BF16: bool, const VNNI: bool> Lanes for Avx512<BF16, VNNI> {
             let b = std::mem::transmute::<__m512i, __m512bh>(_mm512_loadu_si512(b.cast()));
             _mm512_dpbf16_ps(acc, a, b)
         }
+    }
+    #[inline(always)]
+    unsafe fn split_power(x: Self::V) -> (Self::V, Self::V) {
+        // The scaling takes any n, so nothing is limited. What is left of an infinity is 0.
+        // SAFETY: as above.
+        unsafe {
+            let rest = _mm512_reduce_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(x);
+            (Self::round(x), rest)
+        }
+    }
+    #[inline(always)]
+    unsafe fn transpose(from: *const u32, from_stride: usize, to: *mut u32, to_stride: usize) {
+        // SAFETY: as above.
+        unsafe {
+            let mut quarters = [[_mm512_setzero_ps(); 4]; 4];
+            for (group, quarter) in quarters.iter_mut().enumerate() {
+                let row = |r: usize| from.add((4 * group + r) * from_stride).cast::<f32>();
+                let [a, b, c, d] = [
+                    _mm512_loadu_ps(row(0)),
+                    _mm512_loadu_ps(row(1)),
+                    _mm512_loadu_ps(row(2)),
+                    _mm512_loadu_ps(row(3)),
+                ];
+                let (low, high) = (_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
+                let (next_low, next_high) = (_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
+                *quarter = [
+                    _mm512_shuffle_ps::<0x44>(low, next_low),
+                    _mm512_shuffle_ps::<0xee>(low, next_low),
+                    _mm512_shuffle_ps::<0x44>(high, next_high),
+                    _mm512_shuffle_ps::<0xee>(high, next_high),
+                ];
+            }
+            // A quarter's vector `j` has columns j, 4 + j, 8 + j and 12 + j of four rows.
+            let mut columns = [[_mm512_setzero_ps(); 4]; 4];
+            for j in 0..4 {
+                let [a, b, c, d] = [quarters[0][j], quarters[1][j], quarters[2][j], quarters[3][j]];
+                let (ab, cd) = (_mm512_shuffle_f32x4::<0x44>(a, b), _mm512_shuffle_f32x4::<0x44>(c, d));
+                let (ab_high, cd_high) = (_mm512_shuffle_f32x4::<0xee>(a, b), _mm512_shuffle_f32x4::<0xee>(c, d));
+                columns[0][j] = _mm512_shuffle_f32x4::<0x88>(ab, cd);
+                columns[1][j] = _mm512_shuffle_f32x4::<0xdd>(ab, cd);
+                columns[2][j] = _mm512_shuffle_f32x4::<0x88>(ab_high, cd_high);
+                columns[3][j] = _mm512_shuffle_f32x4::<0xdd>(ab_high, cd_high);
+            }
+            for (i, column) in columns.iter().flatten().enumerate() {
+                _mm512_storeu_ps(to.add(i * to_stride).cast(), *column);
+            }
+        }
+    }
+    #[inline(always)]
+    unsafe fn prefetch(p: *const u8) {
+        // SAFETY: as above; any address may be prefetched.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
     }
 
     #[inline(always)]

@@ -180,7 +180,7 @@ fn both_modes_are_their_formulas() {
                         let error = largest_error::<f16>(&case, seed, reverse);
                         assert!(error <= 6e-4, "{name} f16: {error:e}");
                         let error = largest_error::<bf16>(&case, seed, reverse);
-                        assert!(error <= 5e-3, "{name} bf16: {error:e}");
+                        assert!(error <= 6e-3, "{name} bf16: {error:e}");
                     }
                 }
             }
