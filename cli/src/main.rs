@@ -22,6 +22,7 @@ mod examples;
 mod failure;
 mod input;
 mod memory;
+mod numpy;
 mod output;
 mod photos;
 mod picture;
