@@ -95,6 +95,10 @@ fn decode_jpeg(bytes: &[u8], limits: &Limits) -> Result<Decoded> {
         if let Some(factor) = opened.reduction(limits) {
             return decode_reduced(opened, factor);
         }
+        // What it says of its size is enough to refuse it. To look through its data takes memory for every block, which
+        // a few bytes may ask for.
+        check_size(width, height, limits)?;
+        check_bytes(jpeg_peak_bytes(opened), width, height, limits)?;
     }
     let complete = || opened.completeness();
     let (decoded, complete) = if bytes.len() < PARALLEL_BYTES {
