@@ -76,8 +76,11 @@ pub fn to_gguf(
     })
 }
 
-/// A GGUF file of texts and small tensors.
-fn gguf_to_bytes(metadata: &[(&str, &str)], tensors: &[(&str, &Tensor)], precision: Precision) -> Result<Vec<u8>> {
+/// A GGUF file of texts and small f32 tensors.
+///
+/// # Errors
+/// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for a value that the number type cannot hold.
+pub fn gguf_to_bytes(metadata: &[(&str, &str)], tensors: &[(&str, &Tensor)], precision: Precision) -> Result<Vec<u8>> {
     // Numbers of ggml_type.
     let number_type: u32 = match precision {
         Precision::F32 => 0,

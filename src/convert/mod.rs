@@ -23,6 +23,8 @@ mod onnx;
 pub use crate::tensor_file::{torch_to_bytes, DenseTensor, TorchObject};
 pub use embeddings::{mean_identity, Embeddings, Negative, EMBEDDINGS_KEY};
 pub use full_face::{to_full_face, to_full_face_with_progress};
+#[doc(hidden)]
+pub use gguf::gguf_to_bytes;
 pub use gguf::{to_gguf, GgufTokens, GGUF_TOKENS, GGUF_UNCONDITIONAL_TOKENS};
 pub use lora::{to_lora, to_lora_with_progress};
 pub use native::{to_native, to_native_with_progress, Converted, NativeOptions};

@@ -11,6 +11,8 @@ mod inks;
 mod jpeg;
 mod mend;
 mod note;
+#[doc(hidden)]
+pub mod parsers;
 mod pixels;
 mod processor;
 mod profile;
