@@ -1,15 +1,2 @@
-//! Any bytes as a photo: decoded within tight limits, then prepared for the encoder.
 #![no_main]
-
-use libfuzzer_sys::fuzz_target;
-use omniid::photo::ImageProcessor;
-use omniid::{Limits, Photo};
-
-fuzz_target!(|bytes: &[u8]| {
-    let limits = Limits::default().with_max_pixels(1 << 20).with_max_decoded_bytes(16 << 20);
-    if let Ok(image) = Photo::from_bytes(bytes).decode(&limits) {
-        assert!(image.width() > 0 && image.height() > 0);
-        assert!(u64::from(image.width()) * u64::from(image.height()) <= limits.max_pixels);
-        assert_eq!(ImageProcessor::clip(32).process(&image).len(), 3 * 32 * 32);
-    }
-});
+libfuzzer_sys::fuzz_target!(init: omniid_fuzz::set_up(), |bytes: &[u8]| omniid_fuzz::image::run(bytes));
