@@ -136,7 +136,8 @@ impl Entry {
             element,
             shape,
             strides,
-            offset,
+            // Of a tensor without elements it may be any number.
+            offset: if count == 0 { 0 } else { offset },
             storage,
             scale: None,
             origin: Arc::from(name),

@@ -43,6 +43,9 @@ const BESIDE: [&str; 12] = [
     "scheduler_state_dict",
 ];
 
+/// Most wrappers that are taken off. A name can consist of nothing else, and each one costs a round through all names.
+const MAX_WRAPPERS: usize = 8;
+
 fn first(name: &str) -> &str {
     name.split_once('.').map_or("", |(first, _)| first)
 }
@@ -58,7 +61,7 @@ fn is_average(prefix: &str) -> bool {
 /// is no average is taken, as other programs do.
 pub(super) fn unwrap(mut tensors: BTreeMap<String, Entry>) -> (BTreeMap<String, Entry>, String) {
     let mut prefix = String::new();
-    loop {
+    for _ in 0..MAX_WRAPPERS {
         let firsts: BTreeSet<&str> = tensors.keys().map(|name| first(name)).collect();
         let wrappers = || firsts.iter().filter(|first| WRAPPERS.contains(first));
         let others = firsts
@@ -70,15 +73,14 @@ pub(super) fn unwrap(mut tensors: BTreeMap<String, Entry>) -> (BTreeMap<String, 
             ([one], _) | ([], [one]) => Some(format!("{one}.")),
             _ => None,
         };
-        let Some(chosen) = chosen else {
-            return (tensors, prefix);
-        };
+        let Some(chosen) = chosen else { break };
         tensors = tensors
             .into_iter()
             .filter_map(|(name, entry)| Some((name.strip_prefix(chosen.as_str())?.to_string(), entry)))
             .collect();
         prefix.push_str(&chosen);
     }
+    (tensors, prefix)
 }
 
 impl Checkpoint {
@@ -96,11 +98,13 @@ impl Checkpoint {
                 }
             }
         }
-        let shortest: Vec<&str> = found
-            .iter()
-            .filter(|prefix| !found.iter().any(|other| other != *prefix && prefix.starts_with(other)))
-            .copied()
-            .collect();
+        // In this order what continues a prefix stands right behind it.
+        let mut shortest: Vec<&str> = Vec::new();
+        for prefix in found {
+            if !shortest.last().is_some_and(|last| prefix.starts_with(last)) {
+                shortest.push(prefix);
+            }
+        }
         let plain: Vec<&str> = shortest.iter().filter(|prefix| !is_average(prefix)).copied().collect();
         let chosen = if plain.is_empty() { shortest } else { plain };
         chosen.into_iter().map(str::to_string).collect()

@@ -1,6 +1,7 @@
 //! Bad input through the public interface: every case gives an error of the right kind whose message names the
 //! thing, and nothing panics. Photos alone are in `photo_hostile.rs`, identity files in `identity_file.rs`.
 
+mod blow_ups;
 mod calls;
 mod configuration;
 mod injection;

@@ -11,7 +11,9 @@ pub(super) fn mend(bytes: &[u8]) -> Result<Option<Mended>> {
     let file = bytes.len() as u64;
     let (mut whole, mut total, mut missing) = (0, 0, 0);
     for &(start, length) in &layout.parts {
-        let Some(end) = start.checked_add(length) else {
+        // A file that lacks little of its end is not half of what it was: a place far behind it is a damaged one, and
+        // nothing is allocated for it.
+        let Some(end) = start.checked_add(length).filter(|&end| end <= 2 * file) else {
             return Ok(None);
         };
         whole = whole.max(end);

@@ -295,8 +295,13 @@ impl<'r, R: Read + Seek> Tiff<'r, R> {
                 }
                 262 => directory.raw |= RAW_PHOTOMETRICS.contains(&value),
                 271 => directory.make = self.text(field, count, word).to_ascii_uppercase(),
-                273 | 324 => directory.places = self.numbers(field, kind, count, word, MAX_PARTS),
-                279 | 325 => directory.lengths = self.numbers(field, kind, count, word, MAX_PARTS),
+                // Read once: each may be long, and a directory can name it thousands of times.
+                273 | 324 if directory.places.is_empty() => {
+                    directory.places = self.numbers(field, kind, count, word, MAX_PARTS);
+                }
+                279 | 325 if directory.lengths.is_empty() => {
+                    directory.lengths = self.numbers(field, kind, count, word, MAX_PARTS);
+                }
                 330 => {
                     directory.children = self.numbers(field, kind, count, word, MAX_DIRECTORIES);
                     if directory.children.is_empty() {

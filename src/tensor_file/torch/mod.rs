@@ -29,6 +29,9 @@ const MAX_VALUES: usize = 1_000_000;
 /// Most bytes of a tensor's name with all the dictionaries around it.
 const MAX_NAME: usize = 1024;
 
+/// Most bytes of all names together: a dictionary may be referred to often, and its keys are written out each time.
+const MAX_NAMES: usize = 64 << 20;
+
 /// Reads the tensors of a file. Nested dictionaries are flattened, their keys joined with dots. A tensor
 /// that is the whole file is called `tensor`; those of a list have their place as name.
 ///
@@ -42,6 +45,7 @@ pub(super) fn parse(backing: &Arc<Backing>, limits: &Limits) -> Result<BTreeMap<
         arena: &pickled.arena,
         tensors: BTreeMap::new(),
         visited: 0,
+        named: 0,
     };
     let root = pickled.root;
     if pickled.arena.pairs(root).is_some() {
@@ -106,15 +110,15 @@ fn entry(name: &str, tensor: &TensorRef<'_>, storage: Storage) -> Result<Entry> 
 struct Flattened<'a, 'p> {
     arena: &'a Arena<'p>,
     tensors: BTreeMap<String, &'a TensorRef<'p>>,
+    /// Values looked at, the keys of dictionaries among them.
     visited: usize,
+    /// Bytes of names.
+    named: usize,
 }
 
 impl<'p> Flattened<'_, 'p> {
     fn visit(&mut self, value: Value<'p>, name: String, depth: usize) -> Result<()> {
-        self.visited += 1;
-        if self.visited > MAX_VALUES {
-            return Err(Error::limit(format!("PyTorch file: more than {MAX_VALUES} values")));
-        }
+        self.count(name.len())?;
         if let Some(tensor) = self.arena.tensor(value) {
             if self.tensors.insert(name.clone(), tensor).is_some() {
                 return Err(Error::format(format!("PyTorch file: two tensors are named {name:?}")));
@@ -134,7 +138,10 @@ impl<'p> Flattened<'_, 'p> {
             let key = match key {
                 Value::Text(text) => text.to_string(),
                 Value::Int(number) => number.to_string(),
-                _ => continue,
+                _ => {
+                    self.count(0)?;
+                    continue;
+                }
             };
             let full = if name.is_empty() { key } else { format!("{name}.{key}") };
             if full.len() > MAX_NAME {
@@ -144,6 +151,21 @@ impl<'p> Flattened<'_, 'p> {
                 )));
             }
             self.visit(value, full, depth + 1)?;
+        }
+        Ok(())
+    }
+
+    /// Counts a value that is looked at, and the bytes of its name.
+    fn count(&mut self, name: usize) -> Result<()> {
+        self.visited += 1;
+        self.named += name;
+        if self.visited > MAX_VALUES {
+            return Err(Error::limit(format!("PyTorch file: more than {MAX_VALUES} values")));
+        }
+        if self.named > MAX_NAMES {
+            return Err(Error::limit(format!(
+                "PyTorch file: names of more than {MAX_NAMES} bytes in all"
+            )));
         }
         Ok(())
     }

@@ -15,6 +15,10 @@ use std::collections::HashMap;
 /// Most operations of a program. A checkpoint of a thousand tensors has about fifty thousand.
 const MAX_OPERATIONS: usize = 4_000_000;
 
+/// Most values in copies of sequences and dictionaries. An operation makes one value, but a copy may be of many, and
+/// all are kept.
+const MAX_COPIED: usize = 4_000_000;
+
 /// Most bytes of one text, such as a tensor's name.
 const MAX_TEXT: usize = 1 << 20;
 
@@ -40,6 +44,7 @@ pub(super) fn read(program: &[u8]) -> Result<Pickled<'_>> {
         marks: Vec::new(),
         memo: HashMap::new(),
         arena: Arena::default(),
+        copied: 0,
     }
     .run()
 }
@@ -52,6 +57,8 @@ struct Machine<'a> {
     marks: Vec<usize>,
     memo: HashMap<u32, Value<'a>>,
     arena: Arena<'a>,
+    /// Values copied so far.
+    copied: usize,
 }
 
 impl<'a> Machine<'a> {
@@ -449,11 +456,13 @@ impl<'a> Machine<'a> {
                     }),
                 };
                 let pairs = pairs.ok_or_else(|| self.damaged("a dictionary of what are no pairs"))?;
+                self.count_copied(pairs.len())?;
                 self.push_dict(pairs);
             }
             (Global::Size, [sizes]) => {
                 let sizes = self.arena.sequence(*sizes).map(<[_]>::to_vec);
                 let sizes = sizes.ok_or_else(|| self.damaged("a torch.Size of what are no numbers"))?;
+                self.count_copied(sizes.len())?;
                 self.push_sequence(sizes, Value::Tuple);
             }
             (
@@ -472,6 +481,14 @@ impl<'a> Machine<'a> {
                 self.stack.push(tensor);
             }
             _ => return Err(self.damaged(&format!("a call of {global:?} with arguments that do not fit"))),
+        }
+        Ok(())
+    }
+
+    fn count_copied(&mut self, count: usize) -> Result<()> {
+        self.copied += count;
+        if self.copied > MAX_COPIED {
+            return Err(Error::limit(format!("pickle: copies of more than {MAX_COPIED} values")));
         }
         Ok(())
     }
