@@ -458,6 +458,13 @@ typedef struct omniid_host_layer {
 #define OMNIID_PRECISION_BF16 2
 
 /**
+ * Bytes: a quarter of the memory, for the weights of an engine on the processor only. The blocks of the image encoder
+ * and of the Omni-ID encoder are computed from weights and rows rounded to bytes, with scales for each output and each
+ * row; the rest of these encoders is f32, an adapter bf16. Tokens differ from those of f32.
+ */
+#define OMNIID_PRECISION_INT8 3
+
+/**
  * The native Omni-ID encoder: a fixed number of tokens, however many photos.
  */
 #define OMNIID_ENCODER_OMNI_ID 0
@@ -613,7 +620,7 @@ typedef struct omniid_engine_options {
    */
   int32_t device_id;
   /**
-   * Number type of the weights, OMNIID_PRECISION_... Default: f32.
+   * Number type of the weights, OMNIID_PRECISION_... Default: f32. Int8 is refused for a GPU.
    */
   int32_t precision;
   /**
@@ -1912,7 +1919,7 @@ typedef struct omniid_conditioning_options {
    */
   int32_t mask_mode;
   /**
-   * Number type of the stored keys and values, OMNIID_PRECISION_... Default: f32.
+   * Number type of the stored keys and values, OMNIID_PRECISION_... but int8. Default: f32.
    */
   int32_t precision;
   /**

@@ -42,6 +42,13 @@ HOSTS = {
 }
 
 
+#: OmniID's number types; the first is what the others are compared with.
+PRECISIONS = ("f32", "bf16", "int8")
+
+#: By how much the weights are smaller than in f32.
+DIVISORS = {"f32": 1, "float32": 1, "bf16": 2, "bfloat16": 2, "int8": 4}
+
+
 class Contender:
     """A process that computes one round per request."""
 
@@ -125,11 +132,10 @@ def encode(options, peak):
         photos = all_photos[:count]
         contenders = []
         saved = folder / f"torch-{count}.safetensors"
-        for precision in ("f32", "bf16"):
+        for precision in PRECISIONS:
             name = f"OmniID {precision}"
             command = [CONTENDER, "encode", "--checkpoint", weights, "--precision", precision, *threads]
-            if precision == "f32":
-                command += ["--save", folder / f"omniid-{count}.safetensors"]
+            command += ["--save", folder / f"omniid-{precision}-{count}.safetensors"]
             contenders.append(Contender(name, [*command, "--photos", *photos]))
         for dtype in ("float32", "bfloat16"):
             command = python("torch-encode", "--weights", weights, "--dtype", dtype, *threads)
@@ -147,24 +153,28 @@ def encode(options, peak):
         reference = next(c for c in contenders if c.name == "PyTorch float32").median
         gflop = (FLOP_PER_PHOTO * count + encoder_flop(count)) / 1e9
         for contender in contenders:
-            size = weight_bytes / (2 if "16" in contender.name.split()[-1] and "f32" not in contender.name else 1)
-            if contender.name == "PyTorch bfloat16":
-                size = weight_bytes / 2
-            if "float32" in contender.name or "f32" in contender.name:
-                size = weight_bytes
+            size = weight_bytes / DIVISORS[contender.name.split()[-1]]
             print(
                 f"| {count} | {contender.name} | {contender.median:.3f} | {contender.spread:.0%} "
                 f"| {contender.median / reference:.2f} | {contender.peak_bytes / 1e9:.2f} "
                 f"| {contender.peak_bytes / size:.2f} | {gflop / contender.median / peak:.0%} |"
             )
-        print_difference(folder / f"omniid-{count}.safetensors", saved)
+        print_difference(folder, count, saved)
 
 
-def print_difference(ours, theirs):
+def print_difference(folder, count, theirs):
+    """How far the tokens of each precision are from those of f32."""
     from safetensors.torch import load_file
+    from torch.nn.functional import cosine_similarity
 
-    a, b = load_file(ours)["tokens"], load_file(theirs)["tokens"]
-    print(f"\nlargest difference of tokens, OmniID f32 and PyTorch f32: {(a - b.reshape(a.shape)).abs().max():.1e}\n")
+    tokens = {p: load_file(folder / f"omniid-{p}-{count}.safetensors")["tokens"].double() for p in PRECISIONS}
+    own = tokens["f32"]
+    difference = (own - load_file(theirs)["tokens"].reshape(own.shape)).abs().max()
+    print(f"\nlargest difference of tokens, OmniID f32 and PyTorch f32: {difference:.1e}")
+    for precision in PRECISIONS[1:]:
+        cosine = cosine_similarity(own, tokens[precision], dim=-1)
+        print(f"cosine of a token, {precision} and f32: least {cosine.min():.5f}, mean {cosine.mean():.6f}")
+    print()
 
 
 def inject(options, peak):

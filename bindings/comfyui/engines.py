@@ -102,7 +102,10 @@ def _opened(files: list[str | None], host: str | None, variant: str | None, prec
     target = model_management.get_torch_device()
     if device == CUDA and target.type != "cuda":
         raise UnsupportedError(f"device is 'cuda'; ComfyUI runs on {target}")
-    if target.type == "cuda" and (device == CUDA or (device == AUTO and not _without_cuda)):
+    if device == CUDA and precision == "int8":
+        raise UnsupportedError("precision is 'int8', which is computed on the processor only: choose cpu or auto")
+    automatic = device == AUTO and not _without_cuda and precision != "int8"
+    if target.type == "cuda" and (device == CUDA or automatic):
         engine = _opened_on_gpu(checkpoint, target, sum(os.path.getsize(path) for path in files if path), keywords)
         if engine is not None:
             return engine

@@ -155,7 +155,7 @@ pub struct omniid_conditioning_options {
     /// Whose rules for placing masks are followed, OMNIID_MASK_MODE_..., for identities that have one. Default:
     /// ComfyUI's.
     pub mask_mode: i32,
-    /// Number type of the stored keys and values, OMNIID_PRECISION_... Default: f32.
+    /// Number type of the stored keys and values, OMNIID_PRECISION_... but int8. Default: f32.
     pub precision: i32,
     /// Leave at 0.
     pub reserved: u32,
@@ -314,7 +314,7 @@ unsafe fn options(raw: &omniid_conditioning_options, host: Option<&HostSpec>) ->
                 )))
             }
         })
-        .with_dtype(precision(raw.precision, "precision")?.dtype())
+        .with_dtype(precision(raw.precision, "precision")?.stored()?.dtype())
         .with_injection(Injection::from_number(raw.injection).ok_or_else(|| {
             Error::invalid(format!(
                 "injection: {}, expected 0 to 2 (OMNIID_INJECTION_...)",

@@ -21,6 +21,10 @@ pub const OMNIID_PRECISION_F32: i32 = 0;
 pub const OMNIID_PRECISION_F16: i32 = 1;
 /// bfloat16: half the memory, with the range of f32.
 pub const OMNIID_PRECISION_BF16: i32 = 2;
+/// Bytes: a quarter of the memory, for the weights of an engine on the processor only. The blocks of the image encoder
+/// and of the Omni-ID encoder are computed from weights and rows rounded to bytes, with scales for each output and each
+/// row; the rest of these encoders is f32, an adapter bf16. Tokens differ from those of f32.
+pub const OMNIID_PRECISION_INT8: i32 = 3;
 
 /// The native Omni-ID encoder: a fixed number of tokens, however many photos.
 pub const OMNIID_ENCODER_OMNI_ID: i32 = 0;
@@ -111,7 +115,7 @@ pub struct omniid_engine_options {
     pub device_type: i32,
     /// Ordinal of the GPU; 0 on the CPU.
     pub device_id: i32,
-    /// Number type of the weights, OMNIID_PRECISION_... Default: f32.
+    /// Number type of the weights, OMNIID_PRECISION_... Default: f32. Int8 is refused for a GPU.
     pub precision: i32,
     /// 1: load the image encoder when it is first needed instead of now: for programs that work with stored identities,
     /// or run the same image encoder themselves and call omniid_identity_from_features. Its file must not change while
@@ -224,8 +228,9 @@ pub(crate) fn precision(number: i32, name: &str) -> Result<Precision> {
         OMNIID_PRECISION_F32 => Ok(Precision::F32),
         OMNIID_PRECISION_F16 => Ok(Precision::F16),
         OMNIID_PRECISION_BF16 => Ok(Precision::Bf16),
+        OMNIID_PRECISION_INT8 => Ok(Precision::Int8),
         other => Err(Error::invalid(format!(
-            "{name}: {other}, expected 0 (f32), 1 (f16) or 2 (bf16)"
+            "{name}: {other}, expected 0 (f32), 1 (f16), 2 (bf16) or 3 (int8)"
         ))),
     }
 }

@@ -299,6 +299,6 @@ unsafe fn buffer<'a>(raw: &omniid_graph_buffer, shape: &'a [usize]) -> Result<Gr
         )
     };
     Ok(GraphBuffer::new(name, bytes)
-        .with_precision(precision(raw.precision, "precision")?)
+        .with_precision(precision(raw.precision, "precision")?.stored()?)
         .with_shape(shape))
 }

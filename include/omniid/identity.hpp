@@ -24,6 +24,7 @@ enum class Precision : std::int32_t {
     f32 = OMNIID_PRECISION_F32,   ///< 32-bit floating point.
     f16 = OMNIID_PRECISION_F16,   ///< IEEE half precision.
     bf16 = OMNIID_PRECISION_BF16, ///< bfloat16; not for identity files.
+    int8 = OMNIID_PRECISION_INT8, ///< Bytes; for the weights of an engine on the processor only.
 };
 
 /// The kind of identity encoder.

@@ -61,13 +61,12 @@ pub fn to_full_face_with_progress(
     if adapter.layout.bias {
         return refuse("the adapter's layers have biases, which the format cannot hold".to_string());
     }
+    let dtype = precision.map(Precision::stored).transpose()?.map(Precision::dtype);
     let tensors = adapter
         .layout
         .renamed(host, AdapterSpelling::IpAdapter)?
         .into_iter()
-        .map(|(found, name)| {
-            OutputTensor::from_checkpoint(name, &adapter.checkpoint, &found, precision.map(Precision::dtype))
-        })
+        .map(|(found, name)| OutputTensor::from_checkpoint(name, &adapter.checkpoint, &found, dtype))
         .collect::<Result<Vec<_>>>()?;
     // Loaders ask which framework's layout it is; the fingerprint says whose identities fit.
     let metadata = [("format", "pt"), ("omniid.model", &parts.fingerprint)];

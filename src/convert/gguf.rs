@@ -82,10 +82,10 @@ pub fn to_gguf(
 /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for a value that the number type cannot hold.
 pub fn gguf_to_bytes(metadata: &[(&str, &str)], tensors: &[(&str, &Tensor)], precision: Precision) -> Result<Vec<u8>> {
     // Numbers of ggml_type.
-    let number_type: u32 = match precision {
+    let number_type: u32 = match precision.stored()? {
         Precision::F32 => 0,
         Precision::F16 => 1,
-        Precision::Bf16 => 30,
+        Precision::Bf16 | Precision::Int8 => 30,
     };
     const STRING: u32 = 8;
     let mut file = Vec::new();
@@ -131,7 +131,7 @@ fn narrow(data: &mut Vec<u8>, value: f32, precision: Precision) -> Result<()> {
             data.extend_from_slice(&narrowed.to_le_bytes());
             narrowed.to_f32()
         }
-        Precision::Bf16 => {
+        Precision::Bf16 | Precision::Int8 => {
             let narrowed = bf16::from_f32(value);
             data.extend_from_slice(&narrowed.to_le_bytes());
             narrowed.to_f32()

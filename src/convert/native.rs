@@ -75,7 +75,11 @@ pub fn to_native_with_progress(
 ) -> Result<Converted> {
     let parts = Parts::find(source)?;
     parts.check_written()?;
-    let dtype = options.precision.map(Precision::dtype);
+    let dtype = options
+        .precision
+        .map(Precision::stored)
+        .transpose()?
+        .map(Precision::dtype);
     let mut tensors = match &parts.backbone {
         Some((backbone, _)) => below("backbone", backbone, dtype)?,
         None => Vec::new(),

@@ -109,8 +109,10 @@ fn write(
     inside: usize,
     progress: ProgressFn<'_>,
 ) -> Result<OnnxEncoder> {
-    if precision == Precision::Bf16 {
-        return Err(Error::unsupported("bf16 weights: runtimes read f32 and f16"));
+    if !matches!(precision, Precision::F32 | Precision::F16) {
+        return Err(Error::unsupported(format!(
+            "{precision} weights: runtimes read f32 and f16"
+        )));
     }
     // Said before an image encoder or a face parser is asked for, which somebody would have to fetch.
     if let Some(kind) = Parts::published_kind(source)? {

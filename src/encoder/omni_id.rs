@@ -108,7 +108,7 @@ impl Description for OmniId {
             queries,
             key_position,
             blocks: (0..config.depth)
-                .map(|i| Block::build(config, i, &blocks.pp(i)))
+                .map(|i| Block::build(config, i, &blocks.pp(i).block()))
                 .collect::<Result<_>>()?,
             norm_out: weights.layer_norm("norm_out", width, EPSILON)?,
             proj_out: match config.has_projection() {

@@ -3,6 +3,7 @@
 use crate::checkpoint::{Checkpoint, Weights};
 use crate::encoder::EncoderInput;
 use crate::error::{Error, Result};
+use crate::precision::Precision;
 use crate::vit::{VisionConfig, VisionTransformer};
 use candle_core::{DType, Device, Tensor};
 use std::sync::OnceLock;
@@ -11,13 +12,16 @@ use std::sync::OnceLock;
 pub(super) fn load<T>(
     checkpoint: &Checkpoint,
     what: &str,
-    dtype: DType,
+    precision: Precision,
     device: &Device,
     build: impl Fn(&Weights<'static>) -> Result<T>,
 ) -> Result<T> {
-    checkpoint
-        .build(dtype, device, build)
-        .map_err(|error| error.context(what))
+    let loaded = match precision {
+        // What does not become bytes stays exact.
+        Precision::Int8 => checkpoint.build(DType::F32, device, |weights| build(&weights.with_quantised_blocks())),
+        other => checkpoint.build(other.dtype(), device, build),
+    };
+    loaded.map_err(|error| error.context(what))
 }
 
 /// The part of an image encoder's network at which PuLID looks: the inputs of every sixth's first block, blocks 4, 8,
@@ -37,7 +41,7 @@ pub(super) struct Backbone {
     checkpoint: Checkpoint,
     config: VisionConfig,
     input: EncoderInput,
-    dtype: DType,
+    precision: Precision,
     device: Device,
     loaded: OnceLock<VisionTransformer>,
 }
@@ -48,14 +52,14 @@ impl Backbone {
         checkpoint: Checkpoint,
         config: VisionConfig,
         input: EncoderInput,
-        dtype: DType,
+        precision: Precision,
         device: Device,
     ) -> Self {
         Self {
             checkpoint,
             config,
             input,
-            dtype,
+            precision,
             device,
             loaded: OnceLock::new(),
         }
@@ -75,7 +79,7 @@ impl Backbone {
         let loaded = load(
             &self.checkpoint,
             "image encoder",
-            self.dtype,
+            self.precision,
             &self.device,
             |weights| match self.input {
                 EncoderInput::ImageEmbeds | EncoderInput::HiddenStates | EncoderInput::LastHiddenState => {

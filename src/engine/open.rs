@@ -19,11 +19,12 @@ use crate::host::HostSpec;
 use crate::limits::Limits;
 use crate::lora::{is_lora_tensor, Lora};
 use crate::photo::ImageProcessor;
+use crate::precision::Precision;
 use crate::progress::{report, ProgressFn, Stage};
 use crate::recogniser::{FaceRecogniser, RecogniserConfig};
 use crate::remedy;
 use crate::vit::{VisionConfig, VisionFamily};
-use candle_core::{DType, Device};
+use candle_core::Device;
 use std::io::Read;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -151,17 +152,22 @@ impl Parts {
 
 pub(super) fn open(options: EngineOptions, progress: ProgressFn<'_>) -> Result<Engine> {
     omniid_kernels::threads_asked_for()?;
+    if options.precision == Precision::Int8 && options.device != DeviceChoice::Cpu {
+        return Err(Error::unsupported(
+            "precision int8 is computed on the processor only; a GPU takes f32, f16 and bf16",
+        ));
+    }
     let device = open_device(options.device)?;
     let limits = options.limits;
     let checkpoint = read(&options.checkpoint, &limits)?;
     let parts = Parts::of(&checkpoint, &options)?;
     report(progress, Stage::Load, 0, STEPS)?;
-    let dtype = options.precision.dtype();
+    let precision = options.precision;
     let backbone = match &parts.backbone {
         Some((checkpoint, config)) => {
             parts.check_widths()?;
             let input = parts.encoder_config.input();
-            let backbone = Backbone::deferred(checkpoint.clone(), config.clone(), input, dtype, device.clone());
+            let backbone = Backbone::deferred(checkpoint.clone(), config.clone(), input, precision, device.clone());
             if !options.defer_image_encoder {
                 backbone.get()?;
             }
@@ -170,7 +176,7 @@ pub(super) fn open(options: EngineOptions, progress: ProgressFn<'_>) -> Result<E
         None => None,
     };
     report(progress, Stage::Load, 1, STEPS)?;
-    let encoder = load(&parts.encoder, "encoder", dtype, &device, |vb| {
+    let encoder = load(&parts.encoder, "encoder", precision, &device, |vb| {
         Encoder::load(&parts.encoder_config, vb)
     })?;
     report(progress, Stage::Load, 2, STEPS)?;
@@ -178,7 +184,7 @@ pub(super) fn open(options: EngineOptions, progress: ProgressFn<'_>) -> Result<E
         (Some(source), _) => Some(open_detector(source, &limits)?),
         (None, Some(part)) => {
             // The detector is small and runs before the GPU is involved.
-            Some(load(part, "face detector", DType::F32, &Device::Cpu, |weights| {
+            Some(load(part, "face detector", Precision::F32, &Device::Cpu, |weights| {
                 FaceDetector::load(weights)
             })?)
         }

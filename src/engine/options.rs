@@ -58,7 +58,7 @@ pub struct EngineOptions {
     pub host: Option<HostSpec>,
     /// Where to compute.
     pub device: DeviceChoice,
-    /// Number type of the weights.
+    /// Number type of the weights. [`Int8`](Precision::Int8) is for the processor; a GPU refuses it.
     pub precision: Precision,
     /// Bounds for everything read from outside, photos included.
     pub limits: Limits,

@@ -117,7 +117,7 @@ pub(super) fn write(values: &[f32], to: Precision, out: &mut [u8]) {
     match to {
         Precision::F32 => each(values, out, |value| value.to_ne_bytes()),
         Precision::F16 => each(values, out, |value| f16::from_f32(value).to_ne_bytes()),
-        Precision::Bf16 => each(values, out, |value| bf16::from_f32(value).to_ne_bytes()),
+        Precision::Bf16 | Precision::Int8 => each(values, out, |value| bf16::from_f32(value).to_ne_bytes()),
     }
 }
 
@@ -132,7 +132,7 @@ pub(super) fn check_range(values: &[f32], to: Precision, what: &str) -> Result<(
     let fits = |value: f32| match to {
         Precision::F32 => value.is_finite(),
         Precision::F16 => f16::from_f32(value).is_finite(),
-        Precision::Bf16 => bf16::from_f32(value).is_finite(),
+        Precision::Bf16 | Precision::Int8 => bf16::from_f32(value).is_finite(),
     };
     match values.iter().find(|value| !fits(**value)) {
         Some(value) => Err(Error::unsupported(format!(

@@ -115,7 +115,7 @@ pub(super) fn filled(graph: &Graph, conditioning: &Conditioning, call: &GraphCal
             .chunks_exact(2)
             .map(|b| f16::from_ne_bytes(b.try_into().unwrap()).to_f32())
             .collect(),
-        Precision::Bf16 => bytes
+        Precision::Bf16 | Precision::Int8 => bytes
             .chunks_exact(2)
             .map(|b| bf16::from_ne_bytes(b.try_into().unwrap()).to_f32())
             .collect(),

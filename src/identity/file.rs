@@ -97,6 +97,7 @@ impl Identity {
     }
 
     fn parts(&self, precision: Precision) -> Result<Parts> {
+        let precision = precision.stored()?;
         let tokens = Tensor::from_slice(&self.values, (self.tokens, self.width), &Device::Cpu)?;
         let Kept {
             features,
@@ -161,7 +162,7 @@ fn check_range(name: &str, values: &[f32], precision: Precision) -> Result<()> {
     let fits = |value: f32| match precision {
         Precision::F32 => true,
         Precision::F16 => f16::from_f32(value).is_finite(),
-        Precision::Bf16 => bf16::from_f32(value).is_finite(),
+        Precision::Bf16 | Precision::Int8 => bf16::from_f32(value).is_finite(),
     };
     match values.iter().find(|value| !fits(**value)) {
         None => Ok(()),

@@ -46,7 +46,7 @@ impl std::str::FromStr for LoraFormat {
 impl Lora {
     /// Plans a safetensors file. `precision` of `None` keeps each tensor's type.
     pub(crate) fn plan(&self, format: LoraFormat, precision: Option<Precision>) -> Result<SafetensorsWriter> {
-        let dtype = precision.map(Precision::dtype);
+        let dtype = precision.map(Precision::stored).transpose()?.map(Precision::dtype);
         let mut tensors = Vec::with_capacity(3 * self.layers.len());
         for layer in &self.layers {
             let [down, up] = &layer.found;

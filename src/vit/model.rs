@@ -70,7 +70,7 @@ impl VisionTransformer {
         let embeddings = Embeddings::build(config, &model)?;
         let blocks = if weights.is_list() { layers } else { blocks };
         let blocks = (0..blocks)
-            .map(|n| Block::build(config, &starts, &model.pp("encoder.layers").pp(n)))
+            .map(|n| Block::build(config, &starts, &model.pp("encoder.layers").pp(n).block()))
             .collect::<Result<Vec<_>>>()?;
         let head = if blocks.len() == layers {
             Head::build(config, &starts, weights)?

@@ -96,6 +96,12 @@ namespace OmniID
         F16 = 1,
         /// <summary>bfloat16: half the memory, with the range of f32.</summary>
         Bf16 = 2,
+        /// <summary>
+        /// Bytes: a quarter of the memory, for the weights of an engine on the processor only. The blocks of the image
+        /// encoder and of the Omni-ID encoder are computed from weights and rows rounded to bytes, with scales for each
+        /// output and each row; the rest of these encoders is f32, an adapter bf16. Tokens differ from those of f32.
+        /// </summary>
+        Int8 = 3,
     }
 
     /// <summary>The kind of identity encoder.</summary>

@@ -120,6 +120,11 @@ OMNIID_PRECISION_F16 = 1
 #: bfloat16: half the memory, with the range of f32.
 OMNIID_PRECISION_BF16 = 2
 
+#: Bytes: a quarter of the memory, for the weights of an engine on the processor only. The blocks of the image encoder
+#: and of the Omni-ID encoder are computed from weights and rows rounded to bytes, with scales for each output and each
+#: row; the rest of these encoders is f32, an adapter bf16. Tokens differ from those of f32.
+OMNIID_PRECISION_INT8 = 3
+
 #: The native Omni-ID encoder: a fixed number of tokens, however many photos.
 OMNIID_ENCODER_OMNI_ID = 0
 
@@ -602,7 +607,7 @@ class omniid_engine_options(ctypes.Structure):
     device_type: int
     #: Ordinal of the GPU; 0 on the CPU.
     device_id: int
-    #: Number type of the weights, OMNIID_PRECISION_... Default: f32.
+    #: Number type of the weights, OMNIID_PRECISION_... Default: f32. Int8 is refused for a GPU.
     precision: int
     #: 1: load the image encoder when it is first needed instead of now: for programs that work with stored identities,
     #: or run the same image encoder themselves and call omniid_identity_from_features. Its file must not change while
@@ -1207,7 +1212,7 @@ class omniid_conditioning_options(ctypes.Structure):
     #: Whose rules for placing masks are followed, OMNIID_MASK_MODE_..., for identities that have one. Default:
     #: ComfyUI's.
     mask_mode: int
-    #: Number type of the stored keys and values, OMNIID_PRECISION_... Default: f32.
+    #: Number type of the stored keys and values, OMNIID_PRECISION_... but int8. Default: f32.
     precision: int
     #: Leave at 0.
     reserved: int

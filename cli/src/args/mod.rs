@@ -6,7 +6,7 @@ mod numbers;
 mod photo;
 
 pub use generator::{GeneratorArgs, SamplingArgs};
-pub use model::{device, identity_precisions, parse_device, precisions, variants, LimitArgs, ModelArgs};
+pub use model::{device, identity_precisions, parse_device, stored_precisions, variants, LimitArgs, ModelArgs};
 pub use numbers::{threads, whole, with_negative_numbers, Seed};
 pub use photo::{NoteArgs, Person, PersonArgs, PhotoArgs};
 

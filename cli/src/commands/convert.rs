@@ -1,6 +1,6 @@
 //! `omniid convert`
 
-use crate::args::{first_named, identity_precisions, precisions, LimitArgs, ModelArgs};
+use crate::args::{first_named, identity_precisions, stored_precisions, LimitArgs, ModelArgs};
 use crate::failure::{Failure, Outcome};
 use crate::input::{self, Input};
 use crate::output::{self, bytes_text, Target};
@@ -76,7 +76,7 @@ struct NativeArgs {
     #[command(flatten)]
     output: OutputArgs,
     /// Number type of the weights [default: as they are]. The detector stays f32.
-    #[arg(long, value_name = "TYPE", value_parser = precisions())]
+    #[arg(long, value_name = "TYPE", value_parser = stored_precisions())]
     dtype: Option<Precision>,
     /// A display name, stored in the file.
     #[arg(long)]
@@ -90,7 +90,7 @@ struct FullFaceArgs {
     #[command(flatten)]
     output: OutputArgs,
     /// Number type of the weights [default: as they are].
-    #[arg(long, value_name = "TYPE", value_parser = precisions())]
+    #[arg(long, value_name = "TYPE", value_parser = stored_precisions())]
     dtype: Option<Precision>,
     #[command(flatten)]
     model: ModelArgs,
@@ -101,7 +101,7 @@ struct LoraArgs {
     #[command(flatten)]
     output: OutputArgs,
     /// Number type of the weights [default: as they are].
-    #[arg(long, value_name = "TYPE", value_parser = precisions())]
+    #[arg(long, value_name = "TYPE", value_parser = stored_precisions())]
     dtype: Option<Precision>,
     #[command(flatten)]
     model: ModelArgs,

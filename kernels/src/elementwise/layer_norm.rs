@@ -21,29 +21,61 @@ pub fn layer_norm(
     eps: f32,
     output: &mut [f32],
 ) -> Result<()> {
+    check(input, weight, bias, output.len())?;
+    normalise(pool, input, weight, bias, eps, output.as_mut_ptr());
+    Ok(())
+}
+
+/// [`layer_norm`] into new memory, which is not filled with zeros before.
+///
+/// # Errors
+/// As [`layer_norm`].
+pub(crate) fn layer_norm_of(
+    pool: &ThreadPool,
+    input: &[f32],
+    weight: &[f32],
+    bias: Option<&[f32]>,
+    eps: f32,
+) -> Result<Vec<f32>> {
+    check(input, weight, bias, input.len())?;
+    let mut output = Vec::with_capacity(input.len());
+    normalise(pool, input, weight, bias, eps, output.as_mut_ptr());
+    // SAFETY: every row was written.
+    unsafe { output.set_len(input.len()) };
+    Ok(output)
+}
+
+fn check(input: &[f32], weight: &[f32], bias: Option<&[f32]>, output: usize) -> Result<()> {
     let width = weight.len();
     let rows = input.len().checked_div(width).unwrap_or(0);
-    let fits = width > 0 && rows * width == input.len() && output.len() == input.len();
+    let fits = width > 0 && rows * width == input.len() && output == input.len();
     if !fits || bias.is_some_and(|bias| bias.len() != width) {
         return Err(Error::invalid(format!(
             "layer norm of {} values into {} with {width} weights and {:?} biases",
             input.len(),
-            output.len(),
+            output,
             bias.map(<[f32]>::len)
         )));
     }
+    Ok(())
+}
+
+/// All lengths were checked; `output` takes as many values as `input` has.
+fn normalise(pool: &ThreadPool, input: &[f32], weight: &[f32], bias: Option<&[f32]>, eps: f32, output: *mut f32) {
+    let width = weight.len();
+    let rows = input.len() / width;
     let isa = Isa::current();
     let chunks = parts(pool, input.len()).min(rows.max(1));
     let chunk = rows.div_ceil(chunks).max(1);
-    let target = Target(output.as_mut_ptr());
+    let target = Target(output);
     pool.run(rows.div_ceil(chunk), &|index| {
         let first = index * chunk;
         let last = rows.min(first + chunk);
         let target = &target;
         // SAFETY: each task writes rows of its own inside `output`, whose length was checked.
-        let output = unsafe { std::slice::from_raw_parts_mut(target.0.add(first * width), (last - first) * width) };
+        let output = unsafe { target.0.add(first * width) };
         let input = &input[first * width..last * width];
-        // SAFETY: the kernel's slices have equal lengths, whole rows of `width`.
+        // SAFETY: input and output have equal lengths, whole rows of `width`.
         unsafe {
             dispatch(
                 isa,
@@ -57,7 +89,6 @@ pub fn layer_norm(
             )
         }
     });
-    Ok(())
 }
 
 fn parts(pool: &ThreadPool, values: usize) -> usize {
@@ -73,7 +104,7 @@ struct Norm<'a> {
     weight: &'a [f32],
     bias: Option<&'a [f32]>,
     eps: f32,
-    output: &'a mut [f32],
+    output: *mut f32,
 }
 
 impl Kernel for Norm<'_> {
@@ -84,10 +115,11 @@ impl Kernel for Norm<'_> {
         let width = self.weight.len();
         let whole = width - width % L::WIDTH;
         let rest = width - whole;
-        for (input, output) in self.input.chunks_exact(width).zip(self.output.chunks_exact_mut(width)) {
-            let (from, to) = (input.as_ptr(), output.as_mut_ptr());
+        for (row, input) in self.input.chunks_exact(width).enumerate() {
+            let from = input.as_ptr();
             // SAFETY: all lanes lie inside rows of `width`; `dispatch` vouches for the instructions.
             unsafe {
+                let to = self.output.add(row * width);
                 let mut sum = L::splat(0.0);
                 let mut i = 0;
                 while i < whole {

@@ -12,6 +12,7 @@ pub use activation::Activation;
 #[cfg(feature = "gradients")]
 pub(crate) use activation_gradient::{activate, activation_gradient, gate, gate_gradient};
 pub use layer_norm::layer_norm;
+pub(crate) use layer_norm::layer_norm_of;
 #[cfg(feature = "gradients")]
 pub(crate) use layer_norm_gradient::layer_norm_gradient;
 pub use rms_norm::rms_norm;

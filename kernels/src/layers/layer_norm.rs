@@ -102,12 +102,11 @@ impl LayerNorm {
     }
 
     fn forward_cpu(&self, x: &Tensor) -> Result<Tensor> {
-        let mut output = vec![0f32; x.elem_count()];
-        cpu::with_values(x, |input| {
+        let output = cpu::with_values(x, |input| {
             cpu::with_values(&self.weight, |weight| {
                 cpu::with_values(&self.bias, |bias| {
                     let pool = ThreadPool::global();
-                    kernel::layer_norm(pool, input, weight, Some(bias), self.epsilon as f32, &mut output)
+                    crate::elementwise::layer_norm_of(pool, input, weight, Some(bias), self.epsilon as f32)
                 })
             })
         })?;

@@ -75,6 +75,31 @@ impl Linear {
         })
     }
 
+    /// [`Linear::from_tensors`] with the weight as bytes, one scale for each output; see [`PackedMatrix::quantise`].
+    /// A weight that is no f32 tensor on the CPU, is a variable, or has more inputs than bytes can have, stays as it is.
+    ///
+    /// # Errors
+    /// As [`Linear::from_tensors`].
+    pub fn quantised(weight: Tensor, bias: Option<Tensor>) -> Result<Self> {
+        let [output, input] = check_shapes(&weight, bias.as_ref())?;
+        let trains = weight.track_op() || bias.as_ref().is_some_and(Tensor::track_op);
+        if trains || !cpu::is_f32(&[&weight]) || input > PackedMatrix::MOST_QUANTISED_INPUTS {
+            return Self::from_tensors(weight, bias);
+        }
+        let packed = Packed {
+            weight: cpu::with_values::<f32, _>(&weight, |values| {
+                PackedMatrix::quantise(ThreadPool::global(), values, output, input)
+            })?,
+            bias: bias_values(bias)?,
+        };
+        Ok(Self {
+            weight: Weight::Packed(Arc::new(packed)),
+            activation: None,
+            input,
+            output,
+        })
+    }
+
     /// The same layer with `activation` applied to its result.
     pub fn with_activation(mut self, activation: Activation) -> Self {
         self.activation = Some(activation);
@@ -245,6 +270,13 @@ fn check_shapes(weight: &Tensor, bias: Option<&Tensor>) -> Result<[usize; 2]> {
     }
 }
 
+fn bias_values(bias: Option<Tensor>) -> Result<Option<Vec<f32>>> {
+    match bias {
+        Some(bias) => Ok(Some(bias.to_dtype(DType::F32)?.to_vec1()?)),
+        None => Ok(None),
+    }
+}
+
 impl Packed {
     fn new(weight: Tensor, bias: Option<Tensor>, element: Element) -> Result<Self> {
         let (output, input) = weight.dims2()?;
@@ -259,11 +291,10 @@ impl Packed {
                 cpu::with_values::<half::bf16, _>(&weight, |values| PackedMatrix::pack(values, output, input, element))?
             }
         };
-        let bias = match bias {
-            Some(bias) => Some(bias.to_dtype(DType::F32)?.to_vec1()?),
-            None => None,
-        };
-        Ok(Self { weight, bias })
+        Ok(Self {
+            weight,
+            bias: bias_values(bias)?,
+        })
     }
 
     fn run(
@@ -279,24 +310,22 @@ impl Packed {
                  variables (candle_nn::VarMap)",
             ));
         }
-        let rows: usize = shape.iter().rev().skip(1).product();
-        let mut output = vec![0f32; rows * self.weight.outputs()];
         let wide = x.to_dtype(DType::F32)?;
         let residual = residual.map(|residual| residual.to_dtype(DType::F32)).transpose()?;
-        let mut multiply = |residual: Option<&[f32]>| {
+        let multiply = |residual: Option<&[f32]>| {
             cpu::with_values::<f32, _>(&wide, |input| {
                 let epilogue = Epilogue {
                     bias: self.bias.as_deref(),
                     activation,
                     residual,
                 };
-                self.weight.forward(ThreadPool::global(), input, &mut output, epilogue)
+                self.weight.product(ThreadPool::global(), input, epilogue)
             })
         };
-        match &residual {
+        let output = match &residual {
             Some(residual) => cpu::with_values(residual, |values| multiply(Some(values)))?,
             None => multiply(None)?,
-        }
+        };
         Ok(Tensor::from_vec(output, shape, x.device())?.to_dtype(x.dtype())?)
     }
 }

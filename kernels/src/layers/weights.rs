@@ -25,6 +25,18 @@ pub struct Weights<'a> {
     source: Source<'a>,
     /// Whether layers keep their tensors as they are stored.
     stored: bool,
+    quantised: Quantised,
+}
+
+/// What becomes of the matrices of linear layers.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Quantised {
+    /// They have the type that is read.
+    No,
+    /// They become bytes in blocks, and this is not in one.
+    InBlocks,
+    /// They become bytes.
+    Here,
 }
 
 #[derive(Clone)]
@@ -38,6 +50,7 @@ impl<'a> From<VarBuilder<'a>> for Weights<'a> {
         Self {
             source: Source::Read(builder),
             stored: false,
+            quantised: Quantised::No,
         }
     }
 }
@@ -69,6 +82,7 @@ impl Weights<'static> {
         let network = build(&Self {
             source: Source::List(list.clone()),
             stored: false,
+            quantised: Quantised::No,
         })?;
         Ok((network, list.take()))
     }
@@ -106,6 +120,32 @@ impl<'a> Weights<'a> {
     pub fn stored(&self) -> Self {
         Self {
             stored: true,
+            ..self.clone()
+        }
+    }
+
+    /// The same weights, read so that the matrices of linear layers below [`block`](Self::block) become bytes with one
+    /// scale for each output: see [`PackedMatrix::quantise`](crate::PackedMatrix::quantise).
+    ///
+    /// On the CPU only, and for inference; elsewhere matrices have the type that is read.
+    #[must_use]
+    pub fn with_quantised_blocks(&self) -> Self {
+        Self {
+            quantised: Quantised::InBlocks,
+            ..self.clone()
+        }
+    }
+
+    /// The weights of a transformer's block: the bulk of a network, and the part that rounding harms least. Networks ask
+    /// for their blocks in this way; first and last layers stay as they are read.
+    #[must_use]
+    pub fn block(&self) -> Self {
+        let quantised = match self.quantised {
+            Quantised::No => Quantised::No,
+            Quantised::InBlocks | Quantised::Here => Quantised::Here,
+        };
+        Self {
+            quantised,
             ..self.clone()
         }
     }
@@ -194,9 +234,10 @@ impl<'a> Weights<'a> {
             return Linear::stored(flat, bias);
         }
         let weight = weight.flatten_from(1)?;
-        match self.stored {
-            true => Linear::stored(weight, bias),
-            false => Linear::from_tensors(weight, bias),
+        match (self.stored, self.quantised) {
+            (true, _) => Linear::stored(weight, bias),
+            (false, Quantised::Here) => Linear::quantised(weight, bias),
+            (false, _) => Linear::from_tensors(weight, bias),
         }
     }
 

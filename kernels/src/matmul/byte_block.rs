@@ -1,10 +1,20 @@
 //! One thread's part of a product of bytes: some rows by some panels of the weights.
 
-use super::bytes::Quantised;
 use super::epilogue::Epilogue;
 use super::tile::{product, Quad, COLUMNS, DEPTH, ROWS, STRIDE};
 use crate::simd::{load_first, store_first, Kernel, Lanes};
 use std::ops::Range;
+
+/// A matrix `[outputs, inputs]` as bytes: a weight is its byte times the scale of its row.
+#[derive(Debug, Clone)]
+pub(super) struct Quantised {
+    /// `[panel][in / 4][COLUMNS]`, four neighbours along `in` per word.
+    pub(super) words: Vec<u32>,
+    /// One for each output, zero in the last panel's rest.
+    pub(super) scales: Vec<f32>,
+    /// -128 times the sum of each output's bytes.
+    pub(super) corrections: Vec<i32>,
+}
 
 /// Some rows and panels of a product.
 pub(super) struct ByteBlock<'a> {

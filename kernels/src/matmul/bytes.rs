@@ -1,5 +1,6 @@
 //! Weights as bytes with one scale for each output channel.
 
+use super::byte_block::Quantised;
 use super::left::scale;
 use super::linear::{check_matrix, PackedMatrix, Storage};
 use super::tile::COLUMNS;
@@ -7,24 +8,16 @@ use crate::element::Scalar;
 use crate::error::{Error, Result};
 use crate::threads::ThreadPool;
 
-/// Most inputs of a matrix of bytes: a sum of so many products of a byte without and one with a sign fits in 32 bits.
-const MOST_INPUTS: usize = 1 << 16;
-
 /// What is added to the bytes of the input where the processor wants them without a sign.
 const OFFSET: i32 = 128;
 
-/// A matrix `[outputs, inputs]` as bytes: a weight is its byte times the scale of its row.
-#[derive(Debug, Clone)]
-pub(super) struct Quantised {
-    /// `[panel][in / 4][COLUMNS]`, four neighbours along `in` per word.
-    pub(super) words: Vec<u32>,
-    /// One for each output, zero in the last panel's rest.
-    pub(super) scales: Vec<f32>,
-    /// -128 times the sum of each output's bytes.
-    pub(super) corrections: Vec<i32>,
-}
+/// 1.5 · 2^23: above it f32 has whole numbers only.
+const ROUND: f32 = 12_582_912.0;
 
 impl PackedMatrix {
+    /// Most inputs of a matrix of bytes: a sum of so many products of a byte without and one with a sign fits in 32 bits.
+    pub const MOST_QUANTISED_INPUTS: usize = 1 << 16;
+
     /// Rounds the rows of a contiguous `[outputs, inputs]` matrix to bytes from -127 to 127, each row with a scale of
     /// its own: its largest magnitude becomes 127.
     ///
@@ -36,9 +29,10 @@ impl PackedMatrix {
     /// inputs, whose sums could overflow.
     pub fn quantise<T: Scalar>(pool: &ThreadPool, weight: &[T], outputs: usize, inputs: usize) -> Result<Self> {
         check_matrix(weight.len(), outputs, inputs)?;
-        if inputs > MOST_INPUTS {
+        if inputs > Self::MOST_QUANTISED_INPUTS {
             return Err(Error::unsupported(format!(
-                "a matrix of bytes with {inputs} inputs; at most {MOST_INPUTS} are taken"
+                "a matrix of bytes with {inputs} inputs; at most {} are taken",
+                Self::MOST_QUANTISED_INPUTS
             )));
         }
         let padded = outputs.next_multiple_of(COLUMNS);
@@ -61,7 +55,9 @@ impl PackedMatrix {
                 for (group, values) in row.chunks(4).enumerate() {
                     let mut bytes = [0_u8; 4];
                     for (byte, value) in bytes.iter_mut().zip(values) {
-                        *byte = (value.widen() * inverse).round_ties_even() as i8 as u8;
+                        // Rounds to nearest even: the sum has no bits below one.
+                        let rounded = value.widen() * inverse + ROUND - ROUND;
+                        *byte = rounded as i8 as u8;
                     }
                     part[group * COLUMNS + column] = u32::from_ne_bytes(bytes);
                 }

@@ -1,8 +1,7 @@
 //! Linear layers: weights packed once for the kernel.
 
 use super::block::{self, Block, Left, Weights};
-use super::byte_block::{self, ByteBlock};
-use super::bytes::Quantised;
+use super::byte_block::{self, ByteBlock, Quantised};
 use super::epilogue::Epilogue;
 use super::left::{self, Bytes, Pairs};
 use super::plan::Plan;
@@ -130,9 +129,30 @@ impl PackedMatrix {
     /// # Errors
     /// `InvalidArgument` when a length does not fit; nothing is written then.
     pub fn forward(&self, pool: &ThreadPool, input: &[f32], output: &mut [f32], epilogue: Epilogue<'_>) -> Result<()> {
-        let rows = self.check(input, output, &epilogue)?;
+        let rows = self.check(input, output.len(), &epilogue)?;
+        self.multiply(pool, rows, input, output.as_mut_ptr(), epilogue);
+        Ok(())
+    }
+
+    /// [`forward`](Self::forward) into new memory, which is not filled with zeros before: one thread would do it while
+    /// the others wait.
+    ///
+    /// # Errors
+    /// As [`forward`](Self::forward).
+    pub fn product(&self, pool: &ThreadPool, input: &[f32], epilogue: Epilogue<'_>) -> Result<Vec<f32>> {
+        let len = (input.len() / self.inputs).saturating_mul(self.outputs);
+        let rows = self.check(input, len, &epilogue)?;
+        let mut output = Vec::with_capacity(len);
+        self.multiply(pool, rows, input, output.as_mut_ptr(), epilogue);
+        // SAFETY: the product has written every value.
+        unsafe { output.set_len(len) };
+        Ok(output)
+    }
+
+    /// All lengths were checked; `output` is written, and read only where it was written before.
+    fn multiply(&self, pool: &ThreadPool, rows: usize, input: &[f32], output: *mut f32, epilogue: Epilogue<'_>) {
         if rows == 0 {
-            return Ok(());
+            return;
         }
         let plan = Plan::new(pool.threads(), rows, self.outputs, self.inputs);
         let product = Product {
@@ -140,7 +160,7 @@ impl PackedMatrix {
             pool,
             plan,
             input,
-            output: Target(output.as_mut_ptr()),
+            output: Target(output),
             epilogue,
         };
         match &self.storage {
@@ -149,28 +169,27 @@ impl PackedMatrix {
             Storage::BF16(words) => product.run(Weights::BF16(words)),
             Storage::Bytes(weights) => product.run_bytes(weights),
         }
-        Ok(())
     }
 
     /// Rows of the input, when everything fits together.
-    fn check(&self, input: &[f32], output: &[f32], epilogue: &Epilogue<'_>) -> Result<usize> {
+    fn check(&self, input: &[f32], output: usize, epilogue: &Epilogue<'_>) -> Result<usize> {
         let (outputs, inputs) = (self.outputs, self.inputs);
         let rows = input.len() / inputs;
-        if rows * inputs != input.len() || rows.checked_mul(outputs) != Some(output.len()) {
+        if rows * inputs != input.len() || rows.checked_mul(outputs) != Some(output) {
             return Err(Error::invalid(format!(
                 "{} input values and {} output values for a matrix of {outputs} rows of {inputs}",
                 input.len(),
-                output.len()
+                output
             )));
         }
         if let Some(bias) = epilogue.bias.filter(|bias| bias.len() != outputs) {
             return Err(Error::invalid(format!("{} biases for {outputs} outputs", bias.len())));
         }
-        if let Some(residual) = epilogue.residual.filter(|residual| residual.len() != output.len()) {
+        if let Some(residual) = epilogue.residual.filter(|residual| residual.len() != output) {
             return Err(Error::invalid(format!(
                 "a residual of {} values for {} outputs",
                 residual.len(),
-                output.len()
+                output
             )));
         }
         Ok(rows)

@@ -34,8 +34,8 @@ pub enum TorchObject {
 /// The same input gives the same bytes.
 ///
 /// # Errors
-/// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) when a shape does not fit its values, or when
-/// [`TorchObject::Tensor`] is asked for and there is not exactly one tensor.
+/// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) when a shape does not fit its values, when
+/// [`TorchObject::Tensor`] is asked for and there is not exactly one tensor, or for a number type that files do not have.
 pub fn torch_to_bytes(tensors: &[DenseTensor], object: TorchObject, precision: Precision) -> Result<Vec<u8>> {
     if object == TorchObject::Tensor && tensors.len() != 1 {
         return Err(Error::invalid(format!(
@@ -56,6 +56,7 @@ pub fn torch_to_bytes(tensors: &[DenseTensor], object: TorchObject, precision: P
             )));
         }
     }
+    let precision = precision.stored()?;
     let mut archive = Archive {
         zip: ZipWriter::new(Cursor::new(Vec::new())),
     };
@@ -103,7 +104,7 @@ fn elements(values: &[f32], precision: Precision) -> Vec<u8> {
             .iter()
             .flat_map(|&value| f16::from_f32(value).to_le_bytes())
             .collect(),
-        Precision::Bf16 => values
+        Precision::Bf16 | Precision::Int8 => values
             .iter()
             .flat_map(|&value| bf16::from_f32(value).to_le_bytes())
             .collect(),
@@ -115,7 +116,7 @@ fn pickle(tensors: &[DenseTensor], object: TorchObject, precision: Precision) ->
     let storage = match precision {
         Precision::F32 => "FloatStorage",
         Precision::F16 => "HalfStorage",
-        Precision::Bf16 => "BFloat16Storage",
+        Precision::Bf16 | Precision::Int8 => "BFloat16Storage",
     };
     let mut program = vec![0x80, 2];
     if object == TorchObject::List {

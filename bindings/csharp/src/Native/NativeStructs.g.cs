@@ -175,7 +175,7 @@ namespace OmniID.Native
         public int DeviceType;
         /// <summary>Ordinal of the GPU; 0 on the CPU.</summary>
         public int DeviceId;
-        /// <summary>Number type of the weights, OMNIID_PRECISION_... Default: f32.</summary>
+        /// <summary>Number type of the weights, OMNIID_PRECISION_... Default: f32. Int8 is refused for a GPU.</summary>
         public int Precision;
         /// <summary>
         /// 1: load the image encoder when it is first needed instead of now: for programs that work with stored
@@ -708,7 +708,7 @@ namespace OmniID.Native
         /// ComfyUI's.
         /// </summary>
         public int MaskMode;
-        /// <summary>Number type of the stored keys and values, OMNIID_PRECISION_... Default: f32.</summary>
+        /// <summary>Number type of the stored keys and values, OMNIID_PRECISION_... but int8. Default: f32.</summary>
         public int Precision;
         /// <summary>Leave at 0.</summary>
         public uint Reserved;

@@ -5,6 +5,8 @@ use crate::matmul::Epilogue;
 use crate::simd::ByteIsa;
 use rand::{rngs::StdRng, Rng, SeedableRng};
 
+const MOST_INPUTS: usize = PackedMatrix::MOST_QUANTISED_INPUTS;
+
 const SIZES: [(usize, usize, usize); 8] = [
     (1, 1, 1),
     (1, 100, 33),

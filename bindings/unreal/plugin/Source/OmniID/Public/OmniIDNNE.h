@@ -19,7 +19,8 @@ inline ENNETensorDataType ToNNE(omniid::Precision Precision)
 	{
 	case omniid::Precision::f16: return ENNETensorDataType::Half;
 	case omniid::Precision::bf16: return ENNETensorDataType::BFloat16;
-	case omniid::Precision::f32: break;
+	case omniid::Precision::f32:
+	case omniid::Precision::int8: break; // No graph has int8.
 	}
 	return ENNETensorDataType::Float;
 }

@@ -38,7 +38,8 @@ enum class EOmniIDPrecision : uint8
 {
 	F32 = 0,
 	F16 = 1,
-	BF16 = 2
+	BF16 = 2,
+	Int8 = 3
 };
 
 /** How photos are cropped. */
