@@ -36,6 +36,10 @@ pub use convolution::{Convolution, ConvolutionShape, DepthwiseConvolution, Finis
 pub use element::{Element, Scalar};
 pub use elementwise::{layer_norm, rms_norm, Activation};
 pub use error::{Error, ErrorKind, Remedy, Result};
+#[cfg(feature = "gradients")]
+pub use matmul::Window;
 pub use matmul::{Epilogue, PackedMatrix};
+#[cfg(feature = "gradients")]
+pub use threads::keep_freed_memory;
 pub use threads::{threads_asked_for, ThreadPool};
 pub use view::{Place, TensorView, TensorViewMut};

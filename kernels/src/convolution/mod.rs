@@ -2,10 +2,14 @@
 
 mod block;
 mod depthwise;
+#[cfg(feature = "gradients")]
+mod gradient;
 #[cfg(test)]
 mod tests;
 
 pub use depthwise::DepthwiseConvolution;
+#[cfg(feature = "gradients")]
+pub(crate) use gradient::Convolution3x3;
 
 use crate::error::{Error, Result};
 use crate::matmul::COLUMNS;

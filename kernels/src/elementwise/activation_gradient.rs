@@ -251,16 +251,9 @@ impl Activation {
         // SAFETY: the caller vouches for the instructions.
         unsafe {
             let value = self.vector::<L>(x);
-            let one = L::splat(1.0);
             // Beyond ±1000 every slope has reached its limit; bounded, nothing overflows. The constants come first,
             // so that NaN stays.
             let x = L::min(L::splat(1e3), L::max(L::splat(-1e3), x));
-            let sigmoid = |y: L::V| {
-                let e = exp::<L>(L::min(L::splat(88.0), L::sub(L::splat(0.0), y)));
-                L::div(one, L::add(one, e))
-            };
-            // The derivative of x·σ(u) is σ + x·u'·σ·(1 - σ).
-            let product = |s: L::V, slope: L::V| L::fma(L::mul(x, slope), L::mul(s, L::sub(one, s)), s);
             let slope = match self {
                 Self::Gelu => return (value, gelu_slope::<L>(x)),
                 Self::GeluTanh => {
@@ -269,14 +262,37 @@ impl Activation {
                     let square = L::mul(x, x);
                     let inner = L::mul(x, L::fma(square, L::splat(CUBIC), L::splat(LINEAR)));
                     let slope = L::fma(square, L::splat(3.0 * CUBIC), L::splat(LINEAR));
-                    product(sigmoid(inner), slope)
+                    product_slope::<L>(x, sigmoid::<L>(inner), slope)
                 }
-                Self::QuickGelu => product(sigmoid(L::mul(x, L::splat(1.702))), L::splat(1.702)),
-                Self::Silu => product(sigmoid(x), one),
+                Self::QuickGelu => {
+                    let factor = L::splat(1.702);
+                    product_slope::<L>(x, sigmoid::<L>(L::mul(x, factor)), factor)
+                }
+                Self::Silu => product_slope::<L>(x, sigmoid::<L>(x), L::splat(1.0)),
             };
             (value, slope)
         }
     }
+}
+
+// Functions, not closures: the compiler may leave a closure out of line, and then compiles it without the instruction
+// set of the kernel.
+
+/// 1 / (1 + e^-y)
+#[inline(always)]
+unsafe fn sigmoid<L: Lanes>(y: L::V) -> L::V {
+    // SAFETY: the caller vouches for the instructions.
+    unsafe {
+        let e = exp::<L>(L::min(L::splat(88.0), L::sub(L::splat(0.0), y)));
+        L::div(L::splat(1.0), L::add(L::splat(1.0), e))
+    }
+}
+
+/// The derivative of x·σ(u) is σ + x·u'·σ·(1 - σ), with σ and u' given.
+#[inline(always)]
+unsafe fn product_slope<L: Lanes>(x: L::V, s: L::V, slope: L::V) -> L::V {
+    // SAFETY: the caller vouches for the instructions.
+    unsafe { L::fma(L::mul(x, slope), L::mul(s, L::sub(L::splat(1.0), s)), s) }
 }
 
 /// `Φ(x) + x·φ(x)`, with the polynomial of the function itself: see [`Activation::vector`].

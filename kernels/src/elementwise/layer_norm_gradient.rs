@@ -86,6 +86,19 @@ pub(crate) fn layer_norm_gradient(
     Ok(())
 }
 
+/// Runs a block with the start and the length of every vector of a row. No closure: the compiler may leave one out of
+/// line, and then compiles it without the instruction set of the kernel.
+macro_rules! pieces {
+    ($width:expr, $lanes:expr, |$start:ident, $count:ident| $block:block) => {
+        let mut $start = 0;
+        while $start < $width {
+            let $count = $lanes.min($width - $start);
+            $block
+            $start += $lanes;
+        }
+    };
+}
+
 /// Some rows; the sums are zero before.
 struct Gradient<'a> {
     input: &'a [f32],
@@ -116,11 +129,13 @@ impl Kernel for Gradient<'_> {
             // SAFETY: every piece lies inside rows of `width`; `dispatch` vouches for the instructions.
             unsafe {
                 let mut sum = L::splat(0.0);
-                pieces::<L>(width, |i, count| sum = L::add(sum, load_first::<L>(x.add(i), count)));
+                pieces!(width, L::WIDTH, |i, count| {
+                    sum = L::add(sum, load_first::<L>(x.add(i), count));
+                });
                 let mean = L::reduce_add(sum) / n;
                 let means = L::splat(mean);
                 let mut squares = L::splat(0.0);
-                pieces::<L>(width, |i, count| {
+                pieces!(width, L::WIDTH, |i, count| {
                     // Lanes beyond the row hold the mean, so that they deviate by nothing.
                     let d = L::sub(load_or::<L>(x.add(i), count, mean), means);
                     squares = L::fma(d, d, squares);
@@ -129,7 +144,7 @@ impl Kernel for Gradient<'_> {
                 let factors = L::splat(factor);
                 // With g = dy · weight and x̂ the normalised row: dx = (g - mean(g) - x̂ · mean(g · x̂)) · factor.
                 let (mut g_sum, mut gx_sum) = (L::splat(0.0), L::splat(0.0));
-                pieces::<L>(width, |i, count| {
+                pieces!(width, L::WIDTH, |i, count| {
                     let normal = L::mul(L::sub(load_first::<L>(x.add(i), count), means), factors);
                     let dy = load_first::<L>(dy.add(i), count);
                     let g = L::mul(dy, load_first::<L>(weight.add(i), count));
@@ -142,7 +157,7 @@ impl Kernel for Gradient<'_> {
                 });
                 let g_mean = L::splat(L::reduce_add(g_sum) / n);
                 let gx_mean = L::splat(L::reduce_add(gx_sum) / n);
-                pieces::<L>(width, |i, count| {
+                pieces!(width, L::WIDTH, |i, count| {
                     let normal = L::mul(L::sub(load_first::<L>(x.add(i), count), means), factors);
                     let g = L::mul(load_first::<L>(dy.add(i), count), load_first::<L>(weight.add(i), count));
                     let d = L::sub(L::sub(g, g_mean), L::mul(normal, gx_mean));
@@ -150,20 +165,6 @@ impl Kernel for Gradient<'_> {
                 });
             }
         }
-    }
-}
-
-/// Calls `f` with the start and the length of every vector of a row.
-#[inline(always)]
-fn pieces<L: Lanes>(width: usize, mut f: impl FnMut(usize, usize)) {
-    let whole = width - width % L::WIDTH;
-    let mut i = 0;
-    while i < whole {
-        f(i, L::WIDTH);
-        i += L::WIDTH;
-    }
-    if i < width {
-        f(i, width - i);
     }
 }
 

@@ -2,9 +2,10 @@
 
 use super::packing::{copy, pair_rows};
 use super::tile::{product_transposed, COLUMNS, ROWS};
+use super::windows::Windows;
 use crate::element::Element;
 use crate::error::{Error, Result};
-use crate::simd::{dispatch, Isa, Kernel, Lanes};
+use crate::simd::{dispatch, load_first, Isa, Kernel, Lanes};
 use crate::threads::{with_scratch, Target, ThreadPool};
 
 /// Multiply-adds below which waking the other threads costs more than it brings.
@@ -16,13 +17,31 @@ const STEPS: usize = 256;
 /// Left columns of one task: with the right operand's panel they stay in the second-level cache.
 const LARGEST_PART: usize = 16 * ROWS;
 
+/// The right operand of a [`TransposedProduct`].
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Right<'a> {
+    /// `[rows, inputs]`: the input of a linear layer.
+    Rows(&'a [f32]),
+    /// The windows of a convolution's input, one a row.
+    Windows(&'a Windows<'a, f32>),
+}
+
+impl Right<'_> {
+    fn fits(&self, rows: usize, inputs: usize) -> bool {
+        match self {
+            Self::Rows(values) => rows.checked_mul(inputs) == Some(values.len()),
+            Self::Windows(windows) => windows.rows() == rows && windows.columns() == inputs,
+        }
+    }
+}
+
 /// What [`transposed_product`] reads and writes.
 #[derive(Debug)]
 pub(crate) struct TransposedProduct<'a> {
     /// `[rows, outputs]`: the gradient of a layer's output.
     pub left: &'a [f32],
-    /// `[rows, inputs]`: the layer's input.
-    pub right: &'a [f32],
+    /// The layer's input.
+    pub right: Right<'a>,
     /// Columns of `left`.
     pub outputs: usize,
     /// Columns of `right`.
@@ -54,14 +73,12 @@ pub(crate) fn transposed_product(pool: &ThreadPool, operands: TransposedProduct<
     let rows = left.len().checked_div(outputs).unwrap_or(0);
     let fits = inputs > 0
         && rows * outputs == left.len()
-        && rows.checked_mul(inputs) == Some(right.len())
+        && right.fits(rows, inputs)
         && outputs.checked_mul(inputs) == Some(product.len());
     if !fits || column_sums.as_ref().is_some_and(|sums| sums.len() != outputs) {
         return Err(Error::invalid(format!(
-            "a product over rows of {} values in rows of {outputs} and {} values in rows of {inputs} into {} values \
-             and {:?} sums",
+            "a product over rows of {} values in rows of {outputs} and rows of {inputs} into {} values and {:?} sums",
             left.len(),
-            right.len(),
             product.len(),
             column_sums.map(|sums| sums.len())
         )));
@@ -75,7 +92,12 @@ pub(crate) fn transposed_product(pool: &ThreadPool, operands: TransposedProduct<
     let brain = element == Element::BF16 && isa.multiplies_bf16();
     let serial = rows.saturating_mul(outputs).saturating_mul(inputs) < SERIAL_WORK;
     let tiles = outputs.div_ceil(ROWS);
-    let wanted = if serial { 1 } else { 4 * pool.threads() };
+    // One thread alone packs the right operand once.
+    let wanted = match pool.available() {
+        _ if serial => 1,
+        1 => 1,
+        threads => 4 * threads,
+    };
     let part = tiles.div_ceil(wanted).min(LARGEST_PART / ROWS);
     let parts = tiles.div_ceil(part);
     let panels = inputs.div_ceil(COLUMNS);
@@ -124,7 +146,7 @@ pub(crate) fn transposed_product(pool: &ThreadPool, operands: TransposedProduct<
 /// Left columns `first..last` by panels `first_panel..last_panel` of the right operand.
 struct Block<'a> {
     left: &'a [f32],
-    right: &'a [f32],
+    right: Right<'a>,
     rows: usize,
     outputs: usize,
     inputs: usize,
@@ -183,9 +205,12 @@ impl Block<'_> {
     #[inline(always)]
     unsafe fn pack_left<L: Lanes>(&self, start: usize, count: usize, column: usize, brain: bool, to: *mut f32) {
         let n = ROWS.min(self.last - column);
-        let mut sums = [0.0_f32; ROWS];
         // SAFETY: rows and columns exist; the tile takes `count` rows, or half as many pairs.
         unsafe {
+            if brain {
+                return self.pack_left_pairs::<L>(start, count, column, to.cast());
+            }
+            let mut sums = [0.0_f32; ROWS];
             let row = |i: usize| self.left.as_ptr().add((start + i) * self.outputs + column);
             if n == ROWS {
                 // Whole tiles: loops of constant length, which the compiler turns into vectors.
@@ -194,34 +219,63 @@ impl Block<'_> {
                     for (sum, value) in sums.iter_mut().zip(from) {
                         *sum += value;
                     }
-                    if !brain {
-                        to.add(i * ROWS).cast::<[f32; ROWS]>().write_unaligned(from);
-                    }
+                    to.add(i * ROWS).cast::<[f32; ROWS]>().write_unaligned(from);
                 }
             } else {
                 for i in 0..count {
                     for (r, sum) in sums.iter_mut().enumerate() {
                         let value = if r < n { *row(i).add(r) } else { 0.0 };
                         *sum += value;
-                        if !brain {
-                            *to.add(i * ROWS + r) = value;
-                        }
+                        *to.add(i * ROWS + r) = value;
                     }
                 }
             }
-            if brain {
-                let to = to.cast::<u32>();
+            self.add_sums(column, n, &sums);
+        }
+    }
+
+    /// [`pack_left`](Self::pack_left) as pairs of rows.
+    ///
+    /// Whole vectors are written: what reaches beyond the tile is overwritten by the next pair, by the next tile, or
+    /// by the right operand, which lies behind the last tile and is brought later.
+    #[inline(always)]
+    unsafe fn pack_left_pairs<L: Lanes>(&self, start: usize, count: usize, column: usize, to: *mut u32) {
+        let n = ROWS.min(self.last - column);
+        let readable = self.outputs - column;
+        let mut part = 0;
+        while part < n {
+            let lanes = L::WIDTH.min(readable - part);
+            // SAFETY: rows and columns exist; the tile takes half as many pairs as `count`, rounded up.
+            unsafe {
+                let from = self.left.as_ptr().add(start * self.outputs + column + part);
+                let mut sum = L::splat(0.0);
                 let mut i = 0;
                 while i < count {
-                    let high = (i + 1 < count).then(|| row(i + 1));
-                    pair_rows::<L>(row(i), high, n, to.add(i / 2 * ROWS));
+                    let low = load_first::<L>(from.add(i * self.outputs), lanes);
+                    sum = L::add(sum, low);
+                    let mut high = L::splat(0.0);
+                    if i + 1 < count {
+                        high = load_first::<L>(from.add((i + 1) * self.outputs), lanes);
+                        sum = L::add(sum, high);
+                    }
+                    L::store_bf16_pairs(to.add(i / 2 * ROWS + part), low, high);
                     i += 2;
                 }
+                // Wide enough for the widest vector.
+                let mut sums = [0.0_f32; 16];
+                L::store(sums.as_mut_ptr(), sum);
+                self.add_sums(column + part, L::WIDTH.min(n - part), &sums);
             }
-            if let Some(total) = self.sums {
-                for (r, sum) in sums.iter().enumerate().take(n) {
-                    *total.add(column + r) += sum;
-                }
+            part += L::WIDTH;
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn add_sums(&self, column: usize, count: usize, sums: &[f32]) {
+        if let Some(total) = self.sums {
+            for (r, sum) in sums.iter().enumerate().take(count) {
+                // SAFETY: the caller vouches for the columns.
+                unsafe { *total.add(column + r) += sum };
             }
         }
     }
@@ -231,22 +285,67 @@ impl Block<'_> {
     unsafe fn pack_right<L: Lanes>(&self, start: usize, count: usize, column: usize, columns: usize, brain: bool) {
         // SAFETY: rows and columns exist; the panel takes `count` rows, or half as many pairs.
         unsafe {
-            let row = |i: usize| self.right.as_ptr().add((start + i) * self.inputs + column);
+            match self.right {
+                Right::Rows(values) => {
+                    let mut row = values.as_ptr().add(start * self.inputs + column);
+                    let next = || {
+                        let this = row;
+                        row = row.wrapping_add(self.inputs);
+                        this
+                    };
+                    self.pack_panel::<L>(count, columns, brain, next);
+                }
+                Right::Windows(windows) => {
+                    let (tap, offset) = (column / windows.channels(), column % windows.channels());
+                    let mut place = windows.place(start);
+                    // A pair needs two rows at once.
+                    let mut spare = [[0.0_f32; COLUMNS]; 2];
+                    let mut odd = 0;
+                    let next = || {
+                        odd ^= 1;
+                        let row = windows.piece(place, tap, offset, columns, spare[odd].as_mut_ptr());
+                        windows.advance(&mut place);
+                        row
+                    };
+                    self.pack_panel::<L>(count, columns, brain, next);
+                }
+            }
+        }
+    }
+
+    /// Brings `count` rows, whose places `next` tells one after the other, into the panel. No vector instruction in
+    /// `next`: it would be compiled without the instruction set of the kernel.
+    #[inline(always)]
+    unsafe fn pack_panel<L: Lanes>(
+        &self,
+        count: usize,
+        columns: usize,
+        brain: bool,
+        mut next: impl FnMut() -> *const f32,
+    ) {
+        // SAFETY: the caller vouches for the rows; the panel takes `count` of them, or half as many pairs.
+        unsafe {
             if brain {
                 let to = self.panel.cast::<u32>();
                 let mut i = 0;
                 while i < count {
-                    let high = (i + 1 < count).then(|| row(i + 1));
-                    pair_rows::<L>(row(i), high, columns, to.add(i / 2 * COLUMNS));
+                    let low = next();
+                    let high = if i + 1 < count { Some(next()) } else { None };
+                    let to = to.add(i / 2 * COLUMNS);
+                    if columns == COLUMNS {
+                        pair_rows::<L>(low, high, COLUMNS, to);
+                    } else {
+                        pair_rows::<L>(low, high, columns, to);
+                    }
                     i += 2;
                 }
             } else if columns == COLUMNS {
                 for i in 0..count {
-                    copy::<L>(row(i), COLUMNS, self.panel.add(i * COLUMNS));
+                    copy::<L>(next(), COLUMNS, self.panel.add(i * COLUMNS));
                 }
             } else {
                 for i in 0..count {
-                    copy::<L>(row(i), columns, self.panel.add(i * COLUMNS));
+                    copy::<L>(next(), columns, self.panel.add(i * COLUMNS));
                 }
             }
         }
@@ -316,7 +415,7 @@ mod tests {
             pool,
             TransposedProduct {
                 left,
-                right,
+                right: Right::Rows(right),
                 outputs,
                 inputs,
                 element,
@@ -380,7 +479,7 @@ mod tests {
         let mut product = [1.0; 6];
         let bad = TransposedProduct {
             left: &[0.0; 6],
-            right: &[0.0; 5],
+            right: Right::Rows(&[0.0; 5]),
             outputs: 3,
             inputs: 2,
             element: Element::F32,

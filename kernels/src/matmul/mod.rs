@@ -13,11 +13,19 @@ mod matrix_tile;
 mod packing;
 mod plan;
 mod tile;
+#[cfg(feature = "gradients")]
+mod windows;
 
 pub use epilogue::Epilogue;
 #[cfg(feature = "gradients")]
-pub(crate) use gradient::{transposed_product, TransposedProduct};
+pub(crate) use gradient::{transposed_product, Right, TransposedProduct};
 pub use linear::PackedMatrix;
+#[cfg(feature = "gradients")]
+pub(crate) use packing::{copy, Panels};
 #[cfg(feature = "gradients")]
 pub(crate) use tile::product_transposed;
 pub(crate) use tile::{product, product_in_rows, COLUMNS, DEPTH, ROWS, STRIDE};
+#[cfg(feature = "gradients")]
+pub use windows::Window;
+#[cfg(feature = "gradients")]
+pub(crate) use windows::{Windows, TAPS};

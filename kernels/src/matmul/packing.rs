@@ -19,7 +19,26 @@ enum Order {
     Columns,
 }
 
+/// The values of a [`PackedMatrix`] that training multiplies with.
+#[derive(Clone, Copy)]
+pub(crate) enum Panels<'a> {
+    /// `[panel][input][COLUMNS]`
+    F32(&'a [f32]),
+    /// `[panel][pair of inputs][COLUMNS]`, bf16
+    Pairs(&'a [u32]),
+}
+
 impl PackedMatrix {
+    /// The packed values of a matrix that [`pack_f32`](Self::pack_f32) or [`pack_transposed`](Self::pack_transposed)
+    /// made.
+    pub(crate) fn panels(&self) -> Panels<'_> {
+        match &self.storage {
+            Storage::F32(values) => Panels::F32(values),
+            Storage::BF16(words) => Panels::Pairs(words),
+            Storage::F16(_) | Storage::Bytes(_) => unreachable!("training packs f32 and bf16"),
+        }
+    }
+
     /// [`pack`](Self::pack) for weights that change with every training step: all threads of `pool` take part.
     /// Numbers below 2^-126 may become zero in [`Element::BF16`]; [`Element::F16`] is packed as f32.
     ///
@@ -201,7 +220,7 @@ impl Panel<'_> {
 /// # Safety
 /// Both sides have `count` values; `L`'s instructions exist.
 #[inline(always)]
-pub(super) unsafe fn copy<L: Lanes>(from: *const f32, count: usize, to: *mut f32) {
+pub(crate) unsafe fn copy<L: Lanes>(from: *const f32, count: usize, to: *mut f32) {
     // SAFETY: the caller vouches for the memory and the instructions.
     unsafe {
         let mut i = 0;

@@ -1,11 +1,15 @@
 //! The worker pool under every kernel, and what its threads need.
 
 mod environment;
+#[cfg(feature = "gradients")]
+mod memory;
 mod pool;
 mod scoped;
 mod scratch;
 
 pub use environment::threads_asked_for;
+#[cfg(feature = "gradients")]
+pub use memory::keep_freed_memory;
 pub use pool::ThreadPool;
 #[cfg(any(feature = "gradients", test))]
 pub(crate) use scoped::scoped;

@@ -121,6 +121,15 @@ impl ThreadPool {
         self.workers.len() + 1
     }
 
+    /// Threads that a run started by this thread gets: one from inside a task, where all happens in place.
+    #[cfg(feature = "gradients")]
+    pub(crate) fn available(&self) -> usize {
+        match IN_TASK.get() {
+            true => 1,
+            false => self.threads(),
+        }
+    }
+
     /// Cuts `output` into parts of `size` elements and calls `fill(number, part)` for each, on all threads.
     pub fn fill_parts<T: Send>(&self, output: &mut [T], size: usize, fill: &(dyn Fn(usize, &mut [T]) + Sync)) {
         // Each lock is taken once: it only proves that no two tasks share a part.

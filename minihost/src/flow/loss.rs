@@ -4,7 +4,7 @@ use super::noise;
 use crate::hook::IdentityHook;
 use crate::pixels::{from_tokens, to_tokens};
 use crate::Minihost;
-use candle_core::{DType, Tensor};
+use candle_core::{DType, Device, Tensor};
 use omniid::{Error, Result};
 use rand::Rng;
 use rand_distr::{Distribution, Normal};
@@ -159,6 +159,21 @@ pub fn training_loss(
         }
     }
     Ok((sum / total)?)
+}
+
+/// What [`training_loss`] draws from a generator for pictures of `[pictures, tokens, width]`: times `[pictures]` and
+/// noise of that shape.
+///
+/// # Errors
+/// [`InvalidArgument`](omniid::ErrorKind::InvalidArgument) for options that are not sound.
+pub fn draw_noise(
+    options: &FlowOptions,
+    shape: [usize; 3],
+    rng: &mut impl Rng,
+    device: &Device,
+) -> Result<[Tensor; 2]> {
+    let times = options.times(shape[0], rng)?;
+    Ok([Tensor::new(times, device)?, noise(&shape, rng, device)?])
 }
 
 /// The sum of weight · error², of errors `[batch, channels, height, width]` and weights that broadcast to them.

@@ -11,7 +11,7 @@ mod sampler;
 mod tests;
 
 pub use crate::prediction::{Prediction, NEAREST_END};
-pub use loss::{training_loss, FlowOptions, TrainingPictures};
+pub use loss::{draw_noise, training_loss, FlowOptions, TrainingPictures};
 pub use sampler::{sample, times, SampleOptions, Solver};
 
 use candle_core::{Device, Tensor};

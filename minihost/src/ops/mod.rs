@@ -13,7 +13,7 @@ mod tests;
 
 pub(crate) use add_rows::add_rows;
 pub(crate) use group_norm::group_norm;
-pub(crate) use im2col::{im2col, Window};
+pub(crate) use im2col::im2col;
 pub(crate) use transpose::taps_first;
 
 use candle_core::{CpuStorage, DType, Error, Layout, Result, Storage, Tensor};

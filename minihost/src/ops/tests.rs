@@ -1,6 +1,8 @@
 use super::testing::{distance, random};
 use super::*;
 use candle_core::Var;
+use omniid_kernels::layers::ops;
+use omniid_kernels::Window;
 
 /// Tokens as a picture.
 fn picture(tokens: &Tensor, height: usize, width: usize) -> Result<Tensor> {
@@ -29,12 +31,16 @@ fn convolutions_and_their_gradients_equal_candles() -> Result<()> {
         };
         let x = Var::from_tensor(&random("x", &[3, height * width, 7]))?;
         let weight = Var::from_tensor(&random("weight", &[5, 7, 3, 3]))?;
-        let columns = im2col(&x, window)?;
+        let bias = Var::from_tensor(&random("bias", &[5]))?;
+        let ours = ops::convolution(&x, &weight, &bias, window).expect("the shapes fit");
+        let columns = im2col(&x.detach(), window)?;
         let rows = columns.dim(1)?;
-        let ours = columns
+        let product = columns
             .reshape((3 * rows, 9 * 7))?
-            .matmul(&taps_first(&weight)?.t()?)?
-            .reshape((3, rows, 5))?;
+            .matmul(&taps_first(&weight.detach())?.t()?)?
+            .reshape((3, rows, 5))?
+            .broadcast_add(&bias)?;
+        assert!(distance(&ours, &product)? < 2e-5);
         let mut whole = picture(&x, height, width)?;
         if enlarge > 1 {
             // Repetition by indices: candle's enlarging has another gradient path.
@@ -50,11 +56,15 @@ fn convolutions_and_their_gradients_equal_candles() -> Result<()> {
         }
         let theirs = whole.contiguous()?.conv2d(&weight, 1, stride, 1, 1)?;
         assert_eq!((theirs.dim(2)?, theirs.dim(3)?), window.output());
-        let theirs = theirs.flatten_from(2)?.transpose(1, 2)?.contiguous()?;
+        let theirs = theirs
+            .flatten_from(2)?
+            .transpose(1, 2)?
+            .contiguous()?
+            .broadcast_add(&bias)?;
         assert!(distance(&ours, &theirs)? < 2e-5);
-        let pairs = gradients(&ours, &[&x, &weight])?
+        let pairs = gradients(&ours, &[&x, &weight, &bias])?
             .into_iter()
-            .zip(gradients(&theirs, &[&x, &weight])?);
+            .zip(gradients(&theirs, &[&x, &weight, &bias])?);
         for (ours, theirs) in pairs {
             assert!(distance(&ours, &theirs)? < 5e-5, "{window:?}");
         }

@@ -4,7 +4,7 @@ use super::{elements, for_parts};
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 
 /// A weight `[output, input, 3, 3]` as `[output, 9 · input]`: all inputs of the first place of the window, then of the
-/// second, and so on. Differentiable, any device.
+/// second, and so on. Without gradient, any device.
 pub fn taps_first(weight: &Tensor) -> Result<Tensor> {
     let (outputs, inputs, rows, columns) = weight.dims4()?;
     let taps = rows * columns;
@@ -38,9 +38,5 @@ impl CustomOp1 for TransposeInner {
             }
         });
         Ok((CpuStorage::F32(output), Shape::from((count, columns, rows))))
-    }
-
-    fn bwd(&self, _: &Tensor, _: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
-        Ok(Some(gradient.contiguous()?.apply_op1_no_bwd(&Self)?))
     }
 }

@@ -1,10 +1,11 @@
 //! The small layers of the UNet: convolutions, group normalisation, embeddings.
 
-use crate::ops::{add_rows, group_norm, im2col, taps_first, Window};
+use crate::ops::{add_rows, group_norm, im2col, taps_first};
 use candle_core::{DType, Device, Tensor, D};
 use candle_nn::{Init, VarBuilder};
 use omniid::{Error, Result};
-use omniid_kernels::layers::{load_parameter, Activation, Linear};
+use omniid_kernels::layers::{load_parameter, ops, Activation, Linear};
+use omniid_kernels::Window;
 
 /// A picture as tokens `[batch, height · width, channels]`.
 #[derive(Clone)]
@@ -114,7 +115,11 @@ impl Convolution {
         let tokens = match &self.weight {
             Weight::Ready(linear) => on_rows(linear)?,
             Weight::Plain { weight, bias } if weight.device().is_cpu() => {
-                on_rows(&Linear::from_tensors(taps_first(weight)?, Some(bias.clone()))?)?
+                let y = ops::convolution(&x.tokens, weight, bias, window)?;
+                match residual {
+                    Some(residual) => (residual + y)?,
+                    None => y,
+                }
             }
             Weight::Plain { weight, bias } => {
                 let (batch, _, channels) = x.tokens.dims3()?;

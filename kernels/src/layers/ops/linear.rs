@@ -4,7 +4,7 @@ use super::autocast::autocast_element;
 use super::storage::{candle, require, values, with_values};
 use crate::elementwise::{activate, activation_gradient};
 use crate::error::{Error, Result};
-use crate::matmul::{transposed_product, TransposedProduct};
+use crate::matmul::{transposed_product, Right, TransposedProduct};
 use crate::{Activation, Element, Epilogue, PackedMatrix, ThreadPool};
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Shape, Tensor};
 use std::borrow::Cow;
@@ -147,7 +147,7 @@ impl Linear {
                 with_values(x, |x| {
                     let operands = TransposedProduct {
                         left: &gradient,
-                        right: x,
+                        right: Right::Rows(x),
                         outputs: output,
                         inputs: input,
                         element: self.element,

@@ -8,6 +8,7 @@
 mod activation;
 mod attention;
 mod autocast;
+mod convolution;
 mod layer_norm;
 mod linear;
 mod storage;
@@ -17,5 +18,6 @@ mod tests;
 pub use activation::{activation, geglu};
 pub use attention::attention;
 pub use autocast::autocast;
+pub use convolution::convolution;
 pub use layer_norm::layer_norm;
 pub use linear::{linear, linear_with_activation};
