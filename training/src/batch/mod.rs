@@ -10,3 +10,9 @@ pub use pixels::{
     PatchArea, Reading,
 };
 pub use sampler::{Draw, Sampler, Tone};
+
+/// Part number `part` of `parts` equal ones.
+pub(crate) fn share<T>(values: &[T], part: usize, parts: usize) -> &[T] {
+    let each = values.len() / parts;
+    &values[part * each..(part + 1) * each]
+}

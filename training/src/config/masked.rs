@@ -38,6 +38,10 @@ pub struct MaskedConfig {
     pub token_dropout: f64,
     /// Weight of a background pixel in the loss; a pixel of the head weighs 1.
     pub background_weight: f32,
+    /// Parts that the people of a step are divided into. On the CPU parts are computed at the same time, on other
+    /// devices one after the other, which takes less memory. Their mean is the step's loss but for rounding; a
+    /// contrastive loss, which compares all people of a step, needs 1.
+    pub micro_batches: usize,
 }
 
 impl Default for MaskedConfig {
@@ -51,11 +55,17 @@ impl Default for MaskedConfig {
             condition: Condition::default(),
             token_dropout: 0.0,
             background_weight: 1.0,
+            micro_batches: 1,
         }
     }
 }
 
 impl MaskedConfig {
+    /// Whether the people of a step can be divided into the micro-batches.
+    pub fn divides(&self, people: usize) -> bool {
+        self.micro_batches > 0 && people.is_multiple_of(self.micro_batches) && people >= self.micro_batches
+    }
+
     /// Visible patches of a target with `patches` patches.
     pub fn visible(&self, patches: usize) -> usize {
         (((1.0 - self.masked_fraction) * patches as f64).round() as usize).min(patches.saturating_sub(1))

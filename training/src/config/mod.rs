@@ -169,6 +169,13 @@ impl RunConfig {
         self.masked
             .validate(self.model.patches())
             .map_err(|error| error.context("[masked]"))?;
+        let parts = self.masked.micro_batches;
+        need(
+            self.masked.divides(self.sampler.people) && (parts == 1 || self.loss.contrastive == 0.0),
+            "masked.micro_batches",
+            parts,
+            "a divisor of [sampler] people, and 1 with a contrastive loss",
+        )?;
         self.sampler.validate().map_err(|error| error.context("[sampler]"))?;
         if let Some(flow) = &self.flow {
             flow.validate(&self.model, self.sampler.people)

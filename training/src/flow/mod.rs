@@ -6,7 +6,7 @@
 mod validation;
 
 use crate::batch::{
-    condition_numbers, input_planes, planes, targets, write_face_weights, write_weights, Draw, Sampler,
+    condition_numbers, input_planes, planes, share, targets, write_face_weights, write_weights, Draw, Sampler,
 };
 use crate::config::{Condition, FlowConfig, RunConfig};
 use crate::data::Dataset;
@@ -20,7 +20,7 @@ use image::RgbImage;
 use omniid::adapter::{Adapter, AdapterLayout};
 use omniid::host::HostSpec;
 use omniid::{Error, Result};
-use omniid_minihost::flow::{training_loss, TrainingPictures};
+use omniid_minihost::flow::{draw_noise, training_loss, TrainingPictures};
 use omniid_minihost::unet::multiply_adds;
 use omniid_minihost::{AdapterHook, Minihost, MinihostConfig, View};
 use rand::Rng;
@@ -78,23 +78,17 @@ impl FlowBatch {
                 noise: self.noise * parts as u64 + part as u64,
                 people: each,
                 inputs: self.inputs,
-                photos: share(&self.photos, part, parts),
+                photos: share(&self.photos, part, parts).to_vec(),
                 targets: Pictures {
-                    pictures: share(&self.targets.pictures, part, parts),
-                    views: share(&self.targets.views, part, parts),
-                    weights: share(&self.targets.weights, part, parts),
+                    pictures: share(&self.targets.pictures, part, parts).to_vec(),
+                    views: share(&self.targets.views, part, parts).to_vec(),
+                    weights: share(&self.targets.weights, part, parts).to_vec(),
                     all: self.targets.all / parts,
                 },
-                kept: share(&self.kept, part, parts),
+                kept: share(&self.kept, part, parts).to_vec(),
             })
             .collect()
     }
-}
-
-/// Part number `part` of `parts` equal ones.
-fn share(values: &[f32], part: usize, parts: usize) -> Vec<f32> {
-    let each = values.len() / parts;
-    values[part * each..(part + 1) * each].to_vec()
 }
 
 /// Targets and what is told about them.
@@ -151,6 +145,34 @@ impl FlowReconstruction {
     /// The sampler over them.
     pub fn sampler(&self) -> &Sampler {
         &self.sampler
+    }
+
+    /// The numbers of a batch by name, and those that the loss draws for it, for another implementation of the same
+    /// step.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Device`](omniid::ErrorKind::Device) from the GPU.
+    pub fn named(&self, batch: &FlowBatch, device: &Device) -> Result<Vec<(&'static str, Tensor)>> {
+        let (size, block) = (self.config.model.image_size, self.host.block);
+        let shape = [batch.people, batch.inputs, 3, size, size];
+        let [pictures, views, weights] = batch.targets.tensors(size, device)?;
+        let (places, width) = ((size / block) * (size / block), 3 * block * block);
+        let mut generator = stream(self.config.seed, Purpose::Noise, batch.noise);
+        let [times, noise] = draw_noise(
+            &self.flow.times,
+            [batch.targets.all, places, width],
+            &mut generator,
+            device,
+        )?;
+        Ok(vec![
+            ("photos", Tensor::from_slice(&batch.photos, &shape[..], device)?),
+            ("kept", Tensor::from_slice(&batch.kept, batch.people, device)?),
+            ("pictures", pictures),
+            ("views", views),
+            ("weights", weights),
+            ("times", times),
+            ("noise", noise),
+        ])
     }
 
     /// The host that is trained.

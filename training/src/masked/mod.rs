@@ -12,7 +12,7 @@ pub use heads::{head_parameters, ClassifierHead, ContrastiveHead, Embedding};
 pub use operations::decoder_operations;
 pub use targets::{Patches, TargetBatch, TargetBuilder};
 
-use crate::batch::{input_planes, Sampler};
+use crate::batch::{input_planes, share, Sampler};
 use crate::config::RunConfig;
 use crate::data::Dataset;
 use crate::model::{encoder_operations, identity_parameters, IdentityModel};
@@ -53,6 +53,8 @@ pub struct MaskedModel {
 pub struct MaskedBatch {
     people: usize,
     inputs: usize,
+    /// Identity tokens of a person.
+    tokens: usize,
     /// `[people, inputs, 3, size, size]`
     photos: Vec<f32>,
     /// As `photos`; empty without a contrastive loss.
@@ -63,18 +65,56 @@ pub struct MaskedBatch {
     classes: Vec<u32>,
 }
 
+impl MaskedBatch {
+    /// `parts` micro batches with equally many people; their number must divide that of the people.
+    fn split(self, parts: usize) -> Vec<Self> {
+        if parts < 2 {
+            return vec![self];
+        }
+        (0..parts).map(|part| self.part(part, parts)).collect()
+    }
+
+    fn part(&self, part: usize, parts: usize) -> Self {
+        let people = self.people / parts;
+        // Places among the tokens of all people become places among those of the part.
+        let kept = self.kept.as_ref().map(|kept| {
+            let kept = share(kept, part, parts);
+            let tokens = self.tokens as u32;
+            let before = (part * people) as u32 * tokens;
+            kept.iter().map(|place| place - before).collect()
+        });
+        Self {
+            people,
+            inputs: self.inputs,
+            tokens: self.tokens,
+            photos: share(&self.photos, part, parts).to_vec(),
+            second: share(&self.second, part, parts).to_vec(),
+            targets: self.targets.as_ref().map(|targets| targets.part(part, parts)),
+            kept,
+            classes: share(&self.classes, part, parts).to_vec(),
+        }
+    }
+}
+
 impl MaskedReconstruction {
     /// An objective over the people of `train`, evaluated on those of `validation`, which may be empty. Both are
     /// brought to the model's picture size.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidArgument`](omniid::ErrorKind::InvalidArgument) when nobody in `train` has pictures for a
-    /// step.
+    /// step, or `micro_batches` does not divide the people of a step.
     pub fn new(config: &RunConfig, train: Dataset, validation: Dataset) -> Result<Self> {
         let size = config.model.image_size as u32;
         let (dataset, validation) = (train.resized(size)?, validation.resized(size)?);
         let second = config.loss.contrastive > 0.0;
         let sampler = Sampler::new(&dataset, config.sampler.clone(), second, config.seed)?;
+        if !config.masked.divides(sampler.people_per_step()) {
+            return Err(Error::invalid(format!(
+                "a step has {} people, because there are no more; [masked] micro_batches {} does not divide them",
+                sampler.people_per_step(),
+                config.masked.micro_batches
+            )));
+        }
         let builder = TargetBuilder::new(&config.masked, config.model.image_size, config.model.patch_size);
         let classes = sampler
             .people()
@@ -100,6 +140,22 @@ impl MaskedReconstruction {
     /// The sampler over them.
     pub fn sampler(&self) -> &Sampler {
         &self.sampler
+    }
+
+    /// The numbers of a batch by name, for another implementation of the same step.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Device`](omniid::ErrorKind::Device) from the GPU.
+    pub fn named(&self, batch: &MaskedBatch, device: &Device) -> Result<Vec<(&'static str, Tensor)>> {
+        let mut named = vec![("photos", self.photos(batch, &batch.photos, device)?)];
+        if let Some(kept) = &batch.kept {
+            let shape = (batch.people, kept.len() / batch.people.max(1));
+            named.push(("kept", Tensor::from_slice(kept, shape, device)?));
+        }
+        if let Some(targets) = &batch.targets {
+            named.extend(targets.named(device)?);
+        }
+        Ok(named)
     }
 
     fn photos(&self, batch: &MaskedBatch, values: &[f32], device: &Device) -> Result<Tensor> {
@@ -182,6 +238,7 @@ impl Objective for MaskedReconstruction {
         Ok(MaskedBatch {
             people: draws.len(),
             inputs: draws.first().map_or(0, |draw| draw.inputs.len()),
+            tokens: self.config.model.queries,
             photos: input_planes(&self.dataset, &draws, false),
             second: input_planes(&self.dataset, &draws, true),
             targets,
@@ -191,6 +248,10 @@ impl Objective for MaskedReconstruction {
                 .map(|draw| self.classes.get(&draw.person).copied().unwrap_or(0))
                 .collect(),
         })
+    }
+
+    fn micro_batches(&self, batch: MaskedBatch) -> Vec<MaskedBatch> {
+        batch.split(self.config.masked.micro_batches)
     }
 
     fn loss(&self, model: &MaskedModel, batch: &MaskedBatch, device: &Device) -> Result<Loss> {

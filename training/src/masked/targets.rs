@@ -2,7 +2,7 @@
 
 use super::decoder::Targets;
 use crate::batch::{
-    condition_length, condition_numbers, targets, write_patch, write_patch_weights, Draw, PatchArea, Reading,
+    condition_length, condition_numbers, share, targets, write_patch, write_patch_weights, Draw, PatchArea, Reading,
 };
 use crate::config::MaskedConfig;
 use crate::data::{Dataset, Picture};
@@ -27,6 +27,8 @@ pub struct TargetBatch {
     values: Vec<f32>,
     /// As `values`: weights of the loss; empty when all weigh the same.
     weights: Vec<f32>,
+    /// What the weighted sum is divided by.
+    total: f64,
     all: usize,
     sizes: Sizes,
 }
@@ -131,7 +133,14 @@ impl TargetBuilder {
         let weights: &Write<'_> = &|picture, area, reading, weights| {
             write_patch_weights(picture, area, reading, config.background_weight, weights);
         };
+        let weights = if config.background_weight < 1.0 {
+            read(|patches| &patches.decoded, weights)
+        } else {
+            Vec::new()
+        };
+        let total: f64 = weights.iter().map(|weight| f64::from(*weight)).sum();
         TargetBatch {
+            total: total.max(1.0),
             visible: read(|patches| &patches.visible, &write_patch),
             visible_places: codes(|patches| &patches.visible),
             places: codes(|patches| &patches.decoded),
@@ -142,11 +151,7 @@ impl TargetBuilder {
                 })
                 .collect(),
             values: read(|patches| &patches.decoded, &write_patch),
-            weights: if config.background_weight < 1.0 {
-                read(|patches| &patches.decoded, weights)
-            } else {
-                Vec::new()
-            },
+            weights,
             all,
             sizes,
         }
@@ -165,6 +170,43 @@ impl TargetBatch {
     /// Whether there is no target.
     pub fn is_empty(&self) -> bool {
         self.all == 0
+    }
+
+    /// Part number `part` of `parts` equal ones. The mean of their losses is the loss of the whole.
+    pub(super) fn part(&self, part: usize, parts: usize) -> Self {
+        let part = |values: &[f32]| share(values, part, parts).to_vec();
+        Self {
+            visible: part(&self.visible),
+            visible_places: part(&self.visible_places),
+            places: part(&self.places),
+            condition: part(&self.condition),
+            values: part(&self.values),
+            weights: part(&self.weights),
+            total: self.total / parts as f64,
+            all: self.all / parts,
+            sizes: self.sizes,
+        }
+    }
+
+    /// The numbers that a step is made of, by name.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Device`](omniid::ErrorKind::Device) from the GPU.
+    pub(super) fn named(&self, device: &Device) -> Result<Vec<(&'static str, Tensor)>> {
+        let targets = self.targets(device)?;
+        let values = self.values(device)?;
+        let mut named = vec![("places", targets.places)];
+        let optional = [
+            ("visible", targets.visible),
+            ("visible_places", targets.visible_places),
+            ("condition", targets.condition),
+        ];
+        named.extend(optional.into_iter().filter_map(|(name, tensor)| Some((name, tensor?))));
+        if !self.weights.is_empty() {
+            named.push(("weights", Tensor::from_slice(&self.weights, values.dims(), device)?));
+        }
+        named.push(("values", values));
+        Ok(named)
     }
 
     /// The decoder's input.
@@ -220,8 +262,7 @@ impl TargetBatch {
             return Ok(difference.mean_all()?);
         }
         let weights = Tensor::from_slice(&self.weights, difference.dims(), device)?;
-        let total: f64 = self.weights.iter().map(|weight| f64::from(*weight)).sum();
-        Ok(((difference * weights)?.sum_all()? / total.max(1.0))?)
+        Ok(((difference * weights)?.sum_all()? / self.total)?)
     }
 }
 

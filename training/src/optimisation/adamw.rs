@@ -4,7 +4,7 @@ use super::buffer::{with_values, Buffer};
 use super::parameters::{ParameterGroup, Parameters};
 use crate::config::OptimiserConfig;
 use candle_core::backprop::GradStore;
-use candle_core::{CpuStorage, DType, Device, InplaceOp2, Layout, Tensor};
+use candle_core::{CpuStorage, DType, Device, InplaceOp2, Layout, Tensor, Var};
 use omniid::{Error, Result};
 use rayon::prelude::*;
 use std::cell::RefCell;
@@ -51,13 +51,17 @@ impl AdamW {
     /// # Errors
     /// [`ErrorKind::Device`](omniid::ErrorKind::Device) from the GPU.
     pub fn gradient_length(&self, parameters: &Parameters, gradients: &GradStore) -> Result<f64> {
-        let mut sum = 0.0;
-        for (_, _, variable) in parameters.trained() {
-            if let Some(gradient) = gradients.get(variable) {
-                sum += squares(gradient)?;
-            }
-        }
-        Ok(sum.sqrt())
+        let trained = parameters.trained().map(|(_, _, variable)| variable);
+        let gradients = trained
+            .filter_map(|variable| gradients.get(variable))
+            .collect::<Vec<_>>();
+        // Added in the order of the names, so that the sum does not depend on the number of threads.
+        let sums: Vec<f64> = if parameters.device().is_cpu() {
+            gradients.into_par_iter().map(squares).collect::<Result<_>>()?
+        } else {
+            gradients.into_iter().map(squares).collect::<Result<_>>()?
+        };
+        Ok(sums.into_iter().sum::<f64>().sqrt())
     }
 
     /// One update with learning rate `rate` (before the groups' factors). `length` is that of
@@ -75,9 +79,14 @@ impl AdamW {
             1.0
         };
         let correction = |beta: f64| 1.0 - beta.powf(self.updates as f64);
-        for (name, parameter, variable) in parameters.trained() {
-            let (Some(gradient), Some(group)) = (gradients.get(variable), self.groups.get(parameter.group)) else {
-                continue;
+        let groups = &self.groups;
+        let update = |(name, moments): (&String, &mut [Buffer; 2])| -> Result<()> {
+            let parameter = parameters.get(name);
+            let Some((parameter, variable)) = parameter.and_then(|found| Some((found, found.variable()?))) else {
+                return Err(Error::internal(format!("moments for {name:?}, which is not trained")));
+            };
+            let (Some(gradient), Some(group)) = (gradients.get(variable), groups.get(parameter.group)) else {
+                return Ok(());
             };
             let rate = rate * group.rate;
             let decay = if parameter.decays { group.weight_decay } else { 0.0 };
@@ -90,28 +99,14 @@ impl AdamW {
                 second: (1.0 / correction(config.beta2)) as f32,
                 epsilon: config.epsilon as f32,
             };
-            match self.moments.get_mut(name) {
-                Some([Buffer::Host(first), Buffer::Host(second)]) => {
-                    let gradient = gradient.contiguous()?;
-                    let operation = Fused {
-                        step,
-                        moments: RefCell::new((first, second)),
-                    };
-                    variable.as_tensor().inplace_op2(&gradient, &operation)?;
-                }
-                Some([Buffer::Device(first), Buffer::Device(second)]) => {
-                    let gradient = (gradient.to_dtype(DType::F32)? * f64::from(step.clip))?;
-                    *first = ((&*first * config.beta1)? + (&gradient * (1.0 - config.beta1))?)?;
-                    *second = ((&*second * config.beta2)? + (gradient.sqr()? * (1.0 - config.beta2))?)?;
-                    let root = ((&*second * f64::from(step.second))?.sqrt()? + config.epsilon)?;
-                    let change = ((&*first * f64::from(step.rate))? / root)?;
-                    let kept = (variable.as_tensor() * f64::from(step.keep))?;
-                    variable.set(&(kept - change)?)?;
-                }
-                _ => return Err(Error::internal(format!("no moments for {name:?}"))),
-            }
+            step.update(variable, gradient, moments, config)
+        };
+        if parameters.device().is_cpu() {
+            // Tensors side by side: most are too small to be divided.
+            let moments: Vec<_> = self.moments.iter_mut().collect();
+            return moments.into_par_iter().try_for_each(update);
         }
-        Ok(())
+        self.moments.iter_mut().try_for_each(update)
     }
 }
 
@@ -128,6 +123,35 @@ struct Step {
 }
 
 impl Step {
+    fn update(
+        self,
+        variable: &Var,
+        gradient: &Tensor,
+        moments: &mut [Buffer; 2],
+        config: &OptimiserConfig,
+    ) -> Result<()> {
+        match moments {
+            [Buffer::Host(first), Buffer::Host(second)] => {
+                let operation = Fused {
+                    step: self,
+                    moments: RefCell::new((first, second)),
+                };
+                variable.as_tensor().inplace_op2(&gradient.contiguous()?, &operation)?;
+            }
+            [Buffer::Device(first), Buffer::Device(second)] => {
+                let gradient = (gradient.to_dtype(DType::F32)? * f64::from(self.clip))?;
+                *first = ((&*first * config.beta1)? + (&gradient * (1.0 - config.beta1))?)?;
+                *second = ((&*second * config.beta2)? + (gradient.sqr()? * (1.0 - config.beta2))?)?;
+                let root = ((&*second * f64::from(self.second))?.sqrt()? + config.epsilon)?;
+                let change = ((&*first * f64::from(self.rate))? / root)?;
+                let kept = (variable.as_tensor() * f64::from(self.keep))?;
+                variable.set(&(kept - change)?)?;
+            }
+            _ => return Err(Error::internal("moments on two devices")),
+        }
+        Ok(())
+    }
+
     fn apply(&self, weights: &mut [f32], gradient: &[f32], first: &mut [f32], second: &mut [f32]) {
         let rows = weights.iter_mut().zip(gradient).zip(first).zip(second);
         for (((weight, gradient), first), second) in rows {

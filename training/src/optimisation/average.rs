@@ -2,7 +2,7 @@
 
 use super::adamw::CHUNK;
 use super::buffer::{with_values, Buffer};
-use super::parameters::Parameters;
+use super::parameters::{Parameter, Parameters};
 use candle_core::{DType, Tensor};
 use omniid::{Error, Result};
 use rayon::prelude::*;
@@ -40,9 +40,12 @@ impl Average {
     pub fn update(&mut self, parameters: &Parameters, updates: u64) -> Result<()> {
         let decay = decay_after(self.decay, updates);
         let part = (1.0 - decay) as f32;
-        for (name, _, variable) in parameters.trained() {
-            match self.values.get_mut(name) {
-                Some(Buffer::Host(average)) => with_values(variable, |weights| {
+        let update = |(name, values): (&String, &mut Buffer)| -> Result<()> {
+            let variable = parameters.get(name).and_then(Parameter::variable);
+            let variable =
+                variable.ok_or_else(|| Error::internal(format!("an average of {name}, which is not trained")))?;
+            match values {
+                Buffer::Host(average) => with_values(variable, |weights| {
                     average
                         .par_chunks_mut(CHUNK)
                         .zip(weights.par_chunks(CHUNK))
@@ -52,14 +55,19 @@ impl Average {
                             }
                         });
                 })?,
-                Some(Buffer::Device(average)) => {
+                Buffer::Device(average) => {
                     let change = ((variable.as_tensor() - &*average)? * f64::from(part))?;
                     *average = (&*average + change)?.detach();
                 }
-                None => return Err(Error::internal(format!("no average for {name}"))),
             }
+            Ok(())
+        };
+        if parameters.device().is_cpu() {
+            // Tensors side by side: most are too small to be divided.
+            let values: Vec<_> = self.values.iter_mut().collect();
+            return values.into_par_iter().try_for_each(update);
         }
-        Ok(())
+        self.values.iter_mut().try_for_each(update)
     }
 
     /// Name and averaged tensor of every trained tensor, and the constants among `parameters` as they are.

@@ -72,6 +72,7 @@ impl<'a, O: Objective> Trainer<'a, O> {
     /// # Errors
     /// As [`Trainer::new`].
     pub fn with_parameters(objective: &'a O, config: &impl Configuration, parameters: Parameters) -> Result<Self> {
+        omniid_kernels::keep_freed_memory();
         let plan = config.plan()?;
         let model = objective.load(parameters.builder())?;
         let optimiser = AdamW::new(plan.optimiser.clone(), objective.groups(), &parameters)?;
@@ -199,8 +200,29 @@ impl<'a, O: Objective> Trainer<'a, O> {
         self.plan.optimiser.learning_rate * factor
     }
 
-    /// One step: forward and backward passes of the micro batches, update.
-    fn advance(&mut self, batches: &[O::Batch]) -> Result<StepResult> {
+    /// One step on these micro batches, whatever the objective would have drawn for it: its loss.
+    ///
+    /// # Errors
+    /// Whatever the objective returns.
+    pub fn step_on(&mut self, batches: &[O::Batch]) -> Result<f64> {
+        Ok(self.advance(batches)?.loss)
+    }
+
+    /// Loss and gradients of a step on these micro batches, by name of the tensor, without an update.
+    ///
+    /// # Errors
+    /// Whatever the objective returns.
+    pub fn gradients(&mut self, batches: &[O::Batch]) -> Result<(f64, BTreeMap<String, Tensor>)> {
+        let LossAndGradients { loss, gradients, .. } = self.sum(batches)?;
+        let named = self.parameters.trained().filter_map(|(name, _, variable)| {
+            let gradient = gradients.get(variable)?;
+            Some((name.to_string(), gradient.clone()))
+        });
+        Ok((loss, named.collect()))
+    }
+
+    /// Loss and gradients of the micro batches together.
+    fn sum(&mut self, batches: &[O::Batch]) -> Result<LossAndGradients> {
         let element = match self.plan.precision {
             Precision::F32 => Element::F32,
             Precision::Bf16 => Element::BF16,
@@ -213,15 +235,17 @@ impl<'a, O: Objective> Trainer<'a, O> {
             let loss = autocast(element, || objective.loss(model, batch, device))?;
             LossAndGradients::of(&loss, share)
         };
-        let sum = if device.is_cpu() {
+        if device.is_cpu() {
             let each = self.workers.each(batches, compute)?;
-            LossAndGradients::sum(each.into_iter().map(Ok), parameters)?
-        } else {
-            // One after the other, each added at once: there, micro batches are for what does not fit the memory in
-            // one.
-            LossAndGradients::sum(batches.iter().map(compute), parameters)?
-        };
-        let LossAndGradients { loss, terms, gradients } = sum;
+            return LossAndGradients::sum(each.into_iter().map(Ok), parameters);
+        }
+        // One after the other, each added at once: there, micro batches are for what does not fit the memory in one.
+        LossAndGradients::sum(batches.iter().map(compute), parameters)
+    }
+
+    /// One step: forward and backward passes of the micro batches, update.
+    fn advance(&mut self, batches: &[O::Batch]) -> Result<StepResult> {
+        let LossAndGradients { loss, terms, gradients } = self.sum(batches)?;
         let gradient = self.optimiser.gradient_length(&self.parameters, &gradients)?;
         let skipped = !(loss.is_finite() && gradient.is_finite());
         if skipped {
