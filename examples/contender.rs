@@ -7,7 +7,7 @@
 mod peak;
 
 use candle_core::{DType, Device, Tensor};
-use half::bf16;
+use half::{bf16, f16};
 use omniid::adapter::{Adapter, AdapterLayer, Linear};
 use omniid::candle_nn::VarBuilder;
 use omniid::conditioning::{Conditioning, ConditioningOptions, IdentityInput, Role};
@@ -15,7 +15,7 @@ use omniid::encoder::{Encoder, EncoderConfig, Features, IdFormerConfig};
 use omniid::engine::{EncodeOptions, Engine, EngineOptions};
 use omniid::host::{HostLayer, HostSpec};
 use omniid::image::{Rgb, RgbImage};
-use omniid::inject::{InjectCall, TensorView, TensorViewMut};
+use omniid::inject::{InjectCall, Scalar, TensorView, TensorViewMut};
 use omniid::photo::Photo;
 use omniid::recogniser::FaceRecogniser;
 use omniid::vit::{VisionConfig, VisionTransformer};
@@ -164,31 +164,19 @@ fn pulid() -> Outcome {
 }
 
 /// Queries and outputs of one layer in the host's number type.
-enum Buffers {
-    F32(Vec<f32>, Vec<f32>),
-    Bf16(Vec<bf16>, Vec<bf16>),
-}
+struct Buffers<T>(Vec<T>, Vec<T>);
 
-impl Buffers {
-    fn new(size: usize, half: bool) -> Self {
-        let query = (0..size).map(|index| (index as f32).sin());
-        match half {
-            false => Self::F32(query.collect(), vec![0.0; size]),
-            true => Self::Bf16(query.map(bf16::from_f32).collect(), vec![bf16::ZERO; size]),
-        }
+impl<T: Scalar> Buffers<T> {
+    fn new(size: usize) -> Self {
+        let query = (0..size).map(|index| T::narrow((index as f32).sin()));
+        Self(query.collect(), vec![T::narrow(0.0); size])
     }
 
     fn views(&mut self, shape: [usize; 3]) -> omniid::Result<(TensorView<'_>, TensorViewMut<'_>)> {
-        Ok(match self {
-            Self::F32(query, output) => (
-                TensorView::contiguous(query, shape)?,
-                TensorViewMut::contiguous(output, shape)?,
-            ),
-            Self::Bf16(query, output) => (
-                TensorView::contiguous(query, shape)?,
-                TensorViewMut::contiguous(output, shape)?,
-            ),
-        })
+        Ok((
+            TensorView::contiguous(&self.0, shape)?,
+            TensorViewMut::contiguous(&mut self.1, shape)?,
+        ))
     }
 }
 
@@ -237,20 +225,25 @@ fn conditioning(host: &HostSpec, dtype: DType) -> Outcome<Conditioning> {
 }
 
 fn inject(options: &Options) -> Outcome {
+    match options.need("precision")? {
+        "f32" => inject_in::<f32>(options),
+        "f16" => inject_in::<f16>(options),
+        "bf16" => inject_in::<bf16>(options),
+        other => Err(format!("unknown precision {other:?}").into()),
+    }
+}
+
+/// The identity part of one denoising step per round.
+fn inject_in<T: Scalar>(options: &Options) -> Outcome {
     const ROLES: [Role; 2] = [Role::Unconditional, Role::Conditional];
-    let half = match options.need("precision")? {
-        "f32" => false,
-        "bf16" => true,
-        other => return Err(format!("unknown precision {other:?}").into()),
-    };
     let (host, rows) = host(options)?;
-    let conditioning = conditioning(&host, if half { DType::BF16 } else { DType::F32 })?;
+    let conditioning = conditioning(&host, T::ELEMENT.into())?;
     let sizes = host
         .layers()
         .iter()
         .zip(&rows)
         .map(|(layer, rows)| ROLES.len() * rows * layer.inner);
-    let mut buffers: Vec<Buffers> = sizes.map(|size| Buffers::new(size, half)).collect();
+    let mut buffers: Vec<Buffers<T>> = sizes.map(Buffers::new).collect();
     serve(|| {
         for (index, (buffer, layer)) in buffers.iter_mut().zip(host.layers()).enumerate() {
             let (query, output) = buffer.views([ROLES.len(), rows[index], layer.inner])?;

@@ -108,8 +108,17 @@ def python(task, *arguments):
     return [sys.executable, HERE / "contender.py", task, *arguments]
 
 
+#: What holds every contender down to an instruction set.
+WITHOUT_AVX512 = {
+    "OMNIID_ISA": "avx2",
+    "ATEN_CPU_CAPABILITY": "avx2",
+    "ONEDNN_MAX_CPU_ISA": "AVX2",
+    "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+}
+
+
 def measured_peak(threads):
-    """Fused multiply-add rate of the machine in GFLOP/s."""
+    """Fused multiply-add rate of the machine in GFLOP/s, with the instructions that are allowed."""
     output = subprocess.run([CONTENDER, "peak", "--threads", str(threads)], check=True, capture_output=True, text=True)
     return json.loads(output.stdout)["gflops"]
 
@@ -179,8 +188,9 @@ def print_difference(folder, count, theirs):
 
 def inject(options, peak):
     print("\n## Inject: the identity part of one denoising step, batch 2, 256 tokens, milliseconds\n")
-    print("| host | type | OmniID | diffusers | ratio | OmniID GFLOP/s | of f32 peak |")
-    print("|---|---|---|---|---|---|---|")
+    print("| host | type | OmniID | spread | diffusers | spread | ratio | lowest to highest | OmniID GFLOP/s | of f32 peak |")
+    print("|---|---|---|---|---|---|---|---|---|---|")
+    dtypes = {"f32": "float32", "bf16": "bfloat16", "f16": "float16"}
     for host in options.host:
         layers = [
             {"inner": inner, "heads": heads, "context": context, "rows": rows}
@@ -189,16 +199,24 @@ def inject(options, peak):
         ]
         gflop = sum(4 * 2 * layer["rows"] * 256 * layer["inner"] for layer in layers) / 1e9
         table = json.dumps(layers)
-        for precision, dtype in (("f32", "float32"), ("bf16", "bfloat16")):
+        for precision in options.type:
+            dtype = dtypes[precision]
             common = ["--layers", table, "--threads", options.threads]
             ours = Contender("OmniID", [CONTENDER, "inject", "--precision", precision, *common])
             theirs = Contender("diffusers", python("diffusers-inject", "--dtype", dtype, "--identity", *common))
             text = Contender("diffusers without identity", python("diffusers-inject", "--dtype", dtype, *common))
-            race([ours, theirs, text], options.rounds)
-            identity = statistics.median(a - b for a, b in zip(theirs.seconds, text.seconds))
+            # As with the faces: PyTorch's threads spin for a while, on the cores that the next round needs.
+            race([ours, theirs, text], options.rounds, pause=0.25, warm_up=1)
+            parts = [a - b for a, b in zip(theirs.seconds, text.seconds)]
+            identity = statistics.median(parts)
+            # Each round with its own neighbours: what slows the machine slows all of them.
+            ratios = sorted(own / part for own, part in zip(ours.seconds, parts))
             print(
-                f"| {HOSTS[host]['title']} | {precision} | {ours.median * 1e3:.1f} | {identity * 1e3:.1f} "
-                f"| {ours.median / identity:.2f} | {gflop / ours.median:.0f} | {gflop / ours.median / peak:.0%} |"
+                f"| {HOSTS[host]['title']} | {precision} | {ours.median * 1e3:.1f} | {ours.spread:.0%} "
+                f"| {identity * 1e3:.1f} | {(max(parts) - min(parts)) / identity:.0%} "
+                f"| {statistics.median(ratios):.2f} | {ratios[0]:.2f} to {ratios[-1]:.2f} "
+                f"| {gflop / ours.median:.0f} | {gflop / ours.median / peak:.0%} |",
+                flush=True,
             )
 
 
@@ -255,13 +273,19 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--host", action="append", choices=list(HOSTS), help="default: all")
+    parser.add_argument("--type", action="append", choices=["f32", "bf16", "f16"], help="inject; default: f32 and bf16")
+    parser.add_argument("--avx2", action="store_true", help="hold every contender down to AVX2")
     parser.add_argument("--folder", help="keep weights here and use them again")
     parser.add_argument("--no-onnx", dest="onnx", action="store_false", help="leave ONNX Runtime out")
     options = parser.parse_args()
     options.host = options.host or list(HOSTS)
+    options.type = options.type or ["f32", "bf16"]
+    if options.avx2:
+        os.environ.update(WITHOUT_AVX512)
     options.threads = str(options.threads)
     peak = measured_peak(options.threads)
-    print(f"{platform.machine()}, {options.threads} threads, measured f32 peak {peak:.0f} GFLOP/s")
+    instructions = " without AVX-512" if options.avx2 else ""
+    print(f"{platform.machine()}{instructions}, {options.threads} threads, measured f32 peak {peak:.0f} GFLOP/s")
     if options.what in ("encode", "all"):
         encode(options, peak)
     if options.what in ("inject", "all"):

@@ -2,10 +2,20 @@
 
 use std::hint::black_box;
 
+/// Whether the peak is that of AVX-512: where the processor has it and `OMNIID_ISA` does not forbid it.
+#[cfg(target_arch = "x86_64")]
+fn is_wide() -> bool {
+    static WIDE: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
+    *WIDE.get_or_init(|| {
+        let asked = std::env::var("OMNIID_ISA").unwrap_or_default();
+        is_x86_feature_detected!("avx512f") && !asked.starts_with("avx2") && asked != "portable"
+    })
+}
+
 /// Floating-point operations of [`peak`]; 0 where the instruction set is not known.
 #[cfg(target_arch = "x86_64")]
 pub fn operations(rounds: u64) -> u64 {
-    if is_x86_feature_detected!("avx512f") {
+    if is_wide() {
         rounds * 16 * 16 * 2
     } else if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
         rounds * 12 * 8 * 2
@@ -53,7 +63,7 @@ pub fn peak(rounds: u64) {
         sums.iter().map(|&sum| _mm256_cvtss_f32(sum)).sum()
     }
 
-    if is_x86_feature_detected!("avx512f") {
+    if is_wide() {
         // SAFETY: the processor has the instructions.
         black_box(unsafe { wide(rounds) });
     } else if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {

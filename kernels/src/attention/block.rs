@@ -2,7 +2,8 @@
 
 use super::rows::Rows;
 use super::softmax::{correction, powers};
-use super::tile::{product, tile_rows, Step, Take, MOST_ROWS, PADDING, VECTORS};
+use super::take::{Ahead, Scores, Sums};
+use super::tile::{product, tile_rows, Step, MOST_ROWS, PADDING, VECTORS};
 use crate::element::Element;
 #[cfg(feature = "gradients")]
 use crate::matmul::COLUMNS;
@@ -124,13 +125,13 @@ pub(super) struct Scratch {
     /// `[row][padded head_dim]`: rows in the host's order, before or after they are transposed.
     pub(super) rows: *mut f32,
     /// `[step][VECTORS · WIDTH]` queries, steps of [`Step`] for all of these
-    query: *mut f32,
+    pub(super) query: *mut f32,
     /// `[token][VECTORS · WIDTH]` scores, then probabilities
     scores: *mut f32,
     /// `[tile][step][tile_rows]`
-    keys: *mut f32,
+    pub(super) keys: *mut f32,
     /// `[tile][step][tile_rows]`, steps along the tokens
-    values: *mut f32,
+    pub(super) values: *mut f32,
     /// `[block of rows][head_dim][VECTORS · WIDTH]` sums of the values
     sums: *mut f32,
     /// `[row of the group]` greatest score so far
@@ -256,106 +257,6 @@ impl Block<'_> {
                 factor,
                 row_weights: Some(weights),
             } => factor * weights[row],
-        }
-    }
-
-    /// Brings tokens `start..start + len` into the layout of the products.
-    #[inline(always)]
-    unsafe fn pack<L: Lanes, F: Step<L>>(&self, scratch: &Scratch, start: usize, len: usize) {
-        let tile = tile_rows::<L>();
-        let steps = self.head_dim.div_ceil(F::VALUES);
-        let stride = padded(steps);
-        // SAFETY: the tokens exist; the working memory holds whole tiles and a vector behind them. What a vector
-        // writes behind its step is written again by a later step.
-        unsafe {
-            let (rows, keys) = (scratch.rows.cast::<F>(), scratch.keys.cast::<F>());
-            let mut t = 0;
-            while t < len {
-                let count = tile.min(len - t);
-                for r in 0..count {
-                    F::read(&self.keys, start + t + r, self.head_dim, rows.add(r * stride));
-                }
-                let to = keys.add(t * steps);
-                let mut r = 0;
-                while r < count {
-                    let mut step = 0;
-                    while step < steps {
-                        let from = rows.add(r * stride + step);
-                        L::transpose(from.cast(), stride, to.add(step * tile + r).cast(), tile);
-                        step += L::WIDTH;
-                    }
-                    r += L::WIDTH;
-                }
-                t += count;
-            }
-            let (dim, tile_len) = (padded(self.head_dim), Self::value_tile::<L, F>(len));
-            let values = scratch.values.cast::<F>();
-            let (low, high) = (scratch.rows, scratch.rows.add(dim + PADDING));
-            let mut step = 0;
-            while step * F::VALUES < len {
-                let t = start + step * F::VALUES;
-                self.values.read::<L>(t, self.head_dim, low);
-                if F::VALUES == 2 {
-                    if step * 2 + 1 < len {
-                        self.values.read::<L>(t + 1, self.head_dim, high);
-                    } else {
-                        high.write_bytes(0, dim);
-                    }
-                }
-                // Tiles are wider than a vector or as wide as one or less.
-                let mut to = values.add(step * tile);
-                let mut d = 0;
-                while d < self.head_dim {
-                    let mut r = 0;
-                    while r < tile {
-                        F::join(low.add(d + r), high.add(d + r), to.add(r));
-                        r += L::WIDTH;
-                    }
-                    d += tile;
-                    to = to.add(tile_len);
-                }
-                step += 1;
-            }
-        }
-    }
-
-    /// Steps from tile to tile of the values of `len` tokens.
-    #[inline(always)]
-    fn value_tile<L: Lanes, F: Step<L>>(len: usize) -> usize {
-        len.div_ceil(F::VALUES) * tile_rows::<L>() + L::WIDTH
-    }
-
-    /// Reads query rows as lanes, times `factor`.
-    #[inline(always)]
-    unsafe fn read_query<L: Lanes, F: Step<L>>(&self, scratch: &Scratch, rows: &[usize], factor: f32) {
-        let lanes = VECTORS * L::WIDTH;
-        let steps = self.head_dim.div_ceil(F::VALUES);
-        let stride = padded(steps);
-        // SAFETY: the rows exist; all offsets stay inside the working memory. The lanes of missing rows hold what was
-        // there before.
-        unsafe {
-            let from = scratch.rows.cast::<F>();
-            let to = scratch.query.cast::<F>();
-            for (r, &row) in rows.iter().enumerate() {
-                F::read(&self.query, row, self.head_dim, from.add(r * stride));
-            }
-            let mut r = 0;
-            while r < rows.len() {
-                let mut step = 0;
-                while step < steps {
-                    let to = to.add(step * lanes + r);
-                    L::transpose(from.add(r * stride + step).cast(), stride, to.cast(), lanes);
-                    if F::SCALES_QUERY {
-                        let factors = L::splat(factor);
-                        for s in 0..L::WIDTH {
-                            let to = to.add(s * lanes).cast::<f32>();
-                            L::store(to, L::mul(L::load(to), factors));
-                        }
-                    }
-                    step += L::WIDTH;
-                }
-                r += L::WIDTH;
-            }
         }
     }
 
@@ -491,80 +392,4 @@ struct Part {
     first: bool,
     /// The next row that will be needed; the last one if that is far away.
     ahead: usize,
-}
-
-/// Rows to ask the memory for while there is other work.
-struct Ahead<'a> {
-    query: &'a Rows,
-    output: &'a Rows,
-    next: usize,
-    last: usize,
-    dim: usize,
-    /// Rows at a time.
-    step: usize,
-}
-
-impl Ahead<'_> {
-    #[inline(always)]
-    unsafe fn prefetch<L: Lanes>(&mut self) {
-        let end = self.last.min(self.next + self.step);
-        while self.next < end {
-            // SAFETY: the caller vouches for the instructions.
-            unsafe {
-                self.query.prefetch::<L>(self.next, self.dim);
-                self.output.prefetch::<L>(self.next, self.dim);
-            }
-            self.next += 1;
-        }
-    }
-}
-
-/// Stores scores and looks for the greatest ones.
-struct Scores<'a, L: Lanes> {
-    /// `[token][VECTORS · WIDTH]`
-    scores: *mut f32,
-    greatest: [L::V; VECTORS],
-    ahead: Ahead<'a>,
-}
-
-impl<L: Lanes> Take<L> for Scores<'_, L> {
-    #[inline(always)]
-    unsafe fn take<const R: usize, const N: usize>(&mut self, first: usize, sums: [[L::V; N]; R]) {
-        // SAFETY: the caller vouches for the scores and the instructions.
-        unsafe {
-            for (r, row) in sums.iter().enumerate() {
-                for (n, sum) in row.iter().enumerate() {
-                    L::store(self.scores.add(((first + r) * VECTORS + n) * L::WIDTH), *sum);
-                    self.greatest[n] = L::max(self.greatest[n], *sum);
-                }
-            }
-            self.ahead.prefetch::<L>();
-        }
-    }
-}
-
-/// Stores sums of values, or adds them to the corrected ones of earlier tokens.
-struct Sums<L: Lanes> {
-    /// `[head_dim][VECTORS · WIDTH]`
-    sums: *mut f32,
-    corrections: Option<[L::V; VECTORS]>,
-}
-
-impl<L: Lanes> Take<L> for Sums<L> {
-    #[inline(always)]
-    unsafe fn take<const R: usize, const N: usize>(&mut self, first: usize, sums: [[L::V; N]; R]) {
-        // SAFETY: the caller vouches for the sums and the instructions.
-        unsafe {
-            for (r, row) in sums.iter().enumerate() {
-                for (n, sum) in row.iter().enumerate() {
-                    let to = self.sums.add(((first + r) * VECTORS + n) * L::WIDTH);
-                    let sum = match self.corrections {
-                        Some(corrections) => L::fma(L::load(to), corrections[n], *sum),
-                        None => *sum,
-                    };
-                    L::store(to, sum);
-                }
-            }
-        }
-    }
 }

@@ -7,8 +7,10 @@ mod gradient;
 mod gradient_block;
 mod keep;
 mod orthogonal;
+mod packing;
 mod rows;
 mod softmax;
+mod take;
 #[cfg(test)]
 mod tests;
 mod tile;

@@ -1,5 +1,7 @@
 //! Tests of the attention kernels against double precision.
 
+mod precision;
+
 use super::*;
 use crate::Scalar;
 use half::{bf16, f16};

@@ -2,6 +2,9 @@
 
 use crate::element::Element;
 
+#[cfg(test)]
+mod tests;
+
 /// A vector of [`WIDTH`](Self::WIDTH) f32 values and the operations on it.
 ///
 /// All functions are `#[inline(always)]`: they must end up inside a function that enables the instructions.
