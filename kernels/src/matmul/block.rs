@@ -1,8 +1,10 @@
 //! One thread's part of a matrix product in floating point: some rows by some panels of the weights.
 
+use super::ahead::{Ahead, Later};
 use super::epilogue::Epilogue;
-use super::plan::MOST_PANELS;
-use super::tile::{product, COLUMNS, DEPTH, ROWS, STRIDE};
+use super::left::{computed, next_rows};
+use super::plan::{group_len, MOST_PANELS};
+use super::tile::{product_ahead, COLUMNS, DEPTH, ROWS, STRIDE};
 use crate::element::Element;
 use crate::simd::{load_first, store_first, widen, Kernel, Lanes};
 use half::f16;
@@ -16,21 +18,15 @@ pub(super) enum Weights<'a> {
     BF16(&'a [u32]),
 }
 
-/// Where the input comes from.
-#[derive(Clone, Copy)]
-pub(super) enum Left<'a> {
-    /// `[rows, inputs]`, for products of f32.
-    Rows(&'a [f32]),
-    /// Pairs of bf16 in the order of [`left`](super::left), for dot products with bf16 weights.
-    Pairs(*const u32),
-}
-
 /// Some rows and panels of a product.
 pub(super) struct Block<'a> {
     pub(super) weights: Weights<'a>,
     pub(super) outputs: usize,
     pub(super) inputs: usize,
-    pub(super) left: Left<'a>,
+    /// The input in the order of [`left`](super::left).
+    pub(super) left: *const u32,
+    /// Whether its words are pairs of bf16, for dot products with bf16 weights; else they are f32 values.
+    pub(super) pairs: bool,
     /// All rows of the input.
     pub(super) all_rows: usize,
     pub(super) output: *mut f32,
@@ -41,8 +37,8 @@ pub(super) struct Block<'a> {
     pub(super) scratch: *mut f32,
 }
 
-/// Values of working memory for a task: rows of the input, a tile, the panels of a pass as f32.
-pub(super) const SCRATCH: usize = ROWS * STRIDE + ROWS * COLUMNS + MOST_PANELS * DEPTH * COLUMNS;
+/// Values of working memory for a task: a tile, the panels of a pass as f32.
+pub(super) const SCRATCH: usize = ROWS * COLUMNS + MOST_PANELS * DEPTH * COLUMNS;
 
 impl Kernel for Block<'_> {
     type Output = ();
@@ -50,87 +46,137 @@ impl Kernel for Block<'_> {
     #[inline(always)]
     unsafe fn run<L: Lanes>(self) {
         // A word holds two values for the bf16 dot product.
-        let step = match self.left {
-            Left::Rows(_) => DEPTH,
-            Left::Pairs(_) => 2 * DEPTH,
-        };
-        // SAFETY: the working memory has these three parts; rows and panels exist.
-        unsafe {
-            let copied = self.scratch;
-            let tile = copied.add(ROWS * STRIDE);
-            let widened = tile.add(ROWS * COLUMNS);
-            let (mut start, mut pass) = (0, 0);
+        let step = if self.pairs { 2 * DEPTH } else { DEPTH };
+        let group = group_len(self.panels.len());
+        for first in self.panels.clone().step_by(group) {
+            let panels = first..self.panels.end.min(first + group);
+            let mut start = 0;
             while start < self.inputs {
                 let depth = step.min(self.inputs - start);
-                if matches!(self.left, Left::Rows(_)) {
-                    for p in self.panels.clone() {
-                        let to = widened.add((p - self.panels.start) * DEPTH * COLUMNS);
-                        self.widen_panel::<L>(p, start, depth, to);
-                    }
-                }
-                let mut row = self.rows.start;
-                while row < self.rows.end {
-                    let n = ROWS.min(self.rows.end - row);
-                    // The rows stay in the nearest cache while the panels pass by.
-                    let left = match self.left {
-                        Left::Pairs(words) => words.add((pass * self.all_rows + row) * STRIDE),
-                        Left::Rows(input) => {
-                            for r in 0..n {
-                                let from = input.as_ptr().add((row + r) * self.inputs + start);
-                                widen::<L>(from.cast(), Element::F32, copied.add(r * STRIDE), depth);
-                            }
-                            copied.cast_const().cast()
-                        }
-                    };
-                    for p in self.panels.clone() {
-                        self.multiply::<L>(left, p, start, depth, n, widened, tile);
-                        let last = start + depth == self.inputs;
-                        self.finish::<L>(tile, row, n, p, start == 0, last);
-                    }
-                    row += n;
-                }
+                let next = if start + depth < self.inputs {
+                    Some((first, start + depth))
+                } else {
+                    (panels.end < self.panels.end).then_some((panels.end, 0))
+                };
+                let pass = Pass {
+                    panels: panels.clone(),
+                    number: start / step,
+                    start,
+                    depth,
+                    next: next.map(|(panel, start)| (panel, start, step.min(self.inputs - start))),
+                };
+                // SAFETY: rows and panels exist.
+                unsafe { self.pass::<L>(&pass) };
                 start += depth;
-                pass += 1;
             }
         }
     }
 }
 
+/// A part of the inner dimension of a group of panels.
+struct Pass {
+    panels: Range<usize>,
+    number: usize,
+    start: usize,
+    depth: usize,
+    /// First panel, start and depth of the pass that follows.
+    next: Option<(usize, usize, usize)>,
+}
+
 impl Block<'_> {
-    /// A tile `[n][COLUMNS]` of the pass: `n` rows of `left` by panel `p`.
+    /// All rows by the panels of a pass.
     #[inline(always)]
-    #[allow(clippy::too_many_arguments)] // the operands of a matrix product
+    unsafe fn pass<L: Lanes>(&self, pass: &Pass) {
+        // SAFETY: the working memory has these two parts; the caller vouches for rows and panels.
+        unsafe {
+            let tile = self.scratch;
+            let widened = tile.add(ROWS * COLUMNS);
+            if !self.pairs {
+                for p in pass.panels.clone() {
+                    let to = widened.add((p - pass.panels.start) * DEPTH * COLUMNS);
+                    self.widen_panel::<L>(p, pass.start, pass.depth, to);
+                }
+            }
+            let tiles = self.rows.len().div_ceil(ROWS);
+            let last = pass.start + pass.depth == self.inputs;
+            for t in 0..tiles {
+                let row = self.rows.start + t * ROWS;
+                let n = ROWS.min(self.rows.end - row);
+                // The rows stay in the nearest cache while the panels pass by.
+                let left = self.left.add((pass.number * self.all_rows + row) * STRIDE);
+                for p in pass.panels.clone() {
+                    self.multiply::<L>(left, p, pass, (t, tiles), computed(n), tile);
+                    self.finish::<L>(tile, row, n, p, pass.start == 0, last);
+                }
+            }
+        }
+    }
+
+    /// A tile `[n][COLUMNS]` of the pass: `n` rows of `left` by panel `p`. It is tile `part.0` of `part.1`.
+    #[inline(always)]
     unsafe fn multiply<L: Lanes>(
         &self,
         left: *const u32,
         p: usize,
-        start: usize,
-        depth: usize,
+        pass: &Pass,
+        part: (usize, usize),
         n: usize,
-        widened: *const f32,
         tile: *mut f32,
     ) {
+        let depth = if self.pairs { pass.depth.div_ceil(2) } else { pass.depth };
+        let index = p - pass.panels.start;
+        let halves = COLUMNS / (2 * L::WIDTH);
+        let widened = self.scratch.wrapping_add(ROWS * COLUMNS + index * DEPTH * COLUMNS);
         // SAFETY: the caller vouches for the operands; panels have COLUMNS columns, whole vectors.
         unsafe {
-            let mut column = 0;
-            while column < COLUMNS {
+            for half in 0..halves {
+                let column = half * 2 * L::WIDTH;
                 let to = tile.add(column);
-                match (self.left, self.weights) {
-                    (Left::Pairs(_), Weights::BF16(words)) => {
-                        let offset = (p * self.inputs.div_ceil(2) + start / 2) * COLUMNS + column;
-                        let right = words.as_ptr().add(offset);
-                        product::<L, u32, 2>(n, depth.div_ceil(2), left, right, COLUMNS, to, COLUMNS, false);
-                    }
-                    (_, weights) => {
-                        let right = match weights {
-                            Weights::F32(values) => values.as_ptr().add((p * self.inputs + start) * COLUMNS),
-                            _ => widened.add((p - self.panels.start) * DEPTH * COLUMNS),
-                        };
-                        let right = right.add(column);
-                        product::<L, f32, 2>(n, depth, left.cast(), right, COLUMNS, to, COLUMNS, false);
+                let mut ahead = Ahead::none(left);
+                if let Some((panel, start, depth_then)) = pass.next {
+                    if panel + index < self.panels.end {
+                        let piece = self.later(panel + index, start, depth_then);
+                        ahead.part(0, piece, (part.0 * halves + half, part.1 * halves), depth);
                     }
                 }
-                column += 2 * L::WIDTH;
+                let count = pass.panels.len() * halves;
+                ahead.part(1, next_rows(left), (index * halves + half, count), depth);
+                match self.weights {
+                    Weights::BF16(words) if self.pairs => {
+                        let offset = (p * self.inputs.div_ceil(2) + pass.start / 2) * COLUMNS + column;
+                        product_ahead::<L, u32>(n, depth, left, words.as_ptr().add(offset), to, ahead);
+                    }
+                    weights => {
+                        let right = match weights {
+                            Weights::F32(values) => values.as_ptr().add((p * self.inputs + pass.start) * COLUMNS),
+                            _ => widened.cast_const(),
+                        };
+                        product_ahead::<L, f32>(n, depth, left.cast(), right.add(column), to, ahead);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The weights of `depth` steps of a panel, as they are stored.
+    #[inline(always)]
+    fn later(&self, p: usize, start: usize, depth: usize) -> Later {
+        let at = (p * self.inputs + start) * COLUMNS;
+        match self.weights {
+            Weights::F32(values) => Later {
+                start: values.as_ptr().wrapping_add(at).cast(),
+                bytes: 4 * depth * COLUMNS,
+            },
+            Weights::F16(values) => Later {
+                start: values.as_ptr().wrapping_add(at).cast(),
+                bytes: 2 * depth * COLUMNS,
+            },
+            Weights::BF16(words) => {
+                let at = (p * self.inputs.div_ceil(2) + start / 2) * COLUMNS;
+                Later {
+                    start: words.as_ptr().wrapping_add(at).cast(),
+                    bytes: 4 * depth.div_ceil(2) * COLUMNS,
+                }
             }
         }
     }

@@ -1,7 +1,10 @@
 //! One thread's part of a product of bytes: some rows by some panels of the weights.
 
+use super::ahead::{Ahead, Later};
 use super::epilogue::Epilogue;
-use super::tile::{product, Quad, COLUMNS, DEPTH, ROWS, STRIDE};
+use super::left::{computed, next_rows};
+use super::plan::group_len;
+use super::tile::{product_ahead, Quad, COLUMNS, DEPTH, ROWS, STRIDE};
 use crate::simd::{load_first, store_first, Kernel, Lanes};
 use std::ops::Range;
 
@@ -44,37 +47,94 @@ impl Kernel for ByteBlock<'_> {
 
     #[inline(always)]
     unsafe fn run<L: Lanes>(self) {
-        let tile = self.scratch;
         let words = self.inputs.div_ceil(4);
-        // SAFETY: rows and panels exist; the working memory is a tile.
-        unsafe {
-            let (mut start, mut pass) = (0, 0);
+        let group = group_len(self.panels.len());
+        for first in self.panels.clone().step_by(group) {
+            let panels = first..self.panels.end.min(first + group);
+            let mut start = 0;
             while start < words {
                 let depth = DEPTH.min(words - start);
-                let mut row = self.rows.start;
-                while row < self.rows.end {
-                    let n = ROWS.min(self.rows.end - row);
-                    let left = self.left.add((pass * self.all_rows + row) * STRIDE);
-                    for p in self.panels.clone() {
-                        let right = self.weights.words.as_ptr().add((p * words + start) * COLUMNS);
-                        let mut column = 0;
-                        while column < COLUMNS {
-                            let (right, to) = (right.add(column), tile.add(column));
-                            product::<L, Quad, 2>(n, depth, left.cast(), right.cast(), COLUMNS, to, COLUMNS, false);
-                            column += 2 * L::WIDTH;
-                        }
-                        self.finish::<L>(tile, row, n, p, start == 0, start + depth == words);
-                    }
-                    row += n;
-                }
+                let next = if start + depth < words {
+                    Some((first, start + depth))
+                } else {
+                    (panels.end < self.panels.end).then_some((panels.end, 0))
+                };
+                let pass = Pass {
+                    panels: panels.clone(),
+                    start,
+                    depth,
+                    next,
+                };
+                // SAFETY: rows and panels exist.
+                unsafe { self.pass::<L>(&pass) };
                 start += depth;
-                pass += 1;
             }
         }
     }
 }
 
+/// A part of the inner dimension, in words, of a group of panels.
+struct Pass {
+    panels: Range<usize>,
+    start: usize,
+    depth: usize,
+    /// First panel and start of the pass that follows.
+    next: Option<(usize, usize)>,
+}
+
 impl ByteBlock<'_> {
+    /// All rows by the panels of a pass.
+    #[inline(always)]
+    unsafe fn pass<L: Lanes>(&self, pass: &Pass) {
+        let words = self.inputs.div_ceil(4);
+        let tile = self.scratch;
+        let tiles = self.rows.len().div_ceil(ROWS);
+        let halves = COLUMNS / (2 * L::WIDTH);
+        let last = pass.start + pass.depth == words;
+        let right = |p: usize, start: usize| self.weights.words.as_ptr().wrapping_add((p * words + start) * COLUMNS);
+        for t in 0..tiles {
+            let row = self.rows.start + t * ROWS;
+            let n = ROWS.min(self.rows.end - row);
+            let left = self
+                .left
+                .wrapping_add((pass.start / DEPTH * self.all_rows + row) * STRIDE);
+            for p in pass.panels.clone() {
+                let index = p - pass.panels.start;
+                for half in 0..halves {
+                    let mut ahead = Ahead::none(left);
+                    ahead.part(
+                        1,
+                        next_rows(left),
+                        (index * halves + half, pass.panels.len() * halves),
+                        pass.depth,
+                    );
+                    if let Some((panel, start)) = pass.next.filter(|(panel, _)| panel + index < self.panels.end) {
+                        let piece = Later {
+                            start: right(panel + index, start).cast(),
+                            bytes: 4 * DEPTH.min(words - start) * COLUMNS,
+                        };
+                        ahead.part(0, piece, (t * halves + half, tiles * halves), pass.depth);
+                    }
+                    let column = half * 2 * L::WIDTH;
+                    // SAFETY: rows and panels exist; the working memory is a tile.
+                    unsafe {
+                        let right = right(p, pass.start).add(column);
+                        product_ahead::<L, Quad>(
+                            computed(n),
+                            pass.depth,
+                            left.cast(),
+                            right.cast(),
+                            tile.add(column),
+                            ahead,
+                        );
+                    }
+                }
+                // SAFETY: as above; the tile is complete.
+                unsafe { self.finish::<L>(tile, row, n, p, pass.start == 0, last) };
+            }
+        }
+    }
+
     /// Adds a tile of integers `[n][COLUMNS]` to the output; with the last pass, scales and completes it.
     #[inline(always)]
     unsafe fn finish<L: Lanes>(&self, tile: *const f32, row: usize, n: usize, p: usize, first: bool, last: bool) {

@@ -1,14 +1,37 @@
-//! The left operand of dot products: rounded once, for all tasks, in the order of the register tiles.
+//! The left operand: brought once, for all tasks, into the order of the register tiles, and rounded for dot products.
 //!
-//! The words of a pass of [`DEPTH`] lie together: `[pass][rows][STRIDE]`.
+//! The words of a pass of [`DEPTH`] lie together: `[pass][rows][STRIDE]`. A tile of rows follows, so that whole register
+//! tiles may be read at the end.
 
-use super::tile::{DEPTH, STRIDE};
-use crate::simd::{Kernel, Lanes};
+use super::ahead::Later;
+use super::tile::{DEPTH, ROWS, STRIDE};
+use crate::element::Element;
+use crate::simd::{load_first, widen, Kernel, Lanes};
 use half::bf16;
 
 /// Words for `rows` rows of `inputs` values, of which a word holds `per_word`.
 pub(super) fn words(rows: usize, inputs: usize, per_word: usize) -> usize {
-    inputs.div_ceil(per_word * DEPTH) * rows * STRIDE
+    inputs.div_ceil(per_word * DEPTH) * rows * STRIDE + ROWS * STRIDE
+}
+
+/// Rows that a register tile computes for `rows` of them: what tiles of fewer rows would take no less time for.
+pub(super) fn computed(rows: usize) -> usize {
+    match rows {
+        3 => 4,
+        5 => 6,
+        7 => 8,
+        9..=11 => ROWS,
+        rows => rows,
+    }
+}
+
+/// The rows after those that begin at `tile`.
+#[inline(always)]
+pub(super) fn next_rows(tile: *const u32) -> Later {
+    Later {
+        start: tile.wrapping_add(ROWS * STRIDE).cast(),
+        bytes: 4 * ROWS * STRIDE,
+    }
 }
 
 /// Rows `first..last` of an input `[rows, inputs]`, to be rounded.
@@ -38,6 +61,25 @@ impl Rows<'_> {
             }
             start += count;
             pass += 1;
+        }
+    }
+}
+
+/// Copies rows, a value to a word.
+pub(super) struct Values<'a>(pub(super) Rows<'a>);
+
+impl Kernel for Values<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<L: Lanes>(self) {
+        for row in self.0.first..self.0.last {
+            // SAFETY: the caller vouches for the memory and the instructions.
+            unsafe {
+                self.0.passes(row, 1, |from, count, to| {
+                    widen::<L>(from.cast(), Element::F32, to.cast(), count)
+                });
+            }
         }
     }
 }
@@ -126,7 +168,7 @@ unsafe fn largest<L: Lanes>(from: *const f32, count: usize) -> f32 {
         let mut i = 0;
         while i < count {
             let n = L::WIDTH.min(count - i);
-            let value = crate::simd::load_first::<L>(from.add(i), n);
+            let value = load_first::<L>(from.add(i), n);
             largest = L::max(L::max(value, L::sub(zero, value)), largest);
             strange = L::fma(value, zero, strange);
             i += L::WIDTH;
@@ -145,7 +187,7 @@ unsafe fn bytes<L: Lanes>(from: *const f32, count: usize, factor: L::V, to: *mut
         let mut i = 0;
         while i < count {
             let n = L::WIDTH.min(count - i);
-            let value = crate::simd::load_first::<L>(from.add(i), n);
+            let value = load_first::<L>(from.add(i), n);
             L::store_bytes(to.add(i), L::mul(value, factor));
             i += L::WIDTH;
         }

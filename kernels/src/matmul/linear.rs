@@ -1,9 +1,9 @@
 //! Linear layers: weights packed once for the kernel.
 
-use super::block::{self, Block, Left, Weights};
+use super::block::{self, Block, Weights};
 use super::byte_block::{self, ByteBlock, Quantised};
 use super::epilogue::Epilogue;
-use super::left::{self, Bytes, Pairs};
+use super::left::{self, Bytes, Pairs, Values};
 use super::plan::Plan;
 use super::tile::COLUMNS;
 use crate::element::{Element, Scalar};
@@ -223,18 +223,23 @@ impl Product<'_> {
         let isa = Isa::current();
         // SAFETY: the kernel asks nothing.
         let pairs = matches!(weights, Weights::BF16(_)) && unsafe { dispatch(isa, HasPairs) };
-        if !pairs {
-            return self.multiply(isa, weights, Left::Rows(self.input));
-        }
-        with_shared_scratch(left::words(self.plan.rows, self.matrix.inputs, 2), |words| {
-            // SAFETY: the memory has as many words; each task writes rows of its own.
-            self.round(words, &|rows| unsafe { dispatch(isa, Pairs(rows)) });
-            self.multiply(isa, weights, Left::Pairs(words.cast_const().cast()));
+        let per_word = if pairs { 2 } else { 1 };
+        with_shared_scratch(left::words(self.plan.rows, self.matrix.inputs, per_word), |words| {
+            self.round(words, &|rows| {
+                // SAFETY: the memory has as many words; each task writes rows of its own.
+                unsafe {
+                    match pairs {
+                        true => dispatch(isa, Pairs(rows)),
+                        false => dispatch(isa, Values(rows)),
+                    }
+                }
+            });
+            self.multiply(isa, weights, words, pairs);
         });
     }
 
-    fn multiply(&self, isa: Isa, weights: Weights<'_>, left: Left<'_>) {
-        let left = Shared(left);
+    fn multiply(&self, isa: Isa, weights: Weights<'_>, left: *mut f32, pairs: bool) {
+        let left = Target(left);
         self.tasks(self.plan.tasks(), &|index| {
             let (rows, panels) = self.plan.task(index);
             let (left, output) = (&left, &self.output);
@@ -243,7 +248,8 @@ impl Product<'_> {
                     weights,
                     outputs: self.matrix.outputs,
                     inputs: self.matrix.inputs,
-                    left: left.0,
+                    left: left.0.cast_const().cast(),
+                    pairs,
                     all_rows: self.plan.rows,
                     output: output.0,
                     rows,
@@ -319,11 +325,6 @@ impl Product<'_> {
         }
     }
 }
-
-/// An operand that the tasks of a run read.
-struct Shared<T>(T);
-// SAFETY: nothing is written through it.
-unsafe impl<T> Sync for Shared<T> {}
 
 pub(super) fn check_matrix(len: usize, outputs: usize, inputs: usize) -> Result<()> {
     if inputs == 0 || outputs == 0 || outputs.checked_mul(inputs) != Some(len) {

@@ -1,5 +1,6 @@
 //! Matrix products: linear layers with everything that is fused into them, and their gradients.
 
+mod ahead;
 mod block;
 mod byte_block;
 mod bytes;

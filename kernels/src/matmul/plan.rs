@@ -8,9 +8,14 @@ const SERIAL_WORK: usize = 1 << 18;
 /// Most rows of a task.
 pub(super) const MOST_ROWS: usize = 264;
 
-/// Most panels of a task: one pass through them takes 256 KiB of f32, so they stay in a second-level cache while all
+/// Most panels of a group: one pass through them takes 320 KiB of f32, so they stay in a second-level cache while all
 /// rows pass by.
-pub(super) const MOST_PANELS: usize = 4;
+pub(super) const MOST_PANELS: usize = 5;
+
+/// The panels of a task in groups of at most [`MOST_PANELS`], as even as they can be.
+pub(super) fn group_len(panels: usize) -> usize {
+    panels.div_ceil(panels.div_ceil(MOST_PANELS).max(1)).max(1)
+}
 
 /// The division of a product of `rows` rows into tasks of some rows by some panels.
 ///
@@ -31,9 +36,10 @@ impl Plan {
         // Whole register tiles, so that only the last part has a rest.
         let row_parts = rows.div_ceil(MOST_ROWS).max(1);
         let row_part = rows.div_ceil(row_parts).next_multiple_of(ROWS);
-        // Many small tasks, so that no thread waits long for the last one.
-        let wanted = if serial { 1 } else { 8 * threads };
-        let panel_part = (panels * rows.div_ceil(row_part) / wanted).clamp(1, MOST_PANELS);
+        // Enough tasks that no thread waits long for the last one; not more, because memory is asked for in time inside of
+        // a task only.
+        let wanted = if serial { 1 } else { 4 * threads };
+        let panel_part = panels.div_ceil(wanted).max(1);
         Self {
             rows,
             panels,
@@ -76,7 +82,7 @@ mod tests {
             let mut seen = vec![0; rows * plan.panels];
             for index in 0..plan.tasks() {
                 let (rows, panels) = plan.task(index);
-                assert!(rows.len() <= MOST_ROWS && panels.len() <= MOST_PANELS);
+                assert!(rows.len() <= MOST_ROWS && group_len(panels.len()) <= MOST_PANELS);
                 for row in rows {
                     panels.clone().for_each(|panel| seen[row * plan.panels + panel] += 1);
                 }

@@ -1,5 +1,6 @@
 //! The register tile that every matrix product here is made of.
 
+use super::ahead::Ahead;
 use super::matrix_tile::matrix_tile;
 use crate::simd::Lanes;
 
@@ -112,6 +113,12 @@ impl<L: Lanes> Factor<L> for Quad {
     }
 }
 
+/// How far before its use a line of the right operand is asked for, in bytes.
+const DISTANCE: usize = 1024;
+
+/// Bytes of a line of the cache.
+const LINE: usize = 64;
+
 /// `R` rows by `N` vectors of `a · b` over `depth` steps. The factors of `a` for one step lie `ROW` apart, its steps
 /// `a_step` apart; `b` has rows of `b_stride`.
 ///
@@ -124,13 +131,22 @@ unsafe fn tile<L: Lanes, F: Factor<L>, const R: usize, const N: usize, const ROW
     a_step: usize,
     b: *const F,
     b_stride: usize,
+    ahead: Ahead,
 ) -> [[L::V; N]; R] {
     // SAFETY: the caller vouches for the memory and the instructions.
     unsafe {
         let mut acc = [[L::splat(0.0); N]; R];
         let mut a = a;
         let mut b = b;
+        let [mut weights, mut left] = ahead.addresses;
         for _ in 0..depth {
+            for line in 0..(4 * N * L::WIDTH).div_ceil(LINE) {
+                L::prefetch(b.cast::<u8>().wrapping_add(DISTANCE + line * LINE));
+            }
+            L::prefetch_far(weights);
+            L::prefetch_far(left);
+            weights = weights.wrapping_add(ahead.steps[0]);
+            left = left.wrapping_add(ahead.steps[1]);
             let mut right = [F::vector(b); N];
             for (n, vector) in right.iter_mut().enumerate().skip(1) {
                 *vector = F::vector(b.add(n * L::WIDTH));
@@ -172,7 +188,24 @@ pub(crate) unsafe fn product<L: Lanes, F: Factor<L>, const N: usize>(
     accumulate: bool,
 ) {
     // SAFETY: the caller vouches for the memory and the instructions.
-    unsafe { tiles::<L, F, N, STRIDE>(rows, depth, a, 1, b, b_stride, c, c_stride, accumulate) }
+    unsafe { tiles::<L, F, N, STRIDE>(rows, depth, a, 1, b, b_stride, c, c_stride, accumulate, Ahead::none(b)) }
+}
+
+/// [`product`] of a tile of [`COLUMNS`] columns of which `b` begins at some, which asks for memory that comes next.
+///
+/// # Safety
+/// As [`product`].
+#[inline(always)]
+pub(super) unsafe fn product_ahead<L: Lanes, F: Factor<L>>(
+    rows: usize,
+    depth: usize,
+    a: *const F,
+    b: *const F,
+    c: *mut f32,
+    ahead: Ahead,
+) {
+    // SAFETY: the caller vouches for the memory and the instructions.
+    unsafe { tiles::<L, F, 2, STRIDE>(rows, depth, a, 1, b, COLUMNS, c, COLUMNS, false, ahead) }
 }
 
 /// [`product`] that overwrites `c`, with `a` in rows of `ROW` values.
@@ -190,7 +223,7 @@ pub(crate) unsafe fn product_in_rows<L: Lanes, F: Factor<L>, const N: usize, con
     c_stride: usize,
 ) {
     // SAFETY: the caller vouches for the memory and the instructions.
-    unsafe { tiles::<L, F, N, ROW>(rows, depth, a, 1, b, b_stride, c, c_stride, false) }
+    unsafe { tiles::<L, F, N, ROW>(rows, depth, a, 1, b, b_stride, c, c_stride, false, Ahead::none(b)) }
 }
 
 /// [`product`] with a transposed left operand: step `i` of row `r` lies at `a[i * a_step + r]`.
@@ -212,7 +245,20 @@ pub(crate) unsafe fn product_transposed<L: Lanes, F: Factor<L>, const N: usize>(
     accumulate: bool,
 ) {
     // SAFETY: the caller vouches for the memory and the instructions.
-    unsafe { tiles::<L, F, N, 1>(rows, depth, a, a_step, b, b_stride, c, c_stride, accumulate) }
+    unsafe {
+        tiles::<L, F, N, 1>(
+            rows,
+            depth,
+            a,
+            a_step,
+            b,
+            b_stride,
+            c,
+            c_stride,
+            accumulate,
+            Ahead::none(b),
+        )
+    }
 }
 
 #[inline(always)]
@@ -227,6 +273,7 @@ unsafe fn tiles<L: Lanes, F: Factor<L>, const N: usize, const ROW: usize>(
     c: *mut f32,
     c_stride: usize,
     accumulate: bool,
+    ahead: Ahead,
 ) {
     // The conditions on `fits` are constants: tiles that spill registers are not even compiled.
     macro_rules! tile_of {
@@ -235,7 +282,7 @@ unsafe fn tiles<L: Lanes, F: Factor<L>, const N: usize, const ROW: usize>(
             let sums = if F::MATRIX && ROW > 1 && $rows % 2 == 0 {
                 matrix_tile::<L, F, $rows, N, ROW>(depth, $a, b, b_stride)
             } else {
-                tile::<L, F, $rows, N, ROW>(depth, $a, a_step, b, b_stride)
+                tile::<L, F, $rows, N, ROW>(depth, $a, a_step, b, b_stride, ahead)
             };
             put::<L, $rows, N>(sums, $c, c_stride, accumulate)
         }};

@@ -204,6 +204,13 @@ pub(crate) trait Lanes: Copy + 'static {
     /// Tells the processor that the memory at `p`, which need not be valid, will be needed.
     #[inline(always)]
     unsafe fn prefetch(_p: *const u8) {}
+
+    /// [`prefetch`](Self::prefetch) into a cache further away, for what is needed later.
+    #[inline(always)]
+    unsafe fn prefetch_far(p: *const u8) {
+        // SAFETY: the caller vouches for the instructions.
+        unsafe { Self::prefetch(p) }
+    }
 }
 
 /// Lanes of the widest vector.

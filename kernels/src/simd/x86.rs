@@ -301,6 +301,11 @@ impl<const R: usize, const VNNI: bool> Lanes for Avx2<R, VNNI> {
         // SAFETY: as above; any address may be prefetched.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
     }
+    #[inline(always)]
+    unsafe fn prefetch_far(p: *const u8) {
+        // SAFETY: as above; any address may be prefetched.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(p.cast()) }
+    }
 
     const BYTE_OFFSET: i32 = if VNNI { 128 } else { 0 };
 
@@ -572,6 +577,11 @@ impl<const BF16: bool, const VNNI: bool> Lanes for Avx512<BF16, VNNI> {
     unsafe fn prefetch(p: *const u8) {
         // SAFETY: as above; any address may be prefetched.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
+    }
+    #[inline(always)]
+    unsafe fn prefetch_far(p: *const u8) {
+        // SAFETY: as above; any address may be prefetched.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(p.cast()) }
     }
 
     #[inline(always)]
