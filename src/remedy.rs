@@ -142,6 +142,15 @@ pub const UNQUANTISED: Remedy = Remedy::new(
 pub const ONE_MODEL: Remedy = Remedy::new("several-models", "save one of them in a file of its own");
 /// A pipe where a file is needed.
 pub const REGULAR_FILE: Remedy = Remedy::new("regular-file", "write its content to a file and give that");
+/// A name that Windows has another meaning for.
+pub const FILE_NAME: Remedy = Remedy::new("file-name", "choose another name");
+/// A file that Windows protects from being replaced.
+pub const READ_ONLY_FILE: Remedy = Remedy::new(
+    "read-only-file",
+    "take the mark away in the file's properties (or with `attrib -r FILE`), or choose another name",
+);
+/// A file that another program on Windows does not let go.
+pub const FILE_IN_USE: Remedy = Remedy::new("file-in-use", "close it there, or choose another name");
 /// A file that somebody writes to while it is used.
 pub const OPEN_AGAIN: Remedy = Remedy::new("file-changed", "open it again once it is complete");
 /// Weights that were never written.

@@ -1,13 +1,16 @@
 //! One process at a time writes a file: the second one says so instead of losing the first one's work.
 //!
 //! A lock lies beside the file as long as it is being made. It is the system's lock that counts, not that the file is
-//! there: what a killed process left behind stops nobody.
+//! there: what a killed process left behind stops nobody. On Windows a file that is open without being shared is such a
+//! lock, and goes with the process.
 
 use crate::failure::{Failure, Outcome};
 use crate::signals;
 use omniid::checkpoint::Unfinished;
 use omniid::{Error, ErrorKind};
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::File;
+#[cfg(not(windows))]
+use std::fs::TryLockError;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -58,36 +61,25 @@ impl Claim {
         // A link and what it leads to are one file.
         let path = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
         let mut hash = DefaultHasher::new();
-        path.file_name().hash(&mut hash);
+        match path.file_name() {
+            // There the case of letters does not count.
+            Some(name) if cfg!(windows) => name.to_string_lossy().to_lowercase().hash(&mut hash),
+            name => name.hash(&mut hash),
+        }
         Self::take(folder_of(&path).join(format!(".omniid-{:016x}.lock", hash.finish())))
     }
 
     /// Locks a file that is made for it; `None` when another process has it.
     fn take(lock: PathBuf) -> Outcome<Option<Self>> {
-        loop {
-            let file = OpenOptions::new()
-                .write(true)
-                .create(true)
-                .truncate(false)
-                .open(&lock)
-                .map_err(|error| {
-                    let folder = folder_of(&lock);
-                    Error::new(ErrorKind::Io, format!("cannot write to {}: {error}", folder.display()))
-                })?;
-            match file.try_lock() {
-                Err(TryLockError::WouldBlock) => return Ok(None),
-                // Some file systems have no locks: the file is then all that there is.
-                Ok(()) | Err(TryLockError::Error(_)) => {}
-            }
-            // The last owner may have removed it before this process had the lock.
-            if is_at(&file, &lock) {
-                return Ok(Some(Self {
-                    _listed: Unfinished::new(&lock),
-                    _file: file,
-                    lock,
-                }));
-            }
-        }
+        let file = open_locked(&lock).map_err(|error| {
+            let folder = folder_of(&lock);
+            Error::new(ErrorKind::Io, format!("cannot write to {}: {error}", folder.display()))
+        })?;
+        Ok(file.map(|file| Self {
+            _listed: Unfinished::new(&lock),
+            _file: file,
+            lock,
+        }))
     }
 }
 
@@ -114,6 +106,53 @@ fn folder_of(path: &Path) -> PathBuf {
     }
 }
 
+/// Makes a file that this process alone has; `None` when another one has it.
+#[cfg(not(windows))]
+fn open_locked(path: &Path) -> std::io::Result<Option<File>> {
+    loop {
+        let file = File::options().write(true).create(true).truncate(false).open(path)?;
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => return Ok(None),
+            // Some file systems have no locks: the file is then all that there is.
+            Ok(()) | Err(TryLockError::Error(_)) => {}
+        }
+        // The last owner may have removed it before this process had the lock.
+        if is_at(&file, path) {
+            return Ok(Some(file));
+        }
+    }
+}
+
+/// Makes a file that this process alone has; `None` when another one has it. It is not shared, and the system removes it
+/// when it is closed, also by the end of the process.
+#[cfg(windows)]
+fn open_locked(path: &Path) -> std::io::Result<Option<File>> {
+    use std::os::windows::fs::OpenOptionsExt;
+    // Constants of winnt.h, winbase.h and winerror.h.
+    const GENERIC_WRITE: u32 = 0x4000_0000;
+    const DELETE: u32 = 0x0001_0000;
+    const FILE_FLAG_DELETE_ON_CLOSE: u32 = 0x0400_0000;
+    const ERROR_ACCESS_DENIED: i32 = 5;
+    const ERROR_SHARING_VIOLATION: i32 = 32;
+    let mut options = File::options();
+    options.write(true).create(true).truncate(false).share_mode(0);
+    options
+        .access_mode(GENERIC_WRITE | DELETE)
+        .custom_flags(FILE_FLAG_DELETE_ON_CLOSE);
+    for attempt in 0.. {
+        match options.open(path) {
+            Ok(file) => return Ok(Some(file)),
+            Err(error) => match error.raw_os_error() {
+                Some(ERROR_SHARING_VIOLATION) => return Ok(None),
+                // The last owner's file is just being removed.
+                Some(ERROR_ACCESS_DENIED) if attempt < 20 => std::thread::sleep(Duration::from_millis(10)),
+                _ => return Err(error),
+            },
+        }
+    }
+    unreachable!("the last attempt returns")
+}
+
 /// Whether an open file is the one at a path.
 #[cfg(unix)]
 fn is_at(file: &File, path: &Path) -> bool {
@@ -126,7 +165,7 @@ fn is_at(file: &File, path: &Path) -> bool {
 }
 
 /// Whether an open file is the one at a path. An open file cannot be replaced here.
-#[cfg(not(unix))]
+#[cfg(not(any(unix, windows)))]
 fn is_at(_file: &File, path: &Path) -> bool {
     path.exists()
 }

@@ -1,6 +1,7 @@
 //! Files that are named on the command line, `-` for standard input and pipes among them.
 
 use crate::failure::{Failure, Outcome};
+use omniid::checkpoint::check_file_name;
 use omniid::engine::Source;
 use omniid::photo::{recognise, recognise_file, FaceHint, Photo, PhotoSource, PictureFormat};
 use omniid::{Error, Limits};
@@ -55,6 +56,7 @@ pub fn name(path: &Path) -> String {
 impl Input {
     /// Looks what a path names; reads pipes, of which photos may have `limits` bytes.
     pub fn open(path: &Path, limits: &Limits) -> Outcome<Self> {
+        check_file_name(path)?;
         match is_pipe(path) {
             true => Ok(Self::Pipe {
                 name: name(path),

@@ -30,6 +30,7 @@ mod progress;
 mod remedy;
 mod signals;
 mod views;
+mod wildcards;
 
 use clap::{CommandFactory, FromArgMatches, Parser};
 use std::process::ExitCode;

@@ -3,7 +3,7 @@
 use crate::claim::Claim;
 use crate::failure::{self, Failure, Outcome};
 use crate::remedy;
-use omniid::checkpoint::save_bytes_atomically;
+use omniid::checkpoint::{check_file_name, check_output, save_bytes_atomically};
 use omniid::Error;
 use serde::Serialize;
 use std::io::{IsTerminal, Write};
@@ -148,13 +148,14 @@ pub fn no_standard_output(path: &Path) -> Outcome {
 
 /// Checks that nothing is in the way of a file.
 pub fn check_target(path: &Path, force: bool) -> Outcome {
+    check_file_name(path)?;
     match std::fs::symlink_metadata(path) {
         Ok(found) if found.is_dir() => Err(Failure::usage(format!(
             "{} is a folder, a file name is needed",
             path.display()
         ))),
         Ok(_) if !force => Err(Failure::usage(format!("{} exists already", path.display())).with_remedy(remedy::FORCE)),
-        _ => Ok(()),
+        _ => Ok(check_output(path)?),
     }
 }
 
@@ -170,6 +171,7 @@ pub fn check_in_folder(folder: &Path, name: &str, force: bool) -> Outcome {
 /// Makes a folder with all folders above it, into which no other process writes meanwhile.
 pub fn make_folder(path: &Path) -> Outcome<Claim> {
     no_standard_output(path)?;
+    check_file_name(path)?;
     std::fs::create_dir_all(path).map_err(|error| Failure::Library(Error::io(path, error)))?;
     Claim::folder(path)
 }

@@ -4,6 +4,8 @@ use crate::failure::{Failure, Outcome};
 use crate::input;
 use crate::remedy;
 use crate::signals;
+use crate::wildcards::expand;
+use omniid::checkpoint::check_file_name;
 use omniid::face::PhotoReport;
 use omniid::Error;
 use omniid_training::data::scan::{NoPhoto, Scan, ENDINGS};
@@ -41,8 +43,10 @@ pub struct Entry {
 ///
 /// With `recursive`, folders below a folder are searched too; links to folders are not followed.
 pub fn collect(paths: &[PathBuf], recursive: bool) -> Outcome<Found> {
-    for path in paths {
+    let paths = &expand(paths);
+    for path in paths.iter() {
         if !input::is_pipe(path) && input::named_face(path).is_none() {
+            check_file_name(path)?;
             std::fs::metadata(path).map_err(|error| Error::io(path, error))?;
         }
     }
@@ -52,7 +56,7 @@ pub fn collect(paths: &[PathBuf], recursive: bool) -> Outcome<Found> {
 /// As [`collect`], also of files that are not there: for commands that report each and go on.
 pub fn collect_named(paths: &[PathBuf], recursive: bool) -> Outcome<Found> {
     let mut all = Found::default();
-    for path in paths {
+    for path in expand(paths).iter() {
         if !path.is_dir() {
             all.photos.push(path.clone());
             continue;

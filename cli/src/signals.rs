@@ -25,6 +25,14 @@ static REPORT: OnceLock<fn()> = OnceLock::new();
 /// The number of Ctrl-C's signal.
 const INTERRUPT: i32 = 2;
 
+/// The number of the signal that a closed terminal sends.
+#[cfg(windows)]
+const HANGUP: i32 = 1;
+
+/// The number of the signal that asks to end.
+#[cfg(windows)]
+const TERMINATE: i32 = 15;
+
 /// Whether the program was asked to end.
 pub fn is_interrupted() -> bool {
     RECEIVED.load(Ordering::Relaxed) != 0
@@ -51,7 +59,9 @@ pub fn exit_code() -> u8 {
 pub fn cause() -> &'static str {
     match RECEIVED.load(Ordering::Relaxed) {
         0 | INTERRUPT => "Ctrl-C",
+        1 if cfg!(windows) => "the end of the console",
         1 => "the end of the terminal (SIGHUP)",
+        _ if cfg!(windows) => "the end of the session",
         _ => "SIGTERM",
     }
 }
@@ -146,10 +156,68 @@ fn ignores_hangup() -> bool {
 }
 
 /// Starts to listen. `report` says that the program ends, where no command does.
-#[cfg(not(unix))]
+#[cfg(windows)]
 pub fn watch(report: fn()) {
     REPORT.get_or_init(|| report);
-    if let Err(error) = ctrlc::set_handler(|| received(INTERRUPT)) {
+    if let Err(error) = console::listen(|event| match event {
+        console::Event::Interrupt => received(INTERRUPT),
+        console::Event::Close => received(HANGUP),
+        console::Event::Shutdown => received(TERMINATE),
+    }) {
         tell!("warning: Ctrl-C may leave temporary files: {error}");
     }
+}
+
+/// What the console of Windows tells its programs.
+#[cfg(windows)]
+mod console {
+    use std::sync::OnceLock;
+
+    pub enum Event {
+        /// Ctrl-C or Ctrl-Break.
+        Interrupt,
+        /// The window is closed.
+        Close,
+        /// The user logs off, or the machine stops.
+        Shutdown,
+    }
+
+    static LISTENER: OnceLock<fn(Event)> = OnceLock::new();
+
+    #[link(name = "kernel32")]
+    extern "system" {
+        fn SetConsoleCtrlHandler(handler: Option<extern "system" fn(u32) -> i32>, add: i32) -> i32;
+    }
+
+    /// Called by the system in a thread of its own. 0 and 1 are CTRL_C_EVENT and CTRL_BREAK_EVENT, 2 is
+    /// CTRL_CLOSE_EVENT.
+    extern "system" fn handle(event: u32) -> i32 {
+        let Some(listener) = LISTENER.get() else { return 0 };
+        match event {
+            0 | 1 => listener(Event::Interrupt),
+            2 => listener(Event::Close),
+            _ => listener(Event::Shutdown),
+        }
+        if event > 1 {
+            // The system ends the process when this function returns, at the latest after some seconds.
+            std::thread::sleep(std::time::Duration::from_secs(60));
+        }
+        1
+    }
+
+    /// Calls `listener` for each event from now on.
+    pub fn listen(listener: fn(Event)) -> std::io::Result<()> {
+        LISTENER.get_or_init(|| listener);
+        // SAFETY: the handler is a function that lives as long as the program.
+        match unsafe { SetConsoleCtrlHandler(Some(handle), 1) } {
+            0 => Err(std::io::Error::last_os_error()),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Nothing is known of signals here. `report` is not used.
+#[cfg(not(any(unix, windows)))]
+pub fn watch(report: fn()) {
+    REPORT.get_or_init(|| report);
 }

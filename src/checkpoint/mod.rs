@@ -19,8 +19,9 @@ mod native_model;
 
 pub use crate::encoder::Variant;
 pub use crate::tensor_file::{
-    remove_unfinished, safetensors_to_bytes, save_atomically, save_bytes_atomically, write_safetensors, Checkpoint,
-    Container, OutputTensor, SafetensorsWriter, Shapes, Source, TensorInfo, Unfinished, UsageTracker, FINGERPRINT_KEY,
+    check_file_name, check_output, remove_unfinished, safetensors_to_bytes, save_atomically, save_bytes_atomically,
+    write_safetensors, Checkpoint, Container, OutputTensor, SafetensorsWriter, Shapes, Source, TensorInfo, Unfinished,
+    UsageTracker, FINGERPRINT_KEY,
 };
 pub(crate) use crate::tensor_file::{Content, Role};
 pub use crate::vit::ClipNaming;

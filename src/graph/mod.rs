@@ -39,6 +39,7 @@ pub use manifest::{GraphForm, GraphHost, GraphLayer};
 
 use crate::error::{Error, Result};
 use crate::precision::Precision;
+use crate::tensor_file::check_file_name;
 use manifest::Manifest;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -247,6 +248,7 @@ fn manifest_file(path: &Path) -> PathBuf {
 fn read(file: &Path) -> Result<Vec<u8>> {
     use std::io::Read;
     let mut bytes = Vec::new();
+    check_file_name(file)?;
     let open = std::fs::File::open(file).map_err(|error| Error::io(file, error))?;
     let mut limited = open.take(MAX_MANIFEST_BYTES + 1);
     limited

@@ -10,6 +10,7 @@ use super::{check_bytes, check_size, mend, Decoded};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::Limits;
 use crate::remedy;
+use crate::tensor_file::check_own_name;
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, RgbImage};
 use omniid_kernels::ThreadPool;
@@ -26,6 +27,7 @@ const PARALLEL_BYTES: usize = 8 << 10;
 pub(super) fn read_file(path: &Path, limits: &Limits) -> Result<Vec<u8>> {
     // The caller puts the photo's name, which is the path, before the message.
     let failed = |error: std::io::Error| Error::new(ErrorKind::Io, error.to_string()).with_source(error);
+    check_own_name(path)?;
     let file = File::open(path).map_err(failed)?;
     let metadata = file.metadata().map_err(failed)?;
     // A pipe or a device could block, or never end.

@@ -1,10 +1,14 @@
 //! Writing a file so that it is never seen half-written.
 
 use super::leftovers;
+use super::place::{check_output, plain};
 use super::unfinished::Unfinished;
 use crate::error::{Error, Result};
+use crate::remedy;
+use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
+use std::time::Duration;
 use tempfile::NamedTempFile;
 
 /// Writes a file in one step.
@@ -15,10 +19,14 @@ use tempfile::NamedTempFile;
 /// [`remove_unfinished`](super::remove_unfinished) before; what a killed one left goes when the next process saves into
 /// the folder.
 ///
+/// On Windows names of devices and read-only files are refused; a file that another program has open without sharing it
+/// cannot be replaced.
+///
 /// # Errors
 /// [`Io`](crate::ErrorKind::Io) naming the path, also when the disk is full;
 /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for a folder; whatever `write` returns.
 pub fn save_atomically(path: &Path, write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
+    check_output(path)?;
     save(path, write).map_err(|error| error.context(path.display()))
 }
 
@@ -47,21 +55,18 @@ fn save(path: &Path, write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result
     };
     let mut builder = tempfile::Builder::new();
     builder.prefix(leftovers::PREFIX).suffix(leftovers::SUFFIX);
-    #[cfg(unix)]
-    {
-        // What a plainly created file gets; the process' umask still applies.
-        use std::os::unix::fs::PermissionsExt;
-        builder.permissions(std::fs::Permissions::from_mode(0o666));
-    }
     leftovers::remove_once(folder);
     // Dropping the temporary file on any of the errors below removes it.
     let (mut file, _listed) = temporary(&builder, folder)?;
     // The file itself: errors of tempfile's own writer name the temporary file, which nobody knows.
     buffered(file.as_file_mut(), write)?;
     file.as_file().sync_all().map_err(failed)?;
-    file.persist(&target).map_err(|error| failed(error.error))?;
+    // Still open, and so locked. By the standard library's own call: tempfile's fails for long paths on Windows.
+    let (_open, mut path) = file.into_parts();
+    rename(&path, &target)?;
+    path.disable_cleanup(true);
     #[cfg(unix)]
-    if let Ok(folder) = std::fs::File::open(folder) {
+    if let Ok(folder) = File::open(folder) {
         // The rename itself reaches the disk; some file systems refuse to sync folders, which is no failure.
         let _ = folder.sync_all();
     }
@@ -73,7 +78,7 @@ fn temporary(builder: &tempfile::Builder<'_, '_>, folder: &Path) -> Result<(Name
     const ATTEMPTS: usize = 100;
     for _ in 0..ATTEMPTS {
         let file = builder
-            .tempfile_in(folder)
+            .make_in(folder, create)
             .map_err(|error| not_created(folder, &error))?;
         let listed = Unfinished::new(file.path());
         if leftovers::is_claimed(file.as_file(), file.path()) {
@@ -82,8 +87,39 @@ fn temporary(builder: &tempfile::Builder<'_, '_>, folder: &Path) -> Result<(Name
     }
     Err(Error::new(
         crate::ErrorKind::Io,
-        format!("no file can be made in {}: others remove it", folder.display()),
+        format!("no file can be made in {}: others remove it", plain(folder)),
     ))
+}
+
+/// Makes a file that is not there, with the permissions of any other new file.
+fn create(path: &Path) -> io::Result<File> {
+    File::options().read(true).write(true).create_new(true).open(path)
+}
+
+/// Gives a finished file its name.
+fn rename(from: &Path, target: &Path) -> Result<()> {
+    let mut outcome = std::fs::rename(from, target);
+    // On Windows, programs that look for viruses or make an index open new files for a moment.
+    for _ in 0..20 {
+        match &outcome {
+            Err(error) if is_in_use(error) => std::thread::sleep(Duration::from_millis(50)),
+            _ => break,
+        }
+        outcome = std::fs::rename(from, target);
+    }
+    outcome.map_err(|error| match is_in_use(&error) && target.exists() {
+        true => Error::new(
+            crate::ErrorKind::Io,
+            format!("another program has the file open: {error}"),
+        )
+        .with_remedy(remedy::FILE_IN_USE),
+        false => failed(error),
+    })
+}
+
+/// Whether Windows says that a file is open elsewhere: access denied, sharing violation, lock violation.
+fn is_in_use(error: &io::Error) -> bool {
+    cfg!(windows) && matches!(error.raw_os_error(), Some(5 | 32 | 33))
 }
 
 /// Runs `write` on a buffer around `file` and gives the file back.
@@ -109,7 +145,7 @@ fn not_created(folder: &Path, error: &io::Error) -> Error {
     let reason = text.split_once(" at path ").map_or(text.as_str(), |(reason, _)| reason);
     Error::new(
         crate::ErrorKind::Io,
-        format!("no file can be made in {}: {reason}", folder.display()),
+        format!("no file can be made in {}: {reason}", plain(folder)),
     )
 }
 

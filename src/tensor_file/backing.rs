@@ -8,6 +8,7 @@
 //! for longer than a tick of the clock while the file is opened, and file systems with slower clocks (FAT: 2 s). On
 //! Windows nobody can write to a file that is open here.
 
+use super::place::check_file_name;
 use crate::error::{Error, ErrorKind, Result};
 use crate::remedy;
 use bytes::Bytes;
@@ -39,6 +40,7 @@ pub(super) struct OpenFile {
 
 impl OpenFile {
     pub(super) fn open(path: &Path) -> Result<Self> {
+        check_file_name(path)?;
         let io = |error| Error::io(path, error);
         // A pipe would block while it is opened, so its kind is looked up first.
         let kind = std::fs::metadata(path).map_err(io)?.file_type();

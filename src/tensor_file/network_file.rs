@@ -1,7 +1,7 @@
 //! Files of small networks that may come as ONNX, as named tensors, or as a part of a native checkpoint.
 
 use super::backing::OpenFile;
-use super::{Checkpoint, Content, Source};
+use super::{check_file_name, Checkpoint, Content, Source};
 use crate::error::{Error, Result};
 use serde::de::DeserializeOwned;
 use std::path::Path;
@@ -41,6 +41,7 @@ fn read_file(path: &Path, most: u64) -> Result<Vec<u8>> {
 /// # Errors
 /// `Io`, also when the file was changed meanwhile; `InvalidArgument` for what is no file.
 pub(crate) fn first_bytes(path: &Path, most: u64) -> Result<Vec<u8>> {
+    check_file_name(path)?;
     // A pipe would block while it is opened.
     let kind = std::fs::metadata(path).map_err(|error| Error::io(path, error))?;
     if !kind.is_file() {

@@ -147,7 +147,7 @@ impl PartArgs {
             if self.image_encoder.is_none() {
                 return Err(Failure::usage("--image-encoder-config needs --image-encoder"));
             }
-            let text = std::fs::read_to_string(path).map_err(|error| Error::io(path, error))?;
+            let text = read_text(path).map_err(|error| Error::io(path, error))?;
             options.image_encoder_config = Some(text);
         }
         Ok(())
@@ -203,13 +203,22 @@ pub fn device(choice: DeviceChoice) -> Outcome<candle_core::Device> {
     }
 }
 
+/// A text file, without the mark that editors on Windows begin UTF-8 with.
+fn read_text(path: &Path) -> std::io::Result<String> {
+    let text = std::fs::read_to_string(path)?;
+    Ok(match text.strip_prefix('\u{feff}') {
+        Some(text) => text.to_string(),
+        None => text,
+    })
+}
+
 /// A built-in host by its name, or one from a file.
 fn host(text: &str) -> Outcome<HostSpec> {
     if let Some(host) = HostSpec::named(text) {
         return Ok(host);
     }
     let path = Path::new(text);
-    let json = std::fs::read_to_string(path).map_err(|error| {
+    let json = read_text(path).map_err(|error| {
         Failure::usage(format!(
             "--host {text}: {error}; expected {} or a JSON file with a layer table",
             HostSpec::built_in().map(|host| host.name().to_string()).join(", ")

@@ -6,6 +6,7 @@ use crate::input::{self, Input};
 use crate::output;
 use crate::photos::notes;
 use crate::progress::{with_bar, Bar};
+use crate::wildcards::expand;
 use omniid::engine::{Engine, EngineOptions};
 use omniid::identity::similarity::{cosine, SimilaritySpace};
 use omniid::identity::Identity;
@@ -144,7 +145,8 @@ fn by_faces(args: &Args, recogniser: &Path) -> Outcome {
     Failure::partial(&rows.errors, args.inputs.len(), "inputs").map_or(Ok(()), Err)
 }
 
-pub fn run(args: Args) -> Outcome {
+pub fn run(mut args: Args) -> Outcome {
+    args.inputs = expand(&args.inputs).into_owned();
     // Not left to the parser, which counts anew behind each option.
     if args.inputs.len() < 2 {
         return Err(Failure::usage("one input, expected two or more to compare"));

@@ -9,6 +9,7 @@ use crate::output::{self, bytes_text};
 use crate::photos::Found;
 use crate::progress::Bar;
 use crate::remedy;
+use crate::wildcards::expand;
 use omniid::checkpoint::{Checkpoint, CheckpointKind, Container, Description, Variant};
 use omniid::convert::EMBEDDINGS_KEY;
 use omniid::face::{DetectOptions, FaceDetector};
@@ -126,7 +127,7 @@ pub fn run(args: Args) -> Outcome {
         (Err(failure), Some(_)) => return Err(failure),
         (found, _) => found.ok(),
     };
-    let files = files(&args.files)?;
+    let files = files(&expand(&args.files))?;
     let mut findings = Vec::new();
     let mut errors = Vec::new();
     let bar = Bar::new(args.quiet);

@@ -11,6 +11,7 @@ pub(super) use tiff::{
 
 use crate::error::{Error, Result};
 use crate::remedy;
+use crate::tensor_file::check_file_name;
 use omniid_kernels::Remedy;
 use std::fmt;
 use std::fs::File;
@@ -147,6 +148,7 @@ pub fn recognise(bytes: &[u8]) -> Option<PictureFormat> {
 /// [`Io`](crate::ErrorKind::Io) with the file's name, also for a folder.
 pub fn recognise_file(path: impl AsRef<Path>) -> Result<Option<PictureFormat>> {
     let path = path.as_ref();
+    check_file_name(path)?;
     let file = File::open(path).map_err(|error| Error::io(path, error))?;
     recognise_reader(&mut BufReader::new(file)).map_err(|error| Error::io(path, error))
 }

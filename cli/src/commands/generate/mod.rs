@@ -10,6 +10,7 @@ use crate::photos::PassedOver;
 use crate::picture::{save_png, Cell, PictureTarget, Sheet};
 use crate::progress::{cancelled, Bar};
 use crate::views::{self, NamedView};
+use crate::wildcards::expand;
 use image::RgbImage;
 use omniid_minihost::{GenerateOptions, Generator, View};
 use person::{Person, Sources};
@@ -115,7 +116,7 @@ pub fn run(args: Args) -> Outcome {
     let target = PictureTarget::new(&args.out, args.force, args.json)?;
     let views = views::parse(&args.views)?;
     let sources = Sources::find(
-        &args.inputs,
+        &expand(&args.inputs),
         args.photo.recursive,
         args.truth.as_deref(),
         &args.generator.model.limits.limits(),

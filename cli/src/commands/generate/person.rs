@@ -222,7 +222,9 @@ fn known_pictures(path: &Path) -> Outcome<HashMap<PathBuf, TruthLine>> {
     if lines.is_empty() {
         return Err(Failure::usage(format!("{}: no pictures in it", path.display())));
     }
-    Ok(lines.into_iter().map(|line| (root.join(&line.path), line)).collect())
+    // The paths have slashes; the full one of Windows has none.
+    let place = |line: &TruthLine| root.join(Path::new(&line.path).components().collect::<PathBuf>());
+    Ok(lines.into_iter().map(|line| (place(&line), line)).collect())
 }
 
 /// Whether an input is an identity: anything that is no picture, and is called like one if it has a name.
