@@ -7,8 +7,15 @@
 #define _XOPEN_SOURCE 700
 #include "support.h"
 #include <sys/stat.h>
+#ifdef _WIN32
+#include <fcntl.h>
+#include <io.h>
+#include <sys/utime.h>
+#include <windows.h>
+#else
 #include <sys/time.h>
 #include <unistd.h>
+#endif
 
 static unsigned char *content;
 static size_t size;
@@ -23,11 +30,23 @@ static void write_file(const char *path, const void *bytes, size_t count, const 
 /* The model, dated back: a file system's clock ticks more slowly than this program runs. */
 static void restore(const char *path) {
     write_file(path, content, size, "wb");
+#ifdef _WIN32
+    struct _utimbuf before = {1000000000, 1000000000};
+    EXPECT(_utime(path, &before) == 0);
+#else
     struct timeval before[2] = {{1000000000, 0}, {1000000000, 0}};
     EXPECT(utimes(path, before) == 0);
+#endif
 }
 
-static void truncated(const char *path) { EXPECT(truncate(path, 20) == 0); }
+static void truncated(const char *path) {
+#ifdef _WIN32
+    int file = _open(path, _O_RDWR | _O_BINARY);
+    EXPECT(file >= 0 && _chsize(file, 20) == 0 && _close(file) == 0);
+#else
+    EXPECT(truncate(path, 20) == 0);
+#endif
+}
 
 static void emptied(const char *path) { write_file(path, "", 0, "wb"); }
 
@@ -41,10 +60,15 @@ static void replaced(const char *path) {
     char other[4096];
     snprintf(other, sizeof other, "%s.new", path);
     write_file(other, "another file", 12, "wb");
+#ifdef _WIN32
+    /* Whether a file that is open can be replaced depends on the release of Windows: the engine goes on in any case. */
+    (void)MoveFileExA(other, path, MOVEFILE_REPLACE_EXISTING);
+#else
     EXPECT(rename(other, path) == 0);
+#endif
 }
 
-static void deleted(const char *path) { EXPECT(unlink(path) == 0); }
+static void deleted(const char *path) { EXPECT(remove(path) == 0); }
 
 /* What becomes of an engine when this happens to its file before the adapter's layers are read. */
 static omniid_status after(const char *path, void (*change)(const char *)) {

@@ -15,3 +15,5 @@ mod strangers;
 mod streams;
 mod support;
 mod training;
+#[cfg(windows)]
+mod windows;

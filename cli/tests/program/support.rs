@@ -68,10 +68,13 @@ impl Workplace {
 
     /// Runs the program in the folder, without the caller's settings.
     pub fn run(&self, args: &[&str]) -> Run {
+        // Wine knows from it how names of files are written.
+        let locale = std::env::var_os("LC_ALL").filter(|_| cfg!(windows));
         let output: Output = Command::new(env!("CARGO_BIN_EXE_omniid"))
             .args(args)
             .current_dir(self.folder.path())
             .env_clear()
+            .envs(locale.map(|name| ("LC_ALL", name)))
             .output()
             .unwrap();
         Run {

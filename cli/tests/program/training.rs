@@ -3,7 +3,9 @@
 use super::support::{assets, Workplace};
 use omniid_training::config::PRESETS;
 use omniid_training::data::toy_people;
+#[cfg(unix)]
 use std::process::{Command, Stdio};
+#[cfg(unix)]
 use std::time::{Duration, Instant};
 
 /// A run of six steps that takes a second.

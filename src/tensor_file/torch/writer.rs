@@ -82,6 +82,8 @@ impl Archive {
         const LARGE: usize = u32::MAX as usize;
         let options = SimpleFileOptions::default()
             .compression_method(CompressionMethod::Stored)
+            // The same bytes on every system.
+            .system(zip::System::Unix)
             .last_modified_time(zip::DateTime::default())
             .large_file(content.len() >= LARGE)
             .with_alignment(ALIGNMENT);
