@@ -96,9 +96,13 @@ pub enum OutputMode<'a> {
 
 /// `softmax(scale · Q Kᵀ) V` per batch row and head, written to or added to `output` `[batch, rows, heads, head_dim]`.
 ///
-/// Sums and the softmax are f32 whatever the element types. The work is shared by the threads of `pool`; no
-/// memory is allocated once each thread has its working memory. A NaN or an infinity in a query row makes that
-/// row of that head NaN and touches no other; in keys or values it reaches every row of that head. With no
+/// Sums and the softmax are f32 whatever the element types. Where queries, keys and values are all bf16 and the
+/// processor multiplies bf16, the products are of bf16 numbers: the probabilities are rounded to bf16 before they weigh
+/// the values. A row's result does not depend on the other rows or on the threads.
+///
+/// The work is shared by the threads of `pool`; no memory is allocated once each thread has its working memory. A NaN
+/// or an infinity in a query row makes that row of that head NaN and touches no other; in keys or values it reaches
+/// every row of that head. With no
 /// tokens at all, `Overwrite` writes zeros and `Add` adds nothing.
 ///
 /// # Errors
