@@ -23,9 +23,8 @@ pub(crate) use gradient::{transposed_product, Right, TransposedProduct};
 pub use linear::PackedMatrix;
 #[cfg(feature = "gradients")]
 pub(crate) use packing::{copy, Panels};
-#[cfg(feature = "gradients")]
-pub(crate) use tile::product_transposed;
-pub(crate) use tile::{product, product_in_rows, COLUMNS, DEPTH, ROWS, STRIDE};
+pub(crate) use tile::{product, product_transposed, STRIDE};
+pub(crate) use tile::{product_in_rows, COLUMNS, DEPTH, ROWS};
 #[cfg(feature = "gradients")]
 pub use windows::Window;
 #[cfg(feature = "gradients")]

@@ -230,6 +230,7 @@ pub(crate) trait Kernel {
 }
 
 /// 2^x, relative error about 1 unit in the last place; zero below -127, infinity from 128, NaN for NaN.
+#[cfg(feature = "gradients")]
 #[inline(always)]
 pub(crate) unsafe fn exp2<L: Lanes>(x: L::V) -> L::V {
     // Interpolation of 2^f at the Chebyshev nodes of [-1/2, 1/2]; relative error 2.6e-9.

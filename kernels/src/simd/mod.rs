@@ -13,7 +13,8 @@ mod x86;
 pub(crate) use bytes::{dispatch_bytes, ByteIsa};
 pub(crate) use dispatch::dispatch;
 pub(crate) use isa::Isa;
+#[cfg(feature = "gradients")]
+pub(crate) use lanes::exp2;
 pub(crate) use lanes::{
-    exp, exp2, exp2_bounded, load_element, load_first, load_one, store_element, store_first, store_one, widen, Kernel,
-    Lanes,
+    exp, exp2_bounded, load_element, load_first, load_one, store_element, store_first, store_one, widen, Kernel, Lanes,
 };

@@ -1,7 +1,8 @@
 //! Lanes for NEON, the vector instructions that every 64-bit ARM processor has, and for its later extensions.
 //!
 //! Instructions whose intrinsics are not stable in the Rust version this crate promises (half precision, bf16) are
-//! written as assembly of one instruction. A function around them enables the extension for the assembler.
+//! written as assembly of one instruction, which names its extension to the assembler: a function of the kernel that is
+//! not inlined lacks what the function around the kernel enables.
 //!
 //! Source: Arm Architecture Reference Manual for A-profile (DDI 0487), chapter C7.
 
@@ -40,6 +41,9 @@ pub(super) unsafe fn neon_bf16<K: Kernel>(kernel: K) -> K::Output {
     unsafe { kernel.run::<Neon<BF16>>() }
 }
 
+/// 1.5 · 2^23: added to a number of less than 22 bits, it moves the nearest integer into the last bits.
+const INTEGER: f32 = 12_582_912.0;
+
 /// Levels of [`Neon`].
 const BASE: u8 = 0;
 const DOT: u8 = 1;
@@ -72,6 +76,7 @@ impl<const LEVEL: u8> Neon<LEVEL> {
             if LEVEL >= BF16 {
                 let narrow: uint16x4_t;
                 asm!(
+                    ".arch_extension bf16",
                     "bfcvtn {narrow:v}.4h, {v:v}.4s",
                     narrow = lateout(vreg) narrow,
                     v = in(vreg) v,
@@ -271,6 +276,7 @@ impl<const LEVEL: u8> Lanes for Neon<LEVEL> {
             let mut sum = acc;
             // The pair is an element of a register: it needs no broadcast.
             asm!(
+                ".arch_extension bf16",
                 "bfdot {sum:v}.4s, {b:v}.8h, {a:v}.2h[0]",
                 sum = inlateout(vreg) sum,
                 b = in(vreg) vld1q_u32(b),
@@ -297,6 +303,7 @@ impl<const LEVEL: u8> Lanes for Neon<LEVEL> {
             let mut sum = vreinterpretq_s32_f32(acc);
             if LEVEL >= DOT {
                 asm!(
+                    ".arch_extension dotprod",
                     "sdot {sum:v}.4s, {b:v}.16b, {a:v}.4b[0]",
                     sum = inlateout(vreg) sum,
                     b = in(vreg) vld1q_u32(b),
@@ -358,6 +365,7 @@ impl<const LEVEL: u8> Lanes for Neon<LEVEL> {
         unsafe {
             let mut sum = acc;
             asm!(
+                ".arch_extension bf16",
                 "bfmmla {sum:v}.4s, {rows:v}.8h, {columns:v}.8h",
                 sum = inlateout(vreg) sum,
                 rows = in(vreg) rows,
@@ -376,6 +384,7 @@ impl<const LEVEL: u8> Lanes for Neon<LEVEL> {
         unsafe {
             let mut sum = acc;
             asm!(
+                ".arch_extension i8mm",
                 "smmla {sum:v}.4s, {rows:v}.16b, {columns:v}.16b",
                 sum = inlateout(vreg) sum,
                 rows = in(vreg) rows,
@@ -384,5 +393,44 @@ impl<const LEVEL: u8> Lanes for Neon<LEVEL> {
             );
             sum
         }
+    }
+    #[inline(always)]
+    unsafe fn split_power(x: Self::V) -> (Self::V, Self::V) {
+        // SAFETY: as above.
+        unsafe {
+            let x = Self::max(vdupq_n_f32(-125.0), x);
+            // The sum's last bits are the nearest integer.
+            let shifted = vaddq_f32(x, vdupq_n_f32(INTEGER));
+            (shifted, vsubq_f32(x, vsubq_f32(shifted, vdupq_n_f32(INTEGER))))
+        }
+    }
+    #[inline(always)]
+    unsafe fn raise(x: Self::V, n: Self::V) -> Self::V {
+        // Neither factor nor product is subnormal or infinite: the integer is added to the exponent.
+        // SAFETY: as above.
+        unsafe {
+            let exponent = vshlq_n_u32::<23>(vreinterpretq_u32_f32(n));
+            vreinterpretq_f32_u32(vaddq_u32(vreinterpretq_u32_f32(x), exponent))
+        }
+    }
+    #[inline(always)]
+    unsafe fn transpose(from: *const u32, from_stride: usize, to: *mut u32, to_stride: usize) {
+        // SAFETY: as above.
+        unsafe {
+            let row = |r: usize| vld1q_f32(from.add(r * from_stride).cast());
+            let (a, b, c, d) = (row(0), row(1), row(2), row(3));
+            let (even, odd) = (vtrn1q_f32(a, b), vtrn2q_f32(a, b));
+            let (next_even, next_odd) = (vtrn1q_f32(c, d), vtrn2q_f32(c, d));
+            let (first, third) = Self::halves(even, next_even);
+            let (second, fourth) = Self::halves(odd, next_odd);
+            for (r, row) in [first, second, third, fourth].into_iter().enumerate() {
+                vst1q_f32(to.add(r * to_stride).cast(), row);
+            }
+        }
+    }
+    #[inline(always)]
+    unsafe fn prefetch(p: *const u8) {
+        // SAFETY: any address may be prefetched.
+        unsafe { asm!("prfm pldl1keep, [{p}]", p = in(reg) p, options(readonly, nostack, preserves_flags)) }
     }
 }
