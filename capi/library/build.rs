@@ -13,6 +13,11 @@ fn main() {
         "linux" | "android" | "freebsd" | "netbsd" | "openbsd" => {
             println!("cargo:rustc-cdylib-link-arg=-Wl,-soname,libomniid.so.{ABI_MAJOR}");
             println!("cargo:rustc-cdylib-link-arg=-Wl,-z,nodelete");
+            // Devices whose memory has pages of 16 KB load nothing that is aligned to less. Linkers of the NDK before
+            // release 28 align to 4 KB.
+            if target == "android" {
+                println!("cargo:rustc-cdylib-link-arg=-Wl,-z,max-page-size=16384");
+            }
         }
         "macos" | "ios" => {
             println!("cargo:rustc-cdylib-link-arg=-Wl,-install_name,@rpath/libomniid.{ABI_MAJOR}.dylib");
