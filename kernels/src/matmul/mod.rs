@@ -23,6 +23,7 @@ pub(crate) use gradient::{transposed_product, Right, TransposedProduct};
 pub use linear::PackedMatrix;
 #[cfg(feature = "gradients")]
 pub(crate) use packing::{copy, Panels};
+#[cfg(feature = "gradients")]
 pub(crate) use tile::{product, product_transposed, STRIDE};
 pub(crate) use tile::{product_in_rows, COLUMNS, DEPTH, ROWS};
 #[cfg(feature = "gradients")]
