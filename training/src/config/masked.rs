@@ -40,7 +40,8 @@ pub struct MaskedConfig {
     pub background_weight: f32,
     /// Parts that the people of a step are divided into. On the CPU parts are computed at the same time, on other
     /// devices one after the other, which takes less memory. Their mean is the step's loss but for rounding; a
-    /// contrastive loss, which compares all people of a step, needs 1.
+    /// contrastive loss, which compares all people of a step, needs 1. Fewer parts are made where the data has fewer
+    /// people than a step and they cannot be divided so.
     pub micro_batches: usize,
 }
 

@@ -66,8 +66,10 @@ pub struct MaskedBatch {
 }
 
 impl MaskedBatch {
-    /// `parts` micro batches with equally many people; their number must divide that of the people.
+    /// `parts` micro batches with equally many people, or as many fewer as divide the people: the loss is the same.
     fn split(self, parts: usize) -> Vec<Self> {
+        let divides = |parts: &usize| self.people.is_multiple_of(*parts);
+        let parts = (1..=parts).rev().find(divides).unwrap_or(1);
         if parts < 2 {
             return vec![self];
         }
@@ -102,19 +104,12 @@ impl MaskedReconstruction {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidArgument`](omniid::ErrorKind::InvalidArgument) when nobody in `train` has pictures for a
-    /// step, or `micro_batches` does not divide the people of a step.
+    /// step.
     pub fn new(config: &RunConfig, train: Dataset, validation: Dataset) -> Result<Self> {
         let size = config.model.image_size as u32;
         let (dataset, validation) = (train.resized(size)?, validation.resized(size)?);
         let second = config.loss.contrastive > 0.0;
         let sampler = Sampler::new(&dataset, config.sampler.clone(), second, config.seed)?;
-        if !config.masked.divides(sampler.people_per_step()) {
-            return Err(Error::invalid(format!(
-                "a step has {} people, because there are no more; [masked] micro_batches {} does not divide them",
-                sampler.people_per_step(),
-                config.masked.micro_batches
-            )));
-        }
         let builder = TargetBuilder::new(&config.masked, config.model.image_size, config.model.patch_size);
         let classes = sampler
             .people()
