@@ -12,7 +12,7 @@ use omniid::adapter::{Adapter, AdapterLayer, Linear};
 use omniid::candle_nn::VarBuilder;
 use omniid::conditioning::{Conditioning, ConditioningOptions, IdentityInput, Role};
 use omniid::encoder::{Encoder, EncoderConfig, Features, IdFormerConfig};
-use omniid::engine::{EncodeOptions, Engine, EngineOptions};
+use omniid::engine::{EncodeOptions, Engine, EngineOptions, Strangers};
 use omniid::host::{HostLayer, HostSpec};
 use omniid::image::{Rgb, RgbImage};
 use omniid::inject::{InjectCall, Scalar, TensorView, TensorViewMut};
@@ -112,7 +112,8 @@ fn encode(options: &Options) -> Outcome {
         .map(PathBuf::from)
         .collect();
     let photos: Vec<Photo<'_>> = paths.iter().map(|path| Photo::from(path.as_path())).collect();
-    let encode = || engine.encode(&photos, &EncodeOptions::default());
+    // The peers do not look whether the photos show one person.
+    let encode = || engine.encode(&photos, &EncodeOptions::default().with_strangers(Strangers::Ignore));
     if let Some(path) = options.one("save") {
         let identity = encode()?.identity;
         let shape = (identity.token_count(), identity.width());

@@ -14,6 +14,14 @@ pub(super) fn words(rows: usize, inputs: usize, per_word: usize) -> usize {
     inputs.div_ceil(per_word * DEPTH) * rows * STRIDE + ROWS * STRIDE
 }
 
+/// Most bytes of rows that are brought into order at once: those of three photos in the widest layer of ViT-H.
+const MOST_BYTES: usize = 16 << 20;
+
+/// Most rows that are brought into order at once; there may be many more pixels of a picture.
+pub(super) fn most_rows(inputs: usize, per_word: usize) -> usize {
+    (MOST_BYTES / (4 * STRIDE * inputs.div_ceil(per_word * DEPTH))).max(ROWS)
+}
+
 /// Rows that a register tile computes for `rows` of them: what tiles of fewer rows would take no less time for.
 pub(super) fn computed(rows: usize) -> usize {
     match rows {

@@ -8,7 +8,7 @@ use super::plan::Plan;
 use super::tile::COLUMNS;
 use crate::element::{Element, Scalar};
 use crate::error::{Error, Result};
-use crate::simd::{dispatch, dispatch_bytes, ByteIsa, Isa, Kernel, Lanes};
+use crate::simd::{dispatch, dispatch_bytes, ByteIsa, Isa};
 use crate::threads::{with_scratch, with_shared_scratch, Target, ThreadPool};
 use half::{bf16, f16};
 
@@ -154,20 +154,36 @@ impl PackedMatrix {
         if rows == 0 {
             return;
         }
-        let plan = Plan::new(pool.threads(), rows, self.outputs, self.inputs);
-        let product = Product {
-            matrix: self,
-            pool,
-            plan,
-            input,
-            output: Target(output),
-            epilogue,
+        let per_word = match &self.storage {
+            Storage::F32(_) | Storage::F16(_) => 1,
+            Storage::BF16(_) if Isa::current().multiplies_bf16() => 2,
+            Storage::BF16(_) => 1,
+            Storage::Bytes(_) => 4,
         };
-        match &self.storage {
-            Storage::F32(values) => product.run(Weights::F32(values)),
-            Storage::F16(values) => product.run(Weights::F16(values)),
-            Storage::BF16(words) => product.run(Weights::BF16(words)),
-            Storage::Bytes(weights) => product.run_bytes(weights),
+        let most = left::most_rows(self.inputs, per_word);
+        let part = rows.div_ceil(rows.div_ceil(most));
+        for first in (0..rows).step_by(part) {
+            let count = part.min(rows - first);
+            let product = Product {
+                matrix: self,
+                pool,
+                plan: Plan::new(pool.threads(), count, self.outputs, self.inputs),
+                input: &input[first * self.inputs..][..count * self.inputs],
+                // SAFETY: the output has as many rows as the input.
+                output: Target(unsafe { output.add(first * self.outputs) }),
+                epilogue: Epilogue {
+                    residual: epilogue
+                        .residual
+                        .map(|residual| &residual[first * self.outputs..][..count * self.outputs]),
+                    ..epilogue
+                },
+            };
+            match &self.storage {
+                Storage::F32(values) => product.run(Weights::F32(values), false),
+                Storage::F16(values) => product.run(Weights::F16(values), false),
+                Storage::BF16(words) => product.run(Weights::BF16(words), per_word == 2),
+                Storage::Bytes(weights) => product.run_bytes(weights),
+            }
         }
     }
 
@@ -196,18 +212,6 @@ impl PackedMatrix {
     }
 }
 
-/// Whether lanes have the dot product of bf16.
-struct HasPairs;
-
-impl Kernel for HasPairs {
-    type Output = bool;
-
-    #[inline(always)]
-    unsafe fn run<L: Lanes>(self) -> bool {
-        L::DOT_BF16
-    }
-}
-
 /// One product, divided among the threads of a pool. All lengths were checked.
 struct Product<'a> {
     matrix: &'a PackedMatrix,
@@ -219,10 +223,9 @@ struct Product<'a> {
 }
 
 impl Product<'_> {
-    fn run(&self, weights: Weights<'_>) {
+    /// With `pairs`, the input is rounded to pairs of bf16.
+    fn run(&self, weights: Weights<'_>, pairs: bool) {
         let isa = Isa::current();
-        // SAFETY: the kernel asks nothing.
-        let pairs = matches!(weights, Weights::BF16(_)) && unsafe { dispatch(isa, HasPairs) };
         let per_word = if pairs { 2 } else { 1 };
         with_shared_scratch(left::words(self.plan.rows, self.matrix.inputs, per_word), |words| {
             self.round(words, &|rows| {

@@ -7,7 +7,7 @@ use rand::{rngs::StdRng, Rng, SeedableRng};
 
 const MOST_INPUTS: usize = PackedMatrix::MOST_QUANTISED_INPUTS;
 
-const SIZES: [(usize, usize, usize); 8] = [
+const SIZES: [(usize, usize, usize); 9] = [
     (1, 1, 1),
     (1, 100, 33),
     (5, 65, 7),
@@ -16,6 +16,7 @@ const SIZES: [(usize, usize, usize); 8] = [
     (257, 70, 80),
     (14, 33, 5120),
     (600, 33, 40),
+    (9000, 3, 40),
 ];
 
 fn values(random: &mut StdRng, len: usize) -> Vec<f32> {

@@ -8,7 +8,7 @@ fn values<T: Scalar>(random: &mut StdRng, len: usize) -> Vec<T> {
     (0..len).map(|_| T::narrow(random.random_range(-1.0..1.0))).collect()
 }
 
-const SIZES: [(usize, usize, usize); 9] = [
+const SIZES: [(usize, usize, usize); 10] = [
     (1, 1, 1),
     (1, 100, 33),
     (2, 31, 64),
@@ -18,6 +18,8 @@ const SIZES: [(usize, usize, usize); 9] = [
     (3, 40, 1025),
     (257, 70, 80),
     (600, 33, 40),
+    // More rows than are brought into order at once.
+    (9000, 3, 40),
 ];
 
 /// `input · weightᵀ + bias` in f64.
