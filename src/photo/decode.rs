@@ -28,12 +28,12 @@ pub(super) fn read_file(path: &Path, limits: &Limits) -> Result<Vec<u8>> {
     // The caller puts the photo's name, which is the path, before the message.
     let failed = |error: std::io::Error| Error::new(ErrorKind::Io, error.to_string()).with_source(error);
     check_own_name(path)?;
-    let file = File::open(path).map_err(failed)?;
-    let metadata = file.metadata().map_err(failed)?;
-    // A pipe or a device could block, or never end.
-    if !metadata.is_file() {
+    // A pipe or a device could block, or never end; Windows does not open folders at all.
+    if !std::fs::metadata(path).map_err(failed)?.is_file() {
         return Err(Error::invalid("is not a regular file"));
     }
+    let file = File::open(path).map_err(failed)?;
+    let metadata = file.metadata().map_err(failed)?;
     check_file_size(metadata.len(), limits)?;
     // The file may grow while it is read: never take more than the size that was checked.
     let mut bytes = Vec::new();

@@ -11,6 +11,7 @@ use std::path::Path;
 type Folder = BTreeMap<String, BTreeMap<String, String>>;
 
 #[test]
+#[cfg_attr(windows, ignore = "it reads the sources, under paths with slashes: other systems do")]
 fn imports_run_one_way() {
     let folders = folders(&super::workspace());
     let crates = CRATES.map(|(name, _)| name);
@@ -28,6 +29,7 @@ fn imports_run_one_way() {
 }
 
 #[test]
+#[cfg_attr(windows, ignore = "it reads the sources, under paths with slashes: other systems do")]
 fn a_circle_is_found() {
     let planted = |face: &'static str| {
         let files = BTreeMap::from([
