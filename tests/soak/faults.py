@@ -239,7 +239,8 @@ def kills(place, rows):
         place.run(saver.command(0, folder))
         save_time, whole_time = measured(place, saver, folder)
         held, counts, most = place.version(saver, folder), {"old": 0, "new": 0, "done": 0}, 0
-        for number in range(place.options.kills):
+        while counts["old"] + counts["new"] < place.options.kills:
+            number = sum(counts.values())
             known = set(leftovers(folder))
             version = 1 - held
             process = place.start(saver.command(version, folder))
@@ -257,7 +258,7 @@ def kills(place, rows):
             [
                 f"kill -9, {saver.name}",
                 place.options.kills,
-                f"old file {counts['old']}, new file {counts['new']}, ended before {counts['done']}; never neither; "
+                f"old file {counts['old']}, new file {counts['new']}, never neither ({counts['done']} more ended before); "
                 f"at most {most} temporary file(s), none after the next save",
             ]
         )
