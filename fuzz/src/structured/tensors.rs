@@ -61,7 +61,7 @@ pub fn identity(draft: &mut Draft, input: &mut Unstructured<'_>) {
     let newer = number(input, 0..=1) == 1;
     let encoder = *pick(
         input,
-        &["omni-id", "projection", "resampler", "full-face", "faceid-plus"],
+        &["omni_id", "projection", "resampler", "full_face", "face_id_plus"],
     );
     let mut tensors = vec![("tokens".to_string(), dtype, vec![photos * tokens, width])];
     let features = number(input, 0..=1) == 1;
