@@ -159,7 +159,12 @@ class Place:
                 [["convert", "native", "-o", "TARGET", "--force", "--dtype", kind] for kind in ("f16", "bf16")],
                 bytes,
             ),
-            Saver("sheet (generate)", "a.png", [[*drawn, "--seed", n, "--out", "TARGET", "--force"] for n in "01"], bytes),
+            Saver(
+                "sheet (generate)",
+                "a.png",
+                [[*drawn, "--seed", seed, "--out", "TARGET", "--force"] for seed in "01"],
+                bytes,
+            ),
         ]
         for saver in self.savers:
             for version in (0, 1):
@@ -258,7 +263,8 @@ def kills(place, rows):
             [
                 f"kill -9, {saver.name}",
                 place.options.kills,
-                f"old file {counts['old']}, new file {counts['new']}, never neither ({counts['done']} more ended before); "
+                f"old file {counts['old']}, new file {counts['new']}, never neither ({counts['done']} more ended "
+                "before); "
                 f"at most {most} temporary file(s), none after the next save",
             ]
         )
@@ -311,8 +317,8 @@ def kills_of_training(place, rows):
         [
             "kill -9, training state (train, a state after every step)",
             place.options.kills,
-            f"each of {resumed} runs went on from the newest state (step {newest} in the end); at most {most} temporary "
-            "file(s), none in the end",
+            f"each of {resumed} runs went on from the newest state (step {newest} in the end); at most {most} "
+            "temporary file(s), none in the end",
         ]
     )
     shutil.rmtree(folder)
@@ -461,13 +467,17 @@ def disks(place, rows):
             [
                 f"full disk, {saver.name}",
                 tried + device,
-                f"{kinds}{', /dev/full' if device else ''}: {errors + device} errors that name the file, old file whole; "
-                "the others fitted",
+                f"{kinds}{', /dev/full' if device else ''}: {errors + device} errors that name the file, old file "
+                "whole; the others fitted",
             ]
         )
         if mounts or os.geteuid() != 0:
             rows.append(
-                [f"read-only disk, {saver.name}", read_only(place, saver, mounts), "error names the file, old file whole"]
+                [
+                    f"read-only disk, {saver.name}",
+                    read_only(place, saver, mounts),
+                    "error names the file, old file whole",
+                ]
             )
     training_on_a_full_disk(place, rows, mounts)
 
@@ -554,8 +564,8 @@ def memory_of_host(place, rows):
         [
             "out of memory, C ABI (open, encode, inject, save)",
             sum(counts.values()),
-            f"{low / 1e6:.0f} MB to {high / 1e6:.0f} MB: {counts['done']} done and right, {counts['error']} with an error, "
-            f"{counts['abort']} aborts with “memory allocation of … bytes failed”",
+            f"{low / 1e6:.0f} MB to {high / 1e6:.0f} MB: {counts['done']} done and right, {counts['error']} with an "
+            f"error, {counts['abort']} aborts with “memory allocation of … bytes failed”",
         ]
     )
 
@@ -593,7 +603,8 @@ def memory(place, rows):
             [
                 f"out of memory, {saver.name}",
                 steps,
-                f"{low / 1e6:.0f} MB to load the program and up to {more / 1e6:.0f} MB more: {counts['done']} done and right, {counts['error']} errors, {counts['abort']} aborts with "
+                f"{low / 1e6:.0f} MB to load the program and up to {more / 1e6:.0f} MB more: {counts['done']} done and "
+                f"right, {counts['error']} errors, {counts['abort']} aborts with "
                 "“memory allocation of … bytes failed”; old file whole",
             ]
         )

@@ -76,8 +76,8 @@ static void prepare(struct call *call, uint32_t number) {
 
 static void inject(const struct call *call, const omniid_conditioning *conditioning, unsigned char *output) {
     int64_t shape[3] = {BATCH, (int64_t)call->side * call->side, call->layer == 0 ? 16 : 32};
-    omniid_tensor query = {(void *)call->query, {OMNIID_DEVICE_TYPE_CPU, 0}, 3, {OMNIID_TYPE_CODE_FLOAT, 32, 1},
-                           shape, NULL, 0};
+    omniid_tensor query = {
+        (void *)call->query, {OMNIID_DEVICE_TYPE_CPU, 0}, 3, {OMNIID_TYPE_CODE_FLOAT, 32, 1}, shape, NULL, 0};
     if (call->type != F32) query.dtype.bits = 16;
     if (call->type == BF16) query.dtype.code = OMNIID_TYPE_CODE_BFLOAT;
     omniid_tensor out = query;
@@ -310,8 +310,8 @@ int main(int argc, char **argv) {
     printf("%d threads: %ld injects, %ld encodes, %ld conditionings in %ld s; every result equals the first\n", threads,
            (long)atomic_load(&injected), (long)atomic_load(&encoded), (long)atomic_load(&created),
            (long)(time(NULL) - begin));
-    printf("memory at 10, 50, 100 %%: %.2f, %.2f, %.2f MB; slope from 20 to 100 %%: %+.2f MB\n", (double)samples[10] / mb,
-           (double)samples[50] / mb, (double)samples[SAMPLES] / mb, grown / mb);
+    printf("memory at 10, 50, 100 %%: %.2f, %.2f, %.2f MB; slope from 20 to 100 %%: %+.2f MB\n",
+           (double)samples[10] / mb, (double)samples[50] / mb, (double)samples[SAMPLES] / mb, grown / mb);
 
     for (int kind = 0; kind < CONDITIONINGS; kind++) omniid_conditioning_free(conditionings[kind]);
     for (int i = 0; i < 2; i++) omniid_identity_free(people[i]);
