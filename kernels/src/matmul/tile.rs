@@ -175,6 +175,7 @@ fn fits<L: Lanes, F: Factor<L>>(rows: usize, n: usize) -> bool {
 ///
 /// # Safety
 /// As [`tile`] for `rows` rows; `c` is writable for `rows` rows of `N` vectors at distance `c_stride`.
+#[cfg(feature = "gradients")]
 #[inline(always)]
 #[allow(clippy::too_many_arguments)] // the arguments of a matrix product
 pub(crate) unsafe fn product<L: Lanes, F: Factor<L>, const N: usize>(
