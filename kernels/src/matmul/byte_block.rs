@@ -2,9 +2,10 @@
 
 use super::ahead::{Ahead, Later};
 use super::epilogue::Epilogue;
+use super::factor::Quad;
 use super::left::{computed, next_rows};
 use super::plan::group_len;
-use super::tile::{product_ahead, Quad, COLUMNS, DEPTH, ROWS, STRIDE};
+use super::tile::{product_ahead, COLUMNS, DEPTH, ROWS, STRIDE};
 use crate::simd::{load_first, store_first, Kernel, Lanes};
 use std::ops::Range;
 

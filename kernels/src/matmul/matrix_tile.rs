@@ -1,6 +1,6 @@
 //! The register tile of processors that multiply two rows by two columns in one instruction.
 
-use super::tile::Factor;
+use super::factor::Factor;
 use crate::simd::Lanes;
 
 /// Vectors of the right operand, sorted into pairs of columns.

@@ -5,6 +5,7 @@ mod block;
 mod byte_block;
 mod bytes;
 mod epilogue;
+mod factor;
 #[cfg(feature = "gradients")]
 mod gradient;
 mod left;
