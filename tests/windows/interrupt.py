@@ -70,9 +70,8 @@ class Interrupt(unittest.TestCase):
             self.interrupted([*work, "--out", "x.png"], after)
             self.interrupted([*work, "--out", "old.png", "--force"], after)
 
-    def test_faces_as_json(self):
-        (self.folder / "drawn").mkdir()
-        output = self.interrupted(["faces", *["me.jpg"] * 2000, "--output-folder", "drawn", "--json"], 0.05)
+    def test_errors_as_json(self):
+        output = self.interrupted(["encode", *["me.jpg"] * 2000, "-o", "x.omniid", "--json"], 0.5)
         self.assertIn(b'"cancelled"', output)
 
 
