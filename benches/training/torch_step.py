@@ -124,7 +124,8 @@ class Network:
         identity = self.linear(tokens, "decoder.token_projection") + self.tensors["decoder.token_kind"]
         patches = self.linear(batch["visible"], "decoder.patch_projection")
         local = [patches + batch["visible_places"] + self.tensors["decoder.patch_kind"]]
-        condition = self.linear(F.silu(self.linear(batch["condition"], "decoder.condition.up")), "decoder.condition.down")
+        condition = F.silu(self.linear(batch["condition"], "decoder.condition.up"))
+        condition = self.linear(condition, "decoder.condition.down")
         local.append((condition + self.tensors["decoder.condition_kind"]).unsqueeze(1))
         local = torch.cat(local, 1)
         x = batch["places"] + self.tensors["decoder.hidden_patch"]
@@ -322,8 +323,8 @@ class Step:
         print(f"{self.name}: {count} trained numbers in {len(trained)} tensors")
         print(f"  loss: PyTorch f32 {loss:.7f}, OmniID f32 {self.losses['f32']:.7f}, "
               f"PyTorch bf16 {torch_loss:.7f}, OmniID bf16 {self.losses['bf16']:.7f}")
-        print(f"  gradient against PyTorch f32: OmniID f32 {ours:.1e}, OmniID bf16 {distance(self.gradients['bf16']):.1e}, "
-              f"PyTorch bf16 {distance(rounded):.1e}")
+        print(f"  gradient against PyTorch f32: OmniID f32 {ours:.1e}, "
+              f"OmniID bf16 {distance(self.gradients['bf16']):.1e}, PyTorch bf16 {distance(rounded):.1e}")
         if ours > 1e-4 or abs(loss - self.losses["f32"]) > 1e-4 * abs(loss):
             raise SystemExit(f"{self.name}: the two steps are not the same")
 
@@ -371,7 +372,8 @@ def main():
             ratios.append(theirs / median)
         print(f"  {name}, {THREADS} threads: OmniID {statistics.median(us):.3f} s ({min(us):.3f} to {max(us):.3f}), "
               f"PyTorch {statistics.median(them):.3f} s ({min(them):.3f} to {max(them):.3f}); "
-              f"OmniID is {statistics.median(ratios):.2f} times as fast ({min(ratios):.2f} to {max(ratios):.2f})", flush=True)
+              f"OmniID is {statistics.median(ratios):.2f} times as fast ({min(ratios):.2f} to {max(ratios):.2f})",
+              flush=True)
 
 
 if __name__ == "__main__":
