@@ -406,11 +406,12 @@ impl<const LEVEL: u8> Lanes for Neon<LEVEL> {
     }
     #[inline(always)]
     unsafe fn raise(x: Self::V, n: Self::V) -> Self::V {
-        // Neither factor nor product is subnormal or infinite: the integer is added to the exponent.
         // SAFETY: as above.
         unsafe {
             let exponent = vshlq_n_u32::<23>(vreinterpretq_u32_f32(n));
-            vreinterpretq_f32_u32(vaddq_u32(vreinterpretq_u32_f32(x), exponent))
+            let one = vreinterpretq_u32_f32(vdupq_n_f32(1.0));
+            // A product, for a NaN has to stay one.
+            vmulq_f32(x, vreinterpretq_f32_u32(vaddq_u32(one, exponent)))
         }
     }
     #[inline(always)]
