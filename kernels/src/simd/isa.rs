@@ -102,7 +102,6 @@ impl Isa {
     }
 
     /// Whether its kernels multiply pairs of bf16: then products with bf16 weights round the other operand, too.
-    #[cfg(any(test, feature = "gradients"))]
     pub(crate) fn multiplies_bf16(self) -> bool {
         #[cfg(target_arch = "x86_64")]
         let strong = self >= Self::Avx512Bf16;
