@@ -7,6 +7,10 @@
 
 use crate::error::Result;
 
+/// The file. A static, because each crate that a function is inlined into would have a copy of a constant.
+#[cfg(feature = "default-model")]
+static MODEL: &[u8] = include_bytes!("../models/omniid-mini.safetensors");
+
 /// The content of the built-in native checkpoint.
 ///
 /// # Errors
@@ -15,7 +19,7 @@ use crate::error::Result;
 pub fn default_model() -> Result<&'static [u8]> {
     #[cfg(feature = "default-model")]
     {
-        Ok(include_bytes!("../models/omniid-mini.safetensors"))
+        Ok(MODEL)
     }
     #[cfg(not(feature = "default-model"))]
     {

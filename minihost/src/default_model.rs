@@ -9,6 +9,10 @@ use omniid::engine::{Engine, EngineOptions};
 use omniid::Limits;
 use omniid::Result;
 
+/// The file. A static, because each crate that a function is inlined into would have a copy of a constant.
+#[cfg(feature = "default-model")]
+static MODEL: &[u8] = include_bytes!("../../models/minihost-mini.safetensors");
+
 /// The content of the built-in host's file.
 ///
 /// # Errors
@@ -16,7 +20,7 @@ use omniid::Result;
 pub fn default_model() -> Result<&'static [u8]> {
     #[cfg(feature = "default-model")]
     {
-        Ok(include_bytes!("../../models/minihost-mini.safetensors"))
+        Ok(MODEL)
     }
     #[cfg(not(feature = "default-model"))]
     {

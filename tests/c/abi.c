@@ -47,8 +47,8 @@ static void opening(const char *model) {
     options.abi_version = OMNIID_ABI_VERSION + 1;
     OK(omniid_engine_open(&options, &other));
     omniid_engine_free(other);
-    options.precision = 3;
-    REFUSED(omniid_engine_open(&options, &other), OMNIID_STATUS_INVALID_ARGUMENT, "precision: 3");
+    options.precision = 4;
+    REFUSED(omniid_engine_open(&options, &other), OMNIID_STATUS_INVALID_ARGUMENT, "precision: 4");
     options.precision = 0;
     options.device_type = 7;
     REFUSED(omniid_engine_open(&options, &other), OMNIID_STATUS_UNSUPPORTED, "device_type: 7");
