@@ -409,7 +409,8 @@ fn conditioning_options_count_or_are_refused() {
         "embeds_scaling": |o| o.embeds_scaling = 4 => Refused("embeds_scaling: 4");
         "mask_mode": |o| o.mask_mode = 2 => Refused("mask_mode: 2");
         "mask_mode": |o| o.mask_mode = 1 => Harmless("documented: for identities that have a mask");
-        "precision": |o| o.precision = 3 => Refused("precision: 3");
+        "precision": |o| o.precision = 3 => Refused("precision int8");
+        "precision": |o| o.precision = 4 => Refused("precision: 4");
         "reserved": |o| o.reserved = 2 => Refused("reserved is 2");
         "composition_scale": |o| o.composition_scale = NUMBERS.as_ptr() => Refused("composition scale is given");
         "style_boost": |o| o.style_boost = NUMBERS.as_ptr() => Refused("style boost is given");

@@ -206,7 +206,8 @@ fn graph_buffers_count_or_are_refused() {
     static SHAPE: [i64; 2] = [2, -1];
     let rows: &[Row<omniid_graph_buffer>] = rows![
         "struct_size": |b| b.struct_size = 24 => Refused("OMNIID_GRAPH_BUFFER_INIT");
-        "precision": |b| b.precision = 3 => Refused("precision: 3");
+        "precision": |b| b.precision = 3 => Refused("precision int8");
+        "precision": |b| b.precision = 4 => Refused("precision: 4");
         "name": |b| b.name = null() => Refused("name");
         "name": |b| b.name = c"ip_k".as_ptr() => Refused("no identity input \"ip_k\"");
         "data": |b| b.data = null_mut() => Refused("data");
