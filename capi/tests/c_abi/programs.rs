@@ -46,6 +46,7 @@ fn start(program: &Path, arguments: &[&Path]) -> Output {
 }
 
 #[test]
+#[cfg_attr(windows, ignore = "scripts/test-windows builds and runs these programs")]
 fn abi_promises_hold() {
     let folder = tempfile::tempdir().unwrap();
     let program = build(&root().join("tests/c/abi.c"), folder.path(), false);
@@ -61,6 +62,7 @@ fn abi_promises_hold() {
 }
 
 #[test]
+#[cfg_attr(windows, ignore = "scripts/test-windows builds and runs these programs")]
 fn face_embeddings_the_residual_stream_and_sd35_work_from_c() {
     let folder = tempfile::tempdir().unwrap();
     start(
@@ -70,6 +72,7 @@ fn face_embeddings_the_residual_stream_and_sd35_work_from_c() {
 }
 
 #[test]
+#[cfg_attr(windows, ignore = "scripts/test-windows builds and runs these programs")]
 fn eight_threads_get_the_numbers_of_one() {
     let folder = tempfile::tempdir().unwrap();
     start(
@@ -89,6 +92,7 @@ fn inject_allocates_nothing_after_warm_up() {
 }
 
 #[test]
+#[cfg_attr(windows, ignore = "scripts/test-windows builds and runs these programs")]
 fn null_is_answered_with_a_status() {
     let folder = tempfile::tempdir().unwrap();
     let source = folder.path().join("null.c");
@@ -102,6 +106,7 @@ fn null_is_answered_with_a_status() {
 }
 
 #[test]
+#[cfg_attr(windows, ignore = "scripts/test-windows builds and runs these programs")]
 fn examples_run_with_both_libraries() {
     for is_static in [false, true] {
         let folder = tempfile::tempdir().unwrap();
@@ -122,6 +127,7 @@ fn examples_run_with_both_libraries() {
 }
 
 #[test]
+#[cfg_attr(windows, ignore = "scripts/test-windows builds and runs these programs")]
 fn examples_of_face_embeddings_and_the_residual_stream_run() {
     let folder = tempfile::tempdir().unwrap();
     let [photo, result] = ["person-1/01.jpg", "person-2/01.jpg"].map(|name| root().join("examples/photos").join(name));

@@ -34,7 +34,7 @@ fn photos_come_from_pipes_and_identities_go_into_them() {
     let place = Workplace::new();
     let photo = std::fs::read(place.path("a.png")).unwrap();
     place.ok(&[&["encode", "a.png", "-o", "file.omniid"], &MODEL[..]].concat());
-    for name in ["-", "/dev/stdin"] {
+    for name in ["-", "/dev/stdin"].into_iter().take(if cfg!(unix) { 2 } else { 1 }) {
         let output = piped(&place, &[&["encode", name, "-o", "-"], &MODEL[..]].concat(), &photo);
         assert!(output.status.success(), "{}", text(&output.stderr));
         std::fs::write(place.path("piped.omniid"), &output.stdout).unwrap();

@@ -270,7 +270,13 @@ mod tests {
     }
 
     fn names(root: &Path, paths: impl IntoIterator<Item = PathBuf>) -> Vec<String> {
-        let below = |path: PathBuf| path.strip_prefix(root).unwrap().display().to_string();
+        let below = |path: PathBuf| {
+            path.strip_prefix(root)
+                .unwrap()
+                .display()
+                .to_string()
+                .replace('\\', "/")
+        };
         paths.into_iter().map(below).collect()
     }
 
