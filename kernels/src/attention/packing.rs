@@ -77,13 +77,16 @@ impl Block<'_> {
         let lanes = VECTORS * L::WIDTH;
         let steps = self.head_dim.div_ceil(F::VALUES);
         let stride = padded(steps);
-        // SAFETY: the rows exist; all offsets stay inside the working memory. The lanes of missing rows hold what was
-        // there before.
+        // SAFETY: the rows exist; all offsets stay inside the working memory. Missing rows of a vector are zero: what was
+        // there before may be anything, also numbers that processors are slow with.
         unsafe {
             let from = scratch.rows.cast::<F>();
             let to = scratch.query.cast::<F>();
             for (r, &row) in rows.iter().enumerate() {
                 F::read(&self.query, row, self.head_dim, from.add(r * stride));
+            }
+            for r in rows.len()..rows.len().next_multiple_of(L::WIDTH) {
+                from.add(r * stride).write_bytes(0, stride);
             }
             let mut r = 0;
             while r < rows.len() {
