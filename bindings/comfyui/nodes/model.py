@@ -16,8 +16,8 @@ def _precision() -> Any:
     return (
         ["f32", "bf16", "f16", "int8"],
         {
-            "tooltip": "Number type of the weights. bf16 and f16 need half the memory. int8 needs a quarter, runs on the "
-            "processor only and rounds most.",
+            "tooltip": "Number type of the weights. bf16 and f16 need half the memory. int8 needs a quarter, runs on "
+            "the processor only and rounds most.",
             "advanced": True,
         },
     )
