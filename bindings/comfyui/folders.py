@@ -1,5 +1,6 @@
 """Where models, identities and photos are: ComfyUI's model folders `omniid`, `ipadapter`, `instantid`, `pulid`,
-`xlabs_ipadapters`, `ipadapter-flux`, `clip_vision`, those of face networks, identities, and the folders that photos may be taken from."""
+`xlabs_ipadapters`, `ipadapter-flux`, `clip_vision`, those of face networks, identities, and the folders that photos may
+be taken from."""
 
 from __future__ import annotations
 
