@@ -20,16 +20,59 @@ const GROUP: usize = 4 * MOST_ROWS;
 const MOST_TOKENS: usize = 256;
 
 /// What happens to the output rows.
-#[derive(Clone, Copy)]
-pub(super) enum Write<'a> {
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Target {
     Overwrite,
     /// `output += factor · weight[row] · attention`
-    Add {
-        factor: f32,
-        row_weights: Option<&'a [f32]>,
-    },
+    Add,
     /// The output stays as it is; the attention is kept.
-    Keep(Keep),
+    Keep,
+}
+
+/// What happens to the output rows, and with what.
+///
+/// Every field has a value whatever the target is: compilers look at one before they know whether it counts, which memory
+/// checkers report.
+#[derive(Clone, Copy)]
+pub(super) struct Write<'a> {
+    pub(super) target: Target,
+    /// Of [`Target::Add`].
+    pub(super) factor: f32,
+    /// Of [`Target::Add`]: a weight for each row; all are 1 when it is empty.
+    pub(super) row_weights: &'a [f32],
+    /// Of [`Target::Keep`].
+    pub(super) keep: Keep,
+}
+
+impl<'a> Write<'a> {
+    pub(super) const OVERWRITE: Self = Self {
+        target: Target::Overwrite,
+        factor: 1.0,
+        row_weights: &[],
+        keep: Keep {
+            attention: std::ptr::null_mut(),
+            sums: std::ptr::null_mut(),
+            leading_tokens: 0,
+            leading: std::ptr::null_mut(),
+        },
+    };
+
+    pub(super) fn add(factor: f32, row_weights: Option<&'a [f32]>) -> Self {
+        Self {
+            target: Target::Add,
+            factor,
+            row_weights: row_weights.unwrap_or_default(),
+            ..Self::OVERWRITE
+        }
+    }
+
+    pub(super) fn keep(keep: Keep) -> Self {
+        Self {
+            target: Target::Keep,
+            keep,
+            ..Self::OVERWRITE
+        }
+    }
 }
 
 /// Where the attention of a head is kept, with what the orthogonal modes need to know about it.
@@ -39,8 +82,10 @@ pub(super) struct Keep {
     pub(super) attention: *mut f32,
     /// `[2][padded head_dim]`: over the block's rows the sums of output × attention and of output × output.
     pub(super) sums: *mut f32,
-    /// A number of tokens, and `[rows]` for their share of the softmax without the factor on the scores.
-    pub(super) leading: Option<(usize, *mut f32)>,
+    /// How many tokens lead.
+    pub(super) leading_tokens: usize,
+    /// `[rows]` for the leading tokens' share of the softmax without the factor on the scores; null: nobody asks.
+    pub(super) leading: *mut f32,
 }
 
 /// The attention of query rows `first..last` of one head.
@@ -187,9 +232,9 @@ impl Block<'_> {
                 keys: take(plan.keys()),
                 values: take(plan.values()),
             };
-            if let Write::Keep(keep) = self.write {
+            if self.write.target == Target::Keep {
                 for d in 0..2 * plan.dim {
-                    *keep.sums.add(d) = 0.0;
+                    *self.write.keep.sums.add(d) = 0.0;
                 }
             }
             let lanes = VECTORS * L::WIDTH;
@@ -247,16 +292,13 @@ impl Block<'_> {
     /// The factor of a row's attention.
     #[inline(always)]
     fn weight(&self, row: usize) -> f32 {
-        match self.write {
-            Write::Overwrite | Write::Keep(_) => 1.0,
-            Write::Add {
-                factor,
-                row_weights: None,
-            } => factor,
-            Write::Add {
-                factor,
-                row_weights: Some(weights),
-            } => factor * weights[row],
+        let Write {
+            factor, row_weights, ..
+        } = self.write;
+        if row_weights.is_empty() {
+            factor
+        } else {
+            factor * row_weights[row]
         }
     }
 
@@ -297,11 +339,8 @@ impl Block<'_> {
             let (keys, query) = (scratch.keys.cast::<F>(), scratch.query.cast::<F>());
             product::<L, F, _, N>(len, steps, keys, steps * tile_rows::<L>(), query, &mut scores);
             let now = scores.greatest;
-            if let Write::Keep(Keep {
-                leading: Some((count, _)),
-                ..
-            }) = self.write
-            {
+            if !self.write.keep.leading.is_null() {
+                let count = self.write.keep.leading_tokens;
                 // Without the factor, scores lie further apart.
                 let factor = on_scores / self.scale;
                 for n in 0..N {
@@ -368,10 +407,10 @@ impl Block<'_> {
                 }
                 r += L::WIDTH;
             }
-            if let Write::Keep(keep) = self.write {
-                return self.keep::<L>(scratch, rows, index, keep);
+            if self.write.target == Target::Keep {
+                return self.keep::<L>(scratch, rows, index, self.write.keep);
             }
-            let add = matches!(self.write, Write::Add { .. });
+            let add = self.write.target == Target::Add;
             for (r, &row) in rows.iter().enumerate() {
                 let factor = self.weight(row) / *scratch.total.add(index + r);
                 let values = scratch.rows.add(r * dim);

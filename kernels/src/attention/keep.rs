@@ -13,8 +13,8 @@ impl Block<'_> {
             for (r, &row) in rows.iter().enumerate() {
                 let total = totals.add(r);
                 *total = 1.0 / *total;
-                if let Some((_, shares)) = keep.leading {
-                    *shares.add(row) = *scratch.leading.add(index + r) / *scratch.plain_total.add(index + r);
+                if !keep.leading.is_null() {
+                    *keep.leading.add(row) = *scratch.leading.add(index + r) / *scratch.plain_total.add(index + r);
                 }
             }
             let mut d = 0;

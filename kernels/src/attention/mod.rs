@@ -23,7 +23,7 @@ use crate::simd::{dispatch, Isa};
 use crate::threads::{with_scratch, ThreadPool};
 use crate::view::{TensorView, TensorViewMut};
 pub(crate) use block::MAX_HEAD_DIM;
-use block::{scratch_len, Block, Write};
+use block::{scratch_len, Block, Target, Write};
 use orthogonal::{add_orthogonal, Orthogonal};
 use rows::head_rows;
 use tile::MOST_ROWS;
@@ -148,13 +148,10 @@ pub fn attention(
         let (pair, part) = (index / split.count, index % split.count);
         let (b, h) = (pair / heads, pair % heads);
         let write = match mode {
-            OutputMode::Add { factors, row_weights } => Write::Add {
-                factor: factors[b],
-                row_weights,
-            },
-            _ => Write::Overwrite,
+            OutputMode::Add { factors, row_weights } => Write::add(factors[b], row_weights),
+            _ => Write::OVERWRITE,
         };
-        let skip = matches!(write, Write::Add { factor, .. } if factor == 0.0);
+        let skip = write.factor == 0.0;
         let Some(set) = set_of(input, b).filter(|_| !skip) else {
             return;
         };
@@ -163,7 +160,7 @@ pub fn attention(
         let last = rows.min(first + split.rows);
         let out = head_rows(&output, b, h);
         if tokens == 0 {
-            if matches!(write, Write::Overwrite) {
+            if write.target == Target::Overwrite {
                 // SAFETY: the rows belong to this task alone.
                 unsafe { out.zero(first, last, head_dim) };
             }

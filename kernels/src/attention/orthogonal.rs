@@ -96,7 +96,11 @@ pub(super) fn add_orthogonal(
                         Keep {
                             attention: target.0.add(plan.attention(h)),
                             sums: target.0.add(plan.sums(h, part)),
-                            leading: how.leading_tokens.map(|count| (count, target.0.add(plan.shares(h)))),
+                            leading_tokens: how.leading_tokens.unwrap_or_default(),
+                            leading: match how.leading_tokens {
+                                Some(_) => target.0.add(plan.shares(h)),
+                                None => std::ptr::null_mut(),
+                            },
                         }
                     };
                     let block = Block {
@@ -110,7 +114,7 @@ pub(super) fn add_orthogonal(
                         head_dim,
                         scale,
                         zero_tokens: input.zero_tokens as f32,
-                        write: Write::Keep(keep),
+                        write: Write::keep(keep),
                         scratch,
                     };
                     // SAFETY: the views vouch for their memory, the shapes were checked, every task has rows and
