@@ -21,8 +21,6 @@ pub(crate) trait Lanes: Copy + 'static {
     const REGISTERS: usize;
     /// Whether [`dot_bf16`](Self::dot_bf16) exists.
     const DOT_BF16: bool;
-    /// Lanes of half the width, where that is as fast per value; else `Self`.
-    type Narrow: Lanes;
 
     unsafe fn splat(x: f32) -> Self::V;
     unsafe fn load(p: *const f32) -> Self::V;

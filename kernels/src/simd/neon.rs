@@ -96,7 +96,6 @@ impl<const LEVEL: u8> Lanes for Neon<LEVEL> {
     const WIDTH: usize = 4;
     const REGISTERS: usize = 32;
     const DOT_BF16: bool = LEVEL >= BF16;
-    type Narrow = Self;
 
     #[inline(always)]
     unsafe fn splat(x: f32) -> Self::V {

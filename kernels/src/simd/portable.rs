@@ -29,7 +29,6 @@ impl Lanes for Portable {
     const WIDTH: usize = N;
     const REGISTERS: usize = if cfg!(target_arch = "aarch64") { 32 } else { 16 };
     const DOT_BF16: bool = false;
-    type Narrow = Self;
 
     #[inline(always)]
     unsafe fn splat(x: f32) -> Self::V {

@@ -10,7 +10,7 @@ use std::arch::x86_64::*;
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(super) unsafe fn avx2<K: Kernel>(kernel: K) -> K::Output {
     // SAFETY: see above.
-    unsafe { kernel.run::<Avx2<16, false>>() }
+    unsafe { kernel.run::<Avx2<false>>() }
 }
 
 /// Runs a kernel with AVX2 lanes and the dot product of bytes.
@@ -20,7 +20,7 @@ pub(super) unsafe fn avx2<K: Kernel>(kernel: K) -> K::Output {
 #[target_feature(enable = "avxvnni,avx2,fma,f16c")]
 pub(super) unsafe fn avx2_vnni<K: Kernel>(kernel: K) -> K::Output {
     // SAFETY: see above.
-    unsafe { kernel.run::<Avx2<16, true>>() }
+    unsafe { kernel.run::<Avx2<true>>() }
 }
 
 /// Runs a kernel with AVX-512 lanes.
@@ -56,10 +56,9 @@ pub(super) unsafe fn avx512_vnni<K: Kernel>(kernel: K) -> K::Output {
 /// 1.5 · 2^23: added to a number of less than 22 bits, it moves the nearest integer into the last bits.
 const INTEGER: f32 = 12_582_912.0;
 
-/// Eight lanes; `REGISTERS` is 32 where AVX-512 VL doubles their number. `VNNI` says whether the dot product of bytes
-/// (AVX-VNNI) may be used.
+/// Eight lanes. `VNNI` says whether the dot product of bytes (AVX-VNNI) may be used.
 #[derive(Clone, Copy)]
-pub(super) struct Avx2<const REGISTERS: usize, const VNNI: bool>;
+pub(super) struct Avx2<const VNNI: bool>;
 
 /// Mask with the first `count` of eight lanes set.
 #[inline(always)]
@@ -87,12 +86,11 @@ unsafe fn rounded_bf16(v: __m256) -> __m256i {
 }
 
 // SAFETY (all blocks): the trait's contract, passed on by the caller.
-impl<const R: usize, const VNNI: bool> Lanes for Avx2<R, VNNI> {
+impl<const VNNI: bool> Lanes for Avx2<VNNI> {
     type V = __m256;
     const WIDTH: usize = 8;
-    const REGISTERS: usize = R;
+    const REGISTERS: usize = 16;
     const DOT_BF16: bool = false;
-    type Narrow = Self;
 
     #[inline(always)]
     unsafe fn splat(x: f32) -> Self::V {
@@ -366,7 +364,6 @@ impl<const BF16: bool, const VNNI: bool> Lanes for Avx512<BF16, VNNI> {
     const WIDTH: usize = 16;
     const REGISTERS: usize = 32;
     const DOT_BF16: bool = BF16;
-    type Narrow = Avx2<32, false>;
 
     #[inline(always)]
     unsafe fn splat(x: f32) -> Self::V {
