@@ -21,7 +21,7 @@ const MOST_TOKENS: usize = 256;
 
 /// What happens to the output rows.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Target {
+pub(super) enum WriteMode {
     Overwrite,
     /// `output += factor · weight[row] · attention`
     Add,
@@ -31,22 +31,22 @@ pub(super) enum Target {
 
 /// What happens to the output rows, and with what.
 ///
-/// Every field has a value whatever the target is: compilers look at one before they know whether it counts, which memory
+/// Every field has a value whatever the mode is: compilers look at one before they know whether it counts, which memory
 /// checkers report.
 #[derive(Clone, Copy)]
 pub(super) struct Write<'a> {
-    pub(super) target: Target,
-    /// Of [`Target::Add`].
+    pub(super) mode: WriteMode,
+    /// Of [`WriteMode::Add`].
     pub(super) factor: f32,
-    /// Of [`Target::Add`]: a weight for each row; all are 1 when it is empty.
+    /// Of [`WriteMode::Add`]: a weight for each row; all are 1 when it is empty.
     pub(super) row_weights: &'a [f32],
-    /// Of [`Target::Keep`].
+    /// Of [`WriteMode::Keep`].
     pub(super) keep: Keep,
 }
 
 impl<'a> Write<'a> {
     pub(super) const OVERWRITE: Self = Self {
-        target: Target::Overwrite,
+        mode: WriteMode::Overwrite,
         factor: 1.0,
         row_weights: &[],
         keep: Keep {
@@ -59,7 +59,7 @@ impl<'a> Write<'a> {
 
     pub(super) fn add(factor: f32, row_weights: Option<&'a [f32]>) -> Self {
         Self {
-            target: Target::Add,
+            mode: WriteMode::Add,
             factor,
             row_weights: row_weights.unwrap_or_default(),
             ..Self::OVERWRITE
@@ -68,7 +68,7 @@ impl<'a> Write<'a> {
 
     pub(super) fn keep(keep: Keep) -> Self {
         Self {
-            target: Target::Keep,
+            mode: WriteMode::Keep,
             keep,
             ..Self::OVERWRITE
         }
@@ -232,7 +232,7 @@ impl Block<'_> {
                 keys: take(plan.keys()),
                 values: take(plan.values()),
             };
-            if self.write.target == Target::Keep {
+            if self.write.mode == WriteMode::Keep {
                 for d in 0..2 * plan.dim {
                     *self.write.keep.sums.add(d) = 0.0;
                 }
@@ -407,10 +407,10 @@ impl Block<'_> {
                 }
                 r += L::WIDTH;
             }
-            if self.write.target == Target::Keep {
+            if self.write.mode == WriteMode::Keep {
                 return self.keep::<L>(scratch, rows, index, self.write.keep);
             }
-            let add = self.write.target == Target::Add;
+            let add = self.write.mode == WriteMode::Add;
             for (r, &row) in rows.iter().enumerate() {
                 let factor = self.weight(row) / *scratch.total.add(index + r);
                 let values = scratch.rows.add(r * dim);

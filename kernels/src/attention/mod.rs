@@ -23,7 +23,7 @@ use crate::simd::{dispatch, Isa};
 use crate::threads::{with_scratch, ThreadPool};
 use crate::view::{TensorView, TensorViewMut};
 pub(crate) use block::MAX_HEAD_DIM;
-use block::{scratch_len, Block, Target, Write};
+use block::{scratch_len, Block, Write, WriteMode};
 use orthogonal::{add_orthogonal, Orthogonal};
 use rows::head_rows;
 use tile::MOST_ROWS;
@@ -160,7 +160,7 @@ pub fn attention(
         let last = rows.min(first + split.rows);
         let out = head_rows(&output, b, h);
         if tokens == 0 {
-            if write.target == Target::Overwrite {
+            if write.mode == WriteMode::Overwrite {
                 // SAFETY: the rows belong to this task alone.
                 unsafe { out.zero(first, last, head_dim) };
             }
