@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::simd::{dispatch, dispatch_bytes, ByteIsa, Isa};
 use crate::threads::{with_scratch, with_shared_scratch, Target, ThreadPool};
 use half::{bf16, f16};
+use std::ops::Range;
 
 #[derive(Debug, Clone)]
 pub(super) enum Storage {
@@ -242,27 +243,24 @@ impl Product<'_> {
     }
 
     fn multiply(&self, isa: Isa, weights: Weights<'_>, left: *mut f32, pairs: bool) {
-        let left = Target(left);
-        self.tasks(self.plan.tasks(), &|index| {
-            let (rows, panels) = self.plan.task(index);
-            let (left, output) = (&left, &self.output);
-            with_scratch(block::SCRATCH, |scratch| {
-                let block = Block {
-                    weights,
-                    outputs: self.matrix.outputs,
-                    inputs: self.matrix.inputs,
-                    left: left.0.cast_const().cast(),
-                    pairs,
-                    all_rows: self.plan.rows,
-                    output: output.0,
-                    rows,
-                    panels,
-                    epilogue: self.epilogue,
-                    scratch,
-                };
-                // SAFETY: all lengths were checked; each task writes rows and columns of its own.
-                unsafe { dispatch(isa, block) }
-            });
+        let (left, output) = (Target(left), &self.output);
+        self.blocks(block::SCRATCH, &|rows, panels, scratch| {
+            let left = &left;
+            let block = Block {
+                weights,
+                outputs: self.matrix.outputs,
+                inputs: self.matrix.inputs,
+                left: left.0.cast_const().cast(),
+                pairs,
+                all_rows: self.plan.rows,
+                output: output.0,
+                rows,
+                panels,
+                epilogue: self.epilogue,
+                scratch,
+            };
+            // SAFETY: all lengths were checked; each task writes rows and columns of its own.
+            unsafe { dispatch(isa, block) }
         });
     }
 
@@ -278,28 +276,33 @@ impl Product<'_> {
                 // SAFETY: the memory has as many words; each task writes rows of its own.
                 unsafe { dispatch_bytes(isa, rows) }
             });
-            let left = Target(memory);
-            self.tasks(self.plan.tasks(), &|index| {
-                let (rows, panels) = self.plan.task(index);
-                let (left, scales, output) = (&left, &scales, &self.output);
-                with_scratch(byte_block::SCRATCH, |scratch| {
-                    let block = ByteBlock {
-                        weights,
-                        outputs: self.matrix.outputs,
-                        inputs: self.matrix.inputs,
-                        left: left.0.cast_const().cast(),
-                        scales: scales.0,
-                        all_rows: self.plan.rows,
-                        output: output.0,
-                        rows,
-                        panels,
-                        epilogue: self.epilogue,
-                        scratch,
-                    };
-                    // SAFETY: all lengths were checked; each task writes rows and columns of its own.
-                    unsafe { dispatch_bytes(isa, block) }
-                });
+            let (left, output) = (Target(memory), &self.output);
+            self.blocks(byte_block::SCRATCH, &|rows, panels, scratch| {
+                let (left, scales) = (&left, &scales);
+                let block = ByteBlock {
+                    weights,
+                    outputs: self.matrix.outputs,
+                    inputs: self.matrix.inputs,
+                    left: left.0.cast_const().cast(),
+                    scales: scales.0,
+                    all_rows: self.plan.rows,
+                    output: output.0,
+                    rows,
+                    panels,
+                    epilogue: self.epilogue,
+                    scratch,
+                };
+                // SAFETY: all lengths were checked; each task writes rows and columns of its own.
+                unsafe { dispatch_bytes(isa, block) }
             });
+        });
+    }
+
+    /// Calls `compute` with the rows and the panels of each task, and with working memory of `scratch` values.
+    fn blocks(&self, scratch: usize, compute: &(dyn Fn(Range<usize>, Range<usize>, *mut f32) + Sync)) {
+        self.tasks(self.plan.tasks(), &|index| {
+            let (rows, panels) = self.plan.task(index);
+            with_scratch(scratch, |scratch| compute(rows, panels, scratch));
         });
     }
 
