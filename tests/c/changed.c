@@ -1,5 +1,6 @@
 /*
- * A model file that somebody writes to, cuts or replaces while an engine lives never ends the process.
+ * A model file that somebody writes to, cuts or replaces while an engine lives never ends the process. On Windows nobody
+ * can write to it meanwhile: the system refuses, and the engine goes on.
  *
  *     changed MODEL FOLDER
  */
@@ -39,22 +40,32 @@ static void restore(const char *path) {
 #endif
 }
 
+/* Writes to the file that an engine has open. */
+static void change_file(const char *path, const void *bytes, size_t count, const char *mode) {
+#ifdef _WIN32
+    (void)bytes;
+    (void)count;
+    EXPECT(fopen(path, mode) == NULL && _doserrno == ERROR_SHARING_VIOLATION);
+#else
+    write_file(path, bytes, count, mode);
+#endif
+}
+
 static void truncated(const char *path) {
 #ifdef _WIN32
-    int file = _open(path, _O_RDWR | _O_BINARY);
-    EXPECT(file >= 0 && _chsize(file, 20) == 0 && _close(file) == 0);
+    EXPECT(_open(path, _O_RDWR | _O_BINARY) < 0 && _doserrno == ERROR_SHARING_VIOLATION);
 #else
     EXPECT(truncate(path, 20) == 0);
 #endif
 }
 
-static void emptied(const char *path) { write_file(path, "", 0, "wb"); }
+static void emptied(const char *path) { change_file(path, "", 0, "wb"); }
 
-static void rewritten(const char *path) { write_file(path, content, size / 2, "r+b"); }
+static void rewritten(const char *path) { change_file(path, content, size / 2, "r+b"); }
 
-static void overwritten(const char *path) { write_file(path, "{\"error\":\"not found\"}", 21, "wb"); }
+static void overwritten(const char *path) { change_file(path, "{\"error\":\"not found\"}", 21, "wb"); }
 
-static void grown(const char *path) { write_file(path, "more", 4, "ab"); }
+static void grown(const char *path) { change_file(path, "more", 4, "ab"); }
 
 static void replaced(const char *path) {
     char other[4096];
@@ -92,6 +103,17 @@ static omniid_status after(const char *path, void (*change)(const char *)) {
     return status;
 }
 
+/* The engine finds the change and names it; where nothing could be changed it works. */
+static void told(const char *path, void (*change)(const char *), const char *names) {
+    omniid_status status = after(path, change);
+#ifdef _WIN32
+    (void)names;
+    OK(status);
+#else
+    REFUSED(status, OMNIID_STATUS_IO, names);
+#endif
+}
+
 int main(int count, char **arguments) {
     EXPECT(count == 3);
     struct stat about;
@@ -104,11 +126,11 @@ int main(int count, char **arguments) {
     char path[4096];
     snprintf(path, sizeof path, "%s/changed.safetensors", arguments[2]);
 
-    REFUSED(after(path, truncated), OMNIID_STATUS_IO, "20 bytes; open it again");
-    REFUSED(after(path, emptied), OMNIID_STATUS_IO, "0 bytes; open it again");
-    REFUSED(after(path, rewritten), OMNIID_STATUS_IO, "changed.safetensors: the file was changed after it was opened");
-    REFUSED(after(path, overwritten), OMNIID_STATUS_IO, "21 bytes; open it again");
-    REFUSED(after(path, grown), OMNIID_STATUS_IO, "the file was changed after it was opened");
+    told(path, truncated, "20 bytes; open it again");
+    told(path, emptied, "0 bytes; open it again");
+    told(path, rewritten, "changed.safetensors: the file was changed after it was opened");
+    told(path, overwritten, "21 bytes; open it again");
+    told(path, grown, "the file was changed after it was opened");
     OK(after(path, replaced));
     OK(after(path, deleted));
     free(content);
