@@ -26,6 +26,7 @@ mod elementwise;
 pub mod error;
 pub mod layers;
 mod matmul;
+mod pages;
 mod remedy;
 mod simd;
 mod threads;

@@ -363,8 +363,9 @@ impl CrossAttention {
 
 impl SelfAttention {
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let normal = self.norm.forward(x)?;
-        self.projections.add_to(x, &normal, &normal, &normal)
+        let (normal, own) = (self.norm.forward(x)?, &self.projections);
+        let [q, k, v] = Linear::forward_all([&own.to_q, &own.to_k, &own.to_v], &normal)?;
+        own.to_out.forward_add(&attention(&q, &k, &v, own.heads)?, x)
     }
 
     /// [`SelfAttention::forward`] in a graph.

@@ -77,22 +77,27 @@ impl Block {
         })
     }
 
-    /// `[batch, tokens, width]` to the same.
-    pub fn forward(&self, x: &Tensor, rotary: Option<&Rotary>) -> Result<Tensor> {
+    /// `[batch, tokens, width]` to the same. What is no longer needed is dropped at once: these are the largest tensors.
+    pub fn forward(&self, x: Tensor, rotary: Option<&Rotary>) -> Result<Tensor> {
+        let mixed = self.mixed(&x, rotary)?;
+        let x = add(&self.out, &mixed, self.scale1.as_ref(), x)?;
+        drop(mixed);
+        let (inner, down) = self.feed_forward.inner(&self.norm2.forward(&x)?)?;
+        add(down, &inner, self.scale2.as_ref(), x)
+    }
+
+    /// What attention gives, before it is projected.
+    fn mixed(&self, x: &Tensor, rotary: Option<&Rotary>) -> Result<Tensor> {
         let normal = self.norm1.forward(x)?;
-        let mut q = self.query.forward(&normal)?;
-        let mut k = self.key.forward(&normal)?;
-        let v = self.value.forward(&normal)?;
+        let [mut q, mut k, v] = Linear::forward_all([&self.query, &self.key, &self.value], &normal)?;
         if let Some(rotary) = rotary {
             (q, k) = (rotary.turn(&q)?, rotary.turn(&k)?);
         }
-        let mut mixed = attention(&q, &k, &v, self.heads)?;
-        if let Some(norm) = &self.inner_norm {
-            mixed = norm.forward(&mixed)?;
+        let mixed = attention(&q, &k, &v, self.heads)?;
+        match &self.inner_norm {
+            Some(norm) => norm.forward(&mixed),
+            None => Ok(mixed),
         }
-        let x = add(&self.out, &mixed, self.scale1.as_ref(), x)?;
-        let (inner, down) = self.feed_forward.inner(&self.norm2.forward(&x)?)?;
-        add(down, &inner, self.scale2.as_ref(), &x)
     }
 
     /// [`Block::forward`] of CLIP in a graph.
@@ -113,9 +118,9 @@ impl Block {
 }
 
 /// `residual` plus what `layer` makes of `x`, scaled per channel.
-fn add(layer: &Linear, x: &Tensor, scale: Option<&Tensor>, residual: &Tensor) -> Result<Tensor> {
+fn add(layer: &Linear, x: &Tensor, scale: Option<&Tensor>, residual: Tensor) -> Result<Tensor> {
     match scale {
-        None => layer.forward_add(x, residual),
+        None => layer.forward_add(x, &residual),
         Some(scale) => Ok((layer.forward(x)?.broadcast_mul(scale)? + residual)?),
     }
 }
@@ -147,7 +152,8 @@ impl FeedForward {
         match self {
             Self::Plain { up, down } => Ok((up.forward(x)?, down)),
             Self::Gated { gate, up, norm, down } => {
-                let inner = (gate.forward(x)? * up.forward(x)?)?;
+                let [gate, up] = Linear::forward_all([gate, up], x)?;
+                let inner = (gate * up)?;
                 let inner = match norm {
                     Some(norm) => norm.forward(&inner)?,
                     None => inner,

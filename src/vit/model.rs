@@ -140,7 +140,7 @@ impl VisionTransformer {
         };
         let mut x = self.embeddings.forward(pixels)?;
         for block in blocks {
-            x = block.forward(&x, self.rotary.as_ref())?;
+            x = block.forward(x, self.rotary.as_ref())?;
         }
         Ok(x)
     }
@@ -153,7 +153,7 @@ impl VisionTransformer {
         let mut states = vec![self.embeddings.forward(pixels)?];
         for block in &self.blocks {
             if let Some(last) = states.last() {
-                states.push(block.forward(last, self.rotary.as_ref())?);
+                states.push(block.forward(last.clone(), self.rotary.as_ref())?);
             }
         }
         Ok(states)
@@ -203,7 +203,7 @@ impl VisionTransformer {
                 }
             }
             if let Some(block) = self.blocks.get(index) {
-                x = block.forward(&x, self.rotary.as_ref())?;
+                x = block.forward(x, self.rotary.as_ref())?;
             }
         }
         let embeds = head.pool(&x)?.ok_or_else(|| self.no_embeds())?;

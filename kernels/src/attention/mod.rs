@@ -18,10 +18,11 @@ mod tile;
 #[cfg(feature = "gradients")]
 pub(crate) use gradient::{attention_gradient, AttentionGradientInput, AttentionGradients};
 
+use crate::element::Element;
 use crate::error::{Error, Result};
 use crate::simd::{dispatch, Isa};
 use crate::threads::{with_scratch, ThreadPool};
-use crate::view::{TensorView, TensorViewMut};
+use crate::view::{Place, TensorView, TensorViewMut};
 pub(crate) use block::MAX_HEAD_DIM;
 use block::{scratch_len, Block, Write, WriteMode};
 use orthogonal::{add_orthogonal, Orthogonal};
@@ -188,6 +189,37 @@ pub fn attention(
     };
     split.run(pool, pairs * split.count, &task);
     Ok(())
+}
+
+/// [`attention`] of f32 queries to one set of keys and values: the values of the output, contiguous, in new memory that
+/// is not filled with zeros before. One thread would do that while the others wait.
+///
+/// # Errors
+/// As [`attention`].
+pub(crate) fn attention_of(
+    pool: &ThreadPool,
+    query: TensorView<'_>,
+    key_value: KeyValue<TensorView<'_>>,
+) -> Result<Vec<f32>> {
+    let shape = query.shape();
+    let len = shape.iter().product();
+    let mut output = Vec::<f32>::with_capacity(len);
+    let input = AttentionInput {
+        query,
+        key_values: &[key_value],
+        select: None,
+        scale: None,
+        zero_tokens: 0,
+    };
+    // SAFETY: the memory takes that many values, and nobody else knows of it. Nothing is read from it: the output is
+    // overwritten, all of it, as every batch row has keys and values.
+    unsafe {
+        let data = output.as_mut_ptr().cast::<u8>().cast_const();
+        let mut view = TensorView::from_raw(data, Place::Cpu, Element::F32, &shape, None)?.writable()?;
+        attention(pool, &input, &mut view, OutputMode::Overwrite)?;
+        output.set_len(len);
+    }
+    Ok(output)
 }
 
 /// How the rows of each head are split among tasks.

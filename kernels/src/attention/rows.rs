@@ -58,7 +58,10 @@ impl Rows {
                 let factors = L::splat(factor);
                 // The last vector may overlap the one before it: what it starts from is read before that is written.
                 let last = dim - L::WIDTH;
-                let end = load_element::<L>(to.add(last * size), element);
+                let end = match add {
+                    true => load_element::<L>(to.add(last * size), element),
+                    false => L::splat(0.0),
+                };
                 while d < dim {
                     let at = d.min(last);
                     let value = L::load(values.add(at));

@@ -1,7 +1,8 @@
 //! Tensors on the CPU as the kernels take them.
 
+use crate::attention::attention_of;
 use crate::error::{Error, Result};
-use crate::{attention, AttentionInput, KeyValue, OutputMode, TensorView, TensorViewMut, ThreadPool};
+use crate::{KeyValue, TensorView, ThreadPool};
 use candle_core::{CpuStorage, DType, Layout, Storage, Tensor, WithDType};
 
 /// Whether the kernels take these tensors as they are: f32 on the CPU.
@@ -51,15 +52,5 @@ pub(super) fn attend(
         keys: view(key)?,
         values: view(value)?,
     };
-    let input = AttentionInput {
-        query: view(query)?,
-        key_values: std::slice::from_ref(&set),
-        select: None,
-        scale: None,
-        zero_tokens: 0,
-    };
-    let mut output = vec![0.0_f32; query.1.shape().elem_count()];
-    let mut target = TensorViewMut::contiguous(&mut output, input.query.shape())?;
-    attention(ThreadPool::global(), &input, &mut target, OutputMode::Overwrite)?;
-    Ok(output)
+    attention_of(ThreadPool::global(), view(query)?, set)
 }

@@ -163,6 +163,36 @@ impl Linear {
         self.run(x, Some(residual))
     }
 
+    /// [`Linear::forward`] of several layers that read the same `x`. Packed weights share the work on it.
+    ///
+    /// # Errors
+    /// As [`Linear::forward`].
+    pub fn forward_all<const N: usize>(layers: [&Self; N], x: &Tensor) -> Result<[Tensor; N]> {
+        let mut products = Vec::with_capacity(N);
+        for layer in layers {
+            if let (Weight::Packed(packed), true) = (&layer.weight, x.dims().last() == Some(&layer.input)) {
+                products.push((&packed.weight, packed.epilogue(layer.activation, None)));
+            }
+        }
+        let outputs = match <[_; N]>::try_from(products) {
+            Ok(products) if !x.track_op() => {
+                let wide = x.to_dtype(DType::F32)?;
+                let outputs = cpu::with_values::<f32, _>(&wide, |input| {
+                    PackedMatrix::products(ThreadPool::global(), input, products)
+                })?;
+                let leading = x.dims().split_last().map_or(&[][..], |(_, leading)| leading);
+                let tensors = outputs.into_iter().zip(layers).map(|(output, layer)| {
+                    let shape = [leading, &[layer.output]].concat();
+                    Ok(Tensor::from_vec(output, shape, x.device())?.to_dtype(x.dtype())?)
+                });
+                tensors.collect::<Result<Vec<_>>>()?
+            }
+            _ => layers.iter().map(|layer| layer.forward(x)).collect::<Result<_>>()?,
+        };
+        let outputs = outputs.try_into();
+        outputs.map_err(|_| Error::internal("as many layers as outputs"))
+    }
+
     /// Rows `[rows, input]` to `output` `[rows, output]`, plus `residual` `[rows, output]` if there is one, in the
     /// caller's memory. Nothing is allocated where the weight is packed; other weights on the CPU take the long way.
     ///
@@ -171,11 +201,7 @@ impl Linear {
     /// [`ErrorKind::Mismatch`](crate::ErrorKind::Mismatch) for weights on another device.
     pub fn forward_rows(&self, input: &[f32], output: &mut [f32], residual: Option<&[f32]>) -> Result<()> {
         if let Weight::Packed(packed) = &self.weight {
-            let epilogue = Epilogue {
-                bias: packed.bias.as_deref(),
-                activation: self.activation,
-                residual,
-            };
+            let epilogue = packed.epilogue(self.activation, residual);
             return packed.weight.forward(ThreadPool::global(), input, output, epilogue);
         }
         let rows = input.len() / self.input.max(1);
@@ -297,6 +323,14 @@ impl Packed {
         })
     }
 
+    fn epilogue<'a>(&'a self, activation: Option<Activation>, residual: Option<&'a [f32]>) -> Epilogue<'a> {
+        Epilogue {
+            bias: self.bias.as_deref(),
+            activation,
+            residual,
+        }
+    }
+
     fn run(
         &self,
         x: &Tensor,
@@ -314,11 +348,7 @@ impl Packed {
         let residual = residual.map(|residual| residual.to_dtype(DType::F32)).transpose()?;
         let multiply = |residual: Option<&[f32]>| {
             cpu::with_values::<f32, _>(&wide, |input| {
-                let epilogue = Epilogue {
-                    bias: self.bias.as_deref(),
-                    activation,
-                    residual,
-                };
+                let epilogue = self.epilogue(activation, residual);
                 self.weight.product(ThreadPool::global(), input, epilogue)
             })
         };
@@ -395,6 +425,17 @@ mod tests {
         assert!(matches!(packed.weight, Weight::Packed(_)) && matches!(plain.weight, Weight::Plain { .. }));
         let difference = (packed.forward_add(&x, &residual)? - plain.forward_add(&x, &residual)?)?;
         assert!(difference.abs()?.flatten_all()?.max(0)?.to_scalar::<f32>()? < 1e-5);
+        let together = Linear::forward_all([&packed, &plain, &packed], &x)?;
+        assert_eq!(together[1].dims(), [2, 5, 37]);
+        let alike = Linear::forward_all([&packed, &packed], &x)?;
+        for (a, b) in together
+            .iter()
+            .zip([&plain, &plain, &plain])
+            .chain(alike.iter().zip([&plain, &plain]))
+        {
+            let difference = (a - b.forward(&x)?)?.abs()?.flatten_all()?.max(0)?;
+            assert!(difference.to_scalar::<f32>()? < 1e-5);
+        }
         // A column of a wider tensor: not contiguous.
         let strided = draw("wide", &[5, 40])?.narrow(1, 3, 19)?;
         let difference = (packed.forward(&strided)? - plain.forward(&strided)?)?;

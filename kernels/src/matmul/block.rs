@@ -4,7 +4,7 @@ use super::ahead::{Ahead, Later};
 use super::epilogue::Epilogue;
 use super::left::{computed, next_rows};
 use super::plan::{group_len, MOST_PANELS};
-use super::tile::{product_ahead, COLUMNS, DEPTH, ROWS, STRIDE};
+use super::tile::{product_ahead, Goal, COLUMNS, DEPTH, ROWS, STRIDE};
 use crate::element::Element;
 use crate::simd::{load_first, store_first, widen, Kernel, Lanes};
 use half::f16;
@@ -32,6 +32,8 @@ pub(super) struct Block<'a> {
     pub(super) output: *mut f32,
     pub(super) rows: Range<usize>,
     pub(super) panels: Range<usize>,
+    /// Weights and panels of the task that follows, whose beginning is asked for in time.
+    pub(super) after: Option<(Weights<'a>, Range<usize>)>,
     pub(super) epilogue: Epilogue<'a>,
     /// Working memory of [`SCRATCH`] values.
     pub(super) scratch: *mut f32,
@@ -54,16 +56,23 @@ impl Kernel for Block<'_> {
             while start < self.inputs {
                 let depth = step.min(self.inputs - start);
                 let next = if start + depth < self.inputs {
-                    Some((first, start + depth))
+                    Some((self.weights, first..self.panels.end, start + depth))
+                } else if panels.end < self.panels.end {
+                    Some((self.weights, panels.end..self.panels.end, 0))
                 } else {
-                    (panels.end < self.panels.end).then_some((panels.end, 0))
+                    self.after.clone().map(|(weights, panels)| (weights, panels, 0))
                 };
                 let pass = Pass {
                     panels: panels.clone(),
                     number: start / step,
                     start,
                     depth,
-                    next: next.map(|(panel, start)| (panel, start, step.min(self.inputs - start))),
+                    next: next.map(|(weights, panels, start)| Next {
+                        weights,
+                        panels,
+                        start,
+                        depth: step.min(self.inputs - start),
+                    }),
                 };
                 // SAFETY: rows and panels exist.
                 unsafe { self.pass::<L>(&pass) };
@@ -74,19 +83,26 @@ impl Kernel for Block<'_> {
 }
 
 /// A part of the inner dimension of a group of panels.
-struct Pass {
+struct Pass<'a> {
     panels: Range<usize>,
     number: usize,
     start: usize,
     depth: usize,
-    /// First panel, start and depth of the pass that follows.
-    next: Option<(usize, usize, usize)>,
+    next: Option<Next<'a>>,
+}
+
+/// What the pass that follows reads: a part of the inner dimension of the first of these panels.
+struct Next<'a> {
+    weights: Weights<'a>,
+    panels: Range<usize>,
+    start: usize,
+    depth: usize,
 }
 
 impl Block<'_> {
     /// All rows by the panels of a pass.
     #[inline(always)]
-    unsafe fn pass<L: Lanes>(&self, pass: &Pass) {
+    unsafe fn pass<L: Lanes>(&self, pass: &Pass<'_>) {
         // SAFETY: the working memory has these two parts; the caller vouches for rows and panels.
         unsafe {
             let tile = self.scratch;
@@ -105,23 +121,35 @@ impl Block<'_> {
                 // The rows stay in the nearest cache while the panels pass by.
                 let left = self.left.add((pass.number * self.all_rows + row) * STRIDE);
                 for p in pass.panels.clone() {
-                    self.multiply::<L>(left, p, pass, (t, tiles), computed(n), tile);
-                    self.finish::<L>(tile, row, n, p, pass.start == 0, last);
+                    // What is not complete yet goes to the output at once, where a whole tile has room.
+                    let direct = !last && computed(n) == n && (p + 1) * COLUMNS <= self.outputs;
+                    let goal = match direct {
+                        true => Goal {
+                            start: self.output.add(row * self.outputs + p * COLUMNS),
+                            stride: self.outputs,
+                            accumulate: pass.start > 0,
+                        },
+                        false => Goal::tile(tile),
+                    };
+                    self.multiply::<L>(left, p, pass, (t, tiles), computed(n), goal);
+                    if !direct {
+                        self.finish::<L>(tile, row, n, p, pass.start == 0, last);
+                    }
                 }
             }
         }
     }
 
-    /// A tile `[n][COLUMNS]` of the pass: `n` rows of `left` by panel `p`. It is tile `part.0` of `part.1`.
+    /// A tile of the pass: `n` rows of `left` by panel `p`. It is tile `part.0` of `part.1`.
     #[inline(always)]
     unsafe fn multiply<L: Lanes>(
         &self,
         left: *const u32,
         p: usize,
-        pass: &Pass,
+        pass: &Pass<'_>,
         part: (usize, usize),
         n: usize,
-        tile: *mut f32,
+        goal: Goal,
     ) {
         let depth = if self.pairs { pass.depth.div_ceil(2) } else { pass.depth };
         let index = p - pass.panels.start;
@@ -131,13 +159,11 @@ impl Block<'_> {
         unsafe {
             for half in 0..halves {
                 let column = half * 2 * L::WIDTH;
-                let to = tile.add(column);
+                let to = goal.at_column(column);
                 let mut ahead = Ahead::none(left);
-                if let Some((panel, start, depth_then)) = pass.next {
-                    if panel + index < self.panels.end {
-                        let piece = self.later(panel + index, start, depth_then);
-                        ahead.part(0, piece, (part.0 * halves + half, part.1 * halves), depth);
-                    }
+                if let Some(next) = pass.next.as_ref().filter(|next| index < next.panels.len()) {
+                    let piece = self.later(next, next.panels.start + index);
+                    ahead.part(0, piece, (part.0 * halves + half, part.1 * halves), depth);
                 }
                 let count = pass.panels.len() * halves;
                 ahead.part(1, next_rows(left), (index * halves + half, count), depth);
@@ -158,11 +184,12 @@ impl Block<'_> {
         }
     }
 
-    /// The weights of `depth` steps of a panel, as they are stored.
+    /// The weights of panel `p` that the next pass reads, as they are stored.
     #[inline(always)]
-    fn later(&self, p: usize, start: usize, depth: usize) -> Later {
+    fn later(&self, next: &Next<'_>, p: usize) -> Later {
+        let (start, depth) = (next.start, next.depth);
         let at = (p * self.inputs + start) * COLUMNS;
-        match self.weights {
+        match next.weights {
             Weights::F32(values) => Later {
                 start: values.as_ptr().wrapping_add(at).cast(),
                 bytes: 4 * depth * COLUMNS,

@@ -5,7 +5,8 @@ use super::epilogue::Epilogue;
 use super::factor::Quad;
 use super::left::{computed, next_rows};
 use super::plan::group_len;
-use super::tile::{product_ahead, COLUMNS, DEPTH, ROWS, STRIDE};
+use super::tile::{product_ahead, Goal, COLUMNS, DEPTH, ROWS, STRIDE};
+use crate::pages::Pages;
 use crate::simd::{load_first, store_first, Kernel, Lanes};
 use std::ops::Range;
 
@@ -13,7 +14,7 @@ use std::ops::Range;
 #[derive(Debug, Clone)]
 pub(super) struct Quantised {
     /// `[panel][in / 4][COLUMNS]`, four neighbours along `in` per word.
-    pub(super) words: Vec<u32>,
+    pub(super) words: Pages<u32>,
     /// One for each output, zero in the last panel's rest.
     pub(super) scales: Vec<f32>,
     /// -128 times the sum of each output's bytes.
@@ -35,6 +36,8 @@ pub(super) struct ByteBlock<'a> {
     pub(super) output: *mut f32,
     pub(super) rows: Range<usize>,
     pub(super) panels: Range<usize>,
+    /// Weights and panels of the task that follows, whose beginning is asked for in time.
+    pub(super) after: Option<(&'a Quantised, Range<usize>)>,
     pub(super) epilogue: Epilogue<'a>,
     /// Working memory of [`SCRATCH`] values.
     pub(super) scratch: *mut f32,
@@ -56,9 +59,11 @@ impl Kernel for ByteBlock<'_> {
             while start < words {
                 let depth = DEPTH.min(words - start);
                 let next = if start + depth < words {
-                    Some((first, start + depth))
+                    Some((self.weights, first..self.panels.end, start + depth))
+                } else if panels.end < self.panels.end {
+                    Some((self.weights, panels.end..self.panels.end, 0))
                 } else {
-                    (panels.end < self.panels.end).then_some((panels.end, 0))
+                    self.after.clone().map(|(weights, panels)| (weights, panels, 0))
                 };
                 let pass = Pass {
                     panels: panels.clone(),
@@ -75,24 +80,26 @@ impl Kernel for ByteBlock<'_> {
 }
 
 /// A part of the inner dimension, in words, of a group of panels.
-struct Pass {
+struct Pass<'a> {
     panels: Range<usize>,
     start: usize,
     depth: usize,
-    /// First panel and start of the pass that follows.
-    next: Option<(usize, usize)>,
+    /// What the pass that follows reads: weights of the first of these panels, from a word on.
+    next: Option<(&'a Quantised, Range<usize>, usize)>,
 }
 
 impl ByteBlock<'_> {
     /// All rows by the panels of a pass.
     #[inline(always)]
-    unsafe fn pass<L: Lanes>(&self, pass: &Pass) {
+    unsafe fn pass<L: Lanes>(&self, pass: &Pass<'_>) {
         let words = self.inputs.div_ceil(4);
         let tile = self.scratch;
         let tiles = self.rows.len().div_ceil(ROWS);
         let halves = COLUMNS / (2 * L::WIDTH);
         let last = pass.start + pass.depth == words;
-        let right = |p: usize, start: usize| self.weights.words.as_ptr().wrapping_add((p * words + start) * COLUMNS);
+        let right = |weights: &Quantised, p: usize, start: usize| {
+            weights.words.as_ptr().wrapping_add((p * words + start) * COLUMNS)
+        };
         for t in 0..tiles {
             let row = self.rows.start + t * ROWS;
             let n = ROWS.min(self.rows.end - row);
@@ -109,9 +116,9 @@ impl ByteBlock<'_> {
                         (index * halves + half, pass.panels.len() * halves),
                         pass.depth,
                     );
-                    if let Some((panel, start)) = pass.next.filter(|(panel, _)| panel + index < self.panels.end) {
+                    if let Some((weights, panels, start)) = pass.next.as_ref().filter(|next| index < next.1.len()) {
                         let piece = Later {
-                            start: right(panel + index, start).cast(),
+                            start: right(weights, panels.start + index, *start).cast(),
                             bytes: 4 * DEPTH.min(words - start) * COLUMNS,
                         };
                         ahead.part(0, piece, (t * halves + half, tiles * halves), pass.depth);
@@ -119,13 +126,13 @@ impl ByteBlock<'_> {
                     let column = half * 2 * L::WIDTH;
                     // SAFETY: rows and panels exist; the working memory is a tile.
                     unsafe {
-                        let right = right(p, pass.start).add(column);
+                        let right = right(self.weights, p, pass.start).add(column);
                         product_ahead::<L, Quad>(
                             computed(n),
                             pass.depth,
                             left.cast(),
                             right.cast(),
-                            tile.add(column),
+                            Goal::tile(tile).at_column(column),
                             ahead,
                         );
                     }

@@ -6,6 +6,7 @@ use super::linear::{check_matrix, PackedMatrix, Storage};
 use super::tile::COLUMNS;
 use crate::element::Scalar;
 use crate::error::{Error, Result};
+use crate::pages::Pages;
 use crate::threads::ThreadPool;
 
 /// What is added to the bytes of the input where the processor wants them without a sign.
@@ -47,7 +48,7 @@ impl PackedMatrix {
                 *to = scale(if strange { f32::NAN } else { largest });
             }
         });
-        let mut words = vec![0_u32; padded * inputs.div_ceil(4)];
+        let mut words = Pages::<u32>::zeroed(padded * inputs.div_ceil(4));
         pool.fill_parts(&mut words, COLUMNS * inputs.div_ceil(4), &|panel, part| {
             let rows = weight.chunks_exact(inputs).skip(panel * COLUMNS).take(COLUMNS);
             for (column, row) in rows.enumerate() {

@@ -1,26 +1,23 @@
 //! Linear layers: weights packed once for the kernel.
 
-use super::block::{self, Block, Weights};
-use super::byte_block::{self, ByteBlock, Quantised};
+use super::byte_block::Quantised;
 use super::epilogue::Epilogue;
-use super::left::{self, Bytes, Pairs, Values};
-use super::plan::Plan;
+use super::product::{multiply, Layer};
 use super::tile::COLUMNS;
 use crate::element::{Element, Scalar};
 use crate::error::{Error, Result};
-use crate::simd::{dispatch, dispatch_bytes, ByteIsa, Isa};
-use crate::threads::{with_scratch, with_shared_scratch, Target, ThreadPool};
+use crate::pages::{Number, Pages};
+use crate::threads::{Target, ThreadPool};
 use half::{bf16, f16};
-use std::ops::Range;
 
 #[derive(Debug, Clone)]
 pub(super) enum Storage {
     /// `[panel][in][COLUMNS]`
-    F32(Vec<f32>),
+    F32(Pages<f32>),
     /// `[panel][in][COLUMNS]`
-    F16(Vec<f16>),
+    F16(Pages<f16>),
     /// `[panel][in / 2][COLUMNS]`, two neighbours along `in` per word: the order of the bf16 dot product.
-    BF16(Vec<u32>),
+    BF16(Pages<u32>),
     Bytes(Quantised),
 }
 
@@ -131,7 +128,7 @@ impl PackedMatrix {
     /// `InvalidArgument` when a length does not fit; nothing is written then.
     pub fn forward(&self, pool: &ThreadPool, input: &[f32], output: &mut [f32], epilogue: Epilogue<'_>) -> Result<()> {
         let rows = self.check(input, output.len(), &epilogue)?;
-        self.multiply(pool, rows, input, output.as_mut_ptr(), epilogue);
+        multiply(pool, rows, input, &[self.layer(output.as_mut_ptr(), epilogue)]);
         Ok(())
     }
 
@@ -144,48 +141,58 @@ impl PackedMatrix {
         let len = (input.len() / self.inputs).saturating_mul(self.outputs);
         let rows = self.check(input, len, &epilogue)?;
         let mut output = Vec::with_capacity(len);
-        self.multiply(pool, rows, input, output.as_mut_ptr(), epilogue);
+        multiply(pool, rows, input, &[self.layer(output.as_mut_ptr(), epilogue)]);
         // SAFETY: the product has written every value.
         unsafe { output.set_len(len) };
         Ok(output)
     }
 
-    /// All lengths were checked; `output` is written, and read only where it was written before.
-    fn multiply(&self, pool: &ThreadPool, rows: usize, input: &[f32], output: *mut f32, epilogue: Epilogue<'_>) {
-        if rows == 0 {
-            return;
+    /// The products of one input `[rows, in]` with several matrices, each with its own epilogue: as
+    /// [`product`](Self::product) of each. Matrices that are stored alike share the work of bringing the input into
+    /// order, and no thread waits between them.
+    ///
+    /// # Errors
+    /// As [`forward`](Self::forward).
+    pub fn products<const N: usize>(
+        pool: &ThreadPool,
+        input: &[f32],
+        layers: [(&Self, Epilogue<'_>); N],
+    ) -> Result<[Vec<f32>; N]> {
+        let mut outputs: [Vec<f32>; N] = std::array::from_fn(|_| Vec::new());
+        let mut rows = 0;
+        for ((matrix, epilogue), output) in layers.iter().zip(&mut outputs) {
+            let len = (input.len() / matrix.inputs).saturating_mul(matrix.outputs);
+            rows = matrix.check(input, len, epilogue)?;
+            output.reserve_exact(len);
         }
-        let per_word = match &self.storage {
-            Storage::F32(_) | Storage::F16(_) => 1,
-            Storage::BF16(_) if Isa::current().multiplies_bf16() => 2,
-            Storage::BF16(_) => 1,
-            Storage::Bytes(_) => 4,
-        };
-        let most = left::most_rows(self.inputs, per_word);
-        let part = rows.div_ceil(rows.div_ceil(most));
-        for first in (0..rows).step_by(part) {
-            let count = part.min(rows - first);
-            let product = Product {
-                matrix: self,
-                pool,
-                plan: Plan::new(pool.threads(), count, self.outputs, self.inputs),
-                input: &input[first * self.inputs..][..count * self.inputs],
-                // SAFETY: the output has as many rows as the input.
-                output: Target(unsafe { output.add(first * self.outputs) }),
-                epilogue: Epilogue {
-                    residual: epilogue
-                        .residual
-                        .map(|residual| &residual[first * self.outputs..][..count * self.outputs]),
-                    ..epilogue
-                },
-            };
-            match &self.storage {
-                Storage::F32(values) => product.run(Weights::F32(values), false),
-                Storage::F16(values) => product.run(Weights::F16(values), false),
-                Storage::BF16(words) => product.run(Weights::BF16(words), per_word == 2),
-                Storage::Bytes(weights) => product.run_bytes(weights),
-            }
+        let alike = layers.windows(2).all(|pair| pair[0].0.is_like(pair[1].0));
+        let mut targets = outputs.iter_mut().map(|output| output.as_mut_ptr());
+        let layers = layers.map(|(matrix, epilogue)| Layer {
+            matrix,
+            output: Target(targets.next().unwrap_or(std::ptr::null_mut())),
+            epilogue,
+        });
+        for part in layers.chunks(if alike { N.max(1) } else { 1 }) {
+            multiply(pool, rows, input, part);
         }
+        for (output, layer) in outputs.iter_mut().zip(&layers) {
+            // SAFETY: the product has written every value.
+            unsafe { output.set_len(rows * layer.matrix.outputs) };
+        }
+        Ok(outputs)
+    }
+
+    fn layer<'a>(&'a self, output: *mut f32, epilogue: Epilogue<'a>) -> Layer<'a> {
+        Layer {
+            matrix: self,
+            output: Target(output),
+            epilogue,
+        }
+    }
+
+    /// Whether it is stored as `other` is and has the same inputs.
+    fn is_like(&self, other: &Self) -> bool {
+        self.inputs == other.inputs && std::mem::discriminant(&self.storage) == std::mem::discriminant(&other.storage)
     }
 
     /// Rows of the input, when everything fits together.
@@ -213,125 +220,6 @@ impl PackedMatrix {
     }
 }
 
-/// One product, divided among the threads of a pool. All lengths were checked.
-struct Product<'a> {
-    matrix: &'a PackedMatrix,
-    pool: &'a ThreadPool,
-    plan: Plan,
-    input: &'a [f32],
-    output: Target<f32>,
-    epilogue: Epilogue<'a>,
-}
-
-impl Product<'_> {
-    /// With `pairs`, the input is rounded to pairs of bf16.
-    fn run(&self, weights: Weights<'_>, pairs: bool) {
-        let isa = Isa::current();
-        let per_word = if pairs { 2 } else { 1 };
-        with_shared_scratch(left::words(self.plan.rows, self.matrix.inputs, per_word), |words| {
-            self.round(words, &|rows| {
-                // SAFETY: the memory has as many words; each task writes rows of its own.
-                unsafe {
-                    match pairs {
-                        true => dispatch(isa, Pairs(rows)),
-                        false => dispatch(isa, Values(rows)),
-                    }
-                }
-            });
-            self.multiply(isa, weights, words, pairs);
-        });
-    }
-
-    fn multiply(&self, isa: Isa, weights: Weights<'_>, left: *mut f32, pairs: bool) {
-        let (left, output) = (Target(left), &self.output);
-        self.blocks(block::SCRATCH, &|rows, panels, scratch| {
-            let left = &left;
-            let block = Block {
-                weights,
-                outputs: self.matrix.outputs,
-                inputs: self.matrix.inputs,
-                left: left.0.cast_const().cast(),
-                pairs,
-                all_rows: self.plan.rows,
-                output: output.0,
-                rows,
-                panels,
-                epilogue: self.epilogue,
-                scratch,
-            };
-            // SAFETY: all lengths were checked; each task writes rows and columns of its own.
-            unsafe { dispatch(isa, block) }
-        });
-    }
-
-    fn run_bytes(&self, weights: &Quantised) {
-        let isa = ByteIsa::current();
-        let words = left::words(self.plan.rows, self.matrix.inputs, 4);
-        with_shared_scratch(words + self.plan.rows, |memory| {
-            // SAFETY: the memory has that many values.
-            let scales = Target(unsafe { memory.add(words) });
-            self.round(memory, &|rows| {
-                let scales = &scales;
-                let rows = Bytes { rows, scales: scales.0 };
-                // SAFETY: the memory has as many words; each task writes rows of its own.
-                unsafe { dispatch_bytes(isa, rows) }
-            });
-            let (left, output) = (Target(memory), &self.output);
-            self.blocks(byte_block::SCRATCH, &|rows, panels, scratch| {
-                let (left, scales) = (&left, &scales);
-                let block = ByteBlock {
-                    weights,
-                    outputs: self.matrix.outputs,
-                    inputs: self.matrix.inputs,
-                    left: left.0.cast_const().cast(),
-                    scales: scales.0,
-                    all_rows: self.plan.rows,
-                    output: output.0,
-                    rows,
-                    panels,
-                    epilogue: self.epilogue,
-                    scratch,
-                };
-                // SAFETY: all lengths were checked; each task writes rows and columns of its own.
-                unsafe { dispatch_bytes(isa, block) }
-            });
-        });
-    }
-
-    /// Calls `compute` with the rows and the panels of each task, and with working memory of `scratch` values.
-    fn blocks(&self, scratch: usize, compute: &(dyn Fn(Range<usize>, Range<usize>, *mut f32) + Sync)) {
-        self.tasks(self.plan.tasks(), &|index| {
-            let (rows, panels) = self.plan.task(index);
-            with_scratch(scratch, |scratch| compute(rows, panels, scratch));
-        });
-    }
-
-    /// Rounds the input into `memory`, some rows at a time.
-    fn round(&self, memory: *mut f32, kernel: &(dyn Fn(left::Rows<'_>) + Sync)) {
-        let (rows, memory) = (self.plan.rows, Target(memory));
-        let part = rows.div_ceil(4 * self.pool.threads());
-        self.tasks(rows.div_ceil(part), &|index| {
-            let memory = &memory;
-            kernel(left::Rows {
-                input: self.input,
-                inputs: self.matrix.inputs,
-                rows,
-                first: index * part,
-                last: rows.min((index + 1) * part),
-                to: memory.0.cast(),
-            });
-        });
-    }
-
-    fn tasks(&self, count: usize, task: &(dyn Fn(usize) + Sync)) {
-        if self.plan.serial {
-            (0..count).for_each(task);
-        } else {
-            self.pool.run(count, task);
-        }
-    }
-}
-
 pub(super) fn check_matrix(len: usize, outputs: usize, inputs: usize) -> Result<()> {
     if inputs == 0 || outputs == 0 || outputs.checked_mul(inputs) != Some(len) {
         return Err(Error::invalid(format!(
@@ -342,11 +230,12 @@ pub(super) fn check_matrix(len: usize, outputs: usize, inputs: usize) -> Result<
 }
 
 /// Values in the order `[panel][depth][COLUMNS]`.
-fn interleave<T>(panels: usize, depth: usize, value: impl Fn(usize, usize) -> T) -> Vec<T> {
-    let mut packed = Vec::with_capacity(panels * depth * COLUMNS);
-    for panel in 0..panels {
-        for i in 0..depth {
-            packed.extend((0..COLUMNS).map(|column| value(panel * COLUMNS + column, i)));
+fn interleave<T: Number>(panels: usize, depth: usize, value: impl Fn(usize, usize) -> T) -> Pages<T> {
+    let mut packed = Pages::zeroed(panels * depth * COLUMNS);
+    for (place, step) in packed.chunks_exact_mut(COLUMNS).enumerate() {
+        let (panel, i) = (place / depth, place % depth);
+        for (column, to) in step.iter_mut().enumerate() {
+            *to = value(panel * COLUMNS + column, i);
         }
     }
     packed

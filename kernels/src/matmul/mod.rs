@@ -14,6 +14,7 @@ mod matrix_tile;
 #[cfg(feature = "gradients")]
 mod packing;
 mod plan;
+mod product;
 mod tile;
 #[cfg(feature = "gradients")]
 mod windows;

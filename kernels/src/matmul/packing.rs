@@ -113,11 +113,11 @@ fn pack(
     let storage = if brain {
         let mut packed = vec![0_u32; panels * words];
         run(Target(packed.as_mut_ptr()));
-        Storage::BF16(packed)
+        Storage::BF16(packed.into())
     } else {
         let mut packed = vec![0.0_f32; panels * words];
         run(Target(packed.as_mut_ptr().cast()));
-        Storage::F32(packed)
+        Storage::F32(packed.into())
     };
     Ok(PackedMatrix {
         storage,

@@ -97,7 +97,34 @@ pub(crate) unsafe fn product<L: Lanes, F: Factor<L>, const N: usize>(
     unsafe { tiles::<L, F, N, STRIDE>(rows, depth, a, 1, b, b_stride, c, c_stride, accumulate, Ahead::none(b)) }
 }
 
-/// [`product`] of a tile of [`COLUMNS`] columns of which `b` begins at some, which asks for memory that comes next.
+/// Where a product goes: rows at a distance, overwritten or added to.
+#[derive(Clone, Copy)]
+pub(super) struct Goal {
+    pub(super) start: *mut f32,
+    pub(super) stride: usize,
+    pub(super) accumulate: bool,
+}
+
+impl Goal {
+    /// A tile `[rows][COLUMNS]`.
+    pub(super) fn tile(start: *mut f32) -> Self {
+        Self {
+            start,
+            stride: COLUMNS,
+            accumulate: false,
+        }
+    }
+
+    /// The same from another column on.
+    pub(super) fn at_column(self, column: usize) -> Self {
+        Self {
+            start: self.start.wrapping_add(column),
+            ..self
+        }
+    }
+}
+
+/// [`product`] of two vectors of a panel of [`COLUMNS`] columns, which asks for memory that comes next.
 ///
 /// # Safety
 /// As [`product`].
@@ -107,11 +134,11 @@ pub(super) unsafe fn product_ahead<L: Lanes, F: Factor<L>>(
     depth: usize,
     a: *const F,
     b: *const F,
-    c: *mut f32,
+    c: Goal,
     ahead: Ahead,
 ) {
     // SAFETY: the caller vouches for the memory and the instructions.
-    unsafe { tiles::<L, F, 2, STRIDE>(rows, depth, a, 1, b, COLUMNS, c, COLUMNS, false, ahead) }
+    unsafe { tiles::<L, F, 2, STRIDE>(rows, depth, a, 1, b, COLUMNS, c.start, c.stride, c.accumulate, ahead) }
 }
 
 /// [`product`] that overwrites `c`, with `a` in rows of `ROW` values.

@@ -20,6 +20,9 @@ const SLOTS: usize = 64;
 /// and waking a sleeping thread costs more than that.
 const SPINS: usize = 2_000;
 
+/// How often a caller looks whether the last workers are done before it sleeps: what is left is a part of one task.
+const LAST_SPINS: usize = 4 * SPINS;
+
 thread_local! {
     /// Set while this thread executes a task: a run from inside a task is executed in place.
     static IN_TASK: Cell<bool> = const { Cell::new(false) };
@@ -56,6 +59,8 @@ struct Shared {
     done: Condvar,
     /// Changes with every listed job; workers watch it while they spin.
     generation: AtomicUsize,
+    /// Changes with every worker that leaves a job; callers watch it while they spin.
+    left: AtomicUsize,
 }
 
 impl Shared {
@@ -93,6 +98,7 @@ impl ThreadPool {
             work: Condvar::new(),
             done: Condvar::new(),
             generation: AtomicUsize::new(0),
+            left: AtomicUsize::new(0),
         });
         let workers = (1..threads.max(1))
             .filter_map(|index| {
@@ -193,10 +199,23 @@ impl ThreadPool {
     }
 
     fn unlist(&self, index: usize) {
+        let has_helpers = |state: &State| state.slots[index].is_some_and(|slot| slot.helpers > 0);
         let mut state = self.shared.lock();
+        let mut spins = LAST_SPINS;
         // The job has no task left, so no further worker enters it.
-        while state.slots[index].is_some_and(|slot| slot.helpers > 0) {
-            state = self.shared.done.wait(state).unwrap_or_else(PoisonError::into_inner);
+        while has_helpers(&state) {
+            if spins == 0 {
+                state = self.shared.done.wait(state).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
+            // Counted under the lock, so a change that comes later is seen.
+            let seen = self.shared.left.load(Ordering::Acquire);
+            drop(state);
+            while spins > 0 && self.shared.left.load(Ordering::Acquire) == seen {
+                std::hint::spin_loop();
+                spins -= 1;
+            }
+            state = self.shared.lock();
         }
         state.slots[index] = None;
         state.open -= 1;
@@ -268,6 +287,7 @@ fn work(shared: &Shared) {
             state = shared.lock();
             if let Some(slot) = state.slots[index].as_mut() {
                 slot.helpers -= 1;
+                shared.left.fetch_add(1, Ordering::Release);
                 if slot.helpers == 0 {
                     shared.done.notify_all();
                 }

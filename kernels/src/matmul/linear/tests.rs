@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::elementwise::Activation;
+use crate::simd::Isa;
 use rand::{rngs::StdRng, Rng, SeedableRng};
 
 fn values<T: Scalar>(random: &mut StdRng, len: usize) -> Vec<T> {
@@ -169,6 +170,46 @@ fn epilogues_do_what_they_say() {
                 .unwrap();
             for (x, y) in expected.iter().zip(&output) {
                 assert!((x - y).abs() < 5e-5, "{isa:?} {activation:?} {x} {y}");
+            }
+        }
+    }
+}
+
+/// Three matrices of different widths, stored alike or not, and enough rows that the input comes in several parts.
+#[test]
+fn several_products_of_one_input_are_those_of_each() {
+    let mut random = StdRng::seed_from_u64(24);
+    let pool = ThreadPool::new(3);
+    for (rows, inputs) in [(1, 9), (300, 70), (9000, 40)] {
+        let input: Vec<f32> = values(&mut random, rows * inputs);
+        let weights = [33, 5, 70].map(|outputs| values::<f32>(&mut random, outputs * inputs));
+        let residual: Vec<f32> = values(&mut random, rows * 5);
+        for elements in [
+            [Element::F32; 3],
+            [Element::BF16; 3],
+            [Element::F32, Element::BF16, Element::F32],
+        ] {
+            let pack = |place: usize| {
+                let outputs = weights[place].len() / inputs;
+                PackedMatrix::pack(&weights[place], outputs, inputs, elements[place]).unwrap()
+            };
+            let matrices = [pack(0), pack(1), pack(2)];
+            let epilogues = [
+                Epilogue::default(),
+                Epilogue {
+                    residual: Some(&residual),
+                    ..Default::default()
+                },
+                Epilogue {
+                    bias: Some(&weights[2][..70]),
+                    ..Default::default()
+                },
+            ];
+            let layer = |place: usize| (&matrices[place], epilogues[place]);
+            let together = PackedMatrix::products(&pool, &input, [layer(0), layer(1), layer(2)]).unwrap();
+            for (place, output) in together.iter().enumerate() {
+                let alone = matrices[place].product(&pool, &input, epilogues[place]).unwrap();
+                assert_eq!(output, &alone, "{elements:?} {rows} {place}");
             }
         }
     }
