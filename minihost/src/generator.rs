@@ -7,6 +7,7 @@ use candle_core::{Device, Tensor};
 use image::RgbImage;
 use omniid::conditioning::ConditioningOptions;
 use omniid::engine::{ConditioningInput, Engine};
+use omniid::host::HostLayer;
 use omniid::identity::Identity;
 use omniid::{Error, Result};
 
@@ -57,23 +58,30 @@ pub struct Generator {
 }
 
 impl Generator {
-    /// Pairs a host with an engine.
+    /// Pairs a host with an engine. Names and sizes of the layers decide, and their order; other programs that train
+    /// adapters leave out the rest of a layer, such as its name in another module tree.
     ///
     /// # Errors
     /// [`Mismatch`](omniid::ErrorKind::Mismatch) when the engine's adapter was made for another host.
     pub fn new(host: Minihost, engine: Engine) -> Result<Self> {
         let layers = engine.host().map(|spec| spec.layers()).unwrap_or_default();
-        if layers != host.host().layers() {
-            return Err(Error::mismatch(format!(
-                "the identity model's adapter is for {}, the minihost has {} layers of its own",
-                match engine.host() {
-                    Some(spec) => format!("host {:?} with {} layers", spec.name(), spec.layer_count()),
-                    None => "no known host".to_string(),
-                },
-                host.host().layer_count()
-            )));
+        let own = host.host().layers();
+        let different = layers.iter().zip(own).find(|(theirs, own)| !same(theirs, own));
+        if layers.len() == own.len() && different.is_none() {
+            return Ok(Self { host, engine });
         }
-        Ok(Self { host, engine })
+        let adapter = match engine.host() {
+            Some(spec) => format!("host {:?} with {} layers", spec.name(), spec.layer_count()),
+            None => "no known host".to_string(),
+        };
+        let what = match different {
+            Some((theirs, own)) => format!("; {} there, {} here", describe(theirs), describe(own)),
+            None => String::new(),
+        };
+        Err(Error::mismatch(format!(
+            "the identity model's adapter is for {adapter}, the minihost has {} layers of its own{what}",
+            own.len()
+        )))
     }
 
     /// The host.
@@ -151,6 +159,18 @@ impl Generator {
         }
         Ok(images)
     }
+}
+
+/// Whether an identity that enters one layer can enter the other.
+fn same(a: &HostLayer, b: &HostLayer) -> bool {
+    (&a.name, a.heads, a.head_dim, a.context, a.hidden) == (&b.name, b.heads, b.head_dim, b.context, b.hidden)
+}
+
+fn describe(layer: &HostLayer) -> String {
+    format!(
+        "layer {:?} has {} heads of {} and a context of {}",
+        layer.name, layer.heads, layer.head_dim, layer.context
+    )
 }
 
 /// Views as `[count, 46]`.

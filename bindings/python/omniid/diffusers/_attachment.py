@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Callable, Literal, Optional
+from typing import Any, Callable, Literal, Optional
 
 import torch
 
@@ -179,8 +179,10 @@ class Attachment:
         index = self._layers.get(name)
         if index is None or self.scale == 0:
             return output
-        if image is not None:
+        if image is not None and self.conditioning.timesteps:
             return self._add_joint(index, query, output, image)
+        if image is not None:
+            query = self._normalised(name, query)
         if self._before_projection and self.needs_latent_size:
             return self._add_to_image(name, index, query, output)
         return self._add(index, query, output)
@@ -194,6 +196,15 @@ class Attachment:
             return self._add(index, query, output)
         image = self._add(index, query[:, text:], output[:, text:])
         return torch.cat([output[:, :text], image], dim=1)
+
+    def _normalised(self, name: str, query: torch.Tensor) -> torch.Tensor:
+        """The query of a layer of SD3 as its own norm leaves it, which attention to the identity alone takes."""
+        attn: Any = self.model.get_submodule(name)
+        norm, heads = attn.norm_q, int(attn.heads)
+        if norm is None:
+            return query
+        normalised: torch.Tensor = norm(query.unflatten(-1, (heads, -1))).flatten(2)
+        return normalised
 
     def _add_joint(
         self, index: int, query: torch.Tensor, output: torch.Tensor, image: _watch.ImagePair
@@ -294,7 +305,9 @@ def attach(
     `target` is a pipeline with a UNet (Stable Diffusion 1.x, SDXL), a FLUX or an SD3.5 transformer, or such a model
     itself. Which adapter of FLUX it is decides where it acts: XLabs and InstantX in the attention, PuLID and WithAnyone
     on the image's hidden state behind the blocks, in the library only: on another device, or in another type, it is
-    copied there. So is what the layers of SD3.5 hand over; its conditioning needs the `timesteps` of the schedule.
+    copied there. So is what the layers of SD3.5 hand over to InstantX' adapter, whose conditioning needs the
+    `timesteps` of the schedule. Adapters that `omniid.training` makes for SD3 attend to the identity alone and need
+    none.
     Several conditionings may be attached; they add up. IP-Adapters, LoRA and other attention processors stay, and may
     be loaded and removed while identities are attached.
 

@@ -53,6 +53,20 @@ def is_sd3(model: torch.nn.Module) -> bool:
     return hasattr(model, "transformer_blocks") and hasattr(getattr(model, "config", None), "caption_projection_dim")
 
 
+def built_in_name(model: Any) -> Optional[str]:
+    """`sd15`, `sdxl` or `flux`, if the layers are those of such a host of the usual size."""
+    if not is_unet(model):
+        counts = tuple(len(getattr(model, name, ())) for name in ("transformer_blocks", "single_transformer_blocks"))
+        return "flux" if counts == (19, 38) and int(model.config.joint_attention_dim) == 4096 else None
+    layers = [(attn.heads, attn.inner_dim, attn.cross_attention_dim) for attn in attention_layers(model).values()]
+    contexts = {context for _, _, context in layers}
+    if len(layers) == 16 and contexts == {768} and {heads for heads, _, _ in layers} == {8}:
+        return "sd15"
+    if len(layers) == 70 and contexts == {2048} and {inner // heads for heads, inner, _ in layers} == {64}:
+        return "sdxl"
+    return None
+
+
 def attention_layers(model: Any) -> dict[str, Any]:
     """The layers by their names, in the order of adapter checkpoints: module registration order."""
     if is_unet(model):
@@ -157,10 +171,13 @@ def has_single_blocks(conditioning: Conditioning) -> bool:
 
 def match(model: torch.nn.Module, conditioning: Conditioning) -> list[tuple[int, str]]:
     """The number of each layer of the conditioning, with the name of the model's layer or block that it belongs to."""
-    if bool(conditioning.timesteps) != is_sd3(model):
-        wanted = "an SD3 transformer" if conditioning.timesteps else "UNets or FLUX"
-        raise errors.MismatchError(f"the conditioning is for {wanted}; the model is a {type(model).__name__}")
+    if conditioning.timesteps and not is_sd3(model):
+        raise errors.MismatchError(f"the conditioning is for an SD3 transformer; the model is a {type(model).__name__}")
     if conditioning.is_residual:
+        if is_sd3(model):
+            raise errors.MismatchError(
+                f"the conditioning is for a FLUX transformer; the model is a {type(model).__name__}"
+            )
         return _match_blocks(model, conditioning)
     modules = attention_layers(model)
     if has_single_blocks(conditioning):

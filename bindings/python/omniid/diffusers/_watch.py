@@ -10,7 +10,7 @@ working. While a layer runs, two more hooks capture its query and add to its out
   `to_out` in double blocks, and to the attention's result, which `proj_out` follows, in single blocks.
 - FLUX, PuLID and WithAnyone: a hook behind a block adds to the image's hidden state.
 - SD3.5: query, keys and values of the image from `to_q`, `to_k` and `to_v`, before their norms; the identity's
-  attention is added to the input of `to_out`.
+  attention is added to the input of `to_out`. InstantX' adapter takes all three; others the query, after its norm.
 """
 
 from __future__ import annotations

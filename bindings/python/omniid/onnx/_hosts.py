@@ -150,18 +150,9 @@ def _unet(model: Any, config: Any, sizes: Sizes) -> Host:
         return result
 
     return Host(
-        "unet", _unet_name(model, context), tuple(inputs), "out_sample", made.free(rows=0, height=2, width=3), call,
-        lambda *_: None,
+        "unet", _layers.built_in_name(model) or "custom", tuple(inputs), "out_sample",
+        made.free(rows=0, height=2, width=3), call, lambda *_: None,
     )  # fmt: skip
-
-
-def _unet_name(model: Any, context: int) -> str:
-    layers = [(attn.heads, attn.inner_dim) for attn in _layers.attention_layers(model).values()]
-    if len(layers) == 16 and context == 768 and {heads for heads, _ in layers} == {8}:
-        return "sd15"
-    if len(layers) == 70 and context == 2048 and {inner // heads for heads, inner in layers} == {64}:
-        return "sdxl"
-    return "custom"
 
 
 def _flux(model: Any, config: Any, sizes: Sizes) -> Host:
@@ -195,10 +186,9 @@ def _flux(model: Any, config: Any, sizes: Sizes) -> Host:
         last = inputs[4].max(dim=0).values + 1
         return last[1].to(torch.int64), last[2].to(torch.int64)
 
-    full = len(model.transformer_blocks) == 19 and len(model.single_transformer_blocks) == 38
     return Host(
-        "flux", "flux" if full else "custom", tuple(inputs), "out_sample", made.free(rows=0, image_tokens=1), call,
-        image_size,
+        "flux", _layers.built_in_name(model) or "custom", tuple(inputs), "out_sample",
+        made.free(rows=0, image_tokens=1), call, image_size,
     )  # fmt: skip
 
 
