@@ -1,0 +1,68 @@
+"""What stage 2 needs of a host."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Optional, Protocol
+
+import torch
+
+from ..checkpoint import HostTable
+from ..data.people import Face
+from ..objectives.noise import Diffusion, Flow, FlowToSample
+
+Prompt = dict[str, torch.Tensor]
+"""What a host is told besides the identity, one row for each picture: its own names."""
+
+
+@dataclass(frozen=True)
+class View:
+    """What is known about the pictures of a batch besides the identity."""
+
+    pose: torch.Tensor
+    """`[rows, 13]`; zeros where the face is not known."""
+    faces: Sequence[Optional[Face]]
+    """In pixels of the target."""
+
+
+class Host(Protocol):
+    """A frozen diffusion model."""
+
+    model: Any
+    """The UNet or transformer, frozen."""
+    table: HostTable
+    """Its attention layers."""
+    noise: Diffusion | Flow | FlowToSample
+    """How it was trained."""
+    size: int
+    """Side of a picture in pixels."""
+
+    def encode_pictures(self, pictures: torch.Tensor) -> torch.Tensor:
+        """Latents of pictures `[rows, 3, size, size]`, −1 to 1."""
+        ...
+
+    def encode_prompts(self, prompts: Sequence[str]) -> list[Prompt]:
+        """What the text encoders make of each prompt, without the batch dimension."""
+        ...
+
+    def release_encoders(self) -> None:
+        """Drops VAE and text encoders from memory, when everything is cached."""
+        ...
+
+    def predict(self, sample: torch.Tensor, time: torch.Tensor, prompt: Prompt, view: View) -> torch.Tensor:
+        """A pass of the model."""
+        ...
+
+    def place_weights(self, view: View, sample: torch.Tensor, background: float) -> Optional[torch.Tensor]:
+        """Weights of positions that broadcast over a prediction: 1 on the face, `background` elsewhere; None: all
+        alike."""
+        ...
+
+    def text_weights(self) -> Optional[list[tuple[torch.Tensor, torch.Tensor]]]:
+        """The host's own key and value matrices of each layer for text, where an adapter can start from them."""
+        ...
+
+    def decode(self, latents: torch.Tensor) -> torch.Tensor:
+        """Pictures `[rows, 3, size, size]`, 0 to 1."""
+        ...
