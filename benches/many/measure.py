@@ -5,9 +5,9 @@
     measure.py memory [--photos N] [--workers N]
     measure.py killed [--photos N] [--kills N] [--workers N]
 
-Photos are those of examples/photos, again and again, five for each person, encoded with the model inside the library.
-Prints tables in Markdown. `killed` exits with 1 when a person or a photo is missing or there twice, or when a number is
-another one than without kills. Needs the package `omniid` (PYTHONPATH, OMNIID_LIBRARY) with pyarrow and ray.
+Photos are those of examples/photos, made smaller (`--side N` pixels), again and again, five for each person, encoded
+with the model inside the library. Prints tables in Markdown. `killed` exits with 1 when a person or a photo is missing
+or there twice, or when a number is another one than without kills. Needs the package `omniid` (PYTHONPATH, OMNIID_LIBRARY) with pyarrow and ray.
 """
 
 import argparse
@@ -33,20 +33,28 @@ EACH = 5
 """Photos of a person."""
 
 PLAIN = """
-import json, sys
+import json, sys, time
 import numpy as np
 from omniid import Engine
 people = json.loads(sys.stdin.readline())
 engine = Engine.open()
+begun = time.monotonic()
 tokens = [engine.encode(photos, label=name).identity.tokens().numpy() for name, photos in people]
 np.save(sys.argv[1], np.stack(tokens).astype(np.float16))
+print(sum(len(photos) for _, photos in people) / (time.monotonic() - begun))
 """
 """What somebody would write without this package's help."""
 
 
-def table(folder, photos):
+def table(folder, photos, side):
     """A table of so many photos."""
-    files = sorted((ROOT / "examples" / "photos").glob("person-*/*.jpg"))
+    from PIL import Image
+
+    files = []
+    for path in sorted((ROOT / "examples" / "photos").glob("person-*/*.jpg")):
+        files.append(folder / f"{path.parent.name}-{path.name}")
+        with Image.open(path) as image:
+            image.resize((side, side), Image.Resampling.LANCZOS).save(files[-1], quality=92)
     rows = [f"person {number // EACH:06d},{files[number * 7 % len(files)]}" for number in range(photos)]
     path = folder / "photos.csv"
     path.write_text("person,photo\n" + "\n".join(rows) + "\n")
@@ -59,12 +67,12 @@ def items_of(path):
     return many.items_of([path], lambda what, why: sys.exit(f"{what}: {why}"))
 
 
-def encode(way, items, workers, out, progress=None):
+def encode(way, items, workers, out, progress=None, people=16):
     """A job by processes or by Ray, and its seconds. Ray is there before the clock runs, as it is on a cluster, and not
     there when others are measured."""
     from omniid import many
 
-    job, people = many.Job(str(out)), 16
+    job = many.Job(str(out))
     if way == "processes":
         begun = time.monotonic()
         found = many.encode_many(job, items, workers, people, progress=progress)
@@ -82,47 +90,60 @@ def encode(way, items, workers, out, progress=None):
 
 
 def plain(items, workers, folder):
-    """Seconds of plain processes, each with its share of the people."""
+    """Seconds of plain processes, each with its share of the people, and photos per second once they are at work."""
     environment = {**os.environ, "OMNIID_THREADS": str(max((os.cpu_count() or 1) // workers, 1))}
     begun = time.monotonic()
     running = []
     for number in range(workers):
         share = [[item.person, [photo.place for photo in item.photos]] for item in items[number::workers]]
         process = subprocess.Popen(
-            [sys.executable, "-c", PLAIN, folder / f"{number}.npy"], stdin=subprocess.PIPE, text=True, env=environment
-        )
+            [sys.executable, "-c", PLAIN, folder / f"{number}.npy"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            text=True, env=environment,
+        )  # fmt: skip
         process.stdin.write(json.dumps(share) + "\n")
         process.stdin.close()
         running.append(process)
+    speeds = [float(process.stdout.read() or "nan") for process in running]
     if any([process.wait() for process in running]):
         sys.exit("a plain process failed")
-    return time.monotonic() - begun
+    return time.monotonic() - begun, sum(speeds)
 
 
 def throughput(options, folder):
-    items, seconds = items_of(table(folder, options.photos)), {}
+    items = items_of(table(folder, options.photos, options.side))
+    whole, steady = {}, {}
     for number in range(options.rounds):
         order = ["plain", "processes", "Ray"]
         random.Random(number).shuffle(order)
         for way in order:
-            out = folder / f"{way}-{number}"
+            out, moments = folder / f"{way}-{number}", []
             if way == "plain":
                 out.mkdir()
-                took = plain(items, options.workers, out)
+                took, speed = plain(items, options.workers, out)
             else:
-                found, took = encode(way, items, options.workers, out)
+                found, took = encode(
+                    way, items, options.workers, out,
+                    lambda _done, _total, counts, moments=moments: moments.append((time.monotonic(), counts.photos)),
+                )  # fmt: skip
                 assert found.photos == options.photos, found
-            seconds.setdefault(way, []).append(took)
-            print(f"round {number + 1}, {way}: {seconds[way][-1]:.1f} s", file=sys.stderr, flush=True)
-    print(f"{options.photos} photos, {options.workers} workers, {options.rounds} rounds in turns\n")
+                # From when every worker has done its first chunk.
+                (begun, before), (ended, after) = moments[options.workers - 1], moments[-1]
+                speed = (after - before) / (ended - begun)
+            whole.setdefault(way, []).append(options.photos / took)
+            steady.setdefault(way, []).append(speed)
+            print(f"round {number + 1}, {way}: {took:.1f} s, {speed:.1f} photos/s", file=sys.stderr, flush=True)
+    print(f"{options.photos} photos of {options.side} pixels, {options.workers} workers, {options.rounds} rounds;")
     print("median (lowest to highest)\n")
-    print("| | photos/s | of plain processes in the same round |")
-    print("|---|---:|---:|")
+    print("| | whole job, photos/s | of plain processes | at work, photos/s | of plain processes |")
+    print("|---|---:|---:|---:|---:|")
     for way in ("plain", "processes", "Ray"):
-        speed = sorted(options.photos / value for value in seconds[way])
-        ratio = sorted(theirs / ours for theirs, ours in zip(seconds["plain"], seconds[way]))
-        numbers = [f"{statistics.median(v):.{d}f} ({v[0]:.{d}f} to {v[-1]:.{d}f})" for v, d in ((speed, 1), (ratio, 2))]
-        print(f"| {way} | {numbers[0]} | {numbers[1]} |")
+        cells = []
+        for speeds in (whole, steady):
+            ratio = [mine / theirs for mine, theirs in zip(speeds[way], speeds["plain"])]
+            for values, digits in ((sorted(speeds[way]), 1), (sorted(ratio), 2)):
+                middle, low, high = (f"{v:.{digits}f}" for v in (statistics.median(values), values[0], values[-1]))
+                cells.append(f"{middle} ({low} to {high})")
+        print(f"| {way} | {' | '.join(cells)} |")
 
 
 def tree():
@@ -165,8 +186,8 @@ def at_work(out):
 
 
 def memory(options, folder):
-    items = items_of(table(folder, options.photos))
-    print(f"{options.photos} photos, {options.workers} workers; MB\n")
+    items = items_of(table(folder, options.photos, options.side))
+    print(f"{options.photos} photos of {options.side} pixels, {options.workers} workers; MB\n")
     print("| | photos/s | | at 10 % | at 25 % | at 50 % | at 75 % | at 100 % | from 20 to 100 % of the photos |")
     print("|---|---:|---|---:|---:|---:|---:|---:|---:|")
     for way in ("processes", "Ray"):
@@ -202,7 +223,7 @@ def rows(out):
 
 
 def killed(options, folder):
-    items = items_of(table(folder, options.photos))
+    items = items_of(table(folder, options.photos, options.side))
     encode("processes", items, options.workers, folder / "whole")
     expected = rows(folder / "whole")
     print("| | photos | kills | people, photos | numbers |")
@@ -221,9 +242,7 @@ def killed(options, folder):
 
         thread = threading.Thread(target=kill)
         thread.start()
-        found, _ = encode(
-            way, items, options.workers, out, lambda now, *_, done=done: done.__setitem__(0, now)
-        )
+        found, _ = encode(way, items, options.workers, out, lambda now, *_, done=done: done.__setitem__(0, now))
         over.set()
         thread.join()
         got = rows(out)
@@ -243,12 +262,14 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("throughput", "memory", "killed"))
     parser.add_argument("--photos", type=int)
+    parser.add_argument("--side", type=int, default=0, help="[default: 160; memory: 80]")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--kills", type=int, default=3)
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
     photos = {"throughput": 2_000, "memory": 20_000, "killed": 2_000}
     options.photos = (options.photos or photos[options.what]) // EACH * EACH
+    options.side = options.side or (80 if options.what == "memory" else 160)
     folder = Path(tempfile.mkdtemp())
     try:
         {"throughput": throughput, "memory": memory, "killed": killed}[options.what](options, folder)
