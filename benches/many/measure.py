@@ -7,7 +7,8 @@
 
 Photos are those of examples/photos, made smaller (`--side N` pixels), again and again, five for each person, encoded
 with the model inside the library. Prints tables in Markdown. `killed` exits with 1 when a person or a photo is missing
-or there twice, or when a number is another one than without kills. Needs the package `omniid` (PYTHONPATH, OMNIID_LIBRARY) with pyarrow and ray.
+or there twice, or when a number is another one than without kills. Needs the package `omniid` (PYTHONPATH,
+OMNIID_LIBRARY) with pyarrow, ray and Pillow.
 """
 
 import argparse

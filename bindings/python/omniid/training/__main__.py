@@ -74,8 +74,16 @@ def _parser() -> argparse.ArgumentParser:
     shards.add_argument("photos", nargs="+", help="folders with one folder per person")
     shards.add_argument("--out", type=Path, required=True, help="folder of the shards")
     shards.add_argument("--size", type=int, default=768, help="longest side of a stored photo [default: 768]")
+    shards.add_argument("--margin", default="1", help="what is kept around a face on either side, in multiples of its "
+                        "longer side, or `all` of the photo [default: 1]")  # fmt: skip
     shards.add_argument("--shard-size", type=int, default=500, help="megabytes of a shard [default: 500]")
     shards.add_argument("--fewest", type=int, default=2, help="photos that a person must have [default: 2]")
+    shards.add_argument("--strangers", choices=("note", "leave-out", "ignore"), default="note", help="what becomes "
+                        "of a photo that looks like somebody else than the others [default: note]")  # fmt: skip
+    for name in ("validation", "test"):
+        shards.add_argument(f"--{name}", type=float, default=0.05, help=f"fraction of the people for {name} "
+                            "[default: 0.05]")  # fmt: skip
+    shards.add_argument("--split-seed", type=int, default=0, help="seed of the split [default: 0]")
     shards.set_defaults(call=_shards)
 
     judge = commands.add_parser("evaluate", help="draws people that were not trained on, and measures them")
@@ -130,12 +138,17 @@ def _plan(options: argparse.Namespace) -> int:
 
 
 def _shards(options: argparse.Namespace) -> int:
-    from .data.shards import write_shards
+    from .data.shards import ShardConfig, write_shards
 
-    write_shards(
-        options.photos, options.out, size=options.size, shard_bytes=options.shard_size * 1_000_000,
-        fewest=options.fewest, report=lambda text: print(text, file=sys.stderr),
+    try:
+        margin = None if options.margin == "all" else float(options.margin)
+    except ValueError:
+        raise errors.InvalidArgumentError(f"--margin is {options.margin}; it must be a number or `all`") from None
+    config = ShardConfig(
+        options.size, margin, options.shard_size * 1_000_000, options.fewest, options.strangers.replace("-", "_"),
+        options.validation, options.test, options.split_seed,
     )  # fmt: skip
+    write_shards(options.photos, options.out, config, lambda text: print(text, file=sys.stderr))
     return 0
 
 

@@ -21,7 +21,8 @@ class DataConfig:
     photos: tuple[str, ...] = ()
     """Folders with one folder per person (the layout of MFHQ), relative to the current folder."""
     shards: tuple[str, ...] = ()
-    """WebDataset shards as `python -m omniid.training shards` writes them; braces are expanded."""
+    """WebDataset shards as `python -m omniid.training shards` writes them; braces and wildcards
+    are expanded."""
     validation: float = 0.05
     """Fraction of the people for validation, by a hash of their name."""
     test: float = 0.05

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import json
-import os
+import math
 import re
-import tarfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
 
 from ... import errors
+from ...many.sources import SUFFIXES, Member, expand, members_of, people_of
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
-"""Files in a person's folder that are taken for photos."""
+_MOST_METADATA = 1 << 20
+"""Bytes of a description or a caption in a shard."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,26 @@ class Face:
         points = tuple((float(x), float(y)) for x, y in values["landmarks"])
         if len(points) != 5:
             raise ValueError(f"{len(points)} landmarks, not 5")
+        if not all(map(math.isfinite, (left, top, right, bottom, *(value for point in points for value in point)))):
+            raise ValueError("numbers of the face that are none")
+        if right <= left or bottom <= top:
+            raise ValueError("a face without area")
         return Face((left, top, right, bottom), points)
+
+
+@dataclass(frozen=True)
+class Quality:
+    """How well a photo shows a face, as the plugin found it."""
+
+    score: float
+    """The detector's confidence, 0 to 1."""
+    size: float
+    """Shorter side of the face in the photo as it was, in pixels."""
+    similarity: Optional[float] = None
+    """How alike the photo is to the person's others, −1 to 1; None if it was not compared."""
+
+    def to_json(self) -> dict[str, Any]:
+        return {"score": self.score, "size": self.size, "similarity": self.similarity}
 
 
 @dataclass(frozen=True)
@@ -51,6 +69,7 @@ class Picture:
     """Bytes; −1 for a whole file."""
     face: Optional[Face] = None
     caption: Optional[str] = None
+    quality: Optional[Quality] = None
 
     def read(self) -> bytes:
         """The bytes of the image file. Raises IoError."""
@@ -103,111 +122,60 @@ def people_of_folder(folder: str, dropped: Dropped) -> list[Person]:
     if not root.is_dir():
         raise errors.IoError(f"{folder}: no such folder; photos lie in one folder per person inside it")
     people = []
-    for place in sorted(root.iterdir()):
-        if not place.is_dir() or place.name.startswith("."):
-            continue
+    for name, paths in people_of(root):
         pictures = []
-        for path in sorted(place.rglob("*")):
-            if path.suffix.lower() in SUFFIXES and not path.name.startswith("."):
-                caption = path.with_suffix(".txt")
-                text = caption.read_text(encoding="utf-8", errors="replace").strip() if caption.is_file() else None
-                pictures.append(Picture(str(path), caption=text))
+        for path in paths:
+            caption = path.with_suffix(".txt")
+            text = caption.read_text(encoding="utf-8", errors="replace").strip() if caption.is_file() else None
+            pictures.append(Picture(str(path), caption=text))
         if pictures:
-            people.append(Person(place.name, tuple(pictures)))
+            people.append(Person(name, tuple(pictures)))
         else:
-            dropped.add(str(place), "no photo in the folder")
+            dropped.add(str(root / name), "no photo in the folder")
     return people
-
-
-def expand(patterns: Iterable[str]) -> list[str]:
-    """Names of shards: braces as WebDataset has them (`people-{000..015}.tar`), and wildcards."""
-    found: list[str] = []
-    for pattern in patterns:
-        for name in _braces(pattern):
-            matches = sorted(glob.glob(name)) if glob.has_magic(name) else [name]
-            if not matches:
-                raise errors.IoError(f"{name}: no such shard")
-            found += matches
-    return found
-
-
-def _braces(pattern: str) -> list[str]:
-    match = re.search(r"\{(\d+)\.\.(\d+)\}", pattern)
-    if match is None:
-        return [pattern]
-    first, last = match.groups()
-    if int(last) - int(first) > 1_000_000:
-        raise errors.InvalidArgumentError(f"{pattern}: more than a million shards")
-    numbers = (str(number).zfill(len(first)) for number in range(int(first), int(last) + 1))
-    return [name for number in numbers for name in _braces(pattern[: match.start()] + number + pattern[match.end() :])]
 
 
 def people_of_shards(patterns: Sequence[str], dropped: Dropped) -> list[Person]:
     """The people of WebDataset shards. A sample is a person: `anna.0001.jpg`, `anna.0001.json` (the face),
-    `anna.0001.txt` (a caption). Only the headers are read. A shard that breaks off, and a sample with broken metadata,
-    are left out from there and reported. Raises IoError for a shard that cannot be opened."""
-    people: list[Person] = []
+    `anna.0001.txt` (a caption); `anna/0001.jpg` and so on will do. Of photos only the headers are read. The end of a
+    shard that breaks off, and photos with broken metadata, are left out and reported. Raises IoError for a shard that
+    cannot be opened, FormatError for what is no shard."""
+    people: dict[str, list[Picture]] = {}
     for path in expand(patterns):
-        people += _people_of_shard(path, dropped)
-    seen: dict[str, Person] = {}
-    for person in people:
-        if person.name in seen:
-            person = Person(person.name, seen[person.name].pictures + person.pictures)
-        seen[person.name] = person
-    return list(seen.values())
+        for name, pictures in _people_of_shard(path, dropped).items():
+            people.setdefault(name, []).extend(pictures)
+    return [Person(name, tuple(pictures)) for name, pictures in people.items()]
 
 
-def _people_of_shard(path: str, dropped: Dropped) -> list[Person]:
-    size = _size(path)
-    parts: dict[str, dict[str, dict[str, Any]]] = {}
-    try:
-        with tarfile.open(path, "r:") as archive:
-            for member in archive:
-                if not member.isfile():
-                    continue
-                if member.offset_data + member.size > size:
-                    dropped.add(path, f"the shard breaks off within {member.name}")
-                    break
-                key, _, rest = member.name.rpartition("/")[2].partition(".")
-                number, _, kind = rest.rpartition(".")
-                place = parts.setdefault(key, {}).setdefault(number, {})
-                if kind in ("json", "txt"):
-                    source = archive.extractfile(member)
-                    place[kind] = b"" if source is None else source.read()
-                elif f".{kind.lower()}" in SUFFIXES:
-                    place["picture"] = (member.offset_data, member.size)
-    except tarfile.TarError as error:
-        if not parts:
-            raise errors.FormatError(f"{path}: not a shard (an uncompressed tar file): {error}") from error
-        dropped.add(path, f"the shard breaks off: {error}")
-    people = []
-    for key, numbers in parts.items():
-        pictures = []
-        for number, place in sorted(numbers.items()):
-            what = f"{path}: {key}.{number}"
-            if "picture" not in place:
-                dropped.add(what, "metadata without a photo")
-                continue
-            face = None
-            if "json" in place:
-                try:
-                    face = Face.from_json(json.loads(place["json"])["face"])
-                except (ValueError, KeyError, TypeError) as error:
-                    dropped.add(what, f"broken metadata: {error}")
-                    continue
-            caption = place["txt"].decode("utf-8", "replace").strip() if "txt" in place else None
-            offset, length = place["picture"]
-            pictures.append(Picture(path, offset, length, face, caption))
-        if pictures:
-            people.append(Person(key, tuple(pictures)))
+def _people_of_shard(path: str, dropped: Dropped) -> dict[str, list[Picture]]:
+    parts: dict[tuple[str, str], dict[str, Member]] = {}
+    for member in members_of(path, dropped.add):
+        kind = "photo" if f".{member.kind}" in SUFFIXES else member.kind
+        parts.setdefault((member.person, member.number), {})[kind] = member
+    people: dict[str, list[Picture]] = {}
+    for (name, number), members in sorted(parts.items()):
+        what = f"{path}: {name}.{number}"
+        if "photo" not in members:
+            dropped.add(what, "metadata without a photo")
+            continue
+        try:
+            about = json.loads(_metadata(path, members.get("json")) or b"{}")
+            face = None if about.get("face") is None else Face.from_json(about["face"])
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            dropped.add(what, f"broken metadata: {error}")
+            continue
+        caption = _metadata(path, members.get("txt")).decode("utf-8", "replace").strip() or None
+        photo = members["photo"]
+        people.setdefault(name, []).append(Picture(path, photo.offset, photo.size, face, caption))
     return people
 
 
-def _size(path: str) -> int:
-    try:
-        return os.stat(path).st_size
-    except OSError as error:
-        raise errors.IoError(f"{path}: {error.strerror}") from error
+def _metadata(path: str, member: Optional[Member]) -> bytes:
+    if member is None:
+        return b""
+    if member.size > _MOST_METADATA:
+        raise errors.FormatError(f"{path}: {member.name} has {member.size} bytes; {_MOST_METADATA} are allowed")
+    return Picture(path, member.offset, member.size).read()
 
 
 def usable(people: Iterable[Person], needed: int, dropped: Dropped) -> list[Person]:
