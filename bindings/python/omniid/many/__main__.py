@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
 import time
@@ -105,10 +106,12 @@ def _run(options: argparse.Namespace) -> int:
     else:
         from ..ray import encode_on_ray
 
-        found = encode_on_ray(
-            job, items, options.workers, options.people, options.retry, show, address=options.ray,
-            processors=options.processors,
-        )  # fmt: skip
+        # Ray writes of workers that died to standard output, which is for the counts.
+        with contextlib.redirect_stdout(sys.stderr):
+            found = encode_on_ray(
+                job, items, options.workers, options.people, options.retry, show, address=options.ray,
+                processors=options.processors,
+            )  # fmt: skip
     if options.json:
         counts = Counter(why.partition(":")[0].partition(" within ")[0] for _, why in problems)
         print(json.dumps({**found.to_json(), "sources": dict(counts)}))
