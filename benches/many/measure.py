@@ -125,6 +125,7 @@ def throughput(options, folder):
                 found, took = encode(
                     way, items, options.workers, out,
                     lambda _done, _total, counts, moments=moments: moments.append((time.monotonic(), counts.photos)),
+                    people=8,
                 )  # fmt: skip
                 assert found.photos == options.photos, found
                 # From when every worker has done its first chunk.

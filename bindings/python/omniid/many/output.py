@@ -100,6 +100,8 @@ def opened(job: Job, items: Sequence[Item], retry: bool = False) -> Iterator[tup
     """The job with its run, and the people who are to be done: those who are not in the folder, whose photos are others
     than then, and with `retry` those who failed or of whom a photo could not be read. The folder is this process' alone
     until the end of the block. Raises IoError, FormatError, MismatchError, InvalidArgumentError."""
+    import pyarrow  # noqa: F401  before workers find out that it is not there
+
     job.check()
     job = replace(job.absolute(), run=uuid.uuid4().hex)
     out = Path(job.out)
