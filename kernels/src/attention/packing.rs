@@ -4,6 +4,10 @@ use super::block::{padded, Block, Scratch};
 use super::tile::{tile_rows, Step, PADDING, VECTORS};
 use crate::simd::Lanes;
 
+/// So many tokens later are asked for while one is brought into order: a head's part of a token lies far from that of
+/// the next, so processors do not see what comes.
+const AHEAD: usize = 12;
+
 impl Block<'_> {
     /// Brings tokens `start..start + len` into the layout of the products.
     #[inline(always)]
@@ -19,6 +23,11 @@ impl Block<'_> {
             while t < len {
                 let count = tile.min(len - t);
                 for r in 0..count {
+                    let later = start + t + r + AHEAD;
+                    match later < start + len {
+                        true => self.keys.prefetch::<L>(later, self.head_dim),
+                        false => self.values.prefetch::<L>(later - len, self.head_dim),
+                    }
                     F::read(&self.keys, start + t + r, self.head_dim, rows.add(r * stride));
                 }
                 let to = keys.add(t * steps);
@@ -40,6 +49,9 @@ impl Block<'_> {
             let mut step = 0;
             while step * F::VALUES < len {
                 let t = start + step * F::VALUES;
+                for later in t + AHEAD..(t + AHEAD + F::VALUES).min(start + len) {
+                    self.values.prefetch::<L>(later, self.head_dim);
+                }
                 self.values.read::<L>(t, self.head_dim, low);
                 if F::VALUES == 2 {
                     if step * 2 + 1 < len {
