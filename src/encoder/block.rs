@@ -43,7 +43,7 @@ impl FeedForward {
 
     /// [`FeedForward::forward`] with `modulate` after the norm.
     pub fn forward_modulated(&self, x: &Tensor, modulate: impl Fn(Tensor) -> Result<Tensor>) -> Result<Tensor> {
-        let inner = self.up.forward(&modulate(self.norm.forward(x)?)?)?;
-        self.down.forward_add(&inner, x)
+        self.up
+            .forward_then_add(&self.down, &modulate(self.norm.forward(x)?)?, x)
     }
 }

@@ -82,7 +82,12 @@ impl Block {
         let mixed = self.mixed(&x, rotary)?;
         let x = add(&self.out, &mixed, self.scale1.as_ref(), x)?;
         drop(mixed);
-        let (inner, down) = self.feed_forward.inner(&self.norm2.forward(&x)?)?;
+        let normal = self.norm2.forward(&x)?;
+        if let (FeedForward::Plain { up, down }, None) = (&self.feed_forward, &self.scale2) {
+            return up.forward_then_add(down, &normal, &x);
+        }
+        let (inner, down) = self.feed_forward.inner(&normal)?;
+        drop(normal);
         add(down, &inner, self.scale2.as_ref(), x)
     }
 

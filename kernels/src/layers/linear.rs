@@ -193,6 +193,33 @@ impl Linear {
         outputs.map_err(|_| Error::internal("as many layers as outputs"))
     }
 
+    /// `second` of this layer of `x`, plus `residual`: as [`Linear::forward`] and [`Linear::forward_add`]. Where both
+    /// weights are packed, what lies between is no tensor.
+    ///
+    /// # Errors
+    /// As [`Linear::forward_add`].
+    pub fn forward_then_add(&self, second: &Self, x: &Tensor, residual: &Tensor) -> Result<Tensor> {
+        if let (Weight::Packed(up), Weight::Packed(down)) = (&self.weight, &second.weight) {
+            let shape = x
+                .dims()
+                .split_last()
+                .map(|(_, leading)| [leading, &[second.output]].concat());
+            let fits = x.dims().last() == Some(&self.input) && shape.as_deref() == Some(residual.dims());
+            if fits && cpu::is_f32(&[x, residual]) && !x.track_op() && !residual.track_op() {
+                let output = cpu::with_values::<f32, _>(x, |input| {
+                    cpu::with_values::<f32, _>(residual, |residual| {
+                        let then = down.epilogue(second.activation, Some(residual));
+                        let first = up.epilogue(self.activation, None);
+                        let pool = ThreadPool::global();
+                        up.weight.product_of_product(pool, input, first, (&down.weight, then))
+                    })
+                })?;
+                return Ok(Tensor::from_vec(output, residual.shape(), x.device())?);
+            }
+        }
+        second.forward_add(&self.forward(x)?, residual)
+    }
+
     /// Rows `[rows, input]` to `output` `[rows, output]`, plus `residual` `[rows, output]` if there is one, in the
     /// caller's memory. Nothing is allocated where the weight is packed; other weights on the CPU take the long way.
     ///
@@ -436,6 +463,11 @@ mod tests {
             let difference = (a - b.forward(&x)?)?.abs()?.flatten_all()?.max(0)?;
             assert!(difference.to_scalar::<f32>()? < 1e-5);
         }
+        let back = Linear::from_tensors(draw("back", &[19, 37])?, None)?;
+        let difference =
+            (packed.forward_then_add(&back, &x, &x)? - back.forward_add(&plain.forward(&x)?.detach(), &x)?)?;
+        assert!(difference.abs()?.flatten_all()?.max(0)?.to_scalar::<f32>()? < 1e-4);
+        assert!(packed.forward_then_add(&back, &x, &residual).is_err());
         // A column of a wider tensor: not contiguous.
         let strided = draw("wide", &[5, 40])?.narrow(1, 3, 19)?;
         let difference = (packed.forward(&strided)? - plain.forward(&strided)?)?;

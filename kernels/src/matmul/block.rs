@@ -30,6 +30,8 @@ pub(super) struct Block<'a> {
     /// All rows of the input.
     pub(super) all_rows: usize,
     pub(super) output: *mut f32,
+    /// Whether the output has the order of [`left`](super::left), a value to a word; then there is no residual.
+    pub(super) is_left: bool,
     pub(super) rows: Range<usize>,
     pub(super) panels: Range<usize>,
     /// Weights and panels of the task that follows, whose beginning is asked for in time.
@@ -124,11 +126,14 @@ impl Block<'_> {
                     // What is not complete yet goes to the output at once, where a whole tile has room.
                     let direct = !last && computed(n) == n && (p + 1) * COLUMNS <= self.outputs;
                     let goal = match direct {
-                        true => Goal {
-                            start: self.output.add(row * self.outputs + p * COLUMNS),
-                            stride: self.outputs,
-                            accumulate: pass.start > 0,
-                        },
+                        true => {
+                            let (offset, stride) = self.place(row, p);
+                            Goal {
+                                start: self.output.add(offset),
+                                stride,
+                                accumulate: pass.start > 0,
+                            }
+                        }
                         false => Goal::tile(tile),
                     };
                     self.multiply::<L>(left, p, pass, (t, tiles), computed(n), goal);
@@ -137,6 +142,20 @@ impl Block<'_> {
                     }
                 }
             }
+        }
+    }
+
+    /// Where a row begins in the output of panel `p`, and the distance of the rows.
+    #[inline(always)]
+    fn place(&self, row: usize, p: usize) -> (usize, usize) {
+        let column = p * COLUMNS;
+        match self.is_left {
+            // Passes are made of whole panels.
+            true => (
+                ((column / DEPTH) * self.all_rows + row) * STRIDE + column % DEPTH,
+                STRIDE,
+            ),
+            false => (row * self.outputs + column, self.outputs),
         }
     }
 
@@ -240,8 +259,9 @@ impl Block<'_> {
     #[inline(always)]
     unsafe fn finish<L: Lanes>(&self, tile: *const f32, row: usize, n: usize, p: usize, first: bool, last: bool) {
         let columns = COLUMNS.min(self.outputs - p * COLUMNS);
+        let (start, stride) = self.place(row, p);
         for r in 0..n {
-            let offset = (row + r) * self.outputs + p * COLUMNS;
+            let offset = start + r * stride;
             let mut c = 0;
             while c < columns {
                 let count = L::WIDTH.min(columns - c);

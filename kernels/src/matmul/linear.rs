@@ -2,7 +2,7 @@
 
 use super::byte_block::Quantised;
 use super::epilogue::Epilogue;
-use super::product::{multiply, Layer};
+use super::product::{multiplies_values, multiply, multiply_twice, Layer};
 use super::tile::COLUMNS;
 use crate::element::{Element, Scalar};
 use crate::error::{Error, Result};
@@ -127,7 +127,7 @@ impl PackedMatrix {
     /// # Errors
     /// `InvalidArgument` when a length does not fit; nothing is written then.
     pub fn forward(&self, pool: &ThreadPool, input: &[f32], output: &mut [f32], epilogue: Epilogue<'_>) -> Result<()> {
-        let rows = self.check(input, output.len(), &epilogue)?;
+        let rows = self.check(input.len(), output.len(), &epilogue)?;
         multiply(pool, rows, input, &[self.layer(output.as_mut_ptr(), epilogue)]);
         Ok(())
     }
@@ -139,7 +139,7 @@ impl PackedMatrix {
     /// As [`forward`](Self::forward).
     pub fn product(&self, pool: &ThreadPool, input: &[f32], epilogue: Epilogue<'_>) -> Result<Vec<f32>> {
         let len = (input.len() / self.inputs).saturating_mul(self.outputs);
-        let rows = self.check(input, len, &epilogue)?;
+        let rows = self.check(input.len(), len, &epilogue)?;
         let mut output = Vec::with_capacity(len);
         multiply(pool, rows, input, &[self.layer(output.as_mut_ptr(), epilogue)]);
         // SAFETY: the product has written every value.
@@ -162,7 +162,7 @@ impl PackedMatrix {
         let mut rows = 0;
         for ((matrix, epilogue), output) in layers.iter().zip(&mut outputs) {
             let len = (input.len() / matrix.inputs).saturating_mul(matrix.outputs);
-            rows = matrix.check(input, len, epilogue)?;
+            rows = matrix.check(input.len(), len, epilogue)?;
             output.reserve_exact(len);
         }
         let alike = layers.windows(2).all(|pair| pair[0].0.is_like(pair[1].0));
@@ -182,6 +182,39 @@ impl PackedMatrix {
         Ok(outputs)
     }
 
+    /// `self` applied to an input `[rows, in]`, then `second` to the result: as two times [`product`](Self::product).
+    /// Where both multiply f32 values, what lies between them is written once, as `second` reads it.
+    ///
+    /// # Errors
+    /// As [`forward`](Self::forward); also when the inputs of `second` are not the outputs of `self`.
+    pub fn product_of_product(
+        &self,
+        pool: &ThreadPool,
+        input: &[f32],
+        epilogue: Epilogue<'_>,
+        (second, then): (&Self, Epilogue<'_>),
+    ) -> Result<Vec<f32>> {
+        if second.inputs != self.outputs {
+            return Err(Error::invalid(format!(
+                "a product of {} columns for a matrix of rows of {}",
+                self.outputs, second.inputs
+            )));
+        }
+        if epilogue.residual.is_some() || !(multiplies_values(self) && multiplies_values(second)) {
+            return second.product(pool, &self.product(pool, input, epilogue)?, then);
+        }
+        let between = (input.len() / self.inputs).saturating_mul(self.outputs);
+        let len = (input.len() / self.inputs).saturating_mul(second.outputs);
+        let rows = self.check(input.len(), between, &epilogue)?;
+        second.check(between, len, &then)?;
+        let mut output = Vec::with_capacity(len);
+        let first = self.layer(std::ptr::null_mut(), epilogue);
+        multiply_twice(pool, rows, input, &first, &second.layer(output.as_mut_ptr(), then));
+        // SAFETY: the second product has written every value.
+        unsafe { output.set_len(len) };
+        Ok(output)
+    }
+
     fn layer<'a>(&'a self, output: *mut f32, epilogue: Epilogue<'a>) -> Layer<'a> {
         Layer {
             matrix: self,
@@ -196,14 +229,12 @@ impl PackedMatrix {
     }
 
     /// Rows of the input, when everything fits together.
-    fn check(&self, input: &[f32], output: usize, epilogue: &Epilogue<'_>) -> Result<usize> {
+    fn check(&self, input: usize, output: usize, epilogue: &Epilogue<'_>) -> Result<usize> {
         let (outputs, inputs) = (self.outputs, self.inputs);
-        let rows = input.len() / inputs;
-        if rows * inputs != input.len() || rows.checked_mul(outputs) != Some(output) {
+        let rows = input / inputs;
+        if rows * inputs != input || rows.checked_mul(outputs) != Some(output) {
             return Err(Error::invalid(format!(
-                "{} input values and {} output values for a matrix of {outputs} rows of {inputs}",
-                input.len(),
-                output
+                "{input} input values and {output} output values for a matrix of {outputs} rows of {inputs}"
             )));
         }
         if let Some(bias) = epilogue.bias.filter(|bias| bias.len() != outputs) {

@@ -25,12 +25,7 @@ pub(super) fn multiply(pool: &ThreadPool, rows: usize, input: &[f32], layers: &[
         return;
     };
     let inputs = matrix.inputs;
-    let per_word = match &matrix.storage {
-        Storage::F32(_) | Storage::F16(_) => 1,
-        Storage::BF16(_) if Isa::current().multiplies_bf16() => 2,
-        Storage::BF16(_) => 1,
-        Storage::Bytes(_) => 4,
-    };
+    let per_word = per_word(matrix);
     let most = left::most_rows(inputs, per_word);
     let part = rows.div_ceil(rows.div_ceil(most));
     for first in (0..rows).step_by(part) {
@@ -49,6 +44,56 @@ pub(super) fn multiply(pool: &ThreadPool, rows: usize, input: &[f32], layers: &[
             4 => product.run_bytes(),
             _ => product.run(per_word == 2),
         }
+    }
+}
+
+/// Multiplies `rows` rows of `input` by the matrix of `first`, and the result by that of `second`. What lies between is
+/// written as the second product reads it; the output of `first` is not used, and it has no residual. All lengths were
+/// checked, and both matrices multiply f32 values: see [`multiplies_values`].
+pub(super) fn multiply_twice(pool: &ThreadPool, rows: usize, input: &[f32], first: &Layer<'_>, second: &Layer<'_>) {
+    let (inputs, inner) = (first.matrix.inputs, second.matrix.inputs);
+    let most = left::most_rows(inputs.max(inner), 1);
+    let part = rows.div_ceil(rows.div_ceil(most).max(1)).max(1);
+    for start in (0..rows).step_by(part) {
+        let count = part.min(rows - start);
+        let product = |layer, inputs, input| {
+            let mut product = Product {
+                layers: std::slice::from_ref(layer),
+                pool,
+                first: start,
+                rows: count,
+                inputs,
+                input,
+                serial: true,
+            };
+            product.serial = product.plan(layer).serial;
+            product
+        };
+        let before = product(first, inputs, &input[start * inputs..][..count * inputs]);
+        let after = product(second, inner, &[]);
+        let words = left::words(count, inputs, 1);
+        with_shared_scratch(words + left::words(count, inner, 1), |memory| {
+            // SAFETY: the memory has room for both left operands.
+            let between = unsafe { memory.add(words) };
+            before.copy(memory);
+            before.multiply(memory, false, Some(between));
+            after.multiply(between, false, None);
+        });
+    }
+}
+
+/// Whether products with a matrix take the other operand as f32 values.
+pub(super) fn multiplies_values(matrix: &PackedMatrix) -> bool {
+    per_word(matrix) == 1
+}
+
+/// Values of the left operand in a word.
+fn per_word(matrix: &PackedMatrix) -> usize {
+    match &matrix.storage {
+        Storage::F32(_) | Storage::F16(_) => 1,
+        Storage::BF16(_) if Isa::current().multiplies_bf16() => 2,
+        Storage::BF16(_) => 1,
+        Storage::Bytes(_) => 4,
     }
 }
 
@@ -77,40 +122,51 @@ impl<'a> Product<'a> {
         Plan::new(self.pool.threads(), self.rows, layer.matrix.outputs, self.inputs)
     }
 
+    /// Brings the input into order in `memory`.
+    fn copy(&self, memory: *mut f32) {
+        let isa = Isa::current();
+        // SAFETY: the memory has as many words; each task writes rows of its own.
+        self.round(memory, &|rows| unsafe { dispatch(isa, Values(rows)) });
+    }
+
     /// With `pairs`, the input is rounded to pairs of bf16.
     fn run(&self, pairs: bool) {
         let isa = Isa::current();
         let per_word = if pairs { 2 } else { 1 };
         with_shared_scratch(left::words(self.rows, self.inputs, per_word), |words| {
-            self.round(words, &|rows| {
-                // SAFETY: the memory has as many words; each task writes rows of its own.
-                unsafe {
-                    match pairs {
-                        true => dispatch(isa, Pairs(rows)),
-                        false => dispatch(isa, Values(rows)),
-                    }
-                }
-            });
-            let left = Target(words);
-            self.blocks(block::SCRATCH, &|task, after, scratch| {
-                let left = &left;
-                let block = Block {
-                    weights: floats(task.layer.matrix),
-                    outputs: task.layer.matrix.outputs,
-                    inputs: self.inputs,
-                    left: left.0.cast_const().cast(),
-                    pairs,
-                    all_rows: self.rows,
-                    output: self.output(task.layer),
-                    rows: task.rows,
-                    panels: task.panels,
-                    after: after.map(|after| (floats(after.layer.matrix), after.panels)),
-                    epilogue: self.epilogue(task.layer),
-                    scratch,
-                };
-                // SAFETY: all lengths were checked; each task writes rows and columns of its own.
-                unsafe { dispatch(isa, block) }
-            });
+            match pairs {
+                // SAFETY: as in `copy`.
+                true => self.round(words, &|rows| unsafe { dispatch(isa, Pairs(rows)) }),
+                false => self.copy(words),
+            }
+            self.multiply(words, pairs, None);
+        });
+    }
+
+    /// Multiplies rows that lie at `left`. With `inner`, the product goes there, in the order of another product's left
+    /// operand, instead of to the outputs.
+    fn multiply(&self, left: *mut f32, pairs: bool, inner: Option<*mut f32>) {
+        let isa = Isa::current();
+        let (left, inner) = (Target(left), inner.map(Target));
+        self.blocks(block::SCRATCH, &|task, after, scratch| {
+            let (left, inner) = (&left, &inner);
+            let block = Block {
+                weights: floats(task.layer.matrix),
+                outputs: task.layer.matrix.outputs,
+                inputs: self.inputs,
+                left: left.0.cast_const().cast(),
+                pairs,
+                all_rows: self.rows,
+                output: inner.as_ref().map_or_else(|| self.output(task.layer), |inner| inner.0),
+                is_left: inner.is_some(),
+                rows: task.rows,
+                panels: task.panels,
+                after: after.map(|after| (floats(after.layer.matrix), after.panels)),
+                epilogue: self.epilogue(task.layer),
+                scratch,
+            };
+            // SAFETY: all lengths were checked; each task writes rows and columns of its own.
+            unsafe { dispatch(isa, block) }
         });
     }
 

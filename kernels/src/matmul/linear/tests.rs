@@ -216,6 +216,50 @@ fn several_products_of_one_input_are_those_of_each() {
 }
 
 #[test]
+fn a_product_of_a_product_is_two_products_to_the_bit() {
+    let mut random = StdRng::seed_from_u64(25);
+    let pool = ThreadPool::new(3);
+    // Widths between that fill passes and panels, and that do not; more rows than are brought into order at once.
+    for (rows, inputs, inner, outputs) in [
+        (1, 9, 33, 5),
+        (30, 600, 1024, 40),
+        (270, 70, 1100, 33),
+        (9000, 3, 70, 2),
+    ] {
+        let input: Vec<f32> = values(&mut random, rows * inputs);
+        let up: Vec<f32> = values(&mut random, inner * inputs);
+        let down: Vec<f32> = values(&mut random, outputs * inner);
+        let residual: Vec<f32> = values(&mut random, rows * outputs);
+        for (first, second) in [
+            (Element::F32, Element::F32),
+            (Element::F32, Element::F16),
+            (Element::BF16, Element::F32),
+        ] {
+            let up = PackedMatrix::pack(&up, inner, inputs, first).unwrap();
+            let down = PackedMatrix::pack(&down, outputs, inner, second).unwrap();
+            let activation = Epilogue {
+                activation: Some(Activation::Gelu),
+                ..Default::default()
+            };
+            let then = Epilogue {
+                residual: Some(&residual),
+                ..Default::default()
+            };
+            for isa in Isa::available() {
+                isa.with(|| {
+                    let found = up.product_of_product(&pool, &input, activation, (&down, then)).unwrap();
+                    let between = up.product(&pool, &input, activation).unwrap();
+                    let expected = down.product(&pool, &between, then).unwrap();
+                    assert_eq!(found, expected, "{isa:?} {rows} {inputs} {inner} {outputs}");
+                });
+            }
+            let wrong = up.product_of_product(&pool, &input, activation, (&up, Epilogue::default()));
+            assert!(wrong.is_err());
+        }
+    }
+}
+
+#[test]
 fn unpacking_gives_the_matrix_back() {
     let mut random = StdRng::seed_from_u64(23);
     for (outputs, inputs) in [(1, 1), (33, 7), (64, 50), (100, 513)] {
