@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, DistributedType
 
 from .. import errors
 from .checkpoint import Crop, NativeCheckpoint
@@ -48,6 +48,11 @@ def run(
     accelerator = Accelerator(
         mixed_precision="bf16" if config.precision == "bf16" else "no", log_with=tracker, project_dir=str(out)
     )
+    if accelerator.distributed_type == DistributedType.DEEPSPEED:
+        raise errors.UnsupportedError(
+            "DeepSpeed steps, clips and skips by itself, which this loop has never been run with; use several "
+            "processes as they are (DDP), or FSDP"
+        )
     main = accelerator.is_main_process
     say: Report = report or (lambda text: print(text, file=sys.stderr, flush=True))
     report = say if main else lambda _: None
