@@ -171,6 +171,15 @@ def test_a_second_command_replaces_the_first(folder, tmp_path, capsys):
     assert one["crop"] == [0, 0, 448, 448] and one["quality"]["similarity"] is None
 
 
+def test_people_of_one_name_in_two_folders_are_two(folder, tmp_path):
+    (tmp_path / "more" / "person-4").mkdir(parents=True)
+    for photo in sorted((PHOTOS / "person-6").glob("*.jpg"))[2:4]:
+        shutil.copy(photo, tmp_path / "more" / "person-4")
+    paths = write_shards([str(folder), str(tmp_path / "more")], tmp_path / "out", ShardConfig(strangers="ignore"))
+    found = people(paths)
+    assert len(found) == 6 and len(found["person-4"].pictures) == 3 and len(found["person-4-2"].pictures) == 2
+
+
 @pytest.mark.parametrize("wrong", [
     {"size": 10}, {"margin": 5.0}, {"margin": float("nan")}, {"fewest": 0}, {"strangers": "kill"},
     {"validation": 0.6, "test": 0.5}, {"test": -1.0},

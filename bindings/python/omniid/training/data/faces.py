@@ -79,11 +79,11 @@ def with_faces(
     """The people with the faces of their photos; photos without a usable one, and copies of a photo, are left out and
     reported. Results are kept in the file `kept` and not computed again for a photo that has not changed."""
     known = _read(kept)
-    pictures = [(person.name, picture) for person in people for picture in person.pictures]
-    found: dict[str, list[Picture]] = {}
-    seen: dict[str, tuple[str, str]] = {}
+    pictures = [(place, picture) for place, person in enumerate(people) for picture in person.pictures]
+    found: dict[int, list[Picture]] = {}
+    seen: dict[str, tuple[int, str]] = {}
     with open(kept, "a", encoding="utf-8") as file:
-        for done, (name, picture, entry) in enumerate(_entries(pictures, known), 1):
+        for done, (place, picture, entry) in enumerate(_entries(pictures, known), 1):
             if entry is not known.get(picture.path):
                 file.write(json.dumps(entry) + "\n")
             if report is not None and (done % 200 == 0 or done == len(pictures)):
@@ -92,28 +92,28 @@ def with_faces(
                 dropped.add(picture.path, entry["why"])
             elif entry["digest"] in seen:
                 other, photo = seen[entry["digest"]]
-                why = "copy of another photo" if other == name else "the same photo under two people"
-                dropped.add(picture.path, f"{why}: {other}/{photo}")
+                why = "copy of another photo" if other == place else "the same photo under two people"
+                dropped.add(picture.path, f"{why}: {people[other].name}/{photo}")
             else:
-                seen[entry["digest"]] = name, os.path.basename(picture.path)
+                seen[entry["digest"]] = place, os.path.basename(picture.path)
                 face = Face.from_json(entry["face"])
                 left, top, right, bottom = face.bounds
                 quality = Quality(entry["score"], min(right - left, bottom - top))
-                found.setdefault(name, []).append(replace(picture, face=face, quality=quality))
-    return [Person(name, tuple(pictures)) for name, pictures in found.items()]
+                found.setdefault(place, []).append(replace(picture, face=face, quality=quality))
+    return [Person(people[place].name, tuple(pictures)) for place, pictures in found.items()]
 
 
 def _entries(
-    pictures: Sequence[tuple[str, Picture]], known: dict[str, Any]
-) -> Iterator[tuple[str, Picture, dict[str, Any]]]:
-    """What is known of each photo, or found out now."""
+    pictures: Sequence[tuple[int, Picture]], known: dict[str, Any]
+) -> Iterator[tuple[int, Picture, dict[str, Any]]]:
+    """What is known of each photo, or found out now, with its person's place."""
     stamps = [_stamp(picture) for _, picture in pictures]
     new = any(known.get(p.path, {}).get("stamp") != stamp for (_, p), stamp in zip(pictures, stamps))
     # All threads share it; it is not opened for nothing.
     engine = Engine.open() if new else None
 
-    def find(place: int) -> tuple[str, Picture, dict[str, Any]]:
-        (name, picture), stamp = pictures[place], stamps[place]
+    def find(number: int) -> tuple[int, Picture, dict[str, Any]]:
+        (place, picture), stamp = pictures[number], stamps[number]
         entry = known.get(picture.path)
         if entry is None or entry.get("stamp") != stamp:
             assert engine is not None
@@ -122,7 +122,7 @@ def _entries(
             digest = hashlib.sha256(picture.read()).hexdigest() if face else ""
             entry = {"path": picture.path, "stamp": stamp, "face": about, "score": face.score if face else None,
                      "why": why, "digest": digest}  # fmt: skip
-        return name, picture, entry
+        return place, picture, entry
 
     try:
         yield from ahead(find, range(len(pictures)))
