@@ -161,7 +161,8 @@ def encode(options, peak):
             if not onnx.exists():
                 export_onnx(weights, count, onnx)
             enter("ONNX Runtime f32", python("ort-encode", "--weights", onnx, *threads))
-        race(contenders, options.rounds)
+        # As with the faces: idle threads of the peers go on spinning for a while, on the cores that the next round needs.
+        race(contenders, options.rounds, pause=0.25)
         reference = next((c for c in contenders if c.name == "PyTorch float32"), contenders[0]).median
         gflop = (FLOP_PER_PHOTO * count + encoder_flop(count)) / 1e9
         for contender in contenders:

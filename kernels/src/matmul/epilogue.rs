@@ -15,6 +15,14 @@ pub struct Epilogue<'a> {
 }
 
 impl Epilogue<'_> {
+    /// That of `count` rows of `outputs` values from row `first` on.
+    pub(super) fn of_rows(&self, first: usize, count: usize, outputs: usize) -> Self {
+        Self {
+            residual: self.residual.map(|all| &all[first * outputs..][..count * outputs]),
+            ..*self
+        }
+    }
+
     /// The output of `count` values of the product, of columns from `column` on; `offset` is their place in the output.
     ///
     /// # Safety

@@ -2,6 +2,7 @@
 
 use super::byte_block::Quantised;
 use super::epilogue::Epilogue;
+use super::plan::MOST_ROWS;
 use super::product::{multiplies_values, multiply, multiply_twice, Layer};
 use super::tile::COLUMNS;
 use crate::element::{Element, Scalar};
@@ -200,16 +201,26 @@ impl PackedMatrix {
                 self.outputs, second.inputs
             )));
         }
-        if epilogue.residual.is_some() || !(multiplies_values(self) && multiplies_values(second)) {
-            return second.product(pool, &self.product(pool, input, epilogue)?, then);
-        }
         let between = (input.len() / self.inputs).saturating_mul(self.outputs);
         let len = (input.len() / self.inputs).saturating_mul(second.outputs);
         let rows = self.check(input.len(), between, &epilogue)?;
         second.check(between, len, &then)?;
         let mut output = Vec::with_capacity(len);
-        let first = self.layer(std::ptr::null_mut(), epilogue);
-        multiply_twice(pool, rows, input, &first, &second.layer(output.as_mut_ptr(), then));
+        let target = second.layer(output.as_mut_ptr(), then);
+        if epilogue.residual.is_none() && multiplies_values(self) && multiplies_values(second) {
+            multiply_twice(pool, rows, input, &self.layer(std::ptr::null_mut(), epilogue), &target);
+        } else {
+            // Some rows at a time: what lies between is the largest of all, and stays in the caches.
+            let part = MOST_ROWS * pool.threads().div_ceil(4);
+            for (index, input) in input.chunks(part * self.inputs).enumerate() {
+                let (first, count) = (index * part, input.len() / self.inputs);
+                let between = self.product(pool, input, epilogue.of_rows(first, count, self.outputs))?;
+                let then = then.of_rows(first, count, second.outputs);
+                // SAFETY: the output has room for all rows.
+                let place = unsafe { target.output.0.add(first * second.outputs) };
+                multiply(pool, count, &between, &[second.layer(place, then)]);
+            }
+        }
         // SAFETY: the second product has written every value.
         unsafe { output.set_len(len) };
         Ok(output)

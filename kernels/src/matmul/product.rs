@@ -212,12 +212,7 @@ impl<'a> Product<'a> {
     }
 
     fn epilogue<'b>(&self, layer: &Layer<'b>) -> Epilogue<'b> {
-        let outputs = layer.matrix.outputs;
-        let rows = |residual: &'b [f32]| &residual[self.first * outputs..][..self.rows * outputs];
-        Epilogue {
-            residual: layer.epilogue.residual.map(rows),
-            ..layer.epilogue
-        }
+        layer.epilogue.of_rows(self.first, self.rows, layer.matrix.outputs)
     }
 
     /// Calls `compute` with each task, the one that its thread probably takes next, and working memory of `scratch`

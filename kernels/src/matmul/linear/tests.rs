@@ -231,6 +231,7 @@ fn a_product_of_a_product_is_two_products_to_the_bit() {
         let down: Vec<f32> = values(&mut random, outputs * inner);
         let residual: Vec<f32> = values(&mut random, rows * outputs);
         for (first, second) in [
+            (Element::BF16, Element::BF16),
             (Element::F32, Element::F32),
             (Element::F32, Element::F16),
             (Element::BF16, Element::F32),
