@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Encoding at scale: throughput of encode_many and Ray beside plain processes, memory over 20,000 photos, and workers
-# that are killed in the middle of 2,000. README.md says how to read the tables; about an hour on two cores.
+# that are killed in the middle of 2,000. README.md says how to read the tables; about a quarter of an hour on two
+# idle cores.
 #
 #   benches/many/run.sh                        all three
 #   benches/many/run.sh throughput --rounds 3  one, with options of measure.py
