@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Optional
 
@@ -94,6 +94,10 @@ def plan(config: RunConfig, processes: int = 1) -> Plan:
             f"{processes} processes"
         )
     people = config.sampler.people // parts
+    backbone = config.model.backbone
+    if backbone is not None and not Path(backbone).is_dir():
+        # As it is described in [model], whose defaults are CLIP ViT-H/14.
+        config = replace(config, model=replace(config.model, backbone=None))
     with torch.device("meta"):
         from .models import identity_of, trainable
 
@@ -245,10 +249,21 @@ KNOWN: dict[str, dict[str, Any]] = {
 """Published hosts by their shapes, for plans on machines that do not have them."""
 
 
+_NAMES = {
+    "stable-diffusion-v1-5/stable-diffusion-v1-5": "sd15",
+    "stabilityai/stable-diffusion-xl-base-1.0": "sdxl",
+    "stabilityai/stable-diffusion-3-medium-diffusers": "sd3_medium",
+    "stabilityai/stable-diffusion-3.5-large": "sd35_large",
+    "black-forest-labs/FLUX.1-dev": "flux",
+    "black-forest-labs/FLUX.1-schnell": "flux",
+}
+
+
 def host_shape(name: str) -> Any:
     """The UNet or transformer of a host, without weights: of a known shape, or of a folder's configuration."""
     import diffusers
 
+    name = name if Path(name).is_dir() else _NAMES.get(name, name)
     if name == "flux":
         return diffusers.FluxTransformer2DModel(**KNOWN[name])
     if name.startswith("sd3") and name in KNOWN:

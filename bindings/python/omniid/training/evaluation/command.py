@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Optional
@@ -49,6 +50,9 @@ def run_evaluation(
             "the configuration has no [host]; what stage 1 learns is judged during the run"
         )
     out.mkdir(parents=True, exist_ok=True)
+    faces = checkpoint.parent / "faces.jsonl"  # of the run
+    if faces.is_file() and not (out / faces.name).exists():
+        shutil.copyfile(faces, out / faces.name)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     people = judged_people(config, out, split, report)[: most or None]
     host = open_host(config.host, device)
