@@ -2,7 +2,7 @@
 
 use super::byte_block::Quantised;
 use super::left::scale;
-use super::linear::{check_matrix, PackedMatrix, Storage};
+use super::packed::{check_matrix, PackedMatrix, Storage};
 use super::tile::COLUMNS;
 use crate::element::Scalar;
 use crate::error::{Error, Result};

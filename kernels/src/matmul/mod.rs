@@ -11,6 +11,7 @@ mod gradient;
 mod left;
 mod linear;
 mod matrix_tile;
+mod packed;
 #[cfg(feature = "gradients")]
 mod packing;
 mod plan;
@@ -22,7 +23,7 @@ mod windows;
 pub use epilogue::Epilogue;
 #[cfg(feature = "gradients")]
 pub(crate) use gradient::{transposed_product, Right, TransposedProduct};
-pub use linear::PackedMatrix;
+pub use packed::PackedMatrix;
 #[cfg(feature = "gradients")]
 pub(crate) use packing::{copy, Panels};
 #[cfg(feature = "gradients")]

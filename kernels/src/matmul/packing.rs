@@ -1,6 +1,6 @@
 //! Packing of f32 matrices that change between products: vectorised and shared by the threads.
 
-use super::linear::{PackedMatrix, Storage};
+use super::packed::{PackedMatrix, Storage};
 use super::tile::COLUMNS;
 use crate::element::Element;
 use crate::error::{Error, Result};

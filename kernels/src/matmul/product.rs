@@ -4,7 +4,7 @@ use super::block::{self, Block, Weights};
 use super::byte_block::{self, ByteBlock, Quantised};
 use super::epilogue::Epilogue;
 use super::left::{self, Bytes, Pairs, Values};
-use super::linear::{PackedMatrix, Storage};
+use super::packed::{PackedMatrix, Storage};
 use super::plan::Plan;
 use crate::simd::{dispatch, dispatch_bytes, ByteIsa, Isa};
 use crate::threads::{with_scratch, with_shared_scratch, Target, ThreadPool};

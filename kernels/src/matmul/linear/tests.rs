@@ -1,8 +1,10 @@
 //! Tests of the linear kernels against double precision.
 
 use super::*;
+use crate::element::{Element, Scalar};
 use crate::elementwise::Activation;
 use crate::simd::Isa;
+use half::{bf16, f16};
 use rand::{rngs::StdRng, Rng, SeedableRng};
 
 fn values<T: Scalar>(random: &mut StdRng, len: usize) -> Vec<T> {
