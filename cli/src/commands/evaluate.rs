@@ -264,7 +264,7 @@ fn rendered(args: &Args, options: &SuiteOptions, first_seed: u64, size: u32) -> 
         // The first one is compared with.
         targets_per_person: 1 + options.generation.targets,
         size,
-        families: Vec::new(),
+        ..RenderConfig::default()
     };
     people(&args.assets.open()?, &config, "rendering people", args.quiet)
 }

@@ -10,7 +10,7 @@ use clap::ValueEnum;
 use image::RgbImage;
 use omniid_training::data::Dataset;
 use omniid_training::pictures::contact_sheet;
-use omniid_training::render::{render_folder, render_people, Assets, Family, RenderConfig, LARGEST, TRUTH_FILE};
+use omniid_training::render::{render_folder, render_people, Assets, Family, RenderConfig, Style, LARGEST, TRUTH_FILE};
 use serde::Serialize;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -27,7 +27,8 @@ Written into FOLDER:
 Examples:
   omniid render people --assets assets --people 20 --size 256
   omniid render people --assets assets --seed 500 --inputs 3 --targets 8 --family ict --sheet people.png
-  omniid render --assets assets --people 4000 --size 64 --dataset train.safetensors";
+  omniid render --assets assets --people 4000 --size 64 --dataset train.safetensors
+  omniid render --assets assets --style lifelike --people 12 --size 192 --sheet people.png";
 
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
@@ -63,6 +64,16 @@ pub struct Args {
     /// Heads to use; may be given several times [default: all that the assets have, by turns].
     #[arg(long = "family", value_name = "FAMILY")]
     families: Vec<FamilyArg>,
+    /// How people and photos look. Each style has its own people.
+    #[arg(long, value_name = "STYLE", default_value = "classic")]
+    style: StyleArg,
+    /// Times of life that a person's pictures are from, by turns; with --style lifelike. Each has its own hair, beard,
+    /// weight and make-up.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=16))]
+    moments: u16,
+    /// Years by which these times may lie apart from the first, either way.
+    #[arg(long, value_name = "YEARS", default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=40))]
+    years: u16,
     /// Replace what an earlier run left.
     #[arg(long)]
     force: bool,
@@ -125,6 +136,24 @@ impl From<FamilyArg> for Family {
     }
 }
 
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum StyleArg {
+    /// What the built-in model was trained on.
+    Classic,
+    /// Nearer to photos: traits that belong together, grown hair and beards, relief of the skin, light and backgrounds
+    /// of photographs.
+    Lifelike,
+}
+
+impl From<StyleArg> for Style {
+    fn from(arg: StyleArg) -> Self {
+        match arg {
+            StyleArg::Classic => Self::Classic,
+            StyleArg::Lifelike => Self::Lifelike,
+        }
+    }
+}
+
 #[derive(Serialize)]
 struct Report {
     people: usize,
@@ -147,6 +176,12 @@ pub fn run(args: Args) -> Outcome {
     }
     if args.inputs + args.targets == 0 {
         return Err(Failure::usage("--inputs 0 and --targets 0: no pictures"));
+    }
+    if args.style == StyleArg::Classic && (args.moments > 1 || args.years > 0) {
+        return Err(Failure::usage("--moments and --years need --style lifelike"));
+    }
+    if args.moments == 1 && args.years > 0 {
+        return Err(Failure::usage("--years has no effect with --moments 1"));
     }
     let dataset_target = match &args.dataset {
         Some(path) => {
@@ -171,6 +206,9 @@ pub fn run(args: Args) -> Outcome {
         targets_per_person: args.targets as usize,
         size: args.size,
         families: args.families.iter().copied().map(Family::from).collect(),
+        style: args.style.into(),
+        moments: usize::from(args.moments),
+        years: f32::from(args.years),
     };
     if let Some(folder) = &args.out {
         let _claim = output::make_folder(folder)?;

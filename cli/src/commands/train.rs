@@ -257,7 +257,7 @@ fn fitting(config: &RunConfig, asked: Option<u32>) -> RenderConfig {
         inputs_per_person: inputs,
         targets_per_person: targets,
         size: size as u32,
-        families: Vec::new(),
+        ..RenderConfig::default()
     }
 }
 

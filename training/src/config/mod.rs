@@ -113,11 +113,13 @@ impl Default for DataConfig {
 }
 
 /// The presets that come with the program: name and text.
-pub const PRESETS: [(&str, &str); 6] = [
+pub const PRESETS: [(&str, &str); 8] = [
     ("tiny", include_str!("../../presets/tiny.toml")),
     ("tiny-flow", include_str!("../../presets/tiny-flow.toml")),
     ("mini", include_str!("../../presets/mini.toml")),
     ("mini-flow", include_str!("../../presets/mini-flow.toml")),
+    ("lifelike", include_str!("../../presets/lifelike.toml")),
+    ("lifelike-flow", include_str!("../../presets/lifelike-flow.toml")),
     ("paper", include_str!("../../presets/paper.toml")),
     ("paper-flow", include_str!("../../presets/paper-flow.toml")),
 ];

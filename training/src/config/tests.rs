@@ -101,7 +101,7 @@ fn errors_name_the_value() {
     assert!(
         error
             .message()
-            .contains("tiny, tiny-flow, mini, mini-flow, paper, paper-flow"),
+            .contains("tiny, tiny-flow, mini, mini-flow, lifelike, lifelike-flow, paper, paper-flow"),
         "{error}"
     );
 }

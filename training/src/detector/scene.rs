@@ -167,6 +167,7 @@ impl<'a> Scenes<'a> {
             } else {
                 0.0
             },
+            sharpen: 0.0,
             jpeg: (rng.random::<f32>() < config.jpeg).then(|| rng.random_range(25..95)),
             seed: rng.random(),
         }

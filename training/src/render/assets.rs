@@ -1,12 +1,13 @@
 //! The public files of all families.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use omniid::{Error, Result};
 
 use super::family::Family;
 use super::ict::{self, HairStyles, Ict};
+use super::lifelike::Moment;
 use super::makehuman::{self, MakeHuman};
 use super::person::Person;
 
@@ -16,6 +17,9 @@ pub struct Assets {
     ict: Result<Arc<Ict>, String>,
     /// For ICT heads, from the other family.
     hair: Option<HairStyles>,
+    /// Measured when the first lifelike person is drawn.
+    lifelike_makehuman: OnceLock<makehuman::Lifelike>,
+    lifelike_ict: OnceLock<Result<ict::Lifelike, String>>,
 }
 
 impl Assets {
@@ -41,7 +45,13 @@ impl Assets {
             (Ok(makehuman), Ok(_)) => Some(HairStyles::new(makehuman)),
             _ => None,
         };
-        let assets = Self { makehuman, ict, hair };
+        let assets = Self {
+            makehuman,
+            ict,
+            hair,
+            lifelike_makehuman: OnceLock::new(),
+            lifelike_ict: OnceLock::new(),
+        };
         if assets.families().is_empty() {
             return Err(Error::invalid(format!(
                 "no family of heads in {}: {}",
@@ -83,21 +93,54 @@ impl Assets {
     pub fn person(&self, seed: u64, family: Family) -> Result<Person> {
         match family {
             Family::MakeHuman => {
-                let assets = self
-                    .makehuman
-                    .as_ref()
-                    .map_err(|reason| Error::invalid(format!("no MakeHuman heads: {reason}")))?;
-                let (head, appearance) = makehuman::prepare(assets, seed)?;
+                let (head, appearance) = makehuman::prepare(self.makehuman()?, seed)?;
                 Person::new(family, seed, Box::new(head), appearance)
             }
             Family::Ict => {
-                let assets = self
-                    .ict
-                    .as_ref()
-                    .map_err(|reason| Error::invalid(format!("no ICT heads: {reason}")))?;
-                let (head, appearance) = ict::prepare(assets, self.hair.as_ref(), seed)?;
+                let (head, appearance) = ict::prepare(self.ict()?, self.hair.as_ref(), seed)?;
                 Person::new(family, seed, Box::new(head), appearance)
             }
         }
+    }
+
+    /// The person of a seed in the style [`Lifelike`](super::Style::Lifelike) at a time of life: 0 is the first, others
+    /// lie up to `years` apart from it and have another haircut, beard and so on. What stays for life is the same in
+    /// all of them. Some 60 ms and 4 MB.
+    ///
+    /// # Errors
+    /// As [`Assets::person`].
+    pub fn lifelike_person(&self, seed: u64, family: Family, moment: u32, years: f32) -> Result<Person> {
+        let moment = Moment { number: moment, years };
+        match family {
+            Family::MakeHuman => {
+                let assets = self.makehuman()?;
+                let extra = self.lifelike_makehuman.get_or_init(|| makehuman::Lifelike::new(assets));
+                let (head, appearance) = makehuman::prepare_lifelike(assets, extra, seed, moment)?;
+                Person::new(family, seed, Box::new(head), appearance)
+            }
+            Family::Ict => {
+                let assets = self.ict()?;
+                let other = self.makehuman.as_ref().ok().map(|assets| &**assets);
+                let extra = self
+                    .lifelike_ict
+                    .get_or_init(|| ict::Lifelike::new(assets, other).map_err(|error| error.to_string()))
+                    .as_ref()
+                    .map_err(|reason| Error::format(reason.clone()))?;
+                let (head, appearance) = ict::prepare_lifelike(assets, extra, self.hair.as_ref(), seed, moment)?;
+                Person::new(family, seed, Box::new(head), appearance)
+            }
+        }
+    }
+
+    fn makehuman(&self) -> Result<&Arc<MakeHuman>> {
+        self.makehuman
+            .as_ref()
+            .map_err(|reason| Error::invalid(format!("no MakeHuman heads: {reason}")))
+    }
+
+    fn ict(&self) -> Result<&Arc<Ict>> {
+        self.ict
+            .as_ref()
+            .map_err(|reason| Error::invalid(format!("no ICT heads: {reason}")))
     }
 }

@@ -18,6 +18,8 @@ pub struct Augmentation {
     pub grey: f32,
     /// Standard deviation of noise, sRGB 0…1.
     pub noise: f32,
+    /// Unsharp masking, as cameras do it: share of the detail that is added once more.
+    pub sharpen: f32,
     /// JPEG quality 1…100; `None` leaves JPEG out.
     pub jpeg: Option<u8>,
     /// Of the noise.
@@ -32,6 +34,7 @@ impl Default for Augmentation {
             gamma: 1.0,
             grey: 0.0,
             noise: 0.0,
+            sharpen: 0.0,
             jpeg: None,
             seed: 0,
         }
@@ -60,12 +63,25 @@ impl Augmentation {
                     .clamp(0.0, 255.0) as u8;
             }
         }
+        if self.sharpen > 0.0 {
+            self.sharpen(image);
+        }
         if let Some(quality) = self.jpeg {
             let mut file = Vec::new();
             let encoded = JpegEncoder::new_with_quality(&mut file, quality.clamp(1, 100)).encode_image(image);
             if let (Ok(()), Ok(decoded)) = (encoded, image::load_from_memory(&file)) {
                 *image = decoded.into_rgb8();
             }
+        }
+    }
+
+    fn sharpen(&self, image: &mut RgbImage) {
+        let mut soft = image.clone();
+        // About a pixel of the picture, whatever its size.
+        blur(&mut soft, 0.8);
+        for (value, soft) in image.iter_mut().zip(soft.iter()) {
+            let detail = f32::from(*value) - f32::from(*soft);
+            *value = (f32::from(*value) + self.sharpen * detail).round().clamp(0.0, 255.0) as u8;
         }
     }
 

@@ -3,7 +3,7 @@
 use omniid::Result;
 use omniid_minihost::View;
 
-use super::draw::{check_size, supersampling, with_canvas};
+use super::draw::{check_size, with_canvas};
 use super::person::Person;
 use super::photo::PhotoSpec;
 
@@ -30,7 +30,7 @@ impl Person {
     pub fn cut_out(&self, photo: &PhotoSpec, size: u32) -> Result<CutOut> {
         check_size(size)?;
         with_canvas(|canvas| {
-            let samples = supersampling(size);
+            let samples = self.supersampling(size);
             canvas.start(size * samples);
             let truth = canvas.draw(self, photo, size, samples)?;
             Ok(CutOut {

@@ -10,6 +10,7 @@ use super::augment::Augmentation;
 use super::light::{DirectionalLight, Lighting};
 use super::look::{hair_colour, normal};
 use super::photo::{Background, Framing, PhotoSpec};
+use super::style::Style;
 use super::vector::{normalize, scale, Vec3};
 
 /// From what photos are drawn: pose, expression, light, background, faults.
@@ -37,6 +38,8 @@ pub struct PhotoDistribution {
     pub jitter: (f32, f32, f32),
     /// Whole heads anywhere in the picture instead of aligned crops.
     pub loose: bool,
+    /// Of the light, the background and the rest.
+    pub style: Style,
 }
 
 impl PhotoDistribution {
@@ -54,6 +57,7 @@ impl PhotoDistribution {
             studio: false,
             jitter: (0.03, 0.015, 0.04),
             loose: false,
+            style: Style::Classic,
         }
     }
 
@@ -71,6 +75,7 @@ impl PhotoDistribution {
             studio: true,
             jitter: (0.02, 0.01, 0.03),
             loose: false,
+            style: Style::Classic,
         }
     }
 
@@ -88,6 +93,7 @@ impl PhotoDistribution {
             studio: true,
             jitter: (0.0, 0.0, 0.0),
             loose: false,
+            style: Style::Classic,
         }
     }
 
@@ -102,8 +108,13 @@ impl PhotoDistribution {
         }
     }
 
-    /// Draws a photo.
-    pub fn sample(&self, rng: &mut ChaCha8Rng) -> PhotoSpec {
+    /// The same for people of a style.
+    pub fn styled(self, style: Style) -> Self {
+        Self { style, ..self }
+    }
+
+    /// Draws a photo of the classic style.
+    pub(crate) fn classic(&self, rng: &mut ChaCha8Rng) -> PhotoSpec {
         let mut view = View::default();
         let (deviation, limit) = self.yaw;
         view.yaw = if rng.random::<f32>() < self.turned {
@@ -213,7 +224,7 @@ fn light_direction(rng: &mut ChaCha8Rng, side: f32) -> Vec3 {
     normalize([side * normal(rng), 0.45 + 0.45 * normal(rng), 1.0])
 }
 
-fn studio_light(rng: &mut ChaCha8Rng) -> Lighting {
+pub(crate) fn studio_light(rng: &mut ChaCha8Rng) -> Lighting {
     let strength = rng.random_range(0.55..1.05);
     let ambient = rng.random_range(0.28..0.5);
     Lighting {
@@ -312,6 +323,7 @@ fn faults(rng: &mut ChaCha8Rng) -> Augmentation {
         } else {
             0.0
         },
+        sharpen: 0.0,
         jpeg: rng.random_bool(0.4).then(|| rng.random_range(35..95)),
         seed: rng.random(),
     }

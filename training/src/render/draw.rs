@@ -8,6 +8,7 @@ use omniid_minihost::View;
 
 use super::background;
 use super::camera::{five_points, Camera, Pose};
+use super::lifelike::strand_light;
 use super::light::LUMINANCE;
 use super::mesh::Surface;
 use super::occlusion::DepthMap;
@@ -15,6 +16,7 @@ use super::person::Person;
 use super::photo::PhotoSpec;
 use super::raster::{weights, Visibility, EMPTY};
 use super::shade::{shade, Finish, Sample};
+use super::style::Style;
 use super::texture::{linear_colour, to_linear, to_srgb, Level};
 use super::vector::{add, dot, fused, mul, normalize, scale, Vec3};
 
@@ -71,7 +73,7 @@ impl Person {
     pub fn render(&self, photo: &PhotoSpec, size: u32) -> Result<Rendered> {
         check_size(size)?;
         with_canvas(|canvas| {
-            let samples = supersampling(size);
+            let samples = self.supersampling(size);
             canvas.start(size * samples);
             let truth = canvas.draw(self, photo, size, samples)?;
             let behind = background::paint(&photo.background, &photo.view.background, size);
@@ -108,12 +110,19 @@ pub(crate) fn check_size(size: u32) -> Result<()> {
     }
 }
 
-/// Samples per pixel along each side: more in small pictures, where they cost little and edges matter more.
-pub(crate) fn supersampling(size: u32) -> u32 {
-    if size <= 80 {
-        3
-    } else {
-        2
+impl Person {
+    /// Samples per pixel along each side: more in small pictures, where they cost little and edges matter more, and
+    /// where hair is fine.
+    pub(crate) fn supersampling(&self, size: u32) -> u32 {
+        let small = match self.style() {
+            Style::Classic => 80,
+            Style::Lifelike => 160,
+        };
+        if size <= small {
+            3
+        } else {
+            2
+        }
     }
 }
 
@@ -216,8 +225,14 @@ impl Canvas {
             let y = (place as u32 / self.side) as f32 + 0.5;
             let w = weights(corners.map(|i| projected[i]), x, y);
             let mut normal = normalize(interpolate3(corners.map(|i| normals[i]), w));
-            if layer.two_sided && normal[2] < 0.0 && layer.surface != Surface::Hair {
+            let is_hair = matches!(layer.surface, Surface::Hair | Surface::Lock | Surface::Whisker);
+            if layer.two_sided && normal[2] < 0.0 && !is_hair {
                 normal = scale(normal, -1.0);
+            }
+            if let (true, Some(level)) = (layer.relief > 0.0, levels[index]) {
+                let uvs = layer.topology.uv_triangles[number].map(|i| layer.topology.uvs[i as usize]);
+                let slope = slope(level, uvs, corners.map(|i| projected[i]), w, [x, y]);
+                normal = tilted(normal, slope, layer.relief * density);
             }
             let mut surface = layer.surface;
             let cloth = interpolate1(corners.map(|i| person.cloth[i]), w);
@@ -255,6 +270,16 @@ impl Canvas {
                 // Measured with the mouth shut; they are drawn when it is open.
                 openness = 0.25 + 0.75 * openness.max(open_mouth);
             }
+            self.kind[place] = if surface == Surface::Cloth { 2 } else { 1 };
+            if matches!(surface, Surface::Lock | Surface::Whisker) {
+                let (first, tangents) = &person.tangents;
+                let tangent = interpolate3(corners.map(|i| tangents[i - first]), w);
+                let position = interpolate3(corners.map(|i| shape.positions[i]), w);
+                let tangent = normalize(pose.direction(position, tangent));
+                let gloss = person.appearance.hair_gloss;
+                self.colour[place] = strand_light(albedo, normal, tangent, openness, lit, gloss, &photo.lighting);
+                continue;
+            }
             self.colour[place] = shade(
                 &Sample {
                     surface,
@@ -266,7 +291,6 @@ impl Canvas {
                 &photo.lighting,
                 &finish,
             );
-            self.kind[place] = if surface == Surface::Cloth { 2 } else { 1 };
         }
         let mean: Vec<[f32; 2]> = person
             .appearance
@@ -365,6 +389,24 @@ fn thresholds(samples: u32) -> Vec<u8> {
         .iter()
         .map(|&o| ((o as f32 + 0.5) / order.len() as f32 * 200.0 + 8.0) as u8)
         .collect()
+}
+
+/// How a texture's height changes per sample to the right and down, in steps of alpha, at a sample of a triangle.
+#[inline(always)]
+fn slope(level: &Level, uvs: [[f32; 2]; 3], corners: [Vec3; 3], w: [f32; 3], [x, y]: [f32; 2]) -> [f32; 2] {
+    let here = level.height(interpolate2(uvs, w));
+    let right = level.height(interpolate2(uvs, weights(corners, x + 1.0, y)));
+    let down = level.height(interpolate2(uvs, weights(corners, x, y + 1.0)));
+    [right - here, down - here]
+}
+
+/// A normal on a surface whose height changes by this slope; `factor` brings it to height per length.
+#[inline(always)]
+fn tilted(normal: Vec3, slope: [f32; 2], factor: f32) -> Vec3 {
+    // Seen at a flat angle, a sample covers more of the surface.
+    let factor = factor * normal[2].max(0.0);
+    let [right, down] = slope.map(|s| (s * factor).clamp(-0.9, 0.9));
+    normalize([normal[0] - right, normal[1] + down, normal[2]])
 }
 
 #[inline(always)]

@@ -88,7 +88,7 @@ pub fn render_folder(
 }
 
 fn person(assets: &Assets, config: &RenderConfig, folder: &Path, family: Family, seed: u64) -> Result<Vec<TruthLine>> {
-    let person = assets.person(seed, family)?;
+    let people = config.moments(assets, seed, family)?;
     let name = format!("{}-{seed}", family.name());
     let own = folder.join(&name);
     std::fs::create_dir_all(&own).map_err(|error| Error::io(&own, error))?;
@@ -97,6 +97,7 @@ fn person(assets: &Assets, config: &RenderConfig, folder: &Path, family: Family,
         .photos()
         .enumerate()
         .map(|(number, (role, index, distribution))| {
+            let person = &people[index % people.len()];
             let photo = distribution.sample(&mut person.photo_rng(role, index));
             let rendered = person.render(&photo, config.size)?;
             let file = format!("{}.png", number + 1);
@@ -146,7 +147,7 @@ mod tests {
             inputs_per_person: 2,
             targets_per_person: 2,
             size: 24,
-            families: Vec::new(),
+            ..RenderConfig::default()
         };
         let folder = tempfile::tempdir().expect("temporary folder");
         let count = render_folder(&assets, &config, folder.path(), &|_, _| true)?;

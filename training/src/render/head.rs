@@ -3,8 +3,10 @@
 use omniid::Result;
 
 use super::camera::rotation;
+use super::lifelike::Locks;
 use super::look::Look;
 use super::mesh::{Layer, Shape};
+use super::style::Style;
 use super::vector::{Mat3, Vec3};
 
 /// The shape of one person, whatever the photo asks for.
@@ -23,6 +25,12 @@ pub(crate) struct Appearance {
     pub hair: Option<(usize, f32)>,
     /// The first vertices, which can be under clothes.
     pub skin_vertices: usize,
+    /// Hair that grows on the first vertices. Its layers are added by the person.
+    pub locks: Vec<Locks>,
+    /// Of the person.
+    pub style: Style,
+    /// Shine of grown hair, 0…1.
+    pub hair_gloss: f32,
 }
 
 /// The rotation of the eyes in the head: right and up of the picture are positive.

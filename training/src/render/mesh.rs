@@ -79,6 +79,10 @@ pub(crate) enum Surface {
     Cloth,
     /// Frames of glasses.
     Frame,
+    /// Grown hair of the head, in ribbons.
+    Lock,
+    /// Grown beards and brows, in ribbons.
+    Whisker,
 }
 
 /// One mesh with its material.
@@ -96,6 +100,8 @@ pub(crate) struct Layer {
     pub surface: Surface,
     /// Texels per centimetre.
     pub density: f32,
+    /// Height per step of the texture's alpha, centimetres; 0 for surfaces as smooth as their mesh.
+    pub relief: f32,
 }
 
 /// A head in its own coordinates: centimetres, origin at the pivot between the ears, y up, z out of the face.

@@ -4,8 +4,8 @@ use super::mesh::{Layer, Surface};
 use super::raster::Visibility;
 use super::vector::{cross, dot, normalize, Vec3};
 
-/// Directions that are looked from.
-const DIRECTIONS: usize = 28;
+/// Directions that [`openness`] looks from, where one does not have to save time.
+pub(crate) const DIRECTIONS: usize = 28;
 /// Side of the depth maps.
 const SIDE: u32 = 112;
 /// Half of the region that is looked at, centimetres.
@@ -41,7 +41,7 @@ impl DepthMap {
         for layer in layers {
             if matches!(
                 layer.surface,
-                Surface::Frame | Surface::Strand | Surface::Eye | Surface::Mouth
+                Surface::Frame | Surface::Strand | Surface::Whisker | Surface::Eye | Surface::Mouth
             ) {
                 continue;
             }
@@ -97,22 +97,25 @@ impl DepthMap {
     }
 }
 
-/// Open sky per vertex, 0…1, by looking at the scene from all sides.
-pub(crate) fn openness(layers: &[Layer], positions: &[Vec3], normals: &[Vec3]) -> Vec<f32> {
+/// Open sky per vertex, 0…1, by looking at the scene from `directions` sides.
+pub(crate) fn openness(layers: &[Layer], positions: &[Vec3], normals: &[Vec3], directions: usize) -> Vec<f32> {
     let mut seen = vec![0.0f32; positions.len()];
     let mut possible = vec![1e-3f32; positions.len()];
     let hair: Vec<bool> = {
         let mut hair = vec![false; positions.len()];
-        for layer in layers.iter().filter(|layer| layer.surface == Surface::Hair) {
+        for layer in layers
+            .iter()
+            .filter(|layer| matches!(layer.surface, Surface::Hair | Surface::Lock))
+        {
             for index in layer.topology.triangles.iter().flatten() {
                 hair[(index + layer.first_vertex) as usize] = true;
             }
         }
         hair
     };
-    for i in 0..DIRECTIONS {
+    for i in 0..directions {
         // Fibonacci sphere.
-        let z = 1.0 - (2.0 * i as f32 + 1.0) / DIRECTIONS as f32;
+        let z = 1.0 - (2.0 * i as f32 + 1.0) / directions as f32;
         let (radius, angle) = ((1.0 - z * z).sqrt(), i as f32 * 2.399_963_1);
         // The poles lie left and right, so that no direction looks straight along the face.
         let direction = [z, radius * angle.cos(), radius * angle.sin()];

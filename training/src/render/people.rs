@@ -13,6 +13,7 @@ use super::distribution::PhotoDistribution;
 use super::family::Family;
 use super::person::Person;
 use super::photo::PhotoSpec;
+use super::style::Style;
 use crate::data::{Dataset, PersonPictures, Picture, Role};
 
 /// How many people and pictures to render.
@@ -31,6 +32,14 @@ pub struct RenderConfig {
     pub size: u32,
     /// The families to use; none means those that the assets have.
     pub families: Vec<Family>,
+    /// How people and photos look.
+    pub style: Style,
+    /// Times of life that a person's pictures are from, by turns; 1: all from the same day. More need
+    /// [`Style::Lifelike`].
+    pub moments: usize,
+    /// Years by which these times may lie apart from the first, either way: hair, beard, weight, make-up and glasses
+    /// change with each, age with the years.
+    pub years: f32,
 }
 
 impl Default for RenderConfig {
@@ -42,6 +51,9 @@ impl Default for RenderConfig {
             targets_per_person: 8,
             size: 64,
             families: Vec::new(),
+            style: Style::Classic,
+            moments: 1,
+            years: 0.0,
         }
     }
 }
@@ -61,7 +73,8 @@ impl RenderConfig {
 
     /// Role, number within the role and distribution of every picture of a person, in order.
     pub(super) fn photos(&self) -> impl Iterator<Item = (Role, usize, PhotoDistribution)> {
-        let inputs = (0..self.inputs_per_person).map(|index| (Role::Input, index, PhotoDistribution::input()));
+        let style = self.style;
+        let inputs = (0..self.inputs_per_person).map(move |index| (Role::Input, index, PhotoDistribution::input()));
         let targets = (0..self.targets_per_person).map(|index| {
             let distribution = match index {
                 0 => PhotoDistribution::frontal(),
@@ -69,7 +82,25 @@ impl RenderConfig {
             };
             (Role::Target, index, distribution)
         });
-        inputs.chain(targets)
+        inputs
+            .chain(targets)
+            .map(move |(role, index, distribution)| (role, index, distribution.styled(style)))
+    }
+
+    /// The person at each time of life.
+    pub(super) fn moments(&self, assets: &Assets, seed: u64, family: Family) -> Result<Vec<Person>> {
+        let count = self.moments.max(1);
+        if self.style == Style::Classic {
+            if count > 1 || self.years != 0.0 {
+                return Err(Error::invalid(
+                    "several times of life need the style \"lifelike\"; people of the style \"classic\" have one",
+                ));
+            }
+            return Ok(vec![assets.person(seed, family)?]);
+        }
+        (0..count)
+            .map(|number| assets.lifelike_person(seed, family, number as u32, self.years))
+            .collect()
     }
 }
 
@@ -138,14 +169,98 @@ pub fn render_people(
 }
 
 fn pictures_of(assets: &Assets, config: &RenderConfig, seed: u64, family: Family) -> Result<PersonPictures> {
-    let person = assets.person(seed, family)?;
+    let people = config.moments(assets, seed, family)?;
     let pictures = config
         .photos()
-        .map(|(role, index, distribution)| person.picture(&distribution, role, index, config.size))
+        .map(|(role, index, distribution)| {
+            people[index % people.len()].picture(&distribution, role, index, config.size)
+        })
         .collect::<Result<_>>()?;
     Ok(PersonPictures {
         family: family.name().to_owned(),
         name: seed.to_string(),
         pictures,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use omniid::ErrorKind;
+
+    fn lifelike() -> RenderConfig {
+        RenderConfig {
+            people: 4,
+            first_seed: 90,
+            inputs_per_person: 3,
+            targets_per_person: 1,
+            size: 64,
+            style: Style::Lifelike,
+            ..RenderConfig::default()
+        }
+    }
+
+    #[test]
+    fn lifelike_people_repeat_and_have_soft_edges() -> Result<()> {
+        let Some(root) = omniid_test_support::assets("ict_facekit") else {
+            return Ok(());
+        };
+        let assets = Assets::open(&root)?;
+        let first = render_people(&assets, &lifelike(), &|_, _| true)?;
+        assert_eq!(first, render_people(&assets, &lifelike(), &|_, _| true)?);
+        for person in &first.people {
+            let frontal = &person.pictures[3];
+            // Between head and background lie pixels of both; the head fills a good part.
+            let partly = frontal.mask.iter().filter(|m| (20..236).contains(*m)).count();
+            let head = frontal.mask.iter().filter(|m| **m > 235).count();
+            assert!(
+                partly > 60 && head > 1000,
+                "{} {}: {partly} {head}",
+                person.family,
+                person.name
+            );
+            // Nothing is burnt out or black.
+            let mean = frontal.pixels.iter().map(|p| u64::from(*p)).sum::<u64>() / frontal.pixels.len() as u64;
+            assert!((25..230).contains(&mean), "{mean}");
+        }
+        let classic = RenderConfig {
+            style: Style::Classic,
+            ..lifelike()
+        };
+        assert_ne!(first, render_people(&assets, &classic, &|_, _| true)?);
+        Ok(())
+    }
+
+    #[test]
+    fn moments_of_a_life_share_the_head() -> Result<()> {
+        let Some(root) = omniid_test_support::assets("ict_facekit") else {
+            return Ok(());
+        };
+        let assets = Assets::open(&root)?;
+        for family in assets.families() {
+            let mut changed = 0;
+            for seed in 0..6 {
+                let at = |moment| assets.lifelike_person(seed, family, moment, 5.0);
+                let (now, later) = (at(0)?, at(1)?);
+                let (a, b) = (now.landmarks(&[0.0; 12])?, later.landmarks(&[0.0; 12])?);
+                let far = a
+                    .iter()
+                    .zip(&b)
+                    .map(|(a, b)| (0..3).map(|k| (a[k] - b[k]).powi(2)).sum::<f32>().sqrt());
+                let mean = far.sum::<f32>() / 68.0;
+                assert!(mean < 0.35, "{family:?} {seed}: {mean}");
+                let frontal = |person: &Person| person.picture(&PhotoDistribution::frontal(), Role::Target, 0, 32);
+                changed += usize::from(frontal(&now)?.pixels != frontal(&later)?.pixels);
+            }
+            assert_eq!(changed, 6);
+        }
+        let impossible = RenderConfig {
+            style: Style::Classic,
+            moments: 2,
+            ..lifelike()
+        };
+        let error = render_people(&assets, &impossible, &|_, _| true).expect_err("classic people do not age");
+        assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+        Ok(())
+    }
 }

@@ -7,8 +7,10 @@ use omniid::Result;
 use super::family::Family;
 use super::glasses;
 use super::head::{Appearance, Head};
+use super::lifelike::Locks;
 use super::mesh::{Layer, Shape, Surface};
 use super::occlusion;
+use super::style::Style;
 use super::vector::{dot, mix, normalize, scale, sub, Vec3};
 
 /// One synthetic person: shape, skin, hair, brows, eyes. Made by `Assets::person`; [`Person::render`] takes photos of
@@ -24,24 +26,45 @@ pub struct Person {
     pub(crate) openness: Vec<f32>,
     /// How far inside the clothes each vertex is, centimetres; negative outside.
     pub(crate) cloth: Vec<f32>,
+    /// Direction of the hair per vertex of grown locks, which begin at this vertex.
+    pub(crate) tangents: (usize, Vec<Vec3>),
 }
 
 impl Person {
     pub(crate) fn new(family: Family, seed: u64, head: Box<dyn Head>, mut appearance: Appearance) -> Result<Self> {
         let bare = head.shape(&[0.0; 12], [0.0; 2])?;
+        let mut first_vertex = bare.positions.len();
+        let first_lock = first_vertex;
+        for locks in &appearance.locks {
+            appearance.layers.push(Layer {
+                topology: locks.topology.clone(),
+                first_vertex: first_vertex as u32,
+                texture: Some(locks.texture.clone()),
+                tint: [1.0; 3],
+                alpha: true,
+                two_sided: true,
+                surface: locks.surface,
+                density: 0.0,
+                relief: 0.0,
+            });
+            first_vertex += locks.len();
+        }
+        let tangents = appearance.locks.iter().flat_map(|locks| locks.tangents.iter().copied());
+        let tangents = (first_lock, tangents.collect());
         let frame = &appearance.look.glasses;
         let (topology, glasses) = glasses::glasses(&bare.landmarks, frame);
         appearance.layers.push(Layer {
             topology: Arc::new(topology),
-            first_vertex: bare.positions.len() as u32,
+            first_vertex: first_vertex as u32,
             texture: None,
             tint: frame.colour,
             alpha: false,
             two_sided: true,
             surface: Surface::Frame,
             density: 0.0,
+            relief: 0.0,
         });
-        let neutral = posed_shape(&*head, &appearance.layers, &glasses, &[0.0; 12], [0.0; 2])?;
+        let neutral = posed_shape(&*head, &appearance, &glasses, &[0.0; 12], [0.0; 2])?;
         for layer in &mut appearance.layers {
             let vertices = &neutral.positions[layer.first_vertex as usize..];
             if let Some(texture) = &layer.texture {
@@ -51,7 +74,12 @@ impl Person {
                     .texel_density(vertices, full.width as f32, full.height as f32);
             }
         }
-        let openness = occlusion::openness(&appearance.layers, &neutral.positions, &neutral.normals);
+        let directions = match appearance.style {
+            Style::Classic => occlusion::DIRECTIONS,
+            // Grown hair makes looking dear.
+            Style::Lifelike => occlusion::DIRECTIONS / 2,
+        };
+        let openness = occlusion::openness(&appearance.layers, &neutral.positions, &neutral.normals, directions);
         let neckline = appearance.look.neckline;
         let cloth = neutral
             .positions
@@ -77,12 +105,18 @@ impl Person {
             glasses,
             openness,
             cloth,
+            tangents,
         })
     }
 
     /// Which generator the person comes from.
     pub fn family(&self) -> Family {
         self.family
+    }
+
+    /// The style that the person was drawn in.
+    pub fn style(&self) -> Style {
+        self.appearance.style
     }
 
     /// The seed that the person was drawn from.
@@ -100,22 +134,28 @@ impl Person {
     }
 
     pub(crate) fn shape(&self, expression: &[f32; 12], gaze: [f32; 2]) -> Result<Shape> {
-        posed_shape(&*self.head, &self.appearance.layers, &self.glasses, expression, gaze)
+        posed_shape(&*self.head, &self.appearance, &self.glasses, expression, gaze)
     }
 }
 
 /// The shape with normals.
 fn posed_shape(
     head: &dyn Head,
-    layers: &[Layer],
+    appearance: &Appearance,
     glasses: &[Vec3],
     expression: &[f32; 12],
     gaze: [f32; 2],
 ) -> Result<Shape> {
+    let layers = &appearance.layers;
     let mut shape = head.shape(expression, gaze)?;
+    let first_lock = shape.positions.len();
+    place_locks(&appearance.locks, &mut shape.positions);
     shape.positions.extend_from_slice(glasses);
     let mut normals = vec![[0.0; 3]; shape.positions.len()];
-    for layer in layers {
+    let meshes = layers
+        .iter()
+        .filter(|layer| !matches!(layer.surface, Surface::Lock | Surface::Whisker));
+    for layer in meshes {
         let first = layer.first_vertex as usize;
         layer
             .topology
@@ -145,6 +185,19 @@ fn posed_shape(
             *normal = normalize(mix(round, flat, 0.45));
         }
     }
+    let own = appearance.locks.iter().flat_map(|locks| &locks.normals);
+    for (normal, own) in normals[first_lock..].iter_mut().zip(own) {
+        *normal = *own;
+    }
     shape.normals = normals;
     Ok(shape)
+}
+
+/// Appends the vertices of grown hair, rooted in the first vertices.
+fn place_locks(locks: &[Locks], positions: &mut Vec<Vec3>) {
+    for locks in locks {
+        let mut placed = Vec::new();
+        locks.place(positions, &mut placed);
+        positions.append(&mut placed);
+    }
 }

@@ -44,6 +44,11 @@ pub enum Background {
         /// Of the noise.
         seed: u64,
     },
+    /// Things of all sizes in front of each other, as in photographs.
+    Scene {
+        /// Which things.
+        seed: u64,
+    },
 }
 
 /// One photo of one person: everything but who it is. Sampled by a `PhotoDistribution`.

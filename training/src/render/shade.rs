@@ -29,7 +29,8 @@ pub(crate) fn shade(sample: &Sample, lighting: &Lighting, finish: &Finish) -> Ve
     let (wrap, gloss, sharpness): (Vec3, f32, f32) = match sample.surface {
         Surface::Skin => ([0.30, 0.17, 0.12], finish.gloss, 18.0),
         Surface::Hair => ([0.3; 3], 0.05, 14.0),
-        Surface::Strand => ([0.4; 3], 0.0, 1.0),
+        // Grown hair is shaded elsewhere.
+        Surface::Strand | Surface::Lock | Surface::Whisker => ([0.4; 3], 0.0, 1.0),
         Surface::Eye => ([0.3; 3], 0.45, 90.0),
         Surface::Mouth => ([0.4; 3], 0.05, 30.0),
         Surface::Cavity => ([0.4; 3], 0.0, 1.0),

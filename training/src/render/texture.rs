@@ -125,6 +125,17 @@ impl Level {
         })
     }
 
+    /// Alpha between texels, bilinear, 0…255.
+    #[inline]
+    pub fn height(&self, uv: [f32; 2]) -> f32 {
+        let x = uv[0].clamp(-0.5, 1.5) * self.width as f32 - 0.5;
+        let y = uv[1].clamp(-0.5, 1.5) * self.height as f32 - 0.5;
+        let (left, top) = (x.floor(), y.floor());
+        let (fx, fy) = (x - left, y - top);
+        let at = |dx: i32, dy: i32| f32::from(self.texel(left as i32 + dx, top as i32 + dy)[3]);
+        (at(0, 0) * (1.0 - fx) + at(1, 0) * fx) * (1.0 - fy) + (at(0, 1) * (1.0 - fx) + at(1, 1) * fx) * fy
+    }
+
     /// Alpha at the nearest texel.
     #[inline(always)]
     pub fn alpha(&self, uv: [f32; 2]) -> u8 {

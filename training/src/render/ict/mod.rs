@@ -2,10 +2,13 @@
 
 mod assets;
 mod expression;
+mod eye;
 mod features;
-mod hair;
+mod lifelike;
 mod paint;
 mod person;
+mod transfer;
 
 pub(crate) use assets::Ict;
+pub(crate) use lifelike::{prepare as prepare_lifelike, Lifelike};
 pub(crate) use person::{prepare, HairStyles};

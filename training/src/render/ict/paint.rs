@@ -5,9 +5,9 @@ use rand_chacha::ChaCha8Rng;
 
 use super::assets::Ict;
 use super::features::{FaceTexel, BACK_SIDE, EYE_SIDE, FACE_SIDE};
-use crate::render::background::Noise;
 use crate::render::look::{hash, normal, Look};
 use crate::render::marks::Marks;
+use crate::render::noise::Noise;
 use crate::render::texture::{to_srgb, Level, Texture};
 use crate::render::vector::{length, mix, smoothstep, Vec3};
 

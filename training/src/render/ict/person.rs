@@ -8,12 +8,13 @@ use rand_chacha::ChaCha8Rng;
 
 use super::assets::{pivot, Ict, EYEBALLS, TEETH_AND_GUMS};
 use super::expression;
-use super::hair::{transfer, RadiusMap};
 use super::paint::Paint;
 use crate::render::head::{gaze_rotation, Appearance, Head};
 use crate::render::look::{normal, Look};
 use crate::render::makehuman::MakeHuman;
 use crate::render::mesh::{Layer, Shape, Surface, Topology};
+use crate::render::radius_map::{transfer, RadiusMap};
+use crate::render::style::Style;
 use crate::render::texture::Texture;
 use crate::render::torso::torso;
 use crate::render::vector::{add, fused, rotate, scale, sub, Vec3};
@@ -24,9 +25,9 @@ const LIMIT: f32 = 3.0;
 
 /// Hair styles of the other family, on its average head.
 pub(crate) struct HairStyles {
-    makehuman: Arc<MakeHuman>,
-    surface: RadiusMap,
-    styles: Vec<Vec<Vec3>>,
+    pub(super) makehuman: Arc<MakeHuman>,
+    pub(super) surface: RadiusMap,
+    pub(super) styles: Vec<Vec<Vec3>>,
 }
 
 impl HairStyles {
@@ -42,12 +43,12 @@ impl HairStyles {
 
 /// What of a person the shape of a photo needs.
 pub(crate) struct IctHead {
-    assets: Arc<Ict>,
+    pub(super) assets: Arc<Ict>,
     /// Neutral shape, centimetres from the pivot.
-    neutral: Vec<Vec3>,
-    eye_centres: [Vec3; 2],
+    pub(super) neutral: Vec<Vec3>,
+    pub(super) eye_centres: [Vec3; 2],
     /// Shoulders and hair.
-    fixed: Vec<Vec3>,
+    pub(super) fixed: Vec<Vec3>,
 }
 
 impl Head for IctHead {
@@ -96,7 +97,7 @@ fn neutral(assets: &Ict, rng: &mut ChaCha8Rng) -> Vec<Vec3> {
 }
 
 /// The middle of an eyeball: its foremost and hindmost points lie a diameter apart.
-fn eye_centre(shape: &[Vec3], range: std::ops::Range<usize>) -> Vec3 {
+pub(super) fn eye_centre(shape: &[Vec3], range: std::ops::Range<usize>) -> Vec3 {
     let side = |axis: usize| {
         let (low, high) = shape[range.clone()]
             .iter()
@@ -140,6 +141,7 @@ pub(crate) fn prepare(assets: &Arc<Ict>, hair: Option<&HairStyles>, seed: u64) -
             two_sided: false,
             surface,
             density: 0.0,
+            relief: 0.0,
         });
     };
     layer(&assets.face, Some(paint.face(assets, &look)), [1.0; 3], Surface::Skin);
@@ -162,6 +164,7 @@ pub(crate) fn prepare(assets: &Arc<Ict>, hair: Option<&HairStyles>, seed: u64) -
         two_sided: true,
         surface: Surface::Cloth,
         density: 0.0,
+        relief: 0.0,
     });
     let mut hair_layer = None;
     if let (Some(styles), Some(style)) = (hair, style) {
@@ -178,6 +181,7 @@ pub(crate) fn prepare(assets: &Arc<Ict>, hair: Option<&HairStyles>, seed: u64) -
             two_sided: part.two_sided || part.alpha,
             surface: Surface::Hair,
             density: 0.0,
+            relief: 0.0,
         });
         hair_layer = Some((layers.len() - 1, part.brightness));
         fixed.extend(moved);
@@ -197,6 +201,9 @@ pub(crate) fn prepare(assets: &Arc<Ict>, hair: Option<&HairStyles>, seed: u64) -
             mean_points: assets.mean_points.clone(),
             hair: hair_layer,
             skin_vertices: 11248,
+            locks: Vec::new(),
+            style: Style::Classic,
+            hair_gloss: 0.0,
         },
     ))
 }

@@ -82,23 +82,7 @@ impl Identity {
 
     /// The neutral shape in decimetres, helpers included.
     pub fn shape(&self, assets: &MakeHuman) -> Result<Vec<Vec3>> {
-        let mut shape = assets.base.clone();
-        let genders = [1.0 - self.male, self.male];
-        let ages = [("young", 1.0 - self.age), ("old", self.age)];
-        for (gender, &gender_weight) in GENDERS.iter().zip(&genders) {
-            for (age, age_weight) in ages {
-                let weight = gender_weight * age_weight;
-                for (race, race_weight) in RACES.iter().zip(&self.races) {
-                    assets
-                        .macro_target(&format!("{race}-{gender}-{age}"))?
-                        .apply(weight * race_weight, &mut shape);
-                }
-                let build = if self.weight < 0.0 { "minweight" } else { "maxweight" };
-                assets
-                    .macro_target(&format!("universal-{gender}-{age}-averagemuscle-{build}"))?
-                    .apply(weight * self.weight.abs(), &mut shape);
-            }
-        }
+        let mut shape = macro_shape(assets, &self.races, self.male, self.age, self.weight)?;
         for (axis, &weight) in assets.identity.iter().zip(&self.axes) {
             axis.apply(weight, &mut shape);
         }
@@ -112,8 +96,31 @@ impl Identity {
     }
 }
 
+/// A head without any peculiarity, in decimetres, helpers included. `male` and `age` (25 to 90 years) 0…1, `weight`
+/// −1…1.
+pub(crate) fn macro_shape(assets: &MakeHuman, races: &[f32; 3], male: f32, age: f32, weight: f32) -> Result<Vec<Vec3>> {
+    let mut shape = assets.base.clone();
+    let genders = [1.0 - male, male];
+    let ages = [("young", 1.0 - age), ("old", age)];
+    let build = if weight < 0.0 { "minweight" } else { "maxweight" };
+    for (gender, &gender_weight) in GENDERS.iter().zip(&genders) {
+        for (age, age_weight) in ages {
+            let share = gender_weight * age_weight;
+            for (race, race_weight) in RACES.iter().zip(races) {
+                assets
+                    .macro_target(&format!("{race}-{gender}-{age}"))?
+                    .apply(share * race_weight, &mut shape);
+            }
+            assets
+                .macro_target(&format!("universal-{gender}-{age}-averagemuscle-{build}"))?
+                .apply(share * weight.abs(), &mut shape);
+        }
+    }
+    Ok(shape)
+}
+
 /// The weight of an identity axis: normal, narrower where the target is strong.
-fn draw_axis(rng: &mut ChaCha8Rng, name: &str) -> f32 {
+pub(super) fn draw_axis(rng: &mut ChaCha8Rng, name: &str) -> f32 {
     // Without these shifts neutral faces look cross.
     let shift = match name {
         "eyebrows-angle-up-down" => 0.3,
@@ -135,7 +142,7 @@ fn draw_axis(rng: &mut ChaCha8Rng, name: &str) -> f32 {
 }
 
 /// Two skins that suit race, sex and age, how to mix them, and a factor on their colour.
-fn draw_skin(
+pub(super) fn draw_skin(
     rng: &mut ChaCha8Rng,
     assets: &MakeHuman,
     races: &[f32; 3],

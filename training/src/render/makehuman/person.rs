@@ -12,26 +12,28 @@ use super::expression;
 use super::identity::Identity;
 use super::part::FittedPart;
 use super::skin;
-use crate::render::background::Noise;
 use crate::render::head::{gaze_rotation, Appearance, Head};
 use crate::render::marks::Marks;
 use crate::render::mesh::{Layer, Shape, Surface};
+use crate::render::noise::Noise;
 use crate::render::obj::gather;
+use crate::render::style::Style;
 use crate::render::texture::{to_srgb, Texture};
 use crate::render::vector::{add, mean, rotate, sub, Vec3};
 
 /// What of a person the shape of a photo needs.
 pub(crate) struct MakeHumanHead {
-    assets: Arc<MakeHuman>,
-    races: [f32; 3],
+    pub(super) assets: Arc<MakeHuman>,
+    pub(super) races: [f32; 3],
     /// Neutral shape, decimetres.
-    neutral: Vec<Vec3>,
-    pivot: Vec3,
-    brows: usize,
-    lashes: usize,
-    teeth: Option<usize>,
+    pub(super) neutral: Vec<Vec3>,
+    pub(super) pivot: Vec3,
+    /// None where brows grow as hair.
+    pub(super) brows: Option<usize>,
+    pub(super) lashes: usize,
+    pub(super) teeth: Option<usize>,
     /// Hair and whatever else does not follow the expression, centimetres.
-    fixed: Vec<Vec3>,
+    pub(super) fixed: Vec<Vec3>,
 }
 
 impl Head for MakeHumanHead {
@@ -48,7 +50,9 @@ impl Head for MakeHumanHead {
             let centre = centres[usize::from(position[0] < self.pivot[0])];
             *position = add(centre, rotate(&rotation, sub(*position, centre)));
         }
-        assets.brows[self.brows].clothes.fit(&base, &mut positions);
+        if let Some(brows) = self.brows {
+            assets.brows[brows].clothes.fit(&base, &mut positions);
+        }
         assets.lashes[self.lashes].clothes.fit(&base, &mut positions);
         if let Some(teeth) = self.teeth {
             assets.teeth[teeth].clothes.fit(&base, &mut positions);
@@ -99,6 +103,7 @@ pub(crate) fn prepare(assets: &Arc<MakeHuman>, seed: u64) -> Result<(MakeHumanHe
         two_sided: false,
         surface: Surface::Skin,
         density: 0.0,
+        relief: 0.0,
     });
     let mut part = |part: &FittedPart, texture: Option<Arc<Texture>>, tint: Vec3, surface: Surface| {
         layers.push(Layer {
@@ -110,6 +115,7 @@ pub(crate) fn prepare(assets: &Arc<MakeHuman>, seed: u64) -> Result<(MakeHumanHe
             two_sided: part.two_sided || part.alpha,
             surface,
             density: 0.0,
+            relief: 0.0,
         });
         vertices += part.clothes.anchors.len() as u32;
     };
@@ -148,7 +154,7 @@ pub(crate) fn prepare(assets: &Arc<MakeHuman>, seed: u64) -> Result<(MakeHumanHe
         races: identity.races,
         pivot: origin,
         neutral,
-        brows: identity.brows,
+        brows: Some(identity.brows),
         lashes: identity.lashes,
         teeth,
         fixed,
@@ -161,6 +167,9 @@ pub(crate) fn prepare(assets: &Arc<MakeHuman>, seed: u64) -> Result<(MakeHumanHe
             mean_points: landmarks(&assets.average),
             hair,
             skin_vertices: assets.drawn.len(),
+            locks: Vec::new(),
+            style: Style::Classic,
+            hair_gloss: 0.0,
         },
     ))
 }

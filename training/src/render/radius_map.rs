@@ -1,5 +1,5 @@
-//! MakeHuman's hair on ICT heads: every vertex keeps its direction from the middle of the head and its height over the
-//! scalp in proportion.
+//! How far the surface of a head is from its middle, by direction; and hair of one head on another: every vertex keeps
+//! its direction from the middle and its height over the scalp in proportion.
 
 use crate::render::vector::{length, scale, sub, Vec3};
 

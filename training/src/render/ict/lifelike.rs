@@ -1,0 +1,266 @@
+//! Lifelike people on scanned heads.
+
+use std::sync::Arc;
+
+use omniid::Result;
+use rand::Rng;
+use rand_chacha::ChaCha8Rng;
+
+use super::assets::{pivot, Ict, EYEBALLS, TEETH_AND_GUMS};
+use super::eye::eye_texture;
+use super::features::{BACK_SIDE, EYE_SIDE, FACE_SIDE};
+use super::person::{eye_centre, HairStyles, IctHead};
+use super::transfer::Fields;
+use crate::render::head::Appearance;
+use crate::render::lifelike::{
+    every_second, BrowForm, FaceMap, Ground, Growth, Haircut, Hairline, Headwear, Moment, Painter, Texel, Traits,
+    RELIEF,
+};
+use crate::render::look::{normal, Look};
+use crate::render::makehuman::MakeHuman;
+use crate::render::mesh::{Layer, Surface, Topology};
+use crate::render::radius_map::{transfer, RadiusMap};
+use crate::render::style::Style;
+use crate::render::texture::{Level, Texture};
+use crate::render::torso::torso;
+use crate::render::vector::{add, fused, scale, sub, Vec3};
+
+/// Vertices of the face and the back of the head.
+const SKIN: usize = 11248;
+/// Standard deviation of the shape weights, and their limit.
+const SIGMA: f32 = 1.2;
+const LIMIT: f32 = 2.8;
+
+/// What is measured once about the average head.
+pub(crate) struct Lifelike {
+    map: FaceMap,
+    centred: Vec<Vec3>,
+    face: Vec<Texel>,
+    back: Vec<Texel>,
+    /// Missing without the other family's files.
+    fields: Option<Fields>,
+}
+
+impl Lifelike {
+    pub fn new(assets: &Ict, makehuman: Option<&MakeHuman>) -> Result<Self> {
+        let origin = pivot(&assets.mean);
+        let centred: Vec<Vec3> = assets.mean.iter().map(|&p| sub(p, origin)).collect();
+        let map = FaceMap::new(&assets.mean_points);
+        let face: Vec<Vec3> = assets.face_texels.iter().map(|texel| texel.position).collect();
+        Ok(Self {
+            face: map.texels(&every_second(&face, FACE_SIDE)),
+            back: map.texels(&every_second(&assets.back_texels, BACK_SIDE)),
+            fields: makehuman
+                .map(|other| Fields::new(other, assets, &centred))
+                .transpose()?,
+            map,
+            centred,
+        })
+    }
+}
+
+/// Draws and prepares the person of a seed at a time of life.
+pub(crate) fn prepare(
+    assets: &Arc<Ict>,
+    extra: &Lifelike,
+    styles: Option<&HairStyles>,
+    seed: u64,
+    moment: Moment,
+) -> Result<(IctHead, Appearance)> {
+    let traits = Traits::draw(seed, moment);
+    let mut shape_rng = Traits::shape_rng(seed);
+    let shape = neutral(assets, extra, &traits, &mut shape_rng);
+    let (mut life, mut now) = (traits.life_rng(0), traits.now_rng(0));
+    let line = Hairline::draw(&mut traits.life_rng(1), &traits);
+    let brows = BrowForm::draw(&mut traits.life_rng(2), &traits);
+    let wear = Headwear::draw(&mut traits.now_rng(3), traits.male);
+    let mut cut = Haircut::draw(&mut traits.now_rng(1), &traits);
+    let style = styles.and_then(|styles| {
+        let made = wear.is_none() && traits.baldness < 0.15 && now.random::<f32>() < 0.16;
+        let chosen = made.then(|| {
+            styles
+                .makehuman
+                .draw_hair_style(&mut now, traits.male, traits.curl * traits.origin[0])
+        });
+        chosen.flatten()
+    });
+    if style.is_some() {
+        cut.top = 4.0;
+    }
+    let painter = Painter::draw(
+        &mut traits.life_rng(3),
+        &traits,
+        &line,
+        &brows,
+        &cut,
+        &extra.map.landmarks,
+    );
+    let mut look = Look::draw(&mut traits.now_rng(2), traits.male, 0.0, 0.5);
+    look.gloss = traits.gloss;
+
+    let mut layers = Vec::new();
+    let mut layer = |topology: &Arc<Topology>, texture: Option<Texture>, tint: Vec3, surface: Surface| {
+        layers.push(Layer {
+            topology: topology.clone(),
+            first_vertex: 0,
+            texture: texture.map(Arc::new),
+            tint,
+            alpha: false,
+            two_sided: false,
+            surface,
+            density: 0.0,
+            relief: if surface == Surface::Skin { RELIEF } else { 0.0 },
+        });
+    };
+    let skin = |texels: &[Texel], side: u32| -> Texture {
+        let [r, g, b] = traits.skin.map(|c| c as u8);
+        let mut painted = vec![[r, g, b, 128]; (side * side) as usize];
+        for texel in texels {
+            painted[texel.place as usize] = painter.texel(texel, side, traits.skin, false);
+        }
+        Texture::new(Level {
+            width: side,
+            height: side,
+            texels: painted,
+        })
+    };
+    layer(
+        &assets.face,
+        Some(skin(&extra.face, FACE_SIDE / 2)),
+        [1.0; 3],
+        Surface::Skin,
+    );
+    layer(
+        &assets.back,
+        Some(skin(&extra.back, BACK_SIDE / 2)),
+        [1.0; 3],
+        Surface::Skin,
+    );
+    layer(&assets.sockets, None, [0.22, 0.055, 0.05], Surface::Cavity);
+    layer(&assets.gums, None, [0.40, 0.13, 0.12], Surface::Mouth);
+    let white = life.random_range(0.8f32..1.05) * (1.0 - 0.15 * traits.wrinkles);
+    let teeth = [0.72 * white, 0.67 * white, 0.57 * white * white];
+    layer(&assets.teeth, None, teeth, Surface::Mouth);
+    let (iris_size, red) = (life.random_range(0.95..1.06), life.random_range(0.0..0.7));
+    for (texels, eye) in assets.eye_texels.iter().zip(&assets.eyes) {
+        let texture = eye_texture(texels, EYE_SIDE, traits.iris, iris_size, red, traits.for_life as u32);
+        layer(eye, Some(texture), [0.86; 3], Surface::Eye);
+    }
+    let broad = 0.88 + 0.16 * traits.masculine + 0.05 * traits.weight;
+    let (torso, shoulders) = torso(broad, broad + 0.03);
+    let mut fixed = shoulders;
+    layers.push(Layer {
+        topology: Arc::new(torso),
+        first_vertex: shape.len() as u32,
+        texture: None,
+        tint: look.cloth,
+        alpha: false,
+        two_sided: true,
+        surface: Surface::Cloth,
+        density: 0.0,
+        relief: 0.0,
+    });
+    let surface = RadiusMap::new(shape[..SKIN].iter().copied());
+    if let (Some(styles), Some(style)) = (styles, style) {
+        let part = &styles.makehuman.hair[style];
+        let moved = transfer(&styles.styles[style], &styles.surface, &surface);
+        layers.push(Layer {
+            topology: part.topology.clone(),
+            first_vertex: (shape.len() + fixed.len()) as u32,
+            texture: part.texture.clone(),
+            tint: part.tint(greyed(&traits)),
+            alpha: part.alpha,
+            two_sided: part.two_sided || part.alpha,
+            surface: Surface::Hair,
+            density: 0.0,
+            relief: 0.0,
+        });
+        fixed.extend(moved);
+    }
+    if let Some(wear) = wear {
+        let (topology, cloth) = wear.mesh(&surface);
+        layers.push(covering(topology, shape.len() + fixed.len(), wear.colour));
+        fixed.extend(cloth);
+    }
+    let growth = Growth {
+        traits: &traits,
+        line: &line,
+        cut: &cut,
+        brows: &brows,
+        map: &extra.map,
+        own_hair: style.is_none(),
+        hidden_above: wear.map_or(100.0, |wear| wear.hides_above()),
+    };
+    let ground = Ground {
+        triangles: vec![assets.face.triangles.as_slice(), assets.back.triangles.as_slice()],
+        mean: &extra.centred,
+        own: &shape,
+    };
+    let locks = growth.grow(&ground, &surface);
+    let eye_centres = EYEBALLS.map(|range| eye_centre(&shape, range));
+    let head = IctHead {
+        assets: assets.clone(),
+        eye_centres,
+        neutral: shape,
+        fixed,
+    };
+    Ok((
+        head,
+        Appearance {
+            layers,
+            look,
+            mean_points: assets.mean_points.clone(),
+            hair: None,
+            skin_vertices: SKIN,
+            locks,
+            style: Style::Lifelike,
+            hair_gloss: cut.gloss,
+        },
+    ))
+}
+
+/// A layer of cloth over the head.
+fn covering(topology: Topology, first_vertex: usize, colour: Vec3) -> Layer {
+    Layer {
+        topology: Arc::new(topology),
+        first_vertex: first_vertex as u32,
+        texture: None,
+        tint: colour,
+        alpha: false,
+        two_sided: true,
+        surface: Surface::Cloth,
+        density: 0.0,
+        relief: 0.0,
+    }
+}
+
+/// Mean colour of the hair, grey ones included; linear.
+fn greyed(traits: &Traits) -> Vec3 {
+    crate::render::vector::mix(traits.hair, [0.46, 0.45, 0.43], 0.9 * traits.grey)
+}
+
+/// The neutral shape: random modes, and what sex, age, weight and origin do.
+fn neutral(assets: &Ict, extra: &Lifelike, traits: &Traits, rng: &mut ChaCha8Rng) -> Vec<Vec3> {
+    let mut shape = assets.mean.clone();
+    for mode in &assets.identity {
+        let weight = (SIGMA * normal(rng)).clamp(-LIMIT, LIMIT);
+        for (position, &offset) in shape.iter_mut().zip(mode) {
+            *position = fused(*position, offset, weight);
+        }
+    }
+    if let Some(fields) = &extra.fields {
+        let age = ((traits.years - 25.0) / 65.0).clamp(0.0, 1.0);
+        fields.apply(&mut shape, traits.masculine, 0.8 * age, traits.weight, &traits.origin);
+    }
+    let origin = pivot(&shape);
+    for position in &mut shape {
+        *position = sub(*position, origin);
+    }
+    // Strong weights push teeth through closed lips: they move back and shrink a little.
+    let middle = [0.0, shape[assets.landmarks[62] as usize][1], 7.5];
+    for position in &mut shape[TEETH_AND_GUMS] {
+        *position = add(middle, scale(sub(*position, middle), 0.94));
+        position[2] -= 0.25;
+    }
+    shape
+}
