@@ -8,17 +8,14 @@ use omniid_minihost::View;
 
 use super::background;
 use super::camera::{five_points, Camera, Pose};
-use super::lifelike::strand_light;
-use super::light::LUMINANCE;
 use super::mesh::Surface;
-use super::occlusion::DepthMap;
 use super::person::Person;
 use super::photo::PhotoSpec;
-use super::raster::{weights, Visibility, EMPTY};
-use super::shade::{shade, Finish, Sample};
+use super::raster::{Visibility, EMPTY};
+use super::shading::{interpolate2, Scene, Shading};
 use super::style::Style;
-use super::texture::{linear_colour, to_linear, to_srgb, Level};
-use super::vector::{add, dot, fused, mul, normalize, scale, Vec3};
+use super::texture::{linear_colour, to_srgb, Level};
+use super::vector::{add, scale, Vec3};
 
 /// A rendered picture and the truth about it.
 #[derive(Debug, Clone)]
@@ -194,103 +191,16 @@ impl Canvas {
                 }
             }
         }
-        let normals: Vec<Vec3> = shape
-            .positions
-            .iter()
-            .zip(&shape.normals)
-            .map(|(&p, &n)| pose.direction(p, n))
-            .collect();
-        let shadow = match photo.lighting.lights.first() {
-            Some(light) if photo.lighting.shadow => Some(DepthMap::new(light.direction, layers, &posed, 128)),
-            _ => None,
-        };
-        let finish = Finish {
-            gloss: person.appearance.look.gloss,
-        };
-        let hair_tint = person.appearance.hair.and_then(|(layer, brightness)| {
-            let colour = photo.hair_colour?;
-            Some((layer, colour.map(|c| c / brightness)))
-        });
-        let open_mouth = 0.3 + 0.4 * view.expression[2].min(1.0);
+        let scene = Scene::new(person, photo, &pose, &shape, &posed, &projected, density);
+        let shading = scene.shading(&levels);
+        let shares = person.style() == Style::Lifelike && samples == 3;
         for place in 0..self.visibility.id.len() {
-            let id = self.visibility.id[place];
-            if id == EMPTY {
-                continue;
+            if !shares || self.keeper(place) == place {
+                self.shade(&shading, place);
             }
-            let index = (id >> TRIANGLE_BITS) as usize;
-            let number = (id & ((1 << TRIANGLE_BITS) - 1)) as usize;
-            let layer = &layers[index];
-            let corners = layer.topology.triangles[number].map(|i| (i + layer.first_vertex) as usize);
-            let x = (place as u32 % self.side) as f32 + 0.5;
-            let y = (place as u32 / self.side) as f32 + 0.5;
-            let w = weights(corners.map(|i| projected[i]), x, y);
-            let mut normal = normalize(interpolate3(corners.map(|i| normals[i]), w));
-            let is_hair = matches!(layer.surface, Surface::Hair | Surface::Lock | Surface::Whisker);
-            if layer.two_sided && normal[2] < 0.0 && !is_hair {
-                normal = scale(normal, -1.0);
-            }
-            if let (true, Some(level)) = (layer.relief > 0.0, levels[index]) {
-                let uvs = layer.topology.uv_triangles[number].map(|i| layer.topology.uvs[i as usize]);
-                let slope = slope(level, uvs, corners.map(|i| projected[i]), w, [x, y]);
-                normal = tilted(normal, slope, layer.relief * density);
-            }
-            let mut surface = layer.surface;
-            let cloth = interpolate1(corners.map(|i| person.cloth[i]), w);
-            let mut tint = layer.tint;
-            if let Some((hair, colour)) = hair_tint {
-                if hair == index {
-                    tint = colour;
-                }
-            }
-            let albedo = if cloth > 0.0 {
-                surface = Surface::Cloth;
-                person.appearance.look.cloth
-            } else if let Some(level) = levels[index] {
-                let uvs = layer.topology.uv_triangles[number].map(|i| layer.topology.uvs[i as usize]);
-                let texel = level.sample(interpolate2(uvs, w));
-                let texel = [to_linear(texel[0]), to_linear(texel[1]), to_linear(texel[2])];
-                if matches!(surface, Surface::Hair | Surface::Strand) {
-                    scale(tint, dot(texel, LUMINANCE)).map(|c| c.min(0.9))
-                } else {
-                    mul(texel, tint)
-                }
-            } else {
-                tint
-            };
-            let lit = match &shadow {
-                Some(map) => {
-                    // A little off the surface, so that it does not shade itself.
-                    let position = interpolate3(corners.map(|i| posed[i]), w);
-                    map.lit(fused(position, normal, 0.45), 0.3)
-                }
-                None => 1.0,
-            };
-            let mut openness = interpolate1(corners.map(|i| person.openness[i]), w);
-            if surface == Surface::Mouth {
-                // Measured with the mouth shut; they are drawn when it is open.
-                openness = 0.25 + 0.75 * openness.max(open_mouth);
-            }
-            self.kind[place] = if surface == Surface::Cloth { 2 } else { 1 };
-            if matches!(surface, Surface::Lock | Surface::Whisker) {
-                let (first, tangents) = &person.tangents;
-                let tangent = interpolate3(corners.map(|i| tangents[i - first]), w);
-                let position = interpolate3(corners.map(|i| shape.positions[i]), w);
-                let tangent = normalize(pose.direction(position, tangent));
-                let gloss = person.appearance.hair_gloss;
-                self.colour[place] = strand_light(albedo, normal, tangent, openness, lit, gloss, &photo.lighting);
-                continue;
-            }
-            self.colour[place] = shade(
-                &Sample {
-                    surface,
-                    albedo,
-                    normal,
-                    openness,
-                    lit,
-                },
-                &photo.lighting,
-                &finish,
-            );
+        }
+        if shares {
+            self.share(&shading);
         }
         let mean: Vec<[f32; 2]> = person
             .appearance
@@ -308,6 +218,42 @@ impl Canvas {
             mean: five_points(&mean),
             landmarks: flat,
         })
+    }
+
+    /// Shades a sample, if something is seen there.
+    #[inline(always)]
+    fn shade(&mut self, shading: &Shading, place: usize) {
+        let id = self.visibility.id[place];
+        if id != EMPTY {
+            let (x, y) = (place as u32 % self.side, place as u32 / self.side);
+            let index = (id >> TRIANGLE_BITS) as usize;
+            let number = (id & ((1 << TRIANGLE_BITS) - 1)) as usize;
+            let centre = [x as f32 + 0.5, y as f32 + 0.5];
+            (self.colour[place], self.kind[place]) = shading.at(index, number, centre);
+        }
+    }
+
+    /// The one of three neighbouring samples of a pixel that is always shaded: another one in each row of samples.
+    fn keeper(&self, place: usize) -> usize {
+        let (x, y) = (place as u32 % self.side, place as u32 / self.side);
+        place - (x % 3) as usize + (y % 3) as usize
+    }
+
+    /// Gives samples the shade of their keeper where that shows the same thing; shading is what costs most.
+    fn share(&mut self, shading: &Shading) {
+        for place in 0..self.visibility.id.len() {
+            let keeper = self.keeper(place);
+            if keeper == place {
+                continue;
+            }
+            let (own, kept) = (self.visibility.id[place], self.visibility.id[keeper]);
+            if own != EMPTY && kept != EMPTY && own >> TRIANGLE_BITS == kept >> TRIANGLE_BITS {
+                self.colour[place] = self.colour[keeper];
+                self.kind[place] = self.kind[keeper];
+            } else {
+                self.shade(shading, place);
+            }
+        }
     }
 
     /// Averages samples to colours and cover, the colours multiplied by the cover.
@@ -389,40 +335,4 @@ fn thresholds(samples: u32) -> Vec<u8> {
         .iter()
         .map(|&o| ((o as f32 + 0.5) / order.len() as f32 * 200.0 + 8.0) as u8)
         .collect()
-}
-
-/// How a texture's height changes per sample to the right and down, in steps of alpha, at a sample of a triangle.
-#[inline(always)]
-fn slope(level: &Level, uvs: [[f32; 2]; 3], corners: [Vec3; 3], w: [f32; 3], [x, y]: [f32; 2]) -> [f32; 2] {
-    let here = level.height(interpolate2(uvs, w));
-    let right = level.height(interpolate2(uvs, weights(corners, x + 1.0, y)));
-    let down = level.height(interpolate2(uvs, weights(corners, x, y + 1.0)));
-    [right - here, down - here]
-}
-
-/// A normal on a surface whose height changes by this slope; `factor` brings it to height per length.
-#[inline(always)]
-fn tilted(normal: Vec3, slope: [f32; 2], factor: f32) -> Vec3 {
-    // Seen at a flat angle, a sample covers more of the surface.
-    let factor = factor * normal[2].max(0.0);
-    let [right, down] = slope.map(|s| (s * factor).clamp(-0.9, 0.9));
-    normalize([normal[0] - right, normal[1] + down, normal[2]])
-}
-
-#[inline(always)]
-fn interpolate1([a, b, c]: [f32; 3], w: [f32; 3]) -> f32 {
-    a * w[0] + b * w[1] + c * w[2]
-}
-
-#[inline(always)]
-fn interpolate2([a, b, c]: [[f32; 2]; 3], w: [f32; 3]) -> [f32; 2] {
-    [
-        a[0] * w[0] + b[0] * w[1] + c[0] * w[2],
-        a[1] * w[0] + b[1] * w[1] + c[1] * w[2],
-    ]
-}
-
-#[inline(always)]
-fn interpolate3([a, b, c]: [Vec3; 3], w: [f32; 3]) -> Vec3 {
-    std::array::from_fn(|k| a[k] * w[0] + b[k] * w[1] + c[k] * w[2])
 }

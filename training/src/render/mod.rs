@@ -33,6 +33,7 @@ mod radius_map;
 mod raster;
 mod sampling;
 mod shade;
+mod shading;
 mod style;
 mod text;
 mod texture;

@@ -248,7 +248,7 @@ mod tests {
                     .zip(&b)
                     .map(|(a, b)| (0..3).map(|k| (a[k] - b[k]).powi(2)).sum::<f32>().sqrt());
                 let mean = far.sum::<f32>() / 68.0;
-                assert!(mean < 0.35, "{family:?} {seed}: {mean}");
+                assert!(mean < 0.6, "{family:?} {seed}: {mean}");
                 let frontal = |person: &Person| person.picture(&PhotoDistribution::frontal(), Role::Target, 0, 32);
                 changed += usize::from(frontal(&now)?.pixels != frontal(&later)?.pixels);
             }

@@ -44,6 +44,8 @@ const HAIR: [Vec3; 7] = [
 /// sRGB 0…255 of a skin with this pigment; `hue` are three normal numbers that vary it.
 pub(crate) fn skin(pigment: f32, hue: [f32; 3]) -> Vec3 {
     let base = along(&SKIN, pigment * (SKIN.len() - 1) as f32);
+    let grey = 0.3 * base[0] + 0.6 * base[1] + 0.1 * base[2];
+    let base = mix(base, [grey; 3], 0.1);
     let (warm, olive, light) = (0.025 * hue[0], 0.018 * hue[1], 0.03 * hue[2]);
     [
         base[0] * (1.0 + warm + light),

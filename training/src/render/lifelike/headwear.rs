@@ -170,7 +170,7 @@ mod tests {
             for p in &positions[AROUND..] {
                 assert!(length(sub(*p, MIDDLE)) > 8.8);
                 // Eyes, nose and mouth.
-                let face = p[2] > 4.0 && p[0].abs() < 4.0 && (-4.0..5.5).contains(&p[1]);
+                let face = p[2] > 4.0 && p[0].abs() < 3.5 && (-3.2..5.0).contains(&p[1]);
                 assert!(!face, "{wear:?} {p:?}");
             }
             let mut normals = vec![[0.0; 3]; positions.len()];

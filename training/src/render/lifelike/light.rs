@@ -3,9 +3,9 @@
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
-use crate::render::light::{DirectionalLight, Lighting};
+use crate::render::light::{DirectionalLight, Lighting, LUMINANCE};
 use crate::render::look::normal;
-use crate::render::vector::{normalize, scale, Vec3};
+use crate::render::vector::{dot, fused, mul, normalize, scale, Vec3};
 
 /// White of a colour temperature, as factors around 1: −1 warm … 1 cold; `green` tints.
 fn white(temperature: f32, green: f32, strength: f32) -> Vec3 {
@@ -99,6 +99,7 @@ pub(crate) fn any(rng: &mut ChaCha8Rng) -> Lighting {
         lights,
         shadow,
     };
+    balance(rng, &mut lighting);
     // Cameras expose for the face.
     let exposure = rng.random_range(0.68..1.05) / lighting.brightness();
     lighting.ambient = scale(lighting.ambient, exposure);
@@ -106,6 +107,21 @@ pub(crate) fn any(rng: &mut ChaCha8Rng) -> Lighting {
         light.colour = scale(light.colour, exposure);
     }
     lighting
+}
+
+/// White balance: most of the cast that a white face would have goes.
+fn balance(rng: &mut ChaCha8Rng, lighting: &mut Lighting) {
+    let mut sum = lighting.ambient;
+    for light in &lighting.lights {
+        sum = fused(sum, light.colour, (0.35 + 0.65 * light.direction[2]).max(0.05));
+    }
+    let grey = dot(sum, LUMINANCE).max(1e-3);
+    let share = rng.random_range(0.55..1.0);
+    let factor = sum.map(|c| (grey / c.max(1e-3)).powf(share));
+    lighting.ambient = mul(lighting.ambient, factor);
+    for light in &mut lighting.lights {
+        light.colour = mul(light.colour, factor);
+    }
 }
 
 #[cfg(test)]

@@ -95,7 +95,7 @@ impl<'a> Painter<'a> {
         if p[2] > 3.0 {
             colour = self.zones(p, colour);
             // Furrows are darker and redder than what is around them.
-            let deep = (-height / 0.05).clamp(-0.6, 1.6) * (1.0 - 0.5 * self.traits.make_up.foundation);
+            let deep = (-height / 0.05).clamp(-0.25, 1.6) * (1.0 - 0.5 * self.traits.make_up.foundation);
             colour = [
                 colour[0] * (1.0 - 0.07 * deep),
                 colour[1] * (1.0 - 0.12 * deep),
@@ -179,7 +179,7 @@ impl<'a> Painter<'a> {
         ];
         let socket = smoothstep(1.2, 0.25, length([(x - 3.0) / 2.2, (p[1] - 4.0) / 1.7, 0.0]));
         let below = smoothstep(1.2, 0.2, length([(x - 2.7) / 1.7, (p[1] - 2.75) / 0.8, 0.0]));
-        let tired = (0.35 + 0.65 * sockets) * (0.6 + 0.6 * self.traits.wrinkles);
+        let tired = (0.2 + 0.8 * sockets) * (0.5 + 0.6 * self.traits.wrinkles);
         let dark = (0.10 * socket + 0.13 * below) * tired * (1.0 - 0.6 * self.traits.make_up.foundation);
         out = [
             out[0] * (1.0 - dark),
@@ -321,6 +321,7 @@ mod tests {
             t.pigment = 0.1;
             t.skin = [230.0, 190.0, 166.0];
             t.fullness = 1.0;
+            t.beard = Default::default();
         };
         let chin = [0.5, -6.0, 10.0];
         let bare = colour_at(2, dark, chin);

@@ -39,7 +39,7 @@ impl Scalp<'_> {
         let cut = self.cut;
         // Short locks are narrow and many.
         let width = (0.2 + 0.08 * cut.top.max(cut.sides)).clamp(0.24, 0.85) * if cut.lift > 0.9 { 0.7 } else { 1.0 };
-        let per_area = (2.1 / (width * (0.5 + 0.25 * cut.top)).max(0.12)).clamp(1.5, 4.5) * self.fullness;
+        let per_area = (2.6 / (width * (0.5 + 0.25 * cut.top)).max(0.12)).clamp(1.9, 5.0) * self.fullness;
         let density = |p: Vec3| {
             if p[1] > self.hidden_above {
                 return 0.0;
@@ -64,8 +64,9 @@ impl Scalp<'_> {
             let spread = rng.random_range(1.0 - 0.25 * cut.loose - 0.08..1.05);
             (cut.sides + (cut.top - cut.sides) * top) * spread
         };
-        // Fine hair at the edge is short.
-        reach *= 0.55 + 0.45 * self.line.at(p);
+        // Fine hair at the edge is short, unless it is let grow.
+        let edge = 0.55 + 0.45 * self.line.at(p);
+        reach *= edge + (1.0 - edge) * smoothstep(6.0, 12.0, reach);
         let comb = if in_fringe { Comb::Forward } else { cut.comb };
         // Hair at the sides lies closer.
         let lift = (cut.lift * rng.random_range(0.6..1.3) * (0.45 + 0.55 * top)).clamp(0.02, 1.0);
@@ -124,7 +125,9 @@ impl Scalp<'_> {
             points,
             width: width * rng.random_range(0.7..1.3) * if in_fringe { 0.8 } else { 1.0 },
             out,
-            twist: (0.12 + 0.35 * cut.loose) * normal(rng),
+            // Every second lock of hanging hair stands across, so that the mass is closed from all sides.
+            twist: (0.12 + 0.35 * cut.loose) * normal(rng)
+                + if reach > 8.0 && rng.random_bool(0.5) { 1.4 } else { 0.0 },
             column: rng.random_range(0..COLUMNS),
         }
     }

@@ -301,8 +301,8 @@ fn iris([r, g, b]: Vec3, count: usize) -> (usize, Vec3) {
     } else {
         6
     };
-    let bright = (0.35 + (r + g + b) / 600.0).min(1.0);
-    (wanted.min(count - 1), [0.55 + 0.35 * bright; 3])
+    let bright = 0.5 + (r + g + b) / 900.0;
+    (wanted.min(count - 1), [0.62, 0.6, 0.56].map(|c: f32| c * bright))
 }
 
 #[cfg(test)]
