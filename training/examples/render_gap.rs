@@ -2,10 +2,11 @@
 //!
 //! `render_gap ASSETS DETECTOR classic|lifelike PEOPLE [MOMENTS YEARS] -- PHOTOS…`
 //!
-//! Renders people, describes them and the photos by histograms of gradients at 64 px, and prints, per folder of photos,
-//! how well a linear classifier tells renders from photos (balanced accuracy of people it has not seen; 0.5 is none),
-//! and how well directions that tell rendered people apart tell the photographed ones apart. Photos serve measuring only.
-//! With the environment variable `SHEET`, contact sheets of the photos' crops and of the renders are written to that folder.
+//! Renders people, describes them and the photos by histograms of gradients at 64 px, and prints, per folder of
+//! photos, how well a linear classifier tells renders from photos (balanced accuracy of people it has not seen; 0.5 is
+//! none), and how well directions that tell rendered people apart tell the photographed ones apart. Photos serve
+//! measuring only. With the environment variable `SHEET`, contact sheets of the photos' crops and of the renders are
+//! written to that folder.
 
 use omniid::face::FaceDetector;
 use omniid::{Limits, Result};
@@ -185,7 +186,7 @@ fn measure(arguments: &[String]) -> Result<()> {
             .sqrt();
         println!("{folder}: {report}");
         println!(
-            "  told apart {:.3}; distance of means {distance:.3}; AUC with directions {:.4}, with the photos' own mean {:.4}",
+            "  told apart {:.3}; distance of means {distance:.3}; AUC with directions {:.4}, with the photos' mean {:.4}",
             told_apart(&renders, &found)?,
             auc(&project(&found, &own_centre, &directions))?,
             auc(&project(&found, &centre, &directions))?,
