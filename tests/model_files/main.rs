@@ -5,6 +5,7 @@ mod changed;
 mod filling;
 mod float8;
 mod folders;
+#[cfg(unix)]
 mod moments;
 mod names;
 mod others;

@@ -245,7 +245,6 @@ fn tells(kind: Kind, moment: usize, change: Change) -> bool {
 }
 
 #[test]
-#[cfg(unix)]
 fn a_process_outlives_whatever_happens_to_its_files() {
     let tries = std::env::var(TRIES).map_or(80, |text| text.parse().unwrap());
     let folder = tempfile::tempdir().unwrap();
