@@ -8,6 +8,7 @@ when it is whole, so a chunk that is repeated is there once. Needs `pip install 
 from __future__ import annotations
 
 import logging
+import os
 import pickle
 import time
 from collections.abc import Sequence
@@ -88,10 +89,15 @@ def encode_on_ray(
         done, total = len(items) - len(remaining), Summary()
         own = not ray.is_initialized()
         if own and chunks:
-            # A cluster has a store of its own.
-            store = {"object_store_memory": _OBJECT_STORE} if address == "local" else {}
+            options: dict[str, Any] = {}
+            if address == "local":
+                # Workers that ask for more processors than there are would wait for them for ever.
+                processors_here = max(os.cpu_count() or 1, workers * processors)
+                options = {
+                    "include_dashboard": False, "num_cpus": processors_here, "object_store_memory": _OBJECT_STORE,
+                }  # fmt: skip
             try:
-                ray.init(address=address, log_to_driver=False, include_dashboard=False if store else None, **store)
+                ray.init(address=address, log_to_driver=False, **options)
             except (ConnectionError, ValueError) as error:
                 raise errors.IoError(f"no Ray cluster at {address}: {error}") from error
         try:
