@@ -229,7 +229,7 @@ fn names_of_devices_are_refused() {
             &["attention", "a.png", "-o", name],
             &["faces", name],
             &["inspect", name],
-            &["compare", "a.png", name],
+            &["compare", "a.png", name, "-c", "model.safetensors"],
             &["generate", "a.png", "--out", name],
             &["convert", "native", "-c", name, "-o", "y.safetensors"],
             &["demo", "--out", name],
