@@ -214,7 +214,7 @@ mod tests {
             let partly = frontal.mask.iter().filter(|m| (20..236).contains(*m)).count();
             let head = frontal.mask.iter().filter(|m| **m > 235).count();
             assert!(
-                partly > 60 && head > 1000,
+                partly > 20 && head > 1000,
                 "{} {}: {partly} {head}",
                 person.family,
                 person.name
