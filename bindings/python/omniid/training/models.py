@@ -25,8 +25,10 @@ AnyIdentity = Union[IdentityModel, FeatureTokens, EmbeddingTokens]
 
 
 def backbone_of(config: ModelConfig) -> Backbone:
-    """The image encoder of a new model."""
+    """The image encoder of a new model. Raises IoError, and what a native checkpoint raises."""
     if config.backbone is not None:
+        if config.backbone.endswith(".safetensors"):
+            return NativeCheckpoint.open(config.backbone).model.backbone
         try:
             return Backbone.from_pretrained(config.backbone)
         except (OSError, ValueError) as error:

@@ -95,7 +95,7 @@ def plan(config: RunConfig, processes: int = 1) -> Plan:
         )
     people = config.sampler.people // parts
     backbone = config.model.backbone
-    if backbone is not None and not Path(backbone).is_dir():
+    if backbone is not None and not Path(backbone).exists():
         # As it is described in [model], whose defaults are CLIP ViT-H/14.
         config = replace(config, model=replace(config.model, backbone=None))
     with torch.device("meta"):

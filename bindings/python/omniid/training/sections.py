@@ -100,8 +100,9 @@ class ModelConfig:
     anchored_queries: bool = True
     """Queries start with the code of a place, and the same code is added to the keys."""
     backbone: Optional[str] = None
-    """Name or folder of an image encoder that transformers opens (CLIP, SigLIP, DINOv2). None: a plain ViT of the sizes
-    below, as in `omniid train`."""
+    """Name or folder of an image encoder that transformers opens (CLIP, SigLIP, DINOv2), or a native checkpoint
+    (`.safetensors`), of which the image encoder alone is taken. None: a plain ViT of the sizes below, as in
+    `omniid train`."""
     image_size: int = 224
     """Side of a picture in pixels. With `backbone` its own size."""
     patch_size: int = 14

@@ -13,6 +13,7 @@ from typing import Any, Optional
 
 from ... import errors
 from ...many.sources import SUFFIXES, Member, expand, members_of, people_of
+from .views import views_of
 
 _MOST_METADATA = 1 << 20
 """Bytes of a description or a caption in a shard."""
@@ -70,6 +71,8 @@ class Picture:
     face: Optional[Face] = None
     caption: Optional[str] = None
     quality: Optional[Quality] = None
+    view: Optional[tuple[float, ...]] = None
+    """The exact view, of pictures that `omniid render` made."""
 
     def read(self) -> bytes:
         """The bytes of the image file. Raises IoError."""
@@ -117,17 +120,18 @@ class Dropped:
 
 def people_of_folder(folder: str, dropped: Dropped) -> list[Person]:
     """The people of a folder with one folder per person, by name. A text file beside a photo, `1.txt` beside `1.jpg`,
-    is its caption. Raises IoError for a folder that cannot be read."""
+    is its caption. Of people that `omniid render` made, truth.jsonl has the views. Raises IoError for a folder that
+    cannot be read, FormatError for a broken truth.jsonl."""
     root = Path(folder)
     if not root.is_dir():
         raise errors.IoError(f"{folder}: no such folder; photos lie in one folder per person inside it")
-    people = []
+    views, people = views_of(root), []
     for name, paths in people_of(root):
         pictures = []
         for path in paths:
             caption = path.with_suffix(".txt")
             text = caption.read_text(encoding="utf-8", errors="replace").strip() if caption.is_file() else None
-            pictures.append(Picture(str(path), caption=text))
+            pictures.append(Picture(str(path), caption=text, view=views.get(str(path.relative_to(root)))))
         if pictures:
             people.append(Person(name, tuple(pictures)))
         else:

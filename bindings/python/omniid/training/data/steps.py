@@ -14,6 +14,7 @@ from torch.utils.data import Sampler as TorchSampler
 from .people import Face, Person, Picture
 from .pictures import cut, decode, pose_numbers, to_tensor
 from .sampler import Draw, Sampler
+from .views import mirrored
 
 
 @dataclass(frozen=True)
@@ -45,11 +46,15 @@ class StepPictures:
     captions: list[Optional[str]]
     """The caption of each target."""
     draws: list[Draw]
+    views: Optional[torch.Tensor] = None
+    """`[people · targets, 46]`: the exact views of rendered people; None where one is not known."""
 
     def pin_memory(self) -> StepPictures:
         self.photos, self.pose = self.photos.pin_memory(), self.pose.pin_memory()
         if self.targets is not None:
             self.targets = self.targets.pin_memory()
+        if self.views is not None:
+            self.views = self.views.pin_memory()
         return self
 
 
@@ -83,6 +88,7 @@ class StepDataset(Dataset[StepPictures]):
     def __getitem__(self, item: int) -> StepPictures:
         draws, sizes = self.draws(item), self.sizes
         photos, targets, pose = [], [], []
+        views: list[Optional[tuple[float, ...]]] = []
         faces: list[Optional[Face]] = []
         captions: list[Optional[str]] = []
         for draw in draws:
@@ -99,6 +105,9 @@ class StepDataset(Dataset[StepPictures]):
                     targets.append(to_tensor(image, draw.grey, draw.mirrored) * 2 - 1)
                 face = _face_in_target(picture, sizes.target_margin, sizes.target_size)
                 pose.append(torch.zeros(13) if face is None else _pose(face, sizes.target_size, draw.mirrored))
+                # A view is that of the whole picture.
+                view = picture.view if picture.face is None else None
+                views.append(mirrored(view) if view is not None and draw.mirrored else view)
                 faces.append(_mirrored(face, sizes.target_size) if face is not None and draw.mirrored else face)
                 captions.append(picture.caption)
         inputs = len(draws[0].inputs)
@@ -111,6 +120,7 @@ class StepDataset(Dataset[StepPictures]):
             faces,
             captions,
             draws,
+            _views(views),
         )
 
 
@@ -123,6 +133,11 @@ def _face_in_target(picture: Picture, margin: float, size: int) -> Optional[Face
 @lru_cache(maxsize=1 << 17)
 def _pose(face: Face, size: int, mirrored: bool) -> torch.Tensor:
     return pose_numbers(face, size, mirrored)
+
+
+def _views(views: Sequence[Optional[tuple[float, ...]]]) -> Optional[torch.Tensor]:
+    known = [view for view in views if view is not None]
+    return torch.tensor(known) if known and len(known) == len(views) else None
 
 
 def _mirrored(face: Face, size: int) -> Face:

@@ -24,6 +24,8 @@ class View:
     """`[rows, 13]`; zeros where the face is not known."""
     faces: Sequence[Optional[Face]]
     """In pixels of the target."""
+    numbers: Optional[torch.Tensor] = None
+    """`[rows, 46]`: the exact views of rendered people, where they are known."""
 
 
 class Host(Protocol):

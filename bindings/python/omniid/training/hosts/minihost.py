@@ -13,13 +13,11 @@ from torch import nn
 
 from ... import errors
 from ..config import HostConfig
+from ..data.views import VIEW
 from ..objectives.noise import Diffusion, Flow, FlowToSample
 from .base import Prompt, View
 from .latent import DTYPES, face_weights
 from .table import host_table
-
-VIEW = 46
-"""Numbers that describe a view: three angles, five points, expression, gaze, light, background, glasses."""
 
 # Frontal light and a grey background: what is assumed about a photo besides its pose.
 _LIGHT = [0.5] * 3 + [0.0] * 3 + [0.1] * 3 + [0.5] * 3
@@ -99,7 +97,9 @@ class MinihostHost:
         """There are none."""
 
     def view_numbers(self, view: View) -> torch.Tensor:
-        """`[rows, 46]`: the pose, and what is assumed about everything else."""
+        """`[rows, 46]`: the exact views, or the pose and what is assumed about everything else."""
+        if view.numbers is not None:
+            return view.numbers.to(self.device, self.dtype)
         rest = torch.tensor(_REST, device=view.pose.device).expand(len(view.pose), -1)
         return torch.cat([view.pose, rest], dim=1).to(self.device, self.dtype)
 
