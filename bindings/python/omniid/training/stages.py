@@ -25,6 +25,7 @@ from .hosts import Prompt
 from .modules import MaskedTargets
 from .objectives.host import HostObjective
 from .objectives.masked import MaskedObjective, patches
+from .objectives.noise import generator_for
 from .painting import paint
 from .people import TARGET_MARGIN
 
@@ -198,7 +199,7 @@ class HostStage(_Stage):
                     latents.append(self._encode(person, picture, draw_.grey, draw_.mirrored, key))
                 else:
                     latents.append(found["latent"])
-                seed = torch.Generator().manual_seed((draw_.seed + place) ^ 4)
+                seed = generator_for(draw_.seed + place, "prompt")
                 dropped = drop and float(torch.rand((), generator=seed)) < config.prompt_dropout
                 prompts.append("" if dropped else prompt_of(self.config, person, step.captions[row * each + place]))
         rows = prompt_rows(self._cache, prompts)

@@ -66,7 +66,7 @@ class HostObjective(nn.Module):
         if share == 0.0 or not self.training:
             return tokens
         mean = self._mean(tokens.detach().mean(dim=0, keepdim=True))
-        rows = [torch.rand((), generator=torch.Generator().manual_seed(draw.seed ^ 2)) >= share for draw in draws]
+        rows = [torch.rand((), generator=noise.generator_for(draw.seed, "identity")) >= share for draw in draws]
         kept = torch.tensor(rows, device=tokens.device).view(-1, 1, 1)
         return torch.where(kept, tokens, mean.expand_as(tokens))
 

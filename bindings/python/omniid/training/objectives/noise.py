@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Optional
@@ -23,6 +24,13 @@ class Noised:
     """What the host should predict."""
     weight: torch.Tensor
     """`[rows]`: weights of the squared error."""
+
+
+def generator_for(seed: int, purpose: str) -> torch.Generator:
+    """Random numbers of a row that have nothing to do with its noise and time: those come from `seed` itself, as do the
+    next rows' from the seeds after it."""
+    digest = hashlib.sha256(f"{purpose}:{seed}".encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
 
 
 class Randoms:
