@@ -119,14 +119,15 @@ def _per_row(values: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
 
 
 def loss(prediction: torch.Tensor, noised: Noised, places: Optional[torch.Tensor] = None) -> torch.Tensor:
-    """The mean of weight · (prediction − target)². `places`, broadcast over the prediction, weighs positions; the sum
-    is divided by the sum of those weights."""
+    """The mean of weight · (prediction − target)². `places`, broadcast over the prediction, weighs positions; each
+    row's sum is divided by the sum of its weights."""
     error = (prediction.float() - noised.target.float()) ** 2
     error = error * _per_row(noised.weight, error)
     if places is None:
         return error.mean()
-    places = places.to(error.dtype).expand_as(error)
-    return (error * places).sum() / places.sum().clamp_min(1e-8)
+    places = places.to(error.dtype).expand_as(error).flatten(1)
+    # Row by row: the parts of a step then make the step's mean, however many they are.
+    return ((error.flatten(1) * places).sum(dim=1) / places.sum(dim=1).clamp_min(1e-8)).mean()
 
 
 def of_scheduler(scheduler: Any, prediction: str, gamma: float, flow: Flow) -> Diffusion | Flow:
