@@ -128,11 +128,17 @@ def _write_report(path: Path, paths: Sequence[Path], counts: dict[str, dict[str,
 
 def _apart(people: Sequence[Person]) -> list[Person]:
     """People of one name in two folders are two people."""
-    seen: dict[str, int] = {}
+    # A new name is nobody's own either: `anna-2` may be a folder beside `anna`.
+    taken = {person.name for person in people}
+    seen: set[str] = set()
     result = []
     for person in people:
-        seen[person.name] = number = seen.get(person.name, 0) + 1
-        result.append(person if number == 1 else replace(person, name=f"{person.name}-{number}"))
+        name, number = person.name, 1
+        while name in seen or (number > 1 and name in taken):
+            number += 1
+            name = f"{person.name}-{number}"
+        seen.add(name)
+        result.append(replace(person, name=name))
     return result
 
 
