@@ -177,6 +177,14 @@ def read_file(path: Union[str, Path]) -> tuple[Mapping[str, Any], dict[str, torc
     return config, tensors
 
 
+def make_folder(path: Path) -> None:
+    """Makes a folder and those above it. Raises IoError."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise errors.IoError(f"{path}: {error.strerror}") from error
+
+
 def write_file(path: Union[str, Path], data: bytes) -> None:
     """Writes to a temporary file beside `path`, makes it durable and renames it."""
     path = Path(path)

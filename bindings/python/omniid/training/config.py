@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import sys
 import typing
 from dataclasses import dataclass, field
@@ -77,6 +78,7 @@ class RunConfig:
 
     def check(self) -> None:
         need(self.steps > 0, "steps", self.steps, "at least 1")
+        need(0 <= self.seed < 2**63, "seed", self.seed, "0 or more and below 2⁶³")
         need(self.precision in ("f32", "bf16"), "precision", self.precision, "'f32' or 'bf16'")
         need(self.sampler.people % self.optimiser.accumulate == 0, "[optimiser] accumulate",
              self.optimiser.accumulate, "a divisor of [sampler] people")  # fmt: skip
@@ -171,6 +173,8 @@ def _value(kind: Any, value: Any, name: str) -> Any:
         return tuple(value)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise errors.FormatError(f"{name} is {value!r}; it must be a finite number")
     if not isinstance(value, kind) or isinstance(value, bool) != (kind is bool):
         raise errors.FormatError(f"{name} is {value!r}; it must be {_ALONE[kind]}")
     return value

@@ -11,7 +11,7 @@ import torch
 from accelerate import Accelerator, DistributedType
 
 from .. import errors
-from .checkpoint import Crop, NativeCheckpoint
+from .checkpoint import Crop, NativeCheckpoint, make_folder
 from .compared import save_compared
 from .config import RunConfig
 from .data.cache import Cache, fill_latents, fill_prompts, variants
@@ -43,7 +43,7 @@ def run(
 
     Every process of `accelerate launch` calls it with the same arguments. Raises the errors of `omniid.errors`.
     """
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     tracker: Any = config.report.tracker or None
     accelerator = Accelerator(
         mixed_precision="bf16" if config.precision == "bf16" else "no", log_with=tracker, project_dir=str(out)

@@ -43,6 +43,7 @@ class DataConfig:
         need(self.validation + self.test < 1.0, "validation + test", self.validation + self.test, "below 1")
         need(self.crop in ("face", "none"), "crop", self.crop, "'face' or 'none'")
         need(self.workers >= 0, "workers", self.workers, "0 or more")
+        need(self.most_people >= 0, "most_people", self.most_people, "0 or more")
 
 
 @dataclass(frozen=True)

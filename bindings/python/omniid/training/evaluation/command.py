@@ -10,7 +10,7 @@ from typing import Any, Optional
 import torch
 
 from ... import errors
-from ..checkpoint import Crop, NativeCheckpoint
+from ..checkpoint import Crop, NativeCheckpoint, make_folder
 from ..compared import is_compared, load_compared
 from ..config import RunConfig
 from ..data.steps import PictureSizes, StepPictures
@@ -49,7 +49,7 @@ def run_evaluation(
         raise errors.InvalidArgumentError(
             "the configuration has no [host]; what stage 1 learns is judged during the run"
         )
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     faces = checkpoint.parent / "faces.jsonl"  # of the run
     if faces.is_file() and not (out / faces.name).exists():
         shutil.copyfile(faces, out / faces.name)

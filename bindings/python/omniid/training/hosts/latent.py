@@ -134,7 +134,10 @@ class UNetHost(LatentHost):
         self.noise = of_scheduler(self.scheduler, config.prediction, config.min_snr_gamma, flow)
 
     def _control(self, name: str) -> Any:
-        model = diffusers.ControlNetModel.from_pretrained(name, torch_dtype=self.dtype)
+        try:
+            model = diffusers.ControlNetModel.from_pretrained(name, torch_dtype=self.dtype)
+        except (OSError, ValueError) as error:
+            raise errors.IoError(f"controlnet {name}: {error}") from error
         return model.requires_grad_(False).to(self.device).eval()
 
     def _prompt(self, text: str) -> Prompt:
@@ -190,11 +193,21 @@ class UNetHost(LatentHost):
         return [(attn.to_k.weight.float(), attn.to_v.weight.float()) for attn in layers]
 
 
+def _need_flow(config: HostConfig) -> None:
+    if config.prediction not in ("auto", "flow"):
+        raise errors.UnsupportedError(
+            f"{config.model}: [host] prediction is {config.prediction!r}; SD3 and FLUX transformers predict 'flow'"
+        )
+    if config.min_snr_gamma > 0:
+        raise errors.UnsupportedError(f"{config.model}: [host] min_snr_gamma is for hosts that predict ε or v")
+
+
 class StableDiffusion3Host(LatentHost):
     """SD3 and SD3.5 transformers."""
 
     def __init__(self, pipeline: Any, config: HostConfig, device: torch.device) -> None:
         super().__init__(pipeline, config, device)
+        _need_flow(config)
         self.noise = Flow(config.time_mean, config.time_std, config.time_shift, 1000.0)
 
     def _prompt(self, text: str) -> Prompt:
@@ -222,6 +235,7 @@ class FluxHost(LatentHost):
 
     def __init__(self, pipeline: Any, config: HostConfig, device: torch.device) -> None:
         super().__init__(pipeline, config, device)
+        _need_flow(config)
         self.noise = Flow(config.time_mean, config.time_std, config.time_shift, 1.0)
 
     def _prompt(self, text: str) -> Prompt:
