@@ -225,8 +225,15 @@ class Trainer:
         accelerator.wait_for_everyone()
 
     def resume(self, allow_changes: bool) -> None:
-        """Goes on from the saved state. Raises IoError when there is none, MismatchError for another configuration."""
+        """Goes on from the saved state; a run that was killed before its first one begins again. Raises IoError when
+        there is no run, MismatchError for another configuration."""
         place = saved_state(self.out)
+        metrics = self.out / "metrics.jsonl"
+        if metrics.exists() and not place.exists():
+            self.accelerator.wait_for_everyone()
+            if self.accelerator.is_main_process:
+                metrics.unlink()
+            return
         try:
             written = json.loads((place / "run.json").read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Callable, Optional
+from typing import Any, Callable, Optional
 
 import torch
 from torch import nn
@@ -20,9 +20,16 @@ Mean = Callable[[torch.Tensor], torch.Tensor]
 """The mean of a tensor over all processes."""
 
 
+_MEAN_RATE = 0.02
+"""How much of the running mean of tokens each step's people are."""
+
+
 class HostObjective(nn.Module):
     """Identity model and adapter, and the loss of a step. The host is no part of the module: it is not trained,
     averaged, wrapped or stored."""
+
+    mean_tokens: Optional[torch.Tensor]
+    """`[1, tokens, token width]`: the running mean of everybody's tokens, for identity dropout."""
 
     def __init__(
         self, config: HostConfig, identity: IdentityModel, adapter: IdentityAdapter, host: Host, mean: Mean
@@ -30,6 +37,7 @@ class HostObjective(nn.Module):
         super().__init__()
         self.identity, self.adapter = identity, adapter
         self.config, self._mean = config, mean
+        self.register_buffer("mean_tokens", None)
         self._outside = (host, Injection(host.model, config.scale))
 
     @property
@@ -60,15 +68,24 @@ class HostObjective(nn.Module):
         return {"loss": noise.loss(prediction, noised, weights)}
 
     def _dropped(self, tokens: torch.Tensor, draws: Sequence[Draw]) -> torch.Tensor:
-        """As in use, where pictures without identity get the mean identity: here the mean of the step stands for it. It
-        is a constant, so that nobody's tokens are pulled towards what suits the others."""
+        """As in use, where pictures without identity get the mean identity: here the running mean of all steps stands
+        for it, because the mean of a step of few people is half of each of them. It is a constant, so that nobody's
+        tokens are pulled towards what suits the others."""
         share = self.config.identity_dropout
         if share == 0.0 or not self.training:
             return tokens
-        mean = self._mean(tokens.detach().mean(dim=0, keepdim=True))
+        mean = self._mean(tokens.detach().float().mean(dim=0, keepdim=True))
+        self.mean_tokens = mean if self.mean_tokens is None else self.mean_tokens.lerp(mean, _MEAN_RATE)
         rows = [torch.rand((), generator=noise.generator_for(draw.seed, "identity")) >= share for draw in draws]
         kept = torch.tensor(rows, device=tokens.device).view(-1, 1, 1)
-        return torch.where(kept, tokens, mean.expand_as(tokens))
+        return torch.where(kept, tokens, self.mean_tokens.to(tokens.dtype).expand_as(tokens))
+
+    def _load_from_state_dict(self, state_dict: dict[str, torch.Tensor], prefix: str, *arguments: Any) -> None:
+        # Its size is known from the first step on.
+        saved = state_dict.get(f"{prefix}mean_tokens")
+        if saved is not None and self.mean_tokens is None:
+            self.mean_tokens = torch.empty_like(saved)
+        super()._load_from_state_dict(state_dict, prefix, *arguments)
 
     def show(self, tokens: Optional[torch.Tensor], each: int = 1) -> None:
         """From now on the host sees these identities, `each` rows for each person; None: nobody's."""
