@@ -95,11 +95,13 @@ def test_tokens_are_those_of_the_engine(folder, model_path, tmp_path, monkeypatc
             identity = engine.encode(photos).identity
             assert np.array_equal(row.tokens, identity.tokens().numpy())
             assert row.used == len(photos) and row.error is None and row.fingerprint == engine.info.fingerprint
-            saved = omniid.Identity.load(tmp_path / "out" / "identities" / f"{row.person}.omniid")
+            saved = omniid.Identity.load(tmp_path / "out" / "_identities" / f"{row.person}.omniid")
             assert np.array_equal(saved.tokens().numpy(), row.tokens) and saved.info.label == row.person
-    assert len(list((tmp_path / "out" / "identities").iterdir())) == 7
+    assert len(list((tmp_path / "out" / "_identities").iterdir())) == 7
     # The program of the page.
     (program,) = re.findall(r"^```python\n(.*?)^```$", (ROOT / "docs" / "scale.md").read_text("utf-8"), re.M | re.S)
+    # The whole folder is one data set to Arrow, and so to pandas.
+    assert parquet.read_table(tmp_path / "out").num_rows == len(rows(tmp_path / "out"))
     (tmp_path / "out").rename(tmp_path / "identities")
     monkeypatch.chdir(tmp_path)
     exec(program, {})  # our own page

@@ -149,3 +149,11 @@ def test_a_run_that_was_killed_before_its_first_state_begins_again(tmp_path):
     (out / "metrics.jsonl").write_text('{"step": 1, "loss": 1.0}\n')
     assert run(config, out, resume=True, report=lambda _: None) is not None
     assert [line["step"] for line in lines(out) if "loss" in line] == [1, 2]
+
+
+def test_what_is_no_picture_is_left_out_of_cut_photos_too(tmp_path):
+    people = drawn_people(tmp_path / "people")
+    (people / "person-0" / "notes.jpg").write_text("no picture")
+    config = RunConfig.from_toml(configuration(people, 1))
+    assert run(config, tmp_path / "out", report=lambda _: None) is not None
+    assert "notes.jpg\tunreadable" in (tmp_path / "out" / "dropped.txt").read_text()

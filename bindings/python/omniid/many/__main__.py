@@ -50,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--most-photos", type=int, default=16, help="photos of a person that are used [default: 16]")
     add("--people", type=int, default=64, help="people in a file [default: 64]")
     add("--tokens", choices=("float16", "float32"), default="float16", help="number type [default: float16]")
-    add("--omniid-files", action="store_true", help="writes identities/PERSON.omniid besides")
+    add("--omniid-files", action="store_true", help="writes _identities/PERSON.omniid besides")
     add("--readers", type=int, default=4, help="threads of a worker that read photos ahead [default: 4]")
     add("--timeout", type=float, default=30.0, help="seconds to wait for a server [default: 30]")
     add("--retry", action="store_true", help="does people again who failed or of whom a photo could not be read")

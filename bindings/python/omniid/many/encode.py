@@ -94,7 +94,7 @@ def _encode(
         "used": sum(report.used for report in encoded.photos),
     }  # fmt: skip
     if job.omniid_files:
-        folder = Path(job.out) / "identities"
+        folder = Path(job.out) / "_identities"
         try:
             folder.mkdir(exist_ok=True)
         except OSError as error:

@@ -29,7 +29,7 @@ class Job:
     tokens: str = "float16"
     """Number type of the tokens in the files: "float16" or "float32"."""
     omniid_files: bool = False
-    """Whether each person's identity is written as `identities/PERSON.omniid` besides."""
+    """Whether each person's identity is written as `_identities/PERSON.omniid` besides."""
     timeout: float = 30.0
     """Seconds to wait for the server of a photo behind a URL."""
     readers: int = 4

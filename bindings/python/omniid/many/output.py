@@ -19,7 +19,7 @@ from .. import errors
 from .chunks import Chunk, Item
 from .job import Job, Summary
 
-_RUN, _MODEL, _OPTIONS = ".run", ".model", "job.json"
+_RUN, _MODEL, _OPTIONS = ".run", ".model", "_job.json"
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from .. import errors
 from .config import RunConfig
 from .data.faces import with_faces
 from .data.people import Dropped, Person, people_of_folder, people_of_shards, split, usable
+from .data.pictures import readable
 
 INPUT_MARGIN = 0.25
 """What is added on either side of a face's box in a photo that the encoder reads, in multiples of its longer side."""
@@ -52,6 +53,8 @@ def _split(config: RunConfig, out: Path, report: Report, main: bool) -> tuple[li
     people = [person for folder in data.photos for person in people_of_folder(folder, dropped)]
     if data.crop == "face" and people:
         people = with_faces(people, out / "faces.jsonl", dropped, report if main else None)
+    else:
+        people = [readable(person, dropped) for person in people]
     people += people_of_shards(data.shards, dropped)
     people = usable(people, 2 if config.sampler.pairing == "disjoint" else 1, dropped)
     if main:

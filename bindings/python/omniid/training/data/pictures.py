@@ -12,7 +12,7 @@ import torch
 from PIL import Image, ImageOps
 
 from ... import errors
-from .people import Face, Picture
+from .people import Dropped, Face, Person, Picture
 
 _MOST_PIXELS = 1 << 28
 
@@ -29,6 +29,18 @@ def decode(picture: Picture) -> Image.Image:
             return upright.convert("RGB")
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise errors.FormatError(f"{where}: {error}") from error
+
+
+def readable(person: Person, dropped: Dropped) -> Person:
+    """The person without the pictures that are none; those are reported. Of each only the beginning is read."""
+    kept = []
+    for picture in person.pictures:
+        try:
+            with Image.open(picture.path):
+                kept.append(picture)
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            dropped.add(picture.path, f"unreadable: {error}")
+    return Person(person.name, tuple(kept))
 
 
 def square(image: Image.Image, left: int, top: int, side: int, size: int) -> Image.Image:
