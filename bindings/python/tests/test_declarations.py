@@ -13,9 +13,13 @@ from conftest import ROOT
 from omniid import _abi, enums, errors
 from omniid._library import lib
 
-sys.path.insert(0, str(ROOT / "bindings" / "python"))
+SOURCES = str(ROOT / "bindings" / "python")
+sys.path.insert(0, SOURCES)
 
 import generate  # noqa: E402
+
+# Processes that tests start take the path over, and must find the installed package.
+sys.path.remove(SOURCES)
 
 
 @pytest.fixture(scope="module")
