@@ -3,6 +3,7 @@ known."""
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -91,7 +92,25 @@ def test_a_drawer_that_copies(people, tmp_path):
     assert min(apart) - 0.05 < row.margin[0] + row.error[0] < max(apart) + 0.05
     write([row], tmp_path)
     assert json.loads((tmp_path / "evaluation.json").read_text())[0]["people"] == 5
-    assert "copy-paste" in table([row]) and "yaw 0-15°" in (tmp_path / "evaluation.md").read_text()
+    assert "copy-paste" in table([row])
+    # Nobody's face is known, so nothing is said by angle.
+    assert row.by_angle == {} and "yaw" not in (tmp_path / "evaluation.md").read_text()
+
+
+def test_errors_by_angle_are_means_of_people(people):
+    """Of rendered people the view is known. A person with many pictures at an angle weighs as much as one with one."""
+    found, sizes = people
+    yaw = {0: [0.1, 0.1], 1: [0.1, 0.6]}
+    known = []
+    for number, person in enumerate(found[:2]):
+        views = [tuple([angle] + [0.0] * 45) for angle in (*yaw[number], 0.1, 0.1, 0.1)]
+        pictures = [replace(picture, view=views[place]) for place, picture in enumerate(person.pictures)]
+        known.append(replace(person, pictures=tuple(pictures)))
+    (row,) = evaluate(copies, Colours(), known, sizes, inputs=[1], targets=2, seeds=[0], together=2)
+    assert set(row.by_angle) <= {"0-15", "15-35"} and "0-15" in row.by_angle
+    mean, half = row.by_angle["0-15"]
+    # Colours of a person are alike, and there are two people at most.
+    assert mean > 0.99 and (math.isnan(half) or half < 0.1)
 
 
 def _open(picture):

@@ -264,11 +264,12 @@ def host_shape(name: str) -> Any:
     import diffusers
 
     name = name if Path(name).is_dir() else _NAMES.get(name, name)
-    if name == "flux":
+    known = name in KNOWN and not Path(name).is_dir()
+    if known and name == "flux":
         return diffusers.FluxTransformer2DModel(**KNOWN[name])
-    if name.startswith("sd3") and name in KNOWN:
+    if known and name.startswith("sd3"):
         return diffusers.SD3Transformer2DModel(**KNOWN[name])
-    if name in KNOWN:
+    if known:
         return diffusers.UNet2DConditionModel(**KNOWN[name])
     if name.endswith(".safetensors"):
         import json

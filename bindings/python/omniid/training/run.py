@@ -45,9 +45,11 @@ def run(
     """
     make_folder(out)
     tracker: Any = config.report.tracker or None
-    accelerator = Accelerator(
-        mixed_precision="bf16" if config.precision == "bf16" else "no", log_with=tracker, project_dir=str(out)
-    )
+    precision = "bf16" if config.precision == "bf16" else "no"
+    try:
+        accelerator = Accelerator(mixed_precision=precision, log_with=tracker, project_dir=str(out))
+    except ValueError as error:
+        raise errors.InvalidArgumentError(f"accelerate: {error}; [report] tracker is {tracker!r}") from error
     if accelerator.distributed_type == DistributedType.DEEPSPEED:
         raise errors.UnsupportedError(
             "DeepSpeed steps, clips and skips by itself, which this loop has never been run with; use several "

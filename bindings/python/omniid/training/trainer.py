@@ -240,7 +240,9 @@ class Trainer:
             raise errors.IoError(f"{place}: no complete state of a run: {error}") from error
         difference = self.config.difference(written["config"])
         if difference and not allow_changes:
-            raise errors.MismatchError(f"the run was begun with another configuration: {difference}; --allow-changes")
+            raise errors.MismatchError(
+                f"the run was begun with another configuration: {difference}; --allow-changes goes on nevertheless"
+            )
         if self.sharded and written["processes"] != self.accelerator.num_processes:
             raise errors.MismatchError(
                 f"the state is of {written['processes']} processes with a part of the weights each; "

@@ -108,9 +108,11 @@ def _measure(found: _Found, draw: Drawing, embed: Optional[Embed], step: StepPic
     found.margins += np.stack(margins, axis=1).tolist()
     if embed is None:
         return
+    # Of rendered people the first numbers of the exact view are the pose.
+    poses = step.pose if step.views is None else step.views[:, : step.pose.shape[1]]
     for person in range(people):
         rows = slice(person * each, (person + 1) * each)
-        _embed(found, embed, step.photos[person], own[0][rows], truth[rows], step.pose[rows])
+        _embed(found, embed, step.photos[person], own[0][rows], truth[rows], poses[rows])
 
 
 def _error(pictures: torch.Tensor, truth: torch.Tensor, people: int) -> np.ndarray:  # type: ignore[type-arg]
@@ -130,17 +132,22 @@ def _embed(
     found.pictures += len(mine)
     found.without_face += sum(vector is None for vector in mine)
     copies, given, real = [], [], []
+    by_angle: dict[str, list[float]] = {}
     for vector, target, angles in zip(mine, held, pose):
         if target is None:
             continue
         likeness = 0.0 if vector is None else float(vector @ target)
         yaw = math.degrees(float(angles[0]))
-        found.angles.setdefault(angle_range(yaw), []).append(likeness)
+        # A face that is not known has no angle.
+        if bool(angles.any()):
+            by_angle.setdefault(angle_range(yaw), []).append(likeness)
         if reference is not None:
             real.append(float(target @ reference))
         if vector is not None and reference is not None:
             copies.append(copy_paste(vector, target, reference))
             given.append(float(vector @ reference))
+    for name, own in by_angle.items():
+        found.angles.setdefault(name, []).append(float(np.mean(own)))
     known = [vector for vector in held if vector is not None]
     likenesses = [0.0 if v is None else float(v @ t) for v in mine for t in known]
     for values, into in ((likenesses, found.own), (copies, found.copies), (given, found.given), (real, found.real)):

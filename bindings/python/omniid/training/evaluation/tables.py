@@ -38,7 +38,10 @@ def table(rows: Sequence[Row]) -> str:
 
 
 def _number(value: Interval, digits: int = 3) -> str:
-    return "" if math.isnan(value[0]) else f"{value[0]:.{digits}f} ± {value[1]:.{digits}f}"
+    if math.isnan(value[0]):
+        return ""
+    half = "" if math.isnan(value[1]) else f" ± {value[1]:.{digits}f}"
+    return f"{value[0]:.{digits}f}{half}"
 
 
 def write(rows: Sequence[Row], out: Path) -> None:
