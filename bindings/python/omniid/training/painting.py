@@ -37,7 +37,7 @@ def paint(
     nobody = tokens.mean(dim=0, keepdim=True) if mean is None else mean[None].to(tokens)
     shown = {True: tokens.roll(turn, dims=0), False: nobody.expand_as(tokens)}
     try:
-        view = View(step.pose.to(device), step.faces, None if step.views is None else step.views.to(device))
+        view = View.of(step, device)
         seeds = [seed * 1_000_003 + place for _ in range(len(tokens)) for place in range(each)]
         found: torch.Tensor = draw(
             objective.host, shape, prompt, view, seeds, lambda own: objective.show(shown[own], each), steps=steps,

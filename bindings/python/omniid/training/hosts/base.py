@@ -10,6 +10,7 @@ import torch
 
 from ..checkpoint import HostTable
 from ..data.people import Face
+from ..data.steps import StepPictures
 from ..objectives.noise import Diffusion, Flow, FlowToSample
 
 Prompt = dict[str, torch.Tensor]
@@ -26,6 +27,11 @@ class View:
     """In pixels of the target."""
     numbers: Optional[torch.Tensor] = None
     """`[rows, 46]`: the exact views of rendered people, where they are known."""
+
+    @classmethod
+    def of(cls, step: StepPictures, device: torch.device) -> View:
+        """What a step says of its targets."""
+        return cls(step.pose.to(device), step.faces, None if step.views is None else step.views.to(device))
 
 
 class Host(Protocol):

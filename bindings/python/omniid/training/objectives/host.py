@@ -60,7 +60,7 @@ class HostObjective(nn.Module):
         each = len(latents) // len(step.draws)
         tokens = self.identity(self.identity.backbone.pixels.prepare(step.photos.to(device)))
         self.show(of_whom(self._dropped(tokens, step.draws), whose), each)
-        view = View(step.pose.to(device), step.faces, None if step.views is None else step.views.to(device))
+        view = View.of(step, device)
         randoms = noise.Randoms([draw.seed + place for draw in step.draws for place in range(each)], device)
         noised = self.host.noise.noise(latents, randoms)
         prediction = self.host.predict(noised.sample, noised.time, prompt, view)
