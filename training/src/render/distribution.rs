@@ -113,8 +113,8 @@ impl PhotoDistribution {
         Self { style, ..self }
     }
 
-    /// Draws a photo of the classic style.
-    pub(crate) fn classic(&self, rng: &mut ChaCha8Rng) -> PhotoSpec {
+    /// A view of which the head's angles are drawn.
+    pub(crate) fn pose(&self, rng: &mut ChaCha8Rng) -> View {
         let mut view = View::default();
         let (deviation, limit) = self.yaw;
         view.yaw = if rng.random::<f32>() < self.turned {
@@ -124,27 +124,37 @@ impl PhotoDistribution {
         };
         view.pitch = (self.pitch.0 * normal(rng)).clamp(-self.pitch.1, self.pitch.1);
         view.roll = self.roll * normal(rng);
+        view
+    }
+
+    /// Where in the picture the head is.
+    pub(crate) fn framing(&self, rng: &mut ChaCha8Rng) -> Framing {
+        if self.loose {
+            let head = rng.random_range(0.06f32..0.65);
+            let room = 0.5 - 0.35 * head;
+            return Framing::Loose {
+                centre: [(); 2].map(|()| 0.5 + rng.random_range(-room..room)),
+                head,
+            };
+        }
+        let (scale, shift, rotation) = self.jitter;
+        Framing::Aligned {
+            scale: (scale * normal(rng)).exp(),
+            shift: [shift * normal(rng), shift * normal(rng)],
+            rotation: rotation * normal(rng),
+        }
+    }
+
+    /// Draws a photo of the classic style.
+    pub(crate) fn classic(&self, rng: &mut ChaCha8Rng) -> PhotoSpec {
+        let mut view = self.pose(rng);
         if rng.random::<f32>() < self.expression {
             view.expression = expression(rng);
         }
         let gaze = [normal(rng), normal(rng)].map(|g| (self.gaze * g).clamp(-0.45, 0.45));
         view.gaze = [gaze[0], 0.6 * gaze[1]];
         view.glasses = f32::from(rng.random::<f32>() < self.glasses);
-        let framing = if self.loose {
-            let head = rng.random_range(0.06f32..0.65);
-            let room = 0.5 - 0.35 * head;
-            Framing::Loose {
-                centre: [(); 2].map(|_| 0.5 + rng.random_range(-room..room)),
-                head,
-            }
-        } else {
-            let (scale, shift, rotation) = self.jitter;
-            Framing::Aligned {
-                scale: (scale * normal(rng)).exp(),
-                shift: [shift * normal(rng), shift * normal(rng)],
-                rotation: rotation * normal(rng),
-            }
-        };
+        let framing = self.framing(rng);
         let distance = if self.studio {
             90.0
         } else {

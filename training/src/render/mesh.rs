@@ -104,6 +104,31 @@ pub(crate) struct Layer {
     pub relief: f32,
 }
 
+impl Layer {
+    /// A mesh in one colour, closed and opaque.
+    pub(crate) fn new(topology: Arc<Topology>, first_vertex: usize, tint: Vec3, surface: Surface) -> Self {
+        Self {
+            topology,
+            first_vertex: first_vertex as u32,
+            texture: None,
+            tint,
+            alpha: false,
+            two_sided: false,
+            surface,
+            density: 0.0,
+            relief: 0.0,
+        }
+    }
+
+    /// A sheet in one colour, seen from both sides.
+    pub(crate) fn sheet(topology: Topology, first_vertex: usize, tint: Vec3, surface: Surface) -> Self {
+        Self {
+            two_sided: true,
+            ..Self::new(Arc::new(topology), first_vertex, tint, surface)
+        }
+    }
+}
+
 /// A head in its own coordinates: centimetres, origin at the pivot between the ears, y up, z out of the face.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Shape {

@@ -1,7 +1,5 @@
 //! A person: everything that stays the same from photo to photo.
 
-use std::sync::Arc;
-
 use omniid::Result;
 
 use super::family::Family;
@@ -37,15 +35,10 @@ impl Person {
         let first_lock = first_vertex;
         for locks in &appearance.locks {
             appearance.layers.push(Layer {
-                topology: locks.topology.clone(),
-                first_vertex: first_vertex as u32,
                 texture: Some(locks.texture.clone()),
-                tint: [1.0; 3],
                 alpha: true,
                 two_sided: true,
-                surface: locks.surface,
-                density: 0.0,
-                relief: 0.0,
+                ..Layer::new(locks.topology.clone(), first_vertex, [1.0; 3], locks.surface)
             });
             first_vertex += locks.len();
         }
@@ -53,17 +46,8 @@ impl Person {
         let tangents = (first_lock, tangents.collect());
         let frame = &appearance.look.glasses;
         let (topology, glasses) = glasses::glasses(&bare.landmarks, frame);
-        appearance.layers.push(Layer {
-            topology: Arc::new(topology),
-            first_vertex: first_vertex as u32,
-            texture: None,
-            tint: frame.colour,
-            alpha: false,
-            two_sided: true,
-            surface: Surface::Frame,
-            density: 0.0,
-            relief: 0.0,
-        });
+        let frame_layer = Layer::sheet(topology, first_vertex, frame.colour, Surface::Frame);
+        appearance.layers.push(frame_layer);
         let neutral = posed_shape(&*head, &appearance, &glasses, &[0.0; 12], [0.0; 2])?;
         for layer in &mut appearance.layers {
             let vertices = &neutral.positions[layer.first_vertex as usize..];

@@ -6,27 +6,25 @@ use omniid::Result;
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
-use super::assets::{pivot, Ict, EYEBALLS, TEETH_AND_GUMS};
+use super::assets::{pivot, Ict, EYEBALLS};
 use super::eye::eye_texture;
 use super::features::{BACK_SIDE, EYE_SIDE, FACE_SIDE};
-use super::person::{eye_centre, HairStyles, IctHead};
+use super::person::{eye_centre, random_modes, settle, HairStyles, IctHead, SKIN};
 use super::transfer::Fields;
 use crate::render::head::Appearance;
 use crate::render::lifelike::{
     every_second, BrowForm, FaceMap, Ground, Growth, Haircut, Hairline, Headwear, Moment, Painter, Texel, Traits,
     RELIEF,
 };
-use crate::render::look::{normal, Look};
+use crate::render::look::Look;
 use crate::render::makehuman::MakeHuman;
 use crate::render::mesh::{Layer, Surface, Topology};
 use crate::render::radius_map::{transfer, RadiusMap};
 use crate::render::style::Style;
 use crate::render::texture::{Level, Texture};
 use crate::render::torso::torso;
-use crate::render::vector::{add, fused, scale, sub, Vec3};
+use crate::render::vector::{sub, Vec3};
 
-/// Vertices of the face and the back of the head.
-const SKIN: usize = 11248;
 /// Standard deviation of the shape weights, and their limit.
 const SIGMA: f32 = 1.2;
 const LIMIT: f32 = 2.8;
@@ -101,15 +99,9 @@ pub(crate) fn prepare(
     let mut layers = Vec::new();
     let mut layer = |topology: &Arc<Topology>, texture: Option<Texture>, tint: Vec3, surface: Surface| {
         layers.push(Layer {
-            topology: topology.clone(),
-            first_vertex: 0,
             texture: texture.map(Arc::new),
-            tint,
-            alpha: false,
-            two_sided: false,
-            surface,
-            density: 0.0,
             relief: if surface == Surface::Skin { RELIEF } else { 0.0 },
+            ..Layer::new(topology.clone(), 0, tint, surface)
         });
     };
     let skin = |texels: &[Texel], side: u32| -> Texture {
@@ -149,37 +141,19 @@ pub(crate) fn prepare(
     let broad = 0.88 + 0.16 * traits.masculine + 0.05 * traits.weight;
     let (torso, shoulders) = torso(broad, broad + 0.03);
     let mut fixed = shoulders;
-    layers.push(Layer {
-        topology: Arc::new(torso),
-        first_vertex: shape.len() as u32,
-        texture: None,
-        tint: look.cloth,
-        alpha: false,
-        two_sided: true,
-        surface: Surface::Cloth,
-        density: 0.0,
-        relief: 0.0,
-    });
+    layers.push(Layer::sheet(torso, shape.len(), look.cloth, Surface::Cloth));
     let surface = RadiusMap::new(shape[..SKIN].iter().copied());
     if let (Some(styles), Some(style)) = (styles, style) {
         let part = &styles.makehuman.hair[style];
         let moved = transfer(&styles.styles[style], &styles.surface, &surface);
-        layers.push(Layer {
-            topology: part.topology.clone(),
-            first_vertex: (shape.len() + fixed.len()) as u32,
-            texture: part.texture.clone(),
-            tint: part.tint(greyed(&traits)),
-            alpha: part.alpha,
-            two_sided: part.two_sided || part.alpha,
-            surface: Surface::Hair,
-            density: 0.0,
-            relief: 0.0,
-        });
+        let tint = part.tint(traits.hair_with_grey());
+        layers.push(part.layer(shape.len() + fixed.len(), None, tint, Surface::Hair));
         fixed.extend(moved);
     }
     if let Some(wear) = wear {
         let (topology, cloth) = wear.mesh(&surface);
-        layers.push(covering(topology, shape.len() + fixed.len(), wear.colour));
+        let first = shape.len() + fixed.len();
+        layers.push(Layer::sheet(topology, first, wear.colour, Surface::Cloth));
         fixed.extend(cloth);
     }
     let growth = Growth {
@@ -219,48 +193,18 @@ pub(crate) fn prepare(
     ))
 }
 
-/// A layer of cloth over the head.
-fn covering(topology: Topology, first_vertex: usize, colour: Vec3) -> Layer {
-    Layer {
-        topology: Arc::new(topology),
-        first_vertex: first_vertex as u32,
-        texture: None,
-        tint: colour,
-        alpha: false,
-        two_sided: true,
-        surface: Surface::Cloth,
-        density: 0.0,
-        relief: 0.0,
-    }
-}
-
-/// Mean colour of the hair, grey ones included; linear.
-fn greyed(traits: &Traits) -> Vec3 {
-    crate::render::vector::mix(traits.hair, [0.46, 0.45, 0.43], 0.9 * traits.grey)
-}
-
 /// The neutral shape: random modes, and what sex, age, weight and origin do.
 fn neutral(assets: &Ict, extra: &Lifelike, traits: &Traits, rng: &mut ChaCha8Rng) -> Vec<Vec3> {
-    let mut shape = assets.mean.clone();
-    for mode in &assets.identity {
-        let weight = (SIGMA * normal(rng)).clamp(-LIMIT, LIMIT);
-        for (position, &offset) in shape.iter_mut().zip(mode) {
-            *position = fused(*position, offset, weight);
-        }
-    }
+    let mut shape = random_modes(assets, rng, SIGMA, LIMIT);
     if let Some(fields) = &extra.fields {
-        let age = ((traits.years - 25.0) / 65.0).clamp(0.0, 1.0);
-        fields.apply(&mut shape, traits.masculine, 0.8 * age, traits.weight, &traits.origin);
+        fields.apply(
+            &mut shape,
+            traits.masculine,
+            0.8 * traits.age(),
+            traits.weight,
+            &traits.origin,
+        );
     }
-    let origin = pivot(&shape);
-    for position in &mut shape {
-        *position = sub(*position, origin);
-    }
-    // Strong weights push teeth through closed lips: they move back and shrink a little.
-    let middle = [0.0, shape[assets.landmarks[62] as usize][1], 7.5];
-    for position in &mut shape[TEETH_AND_GUMS] {
-        *position = add(middle, scale(sub(*position, middle), 0.94));
-        position[2] -= 0.25;
-    }
+    settle(assets, &mut shape);
     shape
 }

@@ -23,6 +23,9 @@ use crate::render::vector::{add, fused, rotate, scale, sub, Vec3};
 const SIGMA: f32 = 1.3;
 const LIMIT: f32 = 3.0;
 
+/// Vertices of the face and the back of the head, without sockets, mouth and eyes.
+pub(super) const SKIN: usize = 11248;
+
 /// Hair styles of the other family, on its average head.
 pub(crate) struct HairStyles {
     pub(super) makehuman: Arc<MakeHuman>,
@@ -74,17 +77,22 @@ impl Head for IctHead {
     }
 }
 
-/// The neutral shape of random modes.
-fn neutral(assets: &Ict, rng: &mut ChaCha8Rng) -> Vec<Vec3> {
+/// The average head with random weights of its modes, of this standard deviation and within this limit.
+pub(super) fn random_modes(assets: &Ict, rng: &mut ChaCha8Rng, sigma: f32, limit: f32) -> Vec<Vec3> {
     let mut shape = assets.mean.clone();
     for mode in &assets.identity {
-        let weight = (SIGMA * normal(rng)).clamp(-LIMIT, LIMIT);
+        let weight = (sigma * normal(rng)).clamp(-limit, limit);
         for (position, &offset) in shape.iter_mut().zip(mode) {
             *position = fused(*position, offset, weight);
         }
     }
-    let origin = pivot(&shape);
-    for position in &mut shape {
+    shape
+}
+
+/// Moves a shape's pivot to the origin, and its teeth behind its lips.
+pub(super) fn settle(assets: &Ict, shape: &mut [Vec3]) {
+    let origin = pivot(shape);
+    for position in &mut *shape {
         *position = sub(*position, origin);
     }
     // Strong weights push teeth through closed lips: they move back and shrink a little.
@@ -93,7 +101,6 @@ fn neutral(assets: &Ict, rng: &mut ChaCha8Rng) -> Vec<Vec3> {
         *position = add(middle, scale(sub(*position, middle), 0.94));
         position[2] -= 0.25;
     }
-    shape
 }
 
 /// The middle of an eyeball: its foremost and hindmost points lie a diameter apart.
@@ -114,7 +121,8 @@ pub(super) fn eye_centre(shape: &[Vec3], range: std::ops::Range<usize>) -> Vec3 
 /// Draws and prepares the person of a seed.
 pub(crate) fn prepare(assets: &Arc<Ict>, hair: Option<&HairStyles>, seed: u64) -> Result<(IctHead, Appearance)> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed ^ 0x1c7);
-    let shape = neutral(assets, &mut rng);
+    let mut shape = random_modes(assets, &mut rng, SIGMA, LIMIT);
+    settle(assets, &mut shape);
     let male = rng.random_bool(0.5);
     let mut paint = Paint::draw(&mut rng, male);
     let age = rng.random::<f32>().powf(1.7);
@@ -133,15 +141,8 @@ pub(crate) fn prepare(assets: &Arc<Ict>, hair: Option<&HairStyles>, seed: u64) -
     let mut layers = Vec::new();
     let mut layer = |topology: &Arc<Topology>, texture: Option<Texture>, tint: Vec3, surface: Surface| {
         layers.push(Layer {
-            topology: topology.clone(),
-            first_vertex: 0,
             texture: texture.map(Arc::new),
-            tint,
-            alpha: false,
-            two_sided: false,
-            surface,
-            density: 0.0,
-            relief: 0.0,
+            ..Layer::new(topology.clone(), 0, tint, surface)
         });
     };
     layer(&assets.face, Some(paint.face(assets, &look)), [1.0; 3], Surface::Skin);
@@ -155,34 +156,14 @@ pub(crate) fn prepare(assets: &Arc<Ict>, hair: Option<&HairStyles>, seed: u64) -
     }
     let (torso, shoulders) = torso(rng.random_range(0.85..1.1), rng.random_range(0.9..1.15));
     let mut fixed = shoulders;
-    layers.push(Layer {
-        topology: Arc::new(torso),
-        first_vertex: shape.len() as u32,
-        texture: None,
-        tint: look.cloth,
-        alpha: false,
-        two_sided: true,
-        surface: Surface::Cloth,
-        density: 0.0,
-        relief: 0.0,
-    });
+    layers.push(Layer::sheet(torso, shape.len(), look.cloth, Surface::Cloth));
     let mut hair_layer = None;
     if let (Some(styles), Some(style)) = (hair, style) {
         let part = &styles.makehuman.hair[style];
-        // Face and back of the head, without sockets, mouth and eyes.
-        let surface = RadiusMap::new(shape[..11248].iter().copied());
+        let surface = RadiusMap::new(shape[..SKIN].iter().copied());
         let moved = transfer(&styles.styles[style], &styles.surface, &surface);
-        layers.push(Layer {
-            topology: part.topology.clone(),
-            first_vertex: (shape.len() + fixed.len()) as u32,
-            texture: part.texture.clone(),
-            tint: part.tint(look.hair),
-            alpha: part.alpha,
-            two_sided: part.two_sided || part.alpha,
-            surface: Surface::Hair,
-            density: 0.0,
-            relief: 0.0,
-        });
+        let tint = part.tint(look.hair);
+        layers.push(part.layer(shape.len() + fixed.len(), None, tint, Surface::Hair));
         hair_layer = Some((layers.len() - 1, part.brightness));
         fixed.extend(moved);
     }
@@ -200,7 +181,7 @@ pub(crate) fn prepare(assets: &Arc<Ict>, hair: Option<&HairStyles>, seed: u64) -
             look,
             mean_points: assets.mean_points.clone(),
             hair: hair_layer,
-            skin_vertices: 11248,
+            skin_vertices: SKIN,
             locks: Vec::new(),
             style: Style::Classic,
             hair_gloss: 0.0,

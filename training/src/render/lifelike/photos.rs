@@ -7,40 +7,18 @@ use super::light;
 use crate::render::augment::Augmentation;
 use crate::render::distribution::{studio_light, PhotoDistribution};
 use crate::render::look::normal;
-use crate::render::photo::{Background, Framing, PhotoSpec};
+use crate::render::photo::{Background, PhotoSpec};
 use omniid_minihost::View;
 
 /// Draws a photo of a lifelike person.
 pub(crate) fn sample(from: &PhotoDistribution, rng: &mut ChaCha8Rng) -> PhotoSpec {
-    let mut view = View::default();
-    let (deviation, limit) = from.yaw;
-    view.yaw = if rng.random::<f32>() < from.turned {
-        rng.random_range(-limit..limit)
-    } else {
-        (deviation * normal(rng)).clamp(-limit, limit)
-    };
-    view.pitch = (from.pitch.0 * normal(rng)).clamp(-from.pitch.1, from.pitch.1);
-    view.roll = from.roll * normal(rng);
+    let mut view = from.pose(rng);
     if rng.random::<f32>() < from.expression {
         view.expression = expression(rng);
     }
     view.gaze = gaze(rng, &view, from.gaze);
     view.glasses = f32::from(rng.random::<f32>() < from.glasses);
-    let (zoom, shift, rotation) = from.jitter;
-    let framing = if from.loose {
-        let head = rng.random_range(0.06f32..0.65);
-        let room = 0.5 - 0.35 * head;
-        Framing::Loose {
-            centre: [(); 2].map(|()| 0.5 + rng.random_range(-room..room)),
-            head,
-        }
-    } else {
-        Framing::Aligned {
-            scale: (zoom * normal(rng)).exp(),
-            shift: [shift * normal(rng), shift * normal(rng)],
-            rotation: rotation * normal(rng),
-        }
-    };
+    let framing = from.framing(rng);
     let distance = if from.studio {
         90.0
     } else {

@@ -96,6 +96,16 @@ impl Traits {
         stream(seed, SHAPE)
     }
 
+    /// From a young adult, 0, to the oldest people, 1: the age of the artists' heads.
+    pub fn age(&self) -> f32 {
+        ((self.years - 25.0) / 65.0).clamp(0.0, 1.0)
+    }
+
+    /// Mean colour of the hair, grey ones included; linear.
+    pub fn hair_with_grey(&self) -> Vec3 {
+        mix(self.hair, [0.46, 0.45, 0.43], 0.9 * self.grey)
+    }
+
     /// Random numbers for a part of what stays for life.
     pub fn life_rng(&self, part: u64) -> ChaCha8Rng {
         stream(self.for_life, part)

@@ -23,7 +23,7 @@ use crate::render::obj::gather;
 use crate::render::radius_map::RadiusMap;
 use crate::render::style::Style;
 use crate::render::texture::Texture;
-use crate::render::vector::{mix, Vec3};
+use crate::render::vector::Vec3;
 
 const WIDTH: u32 = skin::WIDTH / 2;
 const HEIGHT: u32 = skin::HEIGHT / 2;
@@ -115,30 +115,14 @@ pub(crate) fn prepare(
 
     let origin = pivot(&neutral);
     let mut layers = vec![Layer {
-        topology: assets.body.clone(),
-        first_vertex: 0,
         texture: Some(Arc::new(texture)),
-        tint: [1.0; 3],
-        alpha: false,
-        two_sided: false,
-        surface: Surface::Skin,
-        density: 0.0,
         relief: RELIEF,
+        ..Layer::new(assets.body.clone(), 0, [1.0; 3], Surface::Skin)
     }];
-    let mut vertices = assets.drawn.len() as u32;
+    let mut vertices = assets.drawn.len();
     let mut part = |part: &FittedPart, texture: Option<Arc<Texture>>, tint: Vec3, surface: Surface| {
-        layers.push(Layer {
-            topology: part.topology.clone(),
-            first_vertex: vertices,
-            texture: texture.or_else(|| part.texture.clone()),
-            tint,
-            alpha: part.alpha || surface == Surface::Eye,
-            two_sided: part.two_sided || part.alpha,
-            surface,
-            density: 0.0,
-            relief: 0.0,
-        });
-        vertices += part.clothes.anchors.len() as u32;
+        layers.push(part.layer(vertices, texture, tint, surface));
+        vertices += part.clothes.anchors.len();
     };
     let (iris, tint) = iris(traits.iris, assets.irises.len());
     part(&assets.eyes, Some(assets.irises[iris].clone()), tint, Surface::Eye);
@@ -161,8 +145,7 @@ pub(crate) fn prepare(
     if let Some(style) = style {
         let style = &assets.hair[style];
         style.clothes.fit(&neutral, &mut fixed);
-        let colour = mix(traits.hair, [0.46, 0.45, 0.43], 0.9 * traits.grey);
-        part(style, None, style.tint(colour), Surface::Hair);
+        part(style, None, style.tint(traits.hair_with_grey()), Surface::Hair);
         for position in &mut fixed {
             *position = to_centimetres(*position, origin);
         }
@@ -182,17 +165,8 @@ pub(crate) fn prepare(
     let surface = RadiusMap::new(own.iter().copied());
     if let Some(wear) = wear {
         let (topology, cloth) = wear.mesh(&surface);
-        layers.push(Layer {
-            topology: Arc::new(topology),
-            first_vertex: bare.positions.len() as u32,
-            texture: None,
-            tint: wear.colour,
-            alpha: false,
-            two_sided: true,
-            surface: Surface::Cloth,
-            density: 0.0,
-            relief: 0.0,
-        });
+        let first = bare.positions.len();
+        layers.push(Layer::sheet(topology, first, wear.colour, Surface::Cloth));
         head.fixed.extend(cloth);
     }
     let growth = Growth {
@@ -227,7 +201,7 @@ pub(crate) fn prepare(
 
 /// The neutral shape in decimetres, helpers included.
 fn shape(assets: &MakeHuman, traits: &Traits, rng: &mut ChaCha8Rng) -> Result<Vec<Vec3>> {
-    let age = ((traits.years - 25.0) / 65.0).clamp(0.0, 1.0);
+    let age = traits.age();
     let mut shape = macro_shape(assets, &traits.origin, traits.masculine, age, traits.weight)?;
     for axis in &assets.identity {
         let strong = ["nose", "mouth", "chin", "cheek", "l-eye", "eye", "forehead"];
@@ -249,7 +223,7 @@ fn shape(assets: &MakeHuman, traits: &Traits, rng: &mut ChaCha8Rng) -> Result<Ve
 
 /// The skin: two painted ones blended, brought to the person's colour, and everything that is painted over them.
 fn paint(assets: &MakeHuman, extra: &Lifelike, traits: &Traits, painter: &Painter, life: &mut ChaCha8Rng) -> Texture {
-    let age = ((traits.years - 25.0) / 65.0).clamp(0.0, 1.0);
+    let age = traits.age();
     // The painted dark skins go with much pigment.
     let dark = [traits.pigment, 0.0, 0.0];
     let ([first, second], share, _) = draw_skin(life, assets, &dark, traits.male, age);

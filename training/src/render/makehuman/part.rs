@@ -8,7 +8,7 @@ use omniid::{Error, Result};
 use super::clothes::{Clothes, MhMaterial};
 use super::files::stem;
 use crate::render::light::LUMINANCE;
-use crate::render::mesh::Topology;
+use crate::render::mesh::{Layer, Surface, Topology};
 use crate::render::obj::Obj;
 use crate::render::raster::{Visibility, EMPTY};
 use crate::render::texture::Texture;
@@ -67,6 +67,16 @@ impl FittedPart {
     /// The factor that gives the texture this mean colour.
     pub fn tint(&self, colour: Vec3) -> Vec3 {
         colour.map(|c| c / self.brightness)
+    }
+
+    /// The part as a layer, with its own texture or another one.
+    pub fn layer(&self, first_vertex: usize, texture: Option<Arc<Texture>>, tint: Vec3, surface: Surface) -> Layer {
+        Layer {
+            texture: texture.or_else(|| self.texture.clone()),
+            alpha: self.alpha || surface == Surface::Eye,
+            two_sided: self.two_sided || self.alpha,
+            ..Layer::new(self.topology.clone(), first_vertex, tint, surface)
+        }
     }
 
     /// Share of the eyes' landmarks that hair hides from the front, on the average head (centimetres from the pivot).

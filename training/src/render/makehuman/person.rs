@@ -93,31 +93,14 @@ pub(crate) fn prepare(assets: &Arc<MakeHuman>, seed: u64) -> Result<(MakeHumanHe
     let neutral = identity.shape(assets)?;
     let origin = pivot(&neutral);
     let mut layers = Vec::new();
-    let mut vertices = assets.drawn.len() as u32;
+    let mut vertices = assets.drawn.len();
     layers.push(Layer {
-        topology: assets.body.clone(),
-        first_vertex: 0,
         texture: Some(Arc::new(paint(assets, &identity))),
-        tint: [1.0; 3],
-        alpha: false,
-        two_sided: false,
-        surface: Surface::Skin,
-        density: 0.0,
-        relief: 0.0,
+        ..Layer::new(assets.body.clone(), 0, [1.0; 3], Surface::Skin)
     });
     let mut part = |part: &FittedPart, texture: Option<Arc<Texture>>, tint: Vec3, surface: Surface| {
-        layers.push(Layer {
-            topology: part.topology.clone(),
-            first_vertex: vertices,
-            texture: texture.or_else(|| part.texture.clone()),
-            tint,
-            alpha: part.alpha || surface == Surface::Eye,
-            two_sided: part.two_sided || part.alpha,
-            surface,
-            density: 0.0,
-            relief: 0.0,
-        });
-        vertices += part.clothes.anchors.len() as u32;
+        layers.push(part.layer(vertices, texture, tint, surface));
+        vertices += part.clothes.anchors.len();
     };
     let look = identity.look.clone();
     let iris = assets.irises[identity.iris].clone();
