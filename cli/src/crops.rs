@@ -2,7 +2,7 @@
 
 use crate::failure::Outcome;
 use image::RgbImage;
-use omniid::engine::Encoded;
+use omniid::engine::{Encoded, PhotoReport};
 use omniid::face::{prepare, CropOptions};
 use omniid::photo::{FaceHint, Photo};
 use omniid::Limits;
@@ -20,12 +20,7 @@ pub fn of(
         if !report.is_used() {
             continue;
         }
-        // The face that was found; looking for it again would need the detector.
-        let hint = match (report.face, report.bounds) {
-            (Some(face), _) => FaceHint::Landmarks(face.landmarks),
-            (None, Some(bounds)) => FaceHint::Box(bounds),
-            (None, None) => FaceHint::Detect,
-        };
+        let hint = face_of(report);
         let options = CropOptions::new(report.crop, side).with_min_face(0.0);
         let (crop, _) = prepare(&photo.clone().with_face(hint), &options, None, limits)?;
         let name = Path::new(&report.name).file_name();
@@ -35,4 +30,13 @@ pub fn of(
         ));
     }
     Ok(crops)
+}
+
+/// The face that was found in a photo; looking for it again would need the detector.
+pub fn face_of(report: &PhotoReport) -> FaceHint {
+    match (report.face, report.bounds) {
+        (Some(face), _) => FaceHint::Landmarks(face.landmarks),
+        (None, Some(bounds)) => FaceHint::Box(bounds),
+        (None, None) => FaceHint::Detect,
+    }
 }

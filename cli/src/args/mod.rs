@@ -7,7 +7,7 @@ mod photo;
 
 pub use generator::{GeneratorArgs, SamplingArgs};
 pub use model::{device, identity_precisions, parse_device, stored_precisions, variants, LimitArgs, ModelArgs};
-pub use numbers::{threads, whole, with_negative_numbers, Seed};
+pub use numbers::{finite, threads, whole, with_negative_numbers, Seed};
 pub use photo::{NoteArgs, Person, PersonArgs, PhotoArgs};
 
 /// Of these options, the first that stands on the command line. Values from environment variables do not count: they

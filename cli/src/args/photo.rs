@@ -161,7 +161,7 @@ impl PhotoArgs {
     }
 
     /// Fails for a detector that was asked for, when no photo is searched for faces.
-    fn check_detector(&self, photos: &[Photo<'_>], engine: &Engine) -> Outcome {
+    pub fn check_detector(&self, photos: &[Photo<'_>], engine: &Engine) -> Outcome {
         let whole = self.crop.is_none() && !engine.info().crop.needs_face();
         let unnamed = |photo: &Photo<'_>| photo.face == FaceHint::Detect;
         match whole && photos.iter().all(unnamed) && first_named(&["--detector"]).is_some() {

@@ -37,7 +37,7 @@ Examples:
   omniid evaluate -c encoder.safetensors --no-pictures --photos my-photos --out tokens";
 
 /// The report for programs; its presence says that a folder holds an evaluation.
-const JSON: &str = "evaluation.json";
+pub const JSON: &str = "evaluation.json";
 
 /// Far away from every seed that anything was trained on.
 const FIRST_SEED: u64 = 1_000_000_000;

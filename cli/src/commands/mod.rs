@@ -13,6 +13,7 @@ mod faces;
 mod generate;
 mod inspect;
 mod render;
+mod report;
 mod train;
 
 use crate::failure::Outcome;
@@ -36,6 +37,8 @@ pub enum Command {
     Attention(attention::Args),
     /// Draws a person in new poses and expressions: a contact sheet from photos or an identity.
     Generate(generate::Args),
+    /// Writes a page to look at: photos with their faces, similarities, attention, generated views.
+    Report(report::Args),
     /// Renders synthetic people with exact ground truth: a folder of pictures, a training set, a contact sheet.
     Render(render::Args),
     /// Trains an identity model from a configuration or preset; continues a run that was stopped.
@@ -59,6 +62,7 @@ pub fn run(command: Command) -> Outcome {
         Command::Faces(args) => faces::run(args),
         Command::Attention(args) => attention::run(args),
         Command::Generate(args) => generate::run(args),
+        Command::Report(args) => report::run(args),
         Command::Render(args) => render::run(args),
         Command::Train(args) => train::run(args),
         Command::Evaluate(args) => evaluate::run(args),

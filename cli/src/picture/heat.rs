@@ -4,7 +4,7 @@ use super::Canvas;
 use image::{Rgb, RgbImage};
 
 /// Colour of a value between 0 and 1: dark blue, teal, yellow. Lightness rises evenly, so it reads in grey too.
-fn heat_colour(value: f32) -> [u8; 3] {
+pub fn heat_colour(value: f32) -> [u8; 3] {
     const STOPS: [[f32; 3]; 5] = [
         [68.0, 1.0, 84.0],
         [59.0, 82.0, 139.0],

@@ -8,5 +8,5 @@ mod sheet;
 
 pub use canvas::Canvas;
 pub use file::{save_png, PictureTarget};
-pub use heat::{matrix_picture, overlay_heat};
+pub use heat::{heat_colour, matrix_picture, overlay_heat};
 pub use sheet::{Cell, Sheet};

@@ -9,6 +9,7 @@ mod faces;
 mod folders;
 mod options;
 mod rendering;
+mod report;
 #[cfg(unix)]
 mod signals;
 mod strangers;
