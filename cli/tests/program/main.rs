@@ -10,6 +10,7 @@ mod folders;
 mod options;
 mod rendering;
 mod report;
+mod report_browser;
 #[cfg(unix)]
 mod signals;
 mod strangers;

@@ -38,18 +38,36 @@ fn a_page_shows_everything_and_needs_nothing_else() {
     let place = place();
     std::fs::write(place.path("broken.png"), b"\x89PNG\r\n\x1a\nno more").unwrap();
     // The name of a file may be markup.
-    let name = if cfg!(windows) { "b&amp.png" } else { "<b onload='x'>&.png" };
+    let name = if cfg!(windows) {
+        "b&amp.png"
+    } else {
+        "<b onload='x'>&.png"
+    };
     std::fs::copy(place.path("b.png"), place.path(name)).unwrap();
     let options = ["--views", "front,smile", "--strengths", "0,1", "--steps", "1"];
     let (json, page) = report(
         &place,
-        &[&["a.png", "broken.png", name, "--compare", "c.png"], &options[..], &MODEL].concat(),
+        &[
+            &["a.png", "broken.png", name, "--compare", "c.png"],
+            &options[..],
+            &MODEL,
+        ]
+        .concat(),
     );
     assert_eq!(sections(&json), ["photos", "similarity", "attention", "generated"]);
     assert_eq!(json["photos"], 2);
     assert!(json["left_out"][0].as_str().unwrap().contains("broken.png"));
-    assert!(page.contains("<p class=\"state\">Left out</p>") && page.matches("<p class=\"state\">Used</p>").count() == 2);
-    assert!(!page.contains("<b onload") && page.contains(if cfg!(windows) { "b&amp;amp.png" } else { "&lt;b onload=" }));
+    assert!(
+        page.contains("<p class=\"state\">Left out</p>") && page.matches("<p class=\"state\">Used</p>").count() == 2
+    );
+    assert!(
+        !page.contains("<b onload")
+            && page.contains(if cfg!(windows) {
+                "b&amp;amp.png"
+            } else {
+                "&lt;b onload="
+            })
+    );
     // Nothing of elsewhere: all sources are inside, and the policy forbids the rest.
     assert!(page.contains("default-src &#39;none&#39;") || page.contains("default-src 'none'"));
     for piece in page.split("src=\"").skip(1) {
@@ -91,8 +109,16 @@ fn what_a_model_cannot_show_is_said() {
     let place = place();
     let (json, page) = report(&place, &["a.png", "-c", "model.safetensors"]);
     assert_eq!(sections(&json), ["photos", "attention"]);
-    let missing: Vec<&str> = json["missing"].as_array().unwrap().iter().map(|one| one.as_str().unwrap()).collect();
-    assert!(missing[0].starts_with("Similarity: ") && missing[1].starts_with("Generated views: "), "{missing:?}");
+    let missing: Vec<&str> = json["missing"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one.as_str().unwrap())
+        .collect();
+    assert!(
+        missing[0].starts_with("Similarity: ") && missing[1].starts_with("Generated views: "),
+        "{missing:?}"
+    );
     assert!(page.contains("Not in this report:") && page.contains("--minihost"));
     let (json, _) = report(&place, &["a.png", "b.png", "-c", "model.safetensors", "--no-pictures"]);
     assert_eq!(sections(&json), ["photos", "similarity", "attention"]);
@@ -111,9 +137,7 @@ fn evaluations_become_curves() {
         ]})
     };
     let result = |count: u32, value: f64| serde_json::json!({"drawn": {"photos": count}, "all": means(value), "frontal": means(value)});
-    let angle = |count: u32, value: f64| {
-        serde_json::json!({"drawn": {"photos": count}, "from": 0.0, "to": 15.0, "means": means(value)})
-    };
+    let angle = |count: u32, value: f64| serde_json::json!({"drawn": {"photos": count}, "from": 0.0, "to": 15.0, "means": means(value)});
     let evaluation = serde_json::json!({
         "format": omniid_training::evaluate::FORMAT_VERSION, "version": "1", "commit": "abc",
         "model": {"name": "tiny", "fingerprint": "f"}, "minihost": null, "verifier": {"name": "judge", "fingerprint": "v"},
@@ -137,7 +161,11 @@ fn evaluations_become_curves() {
     std::fs::write(place.path("evaluated/evaluation.json"), "{}").unwrap();
     let run = place.run(&[&["report", "-o", "other.html"], &arguments[..]].concat());
     assert_eq!(run.code, 2);
-    assert!(run.stderr.contains("expected evaluation.json of omniid evaluate"), "{}", run.stderr);
+    assert!(
+        run.stderr.contains("expected evaluation.json of omniid evaluate"),
+        "{}",
+        run.stderr
+    );
     assert!(!place.path("other.html").exists());
 }
 

@@ -17,8 +17,9 @@ pub fn section(maps: &AttentionMaps) -> Outcome<Section> {
         "<p>The encoder has {} queries; each becomes one identity token. Bright patches of the photos have most of a \
          query's attention in the last of {} blocks.</p>\n\
          <div class=\"controls\" id=\"attention-controls\" hidden>\n\
-         <label>Query: <output id=\"query-text\" for=\"query\">all queries</output>\n\
-         <input type=\"range\" id=\"query\" min=\"0\" max=\"{}\" value=\"0\"></label>\n</div>\n\
+         <div class=\"control\"><label for=\"query\">Query</label>\n\
+         <output id=\"query-text\" for=\"query\" aria-hidden=\"true\">all queries</output>\n\
+         <input type=\"range\" id=\"query\" min=\"0\" max=\"{}\" value=\"0\"></div>\n</div>\n\
          <p id=\"query-place\" class=\"soft\" aria-live=\"polite\"></p>\n<ul class=\"pictures\">\n",
         maps.queries, maps.blocks, maps.queries
     );

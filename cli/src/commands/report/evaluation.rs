@@ -188,10 +188,7 @@ fn by_angle(angles: &[AngleResult], metric: Metric) -> String {
         }
     }
     let curve = |kind: &Drawn| Curve {
-        name: match kind {
-            Drawn::Photos(count) => format!("{count} photo(s)"),
-            other => format!("{other:?}"),
-        },
+        name: kind.title(),
         points: places
             .iter()
             .map(|place| {

@@ -28,6 +28,14 @@ pub fn escape(text: &str) -> String {
     escaped
 }
 
+/// A number of photos in words.
+pub fn photos(count: usize) -> String {
+    match count {
+        1 => "1 photo".to_string(),
+        count => format!("{count} photos"),
+    }
+}
+
 /// Bytes as base64.
 pub fn base64(bytes: &[u8]) -> String {
     STANDARD.encode(bytes)

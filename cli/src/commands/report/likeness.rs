@@ -15,16 +15,23 @@ pub fn section(matrix: &Matrix, photos: usize) -> Section {
         "<p>Cosine similarity of identities, each made of one photo or taken from a file: 1 for the same, near 0 for \
          strangers.</p>\n",
     );
-    if let Some((row, mean)) = least_alike(&rows[..photos.min(rows.len())]) {
-        body.push_str(&format!(
-            "<p>Least like the other photos: <strong>{}</strong>, {mean:.2} on average.</p>\n",
+    match least_alike(&rows[..photos.min(rows.len())]) {
+        Some((row, mean)) => body.push_str(&format!(
+            "<p class=\"warn\">Unlike the other photos: {}, {mean:.2} on average.</p>\n",
             escape(&matrix.names[row])
-        ));
+        )),
+        None if photos >= 3 => body.push_str("<p>No photo is unlike the others.</p>\n"),
+        None => {}
     }
     body.push_str("<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Similarity\">\n");
-    body.push_str("<table class=\"heat\">\n<caption>Similarity; the columns are the rows' numbers</caption>\n<thead><tr><td></td>");
-    for column in 1..=rows.len() {
-        body.push_str(&format!("<th scope=\"col\">{column}</th>"));
+    body.push_str("<table class=\"heat\">\n<caption>Similarity; columns by the numbers of the rows</caption>\n<thead><tr><td></td>");
+    for (column, name) in matrix.names.iter().enumerate() {
+        // Read out with its name, which would make the column as wide as itself.
+        let name = escape(name);
+        body.push_str(&format!(
+            "<th scope=\"col\">{}<span class=\"unseen\"> {name}</span></th>",
+            column + 1
+        ));
     }
     body.push_str("</tr></thead>\n<tbody>\n");
     let (low, high) = bounds(rows);

@@ -22,6 +22,8 @@
     };
     count.addEventListener("input", show);
     strength.addEventListener("input", show);
+    // A slider of one place chooses nothing.
+    for (const slider of [count, strength]) slider.parentElement.hidden = slider.max === "0";
     controls.hidden = false;
     show();
   }

@@ -87,13 +87,14 @@ pub fn section(sets: &[Set], named: &[NamedView], options: &GenerateOptions, siz
         ("strength", "Strength", strengths.len() - 1, nearest.unwrap_or(0)),
     ] {
         body.push_str(&format!(
-            "<label>{label}: <output id=\"{id}-text\" for=\"{id}\"></output>\n\
-             <input type=\"range\" id=\"{id}\" min=\"0\" max=\"{last}\" value=\"{value}\"></label>\n"
+            "<div class=\"control\"><label for=\"{id}\">{label}</label>\n\
+             <output id=\"{id}-text\" for=\"{id}\" aria-hidden=\"true\"></output>\n\
+             <input type=\"range\" id=\"{id}\" min=\"0\" max=\"{last}\" value=\"{value}\"></div>\n"
         ));
     }
     body.push_str("</div>\n");
     for set in sets {
-        let title = format!("{} photo(s), strength {}", set.photos, set.strength);
+        let title = format!("{}, strength {}", html::photos(set.photos), set.strength);
         body.push_str(&format!(
             "<div data-set=\"{}/{}\">\n<h3>{title}</h3>\n<ul class=\"pictures\">\n",
             set.photos, set.strength
