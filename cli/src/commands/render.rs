@@ -8,11 +8,13 @@ use crate::progress::Bar;
 use crate::remedy;
 use clap::ValueEnum;
 use image::RgbImage;
+use omniid::checkpoint::save_bytes_atomically;
+use omniid::Error;
 use omniid_training::data::Dataset;
 use omniid_training::pictures::contact_sheet;
 use omniid_training::render::{render_folder, render_people, Assets, Family, RenderConfig, Style, LARGEST, TRUTH_FILE};
 use serde::Serialize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 const EXAMPLES: &str = "\
@@ -28,7 +30,8 @@ Examples:
   omniid render people --assets assets --people 20 --size 256
   omniid render people --assets assets --seed 500 --inputs 3 --targets 8 --family ict --sheet people.png
   omniid render --assets assets --people 4000 --size 64 --dataset train.safetensors
-  omniid render --assets assets --style lifelike --people 12 --size 192 --sheet people.png";
+  omniid render --assets assets --style lifelike --people 12 --size 192 --sheet people.png
+  omniid render --assets assets --style lifelike --people 20000 --size 96 --dataset people --people-per-file 1000";
 
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
@@ -39,6 +42,11 @@ pub struct Args {
     /// Training set to write, for `omniid train`.
     #[arg(long, value_name = "FILE")]
     dataset: Option<PathBuf>,
+    /// Split the training set into files of so many people; DATASET then names a folder. Files that are there are kept,
+    /// so that the same command goes on where it was stopped, and one file's people are in memory at a time. Even, so
+    /// that the heads take turns as in one file.
+    #[arg(long, value_name = "N", requires = "dataset", conflicts_with = "sheet", value_parser = clap::value_parser!(u32).range(2..=1_000_000))]
+    people_per_file: Option<u32>,
     /// Contact sheet to write: a row for each of the first people. Its name says the format: PNG, JPEG, WebP, BMP or
     /// TIFF.
     #[arg(long, value_name = "FILE")]
@@ -183,7 +191,11 @@ pub fn run(args: Args) -> Outcome {
     if args.moments == 1 && args.years > 0 {
         return Err(Failure::usage("--years has no effect with --moments 1"));
     }
+    if args.people_per_file.is_some_and(|people| people % 2 == 1) {
+        return Err(Failure::usage("--people-per-file is odd; give an even number"));
+    }
     let dataset_target = match &args.dataset {
+        Some(_) if args.people_per_file.is_some() => None,
         Some(path) => {
             output::no_standard_output(path)?;
             Some(Target::new(path, args.force, args.json)?)
@@ -216,6 +228,9 @@ pub fn run(args: Args) -> Outcome {
         render_folder(&assets, &config, folder, &|done, all| {
             bar.show("rendering people", done as u64, all as u64).is_continue()
         })?;
+    }
+    if let (Some(folder), Some(people)) = (&args.dataset, args.people_per_file) {
+        write_parts(&assets, &config, folder, people as usize, &args)?;
     }
     if let Some(target) = &dataset_target {
         let dataset = people(&assets, &config, "rendering people", args.quiet)?;
@@ -256,6 +271,59 @@ pub fn run(args: Args) -> Outcome {
         report.seconds,
         places.into_iter().flatten().cloned().collect::<Vec<_>>().join(", ")
     ))
+}
+
+/// What a folder of parts was rendered with.
+const PARTS_FILE: &str = "render.json";
+
+/// Writes a training set as files of so many people; those that are there already are kept.
+fn write_parts(assets: &Assets, config: &RenderConfig, folder: &Path, people: usize, args: &Args) -> Outcome {
+    let _claim = output::make_folder(folder)?;
+    let settings = serde_json::json!({ "people_per_file": people, "render": config });
+    let place = folder.join(PARTS_FILE);
+    let before: Option<serde_json::Value> = std::fs::read(&place)
+        .ok()
+        .and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    // More people may follow later.
+    let same = |mut before: serde_json::Value| {
+        before["render"]["people"] = settings["render"]["people"].clone();
+        before == settings
+    };
+    let parts = config.people.div_ceil(people);
+    let name = |part: usize| {
+        let first = config.first_seed.wrapping_add((part * people) as u64);
+        folder.join(format!("people-{first:010}.safetensors"))
+    };
+    let people_before = before.as_ref().and_then(|before| before["render"]["people"].as_u64());
+    let people_before = people_before.unwrap_or(0) as usize;
+    let fresh = before.is_none_or(|before| !same(before));
+    if fresh && !args.force && (0..parts).any(|part| name(part).exists()) {
+        let message = format!("{} holds people rendered with other options", folder.display());
+        return Err(Failure::usage(message).with_remedy(remedy::FORCE));
+    }
+    let text = serde_json::to_vec_pretty(&settings).map_err(|error| Error::internal(error.to_string()))?;
+    save_bytes_atomically(&place, &text)?;
+    let bar = Bar::with_time_left(args.quiet);
+    let mut before = 0;
+    for part in 0..parts {
+        let count = people.min(config.people - part * people);
+        // A file that was the last of a smaller set is not full.
+        let whole = people_before.saturating_sub(part * people).min(people) >= count;
+        if fresh || !whole || !name(part).exists() {
+            let some = RenderConfig {
+                people: count,
+                first_seed: config.first_seed.wrapping_add((part * people) as u64),
+                ..config.clone()
+            };
+            let dataset = render_people(assets, &some, &|done, _| {
+                bar.show("rendering people", (before + done) as u64, config.people as u64)
+                    .is_continue()
+            })?;
+            dataset.save(&name(part))?;
+        }
+        before += count;
+    }
+    Ok(())
 }
 
 /// Renders a set in memory.

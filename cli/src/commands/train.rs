@@ -58,7 +58,7 @@ pub struct Args {
     #[arg(long, requires = "resume")]
     allow_changes: bool,
     /// Training set to use instead of the configuration's; may be given several times.
-    #[arg(long = "data", value_name = "FILE")]
+    #[arg(long = "data", value_name = "FILE|FOLDER")]
     data: Vec<PathBuf>,
     /// Folder of photos to train on, one folder per person (MFHQ layout); may be given several times.
     #[arg(long = "photos", value_name = "FOLDER")]

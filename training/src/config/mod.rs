@@ -87,7 +87,7 @@ pub struct RunConfig {
 #[serde(default, deny_unknown_fields)]
 pub struct DataConfig {
     /// Dataset files ([`Dataset::save`](crate::data::Dataset::save)), joined in this order; relative to the current
-    /// folder. Pictures of another size are scaled.
+    /// folder. A folder stands for the `.safetensors` files in it, by name. Pictures of another size are scaled.
     pub files: Vec<PathBuf>,
     /// Fraction of the people for validation, the ones judged on during the run.
     pub validation: f64,

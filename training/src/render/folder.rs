@@ -98,7 +98,7 @@ fn person(assets: &Assets, config: &RenderConfig, folder: &Path, family: Family,
         .enumerate()
         .map(|(number, (role, index, distribution))| {
             let person = &people[index % people.len()];
-            let photo = distribution.sample(&mut person.photo_rng(role, index));
+            let photo = person.photo(&distribution, role, index);
             let rendered = person.render(&photo, config.size)?;
             let file = format!("{}.png", number + 1);
             pictures::save(&rendered.image, &own.join(&file))?;

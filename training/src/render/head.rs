@@ -31,6 +31,8 @@ pub(crate) struct Appearance {
     pub style: Style,
     /// Shine of grown hair, 0…1.
     pub hair_gloss: f32,
+    /// Whether glasses are usually worn; `None` leaves it to each photo.
+    pub glasses: Option<bool>,
 }
 
 /// The rotation of the eyes in the head: right and up of the picture are positive.

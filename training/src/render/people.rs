@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use omniid::{Error, ErrorKind, Result};
-use rand::SeedableRng;
+use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -111,8 +111,18 @@ impl Person {
     /// # Errors
     /// As [`Person::render`].
     pub fn picture(&self, distribution: &PhotoDistribution, role: Role, index: usize, size: u32) -> Result<Picture> {
-        let photo = distribution.sample(&mut self.photo_rng(role, index));
-        self.take(&photo, role, size)
+        self.take(&self.photo(distribution, role, index), role, size)
+    }
+
+    /// The person's photo number `index` of a distribution.
+    pub(super) fn photo(&self, distribution: &PhotoDistribution, role: Role, index: usize) -> PhotoSpec {
+        let mut rng = self.photo_rng(role, index);
+        let mut photo = distribution.sample(&mut rng);
+        if let (Some(usual), false) = (self.appearance.glasses, distribution.studio) {
+            // Mostly as usual at this time of life.
+            photo.view.glasses = f32::from(usual != (rng.random::<f32>() < if usual { 0.12 } else { 0.02 }));
+        }
+        photo
     }
 
     /// The random numbers of a photo.

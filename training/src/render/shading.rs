@@ -9,6 +9,7 @@ use super::person::Person;
 use super::photo::PhotoSpec;
 use super::raster::weights;
 use super::shade::{shade, Finish, Sample};
+use super::style::Style;
 use super::texture::{to_linear, Level};
 use super::vector::{dot, fused, mul, normalize, scale, Vec3};
 
@@ -142,6 +143,14 @@ impl Shading<'_> {
             // Measured with the mouth shut; they are drawn when it is open.
             openness = 0.25 + 0.75 * openness.max(scene.open_mouth);
         }
+        if person.style() == Style::Lifelike {
+            openness = match surface {
+                Surface::Skin => bounced(openness, dot(albedo, LUMINANCE)),
+                // Lids hide it from the coarse maps that openness is measured with.
+                Surface::Eye => 0.55 + 0.45 * openness,
+                _ => openness,
+            };
+        }
         let lighting = &scene.photo.lighting;
         if matches!(surface, Surface::Lock | Surface::Whisker) {
             let (first, tangents) = &person.tangents;
@@ -161,6 +170,17 @@ impl Shading<'_> {
         let kind = if surface == Surface::Cloth { 2 } else { 1 };
         (shade(&sample, lighting, &scene.finish), kind)
     }
+}
+
+/// Open sky with what the surroundings, of the same albedo, reflect (the fit of Jimenez, Wu, Pesce and Jarabo 2016).
+#[inline(always)]
+fn bounced(open: f32, albedo: f32) -> f32 {
+    let (a, b, c) = (
+        2.0404 * albedo - 0.3324,
+        -4.7951 * albedo + 0.6417,
+        2.7552 * albedo + 0.6903,
+    );
+    (((open * a + b) * open + c) * open).max(open)
 }
 
 /// How a texture's height changes per sample to the right and down, in steps of alpha, at a sample of a triangle.

@@ -53,6 +53,15 @@ impl Texture {
         }
     }
 
+    /// The texture with this share of its cover.
+    pub(crate) fn thinned(&self, share: f32) -> Self {
+        let mut thin = self.clone();
+        for texel in thin.levels.iter_mut().flat_map(|level| &mut level.texels) {
+            texel[3] = (f32::from(texel[3]) * share) as u8;
+        }
+        thin
+    }
+
     /// Mean linear colour of what is visible.
     pub(crate) fn mean_colour(&self) -> [f32; 3] {
         let (mut sum, mut weight) = ([0.0f32; 3], 1e-6f32);

@@ -85,7 +85,7 @@ pub fn run(config: &Path, options: &RunOptions, observer: &mut dyn Observer) -> 
 /// [`ErrorKind::InvalidArgument`](omniid::ErrorKind::InvalidArgument) when it names none; as [`Dataset::load`].
 pub fn load_data(config: &RunConfig, observer: &mut dyn Observer) -> Result<Dataset> {
     let mut all = Dataset::default();
-    for path in &config.data.files {
+    for path in &dataset_files(&config.data.files)? {
         let dataset = Dataset::load(path)?;
         observer.message(&format!("{}: {}", path.display(), dataset.report()));
         // Files may hold pictures of different sizes; the model's decides.
@@ -98,6 +98,27 @@ pub fn load_data(config: &RunConfig, observer: &mut dyn Observer) -> Result<Data
         )));
     }
     Ok(all)
+}
+
+/// Files as they are, and the files of folders in the order of their names.
+fn dataset_files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for path in paths {
+        if !path.is_dir() {
+            files.push(path.clone());
+            continue;
+        }
+        let mut inside = Vec::new();
+        for entry in std::fs::read_dir(path).map_err(|error| Error::io(path, error))? {
+            let file = entry.map_err(|error| Error::io(path, error))?.path();
+            if file.extension().is_some_and(|extension| extension == "safetensors") {
+                inside.push(file);
+            }
+        }
+        inside.sort();
+        files.append(&mut inside);
+    }
+    Ok(files)
 }
 
 /// Trains on the people of `dataset`: splits them, starts or resumes, and exports the model with averaged weights at

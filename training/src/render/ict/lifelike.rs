@@ -16,7 +16,7 @@ use crate::render::lifelike::{
     every_second, BrowForm, FaceMap, Ground, Growth, Haircut, Hairline, Headwear, Moment, Painter, Texel, Traits,
     RELIEF,
 };
-use crate::render::look::Look;
+use crate::render::look::{normal, Look};
 use crate::render::makehuman::MakeHuman;
 use crate::render::mesh::{Layer, Surface, Topology};
 use crate::render::radius_map::{transfer, RadiusMap};
@@ -133,6 +133,7 @@ pub(crate) fn prepare(
     let white = life.random_range(0.8f32..1.05) * (1.0 - 0.15 * traits.wrinkles);
     let teeth = [0.72 * white, 0.67 * white, 0.57 * white * white];
     layer(&assets.teeth, None, teeth, Surface::Mouth);
+    let lids = (0.12 + 0.07 * normal(&mut life)).clamp(0.0, 0.3);
     let (iris_size, red) = (life.random_range(0.95..1.06), life.random_range(0.0..0.7));
     for (texels, eye) in assets.eye_texels.iter().zip(&assets.eyes) {
         let texture = eye_texture(texels, EYE_SIDE, traits.iris, iris_size, red, traits.for_life as u32);
@@ -177,6 +178,7 @@ pub(crate) fn prepare(
         eye_centres,
         neutral: shape,
         fixed,
+        lids,
     };
     Ok((
         head,
@@ -189,6 +191,7 @@ pub(crate) fn prepare(
             locks,
             style: Style::Lifelike,
             hair_gloss: cut.gloss,
+            glasses: Some(traits.glasses),
         },
     ))
 }
@@ -199,7 +202,7 @@ fn neutral(assets: &Ict, extra: &Lifelike, traits: &Traits, rng: &mut ChaCha8Rng
     if let Some(fields) = &extra.fields {
         fields.apply(
             &mut shape,
-            traits.masculine,
+            0.5 + 1.25 * (traits.masculine - 0.5),
             0.8 * traits.age(),
             traits.weight,
             &traits.origin,

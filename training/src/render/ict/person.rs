@@ -52,13 +52,17 @@ pub(crate) struct IctHead {
     pub(super) eye_centres: [Vec3; 2],
     /// Shoulders and hair.
     pub(super) fixed: Vec<Vec3>,
+    /// How far the lids hang when the eyes are open, 0…1.
+    pub(super) lids: f32,
 }
 
 impl Head for IctHead {
     fn shape(&self, expression: &[f32; 12], gaze: [f32; 2]) -> Result<Shape> {
         let mut positions = Vec::with_capacity(self.neutral.len() + self.fixed.len());
         positions.extend_from_slice(&self.neutral);
-        expression::apply(&self.assets, expression, gaze, EYEBALLS[0].start, &mut positions)?;
+        let mut expression = *expression;
+        expression[6] += (1.0 - expression[6]) * self.lids;
+        expression::apply(&self.assets, &expression, gaze, EYEBALLS[0].start, &mut positions)?;
         if gaze != [0.0; 2] {
             let rotation = gaze_rotation(gaze);
             for (range, centre) in EYEBALLS.iter().zip(self.eye_centres) {
@@ -173,6 +177,7 @@ pub(crate) fn prepare(assets: &Arc<Ict>, hair: Option<&HairStyles>, seed: u64) -
         eye_centres,
         neutral: shape,
         fixed,
+        lids: 0.0,
     };
     Ok((
         head,
@@ -185,6 +190,7 @@ pub(crate) fn prepare(assets: &Arc<Ict>, hair: Option<&HairStyles>, seed: u64) -
             locks: Vec::new(),
             style: Style::Classic,
             hair_gloss: 0.0,
+            glasses: None,
         },
     ))
 }

@@ -57,7 +57,7 @@ impl BrowForm {
             peak: life.random_range(0.5..0.75),
             ends: [life.random_range(-0.08..0.14), life.random_range(0.84..1.12)],
             taper: life.random_range(0.4..0.95),
-            density: (life.random_range(0.5f32..1.0) - 0.25 * old * f32::from(!traits.male)).max(0.25),
+            density: (life.random_range(0.65f32..1.0) - 0.25 * old * f32::from(!traits.male)).max(0.25),
             joined: if traits.male && !plucked {
                 life.random_range(0.0f32..1.0).powi(4)
             } else {

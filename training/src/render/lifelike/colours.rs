@@ -9,14 +9,14 @@ use crate::render::vector::{mix, Vec3};
 
 /// sRGB 0…255 from light to dark skin in even light.
 const SKIN: [Vec3; 8] = [
-    [228.0, 190.0, 171.0],
-    [218.0, 175.0, 152.0],
-    [204.0, 157.0, 130.0],
-    [184.0, 135.0, 106.0],
-    [155.0, 109.0, 83.0],
-    [122.0, 82.0, 62.0],
-    [93.0, 61.0, 47.0],
-    [67.0, 45.0, 36.0],
+    [229.0, 200.0, 189.0],
+    [220.0, 187.0, 173.0],
+    [207.0, 170.0, 154.0],
+    [187.0, 148.0, 130.0],
+    [158.0, 119.0, 102.0],
+    [125.0, 90.0, 77.0],
+    [96.0, 68.0, 59.0],
+    [69.0, 50.0, 44.0],
 ];
 
 /// sRGB 0…255 of irises: dark brown, brown, hazel, green, grey, blue, light blue.
@@ -45,8 +45,8 @@ const HAIR: [Vec3; 7] = [
 pub(crate) fn skin(pigment: f32, hue: [f32; 3]) -> Vec3 {
     let base = along(&SKIN, pigment * (SKIN.len() - 1) as f32);
     let grey = 0.3 * base[0] + 0.6 * base[1] + 0.1 * base[2];
-    let base = mix(base, [grey; 3], 0.1);
-    let (warm, olive, light) = (0.025 * hue[0], 0.018 * hue[1], 0.03 * hue[2]);
+    let base = mix(base, [grey; 3], 0.05);
+    let (warm, olive, light) = (0.018 * hue[0], 0.012 * hue[1], 0.03 * hue[2]);
     [
         base[0] * (1.0 + warm + light),
         base[1] * (1.0 + olive + light),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::brows::BrowForm;
+use super::cap::cap_texture;
 use super::features::FaceMap;
 use super::haircut::Haircut;
 use super::hairline::Hairline;
@@ -42,7 +43,7 @@ impl Growth<'_> {
             };
             Arc::new(lock_texture(&fibre, traits.for_life.wrapping_add(number)))
         };
-        if self.own_hair && self.cut.top > 0.3 {
+        if self.own_hair && self.cut.top > 0.1 {
             let scalp = Scalp {
                 ground,
                 surface,
@@ -51,8 +52,16 @@ impl Growth<'_> {
                 hidden_above: self.hidden_above,
                 fullness: traits.fullness,
             };
+            let fibre = Fibre {
+                colour: traits.hair,
+                grey: traits.grey,
+                open: 0.0,
+                contrast: 0.6,
+            };
+            let mass = Arc::new(cap_texture(&fibre, traits.curl, traits.for_life.wrapping_add(4)));
+            locks.extend(scalp.cap(mass, traits.curl, traits.for_now));
             let open = (0.08 + 0.3 * self.cut.loose).min(0.5);
-            let texture = texture(traits.hair, traits.grey, open, 0.55, 1);
+            let texture = texture(traits.hair, traits.grey, open, 0.4, 1);
             push(
                 &mut locks,
                 Locks::new(&scalp.grow(&mut traits.now_rng(11)), Surface::Lock, texture, COLUMNS),

@@ -71,7 +71,7 @@ impl Haircut {
             wave,
             loose: rng.random_range(0.1f32..0.6),
             frame: rng.random_range(6.2..8.0),
-            gloss: rng.random_range(0.25..1.0) * (1.0 - 0.5 * old),
+            gloss: rng.random_range(0.45..1.0) * (1.0 - 0.5 * old),
         };
         let choice: f32 = rng.random();
         let length: f32 = rng.random();

@@ -9,7 +9,7 @@ use crate::render::vector::{dot, fused, mul, normalize, scale, Vec3};
 
 /// White of a colour temperature, as factors around 1: −1 warm … 1 cold; `green` tints.
 fn white(temperature: f32, green: f32, strength: f32) -> Vec3 {
-    [-0.15 * temperature, 0.025 * green, 0.15 * temperature].map(|c: f32| strength * c.exp())
+    [-0.13 * temperature, 0.02 * green, 0.13 * temperature].map(|c: f32| strength * c.exp())
 }
 
 fn light(direction: Vec3, colour: Vec3) -> DirectionalLight {
@@ -26,7 +26,7 @@ pub(crate) fn any(rng: &mut ChaCha8Rng) -> Lighting {
     let kind: f32 = rng.random();
     let mut lights = Vec::new();
     let (ambient, shadow);
-    if kind < 0.30 {
+    if kind < 0.36 {
         // Large lamps at both sides: even.
         let balance = rng.random_range(0.35..1.0);
         let high = rng.random_range(0.1..0.7);
@@ -35,7 +35,7 @@ pub(crate) fn any(rng: &mut ChaCha8Rng) -> Lighting {
         lights.push(light([0.0, 1.0, 0.5], white(warm, tint, 0.25)));
         ambient = white(warm, tint, rng.random_range(0.25..0.6));
         shadow = false;
-    } else if kind < 0.50 {
+    } else if kind < 0.54 {
         // A window.
         let key = rng.random_range(0.7..1.2);
         lights.push(light(
@@ -101,7 +101,12 @@ pub(crate) fn any(rng: &mut ChaCha8Rng) -> Lighting {
     };
     balance(rng, &mut lighting);
     // Cameras expose for the face.
-    let exposure = rng.random_range(0.68..1.05) / lighting.brightness();
+    exposed(lighting, rng.random_range(0.85..1.2))
+}
+
+/// The light at the strength in which a white face has this brightness.
+pub(crate) fn exposed(mut lighting: Lighting, brightness: f32) -> Lighting {
+    let exposure = brightness / lighting.brightness();
     lighting.ambient = scale(lighting.ambient, exposure);
     for light in &mut lighting.lights {
         light.colour = scale(light.colour, exposure);
@@ -116,7 +121,7 @@ fn balance(rng: &mut ChaCha8Rng, lighting: &mut Lighting) {
         sum = fused(sum, light.colour, (0.35 + 0.65 * light.direction[2]).max(0.05));
     }
     let grey = dot(sum, LUMINANCE).max(1e-3);
-    let share = rng.random_range(0.55..1.0);
+    let share = rng.random_range(0.7..1.05);
     let factor = sum.map(|c| (grey / c.max(1e-3)).powf(share));
     lighting.ambient = mul(lighting.ambient, factor);
     for light in &mut lighting.lights {
@@ -136,7 +141,7 @@ mod tests {
         for _ in 0..500 {
             let lighting = any(&mut rng);
             let brightness = lighting.brightness();
-            assert!((0.5..1.2).contains(&brightness), "{brightness}");
+            assert!((0.8..1.25).contains(&brightness), "{brightness}");
             let harmonics = lighting.harmonics();
             sideways += harmonics[1][1] / 500.0;
             upwards += harmonics[2][1] / 500.0;

@@ -34,16 +34,14 @@ pub(crate) fn lock_texture(fibre: &Fibre, seed: u64) -> Texture {
         // Grey comes lock by lock as well as hair by hair.
         let own_grey = (fibre.grey * rng.random_range(0.4f32..1.6)).clamp(0.0, 1.0);
         for x in 0..WIDE {
-            let is_grey = rng.random::<f32>() < own_grey;
-            let silver = rng.random_range(0.32f32..0.62);
+            // Hairs are finer than a texel.
+            let grey = (own_grey + 0.25 * own_grey * (1.0 - own_grey) * rng.random_range(-1.0f32..1.0)).clamp(0.0, 1.0);
+            let silver = rng.random_range(0.32f32..0.5);
             let bright = tone * (1.0 + fibre.contrast * rng.random_range(-0.55f32..0.55));
-            let colour = if is_grey {
-                mix(fibre.colour, [silver, silver * 0.98, silver * 0.94], 0.85)
-            } else {
-                fibre.colour.map(|c| c * bright.max(0.1))
-            };
+            let own = fibre.colour.map(|c| c * bright.max(0.1));
+            let colour = mix(own, [silver, silver * 0.98, silver * 0.94], 0.9 * grey);
             let across = (x as f32 + 0.5) / WIDE as f32 * 2.0 - 1.0;
-            let end = rng.random_range(0.55f32..1.15);
+            let end = rng.random_range(0.8f32..1.15);
             let gap = rng.random::<f32>() < 0.75 * fibre.open;
             let edge = 1.0 - across.abs().powi(3) * (0.5 + 0.5 * rng.random::<f32>());
             let [r, g, b] = colour.map(|c| to_srgb(c.min(1.0)));

@@ -34,7 +34,8 @@ pub(crate) struct Locks {
     offsets: Vec<Vec3>,
     pub normals: Vec<Vec3>,
     pub tangents: Vec<Vec3>,
-    rows: usize,
+    /// Vertices per root.
+    per_root: usize,
 }
 
 impl Locks {
@@ -95,7 +96,29 @@ impl Locks {
             offsets,
             normals,
             tangents,
-            rows,
+            per_root: 2 * rows,
+        }
+    }
+
+    /// A surface each of whose vertices has a root of its own; `offsets`, `normals` and `tangents` per vertex.
+    pub fn sheet(
+        topology: Topology,
+        surface: Surface,
+        texture: Arc<Texture>,
+        roots: Vec<([u32; 3], [f32; 3])>,
+        offsets: Vec<Vec3>,
+        normals: Vec<Vec3>,
+        tangents: Vec<Vec3>,
+    ) -> Self {
+        Self {
+            topology: Arc::new(topology),
+            surface,
+            texture,
+            roots,
+            offsets,
+            normals,
+            tangents,
+            per_root: 1,
         }
     }
 
@@ -107,7 +130,7 @@ impl Locks {
     /// Appends the vertices for a skin in any expression.
     pub fn place(&self, skin: &[Vec3], out: &mut Vec<Vec3>) {
         out.reserve(self.offsets.len());
-        for ((vertices, weights), offsets) in self.roots.iter().zip(self.offsets.chunks_exact(2 * self.rows)) {
+        for ((vertices, weights), offsets) in self.roots.iter().zip(self.offsets.chunks_exact(self.per_root)) {
             let corners = vertices.map(|i| skin[i as usize]);
             let root: Vec3 = std::array::from_fn(|k| (0..3).map(|i| corners[i][k] * weights[i]).sum());
             out.extend(offsets.iter().map(|&offset| add(root, offset)));

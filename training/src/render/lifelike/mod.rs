@@ -3,6 +3,7 @@
 
 mod backdrop;
 mod brows;
+mod cap;
 mod colours;
 mod features;
 mod grown;

@@ -58,9 +58,9 @@ impl<'a> Painter<'a> {
         let pale = 1.0 - traits.pigment;
         let red = 0.55 + 0.45 * fullness;
         let natural = [
-            skin[0] * (0.80 + 0.05 * pale),
-            skin[1] * (0.76 - 0.16 * pale * red),
-            skin[2] * (0.80 - 0.16 * pale * red),
+            skin[0] * (0.85 + 0.05 * pale),
+            skin[1] * (0.77 - 0.15 * pale * red),
+            skin[2] * (0.93 - 0.15 * pale * red),
         ];
         let silver = mix(traits.hair, [0.45, 0.44, 0.42], 0.9 * traits.grey);
         let srgb = |colour: Vec3, shade: f32| colour.map(|c| to_srgb((c * shade).min(1.0)));
@@ -122,8 +122,8 @@ impl<'a> Painter<'a> {
         if let Some(place) = &texel.brow {
             let cover = self.brows.cover(place);
             if cover > 0.0 {
-                let grain = 0.45 + 0.5 * hash(x as i32, y as i32, 13, self.seed);
-                colour = mix(colour, self.brow, (cover * grain).min(0.75));
+                let grain = 0.7 + 0.4 * hash(x as i32, y as i32, 13, self.seed);
+                colour = mix(colour, self.brow, (cover * grain).min(0.88));
             }
         }
         let [r, g, b] = colour.map(|c| c.clamp(0.0, 255.0) as u8);
@@ -145,7 +145,7 @@ impl<'a> Painter<'a> {
         let blotch = self.noise.at(u, v) + 0.6 * self.noise.at(2.7 * u + 3.0, 2.7 * v);
         let red = self.noise.at(0.8 * u + 20.0, 0.8 * v + 5.0) + 0.5 * self.noise.at(4.1 * u, 4.1 * v + 9.0);
         let even = traits.blotches * (1.0 - 0.6 * traits.make_up.foundation);
-        let grain = 1.0 + 0.05 * (hash(x as i32, y as i32, 3, self.seed) - 0.5);
+        let grain = 1.0 + 0.035 * (hash(x as i32, y as i32, 3, self.seed) - 0.5);
         let shade = grain * (1.0 + 0.035 * even * blotch);
         let mut colour = [
             base[0] * shade * (1.0 + 0.022 * even * red),
@@ -180,7 +180,7 @@ impl<'a> Painter<'a> {
         let socket = smoothstep(1.2, 0.25, length([(x - 3.0) / 2.2, (p[1] - 4.0) / 1.7, 0.0]));
         let below = smoothstep(1.2, 0.2, length([(x - 2.7) / 1.7, (p[1] - 2.75) / 0.8, 0.0]));
         let tired = (0.2 + 0.8 * sockets) * (0.5 + 0.6 * self.traits.wrinkles);
-        let dark = (0.10 * socket + 0.13 * below) * tired * (1.0 - 0.6 * self.traits.make_up.foundation);
+        let dark = (0.12 * socket + 0.3 * below) * tired * (1.0 - 0.6 * self.traits.make_up.foundation);
         out = [
             out[0] * (1.0 - dark),
             out[1] * (1.0 - 1.15 * dark),
@@ -201,8 +201,8 @@ impl<'a> Painter<'a> {
             colour = mix(colour, make_up.lid_colour, 0.75 * make_up.lids * lid);
         }
         let lashes = if self.traits.male { 0.45 } else { 0.6 } + 0.4 * make_up.lashes;
-        let line = if drawn { 0.2 } else { 0.9 };
-        let dark = (line * lashes * smoothstep(0.15, 0.03, upper))
+        let line = if drawn { 0.55 } else { 0.9 };
+        let dark = (line * lashes * smoothstep(0.2, 0.04, upper))
             .max(0.5 * line * lashes * smoothstep(0.10, 0.02, lower))
             .min(0.95);
         // The crease of the upper lid.

@@ -25,7 +25,7 @@ pub(crate) fn sample(from: &PhotoDistribution, rng: &mut ChaCha8Rng) -> PhotoSpe
         1.0 / rng.random_range(1.0 / 220.0f32..1.0 / 45.0)
     };
     let lighting = if from.studio {
-        studio_light(rng)
+        light::exposed(studio_light(rng), rng.random_range(0.9..1.1))
     } else {
         light::any(rng)
     };
@@ -91,26 +91,31 @@ fn expression(rng: &mut ChaCha8Rng) -> [f32; 12] {
     const SQUINT: usize = 7;
     let mut channels = [0.0; 12];
     let kind: f32 = rng.random();
-    if kind < 0.55 {
-        let strength = rng.random_range(0.15f32..1.0);
+    if kind < 0.62 {
+        // From a hint to a laugh.
+        let strength = 0.1 + 0.9 * rng.random::<f32>();
         channels[SMILE] = strength;
-        channels[SQUINT] = 0.35 * strength * rng.random::<f32>();
-        if strength > 0.55 && rng.random_bool(0.4) {
-            channels[JAW] = rng.random_range(0.02..0.3);
+        channels[SQUINT] = 0.3 * strength * rng.random::<f32>();
+        if strength > 0.55 && rng.random_bool(0.3) {
+            channels[JAW] = rng.random_range(0.02..0.2);
         }
-    } else if kind < 0.72 {
-        channels[JAW] = rng.random_range(0.03f32..0.7);
-        channels[PUCKER] = 0.4 * rng.random::<f32>().powi(2);
-        channels[BROWS_UP] = 0.5 * rng.random::<f32>().powi(2);
-    } else if kind < 0.84 {
-        channels[BROWS_UP] = rng.random_range(0.1..0.7);
-    } else if kind < 0.93 {
-        channels[BROWS_DOWN] = rng.random_range(0.1..0.8);
-        channels[FROWN] = 0.6 * rng.random::<f32>();
-        channels[SQUINT] = 0.4 * rng.random::<f32>();
+    } else if kind < 0.76 {
+        // Talking.
+        channels[JAW] = 0.03 + 0.3 * rng.random::<f32>().powf(1.5);
+        channels[PUCKER] = 0.3 * rng.random::<f32>().powi(2);
+        channels[BROWS_UP] = 0.4 * rng.random::<f32>().powi(2);
+        channels[SMILE] = 0.3 * rng.random::<f32>().powi(2);
+    } else if kind < 0.86 {
+        channels[BROWS_UP] = rng.random_range(0.05..0.5);
+    } else if kind < 0.94 {
+        channels[BROWS_DOWN] = rng.random_range(0.1..0.6);
+        channels[FROWN] = 0.4 * rng.random::<f32>();
+        channels[SQUINT] = 0.3 * rng.random::<f32>();
     } else {
+        // Anything, also far.
         let channel = rng.random_range(0..12);
         channels[channel] = rng.random_range(0.2..0.9);
+        channels[JAW] = f32::max(channels[JAW], 0.6 * rng.random::<f32>().powi(3));
     }
     if rng.random_bool(0.03) {
         channels[CLOSED] = rng.random_range(0.5..1.0);
@@ -121,19 +126,23 @@ fn expression(rng: &mut ChaCha8Rng) -> [f32; 12] {
 /// What lenses, sensors, processing and files do.
 fn faults(rng: &mut ChaCha8Rng) -> Augmentation {
     let gain = (0.08 * normal(rng)).exp();
-    let soft = rng.random_bool(0.4);
+    let soft = rng.random_bool(0.2);
     Augmentation {
-        blur: if soft { rng.random_range(0.25..1.5) } else { 0.0 },
+        blur: if soft {
+            0.2 + 0.8 * rng.random::<f32>().powi(2)
+        } else {
+            0.0
+        },
         gain: std::array::from_fn(|_| gain * (0.035 * normal(rng)).exp()),
         gamma: (0.09 * normal(rng)).exp(),
         grey: f32::from(rng.random_bool(0.15)),
-        noise: if rng.random_bool(0.4) {
-            rng.random_range(0.0f32..0.14).powi(2) + 0.003
+        noise: if rng.random_bool(0.3) {
+            rng.random_range(0.0f32..0.12).powi(2) + 0.003
         } else {
             0.0
         },
         sharpen: if !soft && rng.random_bool(0.5) {
-            rng.random_range(0.1..0.9)
+            rng.random_range(0.1..0.6)
         } else {
             0.0
         },

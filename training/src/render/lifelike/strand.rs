@@ -13,9 +13,9 @@ use crate::render::radius_map::RadiusMap;
 use crate::render::vector::{add, cross, fused, length, mix, normalize, scale, smoothstep, sub, Vec3};
 
 /// The middle of the skull, centimetres from the pivot; as `RadiusMap` has it.
-const MIDDLE: Vec3 = [0.0, 3.0, -0.5];
+pub(super) const MIDDLE: Vec3 = [0.0, 3.0, -0.5];
 /// Where hair turns on the crown, on an average head.
-const CROWN: Vec3 = [0.6, 12.2, -4.5];
+pub(super) const CROWN: Vec3 = [0.6, 12.2, -4.5];
 /// Points of a lock.
 const ROWS: usize = 8;
 const DOWN: Vec3 = [0.0, -1.0, 0.0];
@@ -64,6 +64,10 @@ impl Scalp<'_> {
             let spread = rng.random_range(1.0 - 0.25 * cut.loose - 0.08..1.05);
             (cut.sides + (cut.top - cut.sides) * top) * spread
         };
+        if cut.comb == Comb::Up && !in_fringe {
+            // The cap below makes the mass.
+            reach *= 0.78;
+        }
         // Fine hair at the edge is short, unless it is let grow.
         let edge = 0.55 + 0.45 * self.line.at(p);
         reach *= edge + (1.0 - edge) * smoothstep(6.0, 12.0, reach);
@@ -71,7 +75,8 @@ impl Scalp<'_> {
         // Hair at the sides lies closer.
         let lift = (cut.lift * rng.random_range(0.6..1.3) * (0.45 + 0.55 * top)).clamp(0.02, 1.0);
         let lift = if cut.comb == Comb::Up {
-            lift.max(0.6 * cut.lift)
+            let kinky = cut.wave[1] < 1.5;
+            lift.max(0.6 * cut.lift * if kinky { 1.0 } else { top })
         } else {
             lift
         };
@@ -96,12 +101,23 @@ impl Scalp<'_> {
             // Combed near the root, hanging farther out.
             let combed = (1.0 - along).powi(2) * (1.0 - 0.5 * lift);
             let gathered = matches!(comb, Comb::Gathered(_));
-            let pull = if gathered { 0.9 } else { 0.75 * combed };
+            // Hair that is combed away from the face does not fall before it gets to the side.
+            let over_face = if matches!(comb, Comb::Forward | Comb::Up) {
+                0.0
+            } else {
+                let free = cut.frame;
+                smoothstep(0.5, 3.5, place[2]) * smoothstep(free + 0.5, free - 1.5, place[0].abs())
+            };
+            let pull = if gathered {
+                0.9
+            } else {
+                (0.75 * combed).max(0.85 * over_face)
+            };
             let flow = self.flow(comb, place, up, turn);
             let hang = if gathered {
                 0.0
             } else {
-                falls * step.min(1.6) * (0.4 + along)
+                falls * step.min(1.6) * (0.4 + along) * (1.0 - over_face)
             };
             direction = normalize(add(
                 add(direction, scale(flow, pull * step.min(1.2))),
@@ -133,7 +149,7 @@ impl Scalp<'_> {
     }
 
     /// The direction in which hair is combed at a place whose surface looks to `up`.
-    fn flow(&self, comb: Comb, p: Vec3, up: Vec3, turn: f32) -> Vec3 {
+    pub(super) fn flow(&self, comb: Comb, p: Vec3, up: Vec3, turn: f32) -> Vec3 {
         let swirl = sub(p, CROWN);
         let wanted: Vec3 = match comb {
             Comb::Forward => {
@@ -153,7 +169,12 @@ impl Scalp<'_> {
             Comb::Parted(x) => {
                 let from = p[0] - x * smoothstep(2.0, 9.0, p[1]);
                 let away = (from / 0.8).clamp(-1.0, 1.0);
-                [away, -0.25 - 0.5 * smoothstep(10.0, 5.0, p[1]), -0.22]
+                let front = smoothstep(1.0, 5.0, p[2]);
+                [
+                    away,
+                    -0.2 - 0.55 * smoothstep(10.0, 5.0, p[1]) * (1.0 - front),
+                    -0.22 - 0.45 * front,
+                ]
             }
             Comb::Gathered(height) => sub([0.0, height, -9.5], p),
             Comb::Up => add(scale(up, 0.6), [0.25 * swirl[0] * 0.1, 0.35, 0.1]),
@@ -268,6 +289,21 @@ mod tests {
             hanging += usize::from(agreement(last, DOWN) > 0.6);
         }
         assert!(hanging * 2 > strands.len(), "{hanging} of {}", strands.len());
+        // The cap closes over the scalp, outside of the skin, and looks outwards.
+        let texture = crate::render::texture::Level {
+            width: 32,
+            height: 32,
+            texels: vec![[9, 9, 9, 255]; 1024],
+        };
+        let texture = std::sync::Arc::new(crate::render::texture::Texture::new(texture));
+        let cap = scalp.cap(texture, 0.5, 1).expect("hair grows");
+        let mut placed = Vec::new();
+        cap.place(&points, &mut placed);
+        assert!(placed.len() > 200, "{}", placed.len());
+        for (&p, &normal) in placed.iter().zip(&cap.normals) {
+            assert!(length(sub(p, MIDDLE)) > 9.5, "{p:?}");
+            assert!(agreement(normal, sub(p, MIDDLE)) > 0.3, "{p:?} {normal:?}");
+        }
         let again = scalp.grow(&mut ChaCha8Rng::seed_from_u64(9));
         let same = scalp.grow(&mut ChaCha8Rng::seed_from_u64(9));
         assert_eq!(again.len(), same.len());

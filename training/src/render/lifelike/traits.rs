@@ -77,6 +77,8 @@ pub(crate) struct Traits {
     pub freckles: f32,
     pub blotches: f32,
     pub gloss: f32,
+    /// Whether glasses are usually worn.
+    pub glasses: bool,
     /// sRGB 0…255.
     pub iris: Vec3,
     /// Seeds of what is drawn elsewhere: for life, and for the moment.
@@ -128,7 +130,7 @@ impl Traits {
             0.3 * rng.random::<f32>()
         };
         let origin = origin(rng);
-        let first_years = 18.0 + 60.0 * rng.random::<f32>().powf(1.25);
+        let first_years = 18.0 + 58.0 * rng.random::<f32>().powf(1.6);
         let build = (0.42 * normal(rng)).clamp(-0.9, 0.9);
         let pigment = pigment(rng, &origin);
         let natural = colours::hair(rng, &origin, pigment);
@@ -145,7 +147,9 @@ impl Traits {
         let blotches = rng.random_range(0.3..1.0);
         let gloss = rng.random_range(0.02..0.10);
         let hue = [normal(rng), normal(rng), normal(rng)];
-        let brow_tone = rng.random_range(0.35..0.9);
+        let brow_tone = rng.random_range(0.25..0.75);
+        // Those who need glasses wear them at most times, others hardly ever.
+        let short_sighted = if rng.random::<f32>() < 0.2 { 0.6 } else { 0.02 };
         let for_life = rng.random();
 
         let rng = &mut now;
@@ -173,6 +177,7 @@ impl Traits {
         let tan = 0.03 * normal(rng);
         let make_up = make_up(rng, male, years);
         let beard = beard(rng, male, beard_growth, years);
+        let glasses = rng.random::<f32>() < short_sighted + 0.25 * smoothstep(40.0, 70.0, years);
         let for_now = rng.random();
         Self {
             male,
@@ -193,6 +198,7 @@ impl Traits {
             freckles,
             blotches: blotches * (0.7 + 0.6 * smoothstep(35.0, 80.0, years)),
             gloss,
+            glasses,
             iris,
             origin,
             make_up,

@@ -28,6 +28,9 @@ use crate::render::vector::Vec3;
 const WIDTH: u32 = skin::WIDTH / 2;
 const HEIGHT: u32 = skin::HEIGHT / 2;
 
+/// The lighter of the painted brown irises.
+const BROWN: usize = 3;
+
 /// What is measured once about the average head and the painted skins.
 pub(crate) struct Lifelike {
     map: FaceMap,
@@ -36,13 +39,16 @@ pub(crate) struct Lifelike {
     texels: Vec<Texel>,
     /// The skins at half their size, sRGB, and the median colour of each one's face.
     skins: Vec<(Vec<[u8; 3]>, Vec3)>,
+    /// Per form the textures of thin lashes and of painted ones.
+    lashes: Vec<[Option<Arc<Texture>>; 2]>,
+    dark_brown: Option<Arc<Texture>>,
 }
 
 impl Lifelike {
     pub fn new(assets: &MakeHuman) -> Self {
         let origin = pivot(&assets.average);
         let drawn = gather(&assets.average, &assets.drawn);
-        let map = FaceMap::new(&landmarks(&assets.average));
+        let map = FaceMap::new(&with_brows(landmarks(&assets.average)));
         let texels = map.texels(&every_second(&assets.texel_positions, skin::WIDTH));
         let skins = assets.skins.iter().map(|skin| {
             let half = halved(&skin.atlas.texels);
@@ -57,13 +63,29 @@ impl Lifelike {
             });
             (half, middle)
         });
+        let lashes = assets.lashes.iter().map(|part| {
+            [0.35, 0.65].map(|share| part.texture.as_ref().map(|texture| Arc::new(texture.thinned(share))))
+        });
         Self {
+            dark_brown: assets.irises.get(BROWN).map(|iris| Arc::new(dark_brown(iris))),
+            lashes: lashes.collect(),
             skins: skins.collect(),
             centred: drawn.into_iter().map(|p| to_centimetres(p, origin)).collect(),
             texels,
             map,
         }
     }
+}
+
+/// Landmarks whose brows lie on the brow ridge; those of the mesh lie on the fold above the eye.
+fn with_brows(mut landmarks: Vec<Vec3>) -> Vec<Vec3> {
+    let ridge = [[-5.0, 5.2], [-4.3, 5.75], [-3.3, 5.95], [-2.1, 5.8], [-1.0, 5.5]];
+    for (i, [x, y]) in ridge.into_iter().enumerate() {
+        for (landmark, sign) in [(17 + i, 1.0), (26 - i, -1.0)] {
+            [landmarks[landmark][0], landmarks[landmark][1]] = [sign * x, y];
+        }
+    }
+    landmarks
 }
 
 /// Means of four texels.
@@ -125,9 +147,14 @@ pub(crate) fn prepare(
         vertices += part.clothes.anchors.len();
     };
     let (iris, tint) = iris(traits.iris, assets.irises.len());
-    part(&assets.eyes, Some(assets.irises[iris].clone()), tint, Surface::Eye);
+    let iris = match &extra.dark_brown {
+        Some(dark) if traits.iris[0] < 85.0 && traits.iris[0] > 1.35 * traits.iris[2] => dark.clone(),
+        _ => assets.irises[iris].clone(),
+    };
+    part(&assets.eyes, Some(iris), tint, Surface::Eye);
     let lash = &assets.lashes[lashes];
-    part(lash, None, lash.tint([0.012, 0.008, 0.007]), Surface::Strand);
+    let thin = extra.lashes[lashes][usize::from(traits.make_up.lashes > 0.3)].clone();
+    part(lash, thin, lash.tint([0.012, 0.008, 0.007]), Surface::Strand);
     let teeth = (!assets.teeth.is_empty()).then_some(teeth_shape);
     if let Some(teeth) = teeth {
         let white = 1.0 - 0.15 * traits.wrinkles;
@@ -195,6 +222,7 @@ pub(crate) fn prepare(
             locks,
             style: Style::Lifelike,
             hair_gloss: cut.gloss,
+            glasses: Some(traits.glasses),
         },
     ))
 }
@@ -206,14 +234,14 @@ fn shape(assets: &MakeHuman, traits: &Traits, rng: &mut ChaCha8Rng) -> Result<Ve
     for axis in &assets.identity {
         let strong = ["nose", "mouth", "chin", "cheek", "l-eye", "eye", "forehead"];
         let factor = if strong.iter().any(|part| axis.name.starts_with(part)) {
-            1.25
+            0.85
         } else {
-            1.1
+            0.75
         };
         axis.apply((factor * draw_axis(rng, &axis.name)).clamp(-1.0, 1.0), &mut shape);
     }
     for target in &assets.asymmetry {
-        target.apply((0.2 * normal(rng)).clamp(0.0, 0.5), &mut shape);
+        target.apply((0.1 * normal(rng)).clamp(0.0, 0.3), &mut shape);
     }
     for axis in &assets.neck {
         axis.apply((0.3 * normal(rng)).clamp(-0.8, 0.8), &mut shape);
@@ -255,15 +283,24 @@ fn paint(assets: &MakeHuman, extra: &Lifelike, traits: &Traits, painter: &Painte
     skin::texture(texels, WIDTH, HEIGHT)
 }
 
+/// A lighter brown iris made dark brown: the dark one is painted red. Whites are left alone.
+fn dark_brown(texture: &Texture) -> Texture {
+    let mut dark = texture.clone();
+    for [r, g, b, _] in dark.levels.iter_mut().flat_map(|level| &mut level.texels) {
+        let coloured = (f32::from(*r) - f32::from(*b) - 15.0) / 30.0;
+        let share = 1.0 - 0.6 * coloured.clamp(0.0, 1.0);
+        *r = (f32::from(*r) * share * 0.95) as u8;
+        *g = (f32::from(*g) * share) as u8;
+        *b = (f32::from(*b) * share) as u8;
+    }
+    dark
+}
+
 /// The painted iris nearest to a colour (sRGB 0…255), and a tint.
 fn iris([r, g, b]: Vec3, count: usize) -> (usize, Vec3) {
     // By name: blue, bluegreen, brown, brownlight, deepblue, green, grey, ice, lightblue.
     let wanted = if r > 1.35 * b {
-        if r > 80.0 {
-            3
-        } else {
-            2
-        }
+        BROWN
     } else if g > r + 6.0 && g > b + 6.0 {
         5
     } else if b > r + 20.0 {
@@ -275,8 +312,8 @@ fn iris([r, g, b]: Vec3, count: usize) -> (usize, Vec3) {
     } else {
         6
     };
-    let bright = 0.5 + (r + g + b) / 900.0;
-    (wanted.min(count - 1), [0.62, 0.6, 0.56].map(|c: f32| c * bright))
+    let bright = 0.85 + (r + g + b) / 2500.0;
+    (wanted.min(count - 1), [0.92, 0.9, 0.87].map(|c: f32| c * bright))
 }
 
 #[cfg(test)]
@@ -285,7 +322,7 @@ mod tests {
 
     #[test]
     fn irises_are_named() {
-        assert_eq!(iris([46.0, 28.0, 18.0], 9).0, 2);
+        assert_eq!(iris([46.0, 28.0, 18.0], 9).0, 3);
         assert_eq!(iris([110.0, 80.0, 44.0], 9).0, 3);
         assert_eq!(iris([78.0, 110.0, 148.0], 9).0, 0);
         assert_eq!(iris([98.0, 112.0, 76.0], 9).0, 5);

@@ -153,6 +153,7 @@ pub(crate) fn prepare(assets: &Arc<MakeHuman>, seed: u64) -> Result<(MakeHumanHe
             locks: Vec::new(),
             style: Style::Classic,
             hair_gloss: 0.0,
+            glasses: None,
         },
     ))
 }

@@ -4,13 +4,19 @@
 //!
 //! Renders people, describes them and the photos by histograms of gradients at 64 px, and prints, per folder of
 //! photos, how well a linear classifier tells renders from photos (balanced accuracy of people it has not seen; 0.5 is
-//! none), and how well directions that tell rendered people apart tell the photographed ones apart. Photos serve
-//! measuring only. With the environment variable `SHEET`, contact sheets of the photos' crops and of the renders are
-//! written to that folder.
+//! none), and how well directions that tell rendered people apart tell the photographed ones apart. Apart from
+//! gradients it compares brightness and colour of the parts of faces seen from the front, and says how much of the
+//! photos' variance the principal components of the renders explain: what a generator that learnt renders could draw at
+//! best. Photos serve measuring only. With the environment variable `SHEET`, contact sheets of the photos' crops and of
+//! the renders are written to that folder.
+
+mod components;
+mod regions;
 
 use omniid::face::FaceDetector;
 use omniid::{Limits, Result};
 use omniid_training::data::photos::{load_photos, PhotoOptions};
+use omniid_training::data::Dataset;
 use omniid_training::evaluate::{hog, images_of, PersonImages};
 use omniid_training::pictures::{contact_sheet, save};
 use omniid_training::render::{render_people, Assets, RenderConfig, Style};
@@ -19,7 +25,13 @@ use rayon::prelude::*;
 use std::ops::ControlFlow;
 use std::path::Path;
 
+use image::RgbImage;
+use regions::Regions;
+
 use candle_core::{Device, Tensor};
+
+/// Side of the pictures on contact sheets.
+const SHEET_SIZE: u32 = 128;
 
 type Vectors = Vec<Vec<Vec<f32>>>;
 
@@ -113,11 +125,11 @@ fn told_apart(renders: &Vectors, photos: &Vectors) -> Result<f64> {
 }
 
 /// The first pictures of the first people, two of each.
-fn sheet(people: &[PersonImages], name: &str) -> Result<()> {
+fn sheet(name: &str, people: impl FnOnce() -> Result<Vec<PersonImages>>) -> Result<()> {
     let Ok(folder) = std::env::var("SHEET") else {
         return Ok(());
     };
-    let pictures: Vec<_> = people
+    let pictures: Vec<_> = people()?
         .iter()
         .take(50)
         .flat_map(|person| person.images.iter().take(2).cloned())
@@ -126,6 +138,37 @@ fn sheet(people: &[PersonImages], name: &str) -> Result<()> {
         &contact_sheet(&pictures, 12),
         &Path::new(&folder).join(format!("{name}.png")),
     )
+}
+
+/// Of every person the coloured pictures from the front, or all of grey sets.
+fn frontal(dataset: &Dataset) -> Vec<Vec<RgbImage>> {
+    let grey = |image: &RgbImage| image.pixels().all(|p| p.0[0].abs_diff(p.0[2]) < 9);
+    let pictures = |keep_grey: bool| -> Vec<Vec<RgbImage>> {
+        dataset
+            .people
+            .iter()
+            .map(|person| {
+                let front = person.pictures.iter().filter(|picture| {
+                    let view = &picture.view;
+                    view.yaw.abs() < 0.22 && view.pitch.abs() < 0.25 && view.glasses < 0.5
+                });
+                front
+                    .filter_map(|picture| picture.image(dataset.size))
+                    .filter(|image| keep_grey || !grey(image))
+                    .collect()
+            })
+            .collect()
+    };
+    let coloured = pictures(false);
+    if coloured.iter().any(|person| !person.is_empty()) {
+        coloured
+    } else {
+        pictures(true)
+    }
+}
+
+fn references(people: &[Vec<RgbImage>]) -> Vec<Vec<&RgbImage>> {
+    people.iter().map(|person| person.iter().collect()).collect()
 }
 
 fn measure(arguments: &[String]) -> Result<()> {
@@ -157,7 +200,19 @@ fn measure(arguments: &[String]) -> Result<()> {
         start.elapsed().as_secs_f64()
     );
     let people = images_of(&rendered);
-    sheet(&people, "renders")?;
+    sheet("renders", || {
+        let some = RenderConfig {
+            people: config.people.min(50),
+            inputs_per_person: 2,
+            size: SHEET_SIZE,
+            ..config.clone()
+        };
+        Ok(images_of(&render_people(&assets, &some, &|_, _| true)?))
+    })?;
+    let front = frontal(&rendered);
+    let regions = Regions::new(&references(&front));
+    // One of each person: components show what differs between people.
+    let one_each: Vec<&RgbImage> = front.iter().filter_map(|person| person.first()).collect();
     let renders = describe(&people);
     let values = renders[0][0].len();
     let mut scatter = Scatter::new(values)?;
@@ -170,13 +225,20 @@ fn measure(arguments: &[String]) -> Result<()> {
     let directions = scatter.directions(128, 0.05)?.to_vec2::<f32>()?;
     let own_centre = mean(&renders);
     for folder in photos.iter().skip(1) {
-        let (dataset, report) = load_photos(Path::new(folder), &detector, &PhotoOptions::default(), &mut |_, _| {
-            ControlFlow::Continue(())
-        })?;
+        let load = |size: u32| {
+            let options = PhotoOptions {
+                size,
+                ..PhotoOptions::default()
+            };
+            load_photos(Path::new(folder), &detector, &options, &mut |_, _| {
+                ControlFlow::Continue(())
+            })
+        };
+        let (dataset, report) = load(config.size)?;
         let people = images_of(&dataset);
         let found = describe(&people);
         let name = Path::new(folder).file_name().map(|n| n.to_string_lossy().into_owned());
-        sheet(&people, &name.unwrap_or_default())?;
+        sheet(&name.unwrap_or_default(), || Ok(images_of(&load(SHEET_SIZE)?.0)))?;
         let centre = mean(&found);
         let distance = own_centre
             .iter()
@@ -191,6 +253,10 @@ fn measure(arguments: &[String]) -> Result<()> {
             auc(&project(&found, &own_centre, &directions))?,
             auc(&project(&found, &centre, &directions))?,
         );
+        let photographed = frontal(&dataset);
+        regions.compare(&Regions::new(&references(&photographed)));
+        let photographed: Vec<&RgbImage> = photographed.iter().flatten().collect();
+        components::compare(&one_each, &photographed, 100);
     }
     Ok(())
 }
