@@ -13,7 +13,7 @@ type Shapes = Vec<(String, Vec<usize>)>;
 /// An opened safetensors file of f16 tensors without weights, and the file that goes when it is dropped.
 struct Header {
     checkpoint: Checkpoint,
-    _file: tempfile::NamedTempFile,
+    _file: tempfile::TempPath,
 }
 
 fn header(shapes: &Shapes) -> Header {
@@ -29,7 +29,9 @@ fn header(shapes: &Shapes) -> Header {
     file.write_all(&(json.len() as u64).to_le_bytes()).unwrap();
     file.write_all(json.as_bytes()).unwrap();
     file.as_file().set_len((8 + json.len() + offset) as u64).unwrap();
-    let checkpoint = Checkpoint::open(file.path(), &Limits::default()).unwrap();
+    // Windows opens no model that somebody may write to.
+    let file = file.into_temp_path();
+    let checkpoint = Checkpoint::open(&*file, &Limits::default()).unwrap();
     Header {
         checkpoint,
         _file: file,

@@ -232,7 +232,7 @@ pub unsafe extern "C" fn omniid_identity_context_tokens(
 /// size that is generated.
 ///
 /// Fails with `OMNIID_STATUS_INVALID_ARGUMENT` for a side of 0 or a picture of more than 2^28 pixels, a `row_stride` that
-/// is less than a row, and landmarks that are not finite or far outside; the pixels are then untouched.
+/// is less than a row or larger than memory, and landmarks that are not finite or far outside; the pixels are then untouched.
 ///
 /// # Safety
 /// `landmarks` points to 10 numbers; `pixels` has room for `height` rows.
@@ -256,6 +256,16 @@ pub unsafe extern "C" fn omniid_draw_keypoints(
     if stride < row {
         return Err(Error::invalid(format!(
             "row_stride: {stride} bytes, a row of {width} pixels has {row}"
+        )));
+    }
+    // Beyond it, the address of a row would wrap around.
+    let span = stride.checked_mul(height.saturating_sub(1) as usize);
+    if span
+        .and_then(|span| span.checked_add(row))
+        .is_none_or(|span| span > isize::MAX as usize)
+    {
+        return Err(Error::invalid(format!(
+            "row_stride: {height} rows, {stride} bytes apart, are more than memory can hold"
         )));
     }
     let picture = keypoints::draw(width, height, &Landmarks(points))?;

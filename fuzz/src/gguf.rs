@@ -37,6 +37,8 @@ pub fn run(bytes: &[u8]) {
     let Ok(file) = written else { return };
     let mut cursor = Cursor::new(&file);
     let content = Content::read(&mut cursor).expect("candle reads what was written");
+    // This reader takes zeros at the end of a text for those of old writers.
+    let [key, text] = [key, text].map(|text| text.trim_end_matches('\0').to_string());
     let read = content.metadata.get(&key).map(Value::to_string);
     assert_eq!(read.expect("the key was written").expect("a text"), &text);
     assert_eq!(content.tensor_infos.len(), 2);

@@ -175,13 +175,18 @@ fn decode_as(bytes: &[u8], format: ImageFormat, limits: &Limits, jpeg: Option<&J
     // Damaged metadata must not cost the photo: without a readable orientation it is taken as stored.
     let (orientation, profile) = match jpeg {
         Some(jpeg) => (jpeg.orientation(), jpeg.profile()),
-        None => (
-            decoder.orientation().unwrap_or(Orientation::NoTransforms),
-            match format {
-                ImageFormat::Tiff => tiff_profile(bytes),
-                _ => decoder.icc_profile().ok().flatten(),
-            },
-        ),
+        None => {
+            let is_there = |chunk| format != ImageFormat::WebP || mend::webp::is_whole(bytes, chunk);
+            let orientation = is_there(b"EXIF").then(|| decoder.orientation().ok()).flatten();
+            (
+                orientation.unwrap_or(Orientation::NoTransforms),
+                match format {
+                    ImageFormat::Tiff => tiff_profile(bytes),
+                    _ if !is_there(b"ICCP") => None,
+                    _ => decoder.icc_profile().ok().flatten(),
+                },
+            )
+        }
     };
     check_bytes(peak_bytes(&decoder, format, orientation), width, height, limits)?;
     let image = DynamicImage::from_decoder(decoder).map_err(|error| explain(error, format))?;

@@ -345,6 +345,10 @@ static void for_the_host(const omniid_engine *engine, const char *folder) {
     EXPECT(drawn > 100 && drawn < sizeof tight / 2);
     REFUSED(omniid_draw_keypoints(photo.face_landmarks, SIDE, SIDE, 3 * SIDE - 1, tight),
             OMNIID_STATUS_INVALID_ARGUMENT, "row_stride");
+    REFUSED(omniid_draw_keypoints(photo.face_landmarks, SIDE, SIDE, SIZE_MAX, tight), OMNIID_STATUS_INVALID_ARGUMENT,
+            "row_stride");
+    REFUSED(omniid_draw_keypoints(photo.face_landmarks, SIDE, SIDE, SIZE_MAX / (2 * SIDE - 2) + 1, tight),
+            OMNIID_STATUS_INVALID_ARGUMENT, "row_stride");
     EXPECT(omniid_draw_keypoints(photo.face_landmarks, 0, SIDE, 0, tight) == OMNIID_STATUS_INVALID_ARGUMENT);
     EXPECT(omniid_draw_keypoints(photo.face_landmarks, UINT32_MAX, UINT32_MAX, 0, tight) != OMNIID_STATUS_OK);
     photo.face_landmarks[4] = INFINITY;

@@ -6,7 +6,7 @@
 mod bmp;
 mod png;
 mod tiff;
-mod webp;
+pub(super) mod webp;
 
 use super::PhotoNote;
 use crate::error::{Error, Result};
@@ -53,7 +53,8 @@ pub(super) fn check(bytes: &[u8], format: ImageFormat) -> Result<Option<PhotoNot
 /// The note on a picture of `rows` rows of which `share` is missing at the end, or the error when that is too much.
 fn judge(name: &str, share: f64, rows: u32) -> Result<PhotoNote> {
     let lost = (share * f64::from(rows)).ceil();
-    if lost > MAX_MISSING * f64::from(rows) {
+    // A header may say that there are no rows, of which nothing is lost.
+    if lost > MAX_MISSING * f64::from(rows) || share > MAX_MISSING {
         let percent = (100.0 * share).round().max(1.0);
         return Err(Error::format(format!(
             "{name} is damaged or truncated: about {percent} % of the picture is missing"

@@ -21,6 +21,21 @@ fn picture(bytes: &[u8]) -> Option<(usize, usize)> {
     }
 }
 
+/// Whether a chunk, of metadata, ends with or before the file. Decoders allocate what a chunk says to hold and then read
+/// it.
+pub(in crate::photo) fn is_whole(bytes: &[u8], chunk: &[u8; 4]) -> bool {
+    let mut at = 12usize;
+    while let Some(length) = at.checked_add(4).and_then(|at| little(bytes, at)) {
+        let length = length as usize;
+        let end = (at + 8).saturating_add(length);
+        if end > bytes.len() {
+            return bytes[at..at + 4] != chunk[..];
+        }
+        at = end + length % 2;
+    }
+    true
+}
+
 /// Fails for a picture with a part that holds the same byte throughout. The note tells of an end that is missing.
 pub(super) fn check(bytes: &[u8]) -> Result<Option<PhotoNote>> {
     let Some((start, length)) = picture(bytes) else {
