@@ -16,6 +16,7 @@ from conftest import ROOT  # noqa: E402
 from omniid.training.config import RunConfig  # noqa: E402
 from omniid.training.evaluation.command import run_evaluation  # noqa: E402
 from omniid.training.run import run  # noqa: E402
+from torch._dynamo.utils import counters  # noqa: E402
 from training_people import configuration, drawn_people, lines  # noqa: E402
 
 
@@ -74,8 +75,12 @@ def test_compiled(folder, plain, monkeypatch):
     """With the graphs of torch.compile run as they are: its C++ takes a minute to compile."""
     real = torch.compile
     monkeypatch.setattr(torch, "compile", lambda module: real(module, backend="aot_eager"))
+    counters.clear()
     found, losses, _, _ = trained(folder, "compiled", compile=True)
     assert losses == pytest.approx(plain[1], rel=1e-4) and differ(found, plain[0]) <= 1e-3
+    # What is drawn at random, people who are dropped included, is drawn before.
+    breaks = " ".join(counters["graph_break"])
+    assert "hash" not in breaks and "Generator" not in breaks and "manual_seed" not in breaks, breaks
 
 
 @pytest.mark.parametrize("encoder, more", [
@@ -93,6 +98,41 @@ def test_other_encoders_in_the_same_host(folder, encoder, more):
     )
     assert row.people == 8 and math.isfinite(row.error[0])
     assert json.loads((folder / encoder / "evaluation.json").read_text())[0]["similarity"] == [None, None]
+
+
+def test_a_tracker_of_accelerate_gets_the_metrics(folder, monkeypatch):
+    from accelerate import tracking
+
+    calls = []
+
+    class Recorder(tracking.GeneralTracker):
+        name, requires_logging_directory = "recorder", False
+
+        def __init__(self, run_name, **_):
+            super().__init__()
+            calls.append(("begun", run_name))
+
+        @property
+        def tracker(self):
+            return self
+
+        def store_init_configuration(self, values):
+            calls.append(("configuration", values["steps"], values["optimiser"]["learning_rate"]))
+
+        def log(self, values, step=None, **_):
+            calls.append((step, values))
+
+        def finish(self):
+            calls.append("finished")
+
+    monkeypatch.setitem(tracking.LOGGER_TYPE_TO_CLASS, "recorder", Recorder)
+    trained(folder, "tracked", report={"tracker": "recorder"}, data={"validation": 0.5}, sampler={"people": 2},
+            evaluation={"every": 2, "inputs": 1, "targets": 2, "people": 4})  # fmt: skip
+    assert calls[:2] == [("begun", "small"), ("configuration", 3, 1e-3)] and calls[-1] == "finished"
+    written = [(line.pop("step"), line) for line in lines(folder / "tracked")]
+    assert calls[2:-1] == written
+    assert [step for step, values in written if "loss" in values] == [1, 2, 3]
+    assert [step for step, values in written if "validation_own" in values] == [2, 3]
 
 
 def test_validation_previews_and_resuming_another_way(folder):

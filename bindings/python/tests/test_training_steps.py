@@ -11,11 +11,13 @@ pytest.importorskip("accelerate")
 from omniid import errors  # noqa: E402
 from omniid.training.config import RunConfig  # noqa: E402
 from omniid.training.data.people import Dropped, Face, Picture, people_of_folder  # noqa: E402
-from omniid.training.data.sampler import Draw, Input  # noqa: E402
+from omniid.training.data.sampler import Draw, Input, Sampler  # noqa: E402
 from omniid.training.data.steps import PictureSizes, StepDataset  # noqa: E402
-from omniid.training.data.views import mirrored  # noqa: E402
+from omniid.training.data.views import grey, mirrored  # noqa: E402
+from omniid.training.models import identity_of  # noqa: E402
 from omniid.training.objectives import noise  # noqa: E402
 from omniid.training.objectives.host import HostObjective  # noqa: E402
+from omniid.training.objectives.masked import MaskedObjective  # noqa: E402
 from omniid.training.run import run  # noqa: E402
 from test_training_host import objective  # noqa: E402
 from training_people import configuration, drawn_people, lines  # noqa: E402
@@ -49,9 +51,13 @@ def test_nobody_is_the_running_mean_of_all_steps():
     host.train()
     torch.manual_seed(1)
     steps = [torch.randn(2, 6, 20) for _ in range(40)]
+
+    def kept():
+        return host._kept(draws([1, 2]), torch.device("cpu"))
+
     expected = None
     for tokens in steps:
-        found = host._dropped(tokens, draws([1, 2]))
+        found = host._dropped(tokens, kept())
         mean = tokens.mean(dim=0, keepdim=True)
         expected = mean if expected is None else 0.98 * expected + 0.02 * mean
         assert torch.allclose(found, expected.expand_as(tokens), atol=1e-6)
@@ -60,7 +66,7 @@ def test_nobody_is_the_running_mean_of_all_steps():
     other.load_state_dict(host.state_dict())
     assert isinstance(other, HostObjective) and torch.equal(other.mean_tokens, host.mean_tokens)
     host.eval()
-    assert torch.equal(host._dropped(steps[0], draws([1, 2])), steps[0])
+    assert torch.equal(host._dropped(steps[0], kept()), steps[0])
 
 
 def test_parts_of_a_step_make_its_loss_with_weights_of_places_too():
@@ -112,10 +118,50 @@ def test_views_of_rendered_people_reach_the_targets(tmp_path):
     assert step.views is not None
     assert torch.allclose(step.views[:2], torch.tensor(wanted[:2]))
     assert torch.allclose(step.views[2:], torch.tensor([mirrored(one) for one in wanted[2:]]))
+    # The beginning of a view is what is said of a pose, as `condition_numbers` of `omniid train` does.
+    assert torch.equal(step.pose, step.views[:, :13]) and step.pose.abs().min() > 0
     # A view is that of the whole picture, not of a face that was cut out; and one that is missing says nothing of all.
     face = Face((4.0, 4.0, 28.0, 28.0), ((10.0, 12.0), (22.0, 12.0), (16.0, 17.0), (12.0, 22.0), (20.0, 22.0)))
     people[0].pictures[1].__dict__["face"] = face
-    assert StepDataset(people, Fixed(), PictureSizes(32, 0.0, 32, 0.0))[0].views is None
+    step = StepDataset(people, Fixed(), PictureSizes(32, 0.0, 32, 0.0))[0]
+    assert step.views is None
+    assert torch.allclose(step.pose[1], torch.tensor(wanted[1][:13])) and not torch.allclose(
+        step.pose[0], torch.tensor(wanted[0][:13])
+    )
+
+
+def test_stage_1_is_told_poses_and_views_of_rendered_people(tmp_path):
+    folder = drawn_people(tmp_path / "people", people=2, photos=3)
+    truth = [json.dumps({"path": f"{path.parent.name}/{path.name}", "view": view(number)[0]})
+             for number, path in enumerate(sorted(folder.glob("*/*.png")))]  # fmt: skip
+
+    def told(condition):
+        config = RunConfig.from_toml(configuration(folder, masked={"condition": condition}))
+        people = people_of_folder(str(folder), Dropped())
+        sampler = Sampler([3, 3], config.sampler, 0)
+        step = StepDataset(people, sampler, PictureSizes(32, 0.0, 32, 0.0))[0]
+        return MaskedObjective(config, identity_of(config.model)).condition(step), step
+
+    with pytest.raises(errors.InvalidArgumentError, match="truth.jsonl"):
+        told("view")
+    assert told("none")[0] is None and not told("pose")[0].any()
+    (folder / "truth.jsonl").write_text("\n".join(truth))
+    for condition, length in (("pose", 13), ("view", 46)):
+        found, step = told(condition)
+        assert found.shape == (len(step.pose), length)
+        for row, (person, place) in enumerate((draw.person, place) for draw in step.draws for place in draw.targets):
+            expected = view(3 * person + place)[1]
+            expected = mirrored(expected) if step.draws[row // 2].mirrored else expected
+            assert torch.allclose(found[row, :13], torch.tensor(expected[:13]))
+
+
+def test_the_view_of_a_picture_without_colours():
+    """Light and background by the weights of ITU-R BT.601; all else stays."""
+    values = tuple(float(place) for place in range(46))
+    found = grey(values)
+    assert found[:27] == values[:27] and found[45] == values[45]
+    for first in range(27, 45, 3):
+        assert found[first : first + 3] == pytest.approx([first + 0.587 + 2 * 0.114] * 3)
 
 
 def test_a_mirrored_view():

@@ -146,7 +146,8 @@ class MaskedConfig:
     decoded_fraction: float = 0.25
     """Fraction of a target's patches that are decoded in a step, drawn among the masked ones."""
     condition: str = "pose"
-    """What the decoder is told about a target: "none", or "pose": three angles and five points."""
+    """What the decoder is told about a target: "none", "pose": three angles and five points, or "view": the exact view
+    of rendered people."""
     token_dropout: float = 0.0
     """Probability that an identity token is hidden from the decoder."""
 

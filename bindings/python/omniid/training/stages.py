@@ -118,7 +118,7 @@ class MaskedStage(_Stage):
 
     def loss(self, module: nn.Module, batch: StepPictures) -> torch.Tensor:
         """Through the wrapped module."""
-        found: torch.Tensor = module(batch)["loss"]
+        found: torch.Tensor = module(batch, "own", self.module.chance(batch))["loss"]
         return found
 
     def release(self) -> None:
@@ -151,8 +151,9 @@ class MaskedStage(_Stage):
         assert step.targets is not None
         target = step.targets[person * each][None].to(device)
         photos = objective.identity.backbone.pixels.prepare(step.photos[person][None].to(device))
-        pose = None if self.config.masked.condition == "none" else step.pose[person * each][None].to(device)
-        found = objective.decoder(objective.identity(photos), MaskedTargets(None, None, objective.codes[None], pose))
+        told = objective.condition(step)
+        told = None if told is None else told[person * each][None]
+        found = objective.decoder(objective.identity(photos), MaskedTargets(None, None, objective.codes[None], told))
         size, patch = target.shape[-1], int(objective.identity.backbone.config["patch_size"])
         side = size // patch
         picture = found[0].reshape(side, side, patch, patch, 3).permute(4, 0, 2, 1, 3).reshape(3, size, size)
@@ -177,7 +178,8 @@ class HostStage(_Stage):
     def loss(self, module: nn.Module, batch: StepPictures) -> torch.Tensor:
         """Through the wrapped module."""
         latents, prompt = self.targets(batch, self.train)
-        found: torch.Tensor = module(batch, latents, prompt)["loss"]
+        chance = self.module.chance(batch, latents)
+        found: torch.Tensor = module(batch, latents, prompt, "own", chance)["loss"]
         return found
 
     def release(self) -> None:

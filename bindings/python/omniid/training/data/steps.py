@@ -14,7 +14,7 @@ from torch.utils.data import Sampler as TorchSampler
 from .people import Face, Person, Picture
 from .pictures import cut, decode, pose_numbers, to_tensor
 from .sampler import Draw, Sampler
-from .views import mirrored
+from .views import POSE, grey, mirrored
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class StepPictures:
     targets: Optional[torch.Tensor]
     """`[people · targets, 3, target size, target size]`, −1 to 1; None where the decoder has them already."""
     pose: torch.Tensor
-    """`[people · targets, 13]`; zeros where the face is not known."""
+    """`[people · targets, 13]`: of rendered people the beginning of the exact view; zeros where nothing is known."""
     faces: list[Optional[Face]]
     """The face of each target, in its pixels."""
     captions: list[Optional[str]]
@@ -104,10 +104,9 @@ class StepDataset(Dataset[StepPictures]):
                     image, _ = cut(decode(picture), picture.face, sizes.target_margin, sizes.target_size)
                     targets.append(to_tensor(image, draw.grey, draw.mirrored) * 2 - 1)
                 face = _face_in_target(picture, sizes.target_margin, sizes.target_size)
-                pose.append(torch.zeros(13) if face is None else _pose(face, sizes.target_size, draw.mirrored))
-                # A view is that of the whole picture.
-                view = picture.view if picture.face is None else None
-                views.append(mirrored(view) if view is not None and draw.mirrored else view)
+                view = _view(picture, draw)
+                pose.append(_pose_of(view, face, sizes.target_size, draw.mirrored))
+                views.append(view)
                 faces.append(_mirrored(face, sizes.target_size) if face is not None and draw.mirrored else face)
                 captions.append(picture.caption)
         inputs = len(draws[0].inputs)
@@ -128,6 +127,20 @@ class StepDataset(Dataset[StepPictures]):
 @lru_cache(maxsize=1 << 17)
 def _face_in_target(picture: Picture, margin: float, size: int) -> Optional[Face]:
     return None if picture.face is None else cut(decode(picture), picture.face, margin, size)[1]
+
+
+def _view(picture: Picture, draw: Draw) -> Optional[tuple[float, ...]]:
+    """The exact view of a target, which is that of a whole picture, as the draw changes it."""
+    if picture.view is None or picture.face is not None:
+        return None
+    view = mirrored(picture.view) if draw.mirrored else picture.view
+    return grey(view) if draw.grey else view
+
+
+def _pose_of(view: Optional[tuple[float, ...]], face: Optional[Face], size: int, mirrored: bool) -> torch.Tensor:
+    if view is not None:
+        return torch.tensor(view[:POSE])
+    return torch.zeros(POSE) if face is None else _pose(face, size, mirrored)
 
 
 @lru_cache(maxsize=1 << 17)

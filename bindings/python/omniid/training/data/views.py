@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import operator
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,14 @@ VIEW = 46
 """Numbers that describe a view: three angles, five points, twelve of expression, two of gaze, twelve of light, six of
 background, glasses. Their order is that of our small generator (`View` in Rust's minihost)."""
 
+POSE = 13
+"""The first of them, angles and points: what a decoder is told with the condition "pose"."""
+
 _EYES_AND_MOUTH = (1, 0, 2, 4, 3)
 _EXPRESSION, _GAZE, _LIGHT = 13, 25, 27
 _MOUTH_LEFT, _MOUTH_RIGHT = _EXPRESSION + 10, _EXPRESSION + 11
+_COLOURS = range(_LIGHT, _LIGHT + 18, 3)
+_GREY = (0.299, 0.587, 0.114)
 
 
 def views_of(folder: Path) -> dict[str, tuple[float, ...]]:
@@ -58,4 +64,12 @@ def mirrored(view: tuple[float, ...]) -> tuple[float, ...]:
     # The second of four rows of light is that from the side.
     for channel in range(_LIGHT + 3, _LIGHT + 6):
         found[channel] = -view[channel]
+    return tuple(found)
+
+
+def grey(view: tuple[float, ...]) -> tuple[float, ...]:
+    """The view of the picture without colours: light and background are grey too."""
+    found = list(view)
+    for first in _COLOURS:
+        found[first : first + 3] = [sum(map(operator.mul, _GREY, view[first : first + 3]))] * 3
     return tuple(found)

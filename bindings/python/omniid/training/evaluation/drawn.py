@@ -108,11 +108,9 @@ def _measure(found: _Found, draw: Drawing, embed: Optional[Embed], step: StepPic
     found.margins += np.stack(margins, axis=1).tolist()
     if embed is None:
         return
-    # Of rendered people the first numbers of the exact view are the pose.
-    poses = step.pose if step.views is None else step.views[:, : step.pose.shape[1]]
     for person in range(people):
         rows = slice(person * each, (person + 1) * each)
-        _embed(found, embed, step.photos[person], own[0][rows], truth[rows], poses[rows])
+        _embed(found, embed, step.photos[person], own[0][rows], truth[rows], step.pose[rows])
 
 
 def _error(pictures: torch.Tensor, truth: torch.Tensor, people: int) -> np.ndarray:  # type: ignore[type-arg]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Callable, Optional
 
 import torch
@@ -22,6 +23,16 @@ Mean = Callable[[torch.Tensor], torch.Tensor]
 
 _MEAN_RATE = 0.02
 """How much of the running mean of tokens each step's people are."""
+
+
+@dataclass(frozen=True)
+class Chance:
+    """What a step draws at random."""
+
+    noised: noise.Noised
+    """Its targets at random times."""
+    kept: Optional[torch.Tensor]
+    """`[people, 1, 1]`: whether each person's own tokens are shown; None: everybody's are."""
 
 
 class HostObjective(nn.Module):
@@ -50,34 +61,50 @@ class HostObjective(nn.Module):
         """Its hooks."""
         return self._outside[1]
 
+    def chance(self, step: StepPictures, latents: torch.Tensor) -> Chance:
+        """What `forward` draws at random for a step. Drawn before it, no generator or hash is in the way of
+        torch.compile."""
+        each, device = len(latents) // len(step.draws), latents.device
+        randoms = noise.Randoms([draw.seed + place for draw in step.draws for place in range(each)], device)
+        return Chance(self.host.noise.noise(latents, randoms), self._kept(step.draws, device))
+
+    def _kept(self, draws: Sequence[Draw], device: torch.device) -> Optional[torch.Tensor]:
+        share = self.config.identity_dropout
+        if share == 0.0 or not self.training:
+            return None
+        rows = [torch.rand((), generator=noise.generator_for(draw.seed, "identity")) for draw in draws]
+        return (torch.stack(rows) >= share).to(device).view(-1, 1, 1)
+
     def forward(
-        self, step: StepPictures, latents: torch.Tensor, prompt: Prompt, whose: str = "own"
+        self,
+        step: StepPictures,
+        latents: torch.Tensor,
+        prompt: Prompt,
+        whose: str = "own",
+        chance: Optional[Chance] = None,
     ) -> dict[str, torch.Tensor]:
         """The loss of a step: `latents` are those of its targets, `prompt` has a row for each. The host goes on seeing
         the identities until `release`, because a backward pass may run parts of it again. `whose`: the tokens of the
-        person ("own"), of the next person of the step ("other"), or the mean of the step's ("mean")."""
+        person ("own"), of the next person of the step ("other"), or the mean of the step's ("mean"). `chance`: what
+        `chance` drew; None draws now."""
+        chance = chance or self.chance(step, latents)
         device = latents.device
         each = len(latents) // len(step.draws)
         tokens = self.identity(self.identity.backbone.pixels.prepare(step.photos.to(device)))
-        self.show(of_whom(self._dropped(tokens, step.draws), whose), each)
-        view = View.of(step, device)
-        randoms = noise.Randoms([draw.seed + place for draw in step.draws for place in range(each)], device)
-        noised = self.host.noise.noise(latents, randoms)
+        self.show(of_whom(self._dropped(tokens, chance.kept), whose), each)
+        view, noised = View.of(step, device), chance.noised
         prediction = self.host.predict(noised.sample, noised.time, prompt, view)
         weights = self.host.place_weights(view, prediction, self.config.background_weight)
         return {"loss": noise.loss(prediction, noised, weights)}
 
-    def _dropped(self, tokens: torch.Tensor, draws: Sequence[Draw]) -> torch.Tensor:
+    def _dropped(self, tokens: torch.Tensor, kept: Optional[torch.Tensor]) -> torch.Tensor:
         """As in use, where pictures without identity get the mean identity: here the running mean of all steps stands
         for it, because the mean of a step of few people is half of each of them. It is a constant, so that nobody's
         tokens are pulled towards what suits the others."""
-        share = self.config.identity_dropout
-        if share == 0.0 or not self.training:
+        if kept is None:
             return tokens
         mean = self._mean(tokens.detach().float().mean(dim=0, keepdim=True))
         self.mean_tokens = mean if self.mean_tokens is None else self.mean_tokens.lerp(mean, _MEAN_RATE)
-        rows = [torch.rand((), generator=noise.generator_for(draw.seed, "identity")) >= share for draw in draws]
-        kept = torch.tensor(rows, device=tokens.device).view(-1, 1, 1)
         return torch.where(kept, tokens, self.mean_tokens.to(tokens.dtype).expand_as(tokens))
 
     def _load_from_state_dict(self, state_dict: dict[str, torch.Tensor], prefix: str, *arguments: Any) -> None:

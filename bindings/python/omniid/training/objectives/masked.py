@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Optional
 
 import torch
 from torch import nn
 
+from ... import errors
 from ..config import RunConfig
 from ..data.steps import StepPictures
 from ..modules import IdentityModel, MaskedDecoder, MaskedDecoderConfig, MaskedTargets
@@ -20,6 +22,16 @@ def patches(pictures: torch.Tensor, patch: int) -> torch.Tensor:
     rows, channels, height, width = pictures.shape
     split = pictures.reshape(rows, channels, height // patch, patch, width // patch, patch)
     return split.permute(0, 2, 4, 3, 5, 1).reshape(rows, -1, channels * patch * patch)
+
+
+@dataclass(frozen=True)
+class Chance:
+    """What a step draws at random."""
+
+    places: torch.Tensor
+    """`[people · targets, visible + decoded]`: patches of each target."""
+    kept: Optional[torch.Tensor]
+    """`[people, tokens]`: which of a person's tokens are shown; None: all of them."""
 
 
 class MaskedObjective(nn.Module):
@@ -42,13 +54,21 @@ class MaskedObjective(nn.Module):
 
     codes: torch.Tensor
 
-    def forward(self, step: StepPictures, whose: str = "own") -> dict[str, torch.Tensor]:
+    def chance(self, step: StepPictures) -> Chance:
+        """What `forward` draws at random for a step. Drawn before it, no generator is in the way of torch.compile."""
+        seeds, device = [draw.seed for draw in step.draws], self.codes.device
+        return Chance(self._draw(seeds, len(step.pose) // len(step.draws), device), self._kept(seeds, device))
+
+    def forward(
+        self, step: StepPictures, whose: str = "own", chance: Optional[Chance] = None
+    ) -> dict[str, torch.Tensor]:
         """The loss `loss` of the pictures of a step, on the device of the weights. `whose`: the tokens of the person
-        ("own"), of the next person of the step ("other"), or the mean of the step's ("mean")."""
-        device = self.codes.device
+        ("own"), of the next person of the step ("other"), or the mean of the step's ("mean"). `chance`: what `chance`
+        drew; None draws now."""
+        device, chance = self.codes.device, chance or self.chance(step)
         assert step.targets is not None
         tokens = self.identity(self.identity.backbone.pixels.prepare(step.photos.to(device)))
-        places = self._draw([draw.seed for draw in step.draws], len(step.pose) // len(step.draws), device)
+        places = chance.places
         visible = self._config.visible(self._patches)
         values = patches(step.targets.to(device), self._patch)
         rows = torch.arange(len(values), device=device)[:, None]
@@ -57,11 +77,25 @@ class MaskedObjective(nn.Module):
             values[rows, seen] if visible else None,
             self.codes[seen] if visible else None,
             self.codes[hidden],
-            None if self._config.condition == "none" else step.pose.to(device),
+            self.condition(step),
         )
-        tokens = of_whom(self._drop(tokens, step), whose)
+        if chance.kept is not None:
+            tokens = tokens.gather(1, chance.kept[..., None].expand(-1, -1, tokens.shape[2]))
+        tokens = of_whom(tokens, whose)
         decoded = self.decoder(tokens, targets)
         return {"loss": (decoded.float() - values[rows, hidden]).abs().mean()}
+
+    def condition(self, step: StepPictures) -> Optional[torch.Tensor]:
+        """What the decoder is told about each target of a step. Raises InvalidArgumentError when exact views are asked
+        for and not known."""
+        kind = self._config.condition
+        if kind == "view" and step.views is None:
+            raise errors.InvalidArgumentError(
+                "[masked] condition is 'view', which is known of whole pictures of rendered people only (truth.jsonl "
+                "beside their folders); 'pose' is for photos"
+            )
+        known = {"none": None, "pose": step.pose, "view": step.views}[kind]
+        return None if known is None else known.to(self.codes.device)
 
     def _draw(self, seeds: list[int], targets: int, device: torch.device) -> torch.Tensor:
         """Places of visible and decoded patches of each target, `[people · targets, visible + decoded]`."""
@@ -72,16 +106,15 @@ class MaskedObjective(nn.Module):
             drawn += [torch.randperm(self._patches, generator=generator)[:count] for _ in range(targets)]
         return torch.stack(drawn).to(device)
 
-    def _drop(self, tokens: torch.Tensor, step: StepPictures) -> torch.Tensor:
-        """A random subset of each person's tokens, the same number for everybody."""
-        count = tokens.shape[1]
+    def _kept(self, seeds: list[int], device: torch.device) -> Optional[torch.Tensor]:
+        """Places `[people, tokens]` of a random subset of each person's tokens, the same number for everybody; None for
+        all of them."""
+        count = len(self.identity.encoder.queries)
         kept = min(max(round((1.0 - self._config.token_dropout) * count), 1), count)
         if kept == count or not self.training:
-            return tokens
+            return None
         places = []
-        for draw in step.draws:
-            generator = torch.Generator().manual_seed(draw.seed ^ 1)
+        for seed in seeds:
+            generator = torch.Generator().manual_seed(seed ^ 1)
             places.append(torch.randperm(count, generator=generator)[:kept].sort().values)
-        index: Optional[torch.Tensor] = torch.stack(places).to(tokens.device)
-        assert index is not None
-        return tokens.gather(1, index[..., None].expand(-1, -1, tokens.shape[2]))
+        return torch.stack(places).to(device)
