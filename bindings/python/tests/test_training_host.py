@@ -1,6 +1,7 @@
 """Stage 2: the identity in a frozen host, against attention written out, and the loop of a step against one by hand."""
 
 import diffusers_models as models
+import omniid
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -11,7 +12,7 @@ from omniid.training.data.people import Face  # noqa: E402
 from omniid.training.data.sampler import Draw, Input  # noqa: E402
 from omniid.training.data.steps import StepPictures  # noqa: E402
 from omniid.training.hosts import Injection, host_table  # noqa: E402
-from omniid.training.hosts.latent import face_weights, latent_host  # noqa: E402
+from omniid.training.hosts.latent import face_weights, latent_host, open_pipeline  # noqa: E402
 from omniid.training.modules import Backbone, IdentityAdapter, IdentityModel, OmniIdConfig  # noqa: E402
 from omniid.training.objectives import noise  # noqa: E402
 from omniid.training.objectives.host import HostObjective  # noqa: E402
@@ -126,23 +127,14 @@ def with_ip_adapter(host, layers, tokens, call):
         model.forward = original
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_step_is_that_of_a_loop_written_out(kind):
-    trained = objective(kind, time_mean=0.3, min_snr_gamma=0.0)
-    other = {name: p.detach().clone() for name, p in trained.named_parameters() if p.requires_grad}
-    pictures, (latents, prompt) = step(), given(kind)
-    loss = trained(pictures, latents, prompt)["loss"]
-    loss.backward()
-    gradients = {name: p.grad.clone() for name, p in trained.named_parameters() if p.grad is not None}
-    trained.release()
-    assert not any(p.requires_grad or p.grad is not None for p in trained.host.model.parameters())
-
-    # By hand: tokens, keys and values, noise, one pass, squared error.
-    for parameter in trained.parameters():
-        parameter.grad = None
-    assert all(torch.equal(p, trained.get_parameter(name)) for name, p in other.items())
+def pairs_of(trained, pictures):
+    """Keys and values of two people, each for two targets."""
     tokens = trained.identity(trained.identity.backbone.pixels.prepare(pictures.photos))
-    pairs = [(k[[0, 0, 1, 1]], v[[0, 0, 1, 1]]) for k, v in trained.adapter(tokens)]
+    return [(k[[0, 0, 1, 1]], v[[0, 0, 1, 1]]) for k, v in trained.adapter(tokens)]
+
+
+def noised(kind, latents):
+    """Samples, times and what is to be predicted, written out, with the seeds of `step`."""
     samples, times, targets = [], [], []
     for row, seed in enumerate([50, 51, 51, 52]):
         generator = torch.Generator().manual_seed(seed)
@@ -160,17 +152,85 @@ def test_a_step_is_that_of_a_loop_written_out(kind):
             samples.append(alpha.sqrt() * latents[row] + (1 - alpha).sqrt() * epsilon)
             targets.append(epsilon)
             times.append(torch.tensor(time))
+    return torch.stack(samples), torch.stack(times), torch.stack(targets)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_step_is_that_of_a_loop_written_out(kind):
+    trained = objective(kind, time_mean=0.3, min_snr_gamma=0.0)
+    other = {name: p.detach().clone() for name, p in trained.named_parameters() if p.requires_grad}
+    pictures, (latents, prompt) = step(), given(kind)
+    loss = trained(pictures, latents, prompt)["loss"]
+    loss.backward()
+    gradients = {name: p.grad.clone() for name, p in trained.named_parameters() if p.grad is not None}
+    trained.release()
+    assert not any(p.requires_grad or p.grad is not None for p in trained.host.model.parameters())
+
+    # By hand: tokens, keys and values, noise, one pass, squared error.
+    for parameter in trained.parameters():
+        parameter.grad = None
+    assert all(torch.equal(p, trained.get_parameter(name)) for name, p in other.items())
+    pairs = pairs_of(trained, pictures)
+    samples, times, targets = noised(kind, latents)
     trained.injection.set(pairs)
     from omniid.training.hosts import View
 
     view = View(pictures.pose, pictures.faces)
-    prediction = trained.host.predict(torch.stack(samples), torch.stack(times), prompt, view)
-    by_hand = ((prediction - torch.stack(targets)) ** 2).mean()
+    prediction = trained.host.predict(samples, times, prompt, view)
+    by_hand = ((prediction - targets) ** 2).mean()
     by_hand.backward()
     assert abs(float(loss.detach()) - float(by_hand.detach())) <= 1e-5 * float(by_hand.detach())
     assert len(gradients) == len(other)
     for name in other:
         assert torch.allclose(trained.get_parameter(name).grad, gradients[name], rtol=1e-3, atol=1e-6), name
+
+
+def test_a_controlnet_is_told_the_pose_of_each_target(tmp_path):
+    """The residuals of a random ControlNet, by a loop written out: the face's points drawn as a picture, nothing where
+    no face is known."""
+    from diffusers import ControlNetModel
+
+    torch.manual_seed(11)
+    control = ControlNetModel.from_unet(models.sd_pipeline().unet, conditioning_embedding_out_channels=(4, 8, 8, 8))
+    for name, parameter in control.named_parameters():
+        if not parameter.any() or "cond_embedding" in name:
+            torch.nn.init.normal_(parameter, std=0.3)  # its last layers begin with zeros
+    control.requires_grad_(False).save_pretrained(tmp_path)
+    trained = objective("unet", controlnet=str(tmp_path))
+    pictures, (latents, prompt) = step(), given("unet")
+    points = ((22.0, 25.0), (41.0, 24.0), (31.0, 35.0), (24.0, 44.0), (40.0, 43.0))
+    pictures.faces = [Face((15.0, 10.0, 50.0, 55.0), tuple((x + shift, y) for x, y in points)) for shift in range(4)]
+    pictures.faces[2] = None
+    loss = trained(pictures, latents, prompt)["loss"]
+    loss.backward()
+    gradients = {name: p.grad.clone() for name, p in trained.named_parameters() if p.grad is not None}
+    trained.release()
+
+    drawn = torch.zeros(4, 3, 64, 64)
+    for row, face in zip(drawn, pictures.faces):
+        if face is not None:
+            row += torch.from_numpy(omniid.draw_keypoints(face.landmarks, (64, 64))).permute(2, 0, 1) / 255.0
+    assert drawn[0].max() > 0.1 and not torch.equal(drawn[0], drawn[1])
+    for parameter in trained.parameters():
+        parameter.grad = None
+    samples, times, targets = noised("unet", latents)
+
+    def by_hand(pictures_of_poses):
+        trained.injection.set(pairs_of(trained, pictures))
+        down, middle = control(samples, times, prompt["context"], pictures_of_poses, return_dict=False)
+        prediction = trained.host.model(
+            samples, times, prompt["context"], down_block_additional_residuals=down,
+            mid_block_additional_residual=middle, return_dict=False,
+        )[0]  # fmt: skip
+        return ((prediction - targets) ** 2).mean()
+
+    expected = by_hand(drawn)
+    assert float(loss.detach()) == pytest.approx(float(expected.detach()), rel=1e-5)
+    assert abs(float(by_hand(drawn.roll(1, dims=0)).detach()) - float(loss.detach())) > 1e-3
+    expected.backward()
+    assert gradients
+    for name, gradient in gradients.items():
+        assert torch.allclose(trained.get_parameter(name).grad, gradient, rtol=1e-3, atol=1e-6), name
 
 
 def test_gradient_checkpointing_changes_nothing():
@@ -211,3 +271,26 @@ def test_weights_of_places():
     assert weights.shape == (2, 1, 8, 8)
     assert weights[0, 0, 3, 3] == 1 and weights[0, 0, 0, 0] == 0.25 and weights[0, 0, 3, 6] == 0.25
     assert (weights[1] == 1).all()
+
+
+def test_a_host_whose_vae_changed_is_another_one_under_the_same_name(tmp_path):
+    def opened():
+        config = HostConfig(model=str(tmp_path), precision="bf16", size=64)
+        return latent_host(open_pipeline(config), config, torch.device("cpu"))
+
+    pipe = models.sd_pipeline()
+    pipe.save_pretrained(tmp_path)
+    first = opened()
+    assert opened().digest() == first.digest()
+    # The VAE is read in the type that it is used in; the host's is bf16.
+    for name, tensor in pipe.vae.state_dict().items():
+        assert torch.equal(first.vae.state_dict()[name], tensor), name
+    assert first.model.dtype == torch.bfloat16
+    with torch.no_grad():
+        pipe.unet.conv_in.weight.mul_(1.01)
+    pipe.save_pretrained(tmp_path)
+    assert opened().digest() == first.digest()
+    with torch.no_grad():
+        pipe.vae.encoder.conv_in.weight.mul_(1.01)
+    pipe.save_pretrained(tmp_path)
+    assert opened().digest() != first.digest()

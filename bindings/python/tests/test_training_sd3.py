@@ -1,5 +1,7 @@
 """SD3 as a host of training: attention written out, a step by hand, and the trained checkpoint by omniid.diffusers."""
 
+import math
+
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -14,6 +16,7 @@ from omniid.training.checkpoint import Crop, NativeCheckpoint  # noqa: E402
 from omniid.training.config import HostConfig  # noqa: E402
 from omniid.training.hosts import Injection, View  # noqa: E402
 from omniid.training.hosts.latent import latent_host  # noqa: E402
+from omniid.training.hosts.sampling import draw  # noqa: E402
 from omniid.training.modules import Backbone, IdentityAdapter, IdentityModel, OmniIdConfig  # noqa: E402
 from omniid.training.objectives.host import HostObjective  # noqa: E402
 from test_training_host import identity, step  # noqa: E402
@@ -135,3 +138,33 @@ def test_a_checkpoint_in_omniid_diffusers(host, mode, tmp_path):
     assert (ours - expected).abs().max() <= 1e-5 * max(1.0, float(expected.abs().max()))
     with pytest.raises(omniid.MismatchError, match="the conditioning is for 2 heads of 32"):
         attach(models.flux_pipeline().transformer, conditioning, guidance=False)
+
+
+@pytest.mark.parametrize("settings", [
+    {"shift": 3.0},
+    {"use_dynamic_shifting": True, "base_shift": 0.5, "max_shift": 1.15, "base_image_seq_len": 256,
+     "max_image_seq_len": 4096, "shift": 3.0},
+], ids=["SD3", "FLUX"])  # fmt: skip
+def test_pictures_are_drawn_at_the_times_of_the_hosts_scheduler(host, settings, monkeypatch):
+    """By diffusers' own scheduler, stepped as its pipelines do, and the shift by its formulas."""
+    scheduler = FlowMatchEulerDiscreteScheduler(**settings)
+    monkeypatch.setattr(host, "scheduler", scheduler)
+    _, prompt = given(2)
+    view = View(torch.zeros(2, 13), [None] * 2)
+    shown = []
+    found = draw(host, (4, 8, 8), prompt, view, [5, 6], shown.append, steps=3)
+    even = [1.0, 2 / 3, 1 / 3]
+    if "use_dynamic_shifting" in settings:
+        mu = 0.5 + (16 - 256) * (1.15 - 0.5) / (4096 - 256)  # a latent of 8 x 8 has 16 tokens
+        expected = [math.exp(mu) / (math.exp(mu) + (1 / t - 1)) for t in even]
+        scheduler.set_timesteps(sigmas=even, mu=mu)
+    else:
+        expected = [3 * t / (1 + 2 * t) for t in even]
+        scheduler.set_timesteps(sigmas=even)
+    assert host.times(3, (4, 8, 8)) == pytest.approx([*expected, 0.0], rel=1e-5)
+    sample = torch.stack([torch.randn(4, 8, 8, generator=torch.Generator().manual_seed(seed)) for seed in (5, 6)])
+    with torch.no_grad():
+        for time in scheduler.timesteps:
+            prediction = host.predict(sample, time.expand(2), prompt, view)
+            sample = scheduler.step(prediction, time, sample, return_dict=False)[0]
+    assert torch.allclose(found, sample, atol=1e-4) and shown == [True] * 3

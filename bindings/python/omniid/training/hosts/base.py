@@ -22,7 +22,7 @@ class View:
     """What is known about the pictures of a batch besides the identity."""
 
     pose: torch.Tensor
-    """`[rows, 13]`; zeros where the face is not known."""
+    """`[rows, 13]`; zeros where it is not known."""
     faces: Sequence[Optional[Face]]
     """In pixels of the target."""
     numbers: Optional[torch.Tensor] = None
@@ -60,6 +60,16 @@ class Host(Protocol):
 
     def predict(self, sample: torch.Tensor, time: torch.Tensor, prompt: Prompt, view: View) -> torch.Tensor:
         """A pass of the model."""
+        ...
+
+    def times(self, steps: int, shape: Sequence[int]) -> Optional[list[float]]:
+        """`steps` + 1 times from noise, 1, to the picture, 0, of a latent `[*shape]`, as the host's scheduler steps;
+        None where the times are those of `noise`."""
+        ...
+
+    def digest(self) -> str:
+        """Different for hosts whose VAE or text encoders are others, whatever they are called. Before
+        `release_encoders`."""
         ...
 
     def place_weights(self, view: View, sample: torch.Tensor, background: float) -> Optional[torch.Tensor]:

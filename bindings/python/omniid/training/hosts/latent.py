@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,8 +20,16 @@ from ..data.people import Face
 from ..objectives.noise import Diffusion, Flow, FlowToSample, of_scheduler
 from .base import Prompt, View
 from .table import host_table
+from .times import flow_times
+
+ENCODERS = ("vae", "text_encoder", "text_encoder_2", "text_encoder_3")
+"""Parts of a pipeline that are needed until everything is cached."""
 
 DTYPES = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}
+
+
+_ENDS = 64
+"""Numbers at either end of a tensor that tell it from others."""
 
 
 class LatentHost:
@@ -40,7 +49,7 @@ class LatentHost:
             self.model.train()
         self.vae: Any = getattr(pipeline, "vae", None)
         self.scheduler: Any = pipeline.scheduler
-        for name in ("vae", "text_encoder", "text_encoder_2", "text_encoder_3"):
+        for name in ENCODERS:
             module = getattr(pipeline, name, None)
             if module is not None:
                 # A VAE in half precision overflows in SDXL.
@@ -75,7 +84,7 @@ class LatentHost:
 
     def release_encoders(self) -> None:
         """Drops the text encoders. The VAE stays, on the CPU: sample grids need it."""
-        for name in ("text_encoder", "text_encoder_2", "text_encoder_3"):
+        for name in ENCODERS[1:]:
             if hasattr(self.pipeline, name):
                 setattr(self.pipeline, name, None)
         if self.vae is not None:
@@ -83,6 +92,31 @@ class LatentHost:
         gc.collect()
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
+
+    def digest(self) -> str:
+        """Of the configurations of VAE and text encoders, and of the beginning and end of every tensor: a part that was
+        trained on has others, and reading all of a large text encoder would take long."""
+        found = hashlib.sha256()
+        for name in ENCODERS:
+            module = getattr(self.pipeline, name, None)
+            if module is None:
+                continue
+            config = module.config if isinstance(module.config, dict) else module.config.to_dict()
+            # Where it was loaded from says nothing.
+            about = {key: value for key, value in config.items() if not key.startswith("_")}
+            found.update(f"{name}\n{json.dumps(about, sort_keys=True, default=str)}\n".encode())
+            for key, tensor in module.state_dict().items():
+                flat = tensor.detach().flatten()
+                ends = torch.cat([flat[:_ENDS], flat[-_ENDS:]]).double().cpu()
+                found.update(f"{key} {tensor.dtype} {list(tensor.shape)}\n".encode() + ends.numpy().tobytes())
+        return found.hexdigest()
+
+    def times(self, steps: int, shape: Sequence[int]) -> Optional[list[float]]:
+        """By the configuration of the host's scheduler. Two by two positions of a latent are a token of SD3 and
+        FLUX."""
+        if not isinstance(self.noise, Flow):
+            return None
+        return flow_times(self.scheduler, steps, shape[-2] * shape[-1] // 4)
 
     def encode_prompts(self, prompts: Sequence[str]) -> list[Prompt]:
         """What the text encoders make of each prompt; zeros for a host without them."""
@@ -273,10 +307,10 @@ class FluxHost(LatentHost):
 
 def open_pipeline(config: HostConfig) -> Any:
     """The diffusers pipeline of a folder or name. Raises IoError, FormatError."""
+    # The VAE is used in f32, and so is it read: rounding to 16 bits would stay.
+    types = {"vae": torch.float32, "default": DTYPES[config.precision]}
     try:
-        return DiffusionPipeline.from_pretrained(
-            config.model, torch_dtype=DTYPES[config.precision], **_left_out(config.model)
-        )
+        return DiffusionPipeline.from_pretrained(config.model, torch_dtype=types, **_left_out(config.model))
     except (OSError, ValueError, KeyError) as error:
         raise errors.IoError(f"host {config.model}: {error}") from error
 

@@ -108,6 +108,14 @@ class MinihostHost:
         found: torch.Tensor = self.generator(sample.to(self.dtype), time.to(self.dtype), self.view_numbers(view))
         return found
 
+    def times(self, steps: int, shape: Sequence[int]) -> Optional[list[float]]:
+        """None: it has no scheduler."""
+        return None
+
+    def digest(self) -> str:
+        """Pictures are cached as they are."""
+        return f"minihost {self.size}"
+
     def place_weights(self, view: View, sample: torch.Tensor, background: float) -> Optional[torch.Tensor]:
         """Of pixels, from the faces' boxes."""
         if background >= 1.0:

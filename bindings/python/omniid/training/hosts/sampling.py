@@ -28,8 +28,8 @@ def draw(
     nothing: Optional[Prompt] = None,
 ) -> torch.Tensor:
     """Latents `[rows, *shape]` from noise of one seed per row. `guidance` 1 runs the host once per step; above, the
-    passes without identity and with `nothing` as prompt are pushed away from. Deterministic: Euler, or DDIM for hosts
-    with discrete times."""
+    passes without identity and with `nothing` as prompt are pushed away from. Deterministic: Euler at the
+    times of the host's scheduler, or DDIM for hosts with discrete times."""
     device = view.pose.device
     sample = Randoms(seeds, device).normal(shape)
 
@@ -43,11 +43,15 @@ def draw(
         other = host.predict(now, times, nothing or prompt, view).float()
         return other + guidance * (found - other)
 
-    return _follow(host.noise, sample, predict, steps)
+    return _follow(host.noise, sample, predict, steps, host.times(steps, shape))
 
 
 def _follow(
-    noise: Any, sample: torch.Tensor, predict: Callable[[torch.Tensor, float], torch.Tensor], steps: int
+    noise: Any,
+    sample: torch.Tensor,
+    predict: Callable[[torch.Tensor, float], torch.Tensor],
+    steps: int,
+    times: Optional[list[float]],
 ) -> Any:
     if isinstance(noise, FlowToSample):
         for step in range(steps):
@@ -55,16 +59,16 @@ def _follow(
             sample = sample + (predict(sample, now) - sample) / max(1 - now, 1e-4) * (after - now)
         return sample
     if isinstance(noise, Flow):
-        for step in range(steps):
-            now, after = (noise.shifted(1 - place / steps) for place in (step, step + 1))
+        own = [float(noise.shifted(1 - place / steps)) for place in range(steps + 1)] if times is None else times
+        for now, after in zip(own, own[1:]):
             sample = sample + predict(sample, now * noise.scale) * (after - now)
         return sample
     assert isinstance(noise, Diffusion)
     alphas = noise.alphas.to(sample.device)
-    times = torch.linspace(len(alphas) - 1, 0, steps).round().long().tolist()
-    for place, time in enumerate(times):
+    places = torch.linspace(len(alphas) - 1, 0, steps).round().long().tolist()
+    for place, time in enumerate(places):
         alpha = alphas[time]
-        after = alphas[times[place + 1]] if place + 1 < steps else torch.ones_like(alpha)
+        after = alphas[places[place + 1]] if place + 1 < steps else torch.ones_like(alpha)
         found = predict(sample, float(time))
         if noise.prediction == "epsilon":
             epsilon = found
