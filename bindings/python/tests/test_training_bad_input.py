@@ -229,10 +229,31 @@ def test_losses_that_are_no_numbers_end_the_run_and_keep_the_state(tmp_path, mon
     text = configuration(people, 9, optimiser={"most_skipped": 3})
     with pytest.raises(errors.InternalError, match="3 steps in a row"):
         run(RunConfig.from_toml(text), tmp_path / "out", report=quiet)
+
+    def no_json(constant):
+        raise AssertionError(f"{constant} is no JSON")
+
+    written = (tmp_path / "out" / "metrics.jsonl").read_text().splitlines()
+    found = [json.loads(line, parse_constant=no_json) for line in written]
+    assert [line["loss"] is None for line in found if "loss" in line][-3:] == [True] * 3
     assert json.loads((tmp_path / "out" / "state" / "run.json").read_text())["step"] in (2, 4)
     monkeypatch.undo()
     assert run(RunConfig.from_toml(text), tmp_path / "out", resume=True, report=quiet).exists()
     assert max(line["step"] for line in lines(tmp_path / "out")) == 9
+
+
+def test_a_run_that_learned_nothing_is_no_success(tmp_path, monkeypatch, capsys):
+    """Fewer steps than may be skipped in a row, and none of them finite."""
+    from omniid.training.stages import MaskedStage
+
+    people = drawn_people(tmp_path / "people", people=4, photos=3)
+    real = MaskedStage.loss
+    monkeypatch.setattr(MaskedStage, "loss", lambda *given: real(*given) * float("inf"))
+    config = tmp_path / "run.toml"
+    config.write_text(configuration(people, 3, optimiser={"most_skipped": 20}))
+    assert main(["train", str(config), "--out", str(tmp_path / "out")]) == 1
+    assert "none of 3 steps" in capsys.readouterr().err
+    assert not (tmp_path / "out" / "model.safetensors").exists()
 
 
 def test_the_program_says_errors_in_a_line(tmp_path, capsys):

@@ -1,8 +1,10 @@
 """Several processes: two with half a batch each are one with all of it, and one that is killed loses the steps since
-the last state and no more."""
+the last state and no more. So it is when each has a part of the weights only (FSDP)."""
 
+import importlib.util
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -30,6 +32,23 @@ def folder(tmp_path_factory):
     return place
 
 
+needs_deepspeed = pytest.mark.skipif(
+    importlib.util.find_spec("deepspeed") is None or shutil.which("ninja") is None,
+    reason="needs deepspeed, and ninja for its extension for processors: pip install deepspeed ninja",
+)
+
+SHARDED = {
+    "ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2", "FSDP_AUTO_WRAP_POLICY": "TRANSFORMER_BASED_WRAP",
+    "FSDP_TRANSFORMER_CLS_TO_WRAP": "Block",
+}  # fmt: skip
+
+
+def trained(out, process=0):
+    """How many of the trained weights a process has."""
+    values = safetensors.load_file(str(out / "state" / f"average-{process}.safetensors"))
+    return sum(tensor.numel() for tensor in values.values())
+
+
 def stage(folder, which):
     """Both stages leave the way that people are drawn to the sampler; stage 2 has a mean over processes besides."""
     more = {"report": {"metrics_every": 1, "state_every": STATE, "preview_every": 0}}
@@ -52,22 +71,36 @@ def launch(folder, config, out, *more, **environment):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
-@pytest.mark.parametrize("which", ["masked", "host"])
-def test_two_processes_one_killed_and_resumed_are_one_process(which, folder):
+@pytest.mark.parametrize("which, settings", [
+    ("masked", {}),
+    ("host", {}),
+    # Every process has a half of the weights; blocks are units of their own.
+    ("masked", SHARDED | {"FSDP_STATE_DICT_TYPE": "SHARDED_STATE_DICT"}),
+    ("host", SHARDED | {"FSDP_STATE_DICT_TYPE": "FULL_STATE_DICT"}),
+    pytest.param("host", {"ACCELERATE_USE_DEEPSPEED": "true", "ACCELERATE_DEEPSPEED_ZERO_STAGE": "2",
+                          "DS_ACCELERATOR": "cpu"}, marks=needs_deepspeed),
+], ids=["masked", "host", "masked-fsdp", "host-fsdp", "host-deepspeed"])  # fmt: skip
+def test_two_processes_one_killed_and_resumed_are_one_process(which, settings, folder):
     text = stage(folder, which)
     config = folder / f"{which}.toml"
     config.write_text(text)
     alone = folder / f"{which}-alone"
-    expected = safetensors.load_file(str(run(RunConfig.from_toml(text), alone, report=lambda _: None)))
+    if not alone.exists():
+        run(RunConfig.from_toml(text), alone, report=lambda _: None)
+    expected = safetensors.load_file(str(alone / "model.safetensors"))
 
-    out = folder / f"{which}-two"
-    code, output = launch(folder, config, out, KILL_RANK="1", KILL_AT="5")
+    out = folder / f"{which}-two-{len(settings)}"
+    code, output = launch(folder, config, out, KILL_RANK="1", KILL_AT="5", **settings)
     assert code != 0 and not (out / "model.safetensors").exists(), output
     state = json.loads((out / "state" / "run.json").read_text())
     assert (state["processes"], state["step"]) == (2, STATE), output
     assert max(line["step"] for line in lines(out)) == 5
 
-    code, output = launch(folder, config, out, "--resume")
+    # The parts of two processes are the weights, or each has all of them.
+    sharded = "ACCELERATE_USE_FSDP" in settings
+    assert trained(out, 0) + trained(out, 1) == trained(alone) * (1 if sharded else 2)
+
+    code, output = launch(folder, config, out, "--resume", **settings)
     assert code == 0, output
     assert f"goes on after step {state['step']}" in output
     found = safetensors.load_file(str(out / "model.safetensors"))
@@ -81,3 +114,10 @@ def test_two_processes_one_killed_and_resumed_are_one_process(which, folder):
     for line in lines(out):
         if "loss" in line:
             assert abs(line["loss"] - losses[line["step"]]) <= 1e-5 * max(losses[line["step"]], 1.0)
+
+
+def test_old_fsdp_on_processors_is_refused(folder):
+    config = folder / "refused.toml"
+    config.write_text(stage(folder, "masked"))
+    code, output = launch(folder, config, folder / "refused", ACCELERATE_USE_FSDP="true", FSDP_VERSION="1")
+    assert code != 0 and "FSDP_VERSION=2" in output and not (folder / "refused" / "metrics.jsonl").exists()

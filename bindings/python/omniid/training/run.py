@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 import torch
-from accelerate import Accelerator, DistributedType
+from accelerate import Accelerator
 
 from .. import errors
 from .checkpoint import Crop, NativeCheckpoint, make_folder
@@ -24,6 +24,7 @@ from .modules import IdentityAdapter, IdentityModel
 from .objectives.host import HostObjective
 from .objectives.masked import MaskedObjective
 from .people import INPUT_MARGIN, TARGET_MARGIN, Report, people_of
+from .processes import open_accelerator
 from .stages import HostStage, MaskedStage, prompt_of
 from .trainer import Trainer
 
@@ -44,17 +45,7 @@ def run(
     Every process of `accelerate launch` calls it with the same arguments. Raises the errors of `omniid.errors`.
     """
     make_folder(out)
-    tracker: Any = config.report.tracker or None
-    precision = "bf16" if config.precision == "bf16" else "no"
-    try:
-        accelerator = Accelerator(mixed_precision=precision, log_with=tracker, project_dir=str(out))
-    except ValueError as error:
-        raise errors.InvalidArgumentError(f"accelerate: {error}; [report] tracker is {tracker!r}") from error
-    if accelerator.distributed_type == DistributedType.DEEPSPEED:
-        raise errors.UnsupportedError(
-            "DeepSpeed steps, clips and skips by itself, which this loop has never been run with; use several "
-            "processes as they are (DDP), or FSDP"
-        )
+    accelerator = open_accelerator(config, out)
     main = accelerator.is_main_process
     say: Report = report or (lambda text: print(text, file=sys.stderr, flush=True))
     report = say if main else lambda _: None
@@ -62,7 +53,7 @@ def run(
         raise errors.InvalidArgumentError(
             f"{out} has a run already; --resume goes on with it, another --out begins anew"
         )
-    if tracker:
+    if config.report.tracker:
         accelerator.init_trackers(config.name, config=config.to_json())
     with accelerator.main_process_first():
         train, validation = people_of(config, out, report, main)
@@ -94,7 +85,7 @@ def run(
             return found
 
         objective = HostObjective(config.host, identity, adapter, host, mean).to(accelerator.device)
-        cache = Cache(Path(config.host.cache or out / "cache"), f"{config.host.model}\n{config.host.size}")
+        cache = Cache(Path(config.host.cache or out / "cache"), f"{host.digest()}\n{config.host.size}")
         _fill(config, accelerator, cache, host, [*train, *validation], crop, report)
         host.release_encoders()
         stage = HostStage(config, accelerator, objective, crop, cache, train, validation)
@@ -103,10 +94,15 @@ def run(
         trainer.resume(allow_changes)
         report(f"goes on after step {trainer.step}")
     finished = trainer.run(report)
-    if tracker:
+    if config.report.tracker:
         accelerator.end_training()
     if not finished:
         return None
+    if trainer.updates == 0:
+        raise errors.InternalError(
+            f"none of {config.steps} steps had a finite loss and gradient: nothing was learned, and no checkpoint is "
+            "written; look at the photos' crops, [optimiser] learning_rate and the host's precision"
+        )
     trainer.average.swap(trainer.parameters)
     if trainer.sharded:
         identity, adapter = _whole(config, trainer.whole_state(), adapter, accelerator.device, main) or (

@@ -8,6 +8,7 @@ import shutil
 import signal
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Callable, Optional, Protocol
 
@@ -74,12 +75,19 @@ class Trainer:
         self.average = Average(self.parameters, config.average.decay)
         self.step = 0
         self.skipped = 0
+        self.updates = 0
+        """Steps that changed the weights."""
         self._stopped = False
 
     @property
     def sharded(self) -> bool:
         """Whether each process has a part of the weights only (FSDP)."""
         return self.accelerator.distributed_type == DistributedType.FSDP
+
+    @property
+    def deepspeed(self) -> bool:
+        """Whether DeepSpeed steps: with ZeRO each process has all weights, and a part of the optimiser's moments."""
+        return self.accelerator.distributed_type == DistributedType.DEEPSPEED
 
     def whole_state(self) -> dict[str, torch.Tensor]:
         """All weights of the module by their names, in the main process. Every process calls it."""
@@ -146,22 +154,26 @@ class Trainer:
         for part in range(count):
             batch = next(parts)
             last = part == count - 1
-            with accelerator.no_sync(self.module) if not last else _Nothing():
-                with accelerator.autocast():
+            if self.deepspeed:
+                self.module.set_gradient_accumulation_boundary(last)
+            with accelerator.no_sync(self.module) if not last and not self.deepspeed else nullcontext():
+                with self._autocast():
                     loss = self.stage.loss(self.module, batch) / count
-                accelerator.backward(loss)
+                if self.deepspeed:
+                    self.module.backward(loss)
+                else:
+                    accelerator.backward(loss)
             self.stage.release()
             total += loss.detach()
         mean = float(accelerator.reduce(total, "mean"))
-        clip = config.optimiser.clip or math.inf
-        length = float(accelerator.clip_grad_norm_(self.module.parameters(), clip))
-        if math.isfinite(mean) and math.isfinite(length):
-            self.optimiser.step()
+        length, stepped = self._update(mean)
+        if stepped:
             self.average.update(self.parameters, self.step)
-            self.skipped = 0
+            self.skipped, self.updates = 0, self.updates + 1
         else:
             self.skipped += 1
             if self.skipped >= config.optimiser.most_skipped:
+                self._metrics({"step": self.step + 1, "loss": mean, "gradient": length, "skipped": self.skipped})
                 raise errors.InternalError(
                     f"{self.skipped} steps in a row had a loss or gradient that is not finite; the last state is in "
                     f"{self.out / STATE}"
@@ -169,6 +181,25 @@ class Trainer:
         self.optimiser.zero_grad(set_to_none=True)
         self.step += 1
         return mean, length
+
+    def _update(self, loss: float) -> tuple[float, bool]:
+        """Length of the gradient, and whether the weights changed: not where a number is not finite."""
+        if self.deepspeed:
+            # It clips, and leaves out steps whose gradient is not finite.
+            self.module.step()
+            length = self.module.get_global_grad_norm()
+            return math.nan if length is None else float(length), bool(self.module.was_step_applied())
+        clip = self.config.optimiser.clip or math.inf
+        length = float(self.accelerator.clip_grad_norm_(self.module.parameters(), clip))
+        finite = math.isfinite(loss) and math.isfinite(length)
+        if finite:
+            self.optimiser.step()
+        return length, finite
+
+    def _autocast(self) -> Any:
+        if self.deepspeed and self.config.precision == "bf16":
+            return torch.autocast(self.accelerator.device.type, torch.bfloat16)
+        return self.accelerator.autocast()
 
     def _evaluate(self) -> None:
         self.module.eval()
@@ -195,7 +226,7 @@ class Trainer:
         if not self.accelerator.is_main_process:
             return
         with open(self.out / "metrics.jsonl", "a", encoding="utf-8") as file:
-            file.write(json.dumps(values) + "\n")
+            file.write(json.dumps(without_nan(values), allow_nan=False) + "\n")
         self.accelerator.log({name: value for name, value in values.items() if name != "step"}, step=self.step)
 
     def save(self) -> None:
@@ -210,8 +241,8 @@ class Trainer:
             save_file(values, str(new / f"average-{accelerator.process_index}.safetensors"))
             accelerator.wait_for_everyone()
             if accelerator.is_main_process:
-                written = {"step": self.step, "skipped": self.skipped, "processes": accelerator.num_processes,
-                           "config": self.config.to_json()}  # fmt: skip
+                written = {"step": self.step, "skipped": self.skipped, "updates": self.updates,
+                           "processes": accelerator.num_processes, "config": self.config.to_json()}  # fmt: skip
                 write_file(new / "run.json", json.dumps(written).encode())
                 old = self.out / f"{STATE}.old"
                 shutil.rmtree(old, ignore_errors=True)
@@ -243,9 +274,9 @@ class Trainer:
             raise errors.MismatchError(
                 f"the run was begun with another configuration: {difference}; --allow-changes goes on nevertheless"
             )
-        if self.sharded and written["processes"] != self.accelerator.num_processes:
+        if (self.sharded or self.deepspeed) and written["processes"] != self.accelerator.num_processes:
             raise errors.MismatchError(
-                f"the state is of {written['processes']} processes with a part of the weights each; "
+                f"the state is of {written['processes']} processes with a part of it each; "
                 f"{self.accelerator.num_processes} cannot go on with it"
             )
         self.accelerator.load_state(str(place))
@@ -255,6 +286,7 @@ class Trainer:
         for name, value in self.average.values.items():
             value.copy_(values[name].to(value.device))
         self.step, self.skipped = int(written["step"]), int(written["skipped"])
+        self.updates = int(written.get("updates", self.step))
 
 
 def saved_state(out: Path) -> Path:
@@ -264,7 +296,8 @@ def saved_state(out: Path) -> Path:
     return old if not place.exists() and old is not None and old.exists() else place
 
 
-class _Nothing:
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, *_: object) -> None: ...
+def without_nan(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The same with None for numbers that are not finite, which JSON does not have."""
+    return {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in values.items()
+    }
