@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Encoding at scale: throughput beside plain processes, memory over many photos, workers that are killed.
 
-    measure.py throughput [--photos N] [--rounds N] [--workers N]
+    measure.py throughput [--photos N] [--rounds N] [--workers N] [--only processes|Ray]
     measure.py memory [--photos N] [--workers N] [--only processes|Ray]
     measure.py killed [--photos N] [--kills N] [--workers N]
 
@@ -68,32 +68,44 @@ def items_of(path):
     return many.items_of([path], lambda what, why: sys.exit(f"{what}: {why}"))
 
 
-def encode(way, items, workers, out, progress=None, people=16):
-    """A job by processes or by Ray, and its seconds. Ray is there before the clock runs, as it is on a cluster, and not
-    there when others are measured."""
+def processor_seconds():
+    """Of this process and all that it started, those that have ended included."""
+    total = 0
+    for pid in tree():
+        try:
+            total += sum(map(int, Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:15]))
+        except (OSError, ValueError):
+            continue
+    return total / os.sysconf("SC_CLK_TCK")
+
+
+def encode(way, items, workers, out, progress=None, people=64):
+    """A job by processes or by Ray: its counts, seconds, and seconds of processors. Ray is there before the clock runs,
+    as it is on a cluster, and not there when others are measured."""
     from omniid import many
 
     job = many.Job(str(out))
     if way == "processes":
-        begun = time.monotonic()
+        begun, before = time.monotonic(), processor_seconds()
         found = many.encode_many(job, items, workers, people, progress=progress)
-        return found, time.monotonic() - begun
+        return found, time.monotonic() - begun, processor_seconds() - before
     import ray
     from omniid.ray import encode_on_ray
 
     ray.init(num_cpus=workers, include_dashboard=False, log_to_driver=False, object_store_memory=256 << 20)
     try:
-        begun = time.monotonic()
+        begun, before = time.monotonic(), processor_seconds()
         found = encode_on_ray(job, items, workers, people, progress=progress)
-        return found, time.monotonic() - begun
+        return found, time.monotonic() - begun, processor_seconds() - before
     finally:
         ray.shutdown()
 
 
 def plain(items, workers, folder):
-    """Seconds of plain processes, each with its share of the people, and photos per second once they are at work."""
+    """Seconds of plain processes, each with its share of the people, photos per second once they are at work, and
+    seconds of processors."""
     environment = {**os.environ, "OMNIID_THREADS": str(max((os.cpu_count() or 1) // workers, 1))}
-    begun = time.monotonic()
+    begun, before = time.monotonic(), processor_seconds()
     running = []
     for number in range(workers):
         share = [[item.person, [photo.place for photo in item.photos]] for item in items[number::workers]]
@@ -107,25 +119,25 @@ def plain(items, workers, folder):
     speeds = [float(process.stdout.read() or "nan") for process in running]
     if any([process.wait() for process in running]):
         sys.exit("a plain process failed")
-    return time.monotonic() - begun, sum(speeds)
+    return time.monotonic() - begun, sum(speeds), processor_seconds() - before
 
 
 def throughput(options, folder):
     items = items_of(table(folder, options.photos, options.side))
-    whole, steady = {}, {}
+    whole, steady, busy = {}, {}, {}
+    ways = ["plain", *(options.only or ("processes", "Ray"))]
     for number in range(options.rounds):
-        order = ["plain", "processes", "Ray"]
+        order = list(ways)
         random.Random(number).shuffle(order)
         for way in order:
             out, moments = folder / f"{way}-{number}", []
             if way == "plain":
                 out.mkdir()
-                took, speed = plain(items, options.workers, out)
+                took, speed, used = plain(items, options.workers, out)
             else:
-                found, took = encode(
+                found, took, used = encode(
                     way, items, options.workers, out,
                     lambda _done, _total, counts, moments=moments: moments.append((time.monotonic(), counts.photos)),
-                    people=8,
                 )  # fmt: skip
                 assert found.photos == options.photos, found
                 # From when every worker has done its first chunk.
@@ -133,19 +145,21 @@ def throughput(options, folder):
                 speed = (after - before) / (ended - begun)
             whole.setdefault(way, []).append(options.photos / took)
             steady.setdefault(way, []).append(speed)
+            busy.setdefault(way, []).append(1000 * used / options.photos)
             print(f"round {number + 1}, {way}: {took:.1f} s, {speed:.1f} photos/s", file=sys.stderr, flush=True)
     print(f"{options.photos} photos of {options.side} pixels, {options.workers} workers, {options.rounds} rounds;")
     print("median (lowest to highest)\n")
-    print("| | whole job, photos/s | of plain processes | at work, photos/s | of plain processes |")
-    print("|---|---:|---:|---:|---:|")
-    for way in ("plain", "processes", "Ray"):
+    print("| | whole job, photos/s | of plain processes | at work, photos/s | of plain processes "
+          "| processors, ms a photo |")  # fmt: skip
+    print("|---|---:|---:|---:|---:|---:|")
+    for way in ways:
         cells = []
         for speeds in (whole, steady):
             ratio = [mine / theirs for mine, theirs in zip(speeds[way], speeds["plain"])]
             for values, digits in ((sorted(speeds[way]), 1), (sorted(ratio), 2)):
                 middle, low, high = (f"{v:.{digits}f}" for v in (statistics.median(values), values[0], values[-1]))
                 cells.append(f"{middle} ({low} to {high})")
-        print(f"| {way} | {' | '.join(cells)} |")
+        print(f"| {way} | {' | '.join(cells)} | {statistics.median(busy[way]):.2f} |")
 
 
 def tree():
@@ -201,7 +215,7 @@ def memory(options, folder):
             here = [megabytes(pid) for pid in workers]
             samples.append((done / total, sum(map(megabytes, tree())), max(here, default=0.0)))
 
-        found, _ = encode(way, items, options.workers, folder / way, progress)
+        found, *_ = encode(way, items, options.workers, folder / way, progress, people=16)
         print(f"{way}: {found}", file=sys.stderr, flush=True)
         for name, place in (("all processes", 1), ("the largest worker", 2)):
             points = [next(sample for sample in samples if sample[0] >= share)[place]
@@ -244,7 +258,9 @@ def killed(options, folder):
 
         thread = threading.Thread(target=kill)
         thread.start()
-        found, _ = encode(way, items, options.workers, out, lambda now, *_, done=done: done.__setitem__(0, now))
+        found, *_ = encode(
+            way, items, options.workers, out, lambda now, *_, done=done: done.__setitem__(0, now), people=16
+        )
         over.set()
         thread.join()
         got = rows(out)
@@ -265,7 +281,7 @@ def main():
     parser.add_argument("what", choices=("throughput", "memory", "killed"))
     parser.add_argument("--photos", type=int)
     parser.add_argument("--side", type=int, default=0, help="[default: 160; memory: 80]")
-    parser.add_argument("--only", nargs="*", choices=("processes", "Ray"), help="of `memory`")
+    parser.add_argument("--only", nargs="*", choices=("processes", "Ray"), help="of `memory` and `throughput`")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--kills", type=int, default=3)
     parser.add_argument("--workers", type=int, default=2)

@@ -1,6 +1,7 @@
 """Jobs over many people: every source, resumption, workers that die, bad input, and the numbers of `Engine.encode`."""
 
 import csv
+import dataclasses
 import functools
 import http.server
 import io
@@ -318,6 +319,40 @@ def test_a_person_at_whom_workers_die_is_left_out(model_path, tmp_path):
     assert (summary.people, summary.failures, summary.left_out) == (2, {"worker died": 1}, {"worker died": 2})
     assert "3 workers died" in rows(tmp_path)["person 001"].error
     assert not list(tmp_path.glob(".attempts-*"))
+
+
+def test_chunks_get_smaller_towards_the_end():
+    """Guided self-scheduling: each is what is left divided by twice the workers, between 8 people and the most."""
+    items = [many.Item(str(number), ()) for number in range(300)]
+    sizes = [len(chunk.items) for chunk in many.chunks_of(items, 64, 2)]
+    assert sizes == [64, 59, 44, 33, 25, 18, 14, 10, 8, 8, 8, 8, 1]
+    assert [item for chunk in many.chunks_of(items, 64, 2) for item in chunk.items] == items
+    assert [len(chunk.items) for chunk in many.chunks_of(items, 64)] == [64, 64, 64, 64, 44]
+    assert [len(chunk.items) for chunk in many.chunks_of(items[:6], 2, 4)] == [2, 2, 2]
+
+
+@dataclasses.dataclass(frozen=True)
+class Dying(many.Job):
+    """A job whose workers end before they have an engine."""
+
+    code: int = 0
+
+    def open_engine(self, threads):
+        if self.code < 0:
+            os.kill(os.getpid(), -self.code)
+        os._exit(self.code)
+
+
+@needs_kill
+@pytest.mark.parametrize("code, cause", [
+    (-9, "by SIGKILL, as when memory runs out"), (-11, "by SIGSEGV, which is a crash"),
+    (7, "with exit code 7; what it wrote"),
+])  # fmt: skip
+def test_what_workers_die_of_at_the_start_is_told(code, cause, tmp_path):
+    items = items_of(photos_of(tmp_path / "photos", 1))
+    with pytest.raises(omniid.InternalError, match=cause) as caught:
+        many.encode_many(Dying(str(tmp_path / "out"), code=code), items, 1)
+    assert "memory" in str(caught.value) if code == -9 else "memory" not in str(caught.value)
 
 
 def test_one_process_one_model_and_one_set_of_options(model_path, tmp_path, capsys):

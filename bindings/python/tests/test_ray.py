@@ -1,6 +1,11 @@
 """A job on a local Ray: the same rows as by processes, also when a worker is killed in the middle."""
 
 import os
+import signal
+import socket
+import subprocess
+import sys
+import time
 
 import pytest
 from test_many import items_of, killer, needs_kill, photos_of, png, rows, stamps
@@ -72,3 +77,28 @@ def test_errors_of_workers_are_ours(cluster, folder, model_path, tmp_path):
         encode_on_ray(many.Job(str(tmp_path / "out"), str(other)), items, 1)
     with pytest.raises(omniid.IoError, match="nowhere"):
         encode_on_ray(many.Job(str(tmp_path / "new"), "nowhere.safetensors"), items, 1)
+
+
+@needs_kill
+def test_workers_that_die_at_the_start_end_the_job(cluster, folder, tmp_path):
+    class Dying(many.Job):
+        def open_engine(self, threads):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    with pytest.raises(omniid.InternalError, match="died before their engine was open"):
+        encode_on_ray(Dying(str(tmp_path / "out")), items_of(folder)[:2], 1)
+    assert not list((tmp_path / "out").glob("people-*"))
+
+
+def test_a_cluster_that_is_not_there_is_named_soon(folder, tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # and nobody listens
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        begun = time.monotonic()
+        program = (
+            "import sys; from omniid.many.__main__ import main; "
+            f"sys.exit(main([{str(folder)!r}, '--out', {str(tmp_path / 'out')!r}, '--ray', {address!r}]))"
+        )
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=100)
+    assert done.returncode == 1 and f"no Ray cluster at {address}" in done.stderr, done.stderr
+    assert time.monotonic() - begun < 60

@@ -54,11 +54,24 @@ class Chunk:
         return f"people-{hashlib.sha256(text.encode()).hexdigest()[:24]}.parquet"
 
 
-def chunks_of(items: Sequence[Item], people: int = 64) -> list[Chunk]:
-    """Chunks of `people` people. Raises InvalidArgumentError."""
+_FEWEST = 8
+"""People of the smallest chunks that are made to keep all workers busy."""
+
+
+def chunks_of(items: Sequence[Item], people: int = 64, workers: int = 1) -> list[Chunk]:
+    """Chunks of `people` people. For several workers the last ones are smaller, each a part of what is left, so that
+    all workers have work until the end (guided self-scheduling, Polychronopoulos and Kuck 1987). Raises
+    InvalidArgumentError."""
     if people < 1:
         raise errors.InvalidArgumentError(f"people of a chunk are {people}; it must be at least 1")
-    return [Chunk(tuple(items[first : first + people])) for first in range(0, len(items), people)]
+    found, first = [], 0
+    while first < len(items):
+        size = people
+        if workers > 1:
+            size = min(people, max((len(items) - first) // (2 * workers), _FEWEST))
+        found.append(Chunk(tuple(items[first : first + size])))
+        first += size
+    return found
 
 
 def items_of(sources: Sequence[Union[str, Path]], problem: Problem) -> list[Item]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 from urllib.parse import quote
 
 from .. import errors
@@ -155,6 +156,8 @@ class _Attempts:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._file: Optional[io.FileIO] = None
+        self._length = 0
         self._deaths: dict[str, int] = {}
         try:
             found = json.loads(path.read_text())
@@ -169,11 +172,20 @@ class _Attempts:
 
     def begin(self, place: int) -> None:
         """The person of this place is next. Raises IoError."""
+        text = json.dumps({"at": place, "deaths": self._deaths, "pid": os.getpid()}).encode()
+        self._length = max(self._length, len(text))
         try:
-            self._path.write_text(json.dumps({"at": place, "deaths": self._deaths, "pid": os.getpid()}))
+            if self._file is None:
+                self._file = io.FileIO(self._path, "wb")
+            # Written over in place: a file that is made anew for every person waits for the disk on some file systems
+            # (ext4 flushes what was cut off), which takes a tenth of the time of small photos.
+            self._file.seek(0)
+            self._file.write(text.ljust(self._length))
         except OSError as error:
             raise errors.IoError(f"{self._path}: {error.strerror}") from error
 
     def end(self) -> None:
         """The chunk is done."""
+        if self._file is not None:
+            self._file.close()
         self._path.unlink(missing_ok=True)

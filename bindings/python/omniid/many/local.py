@@ -84,7 +84,8 @@ def encode_many(
     progress: Optional[Progress] = None,
 ) -> Summary:
     """Encodes all people who are not in the output yet, and gives the counts of all. `workers` 0 takes one per
-    processor; `people` are put into a file; `retry` does people again who failed or of whom a photo could not be read.
+    processor; at most `people` are put into a file; `retry` does people again who failed or of whom a photo could not
+    be read.
 
     Each worker is a process with an engine of its own and has one chunk of people at a time; it reads a few photos
     ahead and no more, so memory does not grow with the job. A worker that is killed costs the chunk that it was at,
@@ -100,7 +101,7 @@ def encode_many(
         raise errors.InvalidArgumentError(f"workers are {workers}; it must be at least 1")
     begun = time.monotonic()
     with opened(job, items, retry) as (job, remaining):
-        chunks = chunks_of(remaining, people)
+        chunks = chunks_of(remaining, people, workers)
         done, total = len(items) - len(remaining), Summary()
         threads = max((os.cpu_count() or 1) // workers, 1)
         for chunk, counts in _run(job, chunks, min(workers, len(chunks)), threads):
@@ -131,6 +132,7 @@ def _run(job: Job, chunks: Sequence[Chunk], count: int, threads: int) -> Iterato
                     answer = worker.connection.recv()
                 except (EOFError, OSError):
                     workers.remove(worker)
+                    worker.process.join(5)  # what it died of is known when it is gone
                     worker.end()
                     if not worker.ready:
                         dead_starts += 1
@@ -139,8 +141,8 @@ def _run(job: Job, chunks: Sequence[Chunk], count: int, threads: int) -> Iterato
                         deaths[worker.chunk] += 1
                         if deaths[worker.chunk] > _DEATHS_PER_PERSON * len(worker.chunk.items):
                             raise errors.InternalError(
-                                f"{deaths[worker.chunk]} workers died at {worker.chunk.name}, the last one with code "
-                                f"{worker.process.exitcode}"
+                                f"{deaths[worker.chunk]} workers died at {worker.chunk.name}, the last one "
+                                f"{cause_of_death(worker.process.exitcode)}"
                             ) from None
                         waiting.appendleft(worker.chunk)
                     continue
@@ -160,6 +162,24 @@ def _run(job: Job, chunks: Sequence[Chunk], count: int, threads: int) -> Iterato
 def _check_starts(dead: int, worker: _Worker, count: int) -> None:
     if dead >= _STARTS:
         raise errors.InternalError(
-            f"{dead} workers in a row died while they opened their engine, the last one with code "
-            f"{worker.process.exitcode}; memory may be too small for {count} engines"
+            f"{dead} of {count} workers in a row died before their engine was open, the last one "
+            f"{cause_of_death(worker.process.exitcode)}"
         ) from None
+
+
+def cause_of_death(code: Optional[int]) -> str:
+    """What is known of a process that ended with an exit code of `multiprocessing`."""
+    if code is None:
+        return "of an unknown cause"
+    if code >= 0:
+        return (
+            f"with exit code {code}; what it wrote to standard error says why. A script that calls this needs "
+            '`if __name__ == "__main__":`'
+        )
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = f"signal {-code}"
+    if name == "SIGKILL":
+        return "by SIGKILL, as when memory runs out: fewer workers need less"
+    return f"by {name}, which is a crash or was sent by somebody"

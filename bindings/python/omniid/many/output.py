@@ -112,7 +112,7 @@ def opened(job: Job, items: Sequence[Item], retry: bool = False) -> Iterator[tup
     with _locked(out):
         _check_options(job)
         _replace(out / _RUN, job.run)
-        for path in (*out.glob(".people-*"), *out.glob(".attempts-*")):
+        for path in (*out.glob(".people-*"), *out.glob(".attempts-*"), *out.glob(".starting-*")):
             path.unlink(missing_ok=True)  # of workers that were killed
         done = _keep(out, {item.person: item.digest for item in items}, retry)
         yield job, [item for item in items if item.person not in done]

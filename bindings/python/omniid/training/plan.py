@@ -14,6 +14,7 @@ from .config import RunConfig
 from .hosts.injection import Injection
 from .hosts.table import host_table
 from .modules import IdentityAdapter, IdentityModel, MaskedDecoder, MaskedDecoderConfig, MaskedTargets
+from .modules.masked_decoder import CONDITION_LENGTH
 
 _GIB = 1 << 30
 # Weights, gradients, two moments and the average, in f32.
@@ -137,7 +138,7 @@ def _masked(config: RunConfig, identity: IdentityModel) -> _Measured:
             torch.empty(targets, visible, 3 * patch * patch) if visible else None,
             torch.empty(targets, visible, masked.width) if visible else None,
             torch.empty(targets, decoded, masked.width),
-            None if masked.condition == "none" else torch.empty(targets, 13),
+            None if masked.condition == "none" else torch.empty(targets, CONDITION_LENGTH[masked.condition]),
         )
         return decoder(identity(_photos(config, identity)), given).abs().mean()
 
