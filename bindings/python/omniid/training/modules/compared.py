@@ -34,7 +34,7 @@ class FeatureTokens(nn.Module):
     def __init__(self, backbone: Backbone) -> None:
         super().__init__()
         self.backbone = backbone
-        self.token_width = backbone.width
+        self.tokens, self.token_width = backbone.tokens, backbone.width
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """Tokens `[people, feature tokens, width]` of prepared photos `[people, photos, 3, size, size]`."""
@@ -57,7 +57,8 @@ class EmbeddingTokens(nn.Module):
 
     def __init__(self, embed: Embed, tokens: int, token_width: int, size: int) -> None:
         super().__init__()
-        self._embed, self.backbone, self.token_width = embed, _Plain(size), token_width
+        self._embed, self.backbone = embed, _Plain(size)
+        self.tokens, self.token_width = tokens, token_width
         self.dimension = embed.dimension
         self.up = nn.Linear(self.dimension, 2 * self.dimension)
         self.down = nn.Linear(2 * self.dimension, tokens * token_width)

@@ -22,7 +22,7 @@ class IdentityModel(nn.Module):
             )
         self.backbone = backbone
         self.encoder = OmniIdEncoder(config)
-        self.token_width = config.token_width
+        self.tokens, self.token_width = config.queries, config.token_width
 
     def features(self, pixels: torch.Tensor) -> torch.Tensor:
         """Features `[people, photos, feature tokens, feature width]` of prepared photos `[people, photos, 3, size,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Callable, Optional
+from typing import Callable, Optional
 
 import torch
 from torch import nn
@@ -39,8 +40,9 @@ class HostObjective(nn.Module):
     """Identity model and adapter, and the loss of a step. The host is no part of the module: it is not trained,
     averaged, wrapped or stored."""
 
-    mean_tokens: Optional[torch.Tensor]
-    """`[1, tokens, token width]`: the running mean of everybody's tokens, for identity dropout."""
+    mean_tokens: torch.Tensor
+    """`[1, tokens, token width]`: the running mean of everybody's tokens, for identity dropout; NaN before the first
+    step."""
 
     def __init__(
         self, config: HostConfig, identity: IdentityModel, adapter: IdentityAdapter, host: Host, mean: Mean
@@ -48,7 +50,7 @@ class HostObjective(nn.Module):
         super().__init__()
         self.identity, self.adapter = identity, adapter
         self.config, self._mean = config, mean
-        self.register_buffer("mean_tokens", None)
+        self.register_buffer("mean_tokens", torch.full((1, identity.tokens, identity.token_width), math.nan))
         self._outside = (host, Injection(host.model, config.scale))
 
     @property
@@ -104,15 +106,8 @@ class HostObjective(nn.Module):
         if kept is None:
             return tokens
         mean = self._mean(tokens.detach().float().mean(dim=0, keepdim=True))
-        self.mean_tokens = mean if self.mean_tokens is None else self.mean_tokens.lerp(mean, _MEAN_RATE)
+        self.mean_tokens = torch.where(self.mean_tokens.isnan(), mean, self.mean_tokens.lerp(mean, _MEAN_RATE))
         return torch.where(kept, tokens, self.mean_tokens.to(tokens.dtype).expand_as(tokens))
-
-    def _load_from_state_dict(self, state_dict: dict[str, torch.Tensor], prefix: str, *arguments: Any) -> None:
-        # Its size is known from the first step on.
-        saved = state_dict.get(f"{prefix}mean_tokens")
-        if saved is not None and self.mean_tokens is None:
-            self.mean_tokens = torch.empty_like(saved)
-        super()._load_from_state_dict(state_dict, prefix, *arguments)
 
     def show(self, tokens: Optional[torch.Tensor], each: int = 1) -> None:
         """From now on the host sees these identities, `each` rows for each person; None: nobody's."""
