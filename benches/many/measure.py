@@ -28,6 +28,8 @@ from pathlib import Path
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 # Ray lets workers go behind everything else on the machine.
 os.environ.setdefault("RAY_worker_niceness", "0")
+# As `encode_on_ray` sets it for a Ray of its own.
+os.environ.setdefault("RAY_enable_metrics_collection", "false")
 
 ROOT = Path(__file__).resolve().parents[2]
 EACH = 5
