@@ -162,7 +162,7 @@ def _run(job: Job, chunks: Sequence[Chunk], count: int, threads: int) -> Iterato
 def _check_starts(dead: int, worker: _Worker, count: int) -> None:
     if dead >= _STARTS:
         raise errors.InternalError(
-            f"{dead} of {count} workers in a row died before their engine was open, the last one "
+            f"{dead} workers in a row, of {count} at once, died before their engine was open, the last one "
             f"{cause_of_death(worker.process.exitcode)}"
         ) from None
 
