@@ -81,6 +81,24 @@ def processor_seconds():
     return total / os.sysconf("SC_CLK_TCK")
 
 
+class Same:
+    """Gives a batch as it is."""
+
+    def __call__(self, batch):
+        return batch
+
+
+def start_ray(workers):
+    """Ray, with the processes that Ray Data keeps in a cluster from its first job on."""
+    import ray
+
+    begun = time.monotonic()
+    ray.init(num_cpus=workers, include_dashboard=False, log_to_driver=False, object_store_memory=256 << 20)
+    data = ray.data.from_items([0]).map_batches(Same, compute=ray.data.ActorPoolStrategy(size=1))
+    data.materialize()
+    print(f"Ray is there after {time.monotonic() - begun:.1f} s", file=sys.stderr, flush=True)
+
+
 def encode(way, items, workers, out, progress=None, people=64):
     """A job by processes or by Ray: its counts, seconds, and seconds of processors. Ray is there before the clock runs,
     as it is on a cluster, and not there when others are measured."""
@@ -94,7 +112,7 @@ def encode(way, items, workers, out, progress=None, people=64):
     import ray
     from omniid.ray import encode_on_ray
 
-    ray.init(num_cpus=workers, include_dashboard=False, log_to_driver=False, object_store_memory=256 << 20)
+    start_ray(workers)
     try:
         begun, before = time.monotonic(), processor_seconds()
         found = encode_on_ray(job, items, workers, people, progress=progress)
