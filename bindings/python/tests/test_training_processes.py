@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -121,3 +122,23 @@ def test_old_fsdp_on_processors_is_refused(folder):
     config.write_text(stage(folder, "masked"))
     code, output = launch(folder, config, folder / "refused", ACCELERATE_USE_FSDP="true", FSDP_VERSION="1")
     assert code != 0 and "FSDP_VERSION=2" in output and not (folder / "refused" / "metrics.jsonl").exists()
+
+
+def test_deepspeed_is_told_what_the_run_says(folder):
+    from omniid import errors
+    from omniid.training.processes import _configure
+
+    config = RunConfig.from_toml(configuration(folder / "people", optimiser={"clip": 0.5}))
+
+    def told(settings):
+        plugin = SimpleNamespace(deepspeed_config=settings)
+        _configure(SimpleNamespace(state=SimpleNamespace(deepspeed_plugin=plugin)), config)
+        return plugin.deepspeed_config
+
+    found = told({"zero_optimization": {"stage": 2}, "bf16": {"enabled": "auto"}, "train_batch_size": 64})
+    assert found["gradient_clipping"] == 0.5 and found["gradient_accumulation_steps"] == 1
+    assert "train_batch_size" not in found
+    for settings, said in [({}, "stage is 0"), ({"zero_optimization": {"stage": 3}}, "stage is 3"),
+                           ({"zero_optimization": {"stage": 1}, "bf16": {"enabled": True}}, "16 bits")]:  # fmt: skip
+        with pytest.raises(errors.UnsupportedError, match=said):
+            told(settings)
