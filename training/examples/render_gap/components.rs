@@ -6,6 +6,18 @@ use nalgebra::{DMatrix, SymmetricEigen};
 /// Side at which faces are compared.
 const SIDE: u32 = 64;
 
+/// Areas of the left half and, mirrored, of the right one: left, top, right, bottom.
+const AREAS: [(&str, [f32; 4]); 8] = [
+    ("brows", [0.2, 0.26, 0.44, 0.36]),
+    ("eyes", [0.22, 0.36, 0.44, 0.46]),
+    ("between eyes", [0.44, 0.26, 0.51, 0.46]),
+    ("nose", [0.38, 0.46, 0.51, 0.64]),
+    ("cheeks", [0.22, 0.48, 0.36, 0.68]),
+    ("mouth", [0.34, 0.68, 0.51, 0.84]),
+    ("chin", [0.34, 0.84, 0.51, 0.98]),
+    ("edges", [0.0, 0.2, 0.2, 0.9]),
+];
+
 /// Pixels of the face: an ellipse from the brows' upper edge to the chin.
 fn face() -> Vec<(u32, u32)> {
     let inside = |x: u32, y: u32| {
@@ -88,6 +100,31 @@ impl Components {
                 explained[0] += if i < 10 { square } else { 0.0 };
             }
         }
+        let mut areas = [(0.0f64, 0.0f64); AREAS.len()];
+        let pixels = face();
+        let channels = self.mean.len() / pixels.len();
+        for face in faces {
+            let mut rest: Vec<f32> = face.iter().zip(&self.mean).map(|(v, m)| v - m).collect();
+            for direction in &self.directions {
+                let along: f32 = direction.iter().zip(&rest).map(|(d, v)| d * v).sum();
+                rest.iter_mut().zip(direction).for_each(|(r, d)| *r -= along * d);
+            }
+            for (place, &(x, y)) in pixels.iter().enumerate() {
+                let (u, v) = ((x as f32 + 0.5) / SIDE as f32, (y as f32 + 0.5) / SIDE as f32);
+                for (area, (_, [left, top, right, bottom])) in areas.iter_mut().zip(AREAS) {
+                    if (left..right).contains(&u.min(1.0 - u)) && (top..bottom).contains(&v) {
+                        let square: f32 = rest[channels * place..][..channels].iter().map(|r| r * r).sum();
+                        area.0 += f64::from(square);
+                        area.1 += channels as f64;
+                    }
+                }
+            }
+        }
+        print!("   ");
+        for ((name, _), (sum, count)) in AREAS.iter().zip(areas) {
+            print!(" {name} {:.3}", (sum / count.max(1.0)).sqrt());
+        }
+        println!();
         let values = (faces.len() * self.mean.len()) as f64;
         (
             explained.map(|e| e / all),

@@ -148,6 +148,7 @@ impl Shading<'_> {
                 Surface::Skin => bounced(openness, dot(albedo, LUMINANCE)),
                 // Lids hide it from the coarse maps that openness is measured with.
                 Surface::Eye => 0.55 + 0.45 * openness,
+                Surface::Mouth => 0.4 + 0.6 * openness,
                 _ => openness,
             };
         }

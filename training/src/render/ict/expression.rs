@@ -2,7 +2,7 @@
 
 use omniid::{Error, Result};
 
-use super::assets::Ict;
+use super::assets::{Ict, EYEBALLS};
 use crate::render::vector::{fused, Vec3};
 
 /// Blendshapes per channel of `EXPRESSIONS`, with their weights at full strength; `_L` and `_R` are added to names
@@ -91,16 +91,41 @@ pub(crate) fn apply(
         if weight == 0.0 {
             continue;
         }
-        let blendshape = assets
-            .expressions
-            .iter()
-            .find(|shape| shape.name == name)
-            .ok_or_else(|| Error::format(format!("the ICT head lacks the expression {name:?}")))?;
-        for &(index, offset) in &blendshape.rows {
-            let index = index as usize;
-            if index < end {
-                shape[index] = fused(shape[index], offset, weight);
-            }
+        blend(assets, &name, weight, end, shape)?;
+    }
+    Ok(())
+}
+
+/// Parts the lips over the teeth, as smiles of many people do.
+pub(super) fn bare_teeth(assets: &Ict, strength: f32, shape: &mut [Vec3]) -> Result<()> {
+    if strength <= 0.0 {
+        return Ok(());
+    }
+    for (stem, weight) in [("mouthUpperUp", 0.35), ("mouthLowerDown", 0.35), ("mouthStretch", 0.25)] {
+        for side in ["_L", "_R"] {
+            blend(
+                assets,
+                &format!("{stem}{side}"),
+                weight * strength,
+                EYEBALLS[0].start,
+                shape,
+            )?;
+        }
+    }
+    Ok(())
+}
+
+/// Adds a blendshape to the vertices before `end`.
+fn blend(assets: &Ict, name: &str, weight: f32, end: usize, shape: &mut [Vec3]) -> Result<()> {
+    let blendshape = assets
+        .expressions
+        .iter()
+        .find(|shape| shape.name == name)
+        .ok_or_else(|| Error::format(format!("the ICT head lacks the expression {name:?}")))?;
+    for &(index, offset) in &blendshape.rows {
+        let index = index as usize;
+        if index < end {
+            shape[index] = fused(shape[index], offset, weight);
         }
     }
     Ok(())

@@ -39,6 +39,20 @@ pub(crate) fn eye_texture(texels: &[EyeTexel], side: u32, iris: Vec3, size: f32,
     })
 }
 
+/// The eyeball in the shade of the upper lid and its lashes.
+pub(super) fn under_lid(texture: Texture, texels: &[EyeTexel]) -> Texture {
+    let mut levels = texture.levels;
+    let mut level = levels.swap_remove(0);
+    for (colour, texel) in level.texels.iter_mut().zip(texels) {
+        let up = texel.angle.to_degrees() * texel.around.sin();
+        if up > 4.0 {
+            let shade = 1.0 - 0.55 * smoothstep(4.0, 20.0, up);
+            (0..3).for_each(|c| colour[c] = (f32::from(colour[c]) * shade) as u8);
+        }
+    }
+    Texture::new(level)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -53,6 +67,9 @@ mod tests {
         texels.resize(256, at(30.0));
         let texture = eye_texture(&texels, 16, [78.0, 110.0, 148.0], 1.0, 0.2, 1);
         let [pupil, iris, white] = [0, 1, 2].map(|i| texture.levels[0].texels[i]);
+        texels[2].around = 1.5;
+        let shaded = under_lid(texture.clone(), &texels);
+        assert!(shaded.levels[0].texels[2][0] < 130 && shaded.levels[0].texels[1] == iris);
         assert!(pupil[2] < 20 && white[0] > 190);
         assert!(iris[2] > iris[0] && iris[2] > 40 && iris[2] < 200, "{iris:?}");
     }

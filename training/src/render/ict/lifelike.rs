@@ -6,15 +6,15 @@ use omniid::Result;
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
-use super::assets::{pivot, Ict, EYEBALLS};
-use super::eye::eye_texture;
+use super::assets::{pivot, Ict, EYEBALLS, TEETH_AND_GUMS};
+use super::eye::{eye_texture, under_lid};
 use super::features::{BACK_SIDE, EYE_SIDE, FACE_SIDE};
 use super::person::{eye_centre, random_modes, settle, HairStyles, IctHead, SKIN};
 use super::transfer::Fields;
 use crate::render::head::Appearance;
 use crate::render::lifelike::{
     every_second, BrowForm, FaceMap, Ground, Growth, Haircut, Hairline, Headwear, Moment, Painter, Texel, Traits,
-    RELIEF,
+    Variation, RELIEF,
 };
 use crate::render::look::{normal, Look};
 use crate::render::makehuman::MakeHuman;
@@ -23,7 +23,7 @@ use crate::render::radius_map::{transfer, RadiusMap};
 use crate::render::style::Style;
 use crate::render::texture::{Level, Texture};
 use crate::render::torso::torso;
-use crate::render::vector::{sub, Vec3};
+use crate::render::vector::{add, mean, sub, Vec3};
 
 /// Standard deviation of the shape weights, and their limit.
 const SIGMA: f32 = 1.2;
@@ -43,7 +43,10 @@ impl Lifelike {
     pub fn new(assets: &Ict, makehuman: Option<&MakeHuman>) -> Result<Self> {
         let origin = pivot(&assets.mean);
         let centred: Vec<Vec3> = assets.mean.iter().map(|&p| sub(p, origin)).collect();
-        let map = FaceMap::new(&assets.mean_points);
+        let mut landmarks = assets.mean_points.clone();
+        // The model's landmarks lie on the upper edge of raised brows.
+        landmarks[17..27].iter_mut().for_each(|brow| brow[1] -= 0.75);
+        let map = FaceMap::new(&landmarks);
         let face: Vec<Vec3> = assets.face_texels.iter().map(|texel| texel.position).collect();
         Ok(Self {
             face: map.texels(&every_second(&face, FACE_SIDE)),
@@ -131,13 +134,14 @@ pub(crate) fn prepare(
     layer(&assets.sockets, None, [0.22, 0.055, 0.05], Surface::Cavity);
     layer(&assets.gums, None, [0.40, 0.13, 0.12], Surface::Mouth);
     let white = life.random_range(0.8f32..1.05) * (1.0 - 0.15 * traits.wrinkles);
-    let teeth = [0.72 * white, 0.67 * white, 0.57 * white * white];
+    let teeth = [0.80 * white, 0.76 * white, 0.69 * white * white];
     layer(&assets.teeth, None, teeth, Surface::Mouth);
-    let lids = (0.12 + 0.07 * normal(&mut life)).clamp(0.0, 0.3);
+    let lids = (0.03 + 0.08 * normal(&mut life)).clamp(-0.12, 0.25);
+    let smile = life.random_range(0.0f32..1.0);
     let (iris_size, red) = (life.random_range(0.95..1.06), life.random_range(0.0..0.7));
     for (texels, eye) in assets.eye_texels.iter().zip(&assets.eyes) {
         let texture = eye_texture(texels, EYE_SIDE, traits.iris, iris_size, red, traits.for_life as u32);
-        layer(eye, Some(texture), [0.86; 3], Surface::Eye);
+        layer(eye, Some(under_lid(texture, texels)), [0.9; 3], Surface::Eye);
     }
     let broad = 0.88 + 0.16 * traits.masculine + 0.05 * traits.weight;
     let (torso, shoulders) = torso(broad, broad + 0.03);
@@ -179,6 +183,7 @@ pub(crate) fn prepare(
         neutral: shape,
         fixed,
         lids,
+        smile,
     };
     Ok((
         head,
@@ -208,6 +213,23 @@ fn neutral(assets: &Ict, extra: &Lifelike, traits: &Traits, rng: &mut ChaCha8Rng
             &traits.origin,
         );
     }
+    vary(assets, extra, &Variation::draw(traits), &mut shape);
     settle(assets, &mut shape);
     shape
+}
+
+/// Bumps of the person's own; eyes and teeth move as a whole.
+fn vary(assets: &Ict, extra: &Lifelike, variation: &Variation, shape: &mut [Vec3]) {
+    let mouth = mean((60..68).map(|i| variation.movement(extra.centred[assets.landmarks[i] as usize])));
+    for (i, position) in shape.iter_mut().enumerate() {
+        let movement = if TEETH_AND_GUMS.contains(&i) {
+            mouth
+        } else if let Some(eye) = EYEBALLS.iter().position(|range| range.contains(&i)) {
+            // The first is the person's left, at x > 0.
+            variation.eye(1 - eye)
+        } else {
+            variation.movement(extra.centred[i])
+        };
+        *position = add(*position, movement);
+    }
 }

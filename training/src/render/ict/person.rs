@@ -54,6 +54,8 @@ pub(crate) struct IctHead {
     pub(super) fixed: Vec<Vec3>,
     /// How far the lids hang when the eyes are open, 0…1.
     pub(super) lids: f32,
+    /// How much a smile bares the teeth, 0…1, beyond what all smiles do.
+    pub(super) smile: f32,
 }
 
 impl Head for IctHead {
@@ -63,6 +65,7 @@ impl Head for IctHead {
         let mut expression = *expression;
         expression[6] += (1.0 - expression[6]) * self.lids;
         expression::apply(&self.assets, &expression, gaze, EYEBALLS[0].start, &mut positions)?;
+        expression::bare_teeth(&self.assets, self.smile * expression[0], &mut positions)?;
         if gaze != [0.0; 2] {
             let rotation = gaze_rotation(gaze);
             for (range, centre) in EYEBALLS.iter().zip(self.eye_centres) {
@@ -178,6 +181,7 @@ pub(crate) fn prepare(assets: &Arc<Ict>, hair: Option<&HairStyles>, seed: u64) -
         neutral: shape,
         fixed,
         lids: 0.0,
+        smile: 0.0,
     };
     Ok((
         head,

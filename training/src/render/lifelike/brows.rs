@@ -39,20 +39,20 @@ impl BrowForm {
     pub fn draw(life: &mut ChaCha8Rng, traits: &Traits) -> Self {
         let plucked = !traits.male && life.random_bool(0.55);
         let thickness: f32 = if traits.male {
-            life.random_range(0.30..0.62)
-        } else if plucked {
-            life.random_range(0.13..0.28)
-        } else {
             life.random_range(0.22..0.45)
+        } else if plucked {
+            life.random_range(0.11..0.22)
+        } else {
+            life.random_range(0.17..0.33)
         };
         let old = smoothstep(50.0, 80.0, traits.years);
         Self {
             thickness,
-            height: 0.16 * normal(life) + if traits.male { -0.1 } else { 0.1 },
+            height: 0.16 * normal(life) + if traits.male { -0.08 } else { 0.08 },
             arch: if traits.male {
-                0.12 + 0.12 * normal(life)
+                0.08 + 0.10 * normal(life)
             } else {
-                0.24 + 0.15 * normal(life)
+                0.17 + 0.12 * normal(life)
             },
             peak: life.random_range(0.5..0.75),
             ends: [life.random_range(-0.08..0.14), life.random_range(0.84..1.12)],

@@ -19,6 +19,7 @@ mod scatter;
 mod strand;
 mod strand_light;
 mod traits;
+mod variation;
 mod whiskers;
 mod wrinkles;
 
@@ -35,3 +36,4 @@ pub(crate) use photos::sample;
 pub(crate) use scatter::Ground;
 pub(crate) use strand_light::strand_light;
 pub(crate) use traits::{Moment, Traits};
+pub(crate) use variation::Variation;

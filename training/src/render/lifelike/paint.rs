@@ -8,12 +8,13 @@ use super::features::Texel;
 use super::haircut::Haircut;
 use super::hairline::Hairline;
 use super::traits::Traits;
+use super::variation::Variation;
 use super::whiskers;
 use super::wrinkles::Wrinkles;
 use crate::render::look::{hash, normal};
 use crate::render::noise::Noise;
 use crate::render::texture::to_srgb;
-use crate::render::vector::{length, mix, smoothstep, sub, Vec3};
+use crate::render::vector::{length, mix, mul, smoothstep, sub, Vec3};
 
 /// Height of the skin per step of the texture's alpha, centimetres; 128 is level.
 pub(crate) const RELIEF: f32 = 0.1 / 127.0;
@@ -27,6 +28,7 @@ pub(crate) struct Painter<'a> {
     line: &'a Hairline,
     brows: &'a BrowForm,
     wrinkles: Wrinkles,
+    variation: Variation,
     noise: Noise,
     spots: Vec<Spot>,
     /// Strengths of colour zones: cheeks, nose, eyes' surroundings, ears.
@@ -68,6 +70,7 @@ impl<'a> Painter<'a> {
             line,
             brows,
             wrinkles,
+            variation: Variation::draw(traits),
             noise: Noise::new(traits.for_life),
             spots,
             zones,
@@ -93,7 +96,8 @@ impl<'a> Painter<'a> {
         let mut height = self.relief(p, x, y);
         let mut colour = self.tone(p, base, x, y);
         if p[2] > 3.0 {
-            colour = self.zones(p, colour);
+            colour = mul(colour, self.variation.tone(p));
+            colour = self.zones(p, colour, drawn);
             // Furrows are darker and redder than what is around them.
             let deep = (-height / 0.05).clamp(-0.25, 1.6) * (1.0 - 0.5 * self.traits.make_up.foundation);
             colour = [
@@ -162,7 +166,7 @@ impl<'a> Painter<'a> {
     }
 
     /// Redder cheeks, nose and ears; shade around the eyes.
-    fn zones(&self, p: Vec3, colour: Vec3) -> Vec3 {
+    fn zones(&self, p: Vec3, colour: Vec3, drawn: bool) -> Vec3 {
         let [cheeks, nose, sockets, ears] = self.zones;
         let x = p[0].abs();
         let cheek = smoothstep(1.3, 0.2, length([(x - 4.3) / 2.7, (p[1] + 0.2) / 2.3, 0.0]));
@@ -179,8 +183,10 @@ impl<'a> Painter<'a> {
         ];
         let socket = smoothstep(1.2, 0.25, length([(x - 3.0) / 2.2, (p[1] - 4.0) / 1.7, 0.0]));
         let below = smoothstep(1.2, 0.2, length([(x - 2.7) / 1.7, (p[1] - 2.75) / 0.8, 0.0]));
-        let tired = (0.2 + 0.8 * sockets) * (0.5 + 0.6 * self.traits.wrinkles);
-        let dark = (0.12 * socket + 0.3 * below) * tired * (1.0 - 0.6 * self.traits.make_up.foundation);
+        // Painted skins have shade of their own there.
+        let own = if drawn { 0.35 } else { 1.0 };
+        let tired = own * (0.2 + 0.8 * sockets) * (0.5 + 0.6 * self.traits.wrinkles);
+        let dark = (0.12 * socket + 0.22 * below) * tired * (1.0 - 0.6 * self.traits.make_up.foundation);
         out = [
             out[0] * (1.0 - dark),
             out[1] * (1.0 - 1.15 * dark),
@@ -202,8 +208,9 @@ impl<'a> Painter<'a> {
         }
         let lashes = if self.traits.male { 0.45 } else { 0.6 } + 0.4 * make_up.lashes;
         let line = if drawn { 0.55 } else { 0.9 };
-        let dark = (line * lashes * smoothstep(0.2, 0.04, upper))
-            .max(0.5 * line * lashes * smoothstep(0.10, 0.02, lower))
+        let width = if drawn { 0.2 } else { 0.3 };
+        let dark = (line * (0.35 + 0.65 * lashes) * smoothstep(width, 0.04, upper))
+            .max(0.6 * line * lashes * smoothstep(0.16, 0.02, lower))
             .min(0.95);
         // The crease of the upper lid.
         let crease = 0.22 * smoothstep(0.13, 0.02, (upper - 0.55).abs()) * f32::from(texel.position[1] > 4.2);

@@ -96,8 +96,8 @@ fn expression(rng: &mut ChaCha8Rng) -> [f32; 12] {
         let strength = 0.1 + 0.9 * rng.random::<f32>();
         channels[SMILE] = strength;
         channels[SQUINT] = 0.3 * strength * rng.random::<f32>();
-        if strength > 0.55 && rng.random_bool(0.3) {
-            channels[JAW] = rng.random_range(0.02..0.2);
+        if strength > 0.45 && rng.random_bool(0.5) {
+            channels[JAW] = rng.random_range(0.02..0.18);
         }
     } else if kind < 0.76 {
         // Talking.

@@ -15,7 +15,7 @@ use super::skin;
 use crate::render::head::{Appearance, Head};
 use crate::render::lifelike::{
     every_second, BrowForm, FaceMap, Ground, Growth, Haircut, Hairline, Headwear, Moment, Painter, Texel, Traits,
-    RELIEF,
+    Variation, RELIEF,
 };
 use crate::render::look::{normal, Look};
 use crate::render::mesh::{Layer, Surface};
@@ -23,7 +23,7 @@ use crate::render::obj::gather;
 use crate::render::radius_map::RadiusMap;
 use crate::render::style::Style;
 use crate::render::texture::Texture;
-use crate::render::vector::Vec3;
+use crate::render::vector::{fused, Vec3};
 
 const WIDTH: u32 = skin::WIDTH / 2;
 const HEIGHT: u32 = skin::HEIGHT / 2;
@@ -79,7 +79,7 @@ impl Lifelike {
 
 /// Landmarks whose brows lie on the brow ridge; those of the mesh lie on the fold above the eye.
 fn with_brows(mut landmarks: Vec<Vec3>) -> Vec<Vec3> {
-    let ridge = [[-5.0, 5.2], [-4.3, 5.75], [-3.3, 5.95], [-2.1, 5.8], [-1.0, 5.5]];
+    let ridge = [[-5.0, 4.85], [-4.3, 5.35], [-3.3, 5.55], [-2.1, 5.4], [-1.0, 5.15]];
     for (i, [x, y]) in ridge.into_iter().enumerate() {
         for (landmark, sign) in [(17 + i, 1.0), (26 - i, -1.0)] {
             [landmarks[landmark][0], landmarks[landmark][1]] = [sign * x, y];
@@ -238,10 +238,20 @@ fn shape(assets: &MakeHuman, traits: &Traits, rng: &mut ChaCha8Rng) -> Result<Ve
         } else {
             0.75
         };
-        axis.apply((factor * draw_axis(rng, &axis.name)).clamp(-1.0, 1.0), &mut shape);
+        // Corners of mouths that lie high make smiles pointed.
+        let shift = if axis.name == "mouth-angles-up-down" { -0.2 } else { 0.0 };
+        axis.apply(
+            (shift + factor * draw_axis(rng, &axis.name)).clamp(-1.0, 1.0),
+            &mut shape,
+        );
     }
     for target in &assets.asymmetry {
         target.apply((0.1 * normal(rng)).clamp(0.0, 0.3), &mut shape);
+    }
+    let variation = Variation::draw(traits);
+    let origin = pivot(&assets.average);
+    for (position, &middle) in shape.iter_mut().zip(&assets.average) {
+        *position = fused(*position, variation.movement(to_centimetres(middle, origin)), 0.1);
     }
     for axis in &assets.neck {
         axis.apply((0.3 * normal(rng)).clamp(-0.8, 0.8), &mut shape);
