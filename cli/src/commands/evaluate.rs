@@ -1,20 +1,22 @@
 //! `omniid evaluate`: what a model can and cannot do, in tables.
 
+mod sheets;
+
 use super::render::{people, AssetArgs};
 use crate::args::{first_named, GeneratorArgs, SamplingArgs, Seed};
 use crate::detector;
 use crate::dropped;
 use crate::failure::{Failure, Outcome};
 use crate::output;
-use crate::picture::{save_png, Cell, Sheet};
+use crate::picture::save_png;
 use crate::progress::Bar;
-use image::RgbImage;
 use omniid::checkpoint::save_bytes_atomically;
+use omniid::face::FaceDetector;
 use omniid::{Error, Limits};
 use omniid_training::data::photos::{file_hash, load_photos, PhotoOptions};
 use omniid_training::data::Dataset;
 use omniid_training::evaluate::{
-    evaluate_people, EvaluatedModel, Evaluation, Example, GenerationOptions, ModelName, PeopleReport, Progress,
+    evaluate_people, Drawn, EvaluatedModel, Evaluation, GenerationOptions, Metric, ModelName, PeopleReport, Progress,
     SuiteOptions, TestPeople, Verifier, FORMAT_VERSION, SIMILARITY, TOKENS,
 };
 use omniid_training::render::RenderConfig;
@@ -25,14 +27,16 @@ const EXAMPLES: &str = "\
 Writes into FOLDER:
   evaluation.md     tables to read
   evaluation.json   the same for programs
-  *.png             pictures of the first people of each group: photos, truth, what was drawn
+  *.png             pictures of the first people of each group: photos, truth, what was drawn; of people with two or
+                    three photos, views drawn from all of them beside the photos (*-from-all.png)
 
 Rendered test people need the head models (--assets); photos need nothing else. The verifier is a published face
 recogniser that takes no part in training (MobileFaceNet with the names of its safetensors file); without it, only pixels and
 tokens are compared.
 
 Examples:
-  omniid evaluate --assets assets --verifier assets/eval/mobilefacenet.safetensors --orl assets/eval/orl --out evaluation
+  omniid evaluate --assets assets --verifier assets/eval/mobilefacenet.safetensors --photos assets/eval/orl \
+      --photos assets/eval/london --also-detector yunet.onnx --inputs 1,2,3,5,7 --out evaluation
   omniid evaluate -c model.safetensors --minihost minihost.safetensors --assets assets --people 50 --drawn 16 --out quick
   omniid evaluate -c encoder.safetensors --no-pictures --photos my-photos --out tokens";
 
@@ -73,6 +77,9 @@ pub struct Args {
     /// Folder of photos, one folder per person, such as the ORL faces; may be given several times.
     #[arg(long = "photos", visible_alias = "orl", value_name = "FOLDER")]
     photos: Vec<PathBuf>,
+    /// Cut the photos out by this detector, too, and tell people apart again: YuNet, or a native checkpoint.
+    #[arg(long, value_name = "FILE")]
+    also_detector: Option<PathBuf>,
     /// Face recogniser that judges who is shown.
     #[arg(long, value_name = "FILE", env = "OMNIID_VERIFIER", hide_env_values = true)]
     verifier: Option<PathBuf>,
@@ -113,7 +120,7 @@ pub fn run(args: Args) -> Outcome {
         (args.people == 0, &["--first-seed"], "nobody is rendered (--people 0)"),
         (
             args.photos.is_empty(),
-            &["--detector"],
+            &["--detector", "--also-detector"],
             "there are no photos (--photos FOLDER)",
         ),
     ];
@@ -148,12 +155,17 @@ pub fn run(args: Args) -> Outcome {
     let mut people = Vec::new();
     let bar = Bar::with_time_left(args.quiet);
     let mut step = |what: &str, done: usize, total: usize| bar.show(what, done as u64, total as u64);
-    let mut evaluate = |group: TestPeople<'_>, options: &SuiteOptions| -> Outcome {
-        let host = host.as_ref().map(|(host, _)| host);
+    let mut evaluate = |group: TestPeople<'_>, options: &SuiteOptions, drawn: bool| -> Outcome {
+        let host = host.as_ref().map(|(host, _)| host).filter(|_| drawn);
         let mut progress = Progress::new(&mut step);
         let (report, examples) = evaluate_people(&model, host, verifier.as_ref(), &group, options, &mut progress)?;
-        if !examples.is_empty() {
-            save_png(&sheet(&examples), &args.out.join(picture_name(&group.name)))?;
+        let path = args.out.join(picture_name(&group.name));
+        if !examples.unseen.is_empty() {
+            save_png(&sheets::beside_truth(&examples.unseen), &path)?;
+        }
+        if !examples.from_all.is_empty() {
+            let name = picture_name(&format!("{} from all", group.name));
+            save_png(&sheets::beside_photos(&examples.from_all), &args.out.join(name))?;
         }
         people.push(report);
         Ok(())
@@ -165,16 +177,27 @@ pub fn run(args: Args) -> Outcome {
             dataset: &dataset,
             photos: false,
         };
-        evaluate(group, &options)?;
+        evaluate(group, &options, true)?;
     }
     for folder in &args.photos {
-        let dataset = photographed(folder, &args, &source, size, &limits)?;
-        let group = TestPeople {
-            name: group_name(folder),
-            dataset: &dataset,
-            photos: true,
-        };
-        evaluate(group, &for_photos(&options, &dataset))?;
+        let own = args.generator.model.parts.detector.as_deref();
+        for (also, detector) in [(false, own), (true, args.also_detector.as_deref())] {
+            if also && detector.is_none() {
+                continue;
+            }
+            let name = match detector.filter(|_| also) {
+                Some(detector) => format!("{}, detector {}", group_name(folder), folder_name(detector)),
+                None => group_name(folder),
+            };
+            let detector = detector::of(detector, &source, &limits)?;
+            let dataset = photographed(folder, &name, &detector, &args, size, &limits)?;
+            let group = TestPeople {
+                name,
+                dataset: &dataset,
+                photos: true,
+            };
+            evaluate(group, &for_photos(&options, &dataset), !also)?;
+        }
     }
     drop(bar);
     let evaluation = Evaluation {
@@ -227,6 +250,8 @@ impl Args {
                 targets: usize::from(self.targets),
                 generate: self.sampling.options(),
                 resamples: self.resamples as usize,
+                examples: sheets::PEOPLE,
+                portraits: sheets::portraits(),
                 ..GenerationOptions::default()
             },
             resamples: self.resamples as usize,
@@ -269,27 +294,27 @@ fn rendered(args: &Args, options: &SuiteOptions, first_seed: u64, size: u32) -> 
     people(&args.assets.open()?, &config, "rendering people", args.quiet)
 }
 
+/// The people in a folder of photos, for the group `name`.
 fn photographed(
     folder: &Path,
+    name: &str,
+    detector: &FaceDetector,
     args: &Args,
-    model: &omniid::engine::Source,
     size: u32,
     limits: &Limits,
 ) -> Outcome<Dataset> {
-    let parts = &args.generator.model.parts;
-    let detector = detector::of(parts.detector.as_deref(), model, limits)?;
     let options = PhotoOptions {
         size,
         limits: *limits,
         ..PhotoOptions::default()
     };
     let bar = Bar::with_time_left(args.quiet);
-    let (dataset, report) = load_photos(folder, &detector, &options, &mut |done, all| {
+    let (dataset, report) = load_photos(folder, detector, &options, &mut |done, all| {
         bar.show("preparing photos", done as u64, all as u64)
     })?;
     bar.line(&format!("{}: {report}", folder.display()));
-    let name = picture_name(&group_name(folder));
-    dropped::tell(&report, &args.out.join(name).with_extension("dropped.txt"), &bar)?;
+    let list = picture_name(name);
+    dropped::tell(&report, &args.out.join(list).with_extension("dropped.txt"), &bar)?;
     if dataset.people.len() < 2 {
         return Err(Failure::usage(format!(
             "{}: {} people with at least {} usable photos, expected 2: of every person one photo is read and another \
@@ -328,23 +353,6 @@ fn picture_name(group: &str) -> String {
     format!("{name}.png")
 }
 
-/// The first people: photos, truth, and what was drawn from each identity.
-fn sheet(examples: &[Example]) -> RgbImage {
-    let columns = examples.iter().map(|one| one.inputs.len().max(one.truth.len())).max();
-    let mut sheet = Sheet::new(96, columns.unwrap_or(1));
-    let cells = |pictures: &[RgbImage]| -> Vec<Cell> {
-        pictures.iter().map(|picture| Cell::new("", picture.clone())).collect()
-    };
-    for (place, example) in examples.iter().enumerate() {
-        sheet.group(format!("person {}: photos", place + 1), cells(&example.inputs));
-        sheet.group("truth", cells(&example.truth));
-        for (drawn, pictures) in &example.drawn {
-            sheet.group(drawn.title(), cells(pictures));
-        }
-    }
-    sheet.draw()
-}
-
 /// The most telling numbers of a group.
 fn line(group: &PeopleReport) -> String {
     let mut text = format!("{}: ", group.name);
@@ -357,6 +365,17 @@ fn line(group: &PeopleReport) -> String {
         for result in &generation.results {
             if let [Some(position), _] = generation.position(result) {
                 text.push_str(&format!("{}: {position:.2}, ", result.drawn.title()));
+            }
+        }
+    }
+    if let Some(found) = &group.generation_from_all {
+        let own = found
+            .results
+            .iter()
+            .find(|result| matches!(result.drawn, Drawn::Photos(_)));
+        for metric in [Metric::Margin, Metric::Rank1] {
+            if let Some(value) = own.and_then(|result| result.all.get(metric)) {
+                text.push_str(&format!("from all photos, {}: {:.2}, ", metric.title(), value.value));
             }
         }
     }

@@ -108,7 +108,28 @@ fn an_evaluation_needs_two_photos_per_person_and_says_so() {
             "{folder}"
         );
         assert!(place.path(&format!("evaluation/photos-{folder}.png")).is_file());
+        // People with few photos are drawn from all of them, too.
+        let all = &report["people"][0]["generation_from_all"];
+        let few = match folder {
+            "two" => Some(6),
+            "three" => Some(9),
+            _ => None,
+        };
+        assert_eq!(all["pictures"].as_u64(), few, "{folder}");
+        assert_eq!(all["drawn_are_read"].as_bool().unwrap_or(false), few.is_some());
+        let sheet = place.path(&format!("evaluation/photos-{folder}-from-all.png"));
+        assert_eq!(sheet.is_file(), few.is_some(), "{folder}");
     }
+    // A second detector tells people apart again and draws nothing.
+    let detector = [
+        "--also-detector",
+        concat!(env!("CARGO_MANIFEST_DIR"), "/../models/omniid-mini.safetensors"),
+    ];
+    let report = place.json(&[&evaluate("four")[..], &detector].concat());
+    let groups = report["people"].as_array().unwrap();
+    assert_eq!(groups[1]["name"], "Photos: four, detector omniid-mini.safetensors");
+    assert_eq!(groups[1]["verification"], groups[0]["verification"]);
+    assert!(groups[1]["generation"].is_null() && groups[1]["generation_from_all"].is_null());
     let run = place.run(&evaluate("one"));
     assert_eq!(run.code, 2, "{}", run.stderr);
     for part in [

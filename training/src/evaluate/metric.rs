@@ -18,8 +18,14 @@ pub enum Metric {
     OtherView,
     /// The verifier's mean cosine with true pictures of others of the family.
     Impostor,
+    /// [`Metric::OtherView`] less [`Metric::Impostor`].
+    Margin,
     /// 1 when the most similar true face of the family is the person's, else 0.
     Rank1,
+    /// How much nearer the picture is to a photo that was read than to the true picture, as a part of the distance of
+    /// these two, −1 to 1: (θ_gt − θ_gr) / θ_tr, with the verifier's angles between generated picture g, true picture t
+    /// and photo r. Above 0 the photo was copied rather than the person drawn (WithAnyone's MultiID-Bench, 2025).
+    CopyPaste,
     /// Mean absolute difference on the head, 0 to 1.
     L1Head,
     /// Mean absolute difference of the whole picture, 0 to 1.
@@ -40,11 +46,13 @@ pub enum Metric {
 
 impl Metric {
     /// All, in the order of tables.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::Similarity,
         Self::OtherView,
         Self::Impostor,
+        Self::Margin,
         Self::Rank1,
+        Self::CopyPaste,
         Self::L1Head,
         Self::L1,
         Self::PsnrHead,
@@ -61,7 +69,9 @@ impl Metric {
             Self::Similarity => "similarity to the true picture",
             Self::OtherView => "to another true view",
             Self::Impostor => "to others",
+            Self::Margin => "another true view less others",
             Self::Rank1 => "rank 1",
+            Self::CopyPaste => "copy-paste",
             Self::L1Head => "L1, head",
             Self::L1 => "L1",
             Self::PsnrHead => "PSNR, head",

@@ -38,7 +38,8 @@ pub use progress::{Progress, ProgressFn};
 pub use report::{Evaluation, ModelName, FORMAT_VERSION};
 pub use ssim::ssim;
 pub use suite::{
-    evaluate_people, PeopleReport, SuiteOptions, TestPeople, TokenRow, VerificationRow, SIMILARITY, TOKENS, UNTRAINED,
+    evaluate_people, Examples, PeopleReport, SuiteOptions, TestPeople, TokenRow, VerificationRow, SIMILARITY, TOKENS,
+    UNTRAINED,
 };
 pub use token_statistics::TokenStatistics;
 pub use verification::{images_of, verify, PersonImages, VerificationOptions, VerificationResult};

@@ -117,23 +117,32 @@ fn people_section(text: &mut String, people: &PeopleReport) {
     }
     text.push_str(&table.text());
     if let Some(generation) = &people.generation {
-        generation_section(text, generation);
+        generation_section(text, "Generated pictures", generation);
     }
     if let Some(reason) = &people.not_drawn {
         let _ = writeln!(text, "\nNo pictures were drawn: {reason}.");
     }
+    if let Some(generation) = &people.generation_from_all {
+        generation_section(text, "Generated pictures, from all photos", generation);
+    }
 }
 
-fn generation_section(text: &mut String, found: &GenerationReport) {
+fn generation_section(text: &mut String, title: &str, found: &GenerationReport) {
     let _ = writeln!(
         text,
-        "\n### Generated pictures\n\n{} people, {} pictures of {} px each time, {} steps, guidance {}.",
+        "\n### {title}\n\n{} people, {} pictures of {} px each time, {} steps, guidance {}.",
         found.people, found.pictures, found.size, found.steps, found.guidance
     );
     if found.compared_with_drawn {
         text.push_str(
             "\nPeople have two photos: one is read, the other one drawn and also compared with. The true pictures are then \
              alike themselves by 1, and what is drawn seems less alike than with a third photo.\n",
+        );
+    }
+    if found.drawn_are_read {
+        text.push_str(
+            "\nWhat is drawn is compared with the photos that were read: how like the person it is, and not how like an \
+             unseen photo.\n",
         );
     }
     if !found.truth[0].measured.is_empty() {
@@ -210,7 +219,14 @@ fn generation_section(text: &mut String, found: &GenerationReport) {
 }
 
 fn identity_table(text: &mut String, found: &GenerationReport, place: usize, title: &str) {
-    let shown = [Metric::Similarity, Metric::OtherView, Metric::Impostor, Metric::Rank1];
+    let shown = [
+        Metric::Similarity,
+        Metric::OtherView,
+        Metric::Impostor,
+        Metric::Margin,
+        Metric::Rank1,
+        Metric::CopyPaste,
+    ];
     let _ = writeln!(text, "\n{title}:\n");
     let mut titles = vec!["identity of".to_string()];
     titles.extend(shown.iter().map(|measure| measure.title().to_string()));

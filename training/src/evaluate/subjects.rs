@@ -64,6 +64,29 @@ impl<'a> Subject<'a> {
         dataset.people.iter().filter_map(subject).collect()
     }
 
+    /// The people of a set who have at least `inputs` pictures, which are read; of these at most `targets` are drawn,
+    /// and the most frontal one is compared with. What is measured is how like the person a picture of all photos is,
+    /// and not whether an unseen photo is foretold.
+    pub fn of_read(dataset: &'a Dataset, inputs: usize, targets: usize) -> Vec<Self> {
+        let subject = |person: &'a crate::data::PersonPictures| {
+            let read: Vec<&Picture> = person
+                .inputs()
+                .into_iter()
+                .take(inputs)
+                .map(|place| &person.pictures[place])
+                .collect();
+            let turned = |picture: &&&Picture| from_front(&picture.view);
+            let gallery = *read.iter().min_by(|a, b| turned(a).total_cmp(&turned(b)))?;
+            (read.len() == inputs).then(|| Self {
+                family: &person.family,
+                gallery,
+                targets: read.iter().take(targets).copied().collect(),
+                inputs: read,
+            })
+        };
+        dataset.people.iter().filter_map(subject).collect()
+    }
+
     /// The target that looks most into the camera.
     fn most_frontal(person: &crate::data::PersonPictures) -> Option<usize> {
         person.targets().into_iter().min_by(|a, b| {
@@ -150,6 +173,23 @@ mod tests {
             assert!(std::ptr::eq(subject.gallery, subject.targets[0]));
             assert!(!std::ptr::eq(subject.inputs[0], subject.targets[0]));
             assert!(from_front(&subject.targets[0].view) <= from_front(&subject.inputs[0].view));
+        }
+    }
+
+    #[test]
+    fn all_photos_are_read_and_drawn() {
+        let mut dataset = toy_people(3, 3, 16, 1);
+        dataset.people[1].pictures.truncate(1);
+        let subjects = Subject::of_read(&dataset, 2, 4);
+        assert_eq!(subjects.len(), 2);
+        for subject in &subjects {
+            assert_eq!((subject.inputs.len(), subject.targets.len()), (2, 2));
+            let turned = |picture: &Picture| from_front(&picture.view);
+            assert!(subject
+                .inputs
+                .iter()
+                .all(|input| turned(subject.gallery) <= turned(input)));
+            assert!(subject.inputs.iter().any(|input| std::ptr::eq(*input, subject.gallery)));
         }
     }
 

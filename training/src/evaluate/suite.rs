@@ -11,6 +11,7 @@ use super::verification::{images_of, verify, PersonImages, VerificationOptions};
 use super::verifier::Verifier;
 use crate::data::{CropTemplate, Dataset};
 use crate::statistics::Estimate;
+use image::RgbImage;
 use omniid::Result;
 use omniid_minihost::Minihost;
 use serde::{Deserialize, Serialize};
@@ -21,7 +22,8 @@ pub struct TestPeople<'a> {
     pub name: String,
     /// Their pictures, of the generator's size.
     pub dataset: &'a Dataset,
-    /// Whether they are photos: grey is then judged as grey, and pixels are not compared.
+    /// Whether they are photos: pixels are then not compared, and where most of them are grey, everything is judged in
+    /// grey.
     pub photos: bool,
 }
 
@@ -102,7 +104,22 @@ pub struct PeopleReport {
     pub generation: Option<GenerationReport>,
     /// Why pictures were not drawn although there is a generator.
     pub not_drawn: Option<String>,
+    /// Of photos, where people have two or three only: drawn from all of them and compared with them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generation_from_all: Option<GenerationReport>,
 }
+
+/// Pictures of the first people of a group, to look at.
+#[derive(Debug, Clone, Default)]
+pub struct Examples {
+    /// Beside the true pictures of the same views.
+    pub unseen: Vec<Example>,
+    /// Of [`PeopleReport::generation_from_all`].
+    pub from_all: Vec<Example>,
+}
+
+/// Most photos of a person that are also all read together: with more, some can be kept apart to compare with.
+const FEW_PHOTOS: usize = 3;
 
 /// The name, in tables, of what the evaluated model compares when it is asked how alike two identities are.
 pub const SIMILARITY: &str = "identity similarity";
@@ -122,7 +139,7 @@ pub fn evaluate_people(
     people: &TestPeople<'_>,
     options: &SuiteOptions,
     progress: &mut Progress<'_>,
-) -> Result<(PeopleReport, Vec<Example>)> {
+) -> Result<(PeopleReport, Examples)> {
     let untrained = model.untrained_like(options.untrained_seed)?;
     let images: Vec<PersonImages> = images_of(people.dataset)
         .into_iter()
@@ -140,12 +157,14 @@ pub fn evaluate_people(
         tokens,
         generation: None,
         not_drawn: None,
+        generation_from_all: None,
     };
-    let mut examples = Vec::new();
+    let mut examples = Examples::default();
     if let Some(host) = host {
         let generation = GenerationOptions {
             pixels: !people.photos,
-            grey: people.photos,
+            grey: people.photos && is_grey(&images),
+            portraits: Vec::new(),
             ..options.generation.clone()
         };
         let some = Dataset {
@@ -161,15 +180,57 @@ pub fn evaluate_people(
         match evaluate_generation(model, host, &some, verifier, &generation, progress) {
             Ok((found, shown)) => {
                 report.generation = Some(found);
-                examples = shown;
+                examples.unseen = shown;
             }
             Err(error) if error.kind() == omniid::ErrorKind::InvalidArgument => {
                 report.not_drawn = Some(error.message().to_string());
             }
             Err(error) => return Err(error),
         }
+        if let Some(photos) = few_photos(&some).filter(|_| people.photos) {
+            let all = GenerationOptions {
+                counts: vec![photos],
+                drawn_are_read: true,
+                portraits: options.generation.portraits.clone(),
+                ..generation
+            };
+            let (found, shown) = evaluate_generation(model, host, &some, verifier, &all, progress)?;
+            report.generation_from_all = Some(found);
+            examples.from_all = shown;
+        }
     }
     Ok((report, examples))
+}
+
+/// The photos that at least two people have, if they are few and more than one.
+fn few_photos(dataset: &Dataset) -> Option<usize> {
+    let mut photos: Vec<usize> = dataset.people.iter().map(|person| person.pictures.len()).collect();
+    photos.sort_unstable_by(|a, b| b.cmp(a));
+    photos
+        .get(1)
+        .copied()
+        .filter(|photos| (2..=FEW_PHOTOS).contains(photos))
+}
+
+/// Whether most pictures have no colour. A camera's grey may have a tint, so small differences of the channels count as
+/// none.
+fn is_grey(people: &[PersonImages]) -> bool {
+    /// Mean difference of two channels, of 255.
+    const TINT: f64 = 4.0;
+    let grey = |image: &RgbImage| {
+        let differences = image.pixels().map(|pixel| {
+            let [r, g, b] = pixel.0;
+            u64::from(r.abs_diff(g)) + u64::from(g.abs_diff(b))
+        });
+        differences.sum::<u64>() as f64 <= TINT * 2.0 * f64::from(image.width()) * f64::from(image.height())
+    };
+    let all: usize = people.iter().map(|person| person.images.len()).sum();
+    let without = people
+        .iter()
+        .flat_map(|person| &person.images)
+        .filter(|image| grey(image))
+        .count();
+    2 * without > all
 }
 
 fn verification(
@@ -271,5 +332,37 @@ impl PeopleReport {
         generation
             .flat_map(|found| found.results.iter().map(|result| result.drawn))
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::toy_people;
+    use image::Rgb;
+
+    #[test]
+    fn colour_is_judged_as_colour() {
+        let people = |pixels: [u8; 3], grey: usize| {
+            let image = |pixel| RgbImage::from_pixel(4, 4, Rgb(pixel));
+            let images = (0..3).map(|place| image(if place < grey { [90, 92, 95] } else { pixels }));
+            vec![PersonImages {
+                family: String::new(),
+                images: images.collect(),
+            }]
+        };
+        assert!(is_grey(&people([120; 3], 0)) && is_grey(&people([200, 150, 120], 2)));
+        assert!(!is_grey(&people([200, 150, 120], 1)));
+    }
+
+    #[test]
+    fn people_with_few_photos_are_drawn_from_all_of_them() {
+        let mut people = toy_people(3, 2, 16, 1);
+        assert_eq!(few_photos(&people), Some(2));
+        people.people[0].pictures.truncate(1);
+        assert_eq!(few_photos(&people), Some(2));
+        people.people[1].pictures.truncate(1);
+        assert_eq!(few_photos(&people), None);
+        assert_eq!(few_photos(&toy_people(3, 4, 16, 1)), None);
     }
 }

@@ -5,7 +5,7 @@ use super::html::{escape, Section};
 use crate::failure::{Failure, Outcome};
 use omniid::Error;
 use omniid_training::evaluate::{
-    AngleResult, Drawn, Evaluation, GenerationReport, Means, Metric, PeopleReport, FORMAT_VERSION,
+    AngleResult, Drawn, Evaluation, GenerationReport, Means, Metric, PeopleReport, FORMAT_VERSION, SIMILARITY, UNTRAINED,
 };
 use std::path::Path;
 
@@ -69,6 +69,10 @@ pub fn section(evaluation: &Evaluation) -> Section {
                 }
             }
         }
+        if let Some(report) = &people.generation_from_all {
+            body.push_str("<p>Drawn from all photos that people have, and compared with these:</p>\n");
+            body.push_str(&drawn(report));
+        }
     }
     Section {
         id: "evaluation",
@@ -93,10 +97,7 @@ fn told_apart(people: &PeopleReport) -> String {
             })
             .collect(),
     };
-    let known = [
-        omniid_training::evaluate::SIMILARITY,
-        omniid_training::evaluate::UNTRAINED,
-    ];
+    let known = [SIMILARITY, UNTRAINED];
     let curves = known.map(of).into_iter();
     Chart {
         title: "Telling people apart (area under the curve)",
@@ -153,8 +154,12 @@ fn drawn(report: &GenerationReport) -> String {
         }
         .html(),
     );
-    for metric in [Metric::L1Head, Metric::DetailError] {
-        let title = format!("{} of drawn pictures", capital(metric.title()));
+    for metric in [Metric::Margin, Metric::CopyPaste, Metric::L1Head, Metric::DetailError] {
+        let title = match metric {
+            Metric::Margin => "Similarity to the own person less that to others".to_string(),
+            Metric::CopyPaste => "Copy-paste: above 0, the photo was copied rather than the person drawn".to_string(),
+            _ => format!("{} of drawn pictures", capital(metric.title())),
+        };
         text.push_str(
             &Chart {
                 title: &title,

@@ -26,8 +26,8 @@ use scoring::Scorer;
 /// Draws the people of a set from different identities and judges the pictures.
 ///
 /// Pictures of the set are crops of the generator's size. Where a single picture is read and nobody has a third one,
-/// the true picture of what is drawn is also the one that is compared with. `verifier` judges who is shown; without it only pixels are
-/// compared.
+/// the true picture of what is drawn is also the one that is compared with. `verifier` judges who is shown; without it
+/// only pixels are compared.
 ///
 /// # Errors
 /// [`ErrorKind::InvalidArgument`](omniid::ErrorKind::InvalidArgument) when fewer than two people have enough pictures,
@@ -53,13 +53,17 @@ pub fn evaluate_generation(
     if most == 0 {
         return Err(Error::invalid("0 pictures to read, expected at least 1"));
     }
-    let mut subjects = Subject::of(dataset, most, options.targets);
-    let few = subjects.len() < 2 && most == 1;
+    let mut subjects = match options.drawn_are_read {
+        true => Subject::of_read(dataset, most, options.targets),
+        false => Subject::of(dataset, most, options.targets),
+    };
+    let few = subjects.len() < 2 && most == 1 && !options.drawn_are_read;
     if few {
         subjects = Subject::of_two(dataset);
     }
     if subjects.len() < 2 {
         let needed = match most {
+            most if options.drawn_are_read => format!("{most} pictures to read"),
             1 => "2 pictures, one to read and one to draw".to_string(),
             most => format!(
                 "{} pictures, {most} to read, one to compare with and one to draw",
@@ -80,6 +84,7 @@ pub fn evaluate_generation(
             inputs: images(&subjects[person].inputs, dataset.size),
             truth: scorer.truth[person].clone(),
             drawn: Vec::new(),
+            portraits: Vec::new(),
         })
         .collect();
     let total = identities.len() * subjects.len();
@@ -91,8 +96,11 @@ pub fn evaluate_generation(
             let generate = sampling(options, *kind, person, model.token_mean().is_some());
             let views: Vec<View> = subjects[person].targets.iter().map(|target| target.view).collect();
             let pictures = generator.generate(identity, &views, &generate, |_, _| Ok(()))?;
-            metrics.push(scorer.score(person, &pictures)?);
+            metrics.push(scorer.score(person, *kind, &pictures)?);
             if let Some(example) = examples.get_mut(person) {
+                if *kind == Drawn::Photos(most) && !options.portraits.is_empty() {
+                    example.portraits = generator.generate(identity, &options.portraits, &generate, |_, _| Ok(()))?;
+                }
                 example.drawn.push((*kind, pictures));
             }
         }

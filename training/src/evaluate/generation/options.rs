@@ -1,7 +1,7 @@
 //! What is drawn, and how.
 
 use crate::data::CropTemplate;
-use omniid_minihost::GenerateOptions;
+use omniid_minihost::{GenerateOptions, View};
 use serde::{Deserialize, Serialize};
 
 /// How pictures are drawn and metrics.
@@ -26,6 +26,10 @@ pub struct GenerationOptions {
     pub seed: u64,
     /// People whose pictures are returned to look at. Default 8.
     pub examples: usize,
+    /// Whether the photos that are read are drawn and compared with: for people who have no other ones. Default no.
+    pub drawn_are_read: bool,
+    /// Views that are drawn of these people besides, from the most photos, to look at. Default none.
+    pub portraits: Vec<View>,
 }
 
 impl Default for GenerationOptions {
@@ -40,6 +44,8 @@ impl Default for GenerationOptions {
             resamples: 1000,
             seed: 0,
             examples: 8,
+            drawn_are_read: false,
+            portraits: Vec::new(),
         }
     }
 }

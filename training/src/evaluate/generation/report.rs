@@ -69,6 +69,9 @@ pub struct GenerationReport {
     /// Whether people have two pictures only, so that no other view than the drawn one can be compared with.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub compared_with_drawn: bool,
+    /// Whether the photos that were read are drawn and compared with.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub drawn_are_read: bool,
     /// Each kind of identity.
     pub results: Vec<DrawnResult>,
     /// The true pictures themselves, metrics like generated ones: what the verifier can give at this size. Over all
@@ -106,6 +109,8 @@ pub struct Example {
     pub truth: Vec<RgbImage>,
     /// What was drawn of each kind of identity.
     pub drawn: Vec<(Drawn, Vec<RgbImage>)>,
+    /// [`GenerationOptions::portraits`].
+    pub portraits: Vec<RgbImage>,
 }
 
 /// All pictures of all people of one kind of identity.
@@ -181,6 +186,7 @@ pub(super) fn report(
             for measure in [
                 Metric::Similarity,
                 Metric::OtherView,
+                Metric::Margin,
                 Metric::L1Head,
                 Metric::PsnrHead,
                 Metric::SsimHead,
@@ -204,6 +210,7 @@ pub(super) fn report(
         steps: options.generate.steps,
         guidance: options.generate.guidance,
         compared_with_drawn: false,
+        drawn_are_read: options.drawn_are_read,
         results,
         truth: [means(&truth, &|_, _| true), means(&truth, &frontal)],
         angles,

@@ -1,6 +1,6 @@
 //! Every picture beside the true one, and beside everybody's.
 
-use super::options::GenerationOptions;
+use super::options::{Drawn, GenerationOptions};
 use crate::evaluate::metric::{Metric, PictureMetrics};
 use crate::evaluate::progress::Progress;
 use crate::evaluate::subjects::{images, Subject};
@@ -23,6 +23,8 @@ struct Faces<'a> {
     truth: Vec<Vec<Embedding>>,
     /// By person.
     gallery: Vec<Embedding>,
+    /// By person and photo that is read.
+    read: Vec<Vec<Embedding>>,
 }
 
 impl<'a> Scorer<'a> {
@@ -41,12 +43,15 @@ impl<'a> Scorer<'a> {
                     verifier,
                     truth: Vec::with_capacity(subjects.len()),
                     gallery: Vec::with_capacity(subjects.len()),
+                    read: Vec::with_capacity(subjects.len()),
                 };
                 for (person, pictures) in truth.iter().enumerate() {
                     progress.report("comparing true pictures", person, subjects.len())?;
                     faces.truth.push(embed(verifier, pictures, options)?);
                     let other = images(&[subjects[person].gallery], size);
                     faces.gallery.extend(embed(verifier, &other, options)?);
+                    let read = images(&subjects[person].inputs, size);
+                    faces.read.push(embed(verifier, &read, options)?);
                 }
                 Some(faces)
             }
@@ -60,8 +65,8 @@ impl<'a> Scorer<'a> {
         })
     }
 
-    /// A person's pictures, one per target.
-    pub(super) fn score(&self, person: usize, pictures: &[RgbImage]) -> Result<Vec<PictureMetrics>> {
+    /// A person's pictures of an identity, one per target.
+    pub(super) fn score(&self, person: usize, kind: Drawn, pictures: &[RgbImage]) -> Result<Vec<PictureMetrics>> {
         let embeddings = match &self.faces {
             Some(faces) => Some(embed(faces.verifier, pictures, self.options)?),
             None => None,
@@ -77,6 +82,10 @@ impl<'a> Scorer<'a> {
                     let own = &embeddings[place];
                     metrics.add(Metric::Similarity, cosine(own, &faces.truth[person][place]));
                     self.add_identity(&mut metrics, faces, person, own);
+                    if let Drawn::Photos(count) | Drawn::Averaged(count) = kind {
+                        let read = &faces.read[person][..count];
+                        metrics.add(Metric::CopyPaste, copy_paste(own, &faces.truth[person][place], read));
+                    }
                 }
                 if self.options.pixels {
                     metrics.add_pixels(picture, truth, &target.mask)?;
@@ -115,11 +124,28 @@ impl<'a> Scorer<'a> {
             .collect();
         metrics.add(Metric::OtherView, score);
         if !others.is_empty() {
-            metrics.add(Metric::Impostor, others.iter().sum::<f64>() / others.len() as f64);
+            let mean = others.iter().sum::<f64>() / others.len() as f64;
+            metrics.add(Metric::Impostor, mean);
+            metrics.add(Metric::Margin, score - mean);
             let first = others.iter().all(|other| *other < score);
             metrics.add(Metric::Rank1, f64::from(u8::from(first)));
         }
     }
+}
+
+/// [`Metric::CopyPaste`], the mean over the photos that were read; not a number if the true picture is the same as each.
+fn copy_paste(drawn: &Embedding, truth: &Embedding, read: &[Embedding]) -> f64 {
+    /// Radians between two faces below which they are one picture: above the rounding of single precision. The benchmark
+    /// has 1e-6.
+    const SAME: f64 = 1e-3;
+    let angle = |a: &Embedding, b: &Embedding| cosine(a, b).clamp(-1.0, 1.0).acos();
+    let from_truth = angle(drawn, truth);
+    let each = read.iter().filter_map(|photo| {
+        let apart = angle(truth, photo);
+        (apart >= SAME).then(|| (from_truth - angle(drawn, photo)) / apart)
+    });
+    let (count, sum) = each.fold((0.0, 0.0), |(count, sum), part| (count + 1.0, sum + part));
+    sum / count
 }
 
 fn embed(verifier: &Verifier, pictures: &[RgbImage], options: &GenerationOptions) -> Result<Vec<Embedding>> {
@@ -140,4 +166,30 @@ fn without_colour(picture: &RgbImage) -> RgbImage {
         pixel.0 = [(0.299 * r + 0.587 * g + 0.114 * b).round() as u8; 3];
     }
     grey
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evaluate::verifier::EMBEDDING;
+
+    /// A unit vector at an angle in the plane of the first two values.
+    fn at(degrees: f32) -> Embedding {
+        let mut vector = [0.0; EMBEDDING];
+        (vector[1], vector[0]) = degrees.to_radians().sin_cos();
+        vector
+    }
+
+    #[test]
+    fn copies_are_told_from_portraits() {
+        let (truth, photo) = (at(0.0), at(60.0));
+        let measure = |drawn: f32, read: &[Embedding]| copy_paste(&at(drawn), &truth, read);
+        // The photo itself, the true picture itself, half-way, and a quarter from the truth: (15 − 45) / 60.
+        for (drawn, expected) in [(60.0, 1.0), (0.0, -1.0), (30.0, 0.0), (15.0, -0.5)] {
+            assert!((measure(drawn, &[photo]) - expected).abs() < 1e-5, "{drawn}");
+        }
+        // The mean over the photos; one that is the true picture says nothing.
+        assert!((measure(30.0, &[photo, at(-60.0), truth]) - (0.0 - 1.0) / 2.0).abs() < 1e-5);
+        assert!(measure(30.0, &[truth]).is_nan());
+    }
 }

@@ -33,6 +33,7 @@ fn evaluation() -> Evaluation {
         steps: 8,
         guidance: 2.0,
         compared_with_drawn: false,
+        drawn_are_read: false,
         results: vec![DrawnResult {
             drawn: Drawn::Photos(3),
             all: drawn.clone(),
@@ -68,6 +69,7 @@ fn evaluation() -> Evaluation {
             tokens: Vec::new(),
             generation: Some(generation),
             not_drawn: None,
+            generation_from_all: None,
         }],
     }
 }
@@ -79,8 +81,8 @@ fn tables_hold_the_numbers() {
         "1.2.3, commit unknown",
         "first seed of rendered people: 17",
         // Half of the way from 0.25 to 0.75.
-        "| 3 photos | 0.500 [0.375, 0.625] | – | – | – | 0.50 | 12 |",
-        "| true pictures | – | 0.750 [0.625, 0.875] | 0.250 [0.125, 0.375] | – | 1 | 12 |",
+        "| 3 photos | 0.500 [0.375, 0.625] | – | – | – | – | – | 0.50 | 12 |",
+        "| true pictures | – | 0.750 [0.625, 0.875] | 0.250 [0.125, 0.375] | – | – | – | 1 | 12 |",
         "0.2500 [0.1250, 0.3750]",
         "| 3 photos | -0.5000 [-0.6250, -0.3750] |",
     ] {
