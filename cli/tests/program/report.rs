@@ -173,7 +173,7 @@ fn evaluations_become_curves() {
 fn contradictions_are_refused_before_the_work() {
     let place = place();
     for (more, reason) in [
-        (&["--scale", "2"][..], "give --strengths"),
+        (&["--scale", "2"][..], "weights of --strengths"),
         (&["--no-pictures", "--strengths", "1"], "--strengths has no effect"),
         (&["--strengths", "NaN"], "NaN"),
         (&["--views", "sideways"], "is no view"),

@@ -219,7 +219,7 @@ impl Args {
     fn check(&self) -> Outcome {
         if let Some(option) = first_named(&["--scale"]) {
             return Err(Failure::usage(format!(
-                "{option} is one weight; give --strengths for those of the page"
+                "{option} has no effect: the page draws with all weights of --strengths"
             )));
         }
         if self.strengths.is_empty() || self.strengths.len() > 16 {
@@ -276,7 +276,7 @@ impl Report {
             tell!("not in the page  {line}");
         }
         target.report(format!(
-            "{}: {} of {} photos, {}, {:.1} s; open it in a browser\n",
+            "{}: {} of {} photos, {}, {:.1} s\n",
             self.page,
             self.photos,
             self.photos + self.left_out.len(),
