@@ -2552,6 +2552,23 @@ omniid_status omniid_face_embedding(const omniid_engine *engine,
                                     omniid_managed_tensor **out);
 
 /**
+ * Hands out a vector of the face in a photo for the plain question whether two photos show one person: f32 `[length]`
+ * on the CPU, read-only, of length 1, made of histograms of oriented gradients in the directions of the engine's
+ * checkpoint. The dot product of two such vectors says how alike two faces are, -1 to 1, about 0 for strangers. Of several
+ * faces the largest counts, unless the photo says which. Vectors of one checkpoint belong together. Free it with
+ * `omniid_managed_tensor_free` or its deleter; it stays valid after the engine is freed.
+ *
+ * Fails with `OMNIID_STATUS_UNSUPPORTED` for a checkpoint without such directions and with `OMNIID_STATUS_NO_FACE` for a
+ * picture without a face.
+ *
+ * The caller's part:
+ * `engine` is a live engine; `photo` is initialised with OMNIID_PHOTO_INIT; `out` is writable.
+ */
+omniid_status omniid_histogram_vector(const omniid_engine *engine,
+                                      const omniid_photo *photo,
+                                      omniid_managed_tensor **out);
+
+/**
  * Hands out the tokens of an identity for a host that reads them itself, as InstantID's ControlNet does in place of a
  * text: f32 `[2, tokens, token_width]`, read-only; first the unconditional side, then the identity. Free it with
  * `omniid_managed_tensor_free` or its deleter; it stays valid after engine and identity are freed.

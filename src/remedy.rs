@@ -37,6 +37,11 @@ pub const KEPT_EMBEDDINGS: Remedy = Remedy::new(
     "kept-embeddings",
     "encode its photos again by an engine with a face recogniser, with features kept",
 );
+/// A comparison of faces by orientation histograms with a model that has no directions for it.
+pub const HISTOGRAMS: Remedy = Remedy::new(
+    "histograms",
+    "add them with `omniid fit-histograms`, or compare identities",
+);
 /// An image encoder beside a checkpoint that has one.
 pub const OWN_IMAGE_ENCODER: Remedy =
     Remedy::new("own-image-encoder", "leave the image encoder and its configuration out");

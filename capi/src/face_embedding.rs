@@ -183,6 +183,39 @@ pub unsafe extern "C" fn omniid_face_embedding(
     Ok(())
 }
 
+/// Hands out a vector of the face in a photo for the plain question whether two photos show one person: f32 `[length]`
+/// on the CPU, read-only, of length 1, made of histograms of oriented gradients in the directions of the engine's
+/// checkpoint. The dot product of two such vectors says how alike two faces are, -1 to 1, about 0 for strangers. Of several
+/// faces the largest counts, unless the photo says which. Vectors of one checkpoint belong together. Free it with
+/// `omniid_managed_tensor_free` or its deleter; it stays valid after the engine is freed.
+///
+/// Fails with `OMNIID_STATUS_UNSUPPORTED` for a checkpoint without such directions and with `OMNIID_STATUS_NO_FACE` for a
+/// picture without a face.
+///
+/// # Safety
+/// `engine` is a live engine; `photo` is initialised with OMNIID_PHOTO_INIT; `out` is writable.
+#[export]
+pub unsafe extern "C" fn omniid_histogram_vector(
+    engine: *const omniid_engine,
+    photo: *const omniid_photo,
+    out: *mut *mut omniid_managed_tensor,
+) -> omniid_status {
+    // SAFETY: the caller's promise.
+    let (out, engine, photo) = unsafe {
+        (
+            pointer::out_handle(out, "out")?,
+            pointer::handle(engine, "engine")?,
+            one(photo)?,
+        )
+    };
+    let vector = Arc::new(engine.engine.histogram_vector(photo)?);
+    let length = vector.len();
+    let vector = tensor::managed_values(vector, Vec::as_slice, &[length])?;
+    // SAFETY: `out` was checked.
+    unsafe { out.write(vector) };
+    Ok(())
+}
+
 /// Hands out the tokens of an identity for a host that reads them itself, as InstantID's ControlNet does in place of a
 /// text: f32 `[2, tokens, token_width]`, read-only; first the unconditional side, then the identity. Free it with
 /// `omniid_managed_tensor_free` or its deleter; it stays valid after engine and identity are freed.

@@ -370,6 +370,16 @@ class Engine : public detail::Handle<omniid_engine, omniid_engine_free> {
         return detail::finish(status, std::move(embedding));
     }
 
+    /// A vector of the face in a photo by its histograms of oriented gradients, of length 1: the dot product of two says
+    /// whether two photos show one person. The checkpoint must have directions for it. Of several faces the largest
+    /// counts, unless the photo says which.
+    [[nodiscard]] Result<Tensor> histogram_vector(const Photo &photo) const {
+        const omniid_photo c_photo = photo.c();
+        omniid_managed_tensor *out = nullptr;
+        const omniid_status status = omniid_histogram_vector(get(), &c_photo, &out);
+        return detail::finish(status, Tensor(out));
+    }
+
     /// How like the face in a picture is to a person: a measure for what a host has generated. Any model will do; the
     /// engine needs a face recogniser, and the identity must have been made with it, or of embeddings of its network.
     [[nodiscard]] Result<Likeness> likeness(const Identity &identity, const Photo &photo) const {

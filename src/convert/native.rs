@@ -4,12 +4,14 @@ use crate::adapter::AdapterSpelling;
 use crate::checkpoint::{Checkpoint, Content, OutputTensor, SafetensorsWriter, FINGERPRINT_KEY};
 use crate::engine::{EngineOptions, HostConfig, NativeConfig, Parts};
 use crate::error::{Error, Result};
+use crate::face::hog::VALUES;
 use crate::face::FaceDetector;
+use crate::identity::similarity::SimilaritySpace;
 use crate::precision::Precision;
 use crate::progress::{self, report, ProgressFn, Stage};
 use crate::remedy;
 use crate::setters::setters;
-use candle_core::DType;
+use candle_core::{DType, Device, Tensor};
 use std::path::Path;
 
 /// How a native file is written.
@@ -21,11 +23,16 @@ pub struct NativeOptions {
     /// Number type of backbone, encoder and adapter; `None` keeps each tensor's own. The detector stays f32: it is
     /// small, and its boxes should not move.
     pub precision: Option<Precision>,
+    /// Mean `[1764]` and directions `[directions, 1764]` in which faces are compared by orientation histograms
+    /// ([`Engine::histogram_vector`](crate::engine::Engine::histogram_vector)), stored as f16; `None` keeps those that
+    /// the checkpoint has.
+    pub histograms: Option<SimilaritySpace>,
 }
 
 setters!(NativeOptions {
     with_name: name = option String,
     with_precision: precision = option Precision,
+    with_histograms: histograms = some SimilaritySpace,
 });
 
 /// What a conversion wrote.
@@ -88,6 +95,7 @@ pub fn to_native_with_progress(
     if let Some(part) = &parts.similarity {
         tensors.extend(below("similarity", part, dtype)?);
     }
+    tensors.extend(histograms(options, &parts)?);
     if let Some((_, recogniser)) = &parts.recogniser {
         // As for the detector: small, and embeddings should not move.
         tensors.extend(below("recogniser", recogniser, None)?);
@@ -142,6 +150,29 @@ pub fn to_native_with_progress(
         recogniser: has_recogniser,
         lora: has_lora,
     })
+}
+
+/// The directions that are given, else those that the checkpoint has, which stay as they are: they are small.
+fn histograms(options: &NativeOptions, parts: &Parts) -> Result<Vec<OutputTensor>> {
+    let Some(space) = &options.histograms else {
+        let part = parts.histograms.as_ref();
+        return part.map_or(Ok(Vec::new()), |part| below("histograms", part, None));
+    };
+    let (mean, directions) = (space.mean().unwrap_or_default(), space.directions());
+    if mean.len() != VALUES || directions == 0 {
+        return Err(Error::mismatch(format!(
+            "orientation histograms: a mean of {} values and {directions} directions, expected {VALUES} and at least 1",
+            mean.len()
+        )));
+    }
+    let tensor = |name: &str, values: &[f32], shape: &[usize]| -> Result<OutputTensor> {
+        let values = Tensor::from_slice(values, shape, &Device::Cpu)?.to_dtype(DType::F16)?;
+        Ok(OutputTensor::new(format!("histograms.{name}"), &values))
+    };
+    Ok(vec![
+        tensor("mean", mean, &[VALUES])?,
+        tensor("projection", space.projection(), &[directions, VALUES])?,
+    ])
 }
 
 /// The detector that is given, else the one that the checkpoint has.

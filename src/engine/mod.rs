@@ -18,6 +18,7 @@ mod face_likeness;
 mod face_networks;
 mod features;
 mod fingerprint;
+mod histograms;
 mod host_config;
 mod likeness;
 mod load;
@@ -152,6 +153,8 @@ struct Inner {
     /// The model's average identity, `[tokens, token width]`, and the directions that count, if the checkpoint brings
     /// them.
     similarity_space: SimilaritySpace,
+    /// Where faces are compared by orientation histograms, if the checkpoint says.
+    histogram_space: Option<SimilaritySpace>,
     /// The detector that was given, or came with the checkpoint.
     detector: Option<FaceDetector>,
     host: Option<HostSpec>,

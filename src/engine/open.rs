@@ -4,6 +4,7 @@ use super::comparison::similarity_space;
 use super::config::{processor_of, NativeConfig, PixelConfig};
 use super::face_networks::FaceNeed;
 use super::fingerprint;
+use super::histograms::histogram_space;
 use super::host_config::HostConfig;
 use super::load::{load, Backbone};
 use super::options::{DeviceChoice, EngineOptions};
@@ -43,6 +44,7 @@ pub(crate) struct Parts {
     pub(crate) encoder: Checkpoint,
     pub(crate) encoder_config: EncoderConfig,
     pub(crate) similarity: Option<Checkpoint>,
+    pub(crate) histograms: Option<Checkpoint>,
     pub(crate) detector: Option<Checkpoint>,
     /// The face recogniser that is given, else the one in a native checkpoint.
     pub(crate) recogniser: Option<(RecogniserConfig, Checkpoint)>,
@@ -232,6 +234,7 @@ pub(super) fn open(options: EngineOptions, progress: ProgressFn<'_>) -> Result<E
     let tokens = encoder.tokens().of(1, feature_tokens);
     let values = tokens * encoder.token_width();
     let similarity_space = similarity_space(parts.similarity.as_ref(), token_mean, values)?;
+    let histogram_space = parts.histograms.as_ref().map(histogram_space).transpose()?;
     let info = EngineInfo {
         name: parts.name,
         kind: encoder.kind(),
@@ -263,6 +266,7 @@ pub(super) fn open(options: EngineOptions, progress: ProgressFn<'_>) -> Result<E
         parser,
         lora: parts.lora,
         similarity_space,
+        histogram_space,
         detector,
         host,
         adapter_source: parts.adapter,
@@ -322,10 +326,11 @@ fn vision_config(backbone: &Checkpoint, config_json: Option<&str>) -> Result<Vis
 
 /// Takes a native checkpoint apart.
 fn native(checkpoint: &Checkpoint, options: &EngineOptions) -> Result<Parts> {
-    const PREFIXES: [&str; 8] = [
+    const PREFIXES: [&str; 9] = [
         "backbone.",
         "encoder.",
         "similarity.",
+        "histograms.",
         "adapter.",
         "detector.",
         "recogniser.",
@@ -388,6 +393,7 @@ fn native(checkpoint: &Checkpoint, options: &EngineOptions) -> Result<Parts> {
         encoder: checkpoint.sub("encoder"),
         encoder_config: config.encoder,
         similarity: has("similarity.").then(|| checkpoint.sub("similarity")),
+        histograms: has("histograms.").then(|| checkpoint.sub("histograms")),
         detector: has("detector.").then(|| checkpoint.sub("detector")),
         recogniser,
         parser,
@@ -481,6 +487,7 @@ fn public(checkpoint: &Checkpoint, kind: &CheckpointKind, options: &EngineOption
         encoder,
         encoder_config,
         similarity: None,
+        histograms: None,
         detector: None,
         recogniser,
         parser,

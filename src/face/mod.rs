@@ -7,6 +7,7 @@ pub mod crop;
 mod depthwise;
 mod detector;
 mod file;
+pub mod hog;
 pub mod keypoints;
 mod mode;
 mod network;

@@ -52,6 +52,11 @@ impl SimilaritySpace {
         self.mean.as_deref()
     }
 
+    /// The directions, `[directions, values]`, one after another; empty for none.
+    pub fn projection(&self) -> &[f32] {
+        &self.projection
+    }
+
     /// Number of directions; 0 if values are compared as they are.
     pub fn directions(&self) -> usize {
         self.directions

@@ -162,6 +162,8 @@ static void embeddings(const omniid_engine *engine) {
     REFUSED(omniid_likeness_of(plain, other, &third, &likeness), OMNIID_STATUS_UNSUPPORTED, "recognis");
     REFUSED(omniid_face_embedding(plain, &third, &looked), OMNIID_STATUS_UNSUPPORTED, "recognis");
     EXPECT(looked == NULL);
+    REFUSED(omniid_histogram_vector(plain, &third, &looked), OMNIID_STATUS_UNSUPPORTED, "fit-histograms");
+    EXPECT(looked == NULL);
     third = pixels(2); /* in which nobody finds a face */
     REFUSED(omniid_likeness_of(built_in, other, &third, &likeness), OMNIID_STATUS_NO_FACE, "face");
     REFUSED(omniid_face_embedding(built_in, &third, &looked), OMNIID_STATUS_NO_FACE, "face");

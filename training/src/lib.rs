@@ -9,6 +9,7 @@ pub mod data;
 pub mod detector;
 pub mod evaluate;
 pub mod flow;
+pub mod histograms;
 pub mod masked;
 pub mod model;
 pub mod optimisation;

@@ -28,6 +28,27 @@ namespace OmniID
         }
 
         /// <summary>
+        /// A vector of the face in a photo by its histograms of oriented gradients, of length 1: the dot product of two
+        /// says whether two photos show one person. Of several faces the largest counts, unless the photo says which.
+        /// </summary>
+        /// <exception cref="OmniIdUnsupportedException">The checkpoint has no directions for it.</exception>
+        /// <exception cref="OmniIdNoFaceException">The photo shows no face.</exception>
+        public float[] HistogramVector(Photo photo)
+        {
+            if (photo == null)
+                throw new ArgumentNullException(nameof(photo));
+            using (var pins = new Pins())
+            {
+                IntPtr engine = pins.Handle(handle, nameof(Engine));
+                NativePhoto native = photo.ToNative(pins);
+                NativeManagedTensor* tensor;
+                OmniIdException.Check(NativeMethods.omniid_histogram_vector(engine, &native, &tensor));
+                using (var values = new OwnedTensor(tensor))
+                    return values.AsSpan().ToArray();
+            }
+        }
+
+        /// <summary>
         /// How like the face in a picture is to a person: a measure for what a host has generated. Any model will do;
         /// the engine needs a face recogniser, and the identity must have been made with it, or of embeddings of its
         /// network. Of several faces the one counts that is most like, unless the photo says which.

@@ -155,6 +155,8 @@ namespace OmniID.Tests
                 Check.True(Math.Abs(likeness.Best - 1) < 1e-5, $"best {likeness.Best}");
                 Check.True(Math.Abs(likeness.Mean - (1 + cosine) / 2) < 1e-5, $"mean {likeness.Mean}, cosine {cosine}");
             }
+            using (Engine engine = Engine.Open(Inputs.Model))
+                Check.Throws<OmniIdUnsupportedException>(() => engine.HistogramVector(Face(1)), "fit-histograms");
             using (Engine engine = Engine.OpenBuiltIn())
             using (Identity identity = engine.Encode(new[] { Face(1) }).Identity)
             {

@@ -2417,6 +2417,24 @@ class Functions:
             `engine` is a live engine; `photo` is initialised with OMNIID_PHOTO_INIT; `out` is writable.
             """,
         )
+        self.omniid_histogram_vector: Callable[..., int] = _bind(
+            library, "omniid_histogram_vector", c_int32,
+            [POINTER(omniid_engine), POINTER(omniid_photo), POINTER(POINTER(omniid_managed_tensor))],
+            ["engine", "photo", "out"],
+            """Hands out a vector of the face in a photo for the plain question whether two photos show one person:
+            f32 `[length]` on the CPU, read-only, of length 1, made of histograms of oriented gradients in the
+            directions of the engine's checkpoint. The dot product of two such vectors says how alike two faces
+            are, -1 to 1, about 0 for strangers. Of several faces the largest counts, unless the photo says which.
+            Vectors of one checkpoint belong together. Free it with `omniid_managed_tensor_free` or its deleter;
+            it stays valid after the engine is freed.
+
+            Fails with `OMNIID_STATUS_UNSUPPORTED` for a checkpoint without such directions and with
+            `OMNIID_STATUS_NO_FACE` for a picture without a face.
+
+            The caller's part:
+            `engine` is a live engine; `photo` is initialised with OMNIID_PHOTO_INIT; `out` is writable.
+            """,
+        )
         self.omniid_identity_context_tokens: Callable[..., int] = _bind(
             library, "omniid_identity_context_tokens", c_int32,
             [POINTER(omniid_engine), POINTER(omniid_identity), POINTER(POINTER(omniid_managed_tensor))],

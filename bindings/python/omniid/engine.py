@@ -580,6 +580,21 @@ class Engine(Owner):
         assert tensor is not None
         return np.array(tensor.numpy())
 
+    def histogram_vector(self, photo: PhotoSource | Photo) -> npt.NDArray[np.float32]:
+        """A vector of the face in a photo by its histograms of oriented gradients, `[directions]`, of length 1: the dot
+        product of two says whether two photos show one person, about 0 for strangers. Of the largest face, unless the
+        `Photo` says which. Raises UnsupportedError for a checkpoint without such directions and NoFaceError without a
+        face."""
+        handle = self._held()
+        photos, keep = _one_photo(photo, "histogram_vector")
+        out = ctypes.POINTER(_abi.omniid_managed_tensor)()
+        with long_call(None, None) as (_, checked):
+            checked(lib.omniid_histogram_vector(handle.pointer, photos, ctypes.byref(out)))
+        del keep
+        tensor = Tensor._of(lambda _: out)
+        assert tensor is not None
+        return np.array(tensor.numpy())
+
     def likeness(self, identity: Identity, photo: PhotoSource | Photo) -> Likeness:
         """How like the face in a picture is to a person, by the engine's face recogniser: a measure for what a host has
         generated. Any model will do; the identity must have been made with the same recogniser, or of embeddings of its

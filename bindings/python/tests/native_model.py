@@ -31,12 +31,13 @@ def write_safetensors(path, tensors, metadata=None):
 
 
 def write(path, host=HOST, seed=7, width=32, token_width=24, queries=6, depth=2, heads=2, layers=3, family="other",
-          addresses=None, adapter="projected"):  # fmt: skip
+          addresses=None, adapter="projected", histograms=0):  # fmt: skip
     """A native Omni-ID checkpoint with an adapter for `host`; its image encoder sees 56 x 56 pixels. `addresses` has
     ComfyUI's block, number and index of each layer, and the number of its transformer in execution order.
 
     `adapter`: "projected" has a projection of its own tokens before its layers, "plain" takes tokens of the context's
-    width, "residual" has layers of the residual stream; then a layer of `host` has the hidden width as fifth entry."""
+    width, "residual" has layers of the residual stream; then a layer of `host` has the hidden width as fifth entry.
+    `histograms`: directions in which faces are compared by orientation histograms."""
     random = np.random.default_rng(seed)
     tensors = {}
 
@@ -115,6 +116,9 @@ def write(path, host=HOST, seed=7, width=32, token_width=24, queries=6, depth=2,
                     "token_width": token_width, "key_position": True, "include_class_token": True},
         "host": {"name": "test", "family": family, "layers": table},
     }  # fmt: skip
+    if histograms:
+        tensors["histograms.mean"] = random.normal(0, 0.1, 1764)
+        tensors["histograms.projection"] = random.normal(0, 1, (histograms, 1764))
     tensors = {name: array.astype(np.float32) for name, array in tensors.items()}
     write_safetensors(path, tensors, {"omniid.format": "1", "omniid.config": json.dumps(config)})
     return path if adapter == "projected" else tensors

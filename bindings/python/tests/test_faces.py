@@ -49,6 +49,19 @@ def test_embeddings_and_likeness(engine, model_path):
         omniid.Engine.open(model_path).face_embedding(photos[0])
 
 
+def test_orientation_histograms(model_path, tmp_path):
+    photos = [omniid.Photo(native_model.picture(seed), face=POINTS) for seed in (1, 2)]
+    with pytest.raises(omniid.UnsupportedError, match="fit-histograms"):
+        omniid.Engine.open(model_path).histogram_vector(photos[0])
+    engine = omniid.Engine.open(native_model.write(tmp_path / "histograms.safetensors", histograms=5))
+    first, second = (engine.histogram_vector(photo) for photo in photos)
+    assert first.shape == (5,) and first.dtype == np.float32
+    for vector in (first, second):
+        assert abs(float(vector @ vector) - 1) <= 1e-5
+    assert not np.allclose(first, second)
+    np.testing.assert_array_equal(first, engine.histogram_vector(photos[0]))
+
+
 def test_keypoints():
     picture = omniid.draw_keypoints(np.reshape(POINTS, (5, 2)), (80, 72))
     assert picture.shape == (80, 72, 3) and picture.dtype == np.uint8

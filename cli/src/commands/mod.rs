@@ -10,6 +10,7 @@ mod evaluate;
 mod extend;
 mod face_network;
 mod faces;
+mod fit_histograms;
 mod generate;
 mod inspect;
 mod render;
@@ -43,6 +44,8 @@ pub enum Command {
     Render(render::Args),
     /// Trains an identity model from a configuration or preset; continues a run that was stopped.
     Train(train::Args),
+    /// Adds to a model the directions in which faces are compared by orientation histograms, found on rendered people.
+    FitHistograms(fit_histograms::Args),
     /// Measures a model on people it was never trained on, and writes the tables.
     Evaluate(evaluate::Args),
     /// Draws people in new views from photos, with the built-in weights.
@@ -65,6 +68,7 @@ pub fn run(command: Command) -> Outcome {
         Command::Report(args) => report::run(args),
         Command::Render(args) => render::run(args),
         Command::Train(args) => train::run(args),
+        Command::FitHistograms(args) => fit_histograms::run(args),
         Command::Evaluate(args) => evaluate::run(args),
         Command::Demo(args) => demo::run(args),
         Command::Completions(args) => completions::run(args),

@@ -7,6 +7,7 @@ mod drawing;
 mod face_models;
 mod faces;
 mod folders;
+mod histograms;
 mod options;
 mod rendering;
 mod report;

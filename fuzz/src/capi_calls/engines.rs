@@ -210,6 +210,10 @@ pub fn faces(input: &mut Unstructured<'_>, world: &World) {
         if check(omniid_face_embedding(engine, photo.place(input), &mut tensor)) {
             omniid_managed_tensor_free(tensor);
         }
+        tensor = null_mut();
+        if check(omniid_histogram_vector(engine, photo.place(input), &mut tensor)) {
+            omniid_managed_tensor_free(tensor);
+        }
         if number(input, 0..=3) == 3 {
             let mut options = Struct::<omniid_detect_options>::new(input);
             (options.score_threshold, options.overlap_threshold) = (real(input), real(input));

@@ -1,12 +1,12 @@
 //! Numbers that stand for the person in one or several pictures.
 
-use super::hog::hog;
 use super::model::EvaluatedModel;
 use super::progress::Progress;
 use super::verifier::Verifier;
 use crate::data::CropTemplate;
 use crate::statistics::mean;
 use image::RgbImage;
+use omniid::face::hog::hog;
 use omniid::Result;
 
 /// Pictures of one person that are described together.
@@ -175,6 +175,30 @@ impl Descriptor for SimilarityDescriptor<'_> {
         each(&self.name, sets, progress, |set| {
             let identity = self.model.identity(set)?;
             self.model.engine().comparison_vector(&identity)
+        })
+    }
+}
+
+/// The name, in tables, of orientation histograms in the evaluated model's directions.
+pub const HISTOGRAMS: &str = "orientation histograms";
+
+/// Histograms of oriented gradients in the directions of the model
+/// ([`Engine::histogram_vector`](omniid::engine::Engine::histogram_vector)); those of a set are averaged.
+pub struct HistogramDescriptor<'a> {
+    /// The model, with directions.
+    pub model: &'a EvaluatedModel,
+}
+
+impl Descriptor for HistogramDescriptor<'_> {
+    fn name(&self) -> String {
+        HISTOGRAMS.to_string()
+    }
+
+    fn describe(&self, sets: &[PictureSet<'_>], progress: &mut Progress<'_>) -> Result<Vec<Vec<f32>>> {
+        let engine = self.model.engine();
+        each(&self.name(), sets, progress, |set| {
+            let vectors = set.iter().map(|picture| engine.histogram_vector_of_crop(picture));
+            Ok(mean(vectors.collect::<Result<Vec<_>>>()?))
         })
     }
 }

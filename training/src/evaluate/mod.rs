@@ -6,7 +6,6 @@
 mod descriptor;
 mod detail;
 mod generation;
-mod hog;
 mod image_error;
 mod metric;
 mod model;
@@ -22,18 +21,18 @@ mod verification;
 mod verifier;
 
 pub use descriptor::{
-    Centre, ColourDescriptor, Descriptor, HogDescriptor, PictureSet, SimilarityDescriptor, TokenDescriptor,
-    VerifierDescriptor,
+    Centre, ColourDescriptor, Descriptor, HistogramDescriptor, HogDescriptor, PictureSet, SimilarityDescriptor,
+    TokenDescriptor, VerifierDescriptor, HISTOGRAMS,
 };
 pub use detail::{detail, Detail};
 pub use generation::{
     evaluate_generation, AngleResult, Difference, Drawn, DrawnResult, Example, GenerationOptions, GenerationReport,
     ANGLES, FRONTAL,
 };
-pub use hog::hog;
 pub use image_error::{l1, psnr, Mask};
 pub use metric::{Means, Metric, MetricEstimate};
 pub use model::EvaluatedModel;
+pub use omniid::face::hog::hog;
 pub use progress::{Progress, ProgressFn};
 pub use report::{Evaluation, ModelName, FORMAT_VERSION};
 pub use ssim::ssim;

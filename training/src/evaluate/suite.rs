@@ -1,7 +1,8 @@
 //! Everything that is known about a model, by one call.
 
 use super::descriptor::{
-    ColourDescriptor, Descriptor, HogDescriptor, SimilarityDescriptor, TokenDescriptor, VerifierDescriptor,
+    ColourDescriptor, Descriptor, HistogramDescriptor, HogDescriptor, SimilarityDescriptor, TokenDescriptor,
+    VerifierDescriptor,
 };
 use super::generation::{evaluate_generation, Drawn, Example, GenerationOptions, GenerationReport};
 use super::model::EvaluatedModel;
@@ -12,6 +13,7 @@ use super::verifier::Verifier;
 use crate::data::{CropTemplate, Dataset};
 use crate::statistics::Estimate;
 use image::RgbImage;
+use omniid::face::hog::SIDE;
 use omniid::Result;
 use omniid_minihost::Minihost;
 use serde::{Deserialize, Serialize};
@@ -256,6 +258,14 @@ fn verification(
     let mut descriptors: Vec<&dyn Descriptor> = vec![&trained, &plain, &centred, &ColourDescriptor, &random];
     if model.engine().similarity_directions() > 0 {
         descriptors.insert(0, &similarity);
+    }
+    let histograms = HistogramDescriptor { model };
+    let large = people
+        .iter()
+        .flat_map(|person| &person.images)
+        .all(|image| image.width() >= SIDE);
+    if model.engine().histogram_directions() > 0 && large {
+        descriptors.insert(1, &histograms);
     }
     if let Some(judge) = &judge {
         descriptors.push(judge);

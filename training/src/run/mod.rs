@@ -101,7 +101,10 @@ pub fn load_data(config: &RunConfig, observer: &mut dyn Observer) -> Result<Data
 }
 
 /// Files as they are, and the files of folders in the order of their names.
-fn dataset_files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
+///
+/// # Errors
+/// [`ErrorKind::Io`](omniid::ErrorKind::Io) for a folder that cannot be read.
+pub fn dataset_files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for path in paths {
         if !path.is_dir() {

@@ -661,6 +661,23 @@ namespace OmniID.Native
         public static extern int omniid_face_embedding(IntPtr engine, NativePhoto* photo, NativeManagedTensor** @out);
 
         /// <summary>
+        /// Hands out a vector of the face in a photo for the plain question whether two photos show one person: f32
+        /// <c>[length]</c> on the CPU, read-only, of length 1, made of histograms of oriented gradients in the
+        /// directions of the engine's checkpoint. The dot product of two such vectors says how alike two faces are, -1
+        /// to 1, about 0 for strangers. Of several faces the largest counts, unless the photo says which. Vectors of
+        /// one checkpoint belong together. Free it with <c>omniid_managed_tensor_free</c> or its deleter; it stays
+        /// valid after the engine is freed.
+        ///
+        /// Fails with <c>OMNIID_STATUS_UNSUPPORTED</c> for a checkpoint without such directions and with
+        /// <c>OMNIID_STATUS_NO_FACE</c> for a picture without a face.
+        ///
+        /// The caller's part:
+        /// <c>engine</c> is a live engine; <c>photo</c> is initialised with OMNIID_PHOTO_INIT; <c>out</c> is writable.
+        /// </summary>
+        [DllImport(Library, CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+        public static extern int omniid_histogram_vector(IntPtr engine, NativePhoto* photo, NativeManagedTensor** @out);
+
+        /// <summary>
         /// Hands out the tokens of an identity for a host that reads them itself, as InstantID's ControlNet does in
         /// place of a text: f32 <c>[2, tokens, token_width]</c>, read-only; first the unconditional side, then the
         /// identity. Free it with <c>omniid_managed_tensor_free</c> or its deleter; it stays valid after engine and

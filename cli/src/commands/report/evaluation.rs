@@ -5,7 +5,8 @@ use super::html::{escape, Section};
 use crate::failure::{Failure, Outcome};
 use omniid::Error;
 use omniid_training::evaluate::{
-    AngleResult, Drawn, Evaluation, GenerationReport, Means, Metric, PeopleReport, FORMAT_VERSION, SIMILARITY, UNTRAINED,
+    AngleResult, Drawn, Evaluation, GenerationReport, Means, Metric, PeopleReport, FORMAT_VERSION, HISTOGRAMS,
+    SIMILARITY, UNTRAINED,
 };
 use std::path::Path;
 
@@ -97,7 +98,9 @@ fn told_apart(people: &PeopleReport) -> String {
             })
             .collect(),
     };
-    let known = [SIMILARITY, UNTRAINED];
+    // Two at most: beside the model's own similarity its histograms, or a floor.
+    let described = people.verification.iter().any(|row| row.descriptor == HISTOGRAMS);
+    let known = [SIMILARITY, if described { HISTOGRAMS } else { UNTRAINED }];
     let curves = known.map(of).into_iter();
     Chart {
         title: "Telling people apart (area under the curve)",

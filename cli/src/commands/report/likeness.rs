@@ -7,14 +7,42 @@ use crate::picture::heat_colour;
 /// Below this mean similarity to the others, in parts of what the others have among themselves, a row is named as unlike.
 const UNLIKE: f32 = 0.5;
 
-/// The section of a matrix of at least two rows; `photos` of its rows are single photos, the rest was named to compare
-/// with.
-pub fn section(matrix: &Matrix, photos: usize) -> Section {
-    let rows = &matrix.similarity;
-    let mut body = String::from(
-        "<p>Cosine similarity of identities, each made of one photo or taken from a file: 1 for the same, near 0 for \
-         strangers.</p>\n",
+/// A matrix of at least two rows. The first are single photos of the page, the rest was named to compare with.
+pub struct Compared {
+    pub matrix: Matrix,
+    /// How many of the rows are photos of the page.
+    pub photos: usize,
+}
+
+/// The section of what identities say and, where the model has directions for them, orientation histograms.
+pub fn section(identities: &Compared, histograms: Option<&Compared>) -> Section {
+    let mut body = table(
+        identities,
+        "Similarity of identities",
+        "Cosine similarity of identities, each made of one photo or taken from a file: 1 for the same, near 0 for \
+         strangers.",
     );
+    if let Some(histograms) = histograms {
+        body.push_str("<h3>By orientation histograms</h3>\n");
+        body.push_str(&table(
+            histograms,
+            "Similarity by orientation histograms",
+            "Cosine similarity of the faces' histograms of oriented gradients in the directions that tell people apart. \
+             It answers whether two photos show one person; nothing is drawn from it.",
+        ));
+    }
+    Section {
+        id: "similarity",
+        title: "Similarity",
+        body,
+    }
+}
+
+/// A matrix with what it says.
+fn table(Compared { matrix, photos }: &Compared, title: &str, explanation: &str) -> String {
+    let photos = *photos;
+    let rows = &matrix.similarity;
+    let mut body = format!("<p>{explanation}</p>\n");
     match least_alike(&rows[..photos.min(rows.len())]) {
         Some((row, mean)) => body.push_str(&format!(
             "<p class=\"warn\">Unlike the other photos: {}, {mean:.2} on average.</p>\n",
@@ -23,8 +51,10 @@ pub fn section(matrix: &Matrix, photos: usize) -> Section {
         None if photos >= 3 => body.push_str("<p>No photo is unlike the others.</p>\n"),
         None => {}
     }
-    body.push_str("<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Similarity\">\n");
-    body.push_str("<table class=\"heat\">\n<caption>Similarity; columns by the numbers of the rows</caption>\n<thead><tr><td></td>");
+    body.push_str(&format!(
+        "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{title}\">\n<table class=\"heat\">\n\
+         <caption>{title}; columns by the numbers of the rows</caption>\n<thead><tr><td></td>"
+    ));
     for (column, name) in matrix.names.iter().enumerate() {
         // Read out with its name, which would make the column as wide as itself.
         let name = escape(name);
@@ -48,11 +78,7 @@ pub fn section(matrix: &Matrix, photos: usize) -> Section {
         body.push_str("</tr>\n");
     }
     body.push_str("</tbody>\n</table>\n</div>\n");
-    Section {
-        id: "similarity",
-        title: "Similarity",
-        body,
-    }
+    body
 }
 
 /// Smallest and largest similarity of different rows.
@@ -150,8 +176,11 @@ mod tests {
             similarity: vec![vec![1.0, 0.25], vec![0.25, 1.0]],
             left_out: Vec::new(),
         };
-        let section = section(&matrix, 2);
-        assert!(section.body.contains("<th scope=\"row\">1 &lt;b&gt;</th>"));
-        assert_eq!(section.body.matches(">0.25<").count(), 2);
+        let compared = Compared { matrix, photos: 2 };
+        let one = section(&compared, None);
+        assert!(one.body.contains("<th scope=\"row\">1 &lt;b&gt;</th>"));
+        assert_eq!(one.body.matches(">0.25<").count(), 2);
+        let two = section(&compared, Some(&compared));
+        assert!(two.body.contains("By orientation histograms") && two.body.matches(">0.25<").count() == 4);
     }
 }

@@ -2,6 +2,7 @@
 
 mod attention;
 mod chart;
+mod compared;
 mod evaluation;
 mod html;
 mod likeness;
@@ -9,11 +10,10 @@ mod page;
 mod photos;
 mod pictures;
 
-use super::compare::Matrix;
 use crate::args::{first_named, GeneratorArgs, PhotoArgs, SamplingArgs};
 use crate::crops;
 use crate::failure::{Failure, Outcome};
-use crate::input::{self, Input};
+use crate::input;
 use crate::output::{self, bytes_text, Target};
 use crate::photos::{notes, PassedOver};
 use crate::progress::{with_bar, Bar};
@@ -163,8 +163,11 @@ pub fn run(args: Args) -> Outcome {
         .clone()
         .with_strangers(Strangers::Ignore)
         .with_keep_features(false);
-    match compared(engine, &used, &alone, &args)? {
-        Some(matrix) => sections.push(likeness::section(&matrix, used.len())),
+    match compared::by_identities(engine, &used, &alone, &args)? {
+        Some(matrix) => {
+            let histograms = compared::by_histograms(engine, &used, &args)?;
+            sections.push(likeness::section(&matrix, histograms.as_ref()));
+        }
         None => missing.push("Similarity: there is one photo, and nothing to compare it with (--compare FILE)".into()),
     }
     match with_bar(args.quiet, |progress| {
@@ -295,38 +298,6 @@ fn used_photos(photos: &[Photo<'static>], encoded: &Encoded) -> Vec<(String, Pho
     pairs
         .map(|(photo, report)| (report.name.clone(), photo.clone().with_face(crops::face_of(report))))
         .collect()
-}
-
-/// Everybody with everybody: single photos, and who was named to compare with. `None` for one row.
-fn compared(
-    engine: &Engine,
-    used: &[(String, Photo<'static>)],
-    options: &EncodeOptions,
-    args: &Args,
-) -> Outcome<Option<Matrix>> {
-    let mut names = Vec::new();
-    let mut identities = Vec::new();
-    let bar = Bar::new(args.quiet);
-    for (place, (name, photo)) in used.iter().enumerate() {
-        bar.step("comparing photos", place, used.len())?;
-        identities.push(engine.encode([photo.clone()], options)?.identity);
-        names.push(name.clone());
-    }
-    let limits = args.generator.model.limits.limits();
-    for path in &args.compare {
-        let input = Input::open(path, &limits)?;
-        let identity = match input.is_picture() {
-            true => engine.encode([input.into_photo()], options)?.identity,
-            false => Identity::load(input.into_source(), &limits)?,
-        };
-        identities.push(identity);
-        names.push(input::name(path));
-    }
-    drop(bar);
-    match names.len() {
-        0 | 1 => Ok(None),
-        _ => Matrix::new(names, &identities, Some(engine)).map(Some),
-    }
 }
 
 /// Identities of 1, 2 and 4 photos where there are more, and of all of them.

@@ -1,5 +1,8 @@
 //! `omniid compare`
 
+mod faces;
+mod histograms;
+
 use crate::args::{ModelArgs, PhotoArgs};
 use crate::failure::{kind_name, Failure, Outcome};
 use crate::input::{self, Input};
@@ -7,13 +10,12 @@ use crate::output;
 use crate::photos::notes;
 use crate::progress::{with_bar, Bar};
 use crate::wildcards::expand;
-use omniid::engine::{Engine, EngineOptions};
+use omniid::engine::Engine;
 use omniid::identity::similarity::{cosine, SimilaritySpace};
 use omniid::identity::Identity;
-use omniid::recogniser::{EmbeddingForm, FaceEmbedding};
 use omniid::{Error, ErrorKind};
 use serde::Serialize;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 const EXAMPLES: &str = "\
 An identity file and a photo are one row each; a folder is one row made of all its photos. With the model that made them
@@ -22,6 +24,7 @@ apart, if it has them; without it they are compared as they are, which says much
 
 Examples:
   omniid compare anna.omniid ben.omniid
+  omniid compare --histograms anna-1.jpg anna-2.jpg photos/ben
   omniid compare --recogniser w600k_r50.onnx anna.omniid anna-1.jpg generated.png
   omniid compare -c omniid.safetensors photos/anna photos/ben stranger.jpg --csv";
 
@@ -36,6 +39,11 @@ pub struct Args {
     /// keeps.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["checkpoint", "face_recogniser"])]
     recogniser: Option<PathBuf>,
+    /// Compare photos by histograms of oriented gradients of the faces instead of by identities: for the plain question
+    /// whether two photos show one person. The model must have directions for it (`omniid fit-histograms`); identities
+    /// keep no pixels and cannot be compared this way.
+    #[arg(long, conflicts_with = "recogniser")]
+    histograms: bool,
     /// Print JSON instead of a table.
     #[arg(long)]
     json: bool,
@@ -71,80 +79,6 @@ pub struct LeftOut {
     reason: String,
 }
 
-/// One row of a comparison by faces: the mean direction of the embeddings.
-fn face_row(input: Input, args: &Args, engine: &Engine) -> Outcome<FaceEmbedding> {
-    let limits = args.model.limits.limits();
-    let network = engine.info().recogniser.as_ref();
-    let network = network.map(|network| (network.architecture, network.dimension));
-    let embeddings: Vec<FaceEmbedding> = match input {
-        Input::File(path) if !path.is_file() => {
-            let (photos, passed_over) = args.photo.collect(&[path], &limits)?;
-            passed_over.tell();
-            let each = photos.into_iter().map(|photo| engine.face_embedding(photo));
-            each.collect::<Result<_, _>>()?
-        }
-        input if input.is_picture() => vec![engine.face_embedding(args.photo.chosen(input.into_photo()))?],
-        input => {
-            let identity = Identity::load(input.into_source(), &limits)?;
-            let kept: Vec<FaceEmbedding> = identity.embeddings().iter().flatten().cloned().collect();
-            let of = |own: &FaceEmbedding| own.architecture().map(|architecture| (architecture, own.dimension()));
-            if let Some(other) = kept.iter().find(|own| of(own) != network) {
-                let text = format!("its face embeddings are by {}, another network", other.network());
-                return Err(Error::mismatch(text)
-                    .with_remedy(omniid::remedy::SAME_FACE_NETWORK)
-                    .into());
-            }
-            kept
-        }
-    };
-    let Some(first) = embeddings.first() else {
-        return Err(Error::unsupported("it has no face embeddings to compare with")
-            .with_remedy(omniid::remedy::KEPT_EMBEDDINGS)
-            .into());
-    };
-    let mut sum = vec![0f32; first.dimension()];
-    for embedding in &embeddings {
-        for (sum, value) in sum.iter_mut().zip(embedding.normalised()) {
-            *sum += value;
-        }
-    }
-    Ok(FaceEmbedding::new(first.network(), EmbeddingForm::Raw, sum)?)
-}
-
-/// [`run`] by a face recognition network.
-fn by_faces(args: &Args, recogniser: &Path) -> Outcome {
-    let limits = args.model.limits.limits();
-    let mut options = EngineOptions::built_in()?
-        .with_face_recogniser(recogniser)
-        .with_limits(limits);
-    options.detector = args.model.parts.detector.clone().map(Into::into);
-    let engine = with_bar(args.quiet, |progress| Engine::open_with_progress(options, progress))?;
-    let mut rows = Rows::default();
-    let mut faces: Vec<FaceEmbedding> = Vec::new();
-    for path in &args.inputs {
-        let name = input::name(path);
-        match Input::open(path, &limits).and_then(|input| face_row(input, args, &engine)) {
-            Ok(face) => {
-                rows.names.push(name);
-                faces.push(face);
-            }
-            Err(failure) => rows.leave_out(name, failure)?,
-        }
-    }
-    if faces.is_empty() {
-        return Err(rows.first_error.unwrap_or_else(|| Failure::usage("nothing to compare")));
-    }
-    let vectors: Vec<Vec<f32>> = faces.iter().map(FaceEmbedding::normalised).collect();
-    let row = |a: &Vec<f32>| vectors.iter().map(|b| dot(a, b)).collect();
-    let matrix = Matrix {
-        names: rows.names,
-        similarity: vectors.iter().map(row).collect(),
-        left_out: rows.left_out,
-    };
-    matrix.print(args)?;
-    Failure::partial(&rows.errors, args.inputs.len(), "inputs").map_or(Ok(()), Err)
-}
-
 pub fn run(mut args: Args) -> Outcome {
     args.inputs = expand(&args.inputs).into_owned();
     // Not left to the parser, which counts anew behind each option.
@@ -152,7 +86,10 @@ pub fn run(mut args: Args) -> Outcome {
         return Err(Failure::usage("one input, expected two or more to compare"));
     }
     if let Some(recogniser) = &args.recogniser {
-        return by_faces(&args, recogniser);
+        return faces::run(&args, recogniser);
+    }
+    if args.histograms {
+        return histograms::run(&args);
     }
     let limits = args.model.limits.limits();
     let inputs: Vec<Outcome<Input>> = args.inputs.iter().map(|path| Input::open(path, &limits)).collect();
@@ -319,6 +256,16 @@ impl Matrix {
             similarity: rows,
             left_out: Vec::new(),
         })
+    }
+
+    /// Compares every vector of length 1 with every other one by their dot product.
+    pub fn of_vectors(names: Vec<String>, vectors: &[Vec<f32>]) -> Self {
+        let row = |a: &Vec<f32>| vectors.iter().map(|b| dot(a, b)).collect();
+        Self {
+            names,
+            similarity: vectors.iter().map(row).collect(),
+            left_out: Vec::new(),
+        }
     }
 
     fn print(&self, args: &Args) -> Outcome {

@@ -1,6 +1,46 @@
-//! Histograms of oriented gradients (Dalal and Triggs, 2005): a descriptor that has learnt nothing, as a floor.
+//! Histograms of oriented gradients (Dalal and Triggs, 2005): a descriptor that has learnt nothing.
 
+use super::CropMode;
+use crate::error::{Error, Result};
+use crate::photo::resample::{resize_square, Filter};
 use image::RgbImage;
+
+/// The crop of [`face_histograms`]: chin, brows and some hair are inside.
+pub const CROP: CropMode = CropMode::Aligned {
+    scale: 0.98,
+    center: [56.0, 62.0],
+};
+
+/// Side of the crop of [`face_histograms`], in pixels.
+pub const SIDE: u32 = 64;
+
+/// Values of [`face_histograms`]: 7 × 7 blocks of 2 × 2 cells with 9 orientations.
+pub const VALUES: usize = 1764;
+
+/// The histograms of a face, cut out with the crop [`CROP`] in any size of at least [`SIDE`]: [`hog`] of the crop at 64 × 64
+/// pixels, `[1764]`.
+///
+/// # Errors
+/// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) for a picture that is not square or is smaller.
+pub fn face_histograms(crop: &RgbImage) -> Result<Vec<f32>> {
+    let (width, height) = crop.dimensions();
+    if width != height || width < SIDE {
+        return Err(Error::invalid(format!(
+            "a face of {width} × {height} pixels, orientation histograms need a square of at least {SIDE}"
+        )));
+    }
+    match width == SIDE {
+        true => Ok(hog(crop)),
+        false => Ok(hog(&resize_square(
+            crop,
+            0.0,
+            0.0,
+            f64::from(width),
+            SIDE,
+            Filter::Bilinear,
+        ))),
+    }
+}
 
 const CELL: usize = 8;
 const BINS: usize = 9;
@@ -140,6 +180,45 @@ mod tests {
                 (total - sum).abs() < 1e-4 && (weighted - moment).abs() < 1e-2,
                 "{total} {weighted}"
             );
+        }
+    }
+
+    #[test]
+    fn an_edge_is_in_the_bin_of_its_gradient() {
+        // Brightness rises along a direction: all gradients have it, modulo half a turn. Bins have 20 degrees.
+        for degrees in [10.0f64, 50.0, 90.0, 130.0, 170.0] {
+            let (sin, cos) = degrees.to_radians().sin_cos();
+            let ramp = RgbImage::from_fn(16, 16, |x, y| {
+                Rgb([(128.0 + 6.0 * (cos * (f64::from(x) - 8.0) + sin * (f64::from(y) - 8.0))).round() as u8; 3])
+            });
+            let cells = hog(&ramp);
+            assert_eq!(cells.len(), 36);
+            let sum: f32 = cells.iter().sum();
+            let bin = (degrees / 20.0) as usize;
+            let own: f32 = cells.chunks(9).map(|cell| cell[bin]).sum();
+            assert!(own > 0.5 * sum, "{degrees}: {own} of {sum}");
+        }
+    }
+
+    #[test]
+    fn faces_of_all_sizes_have_the_same_values() {
+        let face = |side: u32| {
+            RgbImage::from_fn(side, side, |x, y| {
+                let at = |place: u32| f64::from(place) / f64::from(side);
+                Rgb([(128.0 + 100.0 * (9.0 * at(x)).sin() * (7.0 * at(y)).cos()) as u8; 3])
+            })
+        };
+        let small = face_histograms(&face(64)).unwrap();
+        assert_eq!(small.len(), VALUES);
+        let large = face_histograms(&face(192)).unwrap();
+        let dot: f32 = small.iter().zip(&large).map(|(a, b)| a * b).sum();
+        let length = |values: &[f32]| values.iter().map(|value| value * value).sum::<f32>().sqrt();
+        assert!(dot > 0.95 * length(&small) * length(&large), "{dot}");
+        for wrong in [RgbImage::new(63, 63), RgbImage::new(64, 80)] {
+            assert!(face_histograms(&wrong)
+                .unwrap_err()
+                .message()
+                .contains("square of at least 64"));
         }
     }
 
