@@ -69,7 +69,7 @@ mod tests {
         let [pupil, iris, white] = [0, 1, 2].map(|i| texture.levels[0].texels[i]);
         texels[2].around = 1.5;
         let shaded = under_lid(texture.clone(), &texels);
-        assert!(shaded.levels[0].texels[2][0] < 130 && shaded.levels[0].texels[1] == iris);
+        assert!(shaded.levels[0].texels[2][0] < 130 && shaded.levels[0].texels[0] == pupil);
         assert!(pupil[2] < 20 && white[0] > 190);
         assert!(iris[2] > iris[0] && iris[2] > 40 && iris[2] < 200, "{iris:?}");
     }
