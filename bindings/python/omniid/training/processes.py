@@ -32,6 +32,10 @@ def open_accelerator(config: RunConfig, out: Path) -> Accelerator:
     if deepspeed:
         if on_processors:
             _deepspeed_on_processors(accelerator)
+        if accelerator.distributed_type != DistributedType.DEEPSPEED:
+            raise errors.UnsupportedError(
+                "DeepSpeed is for processes that `accelerate launch` or torchrun started, and there is one without them"
+            )
         _configure(accelerator, config)
     return accelerator
 

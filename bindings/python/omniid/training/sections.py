@@ -198,8 +198,8 @@ class HostConfig:
     guidance: float = 1.0
     """Value of the guidance embedding of a guidance-distilled host such as FLUX.1-dev. 1 is no guidance."""
     identity_dropout: float = 0.1
-    """Probability that a person's pictures see the mean identity of the people of that part of the step instead of
-    their own: what guidance pushes away from."""
+    """Probability that a person's pictures see the running mean of everybody's tokens instead of their own: what
+    guidance pushes away from."""
     prompt_dropout: float = 0.1
     """Probability that a picture sees the empty prompt."""
     caption: str = "a photo of a person"
