@@ -125,7 +125,7 @@ def test_short_training_makes_people_alike(tmp_path):
         model={"backbone": str(ROOT / "models" / "omniid-mini.safetensors"), "freeze_backbone": True, "queries": 32,
                "encoder_width": 128, "encoder_depth": 2, "encoder_heads": 4, "token_width": 128},
         host={"model": str(MINIHOST), "precision": "f32", "size": 64, "time_mean": -0.8},
-        sampler={"people": 12, "fewest_inputs": 1, "most_inputs": 3, "targets": 1, "grey_fraction": 0.0},
+        sampler={"people": 12, "fewest_inputs": 1, "most_inputs": 3, "targets": 2, "grey_fraction": 0.0},
         optimiser={"learning_rate": 1.5e-3}, schedule={"warm_up": 20}, average={"decay": 0.95},
         report={"metrics_every": 50, "state_every": 1000, "preview_every": 0},
     )  # fmt: skip
