@@ -3,6 +3,7 @@
 use super::CropMode;
 use crate::error::{Error, Result};
 use crate::photo::resample::{resize_square, Filter};
+use image::imageops::flip_horizontal;
 use image::RgbImage;
 
 /// The crop of [`face_histograms`]: chin, brows and some hair are inside.
@@ -17,8 +18,8 @@ pub const SIDE: u32 = 64;
 /// Values of [`face_histograms`]: 7 × 7 blocks of 2 × 2 cells with 9 orientations.
 pub const VALUES: usize = 1764;
 
-/// The histograms of a face, cut out with the crop [`CROP`] in any size of at least [`SIDE`]: [`hog`] of the crop at 64 × 64
-/// pixels, `[1764]`.
+/// The histograms of a face, cut out with the crop [`CROP`] in any size of at least [`SIDE`]: the mean of [`hog`] of the
+/// crop at 64 × 64 pixels and of its mirror image, `[1764]`. A head that turns left then looks like one that turns right.
 ///
 /// # Errors
 /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) for a picture that is not square or is smaller.
@@ -29,17 +30,19 @@ pub fn face_histograms(crop: &RgbImage) -> Result<Vec<f32>> {
             "a face of {width} × {height} pixels, orientation histograms need a square of at least {SIDE}"
         )));
     }
-    match width == SIDE {
-        true => Ok(hog(crop)),
-        false => Ok(hog(&resize_square(
-            crop,
-            0.0,
-            0.0,
-            f64::from(width),
-            SIDE,
-            Filter::Bilinear,
-        ))),
+    let small;
+    let face = match width == SIDE {
+        true => crop,
+        false => {
+            small = resize_square(crop, 0.0, 0.0, f64::from(width), SIDE, Filter::Bilinear);
+            &small
+        }
+    };
+    let mut values = hog(face);
+    for (value, mirrored) in values.iter_mut().zip(hog(&flip_horizontal(face))) {
+        *value = 0.5 * (*value + mirrored);
     }
+    Ok(values)
 }
 
 const CELL: usize = 8;
@@ -210,6 +213,7 @@ mod tests {
         };
         let small = face_histograms(&face(64)).unwrap();
         assert_eq!(small.len(), VALUES);
+        assert_eq!(small, face_histograms(&flip_horizontal(&face(64))).unwrap());
         let large = face_histograms(&face(192)).unwrap();
         let dot: f32 = small.iter().zip(&large).map(|(a, b)| a * b).sum();
         let length = |values: &[f32]| values.iter().map(|value| value * value).sum::<f32>().sqrt();

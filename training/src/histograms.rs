@@ -1,8 +1,8 @@
 //! The directions in which faces are compared by their histograms of oriented gradients.
 //!
 //! Found on rendered people by linear discriminant analysis ([`Scatter`]); no network takes part. Edges and where they
-//! run carry over from renders to photos better than what a small encoder makes of them: on photos of real people the
-//! directions tell single photos apart better than those of the tokens do.
+//! run carry over from renders to photos: portraits from the front are told apart better than by the directions of a
+//! small model's tokens, faces that turn less well (docs/training.md has the figures).
 
 use crate::data::Dataset;
 use crate::statistics::Scatter;
@@ -22,7 +22,7 @@ const AT_ONCE: usize = 64;
 pub struct HistogramOptions {
     /// Directions. Default 128.
     pub directions: usize,
-    /// How far the covariance within people is shrunk towards equal variance in all values, above 0 to 1. Default 0.05.
+    /// How far the covariance within people is shrunk towards equal variance in all values, above 0 to 1. Default 0.1.
     pub shrinkage: f64,
 }
 
@@ -30,7 +30,7 @@ impl Default for HistogramOptions {
     fn default() -> Self {
         Self {
             directions: 128,
-            shrinkage: 0.05,
+            shrinkage: 0.1,
         }
     }
 }

@@ -37,7 +37,7 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u16).range(1..=1024))]
     directions: u16,
     /// How far the covariance of one person's pictures is shrunk towards equal variance, above 0 to 1.
-    #[arg(long, value_name = "X", default_value_t = 0.05, value_parser = crate::args::finite::<f64>)]
+    #[arg(long, value_name = "X", default_value_t = 0.1, value_parser = crate::args::finite::<f64>)]
     shrinkage: f64,
     /// Replace the output if it exists.
     #[arg(long)]
