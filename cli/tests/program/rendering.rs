@@ -235,3 +235,56 @@ fn an_evaluation_writes_tables_with_its_seed_and_models() {
         "--force",
     );
 }
+
+#[test]
+fn a_set_of_several_files_goes_on_where_it_was_stopped() {
+    let place = Workplace::new();
+    let Some(assets) = assets("ict_facekit") else {
+        return;
+    };
+    let arguments = |people: &'static str, size: &'static str| {
+        [
+            "render",
+            "--assets",
+            assets.as_str(),
+            "--people",
+            people,
+            "--seed",
+            "40",
+            "--inputs",
+            "1",
+            "--targets",
+            "1",
+            "--size",
+            size,
+            "--family",
+            "ict",
+            "--dataset",
+            "set",
+            "--people-per-file",
+            "2",
+            "--json",
+        ]
+        .map(str::to_owned)
+    };
+    let run = |people: &'static str| {
+        let arguments = arguments(people, "16");
+        place.json(&arguments.each_ref().map(String::as_str))
+    };
+    run("3");
+    let seeds = |name: &str| -> Vec<String> {
+        let set = Dataset::load(&place.path(&format!("set/{name}.safetensors"))).unwrap();
+        set.people.into_iter().map(|person| person.name).collect()
+    };
+    assert_eq!(seeds("people-0000000040"), ["40", "41"]);
+    assert_eq!(seeds("people-0000000042"), ["42"]);
+    // The first file stays, the second was not full.
+    let first = place.path("set/people-0000000040.safetensors");
+    let before = std::fs::metadata(&first).unwrap().modified().unwrap();
+    run("5");
+    assert_eq!(std::fs::metadata(&first).unwrap().modified().unwrap(), before);
+    assert_eq!(seeds("people-0000000042"), ["42", "43"]);
+    assert_eq!(seeds("people-0000000044"), ["44"]);
+    let other = arguments("5", "24");
+    place.fails(&other.each_ref().map(String::as_str), 2, "other options");
+}
