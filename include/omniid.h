@@ -2595,7 +2595,7 @@ omniid_status omniid_identity_context_tokens(const omniid_engine *engine,
  * size that is generated.
  *
  * Fails with `OMNIID_STATUS_INVALID_ARGUMENT` for a side of 0 or a picture of more than 2^28 pixels, a `row_stride` that
- * is less than a row, and landmarks that are not finite or far outside; the pixels are then untouched.
+ * is less than a row or larger than memory, and landmarks that are not finite or far outside; the pixels are then untouched.
  *
  * The caller's part:
  * `landmarks` points to 10 numbers; `pixels` has room for `height` rows.

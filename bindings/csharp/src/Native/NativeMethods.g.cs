@@ -705,8 +705,8 @@ namespace OmniID.Native
         /// a photo to the size that is generated.
         ///
         /// Fails with <c>OMNIID_STATUS_INVALID_ARGUMENT</c> for a side of 0 or a picture of more than 2^28 pixels, a
-        /// <c>row_stride</c> that is less than a row, and landmarks that are not finite or far outside; the pixels are
-        /// then untouched.
+        /// <c>row_stride</c> that is less than a row or larger than memory, and landmarks that are not finite or far
+        /// outside; the pixels are then untouched.
         ///
         /// The caller's part:
         /// <c>landmarks</c> points to 10 numbers; <c>pixels</c> has room for <c>height</c> rows.
