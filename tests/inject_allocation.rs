@@ -64,11 +64,19 @@ fn the_second_call_and_all_later_ones_do_not_allocate() {
             call.step.sigma = Some(5.0);
             conditioning.inject(call).unwrap();
         };
-        // Which thread of the pool takes part in a call is chance; a few rounds reach them all.
-        (0..20).for_each(|_| inject());
-        let before = ALLOCATIONS.load(Ordering::Relaxed);
-        (0..20).for_each(|_| inject());
-        assert_eq!(ALLOCATIONS.load(Ordering::Relaxed) - before, 0, "{dtype:?} {mode:?}");
+        // Which thread of the pool takes part in a call is chance; a few rounds reach them all. On a machine that is
+        // busy with other things it takes more of them.
+        let mut twenty_calls = || {
+            let before = ALLOCATIONS.load(Ordering::Relaxed);
+            (0..20).for_each(|_| inject());
+            ALLOCATIONS.load(Ordering::Relaxed) - before
+        };
+        twenty_calls();
+        let counts: Vec<usize> = (0..10).map(|_| twenty_calls()).take_while(|count| *count > 0).collect();
+        assert!(
+            counts.len() < 10,
+            "{dtype:?} {mode:?}: allocations of 20 calls each: {counts:?}"
+        );
         assert!(output.iter().any(|value| *value != 0.0));
     }
 }

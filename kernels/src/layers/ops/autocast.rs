@@ -1,5 +1,6 @@
 //! The number type of matrix products in training.
 
+use crate::simd::Isa;
 use crate::threads::scoped;
 use crate::Element;
 use std::cell::Cell;
@@ -20,8 +21,17 @@ pub fn autocast<R>(element: Element, function: impl FnOnce() -> R) -> R {
 }
 
 /// The number type that [`autocast`] chose for this thread.
-pub(super) fn autocast_element() -> Element {
+fn autocast_element() -> Element {
     PRODUCTS.get()
+}
+
+/// The number type in which this thread's products are made on this processor.
+pub(super) fn product_element() -> Element {
+    match autocast_element() {
+        // Rounded weights would cost exactness and bring nothing.
+        Element::BF16 if !Isa::current().multiplies_bf16() => Element::F32,
+        element => element,
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! 3×3 convolution of pictures as tokens, with its gradients.
 
-use super::autocast::autocast_element;
+use super::autocast::product_element;
 use super::storage::{candle, require, values, with_values};
 use crate::convolution::Convolution3x3;
 use crate::error::{Error, Result};
@@ -39,7 +39,7 @@ pub fn convolution(x: &Tensor, weight: &Tensor, bias: &Tensor, window: Window) -
         window,
         inputs: weight.dim(1)?,
         outputs: weight.dim(0)?,
-        element: autocast_element(),
+        element: product_element(),
     });
     Ok(x.apply_op3(weight, bias, operation)?)
 }

@@ -1,6 +1,6 @@
 //! The affine map with its gradients.
 
-use super::autocast::autocast_element;
+use super::autocast::product_element;
 use super::storage::{candle, require, values, with_values};
 use crate::elementwise::{activate, activation_gradient};
 use crate::error::{Error, Result};
@@ -49,7 +49,7 @@ fn run(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, activation: Option<Ac
     }
     let op = Linear {
         activation,
-        element: autocast_element(),
+        element: product_element(),
         trains: x.track_op() || weight.track_op() || bias.is_some_and(Tensor::track_op),
         before: Mutex::default(),
     };
