@@ -192,7 +192,9 @@ pub fn run(args: Args) -> Outcome {
         return Err(Failure::usage("--years has no effect with --moments 1"));
     }
     if args.people_per_file.is_some_and(|people| people % 2 == 1) {
-        return Err(Failure::usage("--people-per-file is odd; give an even number"));
+        return Err(Failure::usage(
+            "--people-per-file is odd: each kind of head has half of the people of a file",
+        ));
     }
     let dataset_target = match &args.dataset {
         Some(_) if args.people_per_file.is_some() => None,
