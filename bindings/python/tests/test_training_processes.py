@@ -33,9 +33,17 @@ def folder(tmp_path_factory):
     return place
 
 
+def ninja():
+    """The folder of ninja: on the PATH, or beside the Python whose packages are lent to this one."""
+    found, module = shutil.which("ninja"), importlib.util.find_spec("ninja")
+    if found is None and module is not None:
+        found = shutil.which("ninja", path=Path(module.origin).parents[4] / "bin")
+    return found and Path(found).parent
+
+
 needs_deepspeed = pytest.mark.skipif(
-    importlib.util.find_spec("deepspeed") is None or shutil.which("ninja") is None,
-    reason="needs deepspeed, and ninja for its extension for processors: pip install deepspeed ninja",
+    importlib.util.find_spec("deepspeed") is None or ninja() is None,
+    reason="needs deepspeed, and ninja for its extension for processors: scripts/peers",
 )
 
 SHARDED = {
@@ -62,6 +70,8 @@ def launch(folder, config, out, *more, **environment):
     environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""} | environment
     environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
     environment["ACCELERATE_USE_CPU"] = "true"
+    if "ACCELERATE_USE_DEEPSPEED" in environment:
+        environment["PATH"] = os.pathsep.join((str(ninja()), environment["PATH"]))
     # `accelerate launch` starts several processes on the CPU by MPI only.
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", WORKER, "train",
                config, "--out", out, *more]  # fmt: skip
