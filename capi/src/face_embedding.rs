@@ -291,6 +291,7 @@ pub unsafe extern "C" fn omniid_draw_keypoints(
             "row_stride: {stride} bytes, a row of {width} pixels has {row}"
         )));
     }
+    let picture = keypoints::draw(width, height, &Landmarks(points))?;
     // Beyond it, the address of a row would wrap around.
     let span = stride.checked_mul(height.saturating_sub(1) as usize);
     if span
@@ -301,7 +302,6 @@ pub unsafe extern "C" fn omniid_draw_keypoints(
             "row_stride: {height} rows, {stride} bytes apart, are more than memory can hold"
         )));
     }
-    let picture = keypoints::draw(width, height, &Landmarks(points))?;
     for (y, line) in picture.as_raw().chunks_exact(row).enumerate() {
         // SAFETY: the caller promised `height` rows, and the library's own memory does not overlap them.
         unsafe { std::ptr::copy_nonoverlapping(line.as_ptr(), pixels.add(y * stride), row) };

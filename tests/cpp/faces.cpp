@@ -59,7 +59,7 @@ void embeddings(const omniid::Engine &engine) {
     const omniid::FaceEmbedding other = encoded.identity.embedding(1).value().value();
     EXPECT(!encoded.identity.without_features()->embedding(0).value().has_value());
     refused(omniid::Status::invalid_argument, "no photo 2", encoded.identity.embedding(2));
-    refused(omniid::Status::unsupported, "histograms.projection", engine.histogram_vector(first));
+    refused(omniid::Status::unsupported, "fit-histograms", engine.histogram_vector(first));
 
     const auto alone = omniid::Photo::from_embedding(known);
     EXPECT(tokens(engine.encode({alone, omniid::Photo::from_embedding(other)})->identity) == expected);
