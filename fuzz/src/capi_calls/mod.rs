@@ -97,9 +97,16 @@ pub fn run(bytes: &[u8]) {
         return thread(Unstructured::new(rest), world);
     }
     std::thread::scope(|scope| {
-        for part in rest.chunks(rest.len().div_ceil(threads).max(1)) {
-            let world = world.clone();
-            scope.spawn(move || thread(Unstructured::new(part), world));
+        let parts = rest.chunks(rest.len().div_ceil(threads).max(1));
+        let running: Vec<_> = parts
+            .map(|part| {
+                let world = world.clone();
+                scope.spawn(move || thread(Unstructured::new(part), world))
+            })
+            .collect();
+        // The scope itself does not wait until a thread's message of its last error is freed, which looks like a leak.
+        for one in running {
+            one.join().expect("a thread does not panic");
         }
     });
 }
