@@ -10,6 +10,7 @@ use crate::status::omniid_status;
 use crate::structs::{self, CStruct};
 use crate::tensor;
 use omniid::candle_core::Tensor;
+use omniid::engine::Engine;
 use omniid::face::keypoints;
 use omniid::face::Landmarks;
 use omniid::lora::LoraFormat;
@@ -166,21 +167,9 @@ pub unsafe extern "C" fn omniid_face_embedding(
     photo: *const omniid_photo,
     out: *mut *mut omniid_managed_tensor,
 ) -> omniid_status {
+    let find = |engine: &Engine, photo: Photo<'_>| Ok(engine.face_embedding(photo)?.values().to_vec());
     // SAFETY: the caller's promise.
-    let (out, engine, photo) = unsafe {
-        (
-            pointer::out_handle(out, "out")?,
-            pointer::handle(engine, "engine")?,
-            one(photo)?,
-        )
-    };
-    let embedding = engine.engine.face_embedding(photo)?;
-    let values = Arc::new(embedding.values().to_vec());
-    let length = values.len();
-    let values = tensor::managed_values(values, Vec::as_slice, &[length])?;
-    // SAFETY: `out` was checked.
-    unsafe { out.write(values) };
-    Ok(())
+    unsafe { hand_out(engine, photo, out, find) }
 }
 
 /// Hands out a vector of the face in a photo for the plain question whether two photos show one person: f32 `[length]`
@@ -201,6 +190,20 @@ pub unsafe extern "C" fn omniid_histogram_vector(
     out: *mut *mut omniid_managed_tensor,
 ) -> omniid_status {
     // SAFETY: the caller's promise.
+    unsafe { hand_out(engine, photo, out, |engine, photo| engine.histogram_vector(photo)) }
+}
+
+/// Hands out what an engine finds of the face in a photo, as a tensor of one dimension.
+///
+/// # Safety
+/// That of [`omniid_face_embedding`].
+unsafe fn hand_out(
+    engine: *const omniid_engine,
+    photo: *const omniid_photo,
+    out: *mut *mut omniid_managed_tensor,
+    find: impl FnOnce(&Engine, Photo<'_>) -> Result<Vec<f32>>,
+) -> Result<()> {
+    // SAFETY: the caller's promise.
     let (out, engine, photo) = unsafe {
         (
             pointer::out_handle(out, "out")?,
@@ -208,11 +211,11 @@ pub unsafe extern "C" fn omniid_histogram_vector(
             one(photo)?,
         )
     };
-    let vector = Arc::new(engine.engine.histogram_vector(photo)?);
-    let length = vector.len();
-    let vector = tensor::managed_values(vector, Vec::as_slice, &[length])?;
+    let values = Arc::new(find(&engine.engine, photo)?);
+    let length = values.len();
+    let values = tensor::managed_values(values, Vec::as_slice, &[length])?;
     // SAFETY: `out` was checked.
-    unsafe { out.write(vector) };
+    unsafe { out.write(values) };
     Ok(())
 }
 

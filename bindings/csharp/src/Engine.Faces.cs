@@ -14,17 +14,8 @@ namespace OmniID
         /// <exception cref="OmniIdNoFaceException">The photo shows no face.</exception>
         public FaceEmbedding FaceEmbedding(Photo photo)
         {
-            if (photo == null)
-                throw new ArgumentNullException(nameof(photo));
-            using (var pins = new Pins())
-            {
-                IntPtr engine = pins.Handle(handle, nameof(Engine));
-                NativePhoto native = photo.ToNative(pins);
-                NativeManagedTensor* tensor;
-                OmniIdException.Check(NativeMethods.omniid_face_embedding(engine, &native, &tensor));
-                using (var values = new OwnedTensor(tensor))
-                    return new FaceEmbedding(values.AsSpan(), Info.FaceRecogniser ?? "");
-            }
+            float[] values = FaceVector(photo, NativeMethods.omniid_face_embedding);
+            return new FaceEmbedding(values, Info.FaceRecogniser ?? "");
         }
 
         /// <summary>
@@ -35,6 +26,14 @@ namespace OmniID
         /// <exception cref="OmniIdNoFaceException">The photo shows no face.</exception>
         public float[] HistogramVector(Photo photo)
         {
+            return FaceVector(photo, NativeMethods.omniid_histogram_vector);
+        }
+
+        private delegate int FaceCall(IntPtr engine, NativePhoto* photo, NativeManagedTensor** tensor);
+
+        /// <summary>What a function of the library hands out of the face in a photo.</summary>
+        private float[] FaceVector(Photo photo, FaceCall call)
+        {
             if (photo == null)
                 throw new ArgumentNullException(nameof(photo));
             using (var pins = new Pins())
@@ -42,7 +41,7 @@ namespace OmniID
                 IntPtr engine = pins.Handle(handle, nameof(Engine));
                 NativePhoto native = photo.ToNative(pins);
                 NativeManagedTensor* tensor;
-                OmniIdException.Check(NativeMethods.omniid_histogram_vector(engine, &native, &tensor));
+                OmniIdException.Check(call(engine, &native, &tensor));
                 using (var values = new OwnedTensor(tensor))
                     return values.AsSpan().ToArray();
             }

@@ -570,26 +570,22 @@ class Engine(Owner):
         """The raw embedding of the face in a photo, `[dimension]`, by the engine's face recogniser: of the largest
         face, unless the `Photo` says which. Raises UnsupportedError without a recogniser and NoFaceError without a
         face."""
-        handle = self._held()
-        photos, keep = _one_photo(photo, "face_embedding")
-        out = ctypes.POINTER(_abi.omniid_managed_tensor)()
-        with long_call(None, None) as (_, checked):
-            checked(lib.omniid_face_embedding(handle.pointer, photos, ctypes.byref(out)))
-        del keep
-        tensor = Tensor._of(lambda _: out)
-        assert tensor is not None
-        return np.array(tensor.numpy())
+        return self._face_vector(photo, "face_embedding")
 
     def histogram_vector(self, photo: PhotoSource | Photo) -> npt.NDArray[np.float32]:
         """A vector of the face in a photo by its histograms of oriented gradients, `[directions]`, of length 1: the dot
         product of two says whether two photos show one person, about 0 for strangers. Of the largest face, unless the
         `Photo` says which. Raises UnsupportedError for a checkpoint without such directions and NoFaceError without a
         face."""
+        return self._face_vector(photo, "histogram_vector")
+
+    def _face_vector(self, photo: PhotoSource | Photo, name: str) -> npt.NDArray[np.float32]:
+        """What the library's function `omniid_{name}` hands out of the face in a photo."""
         handle = self._held()
-        photos, keep = _one_photo(photo, "histogram_vector")
+        photos, keep = _one_photo(photo, name)
         out = ctypes.POINTER(_abi.omniid_managed_tensor)()
         with long_call(None, None) as (_, checked):
-            checked(lib.omniid_histogram_vector(handle.pointer, photos, ctypes.byref(out)))
+            checked(getattr(lib, f"omniid_{name}")(handle.pointer, photos, ctypes.byref(out)))
         del keep
         tensor = Tensor._of(lambda _: out)
         assert tensor is not None

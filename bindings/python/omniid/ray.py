@@ -99,7 +99,7 @@ def _start(job: Job, workers: int) -> Iterator[None]:
     if dead >= _STARTS + workers:
         raise errors.InternalError(
             f"{dead} workers died before their engine was open, as by a crash or because memory is too small for "
-            f"{workers} engines; Ray's logs, in /tmp/ray/session_latest/logs of their machines, say how"
+            f"{workers} engines; Ray's logs, in session_latest/logs of its temporary folder on their machines, say how"
         )
     mark = out / f".starting-{uuid.uuid4().hex[:12]}"
     try:

@@ -1,7 +1,7 @@
 //! Rows compared by a face recognition network.
 
 use super::{Args, Matrix, Rows};
-use crate::failure::{Failure, Outcome};
+use crate::failure::Outcome;
 use crate::input::{self, Input};
 use crate::progress::with_bar;
 use omniid::engine::{Engine, EngineOptions};
@@ -70,14 +70,6 @@ pub fn run(args: &Args, recogniser: &Path) -> Outcome {
             Err(failure) => rows.leave_out(name, failure)?,
         }
     }
-    if faces.is_empty() {
-        return Err(rows.first_error.unwrap_or_else(|| Failure::usage("nothing to compare")));
-    }
     let vectors: Vec<Vec<f32>> = faces.iter().map(FaceEmbedding::normalised).collect();
-    let matrix = Matrix {
-        left_out: rows.left_out,
-        ..Matrix::of_vectors(rows.names, &vectors)
-    };
-    matrix.print(args)?;
-    Failure::partial(&rows.errors, args.inputs.len(), "inputs").map_or(Ok(()), Err)
+    rows.print(args, |names| Ok(Matrix::of_vectors(names, &vectors)))
 }

@@ -1,7 +1,7 @@
 //! Rows compared by histograms of oriented gradients.
 
 use super::{Args, Matrix, Rows};
-use crate::failure::{Failure, Outcome};
+use crate::failure::Outcome;
 use crate::input::{self, Input};
 use crate::progress::Bar;
 use omniid::engine::Engine;
@@ -27,15 +27,7 @@ pub fn run(args: &Args) -> Outcome {
         }
     }
     drop(bar);
-    if vectors.is_empty() {
-        return Err(rows.first_error.unwrap_or_else(|| Failure::usage("nothing to compare")));
-    }
-    let matrix = Matrix {
-        left_out: rows.left_out,
-        ..Matrix::of_vectors(rows.names, &vectors)
-    };
-    matrix.print(args)?;
-    Failure::partial(&rows.errors, args.inputs.len(), "inputs").map_or(Ok(()), Err)
+    rows.print(args, |names| Ok(Matrix::of_vectors(names, &vectors)))
 }
 
 /// A photo's vector, or the mean direction of a folder's photos.

@@ -123,15 +123,8 @@ pub fn run(mut args: Args) -> Outcome {
         engine = built_in_of(&rows.identities, &args);
     }
     rows.keep_comparable(engine.as_ref())?;
-    if rows.names.is_empty() {
-        return Err(rows.first_error.unwrap_or_else(|| Failure::usage("nothing to compare")));
-    }
-    let matrix = Matrix {
-        left_out: rows.left_out,
-        ..Matrix::new(rows.names, &rows.identities, engine.as_ref())?
-    };
-    matrix.print(&args)?;
-    Failure::partial(&rows.errors, args.inputs.len(), "inputs").map_or(Ok(()), Err)
+    let identities = std::mem::take(&mut rows.identities);
+    rows.print(&args, |names| Matrix::new(names, &identities, engine.as_ref()))
 }
 
 /// What can be compared, and what cannot.
@@ -159,6 +152,19 @@ impl Rows {
         self.left_out.push(LeftOut { name, kind, reason });
         self.first_error.get_or_insert(error.into());
         Ok(())
+    }
+
+    /// Prints the matrix that is made of the rows' names, and fails with what has no row.
+    fn print(self, args: &Args, matrix: impl FnOnce(Vec<String>) -> Outcome<Matrix>) -> Outcome {
+        if self.names.is_empty() {
+            return Err(self.first_error.unwrap_or_else(|| Failure::usage("nothing to compare")));
+        }
+        let matrix = Matrix {
+            left_out: self.left_out,
+            ..matrix(self.names)?
+        };
+        matrix.print(args)?;
+        Failure::partial(&self.errors, args.inputs.len(), "inputs").map_or(Ok(()), Err)
     }
 
     /// Leaves out identities of another model than the engine's, or else the first one's.
