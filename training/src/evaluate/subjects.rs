@@ -90,7 +90,7 @@ impl<'a> Subject<'a> {
     /// The target that looks most into the camera.
     fn most_frontal(person: &crate::data::PersonPictures) -> Option<usize> {
         person.targets().into_iter().min_by(|a, b| {
-            let turned = |place: &usize| angle(&person.pictures[*place].view, &FRONTAL);
+            let turned = |place: &usize| from_front(&person.pictures[*place].view);
             turned(a).total_cmp(&turned(b))
         })
     }
