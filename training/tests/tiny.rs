@@ -64,7 +64,7 @@ fn masked_and_flow_runs_learn_who_somebody_is() -> Result<()> {
     assert!(measure(&untrained, "gap").abs() < 0.02, "{:?}", untrained.metrics);
 
     let mut config = config("tiny-flow", 120)?;
-    config.start = Some(masked.model.clone());
+    config.start = vec![masked.model.clone()];
     let flow = run_on(&config, people, &options("flow"), &mut Silent)?;
     assert!(measure(&flow, "gap_20") >= 0.05, "{:?}", flow.metrics);
     assert!(measure(&flow, "right_to_mean_20") <= 0.98, "{:?}", flow.metrics);

@@ -37,7 +37,9 @@ Examples:
   omniid train my.toml --out runs/my --data train.safetensors
   omniid train my.toml --out runs/my --data train.safetensors --resume
   omniid train mini --out runs/photos --photos my-photos
-  omniid train tiny-flow --out runs/flow --start runs/tiny/model.safetensors --data runs/tiny/people.safetensors";
+  omniid train tiny-flow --out runs/flow --start runs/tiny/model.safetensors --data runs/tiny/people.safetensors
+  omniid train mini-flow --out runs/more --start omniid-mini.safetensors --start minihost-mini.safetensors \\
+      --data people";
 
 #[derive(clap::Args)]
 #[command(after_help = format!("Presets:\n{}\n\n{EXAMPLES}", presets()))]
@@ -72,10 +74,10 @@ pub struct Args {
     #[arg(long, value_name = "N", conflicts_with_all = ["data", "photos"],
           value_parser = clap::value_parser!(u32).range(2..=10_000_000))]
     people: Option<u32>,
-    /// Checkpoint or state whose tensors replace the random start, such as the model of a masked run for a flow run;
-    /// instead of the configuration's.
+    /// Checkpoint, state or host whose tensors replace the random start, such as the model of a masked run for a flow
+    /// run; may be given several times, as for a model and its host. Instead of the configuration's.
     #[arg(long, value_name = "FILE")]
-    start: Option<PathBuf>,
+    start: Vec<PathBuf>,
     /// Steps, instead of the configuration's.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     steps: Option<u64>,
@@ -134,8 +136,8 @@ pub fn run(args: Args) -> Outcome {
     if let Some(seed) = args.seed {
         config.seed = seed.announced();
     }
-    if let Some(start) = &args.start {
-        config.start = Some(start.clone());
+    if !args.start.is_empty() {
+        config.start.clone_from(&args.start);
     }
     let mut folder = RunFolder { path: out, claim: None };
     if out.is_dir() {

@@ -291,8 +291,8 @@ impl Configuration for DetectorConfig {
         first_difference("", &value(self), &value(other))
     }
 
-    fn start(&self) -> Option<&Path> {
-        self.start.as_deref()
+    fn start(&self) -> &[PathBuf] {
+        self.start.as_slice()
     }
 }
 

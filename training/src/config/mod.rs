@@ -23,8 +23,22 @@ pub use similarity::SimilarityConfig;
 
 use crate::data::SplitFractions;
 use omniid::{Error, Result};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use std::path::{Path, PathBuf};
+
+/// One path, or a list of them.
+fn one_or_several<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Vec<PathBuf>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "a path or a list of paths")]
+    enum Paths {
+        One(PathBuf),
+        Several(Vec<PathBuf>),
+    }
+    Ok(match Paths::deserialize(deserializer)? {
+        Paths::One(path) => vec![path],
+        Paths::Several(paths) => paths,
+    })
+}
 
 /// The whole description of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -40,10 +54,11 @@ pub struct RunConfig {
     /// Number type of matrix products.
     #[serde(default)]
     pub precision: Precision,
-    /// Native checkpoint, training state or CLIP vision model whose tensors of equal name and shape replace the
-    /// random start. Relative to the current folder.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub start: Option<PathBuf>,
+    /// Native checkpoints, training states, hosts or CLIP vision models whose tensors of equal name and shape replace
+    /// the random start; of a tensor that several have, the last file's counts. Relative to the current folder. In TOML
+    /// one path or a list.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "one_or_several")]
+    pub start: Vec<PathBuf>,
     /// Whose pictures.
     #[serde(default)]
     pub data: DataConfig,

@@ -2,7 +2,7 @@
 
 use super::{AverageConfig, OptimiserConfig, Precision, ReportConfig, RunConfig, ScheduleConfig};
 use omniid::Result;
-use std::path::Path;
+use std::path::PathBuf;
 
 /// The settings of [`Trainer`](crate::trainer::Trainer).
 #[derive(Debug, Clone, PartialEq)]
@@ -45,8 +45,8 @@ pub trait Configuration: Sized {
     /// not change the weights do not count.
     fn difference_to(&self, other: &Self) -> Option<String>;
 
-    /// The file whose tensors replace the random start, if any.
-    fn start(&self) -> Option<&Path>;
+    /// The files whose tensors replace the random start.
+    fn start(&self) -> &[PathBuf];
 }
 
 impl Configuration for RunConfig {
@@ -72,7 +72,7 @@ impl Configuration for RunConfig {
         self.difference(other)
     }
 
-    fn start(&self) -> Option<&Path> {
-        self.start.as_deref()
+    fn start(&self) -> &[PathBuf] {
+        &self.start
     }
 }

@@ -118,7 +118,15 @@ fn a_difference_is_named_and_intervals_do_not_count() -> Result<()> {
     let difference = config.difference(&other).expect("beta2 differs");
     assert!(difference.starts_with("optimiser.beta2 is 0.95"), "{difference}");
     let mut other = config.clone();
-    other.start = Some("other.safetensors".into());
+    other.start = vec!["other.safetensors".into()];
     assert!(config.difference(&other).is_some_and(|text| text.starts_with("start")));
+    for (start, paths) in [("\"a\"", &["a"][..]), ("[\"a\", \"b\"]", &["a", "b"])] {
+        let text = format!("start = {start}\n{}", preset("tiny").expect("a preset"));
+        let started = RunConfig::from_toml(&text)?;
+        assert_eq!(started.start, paths.iter().map(PathBuf::from).collect::<Vec<_>>());
+        assert_eq!(RunConfig::from_toml(&started.to_toml()?)?, started);
+    }
+    let error = RunConfig::from_toml(&format!("start = 3\n{}", preset("tiny").expect("a preset")));
+    assert!(error.is_err_and(|error| error.message().contains("a path or a list of paths")));
     Ok(())
 }

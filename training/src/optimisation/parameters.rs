@@ -161,8 +161,8 @@ impl Parameters {
 
     /// Takes over every tensor of `checkpoint` whose name and shape fit, and says which.
     ///
-    /// A CLIP vision model's tensors (`vision_model.…`) are those of the image encoder (`backbone.vision_model.…`);
-    /// a training state's averaged weights (`average/…`) are its weights.
+    /// A CLIP vision model's tensors (`vision_model.…`) are those of the image encoder (`backbone.vision_model.…`), those
+    /// of a host's own file the host's (`host.…`); a training state's averaged weights (`average/…`) are its weights.
     ///
     /// # Errors
     /// [`ErrorKind::Mismatch`](omniid::ErrorKind::Mismatch) when nothing fits.
@@ -173,12 +173,13 @@ impl Parameters {
             .collect::<Vec<_>>();
         let mut taken = Vec::new();
         for (name, shape) in shapes {
-            let clip = name.strip_prefix("backbone.").unwrap_or(&name);
+            let part = name.strip_prefix("backbone.").or_else(|| name.strip_prefix("host."));
+            let alone = part.unwrap_or(&name);
             let candidates = [
                 format!("average/{name}"),
                 format!("weight/{name}"),
                 name.clone(),
-                clip.to_string(),
+                alone.to_string(),
             ];
             let found = candidates
                 .iter()
@@ -337,6 +338,7 @@ mod tests {
             ("vision_model.x".to_string(), ones(&[2])?),
             ("average/decoder.y".to_string(), ones(&[3])?),
             ("encoder.z".to_string(), ones(&[4])?),
+            ("conv_in.bias".to_string(), ones(&[6])?),
         ];
         omniid::checkpoint::write_safetensors(&path, &file, &BTreeMap::new())?;
         let checkpoint = Checkpoint::open(&path, &omniid::Limits::default())?;
@@ -344,15 +346,16 @@ mod tests {
             spec("backbone.vision_model.x", &[2], 0),
             spec("decoder.y", &[3], 0),
             spec("encoder.z", &[5], 0),
+            spec("host.conv_in.bias", &[6], 0),
         ];
         let mut parameters = Parameters::new(&specs, &groups(), 1, &Device::Cpu)?;
         assert_eq!(
             parameters.start_from(&checkpoint)?,
-            ["backbone.vision_model.x", "decoder.y"]
+            ["backbone.vision_model.x", "decoder.y", "host.conv_in.bias"]
         );
         let value = |name: &str| parameters.get(name).expect("it is there").tensor().to_vec1::<f32>();
         assert_eq!(value("decoder.y")?, [1.0; 3]);
-        let mut others = Parameters::new(&specs[2..], &groups(), 1, &Device::Cpu)?;
+        let mut others = Parameters::new(&specs[2..3], &groups(), 1, &Device::Cpu)?;
         assert!(others.start_from(&checkpoint).is_err());
         Ok(())
     }

@@ -301,7 +301,7 @@ pub fn start<'a, O: Objective, C: Configuration>(
     } else {
         None
     };
-    if let (None, Some(start)) = (&saved, config.start()) {
+    for start in config.start().iter().filter(|_| saved.is_none()) {
         let checkpoint = Checkpoint::open(start, &Limits::default())?;
         let taken = parameters.start_from(&checkpoint)?;
         observer.message(&format!(

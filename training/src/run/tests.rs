@@ -1,8 +1,10 @@
 use super::*;
 use crate::data::toy_people;
 use crate::trainer::tests::Watcher;
+use omniid::checkpoint::write_safetensors;
 use omniid::engine::{Engine, EngineOptions, Source};
 use omniid::ErrorKind;
+use std::collections::BTreeMap;
 
 fn quick(folder: &Path) -> Result<RunConfig> {
     let mut config = crate::masked::tests::quick(8)?;
@@ -141,7 +143,15 @@ fn a_start_takes_the_encoder_of_another_run() -> Result<()> {
     };
     let data = load_data(&config, &mut Watcher::new(0))?;
     let first = run_on(&config, data.clone(), &options("first"), &mut Watcher::new(2))?;
-    config.start = Some(first.model.clone());
+    // Of what two files have, the last one's counts.
+    let zeros = folder.path().join("zeros.safetensors");
+    let shape = Checkpoint::open(&first.model, &Limits::default())?
+        .shape("encoder.queries")
+        .expect("there are queries")
+        .to_vec();
+    let queries = Tensor::zeros(shape, DType::F32, &Device::Cpu)?;
+    write_safetensors(&zeros, &[("encoder.queries".to_string(), queries)], &BTreeMap::new())?;
+    config.start = vec![zeros, first.model.clone()];
     config.masked.width = 64;
     let objective = MaskedReconstruction::new(&config, data, Dataset::new(16))?;
     let mut watcher = Watcher::new(0);
