@@ -1,8 +1,9 @@
 //! `omniid evaluate`: what a model can and cannot do, in tables.
 
 mod sheets;
+mod summary;
 
-use super::render::{people, AssetArgs};
+use super::render::{people, AssetArgs, StyleArg};
 use crate::args::{first_named, GeneratorArgs, SamplingArgs, Seed};
 use crate::detector;
 use crate::dropped;
@@ -16,8 +17,8 @@ use omniid::{Error, Limits};
 use omniid_training::data::photos::{file_hash, load_photos, PhotoOptions};
 use omniid_training::data::Dataset;
 use omniid_training::evaluate::{
-    evaluate_people, Drawn, EvaluatedModel, Evaluation, GenerationOptions, Metric, ModelName, PeopleReport, Progress,
-    SuiteOptions, TestPeople, Verifier, FORMAT_VERSION, SIMILARITY, TOKENS,
+    evaluate_people, EvaluatedModel, Evaluation, GenerationOptions, ModelName, Progress, SuiteOptions, TestPeople,
+    Verifier, FORMAT_VERSION,
 };
 use omniid_training::render::RenderConfig;
 use std::path::{Path, PathBuf};
@@ -63,10 +64,16 @@ pub struct Args {
     /// Seed of the first rendered person; -1 for any, which is printed.
     #[arg(long, value_name = "N", default_value_t = Seed::from(FIRST_SEED), value_parser = Seed::parse)]
     first_seed: Seed,
+    /// How rendered people look.
+    #[arg(long, value_name = "STYLE", default_value = "classic")]
+    style: StyleArg,
     /// Numbers of photos that identities are made of.
     #[arg(long, value_name = "N", value_delimiter = ',', default_values_t = [1, 3, 5, 7],
           value_parser = clap::value_parser!(u16).range(1..=64))]
     inputs: Vec<u16>,
+    /// Numbers of photos whose single identities are averaged, of --inputs [default: the largest].
+    #[arg(long, value_name = "N", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..=64))]
+    averaged: Vec<u16>,
     /// Pictures drawn of a person from each identity.
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
     targets: u16,
@@ -89,6 +96,9 @@ pub struct Args {
     /// Draws of people behind every interval.
     #[arg(long, value_name = "N", default_value_t = 400, value_parser = clap::value_parser!(u32).range(10..=100_000))]
     resamples: u32,
+    /// Write every person's means into the JSON report, too, to compare models person by person.
+    #[arg(long)]
+    per_person: bool,
     /// Replace an earlier evaluation in the folder.
     #[arg(long)]
     force: bool,
@@ -111,13 +121,29 @@ pub fn run(args: Args) -> Outcome {
             "nobody to evaluate on: --people 0 and no --photos FOLDER",
         ));
     }
+    if let Some(count) = args.averaged.iter().find(|count| !args.inputs.contains(count)) {
+        return Err(Failure::usage(format!("--averaged {count} is none of --inputs")));
+    }
     let unused: [(bool, &[&str], &str); 3] = [
         (
             args.no_pictures,
-            &["--drawn", "--minihost", "--steps", "--guidance", "--scale", "--seed"],
+            &[
+                "--drawn",
+                "--averaged",
+                "--per-person",
+                "--minihost",
+                "--steps",
+                "--guidance",
+                "--scale",
+                "--seed",
+            ],
             "no picture is drawn (--no-pictures)",
         ),
-        (args.people == 0, &["--first-seed"], "nobody is rendered (--people 0)"),
+        (
+            args.people == 0,
+            &["--first-seed", "--style"],
+            "nobody is rendered (--people 0)",
+        ),
         (
             args.photos.is_empty(),
             &["--detector", "--also-detector"],
@@ -228,7 +254,7 @@ pub fn run(args: Args) -> Outcome {
     }
     let mut summary = String::new();
     for group in &evaluation.people {
-        summary.push_str(&line(group));
+        summary.push_str(&summary::line(group));
     }
     output::print(format!("{summary}{} ({:.0} s)", markdown.display(), evaluation.seconds))
 }
@@ -247,11 +273,13 @@ impl Args {
             verified_photos: verified(&self.sets),
             generation: GenerationOptions {
                 counts: numbers(&self.inputs),
+                averaged: numbers(&self.averaged),
                 targets: usize::from(self.targets),
                 generate: self.sampling.options(),
                 resamples: self.resamples as usize,
                 examples: sheets::PEOPLE,
                 portraits: sheets::portraits(),
+                per_person: self.per_person,
                 ..GenerationOptions::default()
             },
             resamples: self.resamples as usize,
@@ -276,6 +304,8 @@ fn for_photos(options: &SuiteOptions, dataset: &Dataset) -> SuiteOptions {
         .generation
         .counts
         .retain(|count| *count == 1 || count + 2 <= usable);
+    let counts = &options.generation.counts;
+    options.generation.averaged.retain(|count| counts.contains(count));
     options
 }
 
@@ -289,6 +319,7 @@ fn rendered(args: &Args, options: &SuiteOptions, first_seed: u64, size: u32) -> 
         // The first one is compared with.
         targets_per_person: 1 + options.generation.targets,
         size,
+        style: args.style.into(),
         ..RenderConfig::default()
     };
     people(&args.assets.open()?, &config, "rendering people", args.quiet)
@@ -351,39 +382,6 @@ fn picture_name(group: &str) -> String {
         name = name.replace("--", "-");
     }
     format!("{name}.png")
-}
-
-/// The most telling numbers of a group.
-fn line(group: &PeopleReport) -> String {
-    let mut text = format!("{}: ", group.name);
-    let named = |name: &str| group.verification.iter().any(|row| row.descriptor == name);
-    let own = if named(SIMILARITY) { SIMILARITY } else { TOKENS };
-    for row in group.verification.iter().filter(|row| row.descriptor == own) {
-        text.push_str(&format!("AUC {:.3} with {} photo(s), ", row.auc.value, row.photos));
-    }
-    if let Some(generation) = &group.generation {
-        for result in &generation.results {
-            if let [Some(position), _] = generation.position(result) {
-                text.push_str(&format!("{}: {position:.2}, ", result.drawn.title()));
-            }
-        }
-    }
-    if let Some(found) = &group.generation_from_all {
-        let own = found
-            .results
-            .iter()
-            .find(|result| matches!(result.drawn, Drawn::Photos(_)));
-        for metric in [Metric::Margin, Metric::Rank1] {
-            if let Some(value) = own.and_then(|result| result.all.get(metric)) {
-                text.push_str(&format!("from all photos, {}: {:.2}, ", metric.title(), value.value));
-            }
-        }
-    }
-    let mut text = format!("{}\n", text.trim_end_matches([',', ' ', ':']));
-    if let Some(reason) = &group.not_drawn {
-        text.push_str(&format!("{}: no pictures drawn: {reason}\n", group.name));
-    }
-    text
 }
 
 fn write(path: &Path, text: &str) -> Outcome {

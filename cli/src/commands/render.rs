@@ -145,7 +145,7 @@ impl From<FamilyArg> for Family {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum StyleArg {
+pub enum StyleArg {
     /// What the built-in model was trained on.
     Classic,
     /// Nearer to photos: traits that belong together, grown hair and beards, relief of the skin, light and backgrounds

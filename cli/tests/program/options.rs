@@ -107,6 +107,8 @@ const REFUSED: &[(&str, &str)] = &[
         "evaluate -o run --photos x --people 0 --first-seed 5",
         "--first-seed has no effect",
     ),
+    ("evaluate -o run --averaged 2", "--averaged 2 is none of --inputs"),
+    ("evaluate -o run --photos x --people 0 --style lifelike", "--style"),
     ("evaluate -o run --detector y.onnx", "--detector has no effect"),
 ];
 

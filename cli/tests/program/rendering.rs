@@ -218,6 +218,29 @@ fn an_evaluation_writes_tables_with_its_seed_and_models() {
     // The same people give the same numbers and pictures.
     let again = evaluate("again", &drawing);
     assert_eq!(again["people"], report["people"]);
+    // Other people, every one of them by themselves, and both means of single photos.
+    let more = ["--style", "lifelike", "--averaged", "1,2", "--per-person"];
+    let others = evaluate("lifelike", &[&drawing[..], &more].concat());
+    let results = others["people"][0]["generation"]["results"].as_array().unwrap();
+    let mean = |row: &serde_json::Value| {
+        row["people"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|own| own["l1"].as_f64().unwrap())
+            .sum::<f64>()
+            / 4.0
+    };
+    let l1 = |row: &serde_json::Value| {
+        let rows = row["all"]["measured"].as_array().unwrap();
+        rows.iter().find(|row| row["measure"] == "l1").unwrap()["estimate"]["value"]
+            .as_f64()
+            .unwrap()
+    };
+    assert_eq!(results.len(), 7);
+    assert!(results.iter().all(|row| (mean(row) - l1(row)).abs() < 1e-12));
+    let classic = &people["generation"]["results"];
+    assert!(classic[0]["people"].is_null() && l1(&classic[0]) != l1(&results[0]));
     let tokens = evaluate("tokens", &["--no-pictures"]);
     assert!(tokens["people"][0]["generation"].is_null() && tokens["minihost"].is_null());
     place.fails(

@@ -7,9 +7,10 @@ use crate::statistics::{mean_estimate, Estimate};
 use image::RgbImage;
 use omniid::Result;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// What is measured on a picture. The head is metrics by the truth's mask.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Metric {
     /// The verifier's cosine with the true picture of the same view.
@@ -190,6 +191,18 @@ pub(super) fn mean_difference(
         .filter_map(|(a, b)| Some(person_mean(a, measure)? - person_mean(b, measure)?))
         .collect();
     (!differences.is_empty()).then(|| mean_estimate(&differences, resampling.resamples, resampling.seed))
+}
+
+/// One person's means over pictures; what was measured on none of them is not there.
+pub type PersonMeans = BTreeMap<Metric, f64>;
+
+/// The means of every person.
+pub(super) fn person_means(people: &[Vec<&PictureMetrics>]) -> Vec<PersonMeans> {
+    let means = |own: &Vec<&PictureMetrics>| {
+        let mean = |measure| Some((measure, person_mean(own, measure)?));
+        Metric::ALL.into_iter().filter_map(mean).collect()
+    };
+    people.iter().map(means).collect()
 }
 
 fn person_mean(pictures: &[&PictureMetrics], measure: Metric) -> Option<f64> {

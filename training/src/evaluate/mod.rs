@@ -30,7 +30,7 @@ pub use generation::{
     ANGLES, FRONTAL,
 };
 pub use image_error::{l1, psnr, Mask};
-pub use metric::{Means, Metric, MetricEstimate};
+pub use metric::{Means, Metric, MetricEstimate, PersonMeans};
 pub use model::EvaluatedModel;
 pub use omniid::face::hog::hog;
 pub use progress::{Progress, ProgressFn};

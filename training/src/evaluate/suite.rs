@@ -192,6 +192,7 @@ pub fn evaluate_people(
         if let Some(photos) = few_photos(&some).filter(|_| people.photos) {
             let all = GenerationOptions {
                 counts: vec![photos],
+                averaged: Vec::new(),
                 drawn_are_read: true,
                 portraits: options.generation.portraits.clone(),
                 ..generation

@@ -77,7 +77,7 @@ pub fn evaluate_generation(
         )));
     }
     let scorer = Scorer::new(&subjects, dataset.size, verifier, options, progress)?;
-    let identities = identities(model, &subjects, dataset.size, &options.counts, progress)?;
+    let identities = identities(model, &subjects, dataset.size, options, progress)?;
     let mut drawn = Vec::with_capacity(identities.len());
     let mut examples: Vec<Example> = (0..subjects.len().min(options.examples))
         .map(|person| Example {
@@ -118,12 +118,25 @@ fn identities(
     model: &EvaluatedModel,
     subjects: &[Subject<'_>],
     size: u32,
-    counts: &[usize],
+    options: &GenerationOptions,
     progress: &mut Progress<'_>,
 ) -> Result<Identities> {
+    let counts = &options.counts;
     let most = counts.iter().copied().max().unwrap_or(1);
     let mut photos: Identities = counts.iter().map(|count| (Drawn::Photos(*count), Vec::new())).collect();
-    let mut averaged = Vec::new();
+    let averages: &[usize] = match options.averaged.as_slice() {
+        [] if most > 1 => std::slice::from_ref(&most),
+        chosen => chosen,
+    };
+    if let Some(many) = averages.iter().find(|count| !(1..=most).contains(*count)) {
+        return Err(Error::invalid(format!(
+            "the mean of {many} single photos of {most} that are read, expected 1 to {most}"
+        )));
+    }
+    let mut averaged: Identities = averages
+        .iter()
+        .map(|count| (Drawn::Averaged(*count), Vec::new()))
+        .collect();
     for (person, subject) in subjects.iter().enumerate() {
         progress.report("encoding people", person, subjects.len())?;
         let inputs = images(&subject.inputs, size);
@@ -136,7 +149,10 @@ fn identities(
             .iter()
             .map(|picture| model.tokens(&[picture]))
             .collect::<Result<Vec<_>>>()?;
-        averaged.push(made(model, statistics::mean(singles), most)?);
+        for (kind, people) in &mut averaged {
+            let Drawn::Averaged(count) = *kind else { continue };
+            people.push(made(model, statistics::mean(&singles[..count]), count)?);
+        }
     }
     let full = photos
         .iter()
@@ -154,9 +170,7 @@ fn identities(
         .map(|other| full[other].clone())
         .collect();
     let mut all = photos;
-    if most > 1 {
-        all.push((Drawn::Averaged(most), averaged));
-    }
+    all.append(&mut averaged);
     all.push((Drawn::OtherPerson, others));
     all.push((Drawn::MeanTokens, vec![mean; subjects.len()]));
     all.push((Drawn::Nobody, full));

@@ -10,6 +10,9 @@ pub struct GenerationOptions {
     /// Numbers of photos that identities are made of, rising. The last is the one that other identities are compared
     /// with. Default 1, 3, 5, 7.
     pub counts: Vec<usize>,
+    /// Numbers of photos whose single identities are averaged, none above the largest of `counts`. Default none, which
+    /// stands for that largest one.
+    pub averaged: Vec<usize>,
     /// Pictures drawn of a person. Default 4.
     pub targets: usize,
     /// How they are drawn; the noise differs from person to person and is the same for all identities of a person.
@@ -30,12 +33,15 @@ pub struct GenerationOptions {
     pub drawn_are_read: bool,
     /// Views that are drawn of these people besides, from the most photos, to look at. Default none.
     pub portraits: Vec<View>,
+    /// Whether the report also has every person's means, for comparing several models person by person. Default no.
+    pub per_person: bool,
 }
 
 impl Default for GenerationOptions {
     fn default() -> Self {
         Self {
             counts: vec![1, 3, 5, 7],
+            averaged: Vec::new(),
             targets: 4,
             generate: GenerateOptions::default(),
             pixels: true,
@@ -46,6 +52,7 @@ impl Default for GenerationOptions {
             examples: 8,
             drawn_are_read: false,
             portraits: Vec::new(),
+            per_person: false,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::options::{Drawn, GenerationOptions};
 use super::scoring::Scorer;
-use crate::evaluate::metric::{mean_difference, Means, Metric, PictureMetrics, Resampling};
+use crate::evaluate::metric::{mean_difference, person_means, Means, Metric, PersonMeans, PictureMetrics, Resampling};
 use crate::evaluate::subjects::{from_front, Subject};
 use crate::statistics::Estimate;
 use image::RgbImage;
@@ -25,6 +25,9 @@ pub struct DrawnResult {
     pub all: Means,
     /// Over views within [`FRONTAL`] degrees of the camera.
     pub frontal: Means,
+    /// The means of every person over all views, if they were asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub people: Vec<PersonMeans>,
 }
 
 /// Means of the pictures whose nearest input is so far away.
@@ -38,6 +41,9 @@ pub struct AngleResult {
     pub to: f64,
     /// The means.
     pub means: Means,
+    /// Those of every person, if they were asked for; empty for who has no such picture.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub people: Vec<PersonMeans>,
 }
 
 /// How much one identity's pictures are better than another's, person by person.
@@ -147,6 +153,10 @@ pub(super) fn report(
     let means = |metrics: &Scores, keep: &dyn Fn(&Subject<'_>, &View) -> bool| {
         Means::of(&chosen(subjects, metrics, keep), resampling)
     };
+    let people = |metrics: &Scores, keep: &dyn Fn(&Subject<'_>, &View) -> bool| match options.per_person {
+        true => person_means(&chosen(subjects, metrics, keep)),
+        false => Vec::new(),
+    };
     let frontal = |_: &Subject<'_>, view: &View| from_front(view) <= FRONTAL;
     let results = drawn
         .iter()
@@ -154,6 +164,7 @@ pub(super) fn report(
             drawn: *kind,
             all: means(metrics, &|_, _| true),
             frontal: means(metrics, &frontal),
+            people: people(metrics, &|_, _| true),
         })
         .collect();
     let truth: Scores = (0..subjects.len()).map(|person| scorer.score_truth(person)).collect();
@@ -175,6 +186,7 @@ pub(super) fn report(
                 from,
                 to,
                 means: means(metrics, &near),
+                people: people(metrics, &near),
             });
         }
     }

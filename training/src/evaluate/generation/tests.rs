@@ -21,7 +21,11 @@ fn options() -> GenerationOptions {
 fn tables_are_means_of_what_was_drawn() -> Result<()> {
     let (model, host) = test_model::generator(5);
     let people = toy_people(3, 7, test_model::DRAWN, 1);
-    let (report, examples) = evaluate_generation(&model, &host, &people, None, &options(), &mut Progress::silent())?;
+    let options = GenerationOptions {
+        per_person: true,
+        ..options()
+    };
+    let (report, examples) = evaluate_generation(&model, &host, &people, None, &options, &mut Progress::silent())?;
     assert_eq!((report.people, report.pictures, examples.len()), (3, 6, 3));
     let kinds: Vec<Drawn> = report.results.iter().map(|result| result.drawn).collect();
     assert_eq!(
@@ -38,12 +42,16 @@ fn tables_are_means_of_what_was_drawn() -> Result<()> {
     let mut errors = Vec::new();
     for (place, result) in report.results.iter().enumerate() {
         let mut sum = 0.0;
-        for example in &examples {
+        assert_eq!(result.people.len(), 3);
+        for (example, person) in examples.iter().zip(&result.people) {
             let (drawn, pictures) = &example.drawn[place];
             assert_eq!(*drawn, result.drawn);
+            let mut own = 0.0;
             for (picture, truth) in pictures.iter().zip(&example.truth) {
-                sum += l1(picture, truth, None)? / 6.0;
+                own += l1(picture, truth, None)? / 2.0;
             }
+            assert!((person[&Metric::L1] - own).abs() < 1e-9);
+            sum += own / 3.0;
         }
         let found = result.all.get(Metric::L1).expect("pixels were compared");
         assert!((found.value - sum).abs() < 1e-9 && found.low <= sum && sum <= found.high);
@@ -61,6 +69,31 @@ fn tables_are_means_of_what_was_drawn() -> Result<()> {
         let rows = report.angles.iter().filter(|row| row.drawn == Drawn::Photos(count));
         assert_eq!(rows.map(|row| row.means.pictures).sum::<usize>(), 6);
     }
+    assert!(report.angles.iter().all(|row| row.people.len() == 3));
+    Ok(())
+}
+
+#[test]
+fn the_mean_of_single_photos_is_drawn_for_the_numbers_asked_for() -> Result<()> {
+    let (model, host) = test_model::generator(8);
+    let people = toy_people(2, 7, test_model::DRAWN, 1);
+    let evaluate = |averaged: &[usize]| {
+        let options = GenerationOptions {
+            averaged: averaged.to_vec(),
+            ..options()
+        };
+        evaluate_generation(&model, &host, &people, None, &options, &mut Progress::silent())
+    };
+    let (report, examples) = evaluate(&[1, 2])?;
+    let kinds: Vec<Drawn> = report.results.iter().map(|result| result.drawn).collect();
+    assert_eq!(kinds[2..4], [Drawn::Averaged(1), Drawn::Averaged(2)]);
+    assert!(report.results.iter().all(|result| result.people.is_empty()));
+    // The mean of one identity is that identity.
+    let drawn = &examples[0].drawn;
+    assert_eq!(drawn[0].1, drawn[2].1);
+    assert_ne!(drawn[2].1, drawn[3].1);
+    let error = evaluate(&[4]).expect_err("three photos are read");
+    assert!(error.message().contains("expected 1 to 3"), "{error}");
     Ok(())
 }
 

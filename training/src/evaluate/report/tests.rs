@@ -38,6 +38,7 @@ fn evaluation() -> Evaluation {
             drawn: Drawn::Photos(3),
             all: drawn.clone(),
             frontal: drawn,
+            people: Vec::new(),
         }],
         truth: [truth.clone(), truth],
         angles: Vec::new(),
