@@ -111,7 +111,8 @@ pub struct OptimiserConfig {
     pub weight_decay: f64,
     /// Longest gradient over all weights; a longer one is scaled down. 0 does not clip.
     pub clip: f64,
-    /// Multiplies the learning rate of the image encoder and the identity encoder.
+    /// Multiplies the learning rate of the image encoder and the identity encoder. 0 freezes both: they are constants,
+    /// without gradients, moments or average; decoder and adapter are trained all the same.
     pub encoder_rate: f64,
     /// A step whose loss or gradient is not finite is skipped; after this many in a row the run ends with an error.
     pub most_skipped: u32,

@@ -113,6 +113,44 @@ fn a_stopped_flow_run_ends_as_if_nothing_had_happened_and_its_files_draw_people(
 }
 
 #[test]
+fn a_frozen_encoder_stays_equal_to_the_byte_while_adapter_and_host_learn() -> Result<()> {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let mut config = crate::flow::tests::quick(3)?;
+    let people = toy_people(20, 9, 16, 1);
+    let options = |name: &str| RunOptions::new(folder.path().join(name));
+    let start = run_on(&config, people.clone(), &options("start"), &mut Watcher::new(u64::MAX))?;
+    config.seed += 1;
+    config.start = vec![start.model.clone()];
+    config.optimiser.encoder_rate = 0.0;
+    let frozen = run_on(&config, people, &options("frozen"), &mut Watcher::new(u64::MAX))?;
+    let open = |path: &Path| Checkpoint::open(path, &Limits::default());
+    let (before, after) = (open(&start.model)?, open(&frozen.model)?);
+    let values = |file: &Checkpoint, name: &str| -> Result<Vec<u32>> {
+        let tensor = file.tensor(name, DType::F32, &Device::Cpu)?.flatten_all()?;
+        Ok(tensor.to_vec1::<f32>()?.into_iter().map(f32::to_bits).collect())
+    };
+    let mut kept = 0;
+    for name in before.names().map(str::to_string).collect::<Vec<_>>() {
+        let same = values(&before, &name)? == values(&after, &name)?;
+        if name.starts_with("backbone.") || (name.starts_with("encoder.") && name != "encoder.token_mean") {
+            assert!(same, "{name} has changed");
+            kept += 1;
+        } else if name.starts_with("adapter.") && name.ends_with(".weight") {
+            assert!(!same, "{name} has not learnt");
+        }
+    }
+    assert!(kept > 20, "{kept} tensors of the encoder");
+    // Nothing is kept for what does not learn.
+    let state = open(&crate::trainer::current_path(&options("frozen").folder))?;
+    let moves = |name: &&str| !name.starts_with("weight/");
+    let moving = state.names().filter(moves).collect::<Vec<_>>();
+    assert!(moving.iter().any(|name| name.contains("/adapter.")) && moving.iter().any(|name| name.contains("/host.")));
+    let encoder = |name: &&&str| name.contains("/backbone.") || name.contains("/encoder.");
+    assert_eq!(moving.iter().find(encoder), None);
+    Ok(())
+}
+
+#[test]
 fn another_configuration_is_not_resumed_by_mistake() -> Result<()> {
     let folder = tempfile::tempdir().expect("temporary folder");
     let mut config = quick(folder.path())?;
