@@ -2,6 +2,8 @@
 
 mod claims;
 mod commands;
+#[cfg(unix)]
+mod comparison;
 mod conversions;
 mod drawing;
 mod face_models;

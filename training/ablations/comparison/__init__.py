@@ -1,0 +1,1 @@
+"""Which encoder serves a generator best: encoders trained alike, frozen, and given to the same generator."""
