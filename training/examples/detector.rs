@@ -1,7 +1,9 @@
 //! Trains and evaluates the face detector without the command line:
-//! `detector scenes OUT.png [first] [side]`, `detector train CONFIG FOLDER [resume]`,
-//! `detector evaluate DETECTOR.safetensors OUT.json`, `detector show DETECTOR.safetensors IN… OUT-FOLDER`,
-//! `detector portraits DETECTOR.safetensors OUT.png THRESHOLD`.
+//! `detector scenes OUT.png [first] [side] [CONFIG]`, `detector train CONFIG FOLDER [resume]`,
+//! `detector evaluate DETECTOR.safetensors OUT.json [CONFIG]`, `detector show DETECTOR.safetensors IN… OUT-FOLDER`,
+//! `detector portraits DETECTOR.safetensors OUT.png THRESHOLD`, `detector pupils DETECTOR.safetensors FOLDER`.
+//! `CONFIG` is a file or a preset, `detector` when it is left out. `pupils` compares the eyes that are found with those
+//! that a person marked: `FOLDER` holds photos and `pupils.csv`, lines of a file and x, y of both pupils.
 
 use omniid::face::FaceDetector;
 use omniid::Limits;
@@ -57,7 +59,9 @@ fn main() -> Outcome {
             println!("{report:?}");
             Ok(())
         }
-        ["evaluate", detector, out] => evaluate(&root, Path::new(detector), Path::new(out)),
+        ["evaluate", detector, out] => evaluate(&root, Path::new(detector), Path::new(out), "detector"),
+        ["evaluate", detector, out, config] => evaluate(&root, Path::new(detector), Path::new(out), config),
+        ["pupils", detector, folder] => pupils(Path::new(detector), Path::new(folder)),
         ["portraits", detector, out, threshold] => {
             let detector = FaceDetector::open(detector, &Limits::default())?;
             let options = evaluation_options().with_score_threshold(threshold.parse()?);
@@ -88,10 +92,10 @@ fn main() -> Outcome {
 fn scenes(root: &Path, out: &Path, rest: &[&str]) -> Outcome {
     let first: u64 = rest.first().unwrap_or(&"0").parse()?;
     let side: usize = rest.get(1).unwrap_or(&"192").parse()?;
-    let config = DetectorConfig::open(Path::new("detector"))?;
+    let config = DetectorConfig::open(Path::new(rest.get(2).unwrap_or(&"detector")))?;
     let assets = Assets::open(root)?;
     let began = Instant::now();
-    let pool = HeadPool::render(&assets, 120, 3, config.scenes.head_size, 1)?;
+    let pool = HeadPool::render(&assets, 120, 3, config.scenes.head_size, 1, config.scenes.lifelike)?;
     println!("120 heads: {:.2} s", began.elapsed().as_secs_f64());
     let scenes = Scenes::new(&config.scenes, &pool, 7);
     let began = Instant::now();
@@ -108,8 +112,8 @@ fn scenes(root: &Path, out: &Path, rest: &[&str]) -> Outcome {
     Ok(())
 }
 
-fn evaluate(root: &Path, detector: &Path, out: &Path) -> Outcome {
-    let config = DetectorConfig::open(Path::new("detector"))?;
+fn evaluate(root: &Path, detector: &Path, out: &Path, config: &str) -> Outcome {
+    let config = DetectorConfig::open(Path::new(config))?;
     let test = DetectorTest {
         renders: held_out_scenes(&config, &Assets::open(root)?)?,
         test_images: test_images(&root.join("detector/test"))?,
@@ -126,5 +130,43 @@ fn evaluate(root: &Path, detector: &Path, out: &Path) -> Outcome {
     )?;
     std::fs::write(out, serde_json::to_string_pretty(&comparison)?)?;
     println!("{comparison}");
+    Ok(())
+}
+
+/// Distances between found and marked pupils, in distances between the marked ones.
+fn pupils(detector: &Path, folder: &Path) -> Outcome {
+    let detector = FaceDetector::open(detector, &Limits::default())?;
+    let (mut photos, mut distances, mut across, mut down) = (0, Vec::new(), 0.0, 0.0);
+    for line in std::fs::read_to_string(folder.join("pupils.csv"))?.lines().skip(1) {
+        let fields: Vec<&str> = line.split(',').collect();
+        let [name, numbers @ ..] = fields.as_slice() else {
+            continue;
+        };
+        let numbers = numbers
+            .iter()
+            .map(|n| n.trim().parse())
+            .collect::<Result<Vec<f32>, _>>()?;
+        let &[x0, y0, x1, y1] = numbers.as_slice() else {
+            return Err(format!("{line:?}: expected a name and four numbers").into());
+        };
+        photos += 1;
+        let image = image::open(folder.join(name))?.into_rgb8();
+        if let Some(face) = detector.detect(&image, &evaluation_options())?.first() {
+            let eyes = (x1 - x0).hypot(y1 - y0);
+            for ([x, y], [tx, ty]) in face.landmarks.0.iter().zip([[x0, y0], [x1, y1]]) {
+                distances.push((x - tx).hypot(y - ty) / eyes);
+                across += (x - tx) / eyes;
+                down += (y - ty) / eyes;
+            }
+        }
+    }
+    let count = distances.len().max(1) as f32;
+    println!(
+        "{} of {photos} faces found; eyes are {:.3} eye distances away from the pupils ({:+.3} to the right, {:+.3} down)",
+        distances.len() / 2,
+        distances.iter().sum::<f32>() / count,
+        across / count,
+        down / count
+    );
     Ok(())
 }

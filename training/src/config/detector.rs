@@ -8,8 +8,17 @@ use omniid::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
-/// The configuration that the shipped detector is trained with.
+/// The configuration that a detector is trained with from a random start.
 pub const DETECTOR_PRESET: &str = include_str!("../../presets/detector.toml");
+
+/// The presets by name: from a random start, and the run that continues from the detector of a model's file.
+const PRESETS: [(&str, &str); 2] = [
+    ("detector", DETECTOR_PRESET),
+    (
+        "detector-lifelike",
+        include_str!("../../presets/detector-lifelike.toml"),
+    ),
+];
 
 /// The whole description of a detector's training.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -22,8 +31,9 @@ pub struct DetectorConfig {
     pub seed: u64,
     /// Optimiser steps of the whole run.
     pub steps: u64,
-    /// Training state or detector file whose tensors of equal name and shape replace the random start. Relative to
-    /// the current folder.
+    /// Training state or detector file whose tensors of equal name and shape replace the random start. A detector for
+    /// use, also one in a native checkpoint, starts a training that does at first what it did. Relative to the current
+    /// folder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start: Option<PathBuf>,
     /// What the pictures show.
@@ -54,6 +64,8 @@ pub struct SceneConfig {
     pub heads: usize,
     /// Photos of each person among them.
     pub photos_per_person: usize,
+    /// People of the style [`Lifelike`](crate::render::Style::Lifelike); the others are classic.
+    pub lifelike: f32,
     /// Side of a rendered head's picture, pixels.
     pub head_size: u32,
     /// Sides of pictures, pixels, multiples of 32. Every step draws one for all its pictures.
@@ -66,6 +78,9 @@ pub struct SceneConfig {
     pub most_people: usize,
     /// Pictures without any person.
     pub empty: f32,
+    /// Pictures that one face fills, mostly grey, often in front of a plain wall and enlarged from few pixels. The keys
+    /// below hold for them, too, except `cropped` and `grey`.
+    pub portraits: f32,
     /// Standard deviation of the rotation in the picture's plane, radians.
     pub rotation: f32,
     /// Faces whose rotation is uniform up to `most_rotation` instead.
@@ -93,12 +108,14 @@ impl Default for SceneConfig {
         Self {
             heads: 2000,
             photos_per_person: 3,
+            lifelike: 0.0,
             head_size: 256,
             sides: vec![128, 192, 320],
             pixels: 16 * 160 * 160,
             smallest: 10.0,
             most_people: 6,
             empty: 0.1,
+            portraits: 0.0,
             rotation: 0.2,
             rotated: 0.15,
             most_rotation: 1.05,
@@ -150,7 +167,9 @@ impl SceneConfig {
             "4 to 64",
         )?;
         for (name, value) in [
+            ("lifelike", self.lifelike),
             ("empty", self.empty),
+            ("portraits", self.portraits),
             ("rotated", self.rotated),
             ("occluded", self.occluded),
             ("cropped", self.cropped),
@@ -222,7 +241,8 @@ impl DetectorConfig {
         Ok(config)
     }
 
-    /// Reads the configuration file at `path`; if there is no such file and `path` is `detector`, the preset.
+    /// Reads the configuration file at `path`; if there is no such file and `path` is `detector` or
+    /// `detector-lifelike`, the preset.
     ///
     /// # Errors
     /// [`ErrorKind::Io`](omniid::ErrorKind::Io) when the file cannot be read; otherwise as
@@ -230,8 +250,11 @@ impl DetectorConfig {
     pub fn open(path: &Path) -> Result<Self> {
         match std::fs::read_to_string(path) {
             Ok(text) => Self::from_toml(&text).map_err(|error| error.context(path.display())),
-            Err(_) if path == Path::new("detector") => Self::from_toml(DETECTOR_PRESET),
-            Err(error) => Err(Error::io(path, error).context("no configuration file and not the preset detector")),
+            Err(error) => match PRESETS.iter().find(|(name, _)| path == Path::new(name)) {
+                Some((_, text)) => Self::from_toml(text),
+                None => Err(Error::io(path, error)
+                    .context("no configuration file and neither of the presets detector, detector-lifelike")),
+            },
         }
     }
 
@@ -306,6 +329,12 @@ mod tests {
         let config = DetectorConfig::from_toml(DETECTOR_PRESET)?;
         assert_eq!(DetectorConfig::from_toml(&config.to_toml()?)?, config);
         assert_eq!(DetectorConfig::open(Path::new("detector"))?, config);
+        assert_eq!((config.scenes.lifelike, config.scenes.portraits), (0.0, 0.0));
+        let further = DetectorConfig::open(Path::new("detector-lifelike"))?;
+        assert_eq!(DetectorConfig::from_toml(&further.to_toml()?)?, further);
+        assert!(further.start.is_some() && further.scenes.lifelike > 0.0 && further.scenes.portraits > 0.0);
+        let error = DetectorConfig::open(Path::new("detektor")).expect_err("neither a file nor a preset");
+        assert!(error.message().contains("detector, detector-lifelike"), "{error}");
         Ok(())
     }
 
@@ -315,6 +344,8 @@ mod tests {
             ("[scenes]\nhed_size = 4\n", "hed_size"),
             ("[scenes]\nsides = [100]\n", "[scenes]: sides is 100"),
             ("[scenes]\ngrey = 1.5\n", "[scenes]: grey is 1.5"),
+            ("[scenes]\nlifelike = 2\n", "[scenes]: lifelike is 2"),
+            ("[scenes]\nportraits = -1.0\n", "[scenes]: portraits is -1"),
             ("[evaluation]\nside = 33\n", "[evaluation]: side is 33"),
             ("[optimiser]\nclip = -1.0\n", "[optimiser]: clip is -1"),
             ("steps = 1\n", "duplicate"),

@@ -1,6 +1,6 @@
 //! Rendered heads, kept in memory, that scenes are put together from.
 
-use crate::render::{five_points, Assets, CutOut, Family, Framing, PhotoDistribution};
+use crate::render::{five_points, Assets, CutOut, Family, Framing, Person, PhotoDistribution, Style};
 use omniid::{Error, Result};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -15,6 +15,9 @@ const BACKS: usize = 16;
 
 /// Faces turned further show too little to count. The renderer's photos stay below.
 const FURTHEST: f32 = 1.6;
+
+/// Lifelike people's photos in the even light of a studio; the others have light as anywhere.
+const STUDIO: f64 = 0.3;
 
 /// Points of the ellipse that stands for the outline of forehead and face.
 const OUTLINE: usize = 24;
@@ -51,11 +54,12 @@ pub struct HeadPool {
 
 impl HeadPool {
     /// Renders `heads` heads of `size` × `size` pixels, `photos` of each person. People have the seeds from `first` on;
-    /// families take turns. On all threads of the current rayon pool; the result does not depend on their number.
+    /// families take turns; a part `lifelike` of the people, 0…1, is of that style, which their seeds decide. On all
+    /// threads of the current rayon pool; the result does not depend on their number.
     ///
     /// # Errors
     /// As [`Assets::person`]; [`ErrorKind::InvalidArgument`](omniid::ErrorKind::InvalidArgument) for no heads.
-    pub fn render(assets: &Assets, heads: usize, photos: usize, size: u32, first: u64) -> Result<Self> {
+    pub fn render(assets: &Assets, heads: usize, photos: usize, size: u32, first: u64, lifelike: f32) -> Result<Self> {
         if heads == 0 || photos == 0 {
             return Err(Error::invalid("a pool of heads needs at least one head"));
         }
@@ -66,14 +70,11 @@ impl HeadPool {
             .map(|place| {
                 let seed = first + place as u64;
                 let count = photos.min(heads - place * photos);
-                photograph(
-                    assets,
-                    seed,
-                    families[place % families.len()],
-                    count,
-                    size,
-                    place * photos,
-                )
+                let family = families[place % families.len()];
+                match style(seed, lifelike) {
+                    Style::Classic => photograph(assets, seed, family, count, size, place * photos),
+                    Style::Lifelike => photograph_lifelike(assets, seed, family, count, size, place * photos),
+                }
             })
             .collect::<Result<Vec<_>>>()?;
         Ok(Self {
@@ -87,37 +88,86 @@ impl HeadPool {
     }
 }
 
-fn photograph(assets: &Assets, seed: u64, family: Family, count: usize, size: u32, first: usize) -> Result<Vec<Head>> {
-    let person = assets.person(seed, family)?;
+/// The style of a person. Another stream of the seed than what the photos are drawn from.
+fn style(seed: u64, lifelike: f32) -> Style {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let distribution = PhotoDistribution {
+    rng.set_stream(1);
+    if rng.random::<f32>() < lifelike {
+        Style::Lifelike
+    } else {
+        Style::Classic
+    }
+}
+
+/// From what the heads' photos are drawn.
+fn distribution() -> PhotoDistribution {
+    PhotoDistribution {
         // Small: the scene turns the whole picture besides.
         roll: 0.1,
         ..PhotoDistribution::detector()
-    };
+    }
+}
+
+fn photograph(assets: &Assets, seed: u64, family: Family, count: usize, size: u32, first: usize) -> Result<Vec<Head>> {
+    let person = assets.person(seed, family)?;
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    (0..count)
+        .map(|place| shoot(&person, &distribution(), &mut rng, size, first + place))
+        .collect()
+}
+
+fn photograph_lifelike(
+    assets: &Assets,
+    seed: u64,
+    family: Family,
+    count: usize,
+    size: u32,
+    first: usize,
+) -> Result<Vec<Head>> {
+    let person = assets.lifelike_person(seed, family, 0, 0.0)?;
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let anywhere = distribution().styled(Style::Lifelike);
     (0..count)
         .map(|place| {
-            let mut photo = distribution.sample(&mut rng);
-            let (close, turn) = (rng.random::<f32>() < 0.35, rng.random_range(-1.1f32..1.1));
-            // Shoulders and all, or the face as large as it fits.
-            photo.framing = if close {
-                Framing::Loose {
-                    centre: [0.5, 0.52],
-                    head: 0.86,
-                }
-            } else {
-                Framing::Loose {
-                    centre: [0.5, 0.42],
-                    head: 0.57,
-                }
-            };
-            let face = (first + place) % BACKS != BACKS - 1;
-            if !face {
-                photo.view.yaw = PI + turn;
-            }
-            Ok(Head::new(person.cut_out(&photo, size)?, face))
+            let studio = rng.random_bool(STUDIO);
+            shoot(
+                &person,
+                &PhotoDistribution { studio, ..anywhere },
+                &mut rng,
+                size,
+                first + place,
+            )
         })
         .collect()
+}
+
+/// One photo; `number` is the head's in the pool.
+fn shoot(
+    person: &Person,
+    distribution: &PhotoDistribution,
+    rng: &mut ChaCha8Rng,
+    size: u32,
+    number: usize,
+) -> Result<Head> {
+    let mut photo = distribution.sample(rng);
+    let (close, turn) = (rng.random::<f32>() < 0.35, rng.random_range(-1.1f32..1.1));
+    // Shoulders and all, or the face as large as it fits.
+    photo.framing = if close {
+        Framing::Loose {
+            centre: [0.5, 0.52],
+            head: 0.86,
+        }
+    } else {
+        Framing::Loose {
+            centre: [0.5, 0.42],
+            head: 0.57,
+        }
+    };
+    let face = number % BACKS != BACKS - 1;
+    if !face {
+        photo.view.yaw = PI + turn;
+    }
+    Ok(Head::new(person.cut_out(&photo, size)?, face))
 }
 
 impl Head {
@@ -210,6 +260,18 @@ mod tests {
         assert_eq!(half.pixels[0], [9, 0, 255, 100]);
         assert_eq!((half.side, half.pixels.len()), (8, 64));
         assert_eq!(half.halved(), None);
+    }
+
+    #[test]
+    fn seeds_decide_on_the_style_in_every_family() {
+        assert!((0..100).all(|seed| style(seed, 0.0) == Style::Classic && style(seed, 1.0) == Style::Lifelike));
+        // Families take turns.
+        for family in 0..2 {
+            let lifelike = |i: &u64| style(FIRST_TRAINED + 2 * i + family, 0.7) == Style::Lifelike;
+            let count = (0..1000).filter(lifelike).count();
+            // Four standard deviations.
+            assert!((642..=758).contains(&count), "{count}");
+        }
     }
 
     #[test]

@@ -5,8 +5,12 @@ use super::truth::Truth;
 use candle_core::{Device, Tensor};
 use omniid::{Error, Result};
 
-/// Weight of the points. Each coordinate then pulls about as much as one of the box's.
-const POINTS: f64 = 4.0;
+/// Weight of the points. Far from the truth, each coordinate then pulls about twice as much as one of the box's.
+const POINTS: f64 = 3.2;
+
+/// Errors of points, in box sizes, beyond which they pull no harder. A twenty-fifth is a tenth of the distance between
+/// the eyes, and crops with larger errors are worth less to what compares faces.
+const FAR: f64 = 0.04;
 
 /// The terms of the loss, each a number; the total is their sum.
 pub struct LossTerms {
@@ -16,9 +20,9 @@ pub struct LossTerms {
     /// the quality of the box as target, which follows its overlap.
     pub class: Tensor,
     /// 1 − intersection over union, and the distance in the cell's own numbers, which also pulls where boxes do not
-    /// meet.
+    /// meet. Cells count by how sure they should be of the face: the surest one is believed in the end.
     pub bounds: Tensor,
-    /// Distance of the five points, in box sizes, weighted.
+    /// Distance of the five points, in box sizes, weighted; cells count as for the bounds.
     pub points: Tensor,
 }
 
@@ -69,12 +73,16 @@ pub fn loss(outputs: &Tensor, truth: &Truth) -> Result<LossTerms> {
         .collect();
     let size = Tensor::from_slice(&size, (size.len(), 1), device)?;
     let apart = (rows.narrow(1, 6, 10)? - points)?.broadcast_mul(&size)?;
-    let apart = (smooth_l1(&(apart * 10.0)?)?.mean(1)? * POINTS)?;
+    let apart = (smooth_l1(&(apart / FAR)?)?.mean(1)? * POINTS)?;
+    let sure: Vec<f32> = truth.places.iter().map(|&place| truth.object[place as usize]).collect();
+    let all = f64::from(sure.iter().sum::<f32>()).max(1e-6);
+    let sure = Tensor::from_vec(sure, truth.places.len(), device)?;
+    let weighted = |each: &Tensor| -> Result<Tensor> { Ok(((each * &sure)?.sum_all()? / all)?) };
     Ok(LossTerms {
         object,
         class: (class.sum_all()? / found)?,
-        bounds: (boxes.sum_all()? / found)?,
-        points: (apart.sum_all()? / found)?,
+        bounds: weighted(&boxes)?,
+        points: weighted(&apart)?,
     })
 }
 
@@ -211,6 +219,39 @@ mod tests {
         // A box that is off also fits less, which the class is to say.
         assert_eq!(wrong(2, 1.0), [true, false, true, false]);
         assert_eq!(wrong(9, 1.0), [false, false, false, true]);
+    }
+
+    #[test]
+    fn a_cell_counts_by_how_sure_it_should_be() {
+        let truth = assign(&faces(), 96);
+        let right = perfect(&truth);
+        let error_at = |cell: usize| {
+            let mut outputs = right.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            // A point far off, so that the loss is straight: by 3 and by 4 cells.
+            let at = truth.places[cell] as usize * OUTPUTS + 6;
+            let of = |outputs: &[f32]| {
+                let outputs = Tensor::from_slice(outputs, (2, cell_count(96), OUTPUTS), &Device::Cpu).unwrap();
+                value(&loss(&outputs, &truth).unwrap().points)
+            };
+            outputs[at] += 3.0;
+            let near = of(&outputs);
+            outputs[at] += 1.0;
+            (of(&outputs) - near) / truth.cells[cell][2]
+        };
+        let sure: Vec<f32> = truth.places.iter().map(|&place| truth.object[place as usize]).collect();
+        let all: f32 = sure.iter().sum();
+        let (mut least, mut most) = (f32::MAX, 0f32);
+        for (cell, sure) in sure.iter().enumerate() {
+            // One of ten coordinates, a box of 50 pixels.
+            let expected = (POINTS / FAR) as f32 / 10.0 / 50.0 * sure / all;
+            let got = error_at(cell);
+            assert!(
+                (got / expected - 1.0).abs() < 0.02,
+                "{cell}: {got}, expected {expected}"
+            );
+            (least, most) = (least.min(got), most.max(got));
+        }
+        assert!(most > 2.0 * least, "{least} to {most}");
     }
 
     #[test]

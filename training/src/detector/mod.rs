@@ -12,10 +12,12 @@ pub mod norm;
 pub mod objective;
 pub mod ops;
 mod picture;
+mod portrait;
 mod run;
 pub mod scene;
 mod scores;
 pub mod truth;
+mod unfold;
 mod vectorised;
 
 pub use comparison::{

@@ -47,19 +47,25 @@ struct Norm {
     shift: Tensor,
 }
 
-/// Is told the name of every batch normalisation and what comes into it.
+/// Is told the name of every batch normalisation and what comes into it; of a folded network, what comes into the ReLU
+/// that follows.
 type Watch<'a> = &'a mut dyn FnMut(&str, &Tensor) -> Result<()>;
 
 /// Numbers of the order of 1 train better than 0…255. [`fold`] takes the scaling into the weights afterwards.
-const SCALE: f32 = 1.0 / 64.0;
+pub(super) const SCALE: f32 = 1.0 / 64.0;
 
 /// A pixel's value as the network in training reads it.
 pub fn scaled(value: u8) -> f32 {
     f32::from(value) * SCALE - 2.0
 }
 
+/// The pixel's value that [`scaled`] read, as a folded network takes it.
+pub fn unscaled(number: f32) -> f32 {
+    (number + 2.0) / SCALE
+}
+
 /// Every unit, as the plugin describes the network: name, input channels, output channels.
-fn units() -> Result<Vec<(String, usize, usize)>> {
+pub(super) fn units() -> Result<Vec<(String, usize, usize)>> {
     let unit = |spec: TensorSpec| {
         let name = spec.name.strip_suffix(".pointwise.weight")?.to_owned();
         Some((name, spec.shape[1], spec.shape[0]))
@@ -68,7 +74,7 @@ fn units() -> Result<Vec<(String, usize, usize)>> {
 }
 
 /// Whether a unit is one of the last ones, which give numbers: without batch normalisation and ReLU.
-fn is_branch(name: &str) -> bool {
+pub(super) fn is_branch(name: &str) -> bool {
     BRANCHES
         .iter()
         .any(|(branch, _)| name.starts_with(&format!("head.{branch}")))
@@ -204,7 +210,10 @@ impl Unit {
                 watch(&self.name, &x)?;
                 norm.forward(&x)
             }
-            None if self.relu => Ok(x.relu()?),
+            None if self.relu => {
+                watch(&self.name, &x)?;
+                Ok(x.relu()?)
+            }
             None => Ok(x),
         }
     }
@@ -266,7 +275,7 @@ impl Network {
     }
 
     /// Mean and variance of what comes into every batch normalisation, by its name, when the network sees these
-    /// pictures.
+    /// pictures; where it is folded, of what comes into the ReLU after it.
     ///
     /// # Errors
     /// As [`Network::forward`].
@@ -297,11 +306,9 @@ impl Network {
         let mut grid = grid.half();
         let windows = Tensor::from_vec(windows, (batch, grid.height * grid.width, 27), &Device::Cpu)?;
         let mut x = self.stem.forward(&windows)?;
+        watch("backbone.stem", &x)?;
         x = match &self.stem_norm {
-            Some(norm) => {
-                watch("backbone.stem", &x)?;
-                norm.forward(&x)?
-            }
+            Some(norm) => norm.forward(&x)?,
             None => x.relu()?,
         };
         x = self.stage(0, x, grid, watch)?;

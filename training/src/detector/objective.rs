@@ -2,12 +2,13 @@
 
 use super::heads::{HeadPool, FIRST_TRAINED};
 use super::loss::loss;
-use super::network::{fold, scaled, tensors, Network};
+use super::network::{fold, scaled, tensors, unscaled, Network};
 use super::norm::Moments;
 use super::picture::draw_faces;
 use super::scene::{Scene, Scenes};
 use super::scores::{evaluate_detector, LabelledFace, LabelledPicture};
 use super::truth::{assign, Truth};
+use super::unfold::unfold;
 use crate::config::DetectorConfig;
 use crate::evaluate::Progress;
 use crate::optimisation::{ParameterGroup, ParameterSpec};
@@ -17,14 +18,18 @@ use crate::trainer::{Loss, Objective, StepCost};
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use image::RgbImage;
+use omniid::checkpoint::{safetensors_to_bytes, Checkpoint};
 use omniid::face::{DetectOptions, FaceDetector};
-use omniid::Result;
+use omniid::{Limits, Result};
 use rayon::prelude::*;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 /// Step whose scenes are those that a run is evaluated on.
 const HELD_OUT: u64 = 1 << 40;
+
+/// Prefix of a detector's tensors in a native checkpoint.
+const PREFIX: &str = "detector";
 
 /// Step whose scenes the statistics for use are taken on.
 const STATISTICS: u64 = 1 << 41;
@@ -77,7 +82,7 @@ impl FaceDetection {
         let (photos, size) = (scenes.photos_per_person, scenes.head_size);
         // Seeds apart, so that runs with several seeds see several sets of people.
         let first = FIRST_TRAINED + (config.seed << 20);
-        let trained = HeadPool::render(assets, scenes.heads, photos, size, first)?;
+        let trained = HeadPool::render(assets, scenes.heads, photos, size, first, scenes.lifelike)?;
         let drawn = Scenes::new(scenes, &trained, config.seed);
         let statistics = scenes.sides.iter().map(|&side| {
             let count = (STATISTICS_PIXELS / (side * side)).max(1);
@@ -103,7 +108,8 @@ impl FaceDetection {
 /// As [`HeadPool::render`].
 pub fn held_out_scenes(config: &DetectorConfig, assets: &Assets) -> Result<Vec<LabelledPicture>> {
     let (scenes, evaluation) = (&config.scenes, &config.evaluation);
-    let pool = HeadPool::render(assets, evaluation.heads, scenes.photos_per_person, scenes.head_size, 1)?;
+    let (photos, size, lifelike) = (scenes.photos_per_person, scenes.head_size, scenes.lifelike);
+    let pool = HeadPool::render(assets, evaluation.heads, photos, size, 1, lifelike)?;
     let scenes = Scenes::new(scenes, &pool, 0);
     let count = evaluation.pictures as u64;
     Ok((0..count)
@@ -232,6 +238,28 @@ impl Objective for FaceDetection {
                 spec,
             })
             .collect())
+    }
+
+    fn start(&self, checkpoint: Checkpoint) -> Result<Checkpoint> {
+        let inside = checkpoint.sub(PREFIX);
+        let part = if inside.is_empty() { &checkpoint } else { &inside };
+        // What is folded away in use has a bias instead.
+        if !part.contains("backbone.stem.bias") {
+            return Ok(checkpoint);
+        }
+        let mut folded = BTreeMap::new();
+        for spec in FaceDetector::tensors()? {
+            folded.insert(spec.name.clone(), part.tensor(&spec.name, DType::F32, &Device::Cpu)?);
+        }
+        let tensors = folded.clone().into_iter().collect();
+        let network = Network::load(VarBuilder::from_tensors(tensors, DType::F32, &Device::Cpu))?;
+        let measured = self.statistics.iter().map(|pictures| {
+            let numbers: Vec<f32> = pictures.numbers.iter().copied().map(unscaled).collect();
+            network.statistics(&numbers, pictures.side)
+        });
+        let trained = unfold(&folded, &joined(&measured.collect::<Result<Vec<_>>>()?))?;
+        let bytes = safetensors_to_bytes(&trained.into_iter().collect::<Vec<_>>(), &BTreeMap::new())?;
+        Checkpoint::open(bytes, &Limits::default())
     }
 
     fn load(&self, vb: VarBuilder) -> Result<Model> {

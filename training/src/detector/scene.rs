@@ -3,6 +3,7 @@
 use super::canvas::{Canvas, Placement, Tone};
 use super::clutter::{background, between, cover, frame};
 use super::heads::{bounds, Head, HeadPool};
+use super::portrait;
 use super::truth::TrueFace;
 use crate::config::SceneConfig;
 use crate::random::{stream, Purpose};
@@ -68,8 +69,19 @@ impl<'a> Scenes<'a> {
     pub fn scene(&self, step: u64, index: u64, side: usize) -> Scene {
         let mut rng = stream(self.seed, Purpose::Scenes, step << 16 | index & 0xffff);
         let rng = &mut rng;
-        let mut canvas = background(rng, side, self.pool.heads());
-        let mut people = self.people(rng, side);
+        // Without portraits no number is drawn for them, so that scenes are what they were before there were any.
+        let portrait = self.config.portraits > 0.0 && rng.random::<f32>() < self.config.portraits;
+        let mut canvas = if portrait && portrait::is_plain(rng) {
+            portrait::wall(rng, side)
+        } else {
+            background(rng, side, self.pool.heads())
+        };
+        let mut people = if portrait {
+            let rotation = self.rotation(rng);
+            vec![portrait::sitter(rng, self.pool, side, rotation)]
+        } else {
+            self.people(rng, side)
+        };
         for (number, (head, placement)) in people.iter().enumerate() {
             let tone = tone(rng);
             canvas.paste(head, placement, &tone, number as u16);
@@ -86,7 +98,14 @@ impl<'a> Scenes<'a> {
             .filter_map(|(number, (head, placement))| truth(&canvas, head, &placement, number as u16))
             .collect();
         let mut image = canvas.image();
-        self.faults(rng, side).apply(&mut image);
+        if portrait {
+            let original = portrait::original_side(rng, side);
+            let mut faults = self.faults(rng, original);
+            faults.grey = f32::from(portrait::is_grey(rng));
+            image = portrait::enlarged(&image, original, |image| faults.apply(image));
+        } else {
+            self.faults(rng, side).apply(&mut image);
+        }
         Scene { image, faces }
     }
 

@@ -302,7 +302,7 @@ pub fn start<'a, O: Objective, C: Configuration>(
         None
     };
     for start in config.start().iter().filter(|_| saved.is_none()) {
-        let checkpoint = Checkpoint::open(start, &Limits::default())?;
+        let checkpoint = objective.start(Checkpoint::open(start, &Limits::default())?)?;
         let taken = parameters.start_from(&checkpoint)?;
         observer.message(&format!(
             "{} of {} tensors start from {}",

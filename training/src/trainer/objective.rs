@@ -4,6 +4,7 @@ use crate::optimisation::{ParameterGroup, ParameterSpec};
 use candle_core::{Device, Tensor};
 use candle_nn::VarBuilder;
 use image::RgbImage;
+use omniid::checkpoint::Checkpoint;
 use omniid::Result;
 
 /// One way to train. [`Trainer`](crate::trainer::Trainer) does the rest, the same for every objective: optimiser,
@@ -25,6 +26,15 @@ pub trait Objective: Sync {
     /// # Errors
     /// [`ErrorKind::Format`](omniid::ErrorKind::Format) for impossible sizes.
     fn parameters(&self) -> Result<Vec<ParameterSpec>>;
+
+    /// The tensors to start from, of the file that a configuration names: as they are, unless the model in training
+    /// has others than the file of a finished one.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Format`](omniid::ErrorKind::Format) when a tensor is missing or has another shape.
+    fn start(&self, checkpoint: Checkpoint) -> Result<Checkpoint> {
+        Ok(checkpoint)
+    }
 
     /// Builds the model on the tensors of `vb`: variables when it is trained, constants when it is evaluated.
     ///
