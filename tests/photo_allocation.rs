@@ -75,3 +75,54 @@ fn lengths_of_a_webp_are_compared_with_the_file_first() {
     let largest = LARGEST.load(Ordering::Relaxed);
     assert!(largest < MOST, "an allocation of {largest} bytes");
 }
+
+#[test]
+fn what_a_tiff_and_a_jpeg_state_is_not_allocated() {
+    // 256 strips of a row each, listed 12,000 times: of 16 bytes a strip, 49 MB if each list counted.
+    let (width, rows) = (16u32, 256u32);
+    let places: Vec<u8> = (0..rows).flat_map(|row| (8 + row * width).to_le_bytes()).collect();
+    let lengths: Vec<u8> = (0..rows).flat_map(|_| width.to_le_bytes()).collect();
+    let tables = 8 + width * rows;
+    let directory = tables + 2 * 4 * rows;
+    let entry = |tag: u16, count: u32, value: u32| {
+        [
+            &tag.to_le_bytes()[..],
+            &[4, 0],
+            &count.to_le_bytes(),
+            &value.to_le_bytes(),
+        ]
+        .concat()
+    };
+    let fields = [
+        (256, width),
+        (257, rows),
+        (258, 8),
+        (259, 1),
+        (262, 1),
+        (277, 1),
+        (278, 1),
+    ];
+    let mut entries: Vec<Vec<u8>> = fields.iter().map(|(tag, value)| entry(*tag, 1, *value)).collect();
+    for _ in 0..12_000 {
+        entries.push(entry(273, rows, tables));
+        entries.push(entry(279, rows, tables + 4 * rows));
+    }
+    let mut tiff = [b"II\x2a\x00".as_slice(), &directory.to_le_bytes()].concat();
+    tiff.extend((0..width * rows).map(|place| place as u8));
+    tiff.extend([places, lengths].concat());
+    tiff.extend((entries.len() as u16).to_le_bytes());
+    tiff.extend(entries.concat());
+    tiff.extend([0; 4]);
+    let decoded = Photo::from_bytes(&tiff).decode(&Limits::default()).unwrap();
+    assert_eq!(decoded.dimensions(), (width, rows));
+    assert_eq!(decoded.get_pixel(5, 1).0, [21; 3]);
+
+    // Start of image, frame of a progressive picture of 65,500 x 65,500 pixels with one component, start of its scan.
+    let frame = [0xff, 0xc2, 0, 11, 8, 0xff, 0xdc, 0xff, 0xdc, 1, 1, 0x11, 0];
+    let jpeg = [&[0xff, 0xd8][..], &frame, &[0xff, 0xda, 0, 8, 1, 1, 0, 0, 0, 0]].concat();
+    let error = Photo::from_bytes(&jpeg).decode(&Limits::default()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Format, "{error}");
+    assert!(error.message().contains("65500x65500"), "{error}");
+    let largest = LARGEST.load(Ordering::Relaxed);
+    assert!(largest < MOST, "an allocation of {largest} bytes");
+}

@@ -15,7 +15,7 @@
 #![warn(missing_docs)]
 #![deny(unsafe_op_in_unsafe_fn)]
 
-// Files are read where they are mapped, as they are: little-endian, with lengths of 64 bits.
+// Numbers are read as they lie in files: little-endian, with lengths of 64 bits.
 #[cfg(not(all(target_endian = "little", target_pointer_width = "64")))]
 compile_error!("OmniID is made for 64-bit little-endian processors, such as x86-64 and ARM64");
 
