@@ -107,7 +107,7 @@ int main(int argc, char **argv) {
     EXPECT(!counts || allocated() - before > 10 * 6 * 24 * sizeof(float));
     for (int i = 0; i < 10; i++) omniid_identity_free(held[i]);
 
-    size_t grown = 0, limit = (size_t)rounds * METER_BYTES_PER_ROUND;
+    size_t grown = 0, limit = meter_limit((size_t)rounds);
     for (int attempt = 0; attempt < METER_ATTEMPTS && (attempt == 0 || grown > limit); attempt++) {
         before = allocated();
         for (int i = 0; i < rounds; i++) round_of_calls();

@@ -369,7 +369,7 @@ void leaks(const omniid::Engine &engine, const omniid::Photo &photo, int rounds)
         } catch (const std::runtime_error &) {
         }
     };
-    const std::size_t limit = static_cast<std::size_t>(rounds) * METER_BYTES_PER_ROUND;
+    const std::size_t limit = meter_limit(static_cast<std::size_t>(rounds));
     for (int i = 0; i < 100 && i < rounds; i++) round();
     std::size_t grown = 0;
     for (int attempt = 0; attempt < METER_ATTEMPTS && (attempt == 0 || grown > limit); attempt++) {
