@@ -65,6 +65,20 @@ fn faces_are_compared_and_identities_stay_valid() {
         }
     }
 
+    // Together: the mean of what both say.
+    let inputs: Vec<&str> = photos.iter().map(String::as_str).collect();
+    let table = |options: &[&str]| {
+        let matrix = place.json(&[&["compare", "--json", "-c", "with.safetensors"], options, &inputs[..]].concat());
+        let rows = matrix["similarity"].as_array().unwrap().clone();
+        let values = rows.into_iter().flat_map(|row| row.as_array().unwrap().clone());
+        values.map(|value| value.as_f64().unwrap()).collect::<Vec<_>>()
+    };
+    let (fused, histograms, identities) = (table(&["--fused"]), table(&["--histograms"]), table(&[]));
+    for (place, fused) in fused.iter().enumerate() {
+        let mean = (histograms[place] + identities[place]) / 2.0;
+        assert!((fused - mean).abs() < 1e-5, "{fused}, expected {mean}");
+    }
+
     // An identity and a photo without a face have no row; the others have.
     let run = compare("with.safetensors", &["a.omniid", "c.png"]);
     assert_ne!(run.code, 0);
@@ -78,6 +92,26 @@ fn faces_are_compared_and_identities_stay_valid() {
     let run = compare("model.safetensors", &[]);
     assert_eq!(run.code, 1);
     assert!(run.stderr.contains("omniid fit-histograms"), "{}", run.stderr);
+}
+
+#[test]
+fn the_built_in_model_has_directions() {
+    let place = Workplace::new();
+    let photos = [
+        "person-1/01.jpg",
+        "person-1/02.jpg",
+        "person-2/01.jpg",
+        "person-2/02.jpg",
+    ]
+    .map(example);
+    let photos: Vec<&str> = photos.iter().map(String::as_str).collect();
+    for option in ["--histograms", "--fused"] {
+        let matrix = place.json(&[&["compare", option, "--json"], &photos[..]].concat());
+        let value = |row: usize, column: usize| matrix["similarity"][row][column].as_f64().unwrap();
+        let strangers = [(0, 2), (0, 3), (1, 2), (1, 3)].map(|(row, column)| value(row, column));
+        let most = strangers.into_iter().fold(f64::MIN, f64::max);
+        assert!(value(0, 1).min(value(2, 3)) > most, "{option}: {matrix}");
+    }
 }
 
 #[test]

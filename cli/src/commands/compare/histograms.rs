@@ -1,6 +1,6 @@
-//! Rows compared by histograms of oriented gradients.
+//! Rows compared by histograms of oriented gradients, alone or together with identities.
 
-use super::{Args, Matrix, Rows};
+use super::{encode, Args, Matrix, Row, Rows};
 use crate::failure::Outcome;
 use crate::input::{self, Input};
 use crate::progress::Bar;
@@ -8,7 +8,7 @@ use omniid::engine::Engine;
 use omniid::photo::Photo;
 use omniid::Error;
 
-/// [`run`](super::run) by orientation histograms.
+/// [`run`](super::run) by orientation histograms, and with `--fused` by identities, too.
 pub fn run(args: &Args) -> Outcome {
     let limits = args.model.limits.limits();
     let engine = args.model.open(args.quiet)?;
@@ -30,23 +30,28 @@ pub fn run(args: &Args) -> Outcome {
     rows.print(args, |names| Ok(Matrix::of_vectors(names, &vectors)))
 }
 
-/// A photo's vector, or the mean direction of a folder's photos.
+/// A photo's vector, or that of a folder's photos, of length 1.
 fn row(input: Input, args: &Args, engine: &Engine) -> Outcome<Vec<f32>> {
-    let limits = args.model.limits.limits();
-    let photos: Vec<Photo<'static>> = match input {
-        Input::File(path) if !path.is_file() => {
-            let (photos, passed_over) = args.photo.collect(&[path], &limits)?;
-            passed_over.tell();
-            photos
-        }
-        input if input.is_picture() => vec![args.photo.chosen(input.into_photo())],
-        _ => {
-            return Err(Error::unsupported(
-                "an identity keeps no pixels, and orientation histograms are made of photos",
-            )
-            .into())
-        }
+    let Row::Photos(photos) = Row::of(input, args)? else {
+        return Err(
+            Error::unsupported("an identity keeps no pixels, and orientation histograms are made of photos").into(),
+        );
     };
+    if !args.fused {
+        return histograms(photos, engine);
+    }
+    let encoded = encode(&photos, args, engine)?;
+    let identity = engine.comparison_vector(&encoded.identity)?;
+    let used = photos.into_iter().zip(&encoded.photos);
+    let used = used.filter(|(_, report)| report.error.is_none());
+    let histograms = histograms(used.map(|(photo, _)| photo), engine)?;
+    // The dot product of two such vectors is the mean of the two cosines.
+    let half = 0.5f32.sqrt();
+    Ok(identity.iter().chain(&histograms).map(|value| value * half).collect())
+}
+
+/// The mean direction of photos.
+fn histograms(photos: impl IntoIterator<Item = Photo<'static>>, engine: &Engine) -> Outcome<Vec<f32>> {
     let mut sum = vec![0f32; engine.histogram_directions()];
     for photo in photos {
         for (sum, value) in sum.iter_mut().zip(engine.histogram_vector(photo)?) {

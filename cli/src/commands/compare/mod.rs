@@ -10,9 +10,10 @@ use crate::output;
 use crate::photos::notes;
 use crate::progress::{with_bar, Bar};
 use crate::wildcards::expand;
-use omniid::engine::Engine;
+use omniid::engine::{Encoded, Engine};
 use omniid::identity::similarity::{cosine, SimilaritySpace};
 use omniid::identity::Identity;
+use omniid::photo::Photo;
 use omniid::{Error, ErrorKind};
 use serde::Serialize;
 use std::path::PathBuf;
@@ -24,7 +25,7 @@ apart, if it has them; without it they are compared as they are, which says much
 
 Examples:
   omniid compare anna.omniid ben.omniid
-  omniid compare --histograms anna-1.jpg anna-2.jpg photos/ben
+  omniid compare --fused anna-1.jpg anna-2.jpg photos/ben
   omniid compare --recogniser w600k_r50.onnx anna.omniid anna-1.jpg generated.png
   omniid compare -c omniid.safetensors photos/anna photos/ben stranger.jpg --csv";
 
@@ -44,6 +45,10 @@ pub struct Args {
     /// keep no pixels and cannot be compared this way.
     #[arg(long, conflicts_with = "recogniser")]
     histograms: bool,
+    /// Compare photos by identities and by histograms together: values are the means of both (score-level fusion), which
+    /// tell people apart better than either of them. As for --histograms, rows are photos and folders of photos.
+    #[arg(long, conflicts_with_all = ["recogniser", "histograms"])]
+    fused: bool,
     /// Print JSON instead of a table.
     #[arg(long)]
     json: bool,
@@ -88,7 +93,7 @@ pub fn run(mut args: Args) -> Outcome {
     if let Some(recogniser) = &args.recogniser {
         return faces::run(&args, recogniser);
     }
-    if args.histograms {
+    if args.histograms || args.fused {
         return histograms::run(&args);
     }
     let limits = args.model.limits.limits();
@@ -203,22 +208,43 @@ fn built_in_of(identities: &[Identity], args: &Args) -> Option<Engine> {
         .then_some(engine)
 }
 
+/// What a row is made of.
+enum Row {
+    Photos(Vec<Photo<'static>>),
+    /// An identity's file.
+    Identity(Input),
+}
+
+impl Row {
+    fn of(input: Input, args: &Args) -> Outcome<Self> {
+        Ok(match input {
+            Input::File(path) if !path.is_file() => {
+                let (photos, passed_over) = args.photo.collect(&[path], &args.model.limits.limits())?;
+                passed_over.tell();
+                Self::Photos(photos)
+            }
+            input if input.is_picture() => Self::Photos(vec![args.photo.chosen(input.into_photo())]),
+            input => Self::Identity(input),
+        })
+    }
+}
+
 /// One row: an identity file as it is, photos encoded.
 fn identity(input: Input, args: &Args, engine: Option<&Engine>) -> Outcome<Identity> {
-    let limits = args.model.limits.limits();
-    let photos = match input {
-        Input::File(path) if !path.is_file() => {
-            let (photos, passed_over) = args.photo.collect(&[path], &limits)?;
-            passed_over.tell();
-            photos
+    match Row::of(input, args)? {
+        Row::Photos(photos) => {
+            let engine = engine.ok_or_else(|| Error::internal("a model is opened for every photo"))?;
+            Ok(encode(&photos, args, engine)?.identity)
         }
-        input if input.is_picture() => vec![args.photo.chosen(input.into_photo())],
-        input => return Ok(Identity::load(input.into_source(), &limits)?),
-    };
-    let engine = engine.ok_or_else(|| Error::internal("a model is opened for every photo"))?;
+        Row::Identity(input) => Ok(Identity::load(input.into_source(), &args.model.limits.limits())?),
+    }
+}
+
+/// Encodes photos, and tells which are left out and what is worth a note.
+fn encode(photos: &[Photo<'static>], args: &Args, engine: &Engine) -> Outcome<Encoded> {
     let options = args.photo.encode_options()?;
     let encoded = with_bar(args.quiet, |progress| {
-        engine.encode_with_progress(&photos, &options, progress)
+        engine.encode_with_progress(photos, &options, progress)
     })?;
     for photo in &encoded.photos {
         if let Some(error) = &photo.error {
@@ -228,7 +254,7 @@ fn identity(input: Input, args: &Args, engine: Option<&Engine>) -> Outcome<Ident
     for line in notes(&encoded.photos) {
         tell!("{line}");
     }
-    Ok(encoded.identity)
+    Ok(encoded)
 }
 
 /// Of two unit vectors; in double precision, so that rounding does not show.
