@@ -1,5 +1,6 @@
 //! Opening a checkpoint: recognise it, find its parts, load them, check that they fit together.
 
+mod find;
 mod given;
 mod native;
 mod parts;

@@ -1,12 +1,8 @@
 //! The parts of an identity model, and whether they fit together.
 
-use super::native::native;
-use super::published::published;
-use super::source::read;
-use crate::checkpoint::{recognise, Checkpoint, CheckpointKind};
-use crate::encoder::{EncoderConfig, EncoderInput, EncoderKind};
+use crate::checkpoint::Checkpoint;
+use crate::encoder::{EncoderConfig, EncoderInput};
 use crate::engine::config::{processor_of, PixelConfig};
-use crate::engine::options::EngineOptions;
 use crate::engine::AdapterSource;
 use crate::error::{Error, Result};
 use crate::face::parsing::ParserConfig;
@@ -44,46 +40,6 @@ pub(crate) struct Parts {
 }
 
 impl Parts {
-    /// Finds the parts that an engine opened with `options` would use, without reading their tensors.
-    pub(crate) fn find(options: &EngineOptions) -> Result<Self> {
-        Self::of(&read(&options.checkpoint, &options.limits)?, options)
-    }
-
-    /// The kind of the identity encoder in a published adapter, which is known before its image encoder is found;
-    /// `None` for every other checkpoint.
-    pub(crate) fn published_kind(options: &EngineOptions) -> Result<Option<EncoderKind>> {
-        Ok(match recognise(&read(&options.checkpoint, &options.limits)?)? {
-            CheckpointKind::IpAdapter { projection, .. } | CheckpointKind::XlabsFlux { projection, .. } => {
-                Some(projection.kind())
-            }
-            _ => None,
-        })
-    }
-
-    pub(super) fn of(checkpoint: &Checkpoint, options: &EngineOptions) -> Result<Self> {
-        match recognise(checkpoint)? {
-            CheckpointKind::Native if options.image_encoder.is_some() || options.image_encoder_config.is_some() => {
-                Err(Error::invalid(format!(
-                    "{}: an image encoder is given, but a native checkpoint contains its own",
-                    checkpoint.label()
-                ))
-                .with_remedy(remedy::OWN_IMAGE_ENCODER))
-            }
-            CheckpointKind::Native => match checkpoint.prefixes_before(&["backbone.vision_model."]).as_slice() {
-                [prefix] => native(&checkpoint.unwrapped(prefix), options),
-                _ => native(checkpoint, options),
-            },
-            kind @ (CheckpointKind::IpAdapter { .. } | CheckpointKind::XlabsFlux { .. }) => {
-                published(&checkpoint.adapter_view()?, &kind, options)
-            }
-            other => Err(Error::mismatch(format!(
-                "{}: expected a native OmniID checkpoint, an IP-Adapter or an XLabs FLUX adapter, found: {}",
-                checkpoint.label(),
-                other.name()
-            ))),
-        }
-    }
-
     /// The preparation of photos.
     pub(crate) fn processor(&self) -> ImageProcessor {
         let processor = match &self.backbone {
