@@ -195,14 +195,6 @@ def largest(a, b):
     return float((a.double() - b.double()).abs().max())
 
 
-def same(a, b):
-    """Two runs of one model. What diffusers loads and unloads between them may change how PyTorch rounds.
-
-    A LoRA of PEFT does it on Xeons: 9e-7 of the largest value of SDXL, without OmniID.
-    """
-    return a.dtype == b.dtype and largest(a, b) <= 1e-5 * max(1.0, float(b.abs().max()))
-
-
 def image(array):
     from PIL import Image
 

@@ -14,7 +14,7 @@ pytest.importorskip("diffusers")
 import diffusers_models as models  # noqa: E402
 import omniid  # noqa: E402
 import torch  # noqa: E402
-from diffusers_models import image, largest, run, same  # noqa: E402
+from diffusers_models import image, largest, run  # noqa: E402
 from native_model import picture  # noqa: E402
 from omniid.diffusers import attach, attachments, detach, host_layers  # noqa: E402
 
@@ -155,9 +155,9 @@ def test_half_types_stay_near_f32(case, dtype, limit):
 @pytest.mark.parametrize("mode", ["inject", "keys"])
 def test_scale_0_leaves_the_model_untouched(case, mode):
     with attach(case.pipe, case.conditioning, scale=0.0, mode=mode):
-        assert same(run(case.pipe), case.bare[True])
+        assert torch.equal(run(case.pipe), case.bare[True])
     with attach(case.pipe, case.engine.condition(omniid.ConditioningInput(case.identities[0], scale=0.0)), mode=mode):
-        assert same(run(case.pipe), case.bare[True])
+        assert torch.equal(run(case.pipe), case.bare[True])
 
 
 def traces(model):
@@ -184,7 +184,7 @@ def test_detaching_leaves_no_trace(case):
         assert after[name][1:] == found[1:], name
         assert after[name][0].keys() == found[0].keys(), name
     assert list(case.model.state_dict()) == keys
-    assert same(run(case.pipe), case.bare[True])
+    assert torch.equal(run(case.pipe), case.bare[True])
 
 
 def test_an_exception_in_the_middle_leaves_no_trace(sd):
@@ -198,7 +198,7 @@ def test_an_exception_in_the_middle_leaves_no_trace(sd):
     attachment.detach()
     after = traces(sd.model)
     assert all(after[name][1:] == found[1:] for name, found in before.items())
-    assert same(run(sd.pipe), sd.bare[True])
+    assert torch.equal(run(sd.pipe), sd.bare[True])
 
 
 def fail(*_):
@@ -256,7 +256,7 @@ def test_a_step_range_limits_the_identity(case):
     half = case.condition(0, fraction=(0.0, 0.5))
     early = run_with_scales(case, [0.7, 0.7, 0.0])
     with attach(case.pipe, half, scale=0.7):
-        assert same(run(case.pipe), early)
+        assert torch.equal(run(case.pipe), early)
     sigmas = noise_levels(case.pipe)
     between = (sigmas[1] + sigmas[2]) / 2
     by_noise = case.condition(0, sigma=(1e9, between))
@@ -295,7 +295,7 @@ def test_an_ip_adapter_that_is_there_already_stays_and_keeps_its_switches(sd):
             only_ours = run(sd.pipe, **picture_of)
             assert sd.model.attn_processors == processors
         sd.pipe.set_ip_adapter_scale(0.4)
-        assert same(run(sd.pipe, **picture_of), alone)
+        assert torch.equal(run(sd.pipe, **picture_of), alone)
     # The same by diffusers alone: the adapter twice, with two pictures.
     sd.pipe.register_modules(image_encoder=other.image_encoder, feature_extractor=other.feature_extractor)
     before = dict(sd.model.attn_processors)
@@ -309,7 +309,7 @@ def test_an_ip_adapter_that_is_there_already_stays_and_keeps_its_switches(sd):
     # Loaded while attached.
     with attach(sd.pipe, sd.conditioning, scale=0.7):
         with other.in_diffusers(sd.pipe, 0.4):
-            assert same(run(sd.pipe, **picture_of), both)
+            assert torch.equal(run(sd.pipe, **picture_of), both)
 
 
 def test_lora_acts_on_the_query_and_the_projection(sd):
@@ -354,7 +354,7 @@ def test_a_model_without_pipeline_is_told_the_step(sd):
         bare = sd.model(**inputs).sample
         attachment.step = omniid.Step(fraction=0.7)
         assert largest(sd.model(**inputs).sample, bare) > 0.01
-    assert same(bare, run_bare(sd, inputs))
+    assert torch.equal(bare, run_bare(sd, inputs))
 
 
 def run_bare(case, inputs):

@@ -13,7 +13,7 @@ import diffusers_models as models  # noqa: E402
 import numpy as np  # noqa: E402
 import omniid  # noqa: E402
 import torch  # noqa: E402
-from diffusers_models import CONTEXT, image, largest, run, same  # noqa: E402
+from diffusers_models import CONTEXT, image, largest, run  # noqa: E402
 from native_model import picture, write_safetensors  # noqa: E402
 from omniid import ConditioningInput, FaceEmbedding, Photo  # noqa: E402
 from omniid.diffusers import attach, host_layers  # noqa: E402
@@ -162,7 +162,7 @@ def test_equals_diffusers_with_the_same_file(case, plus, guidance):
             with attach(case.pipe, conditioning, scale=0.7, mode=mode):
                 case.close(run(case.pipe, guidance), theirs)
     assert largest(theirs, case.bare[guidance]) > 0.1, "the identity changes nothing"
-    assert same(run(case.pipe, guidance), case.bare[guidance])
+    assert torch.equal(run(case.pipe, guidance), case.bare[guidance])
     assert not hasattr(case.pipe.unet, "peft_config")
 
 
@@ -183,7 +183,7 @@ def test_scale_0_is_the_host_with_the_lora(case):
     with attach(case.pipe, conditioning, scale=0.0):
         case.close(run(case.pipe), case.theirs(False, True, 0.0))
     with attach(case.pipe, conditioning, scale=0.0, lora_scale=0.0):
-        assert same(run(case.pipe), case.bare[True])
+        assert torch.equal(run(case.pipe), case.bare[True])
 
 
 def test_several_photos_are_combined(case):
@@ -215,7 +215,8 @@ def test_the_lora_as_a_file(case, tmp_path):
         case.close(ours, run(case.pipe))
     finally:
         case.pipe.unload_lora_weights()
-    assert same(run(case.pipe), case.bare[True])
+    # PEFT alone changes how PyTorch rounds, on Xeons.
+    case.close(run(case.pipe), case.bare[True])
 
 
 def test_wrong_networks_and_forms_are_named(case):
@@ -236,6 +237,6 @@ def test_an_engine_that_is_closed_lives_on_in_its_lora(case):
     conditioning = other.condition(encode(other, case.photo()))
     other.close()
     with attach(case.pipe, conditioning, scale=0.0):
-        assert same(run(case.pipe), expected)
+        assert torch.equal(run(case.pipe), expected)
     conditioning.close()
     assert conditioning.lora is None

@@ -12,7 +12,7 @@ pytest.importorskip("diffusers")
 import diffusers_models as models  # noqa: E402
 import omniid  # noqa: E402
 import torch  # noqa: E402
-from diffusers_models import image, largest, run, same  # noqa: E402
+from diffusers_models import image, largest, run  # noqa: E402
 from native_model import picture, write_safetensors  # noqa: E402
 from omniid.diffusers import attach  # noqa: E402
 
@@ -55,6 +55,7 @@ class Case:
         return conditioning
 
     def close(self, ours, theirs):
+        # A LoRA that PEFT has loaded and unloaded changes how PyTorch rounds, on Xeons: by 9e-7 of the largest value.
         assert largest(ours, theirs) <= LIMIT * max(1.0, float(theirs.abs().max()))
 
 
@@ -86,7 +87,7 @@ def test_equals_peft(case, strength):
         assert largest(run(case.pipe), theirs) > 0.01, "the LoRA changes nothing"
     after = case.unet.state_dict()
     assert list(after) == list(state) and all(torch.equal(after[name], tensor) for name, tensor in state.items())
-    assert same(run(case.pipe), case.bare)
+    case.close(run(case.pipe), case.bare)
 
 
 def test_scale_0_keeps_the_lora_and_lora_scale_0_leaves_it_out(case):
@@ -100,10 +101,10 @@ def test_scale_0_keeps_the_lora_and_lora_scale_0_leaves_it_out(case):
     with attach(case.pipe, case.conditioning(), scale=0.0):
         case.close(run(case.pipe), with_lora)
     with attach(case.pipe, case.conditioning(), scale=0.0, lora_scale=0.0):
-        assert same(run(case.pipe), case.bare)
+        case.close(run(case.pipe), case.bare)
     with attach(case.pipe, case.conditioning(), scale=0.0) as attachment:
         attachment.lora_scale = 0.0
-        assert same(run(case.pipe), case.bare)
+        case.close(run(case.pipe), case.bare)
 
 
 def test_people_of_one_model_share_its_lora(case):
@@ -117,7 +118,7 @@ def test_people_of_one_model_share_its_lora(case):
         low.detach()
         without_first = run(case.pipe)
     with attach(case.pipe, second, scale=0.4):
-        assert same(run(case.pipe), without_first)
+        assert torch.equal(run(case.pipe), without_first)
 
 
 def test_other_models_and_fused_projections_are_refused(case):
@@ -132,7 +133,7 @@ def test_other_models_and_fused_projections_are_refused(case):
             attach(case.pipe, case.conditioning())
     finally:
         case.unet.unfuse_qkv_projections()
-    assert same(run(case.pipe), case.bare)
+    case.close(run(case.pipe), case.bare)
 
 
 def test_half_types(case):
@@ -162,7 +163,7 @@ import test_diffusers_lora as t
 case = t.Case("sd", Path({str(tmp_path)!r}))
 with t.attach(case.pipe, case.conditioning(), scale=0.7):
     assert t.largest(t.run(case.pipe), case.bare) > 0.01
-assert t.same(t.run(case.pipe), case.bare)
+assert t.torch.equal(t.run(case.pipe), case.bare)
 print("done")
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)

@@ -13,7 +13,7 @@ import native_model  # noqa: E402
 import omniid  # noqa: E402
 import torch  # noqa: E402
 from diffusers import FlowMatchEulerDiscreteScheduler, SD3Transformer2DModel, StableDiffusion3Pipeline  # noqa: E402
-from diffusers_models import largest, same  # noqa: E402
+from diffusers_models import largest  # noqa: E402
 from omniid.diffusers import attach, attachments, host_layers  # noqa: E402
 from transformers import SiglipVisionConfig, SiglipVisionModel  # noqa: E402
 
@@ -236,11 +236,11 @@ def test_fused_projections(case):
 def test_scale_0_changes_no_bit_and_detaching_leaves_no_trace(case, guidance):
     before = hooks(case.model), set(vars(case.model))
     attachment = attach(case.pipe, case.conditioning, scale=0)
-    assert same(case.run(guidance), case.bare[guidance])
+    assert torch.equal(case.run(guidance), case.bare[guidance])
     attachment.scale = SCALE
     assert largest(case.run(guidance), case.bare[guidance]) > 0.05
     attachment.detach()
-    assert same(case.run(guidance), case.bare[guidance])
+    assert torch.equal(case.run(guidance), case.bare[guidance])
     assert (hooks(case.model), set(vars(case.model))) == before and attachments(case.pipe) == ()
 
 
@@ -277,7 +277,7 @@ def test_a_mask_and_a_range_of_steps(case):
     bare = []
     case.run(True, callback_on_step_end=lambda pipe, step, timestep, tensors: bare.append(
         tensors["latents"].clone()) or tensors)  # fmt: skip
-    assert same(seen[0], bare[0]) and largest(changed, case.bare[True]) > 0.01
+    assert torch.equal(seen[0], bare[0]) and largest(changed, case.bare[True]) > 0.01
 
 
 def test_what_cannot_be(case):
