@@ -5,7 +5,7 @@ use crate::failure::Outcome;
 use crate::input::{self, Input};
 use crate::progress::Bar;
 use omniid::engine::Engine;
-use omniid::photo::Photo;
+use omniid::photo::{FaceHint, Photo};
 use omniid::Error;
 
 /// [`run`](super::run) by orientation histograms, and with `--fused` by identities, too.
@@ -44,7 +44,12 @@ fn row(input: Input, args: &Args, engine: &Engine) -> Outcome<Vec<f32>> {
     let identity = engine.comparison_vector(&encoded.identity)?;
     let used = photos.into_iter().zip(&encoded.photos);
     let used = used.filter(|(_, report)| report.error.is_none());
-    let histograms = histograms(used.map(|(photo, _)| photo), engine)?;
+    // The face that was encoded, which in group photos need not be the largest one; it is not searched again.
+    let faces = used.map(|(photo, report)| match report.face {
+        Some(face) => photo.with_face(FaceHint::Landmarks(face.landmarks)),
+        None => photo,
+    });
+    let histograms = histograms(faces, engine)?;
     // The dot product of two such vectors is the mean of the two cosines.
     let half = 0.5f32.sqrt();
     Ok(identity.iter().chain(&histograms).map(|value| value * half).collect())
