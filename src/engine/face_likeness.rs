@@ -1,9 +1,8 @@
 //! How like a picture is to a person, by a face recognition network.
 
-use super::photos::MAX_FACES;
 use super::Engine;
 use crate::error::{Error, ErrorKind, Result};
-use crate::face::DetectOptions;
+use crate::face::{DetectOptions, MAX_FACES};
 use crate::face_embedding::FaceEmbedding;
 use crate::identity::Identity;
 use crate::photo::{Decoded, FaceBox, FaceHint, Landmarks, Photo, PhotoSource};
@@ -150,12 +149,12 @@ impl Engine {
             return Ok(vec![landmarks]);
         }
         let faces = self.detect_faces(&decoded.image, detect)?;
+        let detector = self.detector()?;
+        let refined = |face| Ok(detector.refine(&decoded.image, face, detect)?.landmarks);
         match hint {
-            FaceHint::Detect | FaceHint::Landmarks(_) => {
-                Ok(faces.iter().take(MAX_FACES).map(|face| face.landmarks).collect())
-            }
+            FaceHint::Detect | FaceHint::Landmarks(_) => faces.iter().take(MAX_FACES).map(refined).collect(),
             FaceHint::Index(index) => match faces.get(index) {
-                Some(face) => Ok(vec![face.landmarks]),
+                Some(face) => Ok(vec![refined(face)?]),
                 None => Err(Error::new(
                     ErrorKind::NoFace,
                     format!("face {index} was asked for (0 is the largest), {} found", faces.len()),
@@ -166,7 +165,7 @@ impl Engine {
                 let bounds = bounds.scaled(factor);
                 let shared = faces.iter().map(|face| (overlap(&face.bounds, &bounds), face));
                 match shared.max_by(|a, b| a.0.total_cmp(&b.0)) {
-                    Some((share, face)) if share >= SAME_FACE => Ok(vec![face.landmarks]),
+                    Some((share, face)) if share >= SAME_FACE => Ok(vec![refined(face)?]),
                     _ => Err(Error::new(
                         ErrorKind::NoFace,
                         "no face with eyes, nose and mouth was found in the given box, and a face recogniser needs them",

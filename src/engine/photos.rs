@@ -17,9 +17,6 @@ use crate::remedy;
 use candle_core::{Device, Tensor};
 use image::RgbImage;
 
-/// Faces of a picture that are looked at, the largest.
-pub(super) const MAX_FACES: usize = 8;
-
 /// A photo that can be used.
 struct Used {
     /// Its place among the photos handed in.

@@ -232,7 +232,7 @@ impl FaceDetector {
     }
 
     /// One pass of the network at one scale; results in pixels of `image`.
-    fn search_scale(&self, image: &RgbImage, factor: f64, options: &DetectOptions) -> Result<Vec<Face>> {
+    pub(super) fn search_scale(&self, image: &RgbImage, factor: f64, options: &DetectOptions) -> Result<Vec<Face>> {
         let reduced;
         let input = if factor < 1.0 {
             reduced = scaled(image, factor);

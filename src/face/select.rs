@@ -14,6 +14,9 @@ use image::RgbImage;
 /// Largest crop, in pixels a side.
 const MAX_SIZE: u32 = 4096;
 
+/// Faces of a photo that are looked at, the largest.
+pub(crate) const MAX_FACES: usize = 8;
+
 /// How photos are cut to what the encoder sees.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
@@ -73,7 +76,8 @@ setters!(CropOptions {
 ///
 /// - [`CropMode::None`] and [`CropMode::Center`] look for no face. They refuse [`FaceHint::Index`], which asks for a
 ///   choice that they do not make; a box or landmarks say where the face is, and are not needed.
-/// - [`FaceHint::Detect`] takes the largest face, [`FaceHint::Index`] the n-th largest.
+/// - [`FaceHint::Detect`] takes the largest face, [`FaceHint::Index`] the n-th largest. The landmarks of a face that was
+///   found are those of a second look, see [`FaceDetector::refine`].
 /// - [`FaceHint::Box`] and [`FaceHint::Landmarks`] need no detector. With only a box, an aligned crop falls back to a
 ///   face crop with a margin of 0.25, and a note says so.
 /// - A face smaller than [`CropOptions::min_face`] counts as not found.
@@ -316,6 +320,12 @@ fn detected(
     let largest = faces.first().map(|face| face.bounds);
     faces.retain(|face| face.bounds.side() >= options.min_face);
     let found = faces.len();
+    // All that may be cut out: among several faces the engine may prefer another one.
+    for (rank, face) in faces.iter_mut().enumerate() {
+        if rank < MAX_FACES || rank == index {
+            *face = detector.refine(image, face, &options.detect)?;
+        }
+    }
     let message = match (faces.get(index), largest) {
         (Some(face), _) => {
             let notes = [

@@ -5,13 +5,10 @@ use super::faces;
 use crate::engine::options::{EngineOptions, Strangers};
 use crate::engine::{EncodeOptions, Engine};
 use crate::error::Result;
-use crate::face::{cut_face, CropMode, CropOptions, Face, PhotoReport};
+use crate::face::{cut_face, CropMode, CropOptions, Face, PhotoReport, MAX_FACES};
 use crate::photo::{Decoded, FaceHint};
 use candle_core::Tensor;
 use std::sync::OnceLock;
-
-/// Faces of a group photo that are looked at, the largest. Each costs a pass through the judging model.
-const MAX_FACES: usize = 8;
 
 /// A model whose similarity is calibrated.
 pub(in crate::engine) enum Judge<'e> {

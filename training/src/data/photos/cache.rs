@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 
 /// Changes whenever photos are prepared in another way.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// What lies beside the pictures, in a file of the same name with `.json` behind it.
 #[derive(Serialize, Deserialize)]

@@ -44,8 +44,8 @@ pub struct PhotoOptions {
     pub min_photos: usize,
     /// How faces are searched.
     pub detect: DetectOptions,
-    /// Photos whose longer side is smaller are enlarged to it for the search: detectors miss faces that fill a small
-    /// photo. Default 256; 0 never enlarges.
+    /// Photos whose longer side is smaller, and in which no face is found, are enlarged to it and searched again.
+    /// Default 256; 0 never enlarges.
     pub enlarge_to: u32,
     /// Bounds on what a photo may cost.
     pub limits: Limits,

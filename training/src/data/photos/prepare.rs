@@ -43,20 +43,20 @@ pub(super) fn prepare(path: &Path, detector: &FaceDetector, options: &PhotoOptio
 
 fn find_face(image: &RgbImage, detector: &FaceDetector, options: &PhotoOptions) -> Result<Face, Refusal> {
     let failed = |error: Error| (DropReason::Unreadable, error.to_string());
+    // As it is first, for that is how `encode` sees the photo.
+    let mut faces = detector.detect(image, &options.detect).map_err(failed)?;
     let longer = image.width().max(image.height());
     let factor = f64::from(options.enlarge_to) / f64::from(longer.max(1));
-    let mut faces = if factor > 1.0 {
+    if faces.is_empty() && factor > 1.0 {
         let side = |side: u32| (f64::from(side) * factor).round().max(1.0) as u32;
         let large = resize(image, side(image.width()), side(image.height()), Filter::Bilinear);
         let (x, y) = (
             image.width() as f32 / large.width() as f32,
             image.height() as f32 / large.height() as f32,
         );
-        let faces = detector.detect(&large, &options.detect).map_err(failed)?;
-        faces.into_iter().map(|face| scaled(face, x, y)).collect()
-    } else {
-        detector.detect(image, &options.detect).map_err(failed)?
-    };
+        let found = detector.detect(&large, &options.detect).map_err(failed)?;
+        faces = found.into_iter().map(|face| scaled(face, x, y)).collect();
+    }
     faces.sort_by(|a, b| b.bounds.side().total_cmp(&a.bounds.side()));
     let Some(face) = faces.first() else {
         return Err((DropReason::NoFace, "no face found".to_string()));
@@ -79,7 +79,7 @@ fn find_face(image: &RgbImage, detector: &FaceDetector, options: &PhotoOptions) 
             ));
         }
     }
-    Ok(*face)
+    detector.refine(image, face, &options.detect).map_err(failed)
 }
 
 fn scaled(mut face: Face, x: f32, y: f32) -> Face {
