@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::photo::resample::{resize_square, Filter};
 use crate::photo::{FaceBox, Landmarks};
-use image::{Rgb, RgbImage};
+use image::{imageops, Rgb, RgbImage};
 
 /// Where the five landmarks of an upright frontal face lie in a 112 × 112 crop: the template of ArcFace (Deng et al.
 /// 2019; InsightFace `face_align.py`). Order as in [`Landmarks`].
@@ -204,28 +204,97 @@ pub fn crop_aligned(
     center: [f32; 2],
     size: u32,
 ) -> Result<RgbImage> {
-    let mut transform = alignment(landmarks, size, scale, center)?;
-    let mut halved: Option<RgbImage> = None;
-    while transform.scale() < 0.5 {
-        let source = halved.as_ref().unwrap_or(image);
-        if source.width() < 2 || source.height() < 2 {
-            break;
-        }
-        halved = Some(halve(source));
-        // Coordinates are pixel centres: pixel i of the half covers 2i and 2i + 1, and its centre is 2i + 0.5.
-        let Similarity { a, b, tx, ty } = transform;
-        transform = Similarity {
-            a: 2.0 * a,
-            b: 2.0 * b,
-            tx: tx + 0.5 * (a - b),
-            ty: ty + 0.5 * (a + b),
-        };
-    }
-    let source = halved.as_ref().unwrap_or(image);
-    let back = transform.inverse();
+    let transform = alignment(landmarks, size, scale, center)?;
+    let part = Part::under(image, &transform, size);
+    let back = part.transform(&transform).inverse();
+    let source = part.image();
     Ok(RgbImage::from_fn(size, size, |x, y| {
         sample(source, back.apply([f64::from(x), f64::from(y)]))
     }))
+}
+
+/// What is left of a photo where a crop makes it smaller than by half: only the part under the crop, halved as often as
+/// needed. Its pixels are those that the whole photo would have after halving.
+pub(super) struct Part<'a> {
+    whole: &'a RgbImage,
+    halved: Option<RgbImage>,
+    /// Pixels of the photo along a pixel of the part.
+    scale: f64,
+    /// Where the middle of the part's first pixel lies in the photo, in pixel centres.
+    origin: [f64; 2],
+}
+
+impl<'a> Part<'a> {
+    /// The part that `transform` takes to a crop of `size` × `size` pixels.
+    pub(super) fn under(image: &'a RgbImage, transform: &Similarity, size: u32) -> Self {
+        let whole = Self {
+            whole: image,
+            halved: None,
+            scale: 1.0,
+            origin: [0.0; 2],
+        };
+        let (width, height) = image.dimensions();
+        let (mut halvings, mut scale) = (0u32, transform.scale());
+        while scale < 0.5 && width.min(height) >> halvings >= 2 {
+            halvings += 1;
+            scale *= 2.0;
+        }
+        if halvings == 0 {
+            return whole;
+        }
+        // From and to a multiple of what becomes a pixel, with room for the neighbours that are sampled.
+        let block = 1u32 << halvings;
+        let (back, end) = (transform.inverse(), f64::from(size));
+        let corners = [[0.0, 0.0], [end, 0.0], [0.0, end], [end, end]].map(|corner| back.apply(corner));
+        let range = |axis: usize, side: u32| {
+            let values = corners.map(|corner| corner[axis]);
+            let least = values.into_iter().fold(f64::INFINITY, f64::min) - 2.0 * f64::from(block);
+            let most = values.into_iter().fold(f64::NEG_INFINITY, f64::max) + 2.0 * f64::from(block);
+            // At least two blocks, also of a crop that lies outside of the photo.
+            let first = (least.max(0.0) as u32).min(side.saturating_sub(2 * block)) / block * block;
+            let last = (most.clamp(0.0, f64::from(side)) as u32).max(first + 2 * block);
+            (first, last.next_multiple_of(block).min(side) - first)
+        };
+        let ((left, wide), (top, high)) = (range(0, width), range(1, height));
+        let mut part = imageops::crop_imm(image, left, top, wide, high).to_image();
+        for _ in 0..halvings {
+            part = halve(&part);
+        }
+        // Coordinates are pixel centres: pixel i of the half covers 2i and 2i + 1, and its centre is 2i + 0.5.
+        let middle = (f64::from(block) - 1.0) / 2.0;
+        Self {
+            halved: Some(part),
+            scale: f64::from(block),
+            origin: [f64::from(left) + middle, f64::from(top) + middle],
+            ..whole
+        }
+    }
+
+    /// The pixels.
+    pub(super) fn image(&self) -> &RgbImage {
+        self.halved.as_ref().unwrap_or(self.whole)
+    }
+
+    /// A point of the photo in the part.
+    pub(super) fn to_part(&self, [x, y]: [f64; 2]) -> [f64; 2] {
+        [(x - self.origin[0]) / self.scale, (y - self.origin[1]) / self.scale]
+    }
+
+    /// A point of the part in the photo.
+    pub(super) fn to_photo(&self, [x, y]: [f64; 2]) -> [f64; 2] {
+        [x * self.scale + self.origin[0], y * self.scale + self.origin[1]]
+    }
+
+    /// A transform of the photo as one of the part.
+    fn transform(&self, whole: &Similarity) -> Similarity {
+        let [tx, ty] = whole.apply(self.origin);
+        Similarity {
+            a: whole.a * self.scale,
+            b: whole.b * self.scale,
+            tx,
+            ty,
+        }
+    }
 }
 
 /// Mean of each 2 × 2 block; an odd last row or column is dropped.
@@ -251,4 +320,42 @@ fn sample(image: &RgbImage, [x, y]: [f64; 2]) -> Rgb<u8> {
         let bottom = c[i] + (d[i] - c[i]) * fx;
         (top + (bottom - top) * fy).round() as u8
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A picture in which every place looks different.
+    fn picture(width: u32, height: u32) -> RgbImage {
+        RgbImage::from_fn(width, height, |x, y| {
+            let wave = |along: f64| (127.5 + 127.0 * along.sin()) as u8;
+            let (x, y) = (f64::from(x), f64::from(y));
+            Rgb([wave(x / 23.0), wave(y / 31.0), wave((x + 2.0 * y) / 57.0)])
+        })
+    }
+
+    /// Only the part under the crop is halved, and the crop is the one of the halved photo.
+    #[test]
+    fn a_part_of_the_photo_gives_the_crop_of_the_whole() {
+        // Odd sides, in the middle, in the corners and beside the photo.
+        for (width, height) in [(1003, 805), (640, 1201)] {
+            let image = picture(width, height);
+            let quarter = halve(&halve(&image));
+            for (x, y) in [
+                (400.0, 420.0),
+                (30.0, 10.0),
+                (600.0, 780.0),
+                (-500.0, 300.0),
+                (300.0, 5000.0),
+            ] {
+                let points = ARCFACE_TEMPLATE.map(|[u, v]| [x + 4.0 * u - 0.7 * v, y + 0.7 * u + 4.0 * v]);
+                let reduced = points.map(|point| point.map(|value| (value - 1.5) / 4.0));
+                let crop = |image, points| crop_aligned(image, &Landmarks(points), 0.8, TEMPLATE_CENTER, 96).unwrap();
+                let (ours, theirs) = (crop(&image, points), crop(&quarter, reduced));
+                let apart = ours.iter().zip(theirs.iter()).map(|(a, b)| a.abs_diff(*b)).max();
+                assert!(apart <= Some(1), "{width}x{height} at {x}, {y}: {apart:?}");
+            }
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! A second look at a face, which places its landmarks more exactly.
 
-use super::crop::{alignment, crop_aligned, Similarity};
+use super::crop::{alignment, crop_aligned, Part};
 use super::detector::{DetectOptions, FaceDetector};
 use crate::error::Result;
 use crate::photo::{Face, FaceBox, Landmarks};
@@ -8,7 +8,8 @@ use image::{imageops, RgbImage};
 
 /// Sides, in pixels, of the pictures in which a face is looked at again: its box has about 100 and 128 pixels there, well
 /// within what YuNet was made for.
-const SIDES: [u32; 2] = [224, 288];
+const SMALLEST: u32 = 224;
+const LARGEST: u32 = 288;
 
 /// Scale and middle of the crop in the terms of [`alignment`]: the box of a face is in the middle and fills 1 / 2.25 of
 /// the side.
@@ -36,25 +37,28 @@ impl FaceDetector {
     /// As [`FaceDetector::detect`].
     pub fn refine(&self, image: &RgbImage, face: &Face, options: &DetectOptions) -> Result<Face> {
         options.check()?;
+        // Landmarks that do not make a face cannot say where to look.
+        let Ok(largest) = alignment(&face.landmarks, LARGEST, SCALE, CENTER) else {
+            return Ok(*face);
+        };
+        // A large photo is reduced once for all pictures.
+        let part = Part::under(image, &largest, LARGEST);
+        let points = face.landmarks.0.map(|point| part.to_part(point.map(f64::from)));
+        let points = Landmarks(points.map(|point| point.map(|value| value as f32)));
         let mut sum = [[0f64; 2]; 5];
         let mut looks = 0;
-        for side in SIDES {
-            // Landmarks that do not make a face cannot say where to look.
-            let (Ok(transform), Ok(upright)) = (
-                alignment(&face.landmarks, side, SCALE, CENTER),
-                crop_aligned(image, &face.landmarks, SCALE, CENTER, side),
-            ) else {
-                return Ok(*face);
-            };
-            let back = transform.inverse();
+        for side in [SMALLEST, LARGEST] {
+            let upright = crop_aligned(part.image(), &points, SCALE, CENTER, side)?;
+            let back = alignment(&points, side, SCALE, CENTER)?.inverse();
             for mirrored in [false, true] {
                 let Some(points) = self.look(&upright, mirrored, options)? else {
                     continue;
                 };
                 looks += 1;
-                for (sum, point) in sum.iter_mut().zip(in_photo(&back, &points)) {
-                    sum[0] += point[0];
-                    sum[1] += point[1];
+                for (sum, point) in sum.iter_mut().zip(points.0) {
+                    let [x, y] = part.to_photo(back.apply(point.map(f64::from)));
+                    sum[0] += x;
+                    sum[1] += y;
                 }
             }
         }
@@ -98,9 +102,4 @@ impl FaceDetector {
             }
         }))
     }
-}
-
-/// Points of the crop in pixels of the photo.
-fn in_photo(back: &Similarity, points: &Landmarks) -> [[f64; 2]; 5] {
-    points.0.map(|point| back.apply(point.map(f64::from)))
 }
