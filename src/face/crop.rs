@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::photo::resample::{resize_square, Filter};
 use crate::photo::{FaceBox, Landmarks};
-use image::{imageops, Rgb, RgbImage};
+use image::{imageops, GenericImageView, Rgb, RgbImage};
 
 /// Where the five landmarks of an upright frontal face lie in a 112 × 112 crop: the template of ArcFace (Deng et al.
 /// 2019; InsightFace `face_align.py`). Order as in [`Landmarks`].
@@ -16,14 +16,14 @@ pub const ARCFACE_TEMPLATE: [[f32; 2]; 5] = [
 ];
 
 /// Side of the picture that [`ARCFACE_TEMPLATE`] is given for.
-const TEMPLATE_SIDE: f64 = 112.0;
+pub(super) const TEMPLATE_SIDE: f64 = 112.0;
 
 /// The middle of that picture.
 pub const TEMPLATE_CENTER: [f32; 2] = [56.0; 2];
 
 /// Where the detector's box lies relative to the template, in template pixels: left, top, right, bottom. Measured on
 /// the detector's own results for frontal faces.
-const TEMPLATE_BOX: [f64; 4] = [16.0, 10.0, 96.0, 116.0];
+pub(super) const TEMPLATE_BOX: [f64; 4] = [16.0, 10.0, 96.0, 116.0];
 
 /// A rotation with uniform scaling and a shift: (x, y) → (a x − b y + tx, b x + a y + ty).
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -204,13 +204,17 @@ pub fn crop_aligned(
     center: [f32; 2],
     size: u32,
 ) -> Result<RgbImage> {
-    let transform = alignment(landmarks, size, scale, center)?;
-    let part = Part::under(image, &transform, size);
-    let back = part.transform(&transform).inverse();
+    Ok(crop_by(image, &alignment(landmarks, size, scale, center)?, size))
+}
+
+/// The crop of `size` × `size` pixels to which `transform` takes the photo; as [`crop_aligned`].
+pub(super) fn crop_by(image: &RgbImage, transform: &Similarity, size: u32) -> RgbImage {
+    let part = Part::under(image, transform, size);
+    let back = part.transform(transform).inverse();
     let source = part.image();
-    Ok(RgbImage::from_fn(size, size, |x, y| {
+    RgbImage::from_fn(size, size, |x, y| {
         sample(source, back.apply([f64::from(x), f64::from(y)]))
-    }))
+    })
 }
 
 /// What is left of a photo where a crop makes it smaller than by half: only the part under the crop, halved as often as
@@ -256,8 +260,9 @@ impl<'a> Part<'a> {
             (first, last.next_multiple_of(block).min(side) - first)
         };
         let ((left, wide), (top, high)) = (range(0, width), range(1, height));
-        let mut part = imageops::crop_imm(image, left, top, wide, high).to_image();
-        for _ in 0..halvings {
+        // Halved as it is read: a copy of a large photo at full size would be the largest thing in memory.
+        let mut part = halve(&*imageops::crop_imm(image, left, top, wide, high));
+        for _ in 1..halvings {
             part = halve(&part);
         }
         // Coordinates are pixel centres: pixel i of the half covers 2i and 2i + 1, and its centre is 2i + 0.5.
@@ -298,7 +303,7 @@ impl<'a> Part<'a> {
 }
 
 /// Mean of each 2 × 2 block; an odd last row or column is dropped.
-fn halve(image: &RgbImage) -> RgbImage {
+fn halve(image: &impl GenericImageView<Pixel = Rgb<u8>>) -> RgbImage {
     RgbImage::from_fn(image.width() / 2, image.height() / 2, |x, y| {
         let block = [(0, 0), (1, 0), (0, 1), (1, 1)].map(|(dx, dy)| image.get_pixel(2 * x + dx, 2 * y + dy).0);
         Rgb(std::array::from_fn(|c| {

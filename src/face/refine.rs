@@ -1,6 +1,6 @@
 //! A second look at a face, which places its landmarks more exactly.
 
-use super::crop::{alignment, crop_aligned, Part};
+use super::crop::{alignment, crop_by, Part, TEMPLATE_BOX, TEMPLATE_SIDE};
 use super::detector::{DetectOptions, FaceDetector};
 use crate::error::Result;
 use crate::photo::{Face, FaceBox, Landmarks};
@@ -11,13 +11,14 @@ use image::{imageops, RgbImage};
 const SMALLEST: u32 = 224;
 const LARGEST: u32 = 288;
 
-/// Scale and middle of the crop in the terms of [`alignment`]: the box of a face is in the middle and fills 1 / 2.25 of
-/// the side.
+/// Scale of the crop in the terms of [`alignment`]: the box of a face fills 1 / 2.25 of the side.
 const SCALE: f32 = 0.47;
-const CENTER: [f32; 2] = [56.0, 63.0];
 
-/// The part of the side that the box fills: half of its width and of its height.
-const HALF_BOX: [f32; 2] = [0.168, 0.222];
+/// Middle of the crop: that of the box.
+const CENTER: [f32; 2] = [
+    ((TEMPLATE_BOX[0] + TEMPLATE_BOX[2]) / 2.0) as f32,
+    ((TEMPLATE_BOX[1] + TEMPLATE_BOX[3]) / 2.0) as f32,
+];
 
 /// Least intersection over union of the box that is expected with the one that counts.
 const LEAST_OVERLAP: f32 = 0.3;
@@ -48,14 +49,14 @@ impl FaceDetector {
         let mut sum = [[0f64; 2]; 5];
         let mut looks = 0;
         for side in [SMALLEST, LARGEST] {
-            let upright = crop_aligned(part.image(), &points, SCALE, CENTER, side)?;
-            let back = alignment(&points, side, SCALE, CENTER)?.inverse();
+            let transform = alignment(&points, side, SCALE, CENTER)?;
+            let (upright, back) = (crop_by(part.image(), &transform, side), transform.inverse());
             for mirrored in [false, true] {
-                let Some(points) = self.look(&upright, mirrored, options)? else {
+                let Some(seen) = self.look(&upright, mirrored, options)? else {
                     continue;
                 };
                 looks += 1;
-                for (sum, point) in sum.iter_mut().zip(points.0) {
+                for (sum, point) in sum.iter_mut().zip(seen.0) {
                     let [x, y] = part.to_photo(back.apply(point.map(f64::from)));
                     sum[0] += x;
                     sum[1] += y;
@@ -80,11 +81,16 @@ impl FaceDetector {
         } else {
             self.search_scale(upright, 1.0, options)?
         };
+        // The box of a face that lies as the template.
+        let pixel = f64::from(SCALE) / TEMPLATE_SIDE * f64::from(side);
+        let [left, top, right, bottom] = TEMPLATE_BOX;
+        let half = |from: f64, to: f64| ((to - from) / 2.0 * pixel) as f32;
+        let (half_width, half_height) = (half(left, right), half(top, bottom));
         let expected = FaceBox {
-            left: (0.5 - HALF_BOX[0]) * side,
-            top: (0.5 - HALF_BOX[1]) * side,
-            right: (0.5 + HALF_BOX[0]) * side,
-            bottom: (0.5 + HALF_BOX[1]) * side,
+            left: side / 2.0 - half_width,
+            top: side / 2.0 - half_height,
+            right: side / 2.0 + half_width,
+            bottom: side / 2.0 + half_height,
         };
         let best = found
             .iter()
