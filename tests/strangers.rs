@@ -74,10 +74,10 @@ fn noted(encoded: &Encoded) -> Vec<usize> {
 type Case = (&'static [(usize, usize)], &'static [usize]);
 
 const SETS: [Case; 6] = [
-    (&[(4, 1), (1, 1), (1, 2), (1, 4)], &[0]),
+    (&[(5, 1), (1, 1), (1, 2), (1, 4)], &[0]),
     (&[(2, 1), (2, 4), (5, 2), (2, 5)], &[2]),
     (&[(5, 2), (5, 5), (4, 1)], &[2]),
-    (&[(6, 1), (2, 1), (6, 2), (4, 1), (6, 3)], &[1, 3]),
+    (&[(6, 1), (3, 1), (6, 2), (4, 1), (6, 3)], &[1, 3]),
     (&[(4, 1), (4, 2), (4, 3), (4, 6), (4, 7), (1, 1), (5, 2)], &[5, 6]),
     (&[(3, 1), (3, 2), (3, 4), (3, 7), (2, 1), (3, 6)], &[4]),
 ];
@@ -96,12 +96,12 @@ fn strangers_are_noted_and_used() {
                     let [PhotoNote::Stranger { threshold, .. }] = report.notes[..] else {
                         panic!("{:?}", report.notes)
                     };
-                    assert!(similarity < threshold && (0.2..0.5).contains(&threshold));
+                    assert!(similarity < threshold && (0.25..0.5).contains(&threshold));
                     let text = report.reason();
                     let said = format!("looks like somebody else (similarity {similarity:.2} to the others");
                     assert!(text.contains(&said) && text.contains("real faces"), "{text}");
                 }
-                false => assert!(similarity > 0.2, "{set:?}: {}", report.reason()),
+                false => assert!(similarity > 0.25, "{set:?}: {}", report.reason()),
             }
         }
         // What is noted changes nothing.
@@ -178,7 +178,7 @@ fn photos_that_are_added_are_compared_with_those_of_the_identity() {
     for (known, new, expected) in [
         (&[(1, 1)][..], &[(3, 1)][..], &[0][..]),
         (&[(2, 1), (2, 4)], &[(2, 5), (5, 2)], &[1]),
-        (&[(6, 1), (6, 2), (6, 3)], &[(2, 1), (4, 1), (1, 1), (6, 4)], &[0, 1, 2]),
+        (&[(6, 1), (6, 2), (6, 3)], &[(3, 1), (4, 1), (1, 1), (6, 4)], &[0, 1, 2]),
     ] {
         let identity: Identity = encode(&engine, &files(known), Strangers::Note).identity;
         let extended = engine.extend(&identity, files(new), &EncodeOptions::default()).unwrap();

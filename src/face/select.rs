@@ -244,8 +244,8 @@ fn choose(
             let face = Some(face);
             (bounds, PhotoReport { face, ..report })
         }
-        FaceHint::Detect => detected(image, 0, options, detector)?,
-        FaceHint::Index(index) => detected(image, index, options, detector)?,
+        FaceHint::Detect => detected(image, None, options, detector)?,
+        FaceHint::Index(index) => detected(image, Some(index), options, detector)?,
     };
     Ok(with_bounds(report, bounds))
 }
@@ -296,13 +296,15 @@ fn check_face_size(bounds: &FaceBox, min_face: f32) -> Result<()> {
     Ok(())
 }
 
+/// The face of rank `named`, or the largest of those that may be the person's.
 fn detected(
     image: &RgbImage,
-    index: usize,
+    named: Option<usize>,
     options: &CropOptions,
     detector: Option<&FaceDetector>,
 ) -> Result<(FaceBox, PhotoReport)> {
     let detector = detector.ok_or_else(|| no_detector(options.mode))?;
+    let index = named.unwrap_or(0);
     let mut detection = detector.detect_oriented(image, &options.detect)?;
     if index >= detection.faces.len() && !detection.faces.is_empty() && !options.detect.exhaustive {
         // The first searches may have passed over small faces, and one of those is asked for.
@@ -320,9 +322,9 @@ fn detected(
     let largest = faces.first().map(|face| face.bounds);
     faces.retain(|face| face.bounds.side() >= options.min_face);
     let found = faces.len();
-    // All that may be cut out: among several faces the engine may prefer another one.
+    // All that may be cut out: unless one is named, the engine may prefer another of several faces.
     for (rank, face) in faces.iter_mut().enumerate() {
-        if rank < MAX_FACES || rank == index {
+        if named.map_or(rank < MAX_FACES, |named| rank == named) {
             *face = detector.refine(image, face, &options.detect)?;
         }
     }

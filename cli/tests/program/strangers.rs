@@ -35,7 +35,7 @@ fn workplace(person: usize, pictures: [usize; 3], other: usize) -> Workplace {
     place
 }
 
-const PEOPLE: [(usize, [usize; 3], usize); 3] = [(1, [1, 2, 4], 4), (2, [1, 4, 5], 5), (6, [1, 2, 3], 2)];
+const PEOPLE: [(usize, [usize; 3], usize); 3] = [(1, [1, 2, 4], 5), (2, [1, 4, 5], 5), (6, [1, 2, 3], 3)];
 
 const PUBLIC: [&str; 6] = [
     "-c",

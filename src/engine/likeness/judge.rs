@@ -5,7 +5,7 @@ use super::faces;
 use crate::engine::options::{EngineOptions, Strangers};
 use crate::engine::{EncodeOptions, Engine};
 use crate::error::Result;
-use crate::face::{cut_face, CropMode, CropOptions, Face, PhotoReport, MAX_FACES};
+use crate::face::{cut_face, CropMode, CropOptions, DetectOptions, Face, PhotoReport, MAX_FACES};
 use crate::photo::{Decoded, FaceHint};
 use candle_core::Tensor;
 use std::sync::OnceLock;
@@ -71,8 +71,7 @@ impl<'e> Judge<'e> {
         let faces: &[Face] = match (report.crop.needs_face(), hint, &report.face) {
             // A crop of the whole photo: any face in it may be the person's.
             (false, FaceHint::Detect, _) => {
-                let engine = self.engine();
-                found = engine.detect_faces(&decoded.image, &Default::default())?;
+                found = self.seen(decoded)?;
                 &found
             }
             (true, FaceHint::Detect, _) if report.candidates.len() > 1 => &report.candidates,
@@ -132,6 +131,18 @@ impl<'e> Judge<'e> {
                 false => chosen.next().unwrap_or(0),
             })
             .collect()
+    }
+
+    /// The faces that are found in a photo, the largest of them with landmarks as exact as [`cut_face`] needs them.
+    fn seen(&self, decoded: &Decoded) -> Result<Vec<Face>> {
+        let (engine, options) = (self.engine(), DetectOptions::default());
+        let detector = engine.detector()?;
+        let mut faces = engine.detect_faces(&decoded.image, &options)?;
+        faces.truncate(MAX_FACES);
+        for face in &mut faces {
+            *face = detector.refine(&decoded.image, face, &options)?;
+        }
+        Ok(faces)
     }
 
     /// The vector of one face of a photo; `None` if it cannot be cut out.
