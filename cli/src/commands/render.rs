@@ -146,7 +146,7 @@ impl From<FamilyArg> for Family {
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum StyleArg {
-    /// What the built-in model was trained on.
+    /// What the built-in model was trained on first.
     Classic,
     /// Nearer to photos: traits that belong together, grown hair and beards, relief of the skin, light and backgrounds
     /// of photographs.

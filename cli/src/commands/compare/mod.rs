@@ -46,7 +46,8 @@ pub struct Args {
     #[arg(long, conflicts_with = "recogniser")]
     histograms: bool,
     /// Compare photos by identities and by histograms together: values are the means of both (score-level fusion), which
-    /// tell people apart better than either of them. As for --histograms, rows are photos and folders of photos.
+    /// tell people better apart than identities alone on portraits from the front. As for --histograms, rows are photos
+    /// and folders of photos.
     #[arg(long, conflicts_with_all = ["recogniser", "histograms"])]
     fused: bool,
     /// Print JSON instead of a table.
