@@ -18,7 +18,11 @@ const QUALITY: u8 = 90;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
-    let folder = PathBuf::from(arguments.next().ok_or("which folder? example_photos FOLDER [side] [seed …]")?);
+    let folder = PathBuf::from(
+        arguments
+            .next()
+            .ok_or("which folder? example_photos FOLDER [side] [seed …]")?,
+    );
     let side: u32 = arguments.next().map_or(Ok(448), |side| side.parse())?;
     let mut people = arguments.map(|seed| seed.parse()).collect::<Result<Vec<u64>, _>>()?;
     if people.is_empty() {
