@@ -342,7 +342,7 @@ namespace OmniID.Tests
             string first = File.ReadAllLines(Path.Combine(Inputs.Folder, "photos.txt"))[0];
             using (Engine engine = Engine.OpenBuiltIn())
             {
-                foreach (int[] set in new[] { new[] { 1, 4 }, new[] { 2, 5 }, new[] { 6, 2 } })
+                foreach (int[] set in new[] { new[] { 1, 5 }, new[] { 2, 5 }, new[] { 6, 3 } })
                 {
                     Func<int, int, Photo> photo = (person, number) => Photo.FromFile(
                         first.Replace("person-1", "person-" + person).Replace("01.jpg", "0" + number + ".jpg"));
