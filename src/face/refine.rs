@@ -2,6 +2,7 @@
 
 use super::crop::{alignment, crop_by, Part, TEMPLATE_BOX, TEMPLATE_SIDE};
 use super::detector::{DetectOptions, FaceDetector};
+use super::select::MAX_FACES;
 use crate::error::Result;
 use crate::photo::{Face, FaceBox, Landmarks};
 use image::{imageops, RgbImage};
@@ -71,6 +72,17 @@ impl FaceDetector {
             landmarks: Landmarks(mean),
             ..*face
         })
+    }
+
+    /// [`FaceDetector::refine`] for all that may be cut out of a photo: the first [`MAX_FACES`], which are the largest.
+    ///
+    /// # Errors
+    /// As [`FaceDetector::refine`].
+    pub(crate) fn refine_largest(&self, image: &RgbImage, faces: &mut [Face], options: &DetectOptions) -> Result<()> {
+        for face in faces.iter_mut().take(MAX_FACES) {
+            *face = self.refine(image, face, options)?;
+        }
+        Ok(())
     }
 
     /// The landmarks of the face in the middle of an upright picture, in its pixels.

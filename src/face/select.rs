@@ -322,12 +322,12 @@ fn detected(
     let largest = faces.first().map(|face| face.bounds);
     faces.retain(|face| face.bounds.side() >= options.min_face);
     let found = faces.len();
-    // All that may be cut out: unless one is named, the engine may prefer another of several faces.
-    for (rank, face) in faces.iter_mut().enumerate() {
-        if named.map_or(rank < MAX_FACES, |named| rank == named) {
-            *face = detector.refine(image, face, &options.detect)?;
-        }
-    }
+    // Unless one is named, the engine may prefer another of several faces.
+    let looked_at = match named {
+        None => &mut faces[..],
+        Some(named) => faces.get_mut(named).map_or(&mut [][..], std::slice::from_mut),
+    };
+    detector.refine_largest(image, looked_at, &options.detect)?;
     let message = match (faces.get(index), largest) {
         (Some(face), _) => {
             let notes = [

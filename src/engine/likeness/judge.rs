@@ -138,10 +138,7 @@ impl<'e> Judge<'e> {
         let (engine, options) = (self.engine(), DetectOptions::default());
         let detector = engine.detector()?;
         let mut faces = engine.detect_faces(&decoded.image, &options)?;
-        faces.truncate(MAX_FACES);
-        for face in &mut faces {
-            *face = detector.refine(&decoded.image, face, &options)?;
-        }
+        detector.refine_largest(&decoded.image, &mut faces, &options)?;
         Ok(faces)
     }
 
